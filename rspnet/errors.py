@@ -1,0 +1,17 @@
+"""What rspnet raises for a user's mistake: each message names the thing, where it is, and what to do."""
+
+
+class RSPNetError(ValueError):
+    """A mistake that the user can mend; the stages print its one line and exit with status 2."""
+
+
+class ConfigError(RSPNetError):
+    """A wrong option, configuration file, data-set root or index."""
+
+
+class VideoError(RSPNetError):
+    """A video file that cannot be read as asked; the message starts with its path."""
+
+
+class CheckpointError(RSPNetError):
+    """A weight file or run folder that cannot be used; the message starts with its path."""
