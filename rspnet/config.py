@@ -1,0 +1,170 @@
+"""Command line and YAML -> a stage's typed `Config`, and the frame every stage runs in.
+
+A stage's ``Config`` is a dataclass: fields without a default are positional arguments, the others are options, nested
+dataclasses are sections (``--data.root``). ``--config FILE`` reads any of them from YAML; a section may name a file of
+its own (``data: data/ucf101.yaml``, relative to the file that names it); the command line wins. What is not declared,
+of the wrong type, missing or given twice is refused in one line.
+"""
+
+import dataclasses
+import difflib
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, set_loader, set_parsing_settings
+
+from rspnet.errors import ConfigError, RSPNetError
+
+T = TypeVar("T")
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a repeated key, and reads ``1e-3`` as the number it is in YAML 1.2."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: key '{key}' is given twice; keep one")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_FLOAT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+
+
+def read_yaml(text: str) -> Any:
+    """Parse YAML text strictly (see `_StrictLoader`)."""
+    return yaml.load(text, Loader=_StrictLoader)
+
+
+set_loader("strict_yaml", read_yaml, exceptions=(yaml.YAMLError,))
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
+    """Build `config_class` from command-line arguments.
+
+    Args:
+        config_class: a stage's dataclass; the text under each field is its help, the module's docstring the description.
+        argv: arguments without the program's name; those of this process when None.
+
+    Raises:
+        ConfigError: an unknown option, a wrong type, a missing or repeated key; the message is one line.
+        SystemExit: after ``--help``.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(config_class)
+    for path in _config_files(argv):
+        _check_file(parser, path)
+    try:
+        namespace = parser.parse_args(argv)
+    except (ArgumentError, TypeError) as error:
+        raise ConfigError(_one_line(error, parser)) from None
+    namespace.pop("config", None)
+    return config_class(**vars(parser.instantiate(namespace)))
+
+
+def dump(config: Any) -> str:
+    """The resolved config as YAML that ``--config`` takes back."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+
+
+def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
+    """Run a stage as a program: parse, call ``main(config)``, exit.
+
+    Exit status: 0 done, 1 the work failed (with a traceback, or main returned a non-zero ``exit_status``), 2 the command,
+    config or data is wrong (one line), 130 interrupted.
+    """
+    # A reader that leaves early (`verify ROOT | head`) ends the writer quietly, as it does for any Unix filter.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    prefix = "" if os.environ.get("RANK", "0") == "0" else f"[rank {os.environ['RANK']}] "
+    try:
+        result = main(parse(config_class))
+        status = result.get("exit_status", 0) if isinstance(result, dict) else 0
+    except RSPNetError as error:
+        print(f"{prefix}{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt as error:
+        print(f"{prefix}{Path(sys.argv[0]).name}: interrupted{f'; {error}' if str(error) else ''}", file=sys.stderr)
+        status = 130
+    except Exception:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.exit(status)
+
+
+def _parser(config_class: type) -> ArgumentParser:
+    description = sys.modules[config_class.__module__].__doc__ or config_class.__doc__
+    parser = ArgumentParser(
+        prog=Path(sys.argv[0]).name, description=description, exit_on_error=False, parser_mode="strict_yaml"
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
+    parser.add_class_arguments(config_class, as_positional=True, sub_configs=True)
+    return parser
+
+
+def _config_files(argv: Sequence[str]) -> list[str]:
+    following = [after for before, after in zip(argv, argv[1:]) if before == "--config"]
+    return following + [item.split("=", 1)[1] for item in argv if item.startswith("--config=")]
+
+
+def _check_file(parser: ArgumentParser, path: str) -> None:
+    """Read one config file alone, so that a mistake in it is reported with its name."""
+    if not Path(path).is_file():
+        raise ConfigError(f"--config {path}: no such file; the shipped ones are in configs/")
+    try:
+        content = read_yaml(Path(path).read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected `section: {{option: value}}`, found {type(content).__name__}")
+    for key, value in content.items():
+        if isinstance(value, str) and value.endswith((".yaml", ".yml")):
+            section = Path(path).parent / value
+            if not section.is_file():
+                raise ConfigError(f"{path}: {key}: no such file {section} (a section file is relative to this one)")
+            _check_section(parser, str(section), key, section.read_text())
+        else:
+            _check_section(parser, path, key, yaml.safe_dump(value))
+
+
+def _check_section(parser: ArgumentParser, path: str, key: str, text: str) -> None:
+    try:
+        parser.parse_object({key: read_yaml(text)})
+    except (ArgumentError, TypeError, yaml.YAMLError) as error:
+        if "arguments are required" not in str(error):  # positional arguments come from the command line
+            raise ConfigError(f"{path}: {_one_line(error, parser)}") from None
+
+
+def _one_line(error: Exception, parser: ArgumentParser) -> str:
+    """The parser's message with the full name of the option first, and the likely name of a mistyped one."""
+    text = re.sub(r"\s+", " ", str(error)).strip()
+    if match := re.search(r"Group '([^']+)' does not accept option '([^']+)'", text):
+        return _unknown(f"{match[1]}.{match[2]}", parser)
+    if match := re.search(r"Option '([^']+)' is not accepted", text):
+        return _unknown(match[1], parser)
+    if match := re.search(r"unrecognized arguments: (\S+)", text):
+        return _unknown(match[1].split("=")[0], parser)
+    if match := re.search(r'Parser key "([^"]+)": Expected an? (.+?)\. Got value: (.*)', text):
+        kind = re.sub(r"<class '([^']+)'>", r"\1", match[2]).replace("typing.", "")
+        return f"{match[1]}: expected {kind}, got {match[3]!r}"
+    return re.sub(r'Parser key "([^"]+)":', r"\1:", text)
+
+
+def _unknown(name: str, parser: ArgumentParser) -> str:
+    options = [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
+    close = difflib.get_close_matches(name.lstrip("-"), options, n=1)
+    dashes = "--" if name.startswith("--") else ""
+    hint = f"did you mean {dashes}{close[0]}?" if close else "see --help for the options"
+    return f"{name}: unknown option; {hint}"
