@@ -14,6 +14,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -55,7 +56,7 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
     """Build `config_class` from command-line arguments.
 
     Args:
-        config_class: a stage's dataclass; the text under each field is its help, the module's docstring the description.
+        config_class: a stage's dataclass; the text under each field is its help, the module's docstring the page's.
         argv: arguments without the program's name; those of this process when None.
 
     Raises:
@@ -82,7 +83,7 @@ def dump(config: Any) -> str:
 def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     """Run a stage as a program: parse, call ``main(config)``, exit.
 
-    Exit status: 0 done, 1 the work failed (with a traceback, or main returned a non-zero ``exit_status``), 2 the command,
+    Exit status: 0 done, 1 the work failed (a traceback, or main returned a non-zero ``exit_status``), 2 the command,
     config or data is wrong (one line), 130 interrupted.
     """
     # A reader that leaves early (`verify ROOT | head`) ends the writer quietly, as it does for any Unix filter.
@@ -115,7 +116,7 @@ def _parser(config_class: type) -> ArgumentParser:
 
 
 def _config_files(argv: Sequence[str]) -> list[str]:
-    following = [after for before, after in zip(argv, argv[1:]) if before == "--config"]
+    following = [after for before, after in pairwise(argv) if before == "--config"]
     return following + [item.split("=", 1)[1] for item in argv if item.startswith("--config=")]
 
 
