@@ -1,0 +1,199 @@
+"""Which frames and which part of the picture a clip shows: integers only, no pixels.
+
+Every rule is the published code's, surprises included (a video shorter than its clip is looped). Frame indices are
+positions in the list of frames handed in as ``num_frames``; with a frame rate of one's own that list is ``resample``'s,
+so that real indices are ``frames[even_clips(len(frames), ...)]``.
+
+Functions that draw take the generator as their first argument and draw in the published order; any object with
+``random()``, ``uniform(low, high)`` and ``integers(low, high)`` serves, so recorded draws can be replayed.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def clip_span(size: int, stride: int = 1) -> int:
+    """Return how many consecutive frames a clip of ``size`` frames, ``stride`` apart, reaches over."""
+    if size < 1 or stride < 1:
+        raise ValueError(f"a clip needs a size and a stride of at least 1, not size {size} and stride {stride}")
+    return (size - 1) * stride + 1
+
+
+def strided_clip(num_frames: int, size: int, stride: int = 1, start: int = 0) -> np.ndarray:
+    """Return the clip that begins at frame ``start``; a video too short for it gives the published substitute.
+
+    The substitute ignores ``start``: at most ``size`` frames are looped, more (but fewer than the clip's span) are
+    spread evenly from the first to the last. The loop puts a jump cut into the clip.
+
+    Returns:
+        (size,) int64 frame indices.
+
+    Raises:
+        ValueError: the video has no frame, or a clip from ``start`` would run past the last one.
+    """
+    spare = _spare(num_frames, size, stride)
+    if spare < 0:
+        return np.arange(size) % num_frames if num_frames <= size else _spread(num_frames - 1, size)
+    if not 0 <= start <= spare:
+        raise ValueError(f"start {start} is outside 0..{spare} (size {size}, stride {stride}, {num_frames} frames)")
+    return start + stride * np.arange(size)
+
+
+def sample_clip(
+    rng: np.random.Generator, num_frames: int, size: int, stride: int | Mapping[int, float] = 1
+) -> np.ndarray:
+    """Draw a clip's start evenly among all that fit (the published RandomStrideCrop).
+
+    Args:
+        rng: Where the draws come from: one for the stride if there is a choice of strides, one for the start unless
+            the video is too short for a clip.
+        num_frames: Frames in the video.
+        size: Frames in the clip.
+        stride: The gap between frames, or the gaps to choose from with their weights (any positive sum).
+
+    Returns:
+        (size,) int64 frame indices; see ``strided_clip`` for short videos.
+    """
+    if isinstance(stride, Mapping):
+        edges = np.cumsum(list(stride.values()), dtype=np.float64)
+        # Rounding may leave the last edge below 1, hence the search among all but the last.
+        stride = list(stride)[int(np.searchsorted(edges[:-1] / edges[-1], rng.random()))]
+    spare = _spare(num_frames, size, stride)
+    start = int(rng.integers(0, spare + 1)) if spare >= 0 else 0
+    return strided_clip(num_frames, size, stride, start)
+
+
+def even_clips(num_frames: int, size: int, stride: int = 1, n: int = 10) -> np.ndarray:
+    """Spread n clips evenly over the video, a single one in its middle (the published EvenNCrop).
+
+    Returns:
+        (n, size) int64 frame indices; a video too short gives the same clip n times.
+    """
+    _check_count(n)
+    spare = max(_spare(num_frames, size, stride), 0)
+    starts = [spare // 2] if n == 1 else _spread(spare, n)
+    return np.stack([strided_clip(num_frames, size, stride, int(start)) for start in starts])
+
+
+def cover_clip(rng: np.random.Generator, num_frames: int, size: int) -> np.ndarray:
+    """Take one frame from each of ``size`` equal parts of the whole video, at one drawn offset (Something-Something).
+
+    Returns:
+        (size,) int64 frame indices; at most ``size`` frames are looped.
+    """
+    if _spare(num_frames, size, 1) <= 0:
+        return strided_clip(num_frames, size)
+    step = num_frames / size
+    indices = np.floor(np.arange(size) * step + rng.uniform(0, step)).astype(np.int64)
+    return np.minimum(indices, num_frames - 1)
+
+
+def cover_clips(num_frames: int, size: int, n: int = 1) -> np.ndarray:
+    """Return n clips as ``cover_clip`` at fixed offsets: the middle of a part for one, else k/n of a part for clip k.
+
+    In exact integers; the published code's floats give the same for every ``size`` that is a power of two.
+
+    Returns:
+        (n, size) int64 frame indices; at most ``size`` frames are looped.
+    """
+    _check_count(n)
+    if _spare(num_frames, size, 1) <= 0:
+        return np.tile(strided_clip(num_frames, size), (n, 1))
+    # The offset as a fraction of a part, numerator / denominator.
+    numerator, denominator = (np.ones(1, np.int64), 2) if n == 1 else (np.arange(n), n)
+    return (np.arange(size) * denominator + numerator[:, None]) * num_frames // (size * denominator)
+
+
+def resample(num_frames: int, source_fps: float, target_fps: float | None) -> np.ndarray:
+    """Return the frames that play the video at another rate: some left out, or some repeated.
+
+    One frame slower than the target rate leaves none, as published; drawing a clip from that raises.
+
+    Args:
+        num_frames: Frames in the video.
+        source_fps: Its average frame rate, frames per second.
+        target_fps: The rate wanted; None keeps every frame.
+
+    Returns:
+        (m,) int64 frame indices, never decreasing.
+
+    Raises:
+        ValueError: a frame rate is not a positive number.
+    """
+    if target_fps is None:
+        return np.arange(num_frames)
+    if not (0 < source_fps < math.inf and 0 < target_fps < math.inf):
+        raise ValueError(f"frame rates must be positive numbers, not {source_fps} (source) and {target_fps} (target)")
+    step = source_fps / target_fps
+    if step.is_integer():
+        return np.arange(0, num_frames, int(step))
+    return np.floor(np.arange(math.floor(num_frames / step)) * step).astype(np.int64)
+
+
+def random_area_crop(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    area: tuple[float, float] = (0.4, 1.0),
+    aspect: tuple[float, float] = (3 / 4, 4 / 3),
+) -> tuple[int, int, int, int]:
+    """Draw a crop of random area and shape, as published: ten attempts, then the largest centred one that is allowed.
+
+    Args:
+        rng: Where the draws come from: two per attempt, two more for the place of the one that fits.
+        height: Frame height, pixels.
+        width: Frame width, pixels.
+        area: Range of the crop's share of the frame, uniform (published: 0.4-1 in pretraining, 0.25-1 in fine-tuning).
+        aspect: Range of width / height, uniform in its logarithm.
+
+    Returns:
+        (top, left, height, width) in pixels, inside the frame.
+    """
+    _check_frame(height, width)
+    for _ in range(10):
+        pixels = rng.uniform(*area) * height * width
+        shape = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1])))
+        w, h = round(math.sqrt(pixels * shape)), round(math.sqrt(pixels / shape))
+        if 0 < w <= width and 0 < h <= height:
+            return int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1)), h, w
+    shape = min(max(width / height, aspect[0]), aspect[1])
+    # One of the two is the whole side; min() keeps the other inside when a side is a pixel or two.
+    w, h = min(width, max(1, round(height * shape))), min(height, max(1, round(width / shape)))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def centre_square_crop(height: int, width: int) -> tuple[int, int, int, int]:
+    """Return the largest centred square, the published crop for validation and tests.
+
+    Returns:
+        (top, left, height, width) in pixels.
+    """
+    _check_frame(height, width)
+    side = min(height, width)
+    return (height - side) // 2, (width - side) // 2, side, side
+
+
+def _spare(num_frames: int, size: int, stride: int) -> int:
+    """Return how far a clip can be moved in the video; negative if it does not fit."""
+    if num_frames < 1:
+        raise ValueError(f"no clip of {size} frames can be taken from {num_frames} frames")
+    return num_frames - clip_span(size, stride)
+
+
+def _spread(last: int, n: int) -> np.ndarray:
+    """Return n >= 2 integers spread evenly from 0 to ``last``, halves rounded to the even neighbour (as published)."""
+    quotient, remainder = np.divmod(np.arange(n) * last, n - 1)
+    up = (2 * remainder > n - 1) | ((2 * remainder == n - 1) & (quotient % 2 == 1))
+    return quotient + up
+
+
+def _check_count(n: int) -> None:
+    if n < 1:
+        raise ValueError(f"the number of clips must be at least 1, not {n}")
+
+
+def _check_frame(height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise ValueError(f"no crop can be taken from a frame of {height} x {width} pixels")
