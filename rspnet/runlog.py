@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from tqdm import tqdm
 
 from rspnet.errors import ConfigError
@@ -79,6 +80,69 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+# Options that may differ when a run goes on: they do not change what it computes.
+_FREE = ("data.num_workers", "data.max_failures", "data.time_limit", "run.log_every", "run.checkpoint_every")
+_FREE += ("run.keep_epochs", "run.tracker")
+
+
+@contextlib.contextmanager
+def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterator[None]:
+    """Hold the run folder; new, it gets `config.yaml` and `environment.json`, existing, it must be this run.
+
+    Processes other than the main one pass through.
+
+    Raises:
+        ConfigError: another live process writes to it, or it holds a run with other options or somebody's files.
+    """
+    if not is_main():
+        yield
+        return
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with _exclusive(run_dir):
+        path = run_dir / "config.yaml"
+        if path.exists():
+            before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)
+            for name in sorted(before.keys() | now.keys()):
+                if before.get(name) != now.get(name) and name not in _FREE:
+                    raise ConfigError(
+                        f"{run_dir}: holds a run with {name}={before.get(name)}, not {now.get(name)}; "
+                        "choose another --run_dir, or remove the folder to start again"
+                    )
+        elif any(not entry.name.startswith(".") for entry in run_dir.iterdir()):
+            raise ConfigError(f"{run_dir}: is no run folder, and not empty; choose another --run_dir")
+        else:
+            write_text(path, config_yaml)
+            write_json(run_dir / "environment.json", environment())
+        yield
+
+
+def finished(run_dir: Path) -> dict[str, Any] | None:
+    """The result of a run that is done, or None."""
+    path = run_dir / "result.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def check_launch(num_processes: int) -> None:
+    """See that the launcher's processes found each other.
+
+    Raises:
+        ConfigError: they would train side by side, each alone.
+    """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != num_processes:
+        raise ConfigError(
+            f"{started} processes were started, but each sees {num_processes}; "
+            "without GPUs set ACCELERATE_USE_CPU=true before the launcher"
+        )
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
 class MetricsLog:
     """`metrics.jsonl`: one object per log interval and epoch, continued without a seam after an interruption.
 
@@ -104,13 +168,7 @@ class MetricsLog:
 
 
 @contextlib.contextmanager
-def exclusive(run_dir: Path) -> Iterator[None]:
-    """Hold the run folder for this process.
-
-    Raises:
-        ConfigError: another live process is writing to it.
-    """
-    run_dir.mkdir(parents=True, exist_ok=True)
+def _exclusive(run_dir: Path) -> Iterator[None]:
     with (run_dir / ".lock").open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,240 @@
+"""Index + sampling + video -> batches of uint8 clips.
+
+Every draw is a function of (seed, epoch, position in the epoch): neither the number of workers or processes nor the
+moment a run was started or resumed changes a clip. V clips per video, T frames, S pixels.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from rspnet import sampling
+from rspnet.errors import ConfigError, VideoError
+from rspnet.video import Video
+
+Crop = tuple[int, int, int, int]
+"""Top, left, height, width; pixels."""
+
+MAX_TRIES = 8
+"""Videos tried in a row for one place in a batch; eight broken ones in a row are no accident."""
+
+
+@dataclass(frozen=True)
+class Picker:
+    """Which frames and which part of the picture make the clips of one video.
+
+    Attributes:
+        num_frames: T.
+        stride: gap between frames.
+        sampling: "clip" (consecutive) or "cover" (spread over the video).
+        views: V, clips per video.
+        crop_area: part of the frame's area a random crop keeps; None takes the central square and evenly spaced clips.
+    """
+
+    num_frames: int
+    stride: int = 1
+    sampling: str = "clip"
+    views: int = 1
+    crop_area: tuple[float, float] | None = None
+
+    def __call__(self, rng: np.random.Generator, length: int, height: int, width: int) -> list[tuple[np.ndarray, Crop]]:
+        """V pairs of frame indices (T,) and crop, for a video of `length` frames of `height` x `width` pixels."""
+        if self.crop_area is None:
+            crop = sampling.centre_square_crop(height, width)
+            return [(frames, crop) for frames in self._even(length)]
+        pairs = []
+        for _ in range(self.views):
+            frames = self._random(rng, length)
+            pairs.append((frames, sampling.random_area_crop(rng, height, width, self.crop_area)))
+        return pairs
+
+    def _even(self, length: int) -> np.ndarray:
+        if self.sampling == "cover":
+            return sampling.cover_clips(length, self.num_frames, self.views)
+        return sampling.even_clips(length, self.num_frames, self.stride, self.views)
+
+    def _random(self, rng: np.random.Generator, length: int) -> np.ndarray:
+        if self.sampling == "cover":
+            return sampling.cover_clip(rng, length, self.num_frames)
+        return sampling.sample_clip(rng, length, self.num_frames, self.stride)
+
+
+class ClipDataset(Dataset):
+    """Clips of the videos of an index.
+
+    An item is addressed as (epoch, position, row), or as a plain row where nothing is random, and holds ``clips`` uint8
+    (V, T, S, S, 3), ``seeds`` int64 (V,) for the augmentation, ``label`` (-1 without one), ``row`` and ``failed``: the
+    row whose video could not be read, or -1.
+
+    Args:
+        index: rows with at least video, root, num_frames (or None) and label.
+        picker: chooses frames and crops.
+        size: S, pixels.
+        seed: of the run.
+        frame_rate: videos are resampled to it first, frames per second; None leaves them.
+        replace: put another video in a broken one's place (training); else its clips are black and it is left to the
+            caller to leave it out (evaluation).
+        time_limit: seconds to read one video.
+    """
+
+    def __init__(
+        self,
+        index: datasets.Dataset,
+        picker: Picker,
+        size: int,
+        seed: int = 0,
+        frame_rate: float | None = None,
+        replace: bool = False,
+        time_limit: float = 60.0,
+    ) -> None:
+        self.index = index
+        self.picker = picker
+        self.size = size
+        self.seed = seed
+        self.frame_rate = frame_rate
+        self.replace = replace
+        self.time_limit = time_limit
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, key: int | tuple[int, int, int]) -> dict[str, Any]:
+        epoch, position, row = (0, key, key) if isinstance(key, int) else key
+        rng = np.random.default_rng([self.seed, epoch, position])
+        seeds = torch.from_numpy(rng.integers(2**62, size=self.picker.views))
+        failed, failures = -1, []
+        for _ in range(MAX_TRIES if self.replace else 1):
+            try:
+                clips = self._read(self.index[row], rng)
+                break
+            except VideoError as error:
+                failures.append(str(error))
+                failed = row if failed < 0 else failed
+                if self.replace:
+                    row = int(rng.integers(len(self.index)))
+        else:
+            if self.replace:
+                raise VideoError(f"{MAX_TRIES} videos in a row could not be read, the last: {failures[-1]}")
+            shape = (self.picker.views, self.picker.num_frames, self.size, self.size, 3)
+            clips = torch.zeros(shape, dtype=torch.uint8)
+        label = self.index[row]["label"]
+        return {
+            "clips": clips,
+            "seeds": seeds,
+            "label": -1 if label is None else label,
+            "row": row,
+            "failed": failed,
+        }
+
+    def _read(self, row: dict[str, Any], rng: np.random.Generator) -> torch.Tensor:
+        path = Path(row["root"]) / row["video"]
+        with Video(path, num_frames=row["num_frames"], time_limit=self.time_limit) as video:
+            if not video.num_frames:
+                raise VideoError(f"{path}: holds no frames; find such files with stages/verify.py --depth decode")
+            kept = sampling.resample(video.num_frames, video.fps, self.frame_rate)
+            if not len(kept):
+                raise VideoError(f"{path}: too short to resample to {self.frame_rate} frames per second")
+            pairs = self.picker(rng, len(kept), video.height, video.width)
+            clips = [video.read(kept[frames], crop=crop, size=self.size) for frames, crop in pairs]
+        return torch.from_numpy(np.stack(clips))
+
+
+class TrainBatches(Sampler):
+    """This process's share of every training batch, from any step on at once.
+
+    Each epoch visits the videos in an order that depends on seed and epoch; batch b of all processes together is
+    places b * total to (b + 1) * total of it, so the number of processes does not change what a step sees. The last
+    partial batch is left out.
+
+    Args:
+        num_videos: length of the index.
+        total_batch: videos per step over all processes.
+        seed: of the run.
+        rank: this process.
+        world_size: number of processes.
+
+    Raises:
+        ConfigError: the batch does not fit the videos or the processes.
+    """
+
+    def __init__(self, num_videos: int, total_batch: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        if total_batch % world_size:
+            raise ConfigError(f"optim.total_batch: {total_batch} is no multiple of the {world_size} processes")
+        if total_batch > num_videos:
+            raise ConfigError(
+                f"optim.total_batch: {total_batch} is more than the {num_videos} training videos; lower it"
+            )
+        self.num_videos = num_videos
+        self.total_batch = total_batch
+        self.seed = seed
+        self.share = slice(rank * total_batch // world_size, (rank + 1) * total_batch // world_size)
+        self.epoch = 0
+        self.start = 0
+
+    def __len__(self) -> int:
+        return self.num_videos // self.total_batch
+
+    def seek(self, epoch: int, batch: int = 0) -> None:
+        """Let the next iteration begin at `batch` of `epoch`, both from 0."""
+        self.epoch, self.start = epoch, batch
+
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_videos)
+        for batch in range(self.start, len(self)):
+            places = range(batch * self.total_batch, (batch + 1) * self.total_batch)[self.share]
+            yield [(self.epoch, place, int(order[place])) for place in places]
+
+
+def loader(dataset: ClipDataset, num_workers: int, **kwargs: Any) -> DataLoader:
+    """A DataLoader over `dataset`; `kwargs` say how it is batched."""
+    # Workers decode with one thread each, and live as long as the loader: starting them anew costs seconds per epoch.
+    return DataLoader(
+        dataset,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        **kwargs,
+    )
+
+
+class Failures:
+    """Videos this process could not read: each named once, counted per epoch; too many stop the run.
+
+    Args:
+        index: what the rows mean.
+        max_failures: percent of an epoch's videos.
+        world_size: processes that share an epoch's videos.
+    """
+
+    def __init__(self, index: datasets.Dataset, max_failures: float, world_size: int = 1) -> None:
+        self.index = index
+        self.max_failures = max_failures
+        self.limit = max(1.0, max_failures / 100 * len(index) / world_size)
+        self.count = 0
+        self._named: set[int] = set()
+
+    def add(self, rows: torch.Tensor) -> None:
+        """Take note of a batch's ``failed`` rows (-1: none).
+
+        Raises:
+            VideoError: more than `max_failures` percent failed since `count` was last set to zero.
+        """
+        for row in rows[rows >= 0].tolist():
+            self.count += 1
+            name = self.index[row]["video"]
+            if row not in self._named:
+                self._named.add(row)
+                print(f"could not read {name}; another video takes its place", file=sys.stderr, flush=True)
+            if self.count > self.limit:
+                raise VideoError(
+                    f"{name}: the {self.count}th video that failed to decode in this epoch; more than "
+                    f"{self.max_failures:g} % (data.max_failures) is no accident. Find them with stages/verify.py "
+                    "--depth decode --out index.jsonl and train with --data.index index.jsonl"
+                )

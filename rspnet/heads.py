@@ -1,0 +1,24 @@
+"""The two projection heads on one encoder."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Embedder(nn.Module):
+    """Encoder, and one linear head for each task; what RSPNet trains (paper fig. 2).
+
+    Args:
+        encoder: maps clips (N, 3, T, H, W) to pooled features (N, `encoder.num_features`).
+        dim: embedding dimension D; the published code uses 128.
+    """
+
+    def __init__(self, encoder: nn.Module, dim: int = 128) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.appearance = nn.Linear(encoder.num_features, dim)
+        self.motion = nn.Linear(encoder.num_features, dim)
+
+    def forward(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """Clips (N, 3, T, H, W) to unit-norm appearance and motion embeddings, each (N, D)."""
+        features = self.encoder(clips)
+        return F.normalize(self.appearance(features), dim=1), F.normalize(self.motion(features), dim=1)

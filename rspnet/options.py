@@ -1,0 +1,134 @@
+"""The option sections that stages share; each field's text is its `--help`."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass
+class Data:
+    """Which videos to read, and how."""
+
+    root: str | None = None
+    """Data-set folder; with `index`, the folder its paths are relative to (default: the one it was made for)."""
+    index: str | None = None
+    """Index of the videos (.jsonl or .parquet, from stages/verify.py); without one the folder is walked at start."""
+    layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
+    """How the folder is organised."""
+    fold: int = 1
+    """Official train/test split of UCF101 and HMDB51, 1 to 3."""
+    num_workers: int = 4
+    """Decoding processes per training process; 0 decodes in the training process. Never changes a result."""
+    max_failures: float = 5.0
+    """Percent of videos that may fail to decode in an epoch before the run stops."""
+    time_limit: float = 60.0
+    """Seconds one video may take to read before it counts as failed."""
+
+
+@dataclass
+class Clips:
+    """What a clip is."""
+
+    num_frames: int = 16
+    """Frames of a clip."""
+    size: int = 112
+    """Height and width of a clip, pixels."""
+    stride: int = 1
+    """Gap between a clip's frames, frames."""
+    frame_rate: float | None = None
+    """Frames per second that videos are resampled to first (null: as they are)."""
+    sampling: Literal["clip", "cover"] = "clip"
+    """Take consecutive frames (clip), or frames that cover the whole video (cover)."""
+    views: int = 10
+    """Clips per video, evenly spaced, in a test."""
+
+
+@dataclass
+class Augment:
+    """Random changes of training clips, one draw per clip for all its frames."""
+
+    crop_area: list[float] = field(default_factory=lambda: [0.4, 1.0])
+    """Smallest and largest part of the frame's area that a crop keeps."""
+    gray: float = 0.2
+    """Probability of a grey clip."""
+    brightness: float = 0.4
+    """Factor drawn from 1 - this to 1 + this; 0 leaves brightness alone."""
+    contrast: float = 0.4
+    """As brightness."""
+    saturation: float = 0.4
+    """As brightness."""
+    hue: float = 0.4
+    """Largest hue shift either way, in turns of the colour circle (0 to 0.5)."""
+    flip: float = 0.5
+    """Probability of a horizontal flip; 0 where left and right matter."""
+
+
+@dataclass
+class Encoder:
+    """The network."""
+
+    name: Literal["c3d", "resnet18", "r2plus1d", "s3dg", "r3d_18", "r2plus1d_18", "s3d"] = "resnet18"
+    """The published four (r2plus1d has 4 blocks), then torchvision's three."""
+    width: int | None = None
+    """Channels of the first layer, for small variants of the published four (null: the published width)."""
+
+
+@dataclass
+class Pretext:
+    """The pretraining tasks."""
+
+    speeds: list[int] = field(default_factory=lambda: [2])
+    """Playback rates of the fast clips; each step draws one."""
+    dim: int = 128
+    """Embedding dimension of both heads."""
+    queue_length: int = 16384
+    """Negatives in the queue; any number of at least the total batch."""
+    momentum: float = 0.999
+    """Of the key encoder."""
+    temperature: float = 0.07
+    """Divisor of the similarities in both losses."""
+    margin: float = 2.0
+    """Of the speed ranking loss, in units of similarity / temperature."""
+    appearance_weight: float = 1.0
+    """Factor of the A-VID loss."""
+    motion_weight: float = 1.0
+    """Factor of the RSP loss."""
+    bn_groups: int = 4
+    """Batch-norm groups over all processes, between which clips are shuffled; raised to a multiple of the processes."""
+
+
+@dataclass
+class Optim:
+    """Optimisation: SGD with momentum, weight decay on every parameter, as published."""
+
+    epochs: int = 200
+    """Passes over the training videos."""
+    total_batch: int = 64
+    """Videos per step over all processes."""
+    lr: float = 0.1
+    """Learning rate, for `lr_batch` videos per step."""
+    lr_batch: int | None = None
+    """The rate grows in proportion to total_batch / lr_batch (null: used as it is)."""
+    momentum: float = 0.9
+    """Of SGD, not Nesterov."""
+    weight_decay: float = 1e-4
+    """On every parameter."""
+    schedule: Literal["cosine", "multi_step"] = "cosine"
+    """Per epoch: half a cosine down to a thousandth, or a tenth from each milestone on."""
+    milestones: list[int] = field(default_factory=list)
+    """Epochs at which multi_step divides the rate by ten."""
+
+
+@dataclass
+class Run:
+    """Bookkeeping; nothing here changes a result but the seed."""
+
+    seed: int = 0
+    """Of weights, data order and every random draw."""
+    log_every: int = 10
+    """Steps between log lines."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints, besides the end of each epoch; at Ctrl-C or SIGTERM one is written at once."""
+    keep_epochs: int = 50
+    """Checkpoints of every so many epochs are kept for good; of the others the last two."""
+    tracker: Literal["tensorboard", "none"] = "tensorboard"
+    """Where to send curves, besides metrics.jsonl."""

@@ -1,0 +1,190 @@
+"""RSPNet's pretraining step as one module: two clips of each video in, losses out.
+
+N clips of this process, A clips of all processes, T frames per clip, D embedding dimension, Q queue length.
+Paper: Chen et al., AAAI 2021, arXiv:2011.07949. Proven against recorded steps of the published code
+(tests/test_pretext.py, tests/replay_step.py).
+"""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rspnet.heads import Embedder
+from rspnet.losses import info_nce, relative_speed
+from rspnet.momentum import Queue, follow, gather, grouped, shuffled
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Every random choice of one step.
+
+    Attributes:
+        order: permutation of this process's clips within each batch-norm group (N,); the step works in this order.
+        fast: which clips, after ordering, play at the higher speed (N,), bool.
+        speed: the higher playback rate; 2 keeps every second frame.
+        negative: shuffle of all clips for the key pass at the other speed (A,).
+        positive: shuffle of all clips for the key pass at the same speed (A,).
+    """
+
+    order: Tensor
+    fast: Tensor
+    speed: int
+    negative: Tensor
+    positive: Tensor
+
+    def to(self, device: torch.device) -> "Draws":
+        """The same draws with their tensors on `device`."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return Draws(**{**vars(self), **moved})
+
+
+def draw_step(
+    seed: int, step: int, group_size: int, groups: int, rank: int, world_size: int, speeds: list[int]
+) -> Draws:
+    """The draws of training step `step`, a function of the seed and the step alone.
+
+    In each batch-norm group a random half plays fast (the smaller half normal, as published). With the same total of
+    groups, one process and several draw the same.
+
+    Args:
+        seed: of the run.
+        step: training step, from 0.
+        group_size: clips per batch-norm group.
+        groups: batch-norm groups per process.
+        rank: this process.
+        world_size: number of processes.
+        speeds: higher speeds to choose from.
+    """
+    rng = np.random.default_rng([seed, step])
+    speed = int(rng.choice(speeds))
+    orders = [rng.permutation(group_size) for _ in range(groups * world_size)][rank * groups : (rank + 1) * groups]
+    total = group_size * groups * world_size
+    return Draws(
+        order=torch.from_numpy(np.concatenate([order + start * group_size for start, order in enumerate(orders)])),
+        fast=(torch.arange(group_size) >= group_size // 2).repeat(groups),
+        speed=speed,
+        negative=torch.from_numpy(rng.permutation(total)),
+        positive=torch.from_numpy(rng.permutation(total)),
+    )
+
+
+class RSPNet(nn.Module):
+    """Query encoder, key encoder and queue.
+
+    Everything that changes per step changes inside `forward`, which is all that is left of a module once it is wrapped
+    for several processes.
+
+    Args:
+        encoder: the network to train, mapping clips (N, 3, T, H, W) to features (N, `num_features`).
+        num_frames: T, frames of a clip at either speed.
+        dim: D, embedding dimension.
+        queue_length: Q, number of negatives.
+        momentum: of the key encoder.
+        temperature: of both losses.
+        margin: of the motion loss, in units of similarity / temperature.
+        appearance_weight: of the A-VID loss.
+        motion_weight: of the RSP loss.
+        groups: batch-norm groups in this process.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        num_frames: int = 16,
+        dim: int = 128,
+        queue_length: int = 16384,
+        momentum: float = 0.999,
+        temperature: float = 0.07,
+        margin: float = 2.0,
+        appearance_weight: float = 1.0,
+        motion_weight: float = 1.0,
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+        self.query_encoder = Embedder(encoder, dim)
+        self.key_encoder = copy.deepcopy(self.query_encoder).requires_grad_(False)
+        self.queue = Queue(dim, queue_length)
+        self.num_frames = num_frames
+        self.momentum = momentum
+        self.temperature = temperature
+        self.margin = margin
+        self.appearance_weight = appearance_weight
+        self.motion_weight = motion_weight
+        self.groups = groups
+
+    def forward(self, query_clips: Tensor, key_clips: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """One training step's losses; updates the key encoder and the queue.
+
+        Args:
+            query_clips: (N, 3, T * speed, H, W), normalised.
+            key_clips: another clip of each video, the same shape.
+            draws: the step's random choices.
+
+        Returns:
+            ``loss`` to minimise and, detached: its parts ``loss_avid`` and ``loss_rsp``; the scalar log terms of
+            `LOG_TERMS`; ``logits_same`` and ``logits_other`` (N, 1 + Q), ``near`` and ``far`` (N,), rows in the order
+            of `draws.order`.
+        """
+        follow(self.key_encoder, self.query_encoder, self.momentum)
+
+        query_clips, key_clips = query_clips[draws.order], key_clips[draws.order]
+        query = self._at_speed(query_clips, draws.fast, draws.speed)
+        same_speed = self._at_speed(key_clips, draws.fast, draws.speed)
+        other_speed = self._at_speed(key_clips, ~draws.fast, draws.speed)
+
+        other_a, other_m = shuffled(self.key_encoder, other_speed, draws.negative, self.groups)
+        same_a, same_m = shuffled(self.key_encoder, same_speed, draws.positive, self.groups)
+        query_a, query_m = grouped(self.query_encoder, query, self.groups)
+
+        negatives = self.queue.columns.clone()
+        loss_same, logits_same = info_nce(query_a, same_a, negatives, self.temperature)
+        loss_other, logits_other = info_nce(query_a, other_a, negatives, self.temperature)
+        loss_rsp, near, far = relative_speed(query_m, same_m, other_m, self.temperature, self.margin)
+        loss_avid = loss_same + loss_other
+
+        self.queue.enqueue(gather(other_a))  # only these, as published
+
+        return {
+            "loss": self.appearance_weight * loss_avid + self.motion_weight * loss_rsp,
+            "loss_avid": loss_avid.detach(),
+            "loss_rsp": loss_rsp.detach(),
+            **_log_terms(
+                torch.cat([logits_same, logits_other]).detach(), near.detach(), far.detach(), query_a.detach()
+            ),
+            "logits_same": logits_same.detach(),
+            "logits_other": logits_other.detach(),
+            "near": near.detach(),
+            "far": far.detach(),
+        }
+
+    def _at_speed(self, clips: Tensor, fast: Tensor, speed: int) -> Tensor:
+        """The first T frames, or where `fast` every `speed`-th frame: (N, 3, T * speed, H, W) to (N, 3, T, H, W)."""
+        normal = clips[:, :, : self.num_frames]
+        quick = clips[:, :, ::speed][:, :, : self.num_frames]
+        return torch.where(fast.view(-1, 1, 1, 1, 1), quick, normal)
+
+
+LOG_TERMS = {
+    "avid_top1": "percent of queries whose video ranks first among the queue",
+    "avid_top5": "percent of queries whose video ranks in the first five",
+    "rsp_accuracy": "percent of queries nearer to their own speed than to the other",
+    "positive_similarity": "mean logit of a query and its own video",
+    "negative_similarity": "mean logit of a query and the queue",
+    "spread": "length of the standard deviation of the batch's appearance embeddings: 0 collapsed, 1 fully spread",
+}
+
+
+def _log_terms(logits: Tensor, near: Tensor, far: Tensor, embeddings: Tensor) -> dict[str, Tensor]:
+    """What a person wants to see of one step; `LOG_TERMS` says what each means."""
+    rank = (logits[:, 1:] >= logits[:, :1]).sum(1)  # ties count against: a collapsed network gets 0, not 100
+    return {
+        "avid_top1": 100 * (rank < 1).float().mean(),
+        "avid_top5": 100 * (rank < 5).float().mean(),
+        "rsp_accuracy": 100 * (near > far).float().mean(),
+        "positive_similarity": logits[:, 0].mean(),
+        "negative_similarity": logits[:, 1:].mean(),
+        "spread": embeddings.std(0, correction=0).norm(),
+    }
