@@ -1,0 +1,48 @@
+"""The video encoders, by name: the four of the RSPNet authors and three of torchvision.
+
+timm knows each as `rspnet_` + name once this package is imported. An encoder maps normalised clips (N, 3, T, H, W) to
+pooled features (N, D); its `forward_features` gives the last map (N, D, t, h, w).
+"""
+
+from typing import Any
+
+import timm
+
+from rspnet.encoders import c3d, r2plus1d, resnet, s3dg, video_torchvision
+from rspnet.encoders.encoder import EncoderSpec, VideoEncoder
+from rspnet.errors import ConfigError
+
+__all__ = ["EncoderSpec", "VideoEncoder", "create_encoder", "encoder_names", "encoder_spec"]
+
+_SPECS = {spec.name: spec for spec in (c3d.SPEC, resnet.SPEC, r2plus1d.SPEC, s3dg.SPEC, *video_torchvision.SPECS)}
+
+
+def encoder_names() -> tuple[str, ...]:
+    """Return the names that `create_encoder` knows."""
+    return tuple(_SPECS)
+
+
+def encoder_spec(name: str) -> EncoderSpec:
+    """Return the clip (frames, pixels, normalisation) that the named encoder is made for.
+
+    Raises:
+        ConfigError: If there is no such encoder; the message lists those there are.
+    """
+    if name not in _SPECS:
+        known = "; ".join(f"{spec.name} ({spec.about})" for spec in _SPECS.values())
+        raise ConfigError(f"encoder {name!r} is unknown; choose one of: {known}")
+    return _SPECS[name]
+
+
+def create_encoder(name: str, num_classes: int = 0, **kwargs: Any) -> VideoEncoder:
+    """Create an encoder with fresh weights.
+
+    Args:
+        name: One of `encoder_names()`.
+        num_classes: Outputs of a linear classifier; 0 = none, `encoder(clips)` then gives pooled features (N, D).
+        kwargs: `width`: base channels, 64 as published (torchvision's networks have only that).
+
+    Raises:
+        ConfigError: If there is no such encoder or width.
+    """
+    return timm.create_model(f"rspnet_{encoder_spec(name).name}", num_classes=num_classes, **kwargs)
