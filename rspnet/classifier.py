@@ -1,0 +1,57 @@
+"""Encoder and linear classifier, for fine-tuning and for testing with several views per video.
+
+Shapes: N videos, V views of each, K classes; clips are (3, T, H, W).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Classifier(nn.Module):
+    """A linear layer on an encoder's pooled features; the loss is computed inside `forward`.
+
+    State-dict keys are those of the published fine-tuned files: `encoder.*`, `fc.weight`, `fc.bias`.
+
+    Args:
+        encoder: Network with `num_features` that maps clips (N, 3, T, H, W) to features (N, num_features); a
+            classifier of its own is taken away.
+        num_classes: K.
+        frozen: Train the linear layer alone (linear probe): the encoder gets no gradients and stays in eval mode, so
+            its batch statistics stay as they are too.
+    """
+
+    def __init__(self, encoder: nn.Module, num_classes: int, frozen: bool = False):
+        super().__init__()
+        encoder.reset_classifier(0)
+        self.encoder = encoder
+        self.fc = nn.Linear(encoder.num_features, num_classes)
+        self.num_classes = num_classes
+        self.frozen = frozen
+        if frozen:
+            encoder.requires_grad_(False)
+            encoder.eval()
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Set training mode; a frozen encoder stays in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+    def forward(self, clips: Tensor, labels: Tensor | None = None) -> Tensor | dict[str, Tensor]:
+        """Return logits (N, K), or with labels a dict of `loss` and `logits`.
+
+        Args:
+            clips: Normalised clips (N, 3, T, H, W), or views (N, V, 3, T, H, W), whose logits are averaged (no
+                softmax before, as in the published code).
+            labels: Class indices (N,).
+        """
+        views = clips.shape[1] if clips.ndim == 6 else 1
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            features = self.encoder(clips.flatten(0, 1) if clips.ndim == 6 else clips)
+        logits = self.fc(features)
+        logits = logits.unflatten(0, (-1, views)).mean(dim=1)
+        if labels is None:
+            return logits
+        return {"loss": F.cross_entropy(logits, labels), "logits": logits}
