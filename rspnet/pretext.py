@@ -22,14 +22,12 @@ class Draws:
     """Every random choice of one step.
 
     Attributes:
-        order: permutation of this process's clips within each batch-norm group (N,); the step works in this order.
-        fast: which clips, after ordering, play at the higher speed (N,), bool.
+        fast: which of this process's clips play at the higher speed (N,), bool.
         speed: the higher playback rate; 2 keeps every second frame.
         negative: shuffle of all clips for the key pass at the other speed (A,).
         positive: shuffle of all clips for the key pass at the same speed (A,).
     """
 
-    order: Tensor
     fast: Tensor
     speed: int
     negative: Tensor
@@ -60,11 +58,11 @@ def draw_step(
     """
     rng = np.random.default_rng([seed, step])
     speed = int(rng.choice(speeds))
-    orders = [rng.permutation(group_size) for _ in range(groups * world_size)][rank * groups : (rank + 1) * groups]
+    fast = np.arange(group_size) >= group_size // 2
+    fasts = [rng.permutation(fast) for _ in range(groups * world_size)]
     total = group_size * groups * world_size
     return Draws(
-        order=torch.from_numpy(np.concatenate([order + start * group_size for start, order in enumerate(orders)])),
-        fast=(torch.arange(group_size) >= group_size // 2).repeat(groups),
+        fast=torch.from_numpy(np.concatenate(fasts[rank * groups : (rank + 1) * groups])),
         speed=speed,
         negative=torch.from_numpy(rng.permutation(total)),
         positive=torch.from_numpy(rng.permutation(total)),
@@ -125,12 +123,10 @@ class RSPNet(nn.Module):
 
         Returns:
             ``loss`` to minimise and, detached: its parts ``loss_avid`` and ``loss_rsp``; the scalar log terms of
-            `LOG_TERMS`; ``logits_same`` and ``logits_other`` (N, 1 + Q), ``near`` and ``far`` (N,), rows in the order
-            of `draws.order`.
+            `LOG_TERMS`; ``logits_same`` and ``logits_other`` (N, 1 + Q), ``near`` and ``far`` (N,).
         """
         follow(self.key_encoder, self.query_encoder, self.momentum)
 
-        query_clips, key_clips = query_clips[draws.order], key_clips[draws.order]
         query = self._at_speed(query_clips, draws.fast, draws.speed)
         same_speed = self._at_speed(key_clips, draws.fast, draws.speed)
         other_speed = self._at_speed(key_clips, ~draws.fast, draws.speed)
