@@ -1,0 +1,171 @@
+"""Run a function over many items in worker processes, none of which can stop the rest.
+
+A media library may hang or crash on a broken file, and then takes its process with it. So every item runs in a worker
+that is killed past a time limit and replaced, and a worker that dies costs the one item it was at.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from typing import Any, Literal, TypeVar
+
+from rspnet.errors import ConfigError
+
+Item = TypeVar("Item")
+
+
+class Failure(str):
+    """Why an item has no result, as one sentence.
+
+    Attributes:
+        kind: "timeout", "crash" (its process died) or "error" (the function raised).
+    """
+
+    kind: Literal["timeout", "crash", "error"]
+
+    def __new__(cls, kind: Literal["timeout", "crash", "error"], text: str) -> "Failure":
+        """Make the text, with its kind."""
+        failure = super().__new__(cls, text)
+        failure.kind = kind
+        return failure
+
+
+def run_parallel(
+    function: Callable[[Item], Any], items: Iterable[Item], jobs: int, time_limit: float
+) -> Iterator[tuple[Item, Any]]:
+    """Yield ``(item, result)`` for every item, in the order of the items, so that output is the same for any `jobs`.
+
+    In place of a result stands a `Failure` where the function raised, took too long or killed its process. Items are
+    taken from the iterable as workers become free. Leaving the loop early, by Ctrl-C too, kills the workers at once.
+
+    Args:
+        function: a module-level function; it, the items and the results are pickled.
+        items: what to call it with.
+        jobs: number of worker processes.
+        time_limit: seconds one item may take.
+
+    Raises:
+        ConfigError: jobs or time_limit is not positive.
+        RuntimeError: a worker cannot even start (its imports fail).
+    """
+    if jobs < 1 or time_limit <= 0:
+        raise ConfigError(f"jobs: {jobs}, time_limit: {time_limit}; both must be positive")
+    queue = enumerate(items)
+    upcoming = next(queue, None)
+    finished: dict[int, tuple[Item, Any]] = {}
+    position = 0
+    workers: dict[Connection, _Worker] = {}
+    try:
+        while True:
+            while position in finished:
+                yield finished.pop(position)
+                position += 1
+            while upcoming is not None and len(workers) < jobs:
+                worker = _Worker(function)
+                workers[worker.pipe] = worker
+                worker.assign(upcoming, time_limit)
+                upcoming = next(queue, None)
+            busy = {pipe: worker for pipe, worker in workers.items() if worker.task}
+            if not busy:
+                return
+            nearest = min(worker.deadline for worker in busy.values())
+            ready = wait(list(busy), timeout=max(0.0, min(nearest - time.monotonic(), 3600.0)))
+            for pipe, worker in busy.items():
+                number, item = worker.task
+                if pipe in ready:
+                    outcome = worker.collect(time_limit)
+                    if outcome is None:
+                        continue
+                elif time.monotonic() >= worker.deadline:
+                    outcome = Failure("timeout", f"not done after {time_limit:g} s")
+                else:
+                    continue
+                finished[number] = (item, outcome)
+                worker.task = None
+                if isinstance(outcome, Failure) and outcome.kind != "error":
+                    workers.pop(pipe).kill()
+                elif upcoming is not None:
+                    worker.assign(upcoming, time_limit)
+                    upcoming = next(queue, None)
+    finally:
+        for worker in workers.values():
+            worker.kill()
+
+
+class _Worker:
+    """A process, the item it is at, and when that must be done."""
+
+    def __init__(self, function: Callable) -> None:
+        # Not fork: the parent may hold threads and open media files.
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, function), daemon=True)
+        # The mask is inherited: Ctrl-C is for the parent, which kills its workers.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        theirs.close()
+        self.started = False
+        self.task: tuple[int, Any] | None = None
+        self.deadline = float("inf")
+
+    def assign(self, task: tuple[int, Any], time_limit: float) -> None:
+        self.task = task
+        # Starting (imports, on a busy machine) is not counted against the first item: see `collect`.
+        self.deadline = time.monotonic() + time_limit if self.started else float("inf")
+        with contextlib.suppress(BrokenPipeError):  # died while idle: `collect` will see it
+            self.pipe.send(task[1])
+
+    def collect(self, time_limit: float) -> Any:
+        """What the worker sent: the outcome of its task, or None where it has only just started."""
+        try:
+            message = self.pipe.recv()
+        except (EOFError, OSError):
+            self.process.join(5)
+            text = f"its process died (exit code {self.process.exitcode})"
+            if not self.started:
+                raise RuntimeError(f"a worker process could not start: {text}; see its message above") from None
+            return Failure("crash", text)
+        if not self.started:
+            self.started = True
+            self.deadline = time.monotonic() + time_limit
+            return None
+        return message[0] if len(message) == 1 else Failure(*message)
+
+    def kill(self) -> None:
+        self.pipe.close()
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+
+
+def _serve(pipe: Connection, function: Callable) -> None:
+    """A worker: answer every item from the pipe with ``(result,)`` or ``(kind, text)``."""
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    pipe.send("started")
+    while True:
+        try:
+            item = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer: tuple = (function(item),)
+        except Exception as error:
+            answer = ("error", str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
+        try:
+            pipe.send(answer)
+        except BrokenPipeError:
+            return
+
+
+def _follow_parent() -> None:
+    """End this process with its parent, even a killed one, and even while a library call hangs."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
