@@ -1,0 +1,200 @@
+"""Make a smaller data set of whole classes out of symbolic links: Kinetics-100 from Kinetics-400.
+
+    python stages/subset.py ROOT DST --num_classes 100 --out subset.jsonl
+
+Chooses classes of the data set in ROOT (or of an index) and makes DST, a folder in the same layout whose class folders,
+or single videos where there are none, are relative symbolic links into ROOT; official list files are linked as well.
+Writes the rows of the subset to stdout, or an index file with --out. DST appears at once when it is complete; the same
+command again changes nothing, a different subset needs another DST.
+"""
+
+import difflib
+import hashlib
+import json
+import os
+import random
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rspnet import runlog
+from rspnet.config import run
+from rspnet.errors import ConfigError
+
+
+@dataclass
+class Config:
+    """A subset of classes."""
+
+    source: str
+    """ROOT|INDEX: a data-set folder, or an index (.jsonl, .parquet, or - for JSON Lines on standard input)."""
+    dst: str
+    """Folder to make."""
+    num_classes: int | None = None
+    """Number of classes to take."""
+    by: Literal["bytes", "count", "random"] = "bytes"
+    """Take the classes of smallest total training file size (bytes, as the published Kinetics-100), of fewest training
+    videos (count), or any (random)."""
+    classes: str | None = None
+    """Text file that names the classes to take, one per line, in place of a rule."""
+    seed: int = 0
+    """Of the random choice."""
+    layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
+    """How a folder is organised."""
+    out: str = "-"
+    """Index file to write (.jsonl or .parquet); - is stdout."""
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Make the subset, and return what it holds."""
+    from rspnet import index, layouts
+
+    index.check_out(config.out)
+    lists: list[str] = []
+    if config.source == "-" or config.source.endswith((".jsonl", ".parquet")):
+        layout, rows = "index", list(index.read_rows(config.source))
+    else:
+        layout = layouts.detect(config.source) if config.layout == "auto" else config.layout
+        rows = list(layouts.scan(config.source, layout))
+        lists = layouts.list_files(config.source, layout)
+    classes = choose_classes(rows, config)
+    links = {path: os.path.join(os.path.abspath(config.source), path) for path in lists}
+    links = plan_links(rows, classes, links, whole_folders=layout != "index")
+    dst = os.path.abspath(config.dst)
+    made = make_tree(dst, links, {"layout": layout, "classes": classes}, layouts.SUBSET_MARK)
+    kept = [row | {"root": dst} for row in rows if row["label"] in classes]
+    index.write_rows(kept, config.out)
+    splits = Counter(row["split"] or "no split" for row in kept)
+    counts = ", ".join(f"{count} {split}" for split, count in splits.items())
+    runlog.say(f"{dst}: {len(classes)} classes, {len(kept)} videos ({counts}){'' if made else '; was there already'}")
+    summary = {"stage": "subset", "dst": dst, "made": made, "num_links": len(links), "num_classes": len(classes)}
+    return summary | {"num_videos": len(kept), "splits": dict(splits), "classes": classes}
+
+
+def choose_classes(rows: list[dict[str, Any]], config: Config) -> list[str]:
+    """The names of the classes to take, sorted.
+
+    Raises:
+        ConfigError: no labels, no such classes, or more than there are.
+    """
+    labels = {row["label"] for row in rows} - {None}
+    if not labels:
+        raise ConfigError(f"{config.source}: its videos have no labels; a subset is made of whole classes")
+    if config.classes is not None:
+        names = _read_names(config.classes, labels)
+        if config.num_classes not in (None, len(names)):
+            raise ConfigError(f"{config.classes} names {len(names)} classes, --num_classes is {config.num_classes}")
+        return sorted(names)
+    if config.num_classes is None:
+        raise ConfigError("give --num_classes N, or --classes FILE")
+    if not 1 <= config.num_classes <= len(labels):
+        raise ConfigError(f"--num_classes {config.num_classes}: {config.source} has {len(labels)} classes")
+    if config.by == "random":
+        return sorted(random.Random(config.seed).sample(sorted(labels), config.num_classes))
+    # Something without splits is all training data; otherwise only those files count, as in the published rule.
+    splits = {row["split"] for row in rows}
+    counted = {"train"} if splits != {None} else splits
+    sizes = dict.fromkeys(labels, 0)
+    for row in rows:
+        if row["label"] is not None and row["split"] in counted and row["status"] != "missing":
+            sizes[row["label"]] += _bytes(row) if config.by == "bytes" else 1
+    return sorted(sorted(labels, key=lambda name: (sizes[name], name))[: config.num_classes])
+
+
+def plan_links(
+    rows: list[dict[str, Any]], classes: Iterable[str], links: dict[str, str], whole_folders: bool
+) -> dict[str, str]:
+    """Links to make: path in the subset -> absolute path of the folder or video it points to.
+
+    Args:
+        rows: of the whole data set.
+        classes: names of those to take.
+        links: to make besides those of the videos.
+        whole_folders: link a folder as one where it holds nothing but videos to take.
+
+    Raises:
+        ConfigError: videos of two roots have the same relative path.
+    """
+    classes = set(classes)
+    here = [row for row in rows if row["status"] != "missing"]
+    mixed = {os.path.dirname(row["video"]) for row in here if row["label"] not in classes} | {""}
+    links = dict(links)
+    for row in here:
+        if row["label"] in classes:
+            folder = os.path.dirname(row["video"])
+            path = folder if whole_folders and folder not in mixed else row["video"]
+            target = os.path.join(row["root"], path)
+            if links.setdefault(path, target) != target:
+                raise ConfigError(
+                    f"{links[path]} and {target} would have the same place in the subset; make two subsets"
+                )
+    return {path: target for path, target in links.items() if not _above(path) & links.keys()}
+
+
+def make_tree(dst: str, links: dict[str, str], mark: dict[str, Any], mark_name: str) -> bool:
+    """Make `dst` with relative links, all at once, and a file that says what it is; False if it is there already.
+
+    Raises:
+        ConfigError: `dst` holds something else.
+    """
+    mark = mark | {"links": hashlib.sha256(json.dumps(sorted(links.items())).encode()).hexdigest()}
+    if os.path.lexists(dst) and not (os.path.isdir(dst) and not os.listdir(dst)):
+        try:
+            with open(os.path.join(dst, mark_name), encoding="utf-8") as handle:
+                if json.load(handle) == mark:
+                    return False
+        except (OSError, ValueError):
+            raise ConfigError(f"{dst}: exists and is no subset; choose another folder") from None
+        raise ConfigError(f"{dst}: holds another subset; choose another folder, or remove it first")
+    home = os.path.realpath(os.path.dirname(dst))  # links are followed from where they really are
+    part = os.path.join(home, f".{os.path.basename(dst)}.partial")
+    shutil.rmtree(part, ignore_errors=True)  # an interrupted run left it
+    roots = {}
+    for path, target in links.items():
+        place = os.path.dirname(path)
+        os.makedirs(os.path.join(part, place), exist_ok=True)
+        target_home, name = os.path.split(target)
+        if target_home not in roots:
+            roots[target_home] = os.path.realpath(target_home)
+        relative = os.path.relpath(roots[target_home], os.path.join(home, os.path.basename(dst), place))
+        os.symlink(os.path.join(relative, name), os.path.join(part, path))
+    with open(os.path.join(part, mark_name), "w", encoding="utf-8") as handle:
+        json.dump(mark, handle, indent=2, ensure_ascii=False)
+    os.rename(part, dst)
+    return True
+
+
+def _read_names(path: str, labels: set[str]) -> set[str]:
+    try:
+        with open(path, encoding="utf-8") as handle:
+            names = {line.strip() for line in handle if line.strip()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--classes {path}: cannot be read ({error})") from None
+    for name in sorted(names - labels):
+        close = difflib.get_close_matches(name, labels, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {len(labels)}, e.g. {min(labels)!r}"
+        raise ConfigError(f"--classes {path}: no class {name!r} in the data set; {hint}")
+    if not names:
+        raise ConfigError(f"--classes {path}: names no class")
+    return names
+
+
+def _bytes(row: dict[str, Any]) -> int:
+    if row["bytes"] is not None:
+        return row["bytes"]
+    path = os.path.join(row["root"], row["video"])
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise ConfigError(f"{path}: its size is needed, but {error.strerror}") from None
+
+
+def _above(path: str) -> set[str]:
+    parts = path.split("/")
+    return {"/".join(parts[:depth]) for depth in range(1, len(parts))}
+
+
+if __name__ == "__main__":
+    run(main, Config)
