@@ -98,6 +98,9 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     except KeyboardInterrupt as error:
         print(f"{prefix}{Path(sys.argv[0]).name}: interrupted{f'; {error}' if str(error) else ''}", file=sys.stderr)
         status = 130
+    except FloatingPointError as error:
+        print(f"{prefix}{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        status = 1
     except Exception:
         traceback.print_exc()
         status = 1

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from rspnet import sampling
+from rspnet import layouts, sampling
 from rspnet.errors import ConfigError, VideoError
+from rspnet.index import read_rows, write_rows
 from rspnet.video import Video
 
 Crop = tuple[int, int, int, int]
@@ -64,6 +65,26 @@ class Picker:
         if self.sampling == "cover":
             return sampling.cover_clip(rng, length, self.num_frames)
         return sampling.sample_clip(rng, length, self.num_frames, self.stride)
+
+
+def keep_index(path: Path, root: str | None, index: str | None, layout: str) -> None:
+    """Write the run's own index, once: a resumed run reads the same videos in the same order, whatever came since.
+
+    Args:
+        path: where to write it (.parquet); left alone if it exists.
+        root: data-set folder, walked where there is no `index`.
+        index: an index file to take instead.
+        layout: of `root`, or "auto".
+
+    Raises:
+        ConfigError: neither is given, or what is given is not usable.
+    """
+    if path.exists():
+        return
+    if index is None and root is None:
+        raise ConfigError("data.root: say where the videos are, with --data.root FOLDER or --data.index FILE")
+    rows = read_rows(index) if index is not None else layouts.scan(root, layout)
+    write_rows((row if root is None else row | {"root": str(Path(root).absolute())} for row in rows), path)
 
 
 class ClipDataset(Dataset):

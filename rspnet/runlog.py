@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -143,28 +143,114 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-class MetricsLog:
-    """`metrics.jsonl`: one object per log interval and epoch, continued without a seam after an interruption.
+class RunLog:
+    """The log of a training run: `metrics.jsonl`, a tracker's curves, lines and a bar on stderr; main process only.
+
+    `metrics.jsonl` holds one object per log interval and one per epoch (``event`` says which) and is continued without a
+    seam after an interruption.
 
     Args:
-        path: the file.
-        step: training steps that the run has kept; later lines (written after the last checkpoint) are dropped, because
-            the run is about to make those steps again.
+        run_dir: where metrics.jsonl is.
+        step: training steps that the run has kept. Later lines, written after the last checkpoint, are dropped: the run
+            is about to make those steps again.
+        total_steps: of the whole run.
+        clips_per_step: over all processes.
+        track: sends values to a tracker, called with (values, step).
+        chance: what each term would be for a network that has learnt nothing; shown beside it.
     """
 
-    def __init__(self, path: Path, step: int) -> None:
-        kept = []
-        if path.exists():
-            for line in path.read_text().splitlines():
-                with contextlib.suppress(json.JSONDecodeError):  # the line an abrupt end cut short
-                    if json.loads(line)["step"] <= step:
-                        kept.append(line + "\n")
-        write_text(path, "".join(kept))
-        self._file = path.open("a", buffering=1)
+    def __init__(
+        self,
+        run_dir: Path,
+        step: int,
+        total_steps: int,
+        clips_per_step: int,
+        track: Callable[[dict[str, float], int], None],
+        chance: dict[str, float],
+    ) -> None:
+        self.total_steps = total_steps
+        self.clips_per_step = clips_per_step
+        self.track = track
+        self.chance = chance
+        self._file = None
+        if is_main():
+            path = run_dir / "metrics.jsonl"
+            kept = path.read_text().splitlines() if path.exists() else []
+            write_text(path, "".join(line + "\n" for line in kept if _step_of(line) <= step))
+            self._file = path.open("a", buffering=1)
+        self._bar = tqdm(
+            total=total_steps,
+            initial=step,
+            desc="steps",
+            dynamic_ncols=True,
+            leave=False,
+            disable=not (is_main() and sys.stderr.isatty()),
+        )
+        self._mark = time.perf_counter()
+        self._waited = self._worked = 0.0
+        self._steps = 0
 
-    def write(self, values: dict[str, Any]) -> None:
-        """Append one object; it must hold ``step``."""
-        self._file.write(json.dumps(values) + "\n")
+    def batch_arrived(self) -> None:
+        """Say that the wait for a batch is over."""
+        now = time.perf_counter()
+        self._waited += now - self._mark
+        self._mark = now
+
+    def step_done(self) -> None:
+        """Say that the training step is made."""
+        now = time.perf_counter()
+        self._worked += now - self._mark
+        self._mark = now
+        self._steps += 1
+        self._bar.update()
+
+    def interval(self, step: int, epoch: int, values: dict[str, float]) -> None:
+        """Log the means of the steps since the last call, with speed and remaining time."""
+        seconds = (self._waited + self._worked) / self._steps
+        left = seconds * (self.total_steps - step)
+        times = {
+            "data_time": self._waited / self._steps,
+            "step_time": seconds,
+            "clips_per_second": self.clips_per_step / seconds,
+            "seconds_left": left,
+        }
+        self._waited = self._worked = 0.0
+        self._steps = 0
+        self._write({"event": "interval", "step": step, "epoch": epoch, **values, **times})
+        say(
+            f"step {step}/{self.total_steps}  {self._terms(values)}  data {times['data_time']:.3f} of {seconds:.3f} s, "
+            f"{times['clips_per_second']:.0f} clips/s, {duration(left)} left"
+        )
+
+    def epoch(self, step: int, epoch: int, values: dict[str, float]) -> None:
+        """Log an epoch's values; `epoch` counts the finished ones."""
+        self._write({"event": "epoch", "step": step, "epoch": epoch, **values})
+        say(f"epoch {epoch} done  {self._terms(values)}")
+
+    def close(self) -> None:
+        """Take the bar away and close the file."""
+        self._bar.close()
+        if self._file:
+            self._file.close()
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._file:
+            self._file.write(json.dumps(line) + "\n")
+            event = line["event"]
+            self.track({f"{event}/{k}": v for k, v in line.items() if isinstance(v, float)}, line["step"])
+
+    def _terms(self, values: dict[str, float]) -> str:
+        return "  ".join(
+            f"{name} {value:.4g}" + (f" (chance {self.chance[name]:.3g})" if name in self.chance else "")
+            for name, value in values.items()
+        )
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except json.JSONDecodeError:  # the line that an abrupt end cut short
+        return float("inf")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,64 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from rspnet import optim
+
+
+def test_cosine_ends_at_a_thousandth():
+    rate = optim.schedule("cosine", 0.2, 200)
+    assert rate(0) == pytest.approx(0.2)
+    assert rate(100) == pytest.approx(0.2 * (1 + 1e-3) / 2)
+    assert rate(200) == pytest.approx(0.2e-3)
+
+
+def test_cosine_is_torchs():
+    rate = optim.schedule("cosine", 0.1, 30)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=30, eta_min=1e-4)
+    for epoch in range(30):
+        assert rate(epoch) == pytest.approx(scheduler.get_last_lr()[0], rel=1e-9)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_multi_step_divides_by_ten():
+    rate = optim.schedule("multi_step", 0.01, 50, [20, 40])
+    assert [rate(e) for e in (0, 19, 20, 39, 40, 49)] == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4])
+
+
+def test_wrong_schedules_are_refused():
+    with pytest.raises(ValueError, match="ascend"):
+        optim.schedule("multi_step", 0.1, 10, [5, 5])
+    with pytest.raises(ValueError, match="cosine or multi_step"):
+        optim.schedule("linear", 0.1, 10)
+
+
+def test_rate_scales_with_the_batch_where_asked():
+    assert optim.scaled_lr(0.1, 128, 64) == pytest.approx(0.2)
+    assert optim.scaled_lr(0.005, 40, None) == 0.005
+
+
+def test_sgd_is_plain_momentum_with_decay_on_everything():
+    module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    reference = [p.detach().clone().requires_grad_() for p in module.parameters()]
+    ours = optim.sgd(module, 0.1, 0.9, 0.01)
+    theirs = torch.optim.SGD(reference, lr=0.1, momentum=0.9, weight_decay=0.01)
+    for step in range(3):
+        for mine, other in zip(module.parameters(), reference):
+            mine.grad = torch.full_like(mine, math.sin(step + 1))
+            other.grad = mine.grad.clone()
+        ours.step()
+        theirs.step()
+    for mine, other in zip(module.parameters(), reference):
+        assert torch.equal(mine, other)
+
+
+def test_set_lr_reaches_every_group():
+    optimizer = torch.optim.SGD(
+        [{"params": [nn.Parameter(torch.zeros(1))]}, {"params": [nn.Parameter(torch.zeros(1))]}], lr=1
+    )
+    optim.set_lr(optimizer, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]

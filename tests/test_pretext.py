@@ -1,0 +1,150 @@
+"""The step against recorded steps of the published code, and its own properties on a network of a few units."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from rspnet.pretext import LOG_TERMS, Draws, RSPNet, draw_step
+
+sys.path.insert(0, str(Path(__file__).parent))
+import replay_step
+
+
+@pytest.mark.parametrize("name", ["step_resnet18.npz", "step_ws2_resnet18.rank0.npz", "step_c3d.npz"])
+def test_replays_the_published_steps(shared, name):
+    errors = replay_step.replay(shared / "fixtures" / name, torch.float64)
+    assert {"loss", "logits", "embeddings", "gradient norms", "queue"} <= errors.keys()
+    assert all(error <= 1e-8 for error in errors.values()), errors
+
+
+def test_replays_the_first_step_in_float32(shared):
+    errors = replay_step.replay(shared / "fixtures" / "step_resnet18.npz", torch.float32)
+    assert max(errors["loss"], errors["logits"], errors["queue"]) <= 1e-4
+
+
+class Tiny(nn.Module):
+    num_features = 5
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv3d(3, 5, 3, padding=1)
+        self.norm = nn.BatchNorm3d(5)
+
+    def forward(self, clips):
+        return self.norm(self.conv(clips)).relu().mean((2, 3, 4))
+
+
+def tiny_model(**kwargs):
+    torch.manual_seed(0)
+    return RSPNet(Tiny(), num_frames=4, dim=6, queue_length=10, **kwargs)
+
+
+def tiny_clips(n=4):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(2, n, 3, 8, 5, 5, generator=generator).unbind()
+
+
+def test_gradient_reaches_the_query_encoder_only():
+    model = tiny_model()
+    out = model(*tiny_clips(), draw_step(0, 0, 4, 1, 0, 1, [2]))
+    out["loss"].backward()
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0
+        for n, p in model.query_encoder.named_parameters()
+        if "bias" not in n
+    )
+    assert all(p.grad is None for p in model.key_encoder.parameters())
+    assert out.keys() >= LOG_TERMS.keys()
+
+
+def test_each_clip_plays_at_its_speed():
+    model = tiny_model()
+    clips = torch.arange(8.0).view(1, 1, 8, 1, 1).expand(2, 3, 8, 1, 1)
+    played = model._at_speed(clips, torch.tensor([False, True]), 2)
+    assert played[:, 0, :, 0, 0].tolist() == [[0, 1, 2, 3], [0, 2, 4, 6]]
+
+
+def test_queue_takes_the_keys_of_the_other_speed():
+    model = tiny_model()
+    seen = []
+    model.key_encoder.register_forward_hook(lambda _, __, out: seen.append(out[0]))
+    draws = Draws(torch.tensor([True, False, False, True]), 2, torch.tensor([3, 1, 0, 2]), torch.arange(4))
+    model(*tiny_clips(), draws)
+    torch.testing.assert_close(model.queue.columns[:, :4].T, seen[0][torch.argsort(draws.negative)])
+    assert model.queue.pointer.item() == 4
+    assert model.key_encoder.encoder.norm.num_batches_tracked.item() == 2
+    assert model.query_encoder.encoder.norm.num_batches_tracked.item() == 1
+
+
+def test_a_group_of_its_own_is_a_run_of_its_own():
+    """With an unmixed shuffle two groups compute what two separate batches would."""
+    draws = draw_step(0, 0, 2, 2, 0, 1, [2])
+    draws = Draws(draws.fast, 2, torch.arange(4), torch.arange(4))
+    query, key = tiny_clips()
+    whole = tiny_model(groups=2)(query, key, draws)
+    halves = [
+        tiny_model()(query[rows], key[rows], Draws(draws.fast[rows], 2, torch.arange(2), torch.arange(2)))
+        for rows in (slice(0, 2), slice(2, 4))
+    ]
+    torch.testing.assert_close(whole["loss"], (halves[0]["loss"] + halves[1]["loss"]) / 2)
+    torch.testing.assert_close(whole["near"], torch.cat([half["near"] for half in halves]))
+
+
+def test_draws_are_the_same_for_one_process_and_several():
+    one = draw_step(5, 3, 4, 4, 0, 1, [2, 4])
+    parts = [draw_step(5, 3, 4, 2, rank, 2, [2, 4]) for rank in (0, 1)]
+    assert torch.equal(one.fast, torch.cat([part.fast for part in parts]))
+    assert all(torch.equal(one.negative, p.negative) and torch.equal(one.positive, p.positive) for p in parts)
+    assert {one.speed} == {p.speed for p in parts}
+
+
+def test_half_of_each_group_plays_fast_and_all_choices_occur():
+    orders, speeds = Counter(), Counter()
+    for step in range(300):
+        draws = draw_step(0, step, 4, 2, 0, 1, [2, 3])
+        assert draws.fast.view(2, 4).sum(1).tolist() == [2, 2]
+        assert sorted(draws.negative.tolist()) == sorted(draws.positive.tolist()) == list(range(8))
+        orders[tuple(draws.fast[:4].tolist())] += 1
+        speeds[draws.speed] += 1
+    assert len(orders) == 6
+    assert min(speeds[2], speeds[3]) > 110
+
+
+def test_log_terms_at_the_extremes():
+    from rspnet.pretext import _log_terms
+
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
+    one = torch.ones(1)
+    terms = _log_terms(logits, one, -one, torch.eye(3))
+    assert (terms["avid_top1"], terms["rsp_accuracy"]) == (100, 100)
+    terms = _log_terms(torch.zeros(1, 9), one, one, torch.ones(3, 3))
+    assert (terms["avid_top1"], terms["avid_top5"], terms["rsp_accuracy"], terms["spread"]) == (0, 0, 0, 0)
+
+
+def test_speed_is_learnt():
+    """Moving stripes, each video with a direction of its own: the only cue to a clip's speed is its motion."""
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Conv3d(3, 12, (3, 3, 3)), nn.BatchNorm3d(12), nn.ReLU(), nn.Conv3d(12, 12, (3, 3, 3)))
+    encoder = nn.Sequential(*encoder, nn.BatchNorm3d(12), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten())
+    encoder.num_features = 12
+    model = RSPNet(encoder, num_frames=8, dim=8, queue_length=32, momentum=0.9, appearance_weight=0.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    accuracy = []
+    for step in range(60):
+        generator = torch.Generator().manual_seed(step)
+        phase, angle = 6.3 * torch.rand(2, 16, generator=generator)
+        y, x = torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing="ij")
+        wave = angle.cos().view(-1, 1, 1) * x + angle.sin().view(-1, 1, 1) * y
+        t = torch.arange(16.0).view(1, -1, 1, 1)
+        clips = [torch.sin(0.9 * wave[:, None] + 0.4 * t + (phase + shift).view(-1, 1, 1, 1)) for shift in (0, 2.5)]
+        query, key = (clip[:, None].expand(-1, 3, -1, -1, -1) for clip in clips)
+        out = model(query, key, draw_step(0, step, 16, 1, 0, 1, [2]))
+        optimizer.zero_grad()
+        out["loss"].backward()
+        optimizer.step()
+        accuracy.append(out["rsp_accuracy"].item())
+    assert sum(accuracy[-10:]) / 10 > 90, accuracy
