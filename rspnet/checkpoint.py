@@ -1,0 +1,160 @@
+"""The checkpoints that a run resumes from; also the door to the weights it leaves behind (rspnet/weights.py).
+
+A folder `checkpoints/step_N` exists under that name only when it is complete, which its manifest proves; `last` and
+`best` are relative symbolic links to such folders.
+"""
+
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rspnet.weightfile import fsync, sha256
+from rspnet.weights import Report, load_encoder, load_weights, save_encoder
+
+__all__ = ["Report", "latest", "load_encoder", "load_weights", "mark", "prune", "save_encoder", "writing"]
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def writing(
+    run_dir: str | Path, step: int, is_main: bool = True, wait: Callable[[], None] = lambda: None
+) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `checkpoints/step_N`, and `last`, when the block ends without an error.
+
+    All processes of a run enter together and write into the same folder. Whenever the main process is interrupted, the
+    checkpoints that were complete before are still there under their names, or found by `latest`.
+
+    Args:
+        run_dir: Run folder, on a disk that all processes share.
+        step: Training steps made.
+        is_main: Whether this process makes, seals and renames the folder; one must.
+        wait: Returns when all processes have called it.
+    """
+    folder = Path(run_dir) / "checkpoints" / f"step_{step}"
+    partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
+    if is_main:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    wait()
+    try:
+        yield partial
+    except BaseException:
+        if is_main:
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+    wait()
+    if is_main:
+        _seal(partial, step)
+        if folder.exists():  # written before: set it aside, from where it comes back if we end before the new one is in
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        partial.rename(folder)
+        fsync(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
+        mark(run_dir, "last", step)
+    wait()
+
+
+def mark(run_dir: str | Path, name: str, step: int) -> None:
+    """Point the link `checkpoints/NAME` (`last`, `best`) at the checkpoint of a step, in one move."""
+    checkpoints = Path(run_dir) / "checkpoints"
+    link = checkpoints / f".{name}.link"
+    link.unlink(missing_ok=True)
+    link.symlink_to(f"step_{step}")
+    link.replace(checkpoints / name)
+    fsync(checkpoints)
+
+
+def latest(run_dir: str | Path) -> tuple[Path, int] | None:
+    """Return the newest complete and undamaged checkpoint as (folder, step), None if there is none.
+
+    Every file is read and compared with the manifest; a checkpoint that fails is passed over with a logged warning.
+    For the run itself, between two checkpoints: one that was set aside when the run was killed gets its name back.
+    """
+    _bring_back(Path(run_dir) / "checkpoints")
+    for step, folder in _checkpoints(run_dir):
+        fault = _fault(folder, step, read_files=True)
+        if fault is None:
+            return folder, step
+        _log.warning("%s: %s; this checkpoint is passed over", folder, fault)
+    return None
+
+
+def prune(run_dir: str | Path, keep: int, keep_steps: Collection[int] = ()) -> None:
+    """Delete old checkpoints, and what interrupted writes left behind.
+
+    Args:
+        run_dir: Run folder.
+        keep: How many of the newest complete checkpoints to keep, not counting those below.
+        keep_steps: Steps to keep for good. What `last` and `best` point to is kept as well.
+    """
+    checkpoints = Path(run_dir) / "checkpoints"
+    _bring_back(checkpoints)
+    for kind in ("partial", "old", "removed"):
+        for leftover in checkpoints.glob(f".step_*.{kind}"):
+            shutil.rmtree(leftover)
+    linked = {os.readlink(link) for name in ("last", "best") if (link := checkpoints / name).is_symlink()}
+    for step, folder in _checkpoints(run_dir):
+        if step in keep_steps:
+            continue
+        if keep > 0 and _fault(folder, step, read_files=False) is None:
+            keep -= 1
+            continue
+        if folder.name in linked:
+            continue
+        # Under another name first: half a checkpoint must not look like a damaged one.
+        shutil.rmtree(folder.rename(folder.with_name(f".{folder.name}.removed")))
+
+
+def _bring_back(checkpoints: Path) -> None:
+    for old in checkpoints.glob(".step_*.old"):
+        folder = old.with_name(old.name.removeprefix(".").removesuffix(".old"))
+        if not folder.exists():
+            with suppress(FileNotFoundError):  # another process of the run was quicker
+                old.rename(folder)
+
+
+def _checkpoints(run_dir: str | Path) -> list[tuple[int, Path]]:
+    """All folders named as checkpoints, newest first."""
+    found = [
+        (int(name[1]), folder)
+        for folder in (Path(run_dir) / "checkpoints").glob("step_*")
+        if (name := re.fullmatch(r"step_(\d+)", folder.name))
+    ]
+    return sorted(found, reverse=True)
+
+
+def _seal(folder: Path, step: int) -> None:
+    """Write the manifest, last of all files, and bring everything to the disk."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        fsync(path)
+    manifest = folder / "manifest.json"
+    manifest.write_text(json.dumps({"format": 1, "step": step, "files": files}, indent=2) + "\n", encoding="utf-8")
+    fsync(manifest)
+    fsync(folder)
+
+
+def _fault(folder: Path, step: int, read_files: bool) -> str | None:
+    """Say what is wrong with a checkpoint, None if nothing is."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["step"] != step:
+            return f"its manifest is of step {manifest['step']}"
+        for name, facts in manifest["files"].items():
+            path = folder / name
+            if path.stat().st_size != facts["bytes"] or (read_files and sha256(path) != facts["sha256"]):
+                return f"{name} is not as it was written"
+    except OSError as error:
+        return f"{Path(error.filename).name} cannot be read ({error.strerror})"
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"its manifest is damaged ({error!r})"
+    return None

@@ -1,0 +1,182 @@
+"""An encoder's weights, kept beyond the run: `encoder.safetensors`, and `encoder.json` that says what is in it.
+
+The safetensors file holds the state dict of an encoder, or of a classifier with its encoder. Loading takes the
+published files as well (rspnet/weightfile.py knows the layouts) and accounts for every entry.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from rspnet.errors import CheckpointError
+from rspnet.weightfile import SIGNATURES, WeightFile, few, fsync, read, sha256, sort_entries
+
+_DESCRIBED = ("arch", "kwargs", "num_features", "clip", "provenance")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of every entry of a weight file, and of every entry of the module.
+
+    Attributes:
+        path: The file that was read.
+        layout: What kind of file it is.
+        arch: The network in it.
+        used: Entries of the file that are now in the module.
+        ignored: Why entries of the file are not -> which.
+        fresh: Entries of the module that the file had nothing for.
+        description: Contents of encoder.json; of a published file, its epoch.
+    """
+
+    path: Path
+    layout: str
+    arch: str
+    used: list[str]
+    ignored: dict[str, list[str]]
+    fresh: list[str]
+    description: dict[str, Any]
+
+    def summary(self) -> str:
+        """Return one line on what was loaded, and a second on what was not, if anything."""
+        epoch = self.description.get("epoch", self.description.get("provenance", {}).get("epoch"))
+        what = f"{self.layout}, {self.arch}" + (f", epoch {epoch}" if epoch is not None else "")
+        text = f"{self.path} ({what}): loaded {len(self.used)} of the network's "
+        text += f"{len(self.used) + len(self.fresh)} entries" + (f"; fresh: {few(self.fresh)}" if self.fresh else "")
+        if self.ignored:
+            text += "\nnot used: " + "; ".join(f"{why} ({len(keys)})" for why, keys in self.ignored.items())
+        return text
+
+
+def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], description: dict[str, Any]) -> None:
+    """Write `encoder.safetensors` and `encoder.json`, each complete before it gets its name.
+
+    Args:
+        folder: Run folder.
+        encoder_state: State dict of an encoder, or of a `Classifier` (`encoder.*`, `fc.*`).
+        description: JSON-serialisable, with at least `arch` (name for `create_encoder`), `kwargs` (its other arguments,
+            such as the width), `num_features`, `clip` (num_frames, stride, size, mean, std, channels) and `provenance`
+            (stage, epoch, step, data fingerprint ...); `class_names` in the order of the logits, for a classifier.
+
+    Raises:
+        ValueError: If the description lacks one of these, or names another network than the tensors are of.
+    """
+    entries = sort_entries(encoder_state)
+    missing = [name for name in _DESCRIBED if name not in description]
+    if missing or description["arch"] != entries.arch:
+        raise ValueError(f"description lacks {missing} or its arch is not {entries.arch}: {description}")
+    folder = Path(folder)
+    weights, beside = folder / "encoder.safetensors", folder / "encoder.json"
+    temporary = [path.with_name(f".{path.name}.partial") for path in (weights, beside)]
+    save_file({key: value.detach().cpu().contiguous() for key, value in encoder_state.items()}, temporary[0])
+    num_classes = encoder_state[entries.head["weight"]].shape[0] if entries.head else 0
+    facts = {"file": weights.name, "bytes": temporary[0].stat().st_size, "sha256": sha256(temporary[0])}
+    text = json.dumps({"format": 1, **description, "num_classes": num_classes, "weights": facts}, indent=2)
+    temporary[1].write_text(text + "\n", encoding="utf-8")
+    for path in temporary:
+        fsync(path)
+    temporary[0].replace(weights)
+    temporary[1].replace(beside)
+    fsync(folder)
+
+
+def load_encoder(path: str | Path, **overrides: Any) -> nn.Module:
+    """Build the encoder that a weight file holds, load it, and return it in eval mode.
+
+    Args:
+        path: A published .pth.tar, a run folder, our .safetensors file, or torchvision's state dict in a file.
+        overrides: Arguments for `create_encoder`; `num_classes=K` gives a fresh classifier.
+
+    Raises:
+        CheckpointError: If the file cannot be used; the message says why and what to do.
+    """
+    from rspnet.encoders import create_encoder  # here, so that checkpoints alone do not load timm
+
+    file = read(path)
+    encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {}), **overrides})
+    _fill(encoder, file, head=False)
+    return encoder.eval()
+
+
+def load_weights(module: nn.Module, path: str | Path, head: bool = False) -> Report:
+    """Put a weight file into an encoder or a `Classifier`, and account for every entry of both.
+
+    Args:
+        module: Encoder, or module with an `encoder` and a linear `fc`.
+        path: As for `load_encoder`.
+        head: Load the classifier too (to evaluate); otherwise it stays fresh (to fine-tune).
+
+    Raises:
+        CheckpointError: If the file cannot be read, holds another network or other shapes, lacks entries, or with
+            `head` lacks a classifier of the module's number of classes. The module is then unchanged.
+    """
+    return _fill(module, read(path), head)
+
+
+def _fill(module: nn.Module, file: WeightFile, head: bool) -> Report:
+    state = module.state_dict()
+    target, source = sort_entries(state), file.entries
+    if target.arch is None or (head and not target.head):
+        raise ValueError(f"{type(module).__name__} is no encoder of rspnet, or has no classifier to load")
+    if target.arch != file.arch:
+        raise CheckpointError(
+            f"{file.path}: holds the network {file.arch}, but {target.arch} was asked for; ask for {file.arch} or give "
+            "another file"
+        )
+    counters = "num_batches_tracked"  # used by no network here, and absent from the oldest files
+    lacking = [name for name in target.encoder if name not in source.encoder and not name.endswith(counters)]
+    strange = [name for name in source.encoder if name not in target.encoder]
+    if lacking or strange:
+        raise CheckpointError(
+            f"{file.path}: its entries are not those of {file.arch}: {few(lacking) or 'none'} missing, "
+            f"{few(strange) or 'none'} too many; give another file"
+        )
+    pairs = {target.encoder[name]: key for name, key in source.encoder.items()}
+    for ours, theirs in pairs.items():
+        if file.tensors[theirs].shape != state[ours].shape:
+            raise CheckpointError(_other_shape(file, theirs, state[ours], state[target.encoder[SIGNATURES[file.arch]]]))
+    loaded = {ours: file.tensors[theirs] for ours, theirs in pairs.items()}
+    if head:
+        loaded |= _classifier(file, {name: (ours, state[ours]) for name, ours in target.head.items()})
+        pairs |= {target.head[name]: theirs for name, theirs in source.head.items()}
+    module.load_state_dict(loaded, strict=False)
+    ignored = {**source.others, **file.unused}
+    if source.head and not head:
+        ignored["its classifier, not asked for"] = list(source.head.values())
+    return Report(
+        path=file.path,
+        layout=file.layout,
+        arch=file.arch,
+        used=list(pairs.values()),
+        ignored=ignored,
+        fresh=[key for key in state if key not in pairs],
+        description=file.description,
+    )
+
+
+def _other_shape(file: WeightFile, key: str, ours: Tensor, signature: Tensor) -> str:
+    """Say that an entry does not fit, and why."""
+    text = f"{file.path}: {key} is {tuple(file.tensors[key].shape)}, but {tuple(ours.shape)} was asked for; "
+    if file.width != signature.shape[0]:
+        return text + f"the file's {file.arch} has width {file.width}, ask for that"
+    return text + f"it is another variant of {file.arch}, give another file"
+
+
+def _classifier(file: WeightFile, target: dict[str, tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the file's classifier by the module's names; a 1x1x1 convolution and a linear layer are the same."""
+    if len(file.entries.head) < 2:
+        raise CheckpointError(f"{file.path}: has no classifier; fine-tune this encoder first, or give a fine-tuned one")
+    theirs = {name: file.tensors[key] for name, key in file.entries.head.items()}
+    loaded = {}
+    for name, (ours, like) in target.items():
+        if theirs[name].flatten(1 if name == "weight" else 0).shape != like.flatten(1 if name == "weight" else 0).shape:
+            raise CheckpointError(
+                f"{file.path}: its classifier is for {theirs['bias'].shape[0]} classes, but {like.shape[0]} were asked "
+                "for; give the data set it was trained on"
+            )
+        loaded[ours] = theirs[name].reshape(like.shape)
+    return loaded
