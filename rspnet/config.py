@@ -13,13 +13,14 @@ import re
 import signal
 import sys
 import traceback
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, set_loader, set_parsing_settings
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, set_loader, set_parsing_settings
 
 from rspnet.errors import ConfigError, RSPNetError
 
@@ -108,10 +109,28 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     sys.exit(status)
 
 
+class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Leaves the stage's docstring as it is written."""
+
+
+def _positionals(config_class: type) -> list[str]:
+    return [
+        field.name.upper()
+        for field in dataclasses.fields(config_class)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+
+
 def _parser(config_class: type) -> ArgumentParser:
-    description = sys.modules[config_class.__module__].__doc__ or config_class.__doc__
     parser = ArgumentParser(
-        prog=Path(sys.argv[0]).name, description=description, exit_on_error=False, parser_mode="strict_yaml"
+        prog=Path(sys.argv[0]).name,
+        usage=" ".join(
+            ["%(prog)s", *map(str.upper, _positionals(config_class)), "[--config FILE] [--option VALUE ...]"]
+        ),
+        description=sys.modules[config_class.__module__].__doc__,
+        formatter_class=_HelpFormatter,
+        exit_on_error=False,
+        parser_mode="strict_yaml",
     )
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
     parser.add_class_arguments(config_class, as_positional=True, sub_configs=True)

@@ -4,6 +4,7 @@ Every draw is a function of (seed, epoch, position in the epoch): neither the nu
 moment a run was started or resumed changes a clip. V clips per video, T frames, S pixels.
 """
 
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -163,7 +164,7 @@ class ClipDataset(Dataset):
             if not len(kept):
                 raise VideoError(f"{path}: too short to resample to {self.frame_rate} frames per second")
             pairs = self.picker(rng, len(kept), video.height, video.width)
-            clips = [video.read(kept[frames], crop=crop, size=self.size) for frames, crop in pairs]
+            clips = video.read_clips([(kept[frames], crop) for frames, crop in pairs], self.size)
         return torch.from_numpy(np.stack(clips))
 
 
@@ -219,10 +220,16 @@ def loader(dataset: ClipDataset, num_workers: int, **kwargs: Any) -> DataLoader:
     return DataLoader(
         dataset,
         num_workers=num_workers,
+        worker_init_fn=_ignore_interrupts,
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),
         **kwargs,
     )
+
+
+def _ignore_interrupts(worker: int) -> None:
+    # Ctrl-C reaches the whole process group; the training process decides when its workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Failures:

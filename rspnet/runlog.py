@@ -146,7 +146,7 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 class RunLog:
     """The log of a training run: `metrics.jsonl`, a tracker's curves, lines and a bar on stderr; main process only.
 
-    `metrics.jsonl` holds one object per log interval and one per epoch (``event`` says which) and is continued without a
+    `metrics.jsonl` holds one object per log interval and one per epoch (``event`` says which), and goes on without a
     seam after an interruption.
 
     Args:
@@ -189,6 +189,10 @@ class RunLog:
         self._mark = time.perf_counter()
         self._waited = self._worked = 0.0
         self._steps = 0
+
+    def start(self) -> None:
+        """Say that the wait for a batch begins; what came before (a validation) is not training time."""
+        self._mark = time.perf_counter()
 
     def batch_arrived(self) -> None:
         """Say that the wait for a batch is over."""

@@ -1,0 +1,260 @@
+"""Where a run stands, and the bookkeeping around its steps: logs, checkpoints, stopping, going on.
+
+A stage writes the loop itself; what stands here is what every such loop needs and no paper mentions. The accelerator is
+handed in, so that the package does not depend on it.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rspnet import checkpoint
+from rspnet.runlog import RunLog, is_main, say
+
+
+class RunState:
+    """What a checkpoint holds beside the weights, so that the run goes on as if never interrupted.
+
+    The running sums are kept on the device in float64: reading them is the only synchronisation, and they continue bit
+    for bit after a resume in the middle of an interval.
+
+    Attributes:
+        step: training steps made.
+        best: best validation top1 so far, percent; None before the first.
+        seconds: spent training, over all starts of the run.
+        last_epoch: the values logged for the last finished epoch.
+    """
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.best: float | None = None
+        self.seconds = 0.0
+        self.last_epoch: dict[str, float] = {}
+        self._sums: dict[str, dict[str, Tensor]] = {"interval": {}, "epoch": {}}
+        self._counts = {"interval": 0, "epoch": 0}
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Count one step with its scalar log terms."""
+        self.step += 1
+        for window, sums in self._sums.items():
+            self._counts[window] += 1
+            for name, value in terms.items():
+                value = value.detach().double()
+                sums[name] = sums[name].to(value.device) + value if name in sums else value
+
+    def take(self, window: str, reduce: Callable[[Tensor], Tensor] = lambda mean: mean) -> dict[str, float]:
+        """Means since the last take.
+
+        Args:
+            window: "interval" or "epoch".
+            reduce: averages a tensor over all processes.
+        """
+        sums, count = self._sums[window], self._counts[window]
+        self._sums[window], self._counts[window] = {}, 0
+        means = reduce(torch.stack(list(sums.values())) / count)
+        return dict(zip(sums, means.tolist(), strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, on the CPU."""
+        sums = {window: {name: value.cpu() for name, value in terms.items()} for window, terms in self._sums.items()}
+        kept = {"step": self.step, "best": self.best, "seconds": self.seconds, "last_epoch": self.last_epoch}
+        return {**kept, "sums": sums, "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The reverse of `state_dict`."""
+        state = dict(state)
+        self._sums, self._counts = state.pop("sums"), state.pop("counts")
+        vars(self).update(state)
+
+
+class TrainLoop:
+    """The frame around a stage's steps.
+
+    Used as a context manager: inside it the first Ctrl-C or SIGTERM ends the run after the step in hand, with a
+    checkpoint; a second one acts at once.
+
+        with TrainLoop(...) as loop:
+            for epoch in loop.epochs():
+                for batch in loop.batches():
+                    ...
+                    loop.step(terms)
+                loop.end_epoch()
+
+    Args:
+        accelerator: accelerate's.
+        model: what it prepared.
+        optimizer: likewise.
+        run_dir: the run's folder; the newest complete checkpoint in it is loaded.
+        sampler: `rspnet.dataset.TrainBatches`.
+        loader: DataLoader over it.
+        failures: `rspnet.dataset.Failures`.
+        num_epochs: of the whole run.
+        clips_per_step: over all processes.
+        lr_at: learning rate of an epoch, for the log.
+        chance: what a term would be for a network that has learnt nothing.
+        log_every: steps.
+        checkpoint_every: steps.
+        keep_epochs: checkpoints of every so many epochs are kept for good.
+    """
+
+    def __init__(
+        self,
+        accelerator: Any,
+        model: nn.Module,
+        optimizer: Any,
+        run_dir: Path,
+        sampler: Any,
+        loader: Iterable[dict[str, Tensor]],
+        failures: Any,
+        num_epochs: int,
+        clips_per_step: int,
+        lr_at: Callable[[int], float],
+        chance: dict[str, float],
+        log_every: int,
+        checkpoint_every: int,
+        keep_epochs: int,
+    ) -> None:
+        self.accelerator = accelerator
+        self.model = accelerator.unwrap_model(model)
+        self.optimizer = optimizer
+        self.run_dir = run_dir
+        self.sampler = sampler
+        self.loader = loader
+        self.failures = failures
+        self.num_epochs = num_epochs
+        self.lr_at = lr_at
+        self.log_every = log_every
+        self.checkpoint_every = checkpoint_every
+        self.keep_epochs = keep_epochs
+        self.state = RunState()
+        if newest := checkpoint.latest(run_dir):
+            self._load(newest[0])
+            say(f"going on from {newest[0]}")
+        total = num_epochs * len(sampler)
+        self.log = RunLog(run_dir, self.state.step, total, clips_per_step, accelerator.log, chance)
+        self._mark = time.monotonic()
+        self._asked = False
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> "TrainLoop":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self.log.close()
+
+    def epochs(self) -> Iterator[int]:
+        """The epochs still to do, from 0; the first may be half done."""
+        while self.state.step < self.num_epochs * len(self.sampler):
+            epoch = self.state.step // len(self.sampler)
+            self.failures.count = 0
+            yield epoch
+
+    def batches(self) -> Iterator[dict[str, Tensor]]:
+        """The rest of the current epoch's batches."""
+        self.sampler.seek(*divmod(self.state.step, len(self.sampler)))
+        self.log.start()
+        for batch in self.loader:
+            self.log.batch_arrived()
+            self.failures.add(batch["failed"])
+            yield batch
+
+    def step(self, terms: dict[str, Tensor]) -> None:
+        """Count a step with its scalar log terms; log and checkpoint when due.
+
+        Raises:
+            FloatingPointError: a term is not finite.
+            KeyboardInterrupt: the run was asked to stop, and is kept.
+        """
+        self.state.add(terms)
+        self.log.step_done()
+        step, epoch_done = self.state.step, self.state.step % len(self.sampler) == 0
+        log_due = epoch_done or step % self.log_every == 0
+        if log_due:
+            epoch = (step - 1) // len(self.sampler)
+            self.log.interval(step, epoch, {**self._means("interval"), "lr": self.lr_at(epoch)})
+        # One process sees its own signal at once; several must agree, which costs a synchronisation.
+        stopping = self._anyone_asked() if log_due or self.accelerator.num_processes == 1 else False
+        if not epoch_done and (stopping or step % self.checkpoint_every == 0):
+            self._save()
+            self._stop_if(stopping)
+
+    def end_epoch(self, validation: dict[str, float] | None = None) -> None:
+        """Log the epoch's means and the `validation` values, and checkpoint; the best ``val_top1`` is linked as such.
+
+        Raises:
+            FloatingPointError: as `step`.
+            KeyboardInterrupt: as `step`.
+        """
+        state, epoch = self.state, self.state.step // len(self.sampler)
+        state.last_epoch = {**self._means("epoch"), **(validation or {})}
+        self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": self.failures.count})
+        top1 = state.last_epoch.get("val_top1")
+        better = top1 is not None and (state.best is None or top1 > state.best)
+        if better:
+            state.best = top1
+        self._save(best=better)
+        self._stop_if(self._anyone_asked())
+
+    def load_best(self) -> None:
+        """Put the weights of the best epoch into the model; the run's other state stays."""
+        best = self.run_dir / "checkpoints" / "best" / "state.pt"
+        saved = torch.load(best, map_location=self.accelerator.device, weights_only=True)
+        self.model.load_state_dict(saved["model"])
+
+    def _means(self, window: str) -> dict[str, float]:
+        values = self.state.take(window, lambda tensor: self.accelerator.reduce(tensor, "mean"))
+        if not all(map(math.isfinite, values.values())):
+            raise FloatingPointError(
+                f"step {self.state.step}: the loss is no number any more ({values}); lower optim.lr and start "
+                "anew in another --run_dir"
+            )
+        return values
+
+    def _save(self, best: bool = False) -> None:
+        now = time.monotonic()
+        self.state.seconds += now - self._mark
+        self._mark = now
+        step, per_epoch = self.state.step, self.keep_epochs * len(self.sampler)
+        # Not accelerate's save_state: its files of one process do not load into several, nor the reverse.
+        with checkpoint.writing(self.run_dir, step, is_main(), self.accelerator.wait_for_everyone) as folder:
+            if is_main():
+                torch.save({name: part.state_dict() for name, part in self._parts().items()}, folder / "state.pt")
+        if is_main():
+            if best:
+                checkpoint.mark(self.run_dir, "best", step)
+            checkpoint.prune(self.run_dir, keep=2, keep_steps=range(per_epoch, step + 1, per_epoch))
+
+    def _load(self, folder: Path) -> None:
+        saved = torch.load(folder / "state.pt", map_location=self.accelerator.device, weights_only=True)
+        for name, part in self._parts().items():
+            part.load_state_dict(saved[name])
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"model": self.model, "optimizer": self.optimizer, "run": self.state}
+        scaler = self.accelerator.scaler  # there with float16 only
+        return parts if scaler is None else {**parts, "scaler": scaler}
+
+    def _anyone_asked(self) -> bool:
+        asked = torch.tensor(float(self._asked), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(asked, "sum"))
+
+    def _stop_if(self, stopping: bool) -> None:
+        if stopping:
+            raise KeyboardInterrupt(f"step {self.state.step} is kept; the same command goes on from there")
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+        say("stopping after this step; once more to stop at once")

@@ -1,0 +1,195 @@
+"""Pretrain a 3-D network on unlabelled videos by relative speed perception (RSPNet).
+
+    accelerate launch stages/pretrain.py --config configs/c3d.yaml --data.root DIR --run_dir runs/c3d
+
+Reads a folder of videos or an index of them; writes the run folder: config.yaml, index.parquet (the videos used),
+metrics.jsonl, checkpoints/, encoder.safetensors with encoder.json (the trained encoder), environment.json, result.json.
+The same command after an interruption goes on where it stopped; after the end it only prints the result again.
+The last line on stdout is the result as JSON.
+"""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rspnet import options, runlog
+from rspnet.config import dump, run
+from rspnet.errors import ConfigError
+
+
+@dataclass
+class Config:
+    """Pretraining."""
+
+    data: options.Data = field(default_factory=options.Data)
+    clips: options.Clips = field(default_factory=options.Clips)
+    augment: options.Augment = field(default_factory=options.Augment)
+    encoder: options.Encoder = field(default_factory=options.Encoder)
+    pretext: options.Pretext = field(default_factory=options.Pretext)
+    optim: options.Optim = field(default_factory=options.Optim)
+    run: options.Run = field(default_factory=options.Run)
+    run_dir: str = "runs/pretrain"
+    """Folder for everything the run writes."""
+
+
+def main(config: Config) -> dict:
+    """Train, and return the result that is also printed as the last line."""
+    run_dir = Path(config.run_dir)
+    with runlog.open_run(run_dir, dataclasses.asdict(config), dump(config)):
+        result = runlog.finished(run_dir)
+        if result:
+            runlog.say(f"{run_dir}: this run is finished; remove the folder to do it again")
+        else:
+            result = train(config, run_dir)
+    if runlog.is_main():
+        print(json.dumps(result))
+    return result
+
+
+def train(config: Config, run_dir: Path) -> dict:
+    """The run itself, from the newest checkpoint if there is one."""
+    # torch takes seconds to import: a mistake in the config has answered by now.
+    import torch
+    from accelerate import Accelerator
+
+    from rspnet import dataset, optim
+    from rspnet.augment import MEAN, STD, Augment
+    from rspnet.checkpoint import save_encoder
+    from rspnet.encoders import create_encoder
+    from rspnet.index import describe, load, select
+    from rspnet.pretext import LOG_TERMS, RSPNet, draw_step
+    from rspnet.trainloop import TrainLoop
+
+    tracked = config.run.tracker != "none"
+    accelerator = Accelerator(log_with=config.run.tracker if tracked else None, project_dir=run_dir)
+    rank, world_size = accelerator.process_index, accelerator.num_processes
+    runlog.check_launch(world_size)
+    seed, total_batch, speeds = config.run.seed, config.optim.total_batch, config.pretext.speeds
+    groups, group_size = bn_groups(total_batch, config.pretext.bn_groups, world_size)
+
+    # Videos -> batches of two clips each, long enough to be played at the highest speed
+    if accelerator.is_main_process:
+        dataset.keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
+    accelerator.wait_for_everyone()
+    index = load(run_dir / "index.parquet")
+    videos, left_out = select(index, "train" if any(index["split"]) else None, config.data.fold)
+    picker = dataset.Picker(
+        config.clips.num_frames * max(speeds),
+        config.clips.stride,
+        config.clips.sampling,
+        views=2,
+        crop_area=tuple(config.augment.crop_area),
+    )
+    clips_of = dataset.ClipDataset(
+        videos,
+        picker,
+        config.clips.size,
+        seed=seed,
+        frame_rate=config.clips.frame_rate,
+        replace=True,
+        time_limit=config.data.time_limit,
+    )
+    sampler = dataset.TrainBatches(len(videos), total_batch, seed, rank, world_size)
+    photometric = dataclasses.asdict(config.augment)
+    photometric.pop("crop_area")
+    augment = Augment(**photometric)
+
+    # Encoder -> RSPNet; one process or many
+    torch.manual_seed(seed)
+    width = {} if config.encoder.width is None else {"width": config.encoder.width}
+    method = dataclasses.asdict(config.pretext)
+    del method["speeds"], method["bn_groups"]
+    model = RSPNet(create_encoder(config.encoder.name, **width), config.clips.num_frames, groups=groups, **method)
+    lr = optim.scaled_lr(config.optim.lr, total_batch, config.optim.lr_batch)
+    lr_at = optim.schedule(config.optim.schedule, lr, config.optim.epochs, config.optim.milestones)
+    optimizer = optim.sgd(model, lr, config.optim.momentum, config.optim.weight_decay)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    if tracked:
+        accelerator.init_trackers("tensorboard")
+
+    chance_top1 = 100 / (1 + config.pretext.queue_length)
+    runlog.say(
+        f"{len(videos)} videos{f' (left out: {dict(left_out)})' if left_out else ''}; {config.optim.epochs} epochs of "
+        f"{len(sampler)} steps; {total_batch} videos a step = {world_size} x {total_batch // world_size}, in "
+        f"{groups * world_size} batch-norm groups of {group_size}; learning rate {lr:g}; on {accelerator.device.type}"
+    )
+    if config.pretext.queue_length > len(videos):
+        runlog.say(
+            f"the queue of {config.pretext.queue_length} is longer than the data: it holds other clips of the query's "
+            "own video as negatives; consider a shorter pretext.queue_length"
+        )
+
+    with TrainLoop(
+        accelerator,
+        model,
+        optimizer,
+        run_dir,
+        sampler,
+        dataset.loader(clips_of, config.data.num_workers, batch_sampler=sampler),
+        dataset.Failures(videos, config.data.max_failures, world_size),
+        config.optim.epochs,
+        clips_per_step=2 * total_batch,
+        lr_at=lr_at,
+        chance={"avid_top1": chance_top1, "avid_top5": min(5 * chance_top1, 100), "rsp_accuracy": 50},
+        log_every=config.run.log_every,
+        checkpoint_every=config.run.checkpoint_every,
+        keep_epochs=config.run.keep_epochs,
+    ) as loop:
+        for epoch in loop.epochs():
+            optim.set_lr(optimizer, lr_at(epoch))
+            for batch in loop.batches():
+                clips = batch["clips"].to(accelerator.device, non_blocking=True)
+                seeds = batch["seeds"].numpy()
+                query, key = (augment(clips[:, clip], augment.draw(seeds[:, clip])) for clip in (0, 1))
+                draws = draw_step(seed, loop.state.step, group_size, groups, rank, world_size, speeds)
+                out = model(query, key, draws.to(accelerator.device))
+                accelerator.backward(out["loss"])
+                optimizer.step()
+                optimizer.zero_grad()
+                loop.step({name: out[name] for name in ("loss", "loss_avid", "loss_rsp", *LOG_TERMS)})
+            loop.end_epoch()
+
+    result = {
+        "stage": "pretrain",
+        "run_dir": str(run_dir),
+        "steps": loop.state.step,
+        "epochs": config.optim.epochs,
+        **loop.state.last_epoch,
+        "num_videos": len(videos),
+        "device_hours": round(loop.state.seconds * world_size / 3600, 3),
+    }
+    if accelerator.is_main_process:
+        encoder = accelerator.unwrap_model(model).query_encoder.encoder
+        description = {
+            "arch": config.encoder.name,
+            "kwargs": width,
+            "num_features": encoder.num_features,
+            "clip": {**dataclasses.asdict(config.clips), "mean": MEAN, "std": STD, "channels": "RGB"},
+            "provenance": {**result, "epoch": config.optim.epochs, "data": describe(videos)},
+        }
+        save_encoder(run_dir, encoder.state_dict(), description)
+        runlog.write_json(run_dir / "result.json", result)
+    accelerator.end_training()
+    return result
+
+
+def bn_groups(total_batch: int, wanted: int, world_size: int) -> tuple[int, int]:
+    """Batch-norm groups per process, and videos per group.
+
+    Raises:
+        ConfigError: the batch cannot be divided so.
+    """
+    groups = math.ceil(wanted / world_size)
+    size, rest = divmod(total_batch, groups * world_size)
+    if rest or size < 2:
+        raise ConfigError(
+            f"optim.total_batch: {total_batch} videos cannot be divided into {groups * world_size} batch-norm groups "
+            "of one size, at least 2; change it, or pretext.bn_groups"
+        )
+    return groups, size
+
+
+if __name__ == "__main__":
+    run(main, Config)
