@@ -160,8 +160,6 @@ def normalise(
 
 def to_float(clips: torch.Tensor) -> torch.Tensor:
     """Turn (N, T, H, W, 3) uint8 into contiguous (N, 3, T, H, W) float32 in [0, 1]."""
-    if clips.dtype != torch.uint8 or clips.ndim != 5 or clips.shape[-1] != 3:
-        raise ValueError(f"expected uint8 clips (N, T, H, W, 3), not {clips.dtype} {tuple(clips.shape)}")
     clips = _channels_first(clips)
     return torch.empty(clips.shape, dtype=torch.float32, device=clips.device).copy_(clips).div_(255)
 
@@ -235,6 +233,8 @@ def _change_(clips: torch.Tensor, mask: torch.Tensor, operation: Callable[..., t
 
 
 def _channels_first(clips: torch.Tensor) -> torch.Tensor:
+    if clips.dtype != torch.uint8 or clips.ndim != 5 or clips.shape[-1] != 3:
+        raise ValueError(f"expected uint8 clips (N, T, H, W, 3), not {clips.dtype} {tuple(clips.shape)}")
     return clips.permute(0, 4, 1, 2, 3)
 
 
