@@ -174,6 +174,19 @@ def test_resampled_frames_keep_time(num_frames, source_fps):
     assert abs(frames.size - num_frames * 25 / source_fps) < 1
 
 
+def test_resampling_by_a_whole_step_keeps_the_last_frame():
+    assert sampling.resample(7, 50, 25).tolist() == [0, 2, 4, 6]
+    assert sampling.resample(7, 62.5, 25).tolist() == [0, 2]
+
+
+def test_cover_clip_at_the_largest_offset_stays_inside():
+    class Highest:
+        def uniform(self, low, high):
+            return high  # Python's own may, by rounding
+
+    assert sampling.cover_clip(Highest(), 24, 16)[-1] == 23
+
+
 def test_clips_of_a_resampled_video_map_back():
     frames = sampling.resample(100, 50, 25)
     clip = frames[sampling.even_clips(len(frames), 16, n=1)[0]]
