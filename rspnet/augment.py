@@ -116,7 +116,7 @@ class Augment:
         if len(draws) != len(clips):
             raise ValueError(f"{len(clips)} clips cannot take the draws of {len(draws)}")
         done = torch.empty(_channels_first(clips).shape, dtype=dtype, device=clips.device)
-        # One clip at a time stays in a processor's cache (measured: several times faster than the whole batch);
+        # One clip at a time stays in a processor's cache (measured: nearly twice as fast as the whole batch);
         # an accelerator wants few large operations.
         step = 1 if clips.device.type == "cpu" else max(len(clips), 1)
         for start in range(0, len(clips), step):
