@@ -151,15 +151,14 @@ def make_tree(dst: str, links: dict[str, str], mark: dict[str, Any], mark_name: 
     home = os.path.realpath(os.path.dirname(dst))  # links are followed from where they really are
     part = os.path.join(home, f".{os.path.basename(dst)}.partial")
     shutil.rmtree(part, ignore_errors=True)  # an interrupted run left it
-    roots = {}
+    relative: dict[tuple[str, str], str] = {}  # (folder in the subset, folder pointed to) -> the way between them
     for path, target in links.items():
-        place = os.path.dirname(path)
-        os.makedirs(os.path.join(part, place), exist_ok=True)
-        target_home, name = os.path.split(target)
-        if target_home not in roots:
-            roots[target_home] = os.path.realpath(target_home)
-        relative = os.path.relpath(roots[target_home], os.path.join(home, os.path.basename(dst), place))
-        os.symlink(os.path.join(relative, name), os.path.join(part, path))
+        folder, (target_folder, name) = os.path.dirname(path), os.path.split(target)
+        if (folder, target_folder) not in relative:
+            os.makedirs(os.path.join(part, folder), exist_ok=True)
+            start = os.path.join(home, os.path.basename(dst), folder)
+            relative[folder, target_folder] = os.path.relpath(os.path.realpath(target_folder), start)
+        os.symlink(os.path.join(relative[folder, target_folder], name), os.path.join(part, path))
     with open(os.path.join(part, mark_name), "w", encoding="utf-8") as handle:
         json.dump(mark, handle, indent=2, ensure_ascii=False)
     os.rename(part, dst)

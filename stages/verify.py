@@ -1,0 +1,216 @@
+"""Look at every video of a data set and write the index that training obeys.
+
+    python stages/verify.py ROOT --depth decode --out index.parquet
+    python stages/verify.py ROOT | jq -r 'select(.status != "ok") | .video'
+
+Reads a data-set folder (its layout is recognised), or an index whose videos are looked at again. Writes one JSON object
+per video to stdout, or an index file with --out; a summary goes to stderr. A file that hangs or crashes the decoder
+costs its own row only. With --out, rows are kept in FILE.partial until the scan is complete, and the same command goes
+on from there after an interruption. A completed scan starts over when it is asked for again: files may have changed.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from rspnet import runlog
+from rspnet.config import run
+
+NUM_NAMED = 10  # bad videos that the summary names
+NO_FACTS = dict.fromkeys(("num_frames", "fps", "width", "height", "duration", "codec", "bytes"))
+
+
+@dataclass
+class Config:
+    """Verification of a data set."""
+
+    source: str
+    """ROOT|INDEX: a data-set folder, or an index (.jsonl, .parquet, or - for JSON Lines on standard input)."""
+    layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
+    """How a folder is organised."""
+    depth: Literal["probe", "decode"] = "probe"
+    """Read headers (probe), or decode every frame: counts those that decode, finds damage inside a file (decode)."""
+    jobs: int = len(os.sched_getaffinity(0))
+    """Files looked at in parallel, each by a process of its own."""
+    out: str = "-"
+    """Index file to write (.jsonl or .parquet); - is stdout."""
+    strict: bool = False
+    """Exit with status 1 if any video is not ok."""
+    time_limit: float = 300.0
+    """Seconds for one file; past them it is given up with status timeout."""
+    min_frames: int = 1
+    """A video with fewer frames gets status short."""
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Verify, and return the summary that is also printed, with `exit_status` 1 where --strict is not met."""
+    import rspnet.video  # noqa: F401 - if it cannot be imported, this is the place to say so, not every row
+    from rspnet import index, layouts
+    from rspnet.pool import run_parallel
+
+    index.check_out(config.out)
+    ignored: Counter[str] = Counter()
+    rows: Iterable[index.Row]
+    if config.source == "-" or config.source.endswith((".jsonl", ".parquet")):
+        rows, total = index.read_rows(config.source), None
+    else:
+        rows = list(layouts.scan(config.source, config.layout, ignored))
+        total = len(rows)
+    tally, journal = Tally(), Journal(config)
+    look = partial(inspect_row, depth=config.depth, min_frames=config.min_frames)
+    first, second = itertools.tee(rows)
+    results = run_parallel(look, (row for row in first if key(row) not in journal.done), config.jobs, config.time_limit)
+    looked_at = (journal.done.get(key(row)) or outcome(*next(results)) for row in second)
+    looked_at = tally(journal(runlog.progress(looked_at, total, "verify", "videos")))
+    if config.out == "-":
+        index.write_rows(looked_at, "-")
+    else:
+        index.write_rows(list(looked_at), config.out)  # no half-written file lies about during the scan
+        journal.close()
+    summary = {"stage": "verify", "source": config.source, "depth": config.depth, "out": config.out}
+    summary |= tally.summary() | {"ignored": dict(ignored.most_common())}
+    for line in report(summary):
+        runlog.say(line)
+    return summary | {"exit_status": int(config.strict and summary["num_bad"] > 0)}
+
+
+def inspect_row(row: dict[str, Any], depth: str, min_frames: int) -> dict[str, Any]:
+    """The row with what its file is like now (called in a worker process)."""
+    from rspnet.video import inspect
+
+    if row["status"] == "bad_name":
+        return row
+    path = os.path.join(row["root"], row["video"])
+    if not os.path.exists(path):
+        return row | NO_FACTS | {"status": "missing", "reason": row["reason"] or "no such file"}
+    return row | inspect(path, depth=depth, min_frames=min_frames)
+
+
+def outcome(row: dict[str, Any], result: Any) -> dict[str, Any]:
+    """A worker's row, or one that says why the worker could not make it."""
+    if isinstance(result, dict):
+        return result
+    status = {"timeout": "timeout", "crash": "crashed", "error": "error"}[result.kind]
+    return row | NO_FACTS | {"status": status, "reason": str(result)}
+
+
+def key(row: dict[str, Any]) -> tuple[str, str]:
+    """What a video is known by."""
+    return row["root"], row["video"]
+
+
+class Journal:
+    """FILE.partial, the rows of a scan that writes FILE and is not complete: its settings, then a row per line.
+
+    Attributes:
+        done: rows by `key` that an interrupted scan with the same settings left.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.done: dict[tuple[str, str], dict] = {}
+        self._file = None
+        if config.out == "-":
+            return
+        self._path = f"{config.out}.partial"
+        settings = {"source": os.path.abspath(config.source), "depth": config.depth, "min_frames": config.min_frames}
+        good = 0
+        with contextlib.suppress(FileNotFoundError), open(self._path, "rb") as old:
+            for line in old:
+                if not line.endswith(b"\n"):
+                    break  # cut short when the scan was stopped
+                content = json.loads(line)
+                if good == 0 and content != settings:
+                    break
+                if good:
+                    self.done[key(content)] = content
+                good += len(line)
+        self._file = open(self._path, "r+b" if good else "wb")  # noqa: SIM115 - closed by `close`
+        self._file.truncate(good)
+        self._file.seek(good)
+        if not good:
+            self._write(settings)
+        elif self.done:
+            runlog.say(f"going on after the {len(self.done)} videos in {self._path}")
+
+    def __call__(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield the rows, and keep those that are new."""
+        for row in rows:
+            if self._file and key(row) not in self.done:
+                self._write(row)
+            yield row
+
+    def close(self) -> None:
+        """Forget the partial scan, now that FILE is written."""
+        self._file.close()
+        os.unlink(self._path)
+
+    def _write(self, content: dict[str, Any]) -> None:
+        self._file.write(json.dumps(content).encode() + b"\n")
+        self._file.flush()
+
+
+class Tally:
+    """Counts rows as they pass through."""
+
+    def __init__(self) -> None:
+        self.status: Counter[str] = Counter()
+        self.splits: Counter[str] = Counter()
+        self.classes: Counter[str] = Counter()
+        self.seconds = 0.0
+        self.bad: list[str] = []
+
+    def __call__(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield the rows."""
+        for row in rows:
+            self.status[row["status"]] += 1
+            if row["status"] == "ok":
+                self.splits[row["split"] or "no split"] += 1
+                self.classes[row["label"]] += row["label"] is not None
+                self.seconds += row["duration"] or 0.0
+            elif len(self.bad) < NUM_NAMED:
+                self.bad.append(f"{row['video']}: {row['status']}: {row['reason']}")
+            yield row
+
+    def summary(self) -> dict[str, Any]:
+        """What was counted; splits, classes and hours are those of the videos that are ok."""
+        classes = sorted((count, name) for name, count in self.classes.items() if count)
+        return {
+            "num_videos": self.status.total(),
+            "num_bad": self.status.total() - self.status["ok"],
+            "hours": round(self.seconds / 3600, 3),
+            "status": dict(self.status.most_common()),
+            "splits": dict(self.splits),
+            "num_classes": len(classes),
+            "smallest_class": classes[0][::-1] if classes else None,
+            "largest_class": classes[-1][::-1] if classes else None,
+            "bad": self.bad,
+        }
+
+
+def report(summary: dict[str, Any]) -> Iterator[str]:
+    """The summary in a few lines."""
+    counts = ", ".join(f"{count} {status}" for status, count in summary["status"].items())
+    yield f"{summary['num_videos']} videos ({counts}); {summary['hours']:.2f} hours are ok"
+    if summary["splits"]:
+        yield "of these " + ", ".join(f"{count} {split}" for split, count in summary["splits"].items())
+    if summary["num_classes"]:
+        (small, least), (large, most) = summary["smallest_class"], summary["largest_class"]
+        yield f"{summary['num_classes']} classes, from {least} videos ({small}) to {most} ({large})"
+    if summary["ignored"]:
+        kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in summary["ignored"].items())
+        yield f"files that are not named like videos: {kinds}"
+    yield from summary["bad"]
+    if summary["num_bad"] > len(summary["bad"]):
+        yield f"... and {summary['num_bad'] - len(summary['bad'])} more that are not ok"
+    if summary["out"] != "-":
+        yield f"index written to {summary['out']}"
+
+
+if __name__ == "__main__":
+    run(main, Config)
