@@ -140,7 +140,7 @@ def make_tree(dst: str, links: dict[str, str], mark: dict[str, Any], mark_name: 
         ConfigError: `dst` holds something else.
     """
     mark = mark | {"links": hashlib.sha256(json.dumps(sorted(links.items())).encode()).hexdigest()}
-    if os.path.lexists(dst) and not (os.path.isdir(dst) and not os.listdir(dst)):
+    if os.path.lexists(dst) and (os.path.islink(dst) or not os.path.isdir(dst) or os.listdir(dst)):
         try:
             with open(os.path.join(dst, mark_name), encoding="utf-8") as handle:
                 if json.load(handle) == mark:
@@ -151,6 +151,10 @@ def make_tree(dst: str, links: dict[str, str], mark: dict[str, Any], mark_name: 
     home = os.path.realpath(os.path.dirname(dst))  # links are followed from where they really are
     part = os.path.join(home, f".{os.path.basename(dst)}.partial")
     shutil.rmtree(part, ignore_errors=True)  # an interrupted run left it
+    try:
+        os.makedirs(part)
+    except OSError as error:
+        raise ConfigError(f"{dst}: cannot be made ({error.strerror})") from None
     relative: dict[tuple[str, str], str] = {}  # (folder in the subset, folder pointed to) -> the way between them
     for path, target in links.items():
         folder, (target_folder, name) = os.path.dirname(path), os.path.split(target)

@@ -197,7 +197,7 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
     """The summary in a few lines."""
     counts = ", ".join(f"{count} {status}" for status, count in summary["status"].items())
     yield f"{summary['num_videos']} videos ({counts}); {summary['hours']:.2f} hours are ok"
-    if summary["splits"]:
+    if summary["splits"].keys() - {"no split"}:
         yield "of these " + ", ".join(f"{count} {split}" for split, count in summary["splits"].items())
     if summary["num_classes"]:
         (small, least), (large, most) = summary["smallest_class"], summary["largest_class"]

@@ -157,7 +157,7 @@ def test_the_same_video_twice_is_refused(ucf101):
     [
         ("trainlist01.txt", "v_no_class.avi 1\n", "trainlist01.txt:1: expected CLASS/FILE.avi"),
         ("testlist01.txt", "Hammering/v_Hammering_g02_c01.avi\n", "is Hammering train, but before it was .* test"),
-        ("trainlist04.txt", "", "a fold needs both its trainlist and its testlist"),
+        ("trainlist03.txt", "", "a fold needs both its trainlist and its testlist"),
     ],
 )
 def test_ucf101_lists_that_are_wrong(ucf101, name, text, message):
