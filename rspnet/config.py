@@ -3,9 +3,11 @@
 A stage's ``Config`` is a dataclass: fields without a default are positional arguments, the others are options, nested
 dataclasses are sections (``--data.root``). ``--config FILE`` reads any of them from YAML; a section may name a file of
 its own (``data: data/ucf101.yaml``, relative to the file that names it); the command line wins. What is not declared,
-of the wrong type, missing or given twice is refused in one line.
+of the wrong type, missing or given twice is refused in one line. A config class may name, in ``unused``, sections that
+its files hold for another stage's sake; they are passed over.
 """
 
+import argparse
 import dataclasses
 import difflib
 import os
@@ -13,9 +15,7 @@ import re
 import signal
 import sys
 import traceback
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -66,11 +66,11 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = _parser(config_class)
-    for path in _config_files(argv):
-        _check_file(parser, path)
     try:
+        for path in _config_files(argv):
+            parser.set_defaults(_read_file(parser, path, getattr(config_class, "unused", ())))
         namespace = parser.parse_args(argv)
-    except (ArgumentError, TypeError) as error:
+    except (ArgumentError, argparse.ArgumentError, TypeError) as error:
         raise ConfigError(_one_line(error, parser)) from None
     namespace.pop("config", None)
     return config_class(**vars(parser.instantiate(namespace)))
@@ -89,6 +89,9 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     """
     # A reader that leaves early (`verify ROOT | head`) ends the writer quietly, as it does for any Unix filter.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    # On a CPU, torch's threads would spin while they wait and starve the decoding processes (measured: a training step
+    # ten times slower with both cores of a small machine busy). Read when torch is loaded, hence here.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     prefix = "" if os.environ.get("RANK", "0") == "0" else f"[rank {os.environ['RANK']}] "
     try:
         result = main(parse(config_class))
@@ -109,7 +112,7 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     sys.exit(status)
 
 
-class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Leaves the stage's docstring as it is written."""
 
 
@@ -132,42 +135,47 @@ def _parser(config_class: type) -> ArgumentParser:
         exit_on_error=False,
         parser_mode="strict_yaml",
     )
-    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
+    parser.add_argument("--config", action="append", type=str, help="YAML file with any of the options below")
     parser.add_class_arguments(config_class, as_positional=True, sub_configs=True)
     return parser
 
 
 def _config_files(argv: Sequence[str]) -> list[str]:
-    following = [after for before, after in pairwise(argv) if before == "--config"]
-    return following + [item.split("=", 1)[1] for item in argv if item.startswith("--config=")]
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    finder.add_argument("--config", action="append", default=[])
+    return finder.parse_known_args(argv)[0].config
 
 
-def _check_file(parser: ArgumentParser, path: str) -> None:
-    """Read one config file alone, so that a mistake in it is reported with its name."""
+def _read_file(parser: ArgumentParser, path: str, unused: Sequence[str]) -> dict[str, Any]:
+    """Options from one config file and the section files it names, flat (``data.root``), each checked."""
+    content = _read_mapping(path, "--config")
+    options = {}
+    for key, value in content.items():
+        source = path
+        if isinstance(value, str) and value.endswith((".yaml", ".yml")):
+            source = str(Path(path).parent / value)
+            value = _read_mapping(source, f"{path}: {key}")
+        if key in unused:
+            continue
+        try:
+            parser.parse_object({key: value})
+        except (ArgumentError, TypeError) as error:
+            if "arguments are required" not in str(error):  # those come from the command line
+                raise ConfigError(f"{source}: {_one_line(error, parser)}") from None
+        options |= {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
+    return options
+
+
+def _read_mapping(path: str, named_by: str) -> dict[str, Any]:
     if not Path(path).is_file():
-        raise ConfigError(f"--config {path}: no such file; the shipped ones are in configs/")
+        raise ConfigError(f"{named_by}: no such file: {path}")
     try:
         content = read_yaml(Path(path).read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected `section: {{option: value}}`, found {type(content).__name__}")
-    for key, value in content.items():
-        if isinstance(value, str) and value.endswith((".yaml", ".yml")):
-            section = Path(path).parent / value
-            if not section.is_file():
-                raise ConfigError(f"{path}: {key}: no such file {section} (a section file is relative to this one)")
-            _check_section(parser, str(section), key, section.read_text())
-        else:
-            _check_section(parser, path, key, yaml.safe_dump(value))
-
-
-def _check_section(parser: ArgumentParser, path: str, key: str, text: str) -> None:
-    try:
-        parser.parse_object({key: read_yaml(text)})
-    except (ArgumentError, TypeError, yaml.YAMLError) as error:
-        if "arguments are required" not in str(error):  # positional arguments come from the command line
-            raise ConfigError(f"{path}: {_one_line(error, parser)}") from None
+        raise ConfigError(f"{path}: expected options as `name: value`, found {type(content).__name__}")
+    return content
 
 
 def _one_line(error: Exception, parser: ArgumentParser) -> str:

@@ -88,6 +88,22 @@ def keep_index(path: Path, root: str | None, index: str | None, layout: str) -> 
     write_rows((row if root is None else row | {"root": str(Path(root).absolute())} for row in rows), path)
 
 
+def test_split(index: datasets.Dataset) -> str:
+    """The split that results are reported on: test, or where there is none (Kinetics, Something-Something) val.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    splits = set(index["split"])
+    for name in ("test", "val"):
+        if name in splits:
+            return name
+    raise ConfigError(
+        "the videos have no test or val split: sort a plain folder into train/CLASS/ and test/CLASS/, or give an "
+        "index (--data.index) whose rows say `split`"
+    )
+
+
 class ClipDataset(Dataset):
     """Clips of the videos of an index.
 
@@ -215,13 +231,11 @@ class TrainBatches(Sampler):
 
 
 def loader(dataset: ClipDataset, num_workers: int, **kwargs: Any) -> DataLoader:
-    """A DataLoader over `dataset`; `kwargs` say how it is batched."""
-    # Workers decode with one thread each, and live as long as the loader: starting them anew costs seconds per epoch.
+    """A DataLoader over `dataset`; `kwargs` say how it is batched, and whether its workers outlive an epoch."""
     return DataLoader(
         dataset,
         num_workers=num_workers,
         worker_init_fn=_ignore_interrupts,
-        persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),
         **kwargs,
     )

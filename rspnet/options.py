@@ -119,6 +119,14 @@ class Optim:
 
 
 @dataclass
+class Test:
+    """Testing: central square crop, clips evenly spaced over the video."""
+
+    batch: int = 4
+    """Videos at a time in each process."""
+
+
+@dataclass
 class Run:
     """Bookkeeping; nothing here changes a result but the seed."""
 

@@ -55,9 +55,9 @@ def train(config: Config, run_dir: Path) -> dict:
     from accelerate import Accelerator
 
     from rspnet import dataset, optim
-    from rspnet.augment import MEAN, STD, Augment
+    from rspnet.augment import Augment
     from rspnet.checkpoint import save_encoder
-    from rspnet.encoders import create_encoder
+    from rspnet.encoders import create_encoder, encoder_spec
     from rspnet.index import describe, load, select
     from rspnet.pretext import LOG_TERMS, RSPNet, draw_step
     from rspnet.trainloop import TrainLoop
@@ -92,9 +92,13 @@ def train(config: Config, run_dir: Path) -> dict:
         time_limit=config.data.time_limit,
     )
     sampler = dataset.TrainBatches(len(videos), total_batch, seed, rank, world_size)
+    workers = config.data.num_workers
+    loader = dataset.loader(clips_of, workers, batch_sampler=sampler, persistent_workers=workers > 0)
+    failures = dataset.Failures(videos, config.data.max_failures, world_size)
     photometric = dataclasses.asdict(config.augment)
     photometric.pop("crop_area")
-    augment = Augment(**photometric)
+    spec = encoder_spec(config.encoder.name)
+    augment = Augment(**photometric, mean=spec.mean, std=spec.std)
 
     # Encoder -> RSPNet; one process or many
     torch.manual_seed(seed)
@@ -127,8 +131,8 @@ def train(config: Config, run_dir: Path) -> dict:
         optimizer,
         run_dir,
         sampler,
-        dataset.loader(clips_of, config.data.num_workers, batch_sampler=sampler),
-        dataset.Failures(videos, config.data.max_failures, world_size),
+        loader,
+        failures,
         config.optim.epochs,
         clips_per_step=2 * total_batch,
         lr_at=lr_at,
@@ -166,7 +170,7 @@ def train(config: Config, run_dir: Path) -> dict:
             "arch": config.encoder.name,
             "kwargs": width,
             "num_features": encoder.num_features,
-            "clip": {**dataclasses.asdict(config.clips), "mean": MEAN, "std": STD, "channels": "RGB"},
+            "clip": {**dataclasses.asdict(config.clips), "mean": spec.mean, "std": spec.std, "channels": "RGB"},
             "provenance": {**result, "epoch": config.optim.epochs, "data": describe(videos)},
         }
         save_encoder(run_dir, encoder.state_dict(), description)

@@ -1,0 +1,124 @@
+"""Run a network over test clips on any number of processes, each video once.
+
+N videos, V views of each, K outputs.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from torch import Tensor, nn
+
+from rspnet.runlog import progress, write_text
+
+
+class ViewFeatures(nn.Module):
+    """An encoder's pooled features, averaged over the views of a video (the published retrieval protocol).
+
+    Args:
+        encoder: maps clips (N, 3, T, H, W) to features (N, D).
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Views (N, V, 3, T, H, W) to features (N, D)."""
+        return self.encoder(views.flatten(0, 1)).unflatten(0, views.shape[:2]).mean(1)
+
+
+def write_predictions(path: Path, index: datasets.Dataset, rows: Tensor, logits: Tensor, k: int = 5) -> None:
+    """One JSON object per video: what it is, what the network says, and how sure it is.
+
+    Args:
+        path: a .jsonl file.
+        index: what the rows mean; its class names are those of the logits.
+        rows: (N,).
+        logits: (N, classes).
+        k: classes to name, best first.
+    """
+    names = index.features["label"]
+    probabilities = logits.softmax(1)
+    ranked = logits.argsort(dim=1, descending=True, stable=True)[:, :k]
+    lines = []
+    for row, classes, probability in zip(rows.tolist(), ranked.tolist(), probabilities.tolist()):
+        line = {
+            **_named(index, row),
+            "predicted": [names.int2str(number) for number in classes],
+            "probability": [round(probability[number], 5) for number in classes],
+        }
+        lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+    write_text(path, "".join(lines))
+
+
+def write_neighbours(
+    path: Path,
+    queries: datasets.Dataset,
+    query_rows: Tensor,
+    gallery: datasets.Dataset,
+    gallery_rows: Tensor,
+    nearest: Tensor,
+    similarities: Tensor,
+) -> None:
+    """One JSON object per query video: what it is, and its nearest gallery videos, nearest first.
+
+    Args:
+        path: a .jsonl file.
+        queries: index of the queries.
+        query_rows: (N,) rows of it.
+        gallery: index of the gallery.
+        gallery_rows: (M,) rows of it.
+        nearest: (N, k) places in `gallery_rows`.
+        similarities: (N, k) cosines.
+    """
+    lines = []
+    for row, places, cosines in zip(query_rows.tolist(), nearest, similarities.tolist()):
+        found = [_named(gallery, gallery_row) for gallery_row in gallery_rows[places].tolist()]
+        found = [{**name, "similarity": round(cosine, 5)} for name, cosine in zip(found, cosines)]
+        lines.append(json.dumps({**_named(queries, row), "neighbours": found}, ensure_ascii=False) + "\n")
+    write_text(path, "".join(lines))
+
+
+def _named(index: datasets.Dataset, row: int) -> dict[str, str | None]:
+    video, label = index[row]["video"], index[row]["label"]
+    return {"video": video, "label": None if label is None else index.features["label"].int2str(label)}
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    loader: Any,
+    normalise: Callable[[Tensor], Tensor],
+    accelerator: Any,
+    desc: str,
+) -> tuple[Tensor, Tensor, list[int]]:
+    """The network's output for every video of a data set that can be read.
+
+    Args:
+        model: maps views (N, V, 3, T, H, W) to (N, K); left in evaluation mode.
+        loader: prepared by `accelerator`, over a `rspnet.dataset.ClipDataset`.
+        normalise: uint8 clips (N, T, H, W, 3) to network input (N, 3, T, H, W).
+        accelerator: accelerate's; gathers without the copies that pad the last batch.
+        desc: what the progress bar says.
+
+    Returns:
+        Rows of the index (M,), outputs (M, K) float32, both in the order of the index on the CPU of every process, and
+        the rows whose video could not be read.
+    """
+    model.eval()
+    parts = []
+    for batch in progress(loader, len(loader), desc, "batches"):
+        clips = batch["clips"].to(accelerator.device, non_blocking=True)
+        views = normalise(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        outputs = model(views).float()
+        rows, failed = (batch[name].to(accelerator.device) for name in ("row", "failed"))
+        parts.append([part.cpu() for part in accelerator.gather_for_metrics((rows, outputs, failed))])
+    rows, outputs, failed = (torch.cat(column) for column in zip(*parts))
+    order = rows.argsort()
+    rows, outputs, failed = rows[order], outputs[order], failed[order]
+    readable = failed < 0
+    return rows[readable], outputs[readable], rows[~readable].tolist()

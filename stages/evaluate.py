@@ -1,0 +1,175 @@
+"""Evaluate a network: as a classifier, or by what its features tell without training it further.
+
+    accelerate launch stages/evaluate.py --config configs/finetune/ucf101_c3d.yaml --weights runs/ucf --protocol linear
+
+--weights is a run folder, a published checkpoint or another weight file, or `none` for a network with fresh weights.
+The protocols, all on central crops of `clips.views` clips spread evenly over each video:
+
+    classify    the fine-tuned classifier; logits averaged over the clips; top1 and top5
+    retrieval   test videos look for their class among the training videos, by the cosine of pooled features averaged
+                over the clips; recall at 1, 5, 10, 20, 50. Without labels it only lists each video's neighbours
+    knn         the same features; a weighted vote of the 20 nearest training videos; top1 and top5
+    linear      the same features; logistic regression on the training videos' features; top1 and top5
+
+Writes into --run_dir: result.json, predictions.jsonl (retrieval: neighbours.jsonl) with one line per test video,
+config.yaml, environment.json and index.parquet. The last line on stdout is the result as JSON.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from rspnet import options, runlog
+from rspnet.config import dump, run
+from rspnet.errors import CheckpointError, ConfigError
+
+
+@dataclass
+class Config:
+    """Evaluation."""
+
+    unused: ClassVar = ("augment", "optim", "run", "frozen")  # in a fine-tuning config, which serves here as well
+
+    weights: str | None = None
+    """What to evaluate: a run folder, a weight file, or `none` for fresh weights."""
+    protocol: Literal["classify", "retrieval", "knn", "linear"] = "classify"
+    """What to measure."""
+    data: options.Data = field(default_factory=options.Data)
+    clips: options.Clips = field(default_factory=options.Clips)
+    encoder: options.Encoder = field(default_factory=options.Encoder)
+    test: options.Test = field(default_factory=options.Test)
+    seed: int = 0
+    """Of fresh weights (`--weights none`)."""
+    run_dir: str | None = None
+    """Folder for what is written (null: runs/PROTOCOL, or inside the run folder that --weights names)."""
+
+
+def main(config: Config) -> dict:
+    """Evaluate, and return the result that is also printed as the last line."""
+    if config.weights is None:
+        raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
+    home = Path(config.weights) if Path(config.weights).is_dir() else Path("runs")
+    run_dir = Path(config.run_dir or home / config.protocol)
+    with runlog.open_run(run_dir, dataclasses.asdict(config), dump(config)):
+        result = runlog.finished(run_dir)
+        if result:
+            runlog.say(f"{run_dir}: this was evaluated before; remove the folder to do it again")
+        else:
+            result = evaluate(config, run_dir)
+    if runlog.is_main():
+        print(json.dumps(result))
+    return result
+
+
+def evaluate(config: Config, run_dir: Path) -> dict:
+    """The evaluation itself."""
+    # torch takes seconds to import: a mistake in the config has answered by now.
+    import torch
+    from accelerate import Accelerator
+
+    from rspnet import dataset, metrics
+    from rspnet.augment import normalise
+    from rspnet.checkpoint import load_weights
+    from rspnet.classifier import Classifier
+    from rspnet.encoders import create_encoder, encoder_spec
+    from rspnet.index import fingerprint, load, select
+    from rspnet.predict import ViewFeatures, predict, write_neighbours, write_predictions
+
+    accelerator = Accelerator()
+    runlog.check_launch(accelerator.num_processes)
+
+    # Videos -> queries (the test split) and, for features, a gallery (the training split)
+    if accelerator.is_main_process:
+        dataset.keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
+    accelerator.wait_for_everyone()
+    index = load(run_dir / "index.parquet")
+    splits, names = set(index["split"]), index.features["label"].names
+    unlabelled = config.protocol == "retrieval" and (not names or splits == {None})
+    query_split, gallery_split = (None, None) if unlabelled else (dataset.test_split(index), "train")
+    queries, left_out = select(index, query_split, config.data.fold)
+    if not unlabelled and None in queries["label"]:
+        raise ConfigError(f"--protocol {config.protocol}: some videos of the {query_split} split have no label")
+
+    def clips_of(videos):
+        picker = dataset.Picker(config.clips.num_frames, config.clips.stride, config.clips.sampling, config.clips.views)
+        limits = {"frame_rate": config.clips.frame_rate, "time_limit": config.data.time_limit}
+        clips = dataset.ClipDataset(videos, picker, config.clips.size, **limits)
+        return accelerator.prepare(dataset.loader(clips, config.data.num_workers, batch_size=config.test.batch))
+
+    # Weights -> classifier, or encoder
+    torch.manual_seed(config.seed)
+    width = {} if config.encoder.width is None else {"width": config.encoder.width}
+    network = create_encoder(config.encoder.name, **width)
+    if config.protocol == "classify":
+        network = Classifier(network, len(names))
+    if config.weights != "none":
+        report = load_weights(network, config.weights, head=config.protocol == "classify")
+        runlog.say(report.summary())
+        known = report.description.get("class_names", names)
+        if config.protocol == "classify" and known != names:
+            raise CheckpointError(
+                f"{config.weights}: was trained on other classes than these videos have: {known[:5]} ..."
+            )
+    model = network if config.protocol == "classify" else ViewFeatures(network)
+    model = accelerator.prepare_model(model, evaluation_mode=True)
+    spec = encoder_spec(config.encoder.name)
+    outputs_of = partial(
+        predict, model, normalise=partial(normalise, mean=spec.mean, std=spec.std), accelerator=accelerator
+    )
+    runlog.say(
+        f"{config.protocol}: {len(queries)} videos{f' (left out: {dict(left_out)})' if left_out else ''}, "
+        f"{config.clips.views} clips of {config.clips.num_frames} frames each, central crop {config.clips.size}"
+    )
+
+    rows, outputs, failed = outputs_of(clips_of(queries), desc="test videos")
+    result = {
+        "stage": "evaluate",
+        "protocol": config.protocol,
+        "weights": config.weights,
+        "arch": config.encoder.name,
+        "views": config.clips.views,
+        "data_fingerprint": fingerprint(index),
+        "num_failed": len(failed),
+    }
+    if config.protocol != "classify":
+        if unlabelled:
+            gallery, gallery_rows, features = queries, rows, outputs
+        else:
+            gallery, _ = select(index, gallery_split, config.data.fold)
+            gallery_rows, features, gallery_failed = outputs_of(clips_of(gallery), desc="training videos")
+            result["num_failed"] += len(gallery_failed)
+            gallery_labels = torch.tensor(gallery["label"])[gallery_rows]
+        result["num_gallery"] = len(gallery_rows)
+    labels = None if unlabelled else torch.tensor(queries["label"])[rows]
+
+    if config.protocol == "retrieval":
+        result["num_queries"] = len(rows)
+        if not unlabelled:
+            recall = metrics.retrieval(outputs, labels, features, gallery_labels)
+            chance = metrics.chance_recall(labels, gallery_labels)
+            result["recall"] = {str(k): value for k, value in recall.items()}
+            result["chance"] = {str(k): value for k, value in chance.items()}
+        near = metrics.neighbours(outputs, features, 10, exclude_self=unlabelled)
+        if accelerator.is_main_process:
+            write_neighbours(run_dir / "neighbours.jsonl", queries, rows, gallery, gallery_rows, *near)
+    else:
+        if config.protocol == "knn":
+            outputs = metrics.knn(outputs, features, gallery_labels, len(names))
+        elif config.protocol == "linear":
+            outputs = metrics.linear_probe(features, gallery_labels, outputs, len(names))
+        topk = metrics.TopK().compute(predictions=metrics.top_classes(outputs).tolist(), references=labels.tolist())
+        result |= {**topk, "num_videos": len(rows), "chance_top1": 100 / len(names)}
+        if accelerator.is_main_process:
+            write_predictions(run_dir / "predictions.jsonl", queries, rows, outputs)
+
+    if accelerator.is_main_process:
+        runlog.write_json(run_dir / "result.json", result)
+    accelerator.end_training()
+    return result
+
+
+if __name__ == "__main__":
+    run(main, Config)

@@ -1,0 +1,204 @@
+"""Fine-tune an encoder for action recognition, or train a linear probe on it, and test the best epoch.
+
+    accelerate launch stages/finetune.py --config configs/finetune/ucf101_c3d.yaml --weights runs/c3d --run_dir runs/ucf
+
+Reads labelled videos with a training and a test split; --weights is a pretraining run, a published checkpoint, another
+weight file, or `none` to train from scratch. Writes the run folder as stages/pretrain.py does, with the best epoch's
+network in encoder.safetensors, and predictions.jsonl (one line per test video). Resumes as stages/pretrain.py does.
+As published, the epoch is chosen by one central clip per video of the test list itself. The last line on stdout is the
+result as JSON: the final test over `clips.views` clips per video.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from rspnet import options, runlog
+from rspnet.config import dump, run
+from rspnet.errors import ConfigError
+
+
+@dataclass
+class Config:
+    """Fine-tuning."""
+
+    weights: str | None = None
+    """Where the encoder comes from: a run folder, a weight file, or `none` for a fresh one."""
+    frozen: bool = False
+    """Train the classifier alone, on the encoder in evaluation mode (linear probe)."""
+    data: options.Data = field(default_factory=options.Data)
+    clips: options.Clips = field(default_factory=options.Clips)
+    augment: options.Augment = field(default_factory=options.Augment)
+    encoder: options.Encoder = field(default_factory=options.Encoder)
+    optim: options.Optim = field(default_factory=options.Optim)
+    test: options.Test = field(default_factory=options.Test)
+    run: options.Run = field(default_factory=options.Run)
+    run_dir: str = "runs/finetune"
+    """Folder for everything the run writes."""
+
+
+def main(config: Config) -> dict:
+    """Train, test, and return the result that is also printed as the last line."""
+    if config.weights is None:
+        raise ConfigError("--weights: name a run folder or a weight file, or say `none` to train from scratch")
+    run_dir = Path(config.run_dir)
+    with runlog.open_run(run_dir, dataclasses.asdict(config), dump(config)):
+        result = runlog.finished(run_dir)
+        if result:
+            runlog.say(f"{run_dir}: this run is finished; remove the folder to do it again")
+        else:
+            result = train(config, run_dir)
+    if runlog.is_main():
+        print(json.dumps(result))
+    return result
+
+
+def train(config: Config, run_dir: Path) -> dict:
+    """The run itself, from the newest checkpoint if there is one."""
+    # torch takes seconds to import: a mistake in the config has answered by now.
+    import torch
+    from accelerate import Accelerator
+
+    from rspnet import dataset, optim
+    from rspnet.augment import Augment, normalise
+    from rspnet.checkpoint import load_weights, save_encoder
+    from rspnet.classifier import Classifier
+    from rspnet.encoders import create_encoder, encoder_spec
+    from rspnet.index import describe, load, select
+    from rspnet.metrics import TopK, top_classes
+    from rspnet.predict import predict, write_predictions
+    from rspnet.trainloop import TrainLoop
+
+    tracked = config.run.tracker != "none"
+    accelerator = Accelerator(log_with=config.run.tracker if tracked else None, project_dir=run_dir)
+    rank, world_size = accelerator.process_index, accelerator.num_processes
+    runlog.check_launch(world_size)
+    seed, clips, workers = config.run.seed, config.clips, config.data.num_workers
+
+    # Videos -> random training clips, and evenly spaced test views
+    if accelerator.is_main_process:
+        dataset.keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
+    accelerator.wait_for_everyone()
+    index = load(run_dir / "index.parquet")
+    train_videos, train_out = select(index, "train", config.data.fold)
+    test_videos, test_out = select(index, dataset.test_split(index), config.data.fold)
+    if None in train_videos["label"] or None in test_videos["label"]:
+        raise ConfigError("some videos have no label; fine-tuning needs class folders, or an index with labels")
+    num_classes = index.features["label"].num_classes
+
+    def clips_of(videos, views: int, **kwargs) -> dataset.ClipDataset:
+        picker = dataset.Picker(clips.num_frames, clips.stride, clips.sampling, views, kwargs.pop("crop_area", None))
+        kwargs |= {"seed": seed, "frame_rate": clips.frame_rate, "time_limit": config.data.time_limit}
+        return dataset.ClipDataset(videos, picker, clips.size, **kwargs)
+
+    train_clips = clips_of(train_videos, 1, crop_area=tuple(config.augment.crop_area), replace=True)
+    sampler = dataset.TrainBatches(len(train_videos), config.optim.total_batch, seed, rank, world_size)
+    train_loader = dataset.loader(train_clips, workers, batch_sampler=sampler, persistent_workers=workers > 0)
+    validation_loader, test_loader = accelerator.prepare(
+        *(
+            dataset.loader(clips_of(test_videos, views), workers, batch_size=config.test.batch)
+            for views in (1, clips.views)
+        )
+    )
+    spec = encoder_spec(config.encoder.name)
+    photometric = dataclasses.asdict(config.augment)
+    photometric.pop("crop_area")
+    augment = Augment(**photometric, mean=spec.mean, std=spec.std)
+    normalise_clips = partial(normalise, mean=spec.mean, std=spec.std)
+
+    # Encoder and classifier; one process or many
+    torch.manual_seed(seed)
+    width = {} if config.encoder.width is None else {"width": config.encoder.width}
+    model = Classifier(create_encoder(config.encoder.name, **width), num_classes, frozen=config.frozen)
+    if config.weights != "none":
+        runlog.say(load_weights(model, config.weights).summary())
+    lr = optim.scaled_lr(config.optim.lr, config.optim.total_batch, config.optim.lr_batch)
+    lr_at = optim.schedule(config.optim.schedule, lr, config.optim.epochs, config.optim.milestones)
+    optimizer = optim.sgd(model, lr, config.optim.momentum, config.optim.weight_decay)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    if tracked:
+        accelerator.init_trackers("tensorboard")
+    left_out = dict(train_out + test_out)
+    runlog.say(
+        f"{len(train_videos)} training and {len(test_videos)} test videos of {num_classes} classes"
+        f"{f' (left out: {left_out})' if left_out else ''}; {config.optim.epochs} epochs of {len(sampler)} steps; "
+        f"{config.optim.total_batch} videos a step = {world_size} x {config.optim.total_batch // world_size}; "
+        f"learning rate {lr:g}; on {accelerator.device.type}"
+    )
+
+    def accuracy(loader, desc: str) -> tuple[dict[str, float], torch.Tensor, torch.Tensor, list[int]]:
+        rows, logits, failed = predict(model, loader, normalise_clips, accelerator, desc)
+        labels = torch.tensor(test_videos["label"])[rows]
+        topk = TopK().compute(predictions=top_classes(logits).tolist(), references=labels.tolist())
+        return topk, rows, logits, failed
+
+    with TrainLoop(
+        accelerator,
+        model,
+        optimizer,
+        run_dir,
+        sampler,
+        train_loader,
+        dataset.Failures(train_videos, config.data.max_failures, world_size),
+        config.optim.epochs,
+        clips_per_step=config.optim.total_batch,
+        lr_at=lr_at,
+        chance={name: 100 * min(k, num_classes) / num_classes for name, k in (("val_top1", 1), ("val_top5", 5))},
+        log_every=config.run.log_every,
+        checkpoint_every=config.run.checkpoint_every,
+        keep_epochs=config.run.keep_epochs,
+    ) as loop:
+        for epoch in loop.epochs():
+            optim.set_lr(optimizer, lr_at(epoch))
+            model.train()
+            for batch in loop.batches():
+                inputs = augment(
+                    batch["clips"][:, 0].to(accelerator.device), augment.draw(batch["seeds"][:, 0].numpy())
+                )
+                labels = batch["label"].to(accelerator.device)
+                out = model(inputs, labels)
+                accelerator.backward(out["loss"])
+                optimizer.step()
+                optimizer.zero_grad()
+                hits = (out["logits"].argmax(1) == labels).float()
+                loop.step({"loss": out["loss"], "train_top1": 100 * hits.mean()})
+            validation, *_ = accuracy(validation_loader, "validation")
+            loop.end_epoch({f"val_{name}": value for name, value in validation.items()})
+
+    loop.load_best()
+    topk, rows, logits, failed = accuracy(test_loader, f"test, {clips.views} clips a video")
+    result = {
+        "stage": "finetune",
+        "run_dir": str(run_dir),
+        **topk,
+        "num_videos": len(rows),
+        "num_failed": len(failed),
+        "best_val_top1": loop.state.best,
+        "chance_top1": 100 / num_classes,
+        "views": clips.views,
+        "epochs": config.optim.epochs,
+        "steps": loop.state.step,
+        "weights": config.weights,
+        "frozen": config.frozen,
+        "device_hours": round(loop.state.seconds * world_size / 3600, 3),
+    }
+    if accelerator.is_main_process:
+        write_predictions(run_dir / "predictions.jsonl", test_videos, rows, logits)
+        description = {
+            "arch": config.encoder.name,
+            "kwargs": width,
+            "num_features": accelerator.unwrap_model(model).encoder.num_features,
+            "class_names": index.features["label"].names,
+            "clip": {**dataclasses.asdict(clips), "mean": spec.mean, "std": spec.std, "channels": "RGB"},
+            "provenance": {**result, "epoch": config.optim.epochs, "data": describe(index)},
+        }
+        save_encoder(run_dir, accelerator.unwrap_model(model).state_dict(), description)
+        runlog.write_json(run_dir / "result.json", result)
+    accelerator.end_training()
+    return result
+
+
+if __name__ == "__main__":
+    run(main, Config)
