@@ -196,7 +196,7 @@ class Video:
                 for run in plan_runs(self._order, wanted):
                     yield from self._feed(run)
                 return
-            except _UnexpectedError:
+            except (_UnexpectedError, av.FFmpegError):
                 self._order = None
         left = iter(wanted)
         index = next(left, None)
@@ -216,11 +216,11 @@ class Video:
 
     # Feed
 
-    def _feed(self, run: "Run") -> Iterator[tuple[int, VideoFrame]]:
+    def _feed(self, run: Run) -> Iterator[tuple[int, VideoFrame]]:
         """Decode one run of packets and yield the wanted frames.
 
         Raises:
-            _UnexpectedError: the seek or the decoder did not do as the packets' order says.
+            _UnexpectedError, FFmpegError: the seek or the decoder did not do as the packets' order says.
         """
         order = self._order
         pending = iter(run.expected)
@@ -237,15 +237,9 @@ class Video:
         if next(pending, None) is not None:
             raise _UnexpectedError
 
-    def _receive(
-        self, packet: av.Packet | None, pending: Iterator[int], run: "Run"
-    ) -> Iterator[tuple[int, VideoFrame]]:
+    def _receive(self, packet: av.Packet | None, pending: Iterator[int], run: Run) -> Iterator[tuple[int, VideoFrame]]:
         times = self._order.times
-        try:
-            frames = self._stream.codec_context.decode(packet)
-        except av.FFmpegError:
-            raise _UnexpectedError from None
-        for frame in frames:
+        for frame in self._stream.codec_context.decode(packet):
             if times[frame.pts] < times[run.first]:
                 continue  # shown before the key frame: it may lean on packets before it
             if frame.pts != next(pending, None):
@@ -294,11 +288,14 @@ class Video:
         return self._size
 
     def _convert(self, frame: VideoFrame) -> np.ndarray:
-        """The frame as RGB (H, W, 3), rotated for display; of the first frame's size, should it change."""
+        """The frame as RGB (H, W, 3), rotated for display; in the size of the first one, should a video change it."""
         self._size = self._size or displayed_size(frame)
         quarters = quarter_turns(frame)
         height, width = self._size[:: -1 if quarters % 2 else 1]
-        rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1).to_ndarray()
+        try:
+            rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1).to_ndarray()
+        except (av.FFmpegError, ValueError) as error:
+            raise VideoError(f"{self.path}: {frame.format.name} pixels cannot be converted ({error})") from None
         return np.rot90(rgb, quarters) if quarters else rgb
 
     def _allocate(
