@@ -51,7 +51,6 @@ def main(config: Config) -> dict[str, Any]:
     """Make the subset, and return what it holds."""
     from rspnet import index, layouts
 
-    index.check_out(config.out)
     lists: list[str] = []
     if config.source == "-" or config.source.endswith((".jsonl", ".parquet")):
         layout, rows = "index", list(index.read_rows(config.source))
@@ -64,8 +63,9 @@ def main(config: Config) -> dict[str, Any]:
     links = plan_links(rows, classes, links, whole_folders=layout != "index")
     dst = os.path.abspath(config.dst)
     made = make_tree(dst, links, {"layout": layout, "classes": classes}, layouts.SUBSET_MARK)
-    kept = [row | {"root": dst} for row in rows if row["label"] in classes]
-    index.write_rows(kept, config.out)
+    chosen = set(classes)
+    kept = [row | {"root": dst} for row in rows if row["label"] in chosen]
+    index.write_rows(kept, config.out)  # FILE may lie in DST
     splits = Counter(row["split"] or "no split" for row in kept)
     counts = ", ".join(f"{count} {split}" for split, count in splits.items())
     runlog.say(f"{dst}: {len(classes)} classes, {len(kept)} videos ({counts}){'' if made else '; was there already'}")

@@ -44,8 +44,8 @@ class Config:
     """Exit with status 1 if any video is not ok."""
     time_limit: float = 300.0
     """Seconds for one file; past them it is given up with status timeout."""
-    min_frames: int = 1
-    """A video with fewer frames gets status short."""
+    min_frames: int = 2
+    """A video with fewer frames gets status short; a single picture shows no motion."""
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -62,17 +62,16 @@ def main(config: Config) -> dict[str, Any]:
     else:
         rows = list(layouts.scan(config.source, config.layout, ignored))
         total = len(rows)
-    tally, journal = Tally(), Journal(config)
     look = partial(inspect_row, depth=config.depth, min_frames=config.min_frames)
     first, second = itertools.tee(rows)
-    results = run_parallel(look, (row for row in first if key(row) not in journal.done), config.jobs, config.time_limit)
-    looked_at = (journal.done.get(key(row)) or outcome(*next(results)) for row in second)
-    looked_at = tally(journal(runlog.progress(looked_at, total, "verify", "videos")))
-    if config.out == "-":
-        index.write_rows(looked_at, "-")
-    else:
-        index.write_rows(list(looked_at), config.out)  # no half-written file lies about during the scan
-        journal.close()
+    tally = Tally()
+    with Journal(config) as journal:
+        new = (row for row in first if key(row) not in journal.done)
+        results = run_parallel(look, new, config.jobs, config.time_limit)
+        looked_at = (journal.done.get(key(row)) or outcome(*next(results)) for row in second)
+        looked_at = tally(journal(runlog.progress(looked_at, total, "verify", "videos")))
+        # A file is written when all is known: no half-written one lies about during the scan.
+        index.write_rows(looked_at if config.out == "-" else list(looked_at), config.out)
     summary = {"stage": "verify", "source": config.source, "depth": config.depth, "out": config.out}
     summary |= tally.summary() | {"ignored": dict(ignored.most_common())}
     for line in report(summary):
@@ -130,7 +129,7 @@ class Journal:
                 if good:
                     self.done[key(content)] = content
                 good += len(line)
-        self._file = open(self._path, "r+b" if good else "wb")  # noqa: SIM115 - closed by `close`
+        self._file = open(self._path, "r+b" if good else "wb")  # noqa: SIM115 - closed by __exit__
         self._file.truncate(good)
         self._file.seek(good)
         if not good:
@@ -145,10 +144,14 @@ class Journal:
                 self._write(row)
             yield row
 
-    def close(self) -> None:
-        """Forget the partial scan, now that FILE is written."""
-        self._file.close()
-        os.unlink(self._path)
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, error: type | None, *_: object) -> None:
+        if self._file:
+            self._file.close()
+            if error is None:  # FILE is written
+                os.unlink(self._path)
 
     def _write(self, content: dict[str, Any]) -> None:
         self._file.write(json.dumps(content).encode() + b"\n")

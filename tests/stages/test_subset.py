@@ -128,6 +128,15 @@ def test_again_changes_nothing(kinetics, tmp_path):
     assert os.stat(tmp_path / "k").st_ino == before
 
 
+def test_the_index_may_lie_in_the_subset(kinetics, tmp_path):
+    for made in (True, False):
+        summary = subset.main(
+            subset.Config(str(kinetics), str(tmp_path / "k"), 2, out=str(tmp_path / "k/index.parquet"))
+        )
+        assert summary["made"] == made
+        assert len(list(index.read_rows(tmp_path / "k/index.parquet"))) == 6
+
+
 def test_another_subset_in_the_same_place_is_refused(kinetics, tmp_path):
     make(kinetics, tmp_path / "k", num_classes=2)
     before = tree(tmp_path / "k")

@@ -1,0 +1,274 @@
+"""Verification of small real files, of workers that hang and die, and of scans that are stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rspnet import index, runlog
+from rspnet.errors import ConfigError
+from rspnet.video import encode
+from stages import verify
+
+REPO = Path(__file__).resolve().parents[2]
+STAGE = [sys.executable, str(REPO / "stages/verify.py")]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Two classes in two splits: 20, 20 and 4 frames, one file without bytes, one that is no video, one cut short."""
+    root = tmp_path_factory.mktemp("data")
+    for path, frames in {"train/b/2.mp4": 20, "train/a/1.mp4": 20, "test/b/3.mp4": 4, "train/b/cut.mp4": 20}.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        pictures = np.random.default_rng(0).integers(0, 255, (frames, 32, 48, 3), dtype=np.uint8)
+        encode(root / path, pictures, 10, preset="ultrafast")
+    cut = root / "train/b/cut.mp4"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    (root / "train/a/empty.mp4").touch()
+    (root / "train/a/text.avi").write_text("no video" * 100)
+    (root / "train/a/notes.txt").write_text("no video")
+    return root
+
+
+def run(source, **options):
+    """The summary and the rows of a scan by one worker."""
+    return verify.main(verify.Config(str(source), jobs=1, **options))
+
+
+def read(text):
+    return {row["video"]: row for row in map(json.loads, text.splitlines())}
+
+
+@pytest.mark.parametrize("depth", ["probe", "decode"])
+def test_every_file_gets_its_status(root, depth, capsys):
+    summary = run(root, depth=depth, min_frames=5)
+    rows = read(capsys.readouterr().out)
+    assert {video: row["status"] for video, row in rows.items()} == {
+        "test/b/3.mp4": "short",
+        "train/a/1.mp4": "ok",
+        "train/a/empty.mp4": "empty",
+        "train/a/text.avi": "broken",
+        "train/b/2.mp4": "ok",
+        "train/b/cut.mp4": rows["train/b/cut.mp4"]["status"],
+    }
+    assert rows["train/b/cut.mp4"]["status"] in ("broken", "truncated")
+    good = rows["train/b/2.mp4"]
+    assert good == good | {"root": str(root), "label": "b", "split": "train", "reason": None, "codec": "h264"}
+    assert good == good | {"num_frames": 20, "fps": 10.0, "width": 48, "height": 32, "duration": 2.0}
+    assert good["bytes"] == (root / "train/b/2.mp4").stat().st_size
+    assert all(row["reason"] for row in rows.values() if row["status"] != "ok")
+    assert (summary["num_videos"], summary["num_bad"], summary["exit_status"]) == (6, 4, 0)
+    assert (summary["num_classes"], summary["splits"], summary["ignored"]) == (2, {"train": 2}, {".txt": 1})
+
+
+def test_summary_for_people(root, capsys):
+    run(root, min_frames=5)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("6 videos (2 ok, ")
+    assert lines[1:4] == [
+        "of these 2 train",
+        "2 classes, from 1 videos (a) to 1 (b)",
+        "files that are not named like videos: 1 .txt",
+    ]
+    assert "train/a/empty.mp4: empty: the file has no bytes" in lines
+
+
+def test_summary_names_the_first_bad_ones(capsys):
+    rows = [index.new_row(f"{n}.mp4", "/nowhere", status="missing") for n in range(13)]
+    tally = verify.Tally()
+    assert list(tally(iter(rows))) == rows
+    lines = list(verify.report({"out": "-", "ignored": {}} | tally.summary()))
+    assert lines[0] == "13 videos (13 missing); 0.00 hours are ok"
+    assert len(lines) == 1 + verify.NUM_NAMED + 1
+    assert lines[-1] == "... and 3 more that are not ok"
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_index_file(root, tmp_path, suffix, capsys):
+    out = tmp_path / f"i{suffix}"
+    summary = run(root, out=str(out), min_frames=5)
+    assert capsys.readouterr().out == ""
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    rows = list(index.read_rows(out))
+    assert len(rows) == summary["num_videos"] == 6
+    train, left_out = index.select(index.load(out, cache_dir=tmp_path), "train")
+    assert sorted(train["video"]) == ["train/a/1.mp4", "train/b/2.mp4"]
+    assert left_out.total() == 3
+
+
+def test_an_index_is_looked_at_again(root, tmp_path, capsys):
+    rows = [
+        index.new_row("train/b/2.mp4", str(root), "mine", "val", status="broken", reason="then") | {"recipe": "x"},
+        index.new_row("gone.mp4", str(root), "mine", "val", status="ok", num_frames=9),
+        index.new_row("listed.mp4", str(root), "mine", "val", status="missing", reason="in a list, but not here"),
+        index.new_row(r"caf\xe9.mp4", str(root), status="bad_name", reason="rename it"),
+    ]
+    index.write_rows(rows, tmp_path / "i.parquet")
+    run(tmp_path / "i.parquet")
+    good, gone, listed, bad_name = read(capsys.readouterr().out).values()
+    assert good == good | {"label": "mine", "split": "val", "recipe": "x"}
+    assert good == good | {"status": "ok", "reason": None, "num_frames": 20}
+    assert gone == rows[1] | {"status": "missing", "reason": "no such file", "num_frames": None}
+    assert listed == rows[2]
+    assert bad_name == rows[3]
+
+
+def test_strict(root, tmp_path):
+    assert run(root, out=str(tmp_path / "i.jsonl"), strict=True)["exit_status"] == 1
+    good = [index.new_row("train/a/1.mp4", str(root))]
+    index.write_rows(good, tmp_path / "good.jsonl")
+    assert run(tmp_path / "good.jsonl", out=str(tmp_path / "i.jsonl"), strict=True)["exit_status"] == 0
+
+
+def misbehave(row, depth, min_frames):
+    """What a worker may do with a file, by the file's name."""
+    if row["video"].startswith("hang"):
+        time.sleep(60)
+    elif row["video"].startswith("crash"):
+        os._exit(3)
+    elif row["video"].startswith("bug"):
+        raise RuntimeError("a fault of ours")
+    return row | {"status": "ok", "duration": 3600.0}
+
+
+def test_files_that_hang_or_crash_the_worker_cost_their_own_row(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(verify, "inspect_row", misbehave)
+    names = ["1.mp4", "hang.mp4", "2.mp4", "crash.mp4", "3.mp4", "bug.mp4", "4.mp4"]
+    rows = [index.new_row(name, "/data", "a", bytes=9) for name in names]
+    index.write_rows(rows, tmp_path / "i.jsonl")
+    summary = run(tmp_path / "i.jsonl", time_limit=1.0)
+    found = read(capsys.readouterr().out)
+    assert list(found) == names
+    assert [row["status"] for row in found.values()] == ["ok", "timeout", "ok", "crashed", "ok", "error", "ok"]
+    assert "1 s" in found["hang.mp4"]["reason"]
+    assert "a fault of ours" in found["bug.mp4"]["reason"]
+    assert found["hang.mp4"]["bytes"] is None  # nothing old is kept
+    assert (summary["hours"], summary["num_bad"]) == (4.0, 3)
+
+
+def stop_after(number):
+    def progress(items, *_):
+        for count, item in enumerate(items):
+            if count == number:
+                raise KeyboardInterrupt
+            yield item
+
+    return progress
+
+
+def test_a_stopped_scan_goes_on(root, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "i.parquet"
+    part = tmp_path / "i.parquet.partial"
+    with monkeypatch.context() as patch:
+        patch.setattr(runlog, "progress", stop_after(3))
+        with pytest.raises(KeyboardInterrupt):
+            run(root, out=str(out))
+    assert [path.name for path in tmp_path.iterdir()] == [part.name]
+    head, *kept = part.read_text().splitlines()
+    assert len(kept) == 3
+    marked = [json.loads(line) | {"codec": "as kept"} for line in kept]
+    part.write_text("\n".join([head, *map(json.dumps, marked), '{"video": "cut sho']))
+    run(root, out=str(out))
+    assert "going on after the 3 videos in" in capsys.readouterr().err
+    rows = list(index.read_rows(out))
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    assert rows[:3] == marked
+    assert [row["video"] for row in rows] == sorted(row["video"] for row in rows)
+    assert len(rows) == 6
+    assert "as kept" not in {row["codec"] for row in rows[3:]}
+
+
+def test_a_stopped_scan_with_other_settings_is_not_taken_up(root, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "i.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr(runlog, "progress", stop_after(3))
+        with pytest.raises(KeyboardInterrupt):
+            run(root, out=str(out))
+    run(root, out=str(out), depth="decode")
+    assert "going on" not in capsys.readouterr().err
+    assert len(list(index.read_rows(out))) == 6
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("/nowhere", {}, "/nowhere: no such folder"),
+        ("/nowhere.jsonl", {}, "no such index"),
+        (".", {"out": "/nowhere/i.jsonl"}, "there is no folder /nowhere"),
+        (".", {"out": "i.txt"}, "an index is a .jsonl or .parquet file"),
+    ],
+)
+def test_wrong_commands_are_refused(source, options, message):
+    with pytest.raises(ConfigError, match=message):
+        run(source, **options)
+
+
+def test_command_line_and_pipes(root):
+    shell = f"{' '.join(STAGE)} {root} --jobs 1 | {' '.join(STAGE)} - --jobs 1 --depth decode --strict true"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {shell}"], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert sum(row["status"] == "ok" for row in read(done.stdout).values()) == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_ends_it_quietly(root):
+    done = subprocess.run(
+        ["bash", "-c", f"{' '.join(STAGE)} {root} --jobs 1 | head -n 1"], capture_output=True, text=True
+    )
+    assert done.stdout.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert "Broken" not in done.stderr
+
+
+def test_ctrl_c_ends_it_in_one_line(root):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    rows = [index.new_row(f"train/{name}.mp4", str(root)) for name in ("a/1", "b/2") * 2]
+    with subprocess.Popen([*STAGE, "-", "--jobs", "1"], text=True, **pipes) as process:
+        process.stdin.writelines(json.dumps(row) + "\n" for row in rows)
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["status"] == "ok"  # it is at work and waits for more rows
+        process.send_signal(signal.SIGINT)
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (130, "verify.py: interrupted\n")
+
+
+def test_jhmdb(shared, tmp_path):
+    summary = verify.main(verify.Config(str(shared / "data/jhmdb"), out=str(tmp_path / "i.parquet"), jobs=2))
+    assert (summary["status"], summary["num_classes"]) == ({"ok": 928}, 21)
+    assert summary["splits"] == {"train": 671, "test": 257}
+    clips = (shared / "data/jhmdb/clips.tsv").read_text().splitlines()
+    frames = {clip.split("\t")[0]: int(clip.split("\t")[7]) for clip in clips[1:]}
+    assert {row["video"]: row["num_frames"] for row in index.read_rows(tmp_path / "i.parquet")} == frames
+
+
+STATUS_OF_SAMPLES = {
+    "awkward/audio_only.mp4": "no_video",
+    "awkward/corrupt_middle.mp4": "corrupt",
+    "awkward/h264_1frame.mp4": "short",
+    "awkward/random_bytes.mp4": "broken",
+    "awkward/text_file.avi": "broken",
+    "awkward/truncated_faststart.mp4": "truncated",
+    "awkward/truncated_half.avi": "truncated",
+    "awkward/truncated_header.avi": "broken",
+    "awkward/truncated_no_moov.mp4": "broken",
+    "awkward/zero_bytes.avi": "empty",
+    "awkward/zero_bytes.mp4": "empty",
+}
+
+
+def test_samples(shared, tmp_path):
+    verify.main(verify.Config(str(shared / "data/samples"), out=str(tmp_path / "i.jsonl"), depth="decode", jobs=2))
+    rows = {row["video"]: row for row in index.read_rows(tmp_path / "i.jsonl")}
+    head, *lines = (line.split("\t") for line in (shared / "data/samples/samples.tsv").read_text().splitlines())
+    samples = {line[0]: dict(zip(head, line)) for line in lines}
+    assert len(rows) == 53  # the others have no suffix of a video
+    for name, row in rows.items():
+        assert row["status"] == STATUS_OF_SAMPLES.get(name, "ok"), name
+        decoded = samples[name]["frames_decoded"]
+        assert row["num_frames"] == (None if decoded == "-" else int(decoded)), name
