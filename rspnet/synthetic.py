@@ -1,164 +1,341 @@
-"""A small set of real video files whose classes are motions: the demo's data, and something to try the stages on.
+"""A small set of real video files that only motion tells apart, for the demo and the tests.
 
-    python -m rspnet.synthetic DST [--groups 10] [--clips 4] [--seed 0]
+    python -m rspnet.synthetic DST [--videos_per_class 40] [--seed 0]
 
-One textured shape moves over a textured background, filmed by an unsteady camera. The class is how it moves; no single
-picture tells it, and neither does a mirror image turn one class into another. Shape, colours, size, place, tempo and
-background vary, so that they tell nothing. The files lie as UCF101's do: CLASS/v_CLASS_gGG_cCC.mp4, official lists with
-three folds; clips of one group share shape and background, and never straddle training and test.
+DST gets the folders of UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. One object
+moves in front of a background; the class is how it moves. Shape, texture, colours, size, speed, place, background, a
+still distractor and the shaking camera are drawn alike for all classes, so a single frame does not tell the class, and
+no class becomes another one in the mirror. The clips of one group (gXX) share their looks, and are never in both train
+and test.
 """
 
 import argparse
+import itertools
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from rspnet import runlog
 from rspnet.encode import encode
+from rspnet.errors import ConfigError, RSPNetError
 
-FPS = 25.0
+NUM_FRAMES = 48
+FPS = 25
+SIDES = (64, 72, 80)  # pixels
 
-Path2D = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""x and y of the shape's centre (in units of the picture's side, from its middle) and its relative size, per frame."""
-
-
-def _there_and_back(u: np.ndarray, ease: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """From -1 to 1 and back in one period of u, each way along `ease`."""
-    leg, way = np.modf(2 * u)
-    return np.where(way % 2 == 0, 2 * ease(leg) - 1, 1 - 2 * ease(leg))
+Track = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""x, y, radius of the object over time, each (T,), pixels."""
 
 
-# Each takes the phase u (periods gone by, per frame) and a sign drawn per video.
-MOTIONS: dict[str, Callable[[np.ndarray, float], Path2D]] = {
-    "Accelerate": lambda u, s: (0.3 * s * _there_and_back(u, lambda leg: leg**3), 0 * u, 1 + 0 * u),
-    "Bounce": lambda u, s: (0 * u, 0.3 - 0.6 * np.abs(np.sin(np.pi * u)), 1 + 0 * u),
-    "Brake": lambda u, s: (0.3 * s * _there_and_back(u, lambda leg: 1 - (1 - leg) ** 3), 0 * u, 1 + 0 * u),
-    "Circle": lambda u, s: (0.25 * np.cos(2 * np.pi * u), 0.25 * s * np.sin(2 * np.pi * u), 1 + 0 * u),
-    "Fall": lambda u, s: (0 * u, 1.3 * (u % 1) - 0.65, 1 + 0 * u),
-    "Grow": lambda u, s: (0 * u, 0 * u, 0.5 + 1.3 * (u % 1)),
-    "Pulse": lambda u, s: (0 * u, 0 * u, 1.15 + 0.65 * np.sin(2 * np.pi * u)),
-    "Rise": lambda u, s: (0 * u, 0.65 - 1.3 * (u % 1), 1 + 0 * u),
-    "Shrink": lambda u, s: (0 * u, 0 * u, 1.8 - 1.3 * (u % 1)),
-    "Slide": lambda u, s: (s * (1.3 * (u % 1) - 0.65), 0 * u, 1 + 0 * u),
-    "Swing": lambda u, s: (0.3 * s * np.sin(2 * np.pi * u), 0 * u, 1 + 0 * u),
-    "Tremble": lambda u, s: (0.07 * np.sin(6 * np.pi * u), 0.07 * np.sin(10 * np.pi * u + s), 1 + 0 * u),
+def make_dataset(dst: str | Path, videos_per_class: int = 40, seed: int = 0) -> None:
+    """Write the videos and the lists. The same arguments give the same pixels; complete, it is left alone.
+
+    Args:
+        dst: a new or empty folder, or one this function was at before with the same arguments.
+        videos_per_class: at least 4.
+        seed: of all draws.
+
+    Raises:
+        ConfigError: too few videos, or a folder with something else in it.
+    """
+    if videos_per_class < 4:
+        raise ConfigError(f"videos_per_class: {videos_per_class}; three folds need at least 4")
+    dst = Path(dst)
+    mark = dst / "synthetic.json"
+    settings = {"videos_per_class": videos_per_class, "seed": seed, "complete": True}
+    if mark.exists():
+        found = json.loads(mark.read_text())
+        if found == settings:
+            return
+        if found | {"complete": True} != settings:
+            raise ConfigError(f"{dst}: holds a set made with {found}; remove it, or choose another folder")
+    elif dst.exists() and any(dst.iterdir()):
+        raise ConfigError(f"{dst}: not empty; choose a new folder")
+    dst.mkdir(parents=True, exist_ok=True)
+    runlog.write_json(mark, settings | {"complete": False})
+
+    num_groups = min(25, max(4, videos_per_class // 4))
+    names = sorted(MOTIONS)
+    videos = []  # path, label, group
+    todo = itertools.product(range(len(names)), range(videos_per_class))
+    for label, number in runlog.progress(todo, len(names) * videos_per_class, "synthetic", "videos"):
+        group, clip = number % num_groups + 1, number // num_groups + 1
+        path = f"{names[label]}/v_{names[label]}_g{group:02d}_c{clip:02d}.mp4"
+        looks = np.random.default_rng([seed, label, group])
+        frames = draw(names[label], looks, np.random.default_rng([seed, label, group, clip]))
+        (dst / "UCF-101" / names[label]).mkdir(parents=True, exist_ok=True)
+        encode(dst / "UCF-101" / path, frames, FPS, preset="veryfast")
+        videos.append((path, label, group))
+    _write_lists(dst / "ucfTrainTestlist", names, sorted(videos))
+    runlog.write_json(mark, settings)
+
+
+def _write_lists(folder: Path, names: list[str], videos: list[tuple[str, int, int]]) -> None:
+    """The official formats of UCF101. A quarter of the groups is the test set of each fold."""
+    folder.mkdir(exist_ok=True)
+    lines = {"classInd": [f"{label} {name}" for label, name in enumerate(names, 1)]}
+    for fold in (1, 2, 3):
+        lines[f"trainlist{fold:02d}"] = [f"{path} {label + 1}" for path, label, group in videos if group % 4 != fold]
+        lines[f"testlist{fold:02d}"] = [path for path, _, group in videos if group % 4 == fold]
+    for name, content in lines.items():
+        runlog.write_text(folder / f"{name}.txt", "\n".join(content) + "\n")
+
+
+def draw(motion: str, looks: np.random.Generator, rng: np.random.Generator) -> np.ndarray:
+    """One video, uint8 (T, H, W, 3).
+
+    Args:
+        motion: a key of `MOTIONS`.
+        looks: draws the appearance.
+        rng: draws the course of the motion.
+    """
+    height, width = (int(side) for side in looks.choice(SIDES, 2))
+    bright = looks.random() < 0.5  # a bright object on dark ground, or the reverse
+    ground = _background(looks, height, width, bright=not bright)
+    paint = _painter(looks, bright)
+    x, y, radius = MOTIONS[motion](rng, height, width)
+    drift = rng.uniform(-3, 3, 2)[:, None] * np.linspace(-0.5, 0.5, NUM_FRAMES)
+    shake = _shake(rng)
+
+    frames = np.stack([
+        ground[_MARGIN + dy : _MARGIN + dy + height, _MARGIN + dx : _MARGIN + dx + width] for dx, dy in -shake.T
+    ])  # fmt: skip
+    if looks.random() < 0.5:  # something that only stands there
+        radius_there = looks.uniform(0.06, 0.1) * min(height, width)
+        there = looks.uniform(0.15, 0.85, (2, 1)) * [[width], [height]] + shake
+        _painter(looks, bright)(frames, *there, np.full(NUM_FRAMES, radius_there))
+    paint(frames, x + drift[0] + shake[0], y + drift[1] + shake[1], radius)
+    frames += looks.normal(0, 3, frames.shape[1:]).astype(np.float32)
+    return np.clip(frames, 0, 255).round().astype(np.uint8)
+
+
+# How things move. The random speeds, sizes and places of the classes overlap on purpose.
+
+_TIME = np.arange(NUM_FRAMES) / (NUM_FRAMES - 1)  # 0 to 1
+_STILL = np.zeros(NUM_FRAMES)
+
+
+def _phase(rng: np.random.Generator, shortest: float, longest: float) -> np.ndarray:
+    """Cycles since some moment, with a random period between the two, frames."""
+    return np.arange(NUM_FRAMES) / rng.uniform(shortest, longest) + rng.random()
+
+
+def _track(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    x: np.ndarray = _STILL,
+    y: np.ndarray = _STILL,
+    grow: np.ndarray = _STILL,
+) -> Track:
+    """Put a path of deviations (in shorter sides; growth as a logarithm) at a random place where it fits."""
+    side = min(height, width)
+    radius = side * 0.14 * np.exp(rng.uniform(-0.4, 0.4) + grow - (grow.max() + grow.min()) / 2)
+    centred = []
+    for path, length in ((x, width), (y, height)):
+        reach = min(side * np.ptp(path) / 2 + radius.max() + 2, length / 2)
+        centred.append(rng.uniform(reach, length - reach) + side * (path - (path.max() + path.min()) / 2))
+    return *centred, radius
+
+
+def _way(rng: np.random.Generator) -> float:
+    """How far a motion along a line goes, in shorter sides."""
+    return rng.uniform(0.4, 0.65)
+
+
+def _either(rng: np.random.Generator) -> int:
+    return int(rng.choice([-1, 1]))
+
+
+def _surges(rng: np.random.Generator, rising: bool) -> np.ndarray:
+    """A way from 0 to 1 in two or three pushes, each gaining speed to a sudden stop, or the reverse."""
+    phase = _phase(rng, 17, 23) % 1
+    way = np.cumsum((phase if rising else 1 - phase) ** 2)
+    return (way - way[0]) / (way[-1] - way[0])
+
+
+def _rise(rng: np.random.Generator, *size: int) -> Track:
+    return _track(rng, *size, y=-_way(rng) * _TIME)
+
+
+def _fall(rng: np.random.Generator, *size: int) -> Track:
+    return _track(rng, *size, y=_way(rng) * _TIME)
+
+
+def _slide(rng: np.random.Generator, *size: int) -> Track:
+    return _track(rng, *size, x=_either(rng) * _way(rng) * _TIME)
+
+
+def _accelerate(rng: np.random.Generator, *size: int) -> Track:
+    return _track(rng, *size, x=_either(rng) * _way(rng) * _surges(rng, rising=True))
+
+
+def _brake(rng: np.random.Generator, *size: int) -> Track:
+    return _track(rng, *size, x=_either(rng) * _way(rng) * _surges(rng, rising=False))
+
+
+def _bounce(rng: np.random.Generator, *size: int) -> Track:
+    phase = _phase(rng, 13, 20) % 1
+    return _track(rng, *size, y=-rng.uniform(0.3, 0.5) * 4 * phase * (1 - phase))
+
+
+def _swing(rng: np.random.Generator, *size: int) -> Track:
+    angle = rng.uniform(0.6, 0.9) * np.sin(2 * np.pi * _phase(rng, 18, 28))
+    length = rng.uniform(0.35, 0.5)
+    return _track(rng, *size, x=length * np.sin(angle), y=length * np.cos(angle))
+
+
+def _circle(rng: np.random.Generator, *size: int) -> Track:
+    angle = _either(rng) * 2 * np.pi * _phase(rng, 18, 30)
+    radius = rng.uniform(0.17, 0.28)
+    return _track(rng, *size, x=radius * np.cos(angle), y=radius * np.sin(angle))
+
+
+def _grow(rng: np.random.Generator, *size: int) -> Track:
+    return _track(rng, *size, grow=rng.uniform(0.8, 1.2) * _TIME)
+
+
+def _shrink(rng: np.random.Generator, *size: int) -> Track:
+    return _track(rng, *size, grow=-rng.uniform(0.8, 1.2) * _TIME)
+
+
+def _pulse(rng: np.random.Generator, *size: int) -> Track:
+    return _track(rng, *size, grow=rng.uniform(0.25, 0.4) * np.sin(2 * np.pi * _phase(rng, 12, 20)))
+
+
+def _tremble(rng: np.random.Generator, *size: int) -> Track:
+    amount = rng.uniform(0.03, 0.05)
+    return _track(rng, *size, x=rng.normal(0, amount, NUM_FRAMES), y=rng.normal(0, amount, NUM_FRAMES))
+
+
+MOTIONS: dict[str, Callable[..., Track]] = {
+    "Accelerate": _accelerate,
+    "Bounce": _bounce,
+    "Brake": _brake,
+    "Circle": _circle,
+    "Fall": _fall,
+    "Grow": _grow,
+    "Pulse": _pulse,
+    "Rise": _rise,
+    "Shrink": _shrink,
+    "Slide": _slide,
+    "Swing": _swing,
+    "Tremble": _tremble,
 }
-PERIODS = {"Accelerate": 1.4, "Bounce": 0.8, "Brake": 1.4, "Grow": 1.2, "Shrink": 1.2, "Swing": 1.1}
-"""Length of a period relative to the others', so that the typical shift per frame is alike."""
+"""Class -> how it moves: a function of a generator, height and width."""
 
 
-def render(
-    motion: str, looks: np.random.Generator, moves: np.random.Generator, num_frames: int, side: int
-) -> np.ndarray:
-    """Film one shape.
-
-    Args:
-        motion: one of `MOTIONS`.
-        looks: draws shape, texture and background.
-        moves: draws tempo, phase, place, size, camera.
-        num_frames: length, frames.
-        side: height and width, pixels.
-
-    Returns:
-        uint8 (num_frames, side, side, 3).
-    """
-    t = np.arange(num_frames)
-    period = PERIODS.get(motion, 1.0) * moves.uniform(20, 32)
-    x, y, size = MOTIONS[motion](t / period + moves.random(), moves.choice([-1.0, 1.0]))
-    place = moves.uniform(-0.1, 0.1, 2)
-    # The camera drifts, as a slow random walk does.
-    camera = np.cumsum(moves.normal(0, 0.0025, (num_frames, 2)), axis=0)
-    radius = moves.uniform(0.11, 0.16) * size * side
-    centre_x = (0.5 + x + place[0] * (motion not in ("Slide",)) + camera[:, 0]) * side
-    centre_y = (0.5 + y + place[1] * (motion not in ("Rise", "Fall")) + camera[:, 1]) * side
-
-    rows, columns = np.meshgrid(np.arange(side) + 0.5, np.arange(side) + 0.5, indexing="ij")
-    world = np.stack([rows - camera[:, 1, None, None] * side, columns - camera[:, 0, None, None] * side]) / side
-    picture = _texture(looks, world, contrast=looks.uniform(0.15, 0.35))
-    down, right = rows - centre_y[:, None, None], columns - centre_x[:, None, None]
-    outline = _outline(looks, np.arctan2(down, right) + looks.uniform(0, 2 * np.pi))
-    distance = radius[:, None, None] * outline - np.hypot(down, right)
-    alpha = np.clip(distance + 0.5, 0, 1)[..., None]  # one pixel of softness instead of stairs
-    if looks.random() < 0.3:  # a ring
-        alpha *= np.clip(0.5 - distance + 0.55 * radius[:, None, None], 0, 1)[..., None]
-    inside = np.stack([down, right]) / radius[:, None, None]
-    shape = _texture(looks, 0.35 * inside, contrast=looks.uniform(0.1, 0.4))
-    light = moves.uniform(0.85, 1.1)
-    return (255 * np.clip(light * (alpha * shape + (1 - alpha) * picture), 0, 1)).astype(np.uint8)
+# How things look.
 
 
-def _texture(rng: np.random.Generator, place: np.ndarray, contrast: float) -> np.ndarray:
-    """A colour with a few waves of another across it; place (2, ...) to (..., 3)."""
-    waves = 0
-    for _ in range(3):
-        angle, frequency = rng.uniform(0, 2 * np.pi), rng.uniform(2, 22)
-        waves = waves + np.sin(
-            frequency * (np.cos(angle) * place[0] + np.sin(angle) * place[1]) + rng.uniform(0, 2 * np.pi)
-        )
-    return rng.uniform(0.1, 0.9, 3) + contrast * (waves / 2)[..., None] * rng.uniform(-1, 1, 3)
+def _shake(rng: np.random.Generator) -> np.ndarray:
+    """The camera's unrest, whole pixels (2, T): x, y."""
+    steps = rng.normal(0, 0.6, (2, NUM_FRAMES + 8)).cumsum(axis=1)
+    smooth = steps[:, 8:] - (steps[:, 8:] + steps[:, :-8]) / 2
+    return np.clip(smooth.round(), -_MARGIN, _MARGIN).astype(int)
 
 
-def _outline(rng: np.random.Generator, angle: np.ndarray) -> np.ndarray:
-    """Distance of the border from the centre by direction: a disc, polygon or star."""
-    kind, corners = rng.integers(3), int(rng.integers(3, 6))
+_MARGIN = 4  # pixels of background beyond the frame, for the shaking
+
+
+def _background(rng: np.random.Generator, height: int, width: int, bright: bool) -> np.ndarray:
+    """A picture (H + 2 margins, W + 2 margins, 3), float, 0 to 255."""
+    y, x = np.mgrid[: height + 2 * _MARGIN, : width + 2 * _MARGIN].astype(np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = (x * np.cos(angle) + y * np.sin(angle)) / max(height, width)
+    kind = rng.integers(3)
     if kind == 0:
-        return np.ones_like(angle)
-    if kind == 1:
-        sector = 2 * np.pi / corners
-        return 1.1 * np.cos(sector / 2) / np.cos(angle % sector - sector / 2)
-    return 1 + 0.35 * np.cos(corners * angle)
+        pattern = slope - slope.min()
+    elif kind == 1:
+        pattern = 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(3, 8) * slope)
+    else:
+        pattern = _cloud(rng, *y.shape)
+    low, high = sorted(rng.uniform(0.0, 0.35, 2) + (0.6 if bright else 0.05))
+    return (_colour(rng, low) + pattern[..., None] * (_colour(rng, high) - _colour(rng, low))).astype(np.float32)
 
 
-def make_dataset(
-    dst: Path, groups: int = 10, clips: int = 4, seed: int = 0, num_frames: int = 48, side: int = 64
-) -> list[Path]:
-    """Write the videos and the lists; the same arguments give the same files.
+def _cloud(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Smooth noise from 0 to 1: random points on a coarse grid with straight lines between."""
+    cells = rng.integers(4, 9)
+    grid = rng.random((cells, cells))
+    rows, columns = np.linspace(0, cells - 1, height), np.linspace(0, cells - 1, width)
+    lines = np.stack([np.interp(columns, range(cells), line) for line in grid])
+    return np.stack([np.interp(rows, range(cells), line) for line in lines.T], axis=1)
 
-    Args:
-        dst: folder to make.
-        groups: appearances per class; every third or so is for testing, a different third in each fold.
-        clips: videos per class and group.
-        seed: of every draw.
-        num_frames: length of a video, frames (at 25 a second).
-        side: height and width, pixels.
 
-    Returns:
-        The video files.
-    """
-    lists = dst / "ucfTrainTestlist"
-    lists.mkdir(parents=True, exist_ok=True)
-    written, splits = [], {(fold, kind): [] for fold in (1, 2, 3) for kind in ("train", "test")}
-    for number, motion in enumerate(MOTIONS, 1):
-        (dst / "UCF-101" / motion).mkdir(parents=True, exist_ok=True)
-        for group in range(1, groups + 1):
-            for clip in range(1, clips + 1):
-                video = f"{motion}/v_{motion}_g{group:02d}_c{clip:02d}"
-                for fold in (1, 2, 3):
-                    testing = group % 3 == fold % 3
-                    line = f"{video}.avi" if testing else f"{video}.avi {number}"
-                    splits[fold, "test" if testing else "train"].append(line)
-                path = dst / "UCF-101" / f"{video}.mp4"
-                written.append(path)
-                if not path.exists():
-                    looks = np.random.default_rng([seed, number, group])
-                    moves = np.random.default_rng([seed, number, group, clip])
-                    encode(path, render(motion, looks, moves, num_frames, side), FPS, preset="veryfast")
-    (lists / "classInd.txt").write_text("".join(f"{number} {name}\n" for number, name in enumerate(MOTIONS, 1)))
-    for (fold, kind), lines in splits.items():
-        (lists / f"{kind}list{fold:02d}.txt").write_text("".join(line + "\n" for line in lines))
-    return written
+def _colour(rng: np.random.Generator, brightness: float) -> np.ndarray:
+    """A random hue of about this brightness (0 to 1), RGB from 0 to 255."""
+    return (255 * np.clip(brightness + rng.uniform(-0.2, 0.2, 3), 0, 1)).astype(np.float32)
+
+
+def _disc(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.hypot(x, y) - 1
+
+
+def _ring(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.abs(np.hypot(x, y) - 0.75) - 0.25
+
+
+def _square(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.maximum(np.abs(x), np.abs(y)) - 0.85
+
+
+def _triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.maximum(0.866 * np.abs(x) + 0.5 * y, -y) - 0.6
+
+
+def _cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    wide, narrow = np.maximum(np.abs(x), np.abs(y)) - 1, np.minimum(np.abs(x), np.abs(y)) - 0.35
+    return np.maximum(wide, narrow)
+
+
+def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return 0.8 * (np.hypot(x, y) - 0.75 - 0.3 * np.cos(5 * np.arctan2(y, x)))
+
+
+_SHAPES = (_disc, _ring, _square, _triangle, _cross, _star)  # distance to the edge of a shape of radius 1, inside < 0
+
+
+def _painter(rng: np.random.Generator, bright: bool) -> Callable[..., None]:
+    """A random object; the function paints it, anti-aliased, into frames (T, H, W, 3) at x, y with radius (T,)."""
+    shape = _SHAPES[rng.integers(len(_SHAPES))]
+    turn = rng.uniform(0, 2 * np.pi)
+    cosine, sine = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+    stripes = np.float32(rng.choice([0.0, 2.5, 4.0]))  # radians per radius; 0 is plain
+    level = rng.uniform(0.7, 0.95) if bright else rng.uniform(0.05, 0.3)
+    first, second = _colour(rng, level), _colour(rng, level)
+
+    def paint(frames: np.ndarray, x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> None:
+        reach = radius.max() + 2
+        rows = slice(max(0, int(y.min() - reach)), int(y.max() + reach) + 1)
+        columns = slice(max(0, int(x.min() - reach)), int(x.max() + reach) + 1)
+        part = frames[:, rows, columns]
+        x, y, size = (track.astype(np.float32)[:, None, None] for track in (x - columns.start, y - rows.start, radius))
+        dx = (np.arange(part.shape[2], dtype=np.float32) - x) / size
+        dy = (np.arange(part.shape[1], dtype=np.float32)[:, None] - y) / size
+        u, v = dx * cosine + dy * sine, dy * cosine - dx * sine
+        cover = np.clip(0.5 - shape(u, v) * size, 0, 1)[..., None]
+        mix = np.clip(0.5 + 2 * np.sin(stripes * u), 0, 1)[..., None]
+        part += cover * (first + mix * (second - first) - part)
+
+    return paint
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dst", type=Path, help="folder to make")
-    parser.add_argument("--groups", type=int, default=10, help="appearances per class (default 10)")
-    parser.add_argument("--clips", type=int, default=4, help="videos per class and appearance (default 4)")
-    parser.add_argument("--seed", type=int, default=0, help="of every draw (default 0)")
-    options = parser.parse_args()
-    videos = make_dataset(options.dst, options.groups, options.clips, options.seed)
-    print(f"{options.dst}: {len(videos)} videos of {len(MOTIONS)} motions")
+    parser = argparse.ArgumentParser(prog="python -m rspnet.synthetic", description=__doc__.splitlines()[0])
+    parser.add_argument("dst", type=Path, help="folder to write, new or empty")
+    parser.add_argument("--videos_per_class", type=int, default=40, help="at least 4 (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of all random draws (default %(default)s)")
+    args = parser.parse_args()
+    try:
+        make_dataset(args.dst, args.videos_per_class, args.seed)
+    except RSPNetError as error:
+        print(f"rspnet.synthetic: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":
