@@ -142,6 +142,22 @@ def transcode(
     return _facts(dst, count)
 
 
+def read_comment(path: str | os.PathLike) -> str:
+    """The comment that `transcode` left in a file, "" where there is none.
+
+    Raises:
+        VideoError: not a video.
+    """
+    container, _ = open_video(os.fspath(path))
+    with container:
+        return container.metadata.get("comment", "")
+
+
+def temporary_path(path: str | os.PathLike) -> Path:
+    """The name that a file has while it is written; a killed process leaves it behind."""
+    return Path(path).with_name(f".{Path(path).name}.part")
+
+
 class _Times:
     """Presentation times for the new file: the source's, from 0 on and strictly rising.
 
@@ -177,7 +193,8 @@ class _Times:
 def _target_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     """Height and width to scale to: the shorter side at most `short_side`, both even, neither enlarged."""
     scale = min(Fraction(1), Fraction(short_side, min(height, width)))
-    return tuple(max(2, int(side * scale) // 2 * 2) for side in (height, width))
+    # The nearest even number, the lower of two: an odd side that is not scaled loses a line.
+    return tuple(max(2, 2 * math.ceil((side * scale - 1) / 2)) for side in (height, width))
 
 
 def _turned(frame: VideoFrame, quarters: int) -> VideoFrame:
@@ -219,7 +236,7 @@ def _writing(
         A function that takes a yuv420p frame, its time and its duration.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = temporary_path(path)
     crf, gop, preset = quality
     try:
         with av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}) as output:

@@ -1,0 +1,231 @@
+"""Rewrite the videos of a data set small and fast to read at random: the step that makes training from files pay.
+
+    python stages/transcode.py /data/kinetics400 /data/kinetics400_256 --out /data/kinetics400_256/index.parquet
+    python stages/verify.py ROOT --depth decode | python stages/transcode.py - DST > index.jsonl
+
+Reads a data-set folder (its layout is recognised) or an index. Each video becomes DST/<the same path>.mp4: H.264, short
+side 256 (never enlarged), a key frame every 16 frames, no B-frames, no sound, every frame kept at its own time. The
+official list files are copied, so that DST is a data set of the same layout. Writes an index row per video to stdout or
+to --out, with the `source` and the `recipe` of each new file. Rows that are not ok, and videos that turn out not to be,
+are passed on with their status, pointing at the original. The same command again, after an interruption too, does what
+is not done: a file is when it was made from the same video with the same recipe.
+
+Ends with status 1 if a video that was ok before could not be transcoded, or one could not be written.
+"""
+
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from rspnet import runlog
+from rspnet.config import run
+from rspnet.errors import ConfigError, VideoError
+
+NUM_NAMED = 10  # failures that the summary names
+FAILED = "failed"  # status of a video that is good, as far as known, but has no copy
+Row = dict[str, Any]
+
+
+@dataclass
+class Config:
+    """Transcoding of a data set."""
+
+    source: str
+    """ROOT|INDEX: a data-set folder, or an index (.jsonl, .parquet, or - for JSON Lines on standard input)."""
+    dst: str
+    """Folder to write to, outside of ROOT."""
+    short_side: int = 256
+    """Pixels of the shorter side, even; smaller videos keep their size."""
+    gop: int = 16
+    """A key frame every so many frames: fewer are faster to read at random, more give smaller files."""
+    crf: float = 20.0
+    """x264's constant rate factor: lower is better and larger. The published project used 23."""
+    layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
+    """How a folder is organised."""
+    jobs: int = len(os.sched_getaffinity(0))
+    """Videos transcoded in parallel, each by a process of its own with one thread."""
+    out: str = "-"
+    """Index file to write (.jsonl or .parquet); - is stdout."""
+    time_limit: float = 1800.0
+    """Seconds for one video; past them it is given up with status timeout."""
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Transcode, and return the summary, with `exit_status` 1 where a good video has no copy."""
+    from rspnet import index, layouts
+    from rspnet.pool import run_parallel
+
+    if config.short_side < 2 or config.short_side % 2:
+        raise ConfigError(f"--short_side {config.short_side}: it must be even (H.264 halves the colour planes)")
+    if config.gop < 1 or not 0 <= config.crf <= 51:
+        raise ConfigError(f"--gop {config.gop} --crf {config.crf}: gop is at least 1, crf 0 to 51")
+    dst = os.path.abspath(config.dst)
+    rows: Iterable[Row]
+    if config.source == "-" or config.source.endswith((".jsonl", ".parquet")):
+        rows, total = index.read_rows(config.source), None
+    else:
+        rows = list(layouts.scan(config.source, config.layout))
+        total = len(rows)
+    os.makedirs(dst, exist_ok=True)
+    index.check_out(config.out)
+
+    recipe = {"codec": "h264", "short_side": config.short_side, "gop": config.gop, "crf": config.crf}
+    first, second = itertools.tee(plan(rows, dst, config.layout))
+    work = partial(transcode_row, dst=dst, recipe=recipe)
+    todo = ((row, target) for row, target in first if target is not None)
+    results = run_parallel(work, todo, config.jobs, config.time_limit)
+    ends = ((row, *((row, False) if target is None else outcome(*next(results), dst))) for row, target in second)
+    tally = Tally()
+    index.write_rows(tally(runlog.progress(ends, total, "transcode", "videos")), config.out)
+    summary = {"stage": "transcode", "dst": dst, "recipe": recipe} | tally.summary()
+    for line in report(summary):
+        runlog.say(line)
+    return summary | {"exit_status": int(summary["num_lost"] > 0)}
+
+
+def plan(rows: Iterable[Row], dst: str, layout: str) -> Iterator[tuple[Row, str | None]]:
+    """Yield each row with its path below `dst`, or None where there is nothing to transcode.
+
+    List files of a data set are copied when its first row comes.
+
+    Raises:
+        ConfigError: `dst` lies in a data set, or the other way round.
+    """
+    from rspnet.index import USABLE
+
+    taken: dict[str, str] = {}
+    roots: set[str] = set()
+    for row in rows:
+        if row["root"] not in roots:
+            roots.add(row["root"])
+            check_apart(row["root"], dst)
+            copy_lists(row["root"], dst, layout)
+        if row["status"] not in USABLE:
+            yield row, None
+            continue
+        target = os.path.splitext(os.path.normpath(row["video"]))[0] + ".mp4"
+        source = os.path.join(row["root"], row["video"])
+        if os.path.isabs(target) or target.startswith(".."):
+            yield row | {"status": FAILED, "reason": "its path leads out of its root"}, None
+        elif (other := taken.setdefault(target, source)) != source:
+            yield row | {"status": FAILED, "reason": f"{other} becomes {target} as well; rename one"}, None
+        else:
+            yield row, target
+
+
+def check_apart(root: str, dst: str) -> None:
+    """Refuse to write among the sources.
+
+    Raises:
+        ConfigError: one folder holds the other.
+    """
+    folders = os.path.realpath(root), os.path.realpath(dst)
+    if os.path.commonpath(folders) in folders:
+        raise ConfigError(f"{dst}: lies in {root}, or that in it; give a folder beside it")
+
+
+def copy_lists(root: str, dst: str, layout: str) -> None:
+    """Copy the official lists of a data set, with what text lies beside them (classInd.txt)."""
+    from rspnet import layouts
+
+    try:
+        lists = layouts.list_files(root, layouts.detect(root) if layout == "auto" else layout)
+    except ConfigError:
+        return  # an index of videos that are in no known order
+    for folder in sorted({os.path.dirname(path) for path in lists}):
+        os.makedirs(os.path.join(dst, folder), exist_ok=True)
+        for entry in os.scandir(os.path.join(root, folder)):
+            if entry.is_file() and entry.name.endswith((".txt", ".json", ".csv")):
+                shutil.copy(entry.path, os.path.join(dst, folder, entry.name))
+
+
+def transcode_row(task: tuple[Row, str], dst: str, recipe: dict[str, Any]) -> tuple[Row, bool]:
+    """The row of the new file, or the old one with what is wrong, and whether the file was made just now.
+
+    Called in a worker process.
+    """
+    from rspnet.encode import read_comment, transcode
+    from rspnet.inspection import inspect
+
+    row, target = task
+    source, path = os.path.join(row["root"], row["video"]), os.path.join(dst, target)
+    new = {"video": target, "root": dst, "status": "ok", "reason": None, "source": source, "recipe": recipe}
+    try:
+        comment = json.dumps({"video": row["video"], "bytes": os.path.getsize(source), "recipe": recipe})
+        if os.path.exists(path):
+            made = read_comment(path)
+            if made == comment:
+                return row | inspect(path) | new, False
+            if not made.startswith('{"video": '):
+                raise VideoError(f"{path}: is there already, and not from this stage; remove it")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        options = {name: recipe[name] for name in ("short_side", "gop", "crf")}
+        return row | transcode(source, path, **options, comment=comment) | new, True
+    except (VideoError, OSError) as error:
+        found = inspect(source, depth="decode")
+        if found["status"] == "ok":  # then it is the writing that failed
+            found |= {"status": FAILED, "reason": str(error)}
+        return row | found, False
+
+
+def outcome(task: tuple[Row, str], result: Any, dst: str) -> tuple[Row, bool]:
+    """What a worker returned, or the row with why it could not."""
+    from rspnet.encode import temporary_path
+
+    if isinstance(result, tuple):
+        return result
+    row, target = task
+    temporary_path(os.path.join(dst, target)).unlink(missing_ok=True)
+    status = {"timeout": "timeout", "crash": "crashed", "error": FAILED}[result.kind]
+    return row | {"status": status, "reason": str(result)}, False
+
+
+class Tally:
+    """Counts rows as they pass through."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(("num_videos", "num_made", "num_kept", "num_skipped", "num_bad", "num_lost"), 0)
+        self.bytes = {"source": 0, "new": 0}
+        self.bad: list[str] = []
+
+    def __call__(self, ends: Iterable[tuple[Row, Row, bool]]) -> Iterator[Row]:
+        """Yield the new rows; comes with the old ones, and whether the file was made just now."""
+        for old, new, made in ends:
+            is_lost = new["status"] == FAILED or (old["status"] == "ok" and new["status"] != "ok")
+            self.counts["num_videos"] += 1
+            if new["status"] == "ok":
+                self.counts["num_made" if made else "num_kept"] += 1
+                self.bytes["source"] += os.path.getsize(new["source"])
+                self.bytes["new"] += new["bytes"]
+            elif new is old and not is_lost:
+                self.counts["num_skipped"] += 1
+            else:
+                self.counts["num_lost" if is_lost else "num_bad"] += 1
+                self.bad.append(f"{new['video']}: {new['status']}: {new['reason']}")
+            yield new
+
+    def summary(self) -> dict[str, Any]:
+        """Videos made now, kept from before, skipped as their row says, found bad, and good ones lost; bytes; names."""
+        return self.counts | {"bytes": self.bytes, "bad": self.bad[:NUM_NAMED]}
+
+
+def report(summary: dict[str, Any]) -> Iterator[str]:
+    """The summary in a few lines."""
+    source, new = (summary["bytes"][key] / 1e6 for key in ("source", "new"))
+    made, kept = summary["num_made"], summary["num_kept"]
+    yield f"{summary['dst']}: {made} videos made, {kept} were there; {new:.1f} MB in all, from {source:.1f} MB"
+    others = {"not ok from the start": "num_skipped", "found to be bad": "num_bad", "good but lost": "num_lost"}
+    if text := ", ".join(f"{summary[key]} {what}" for what, key in others.items() if summary[key]):
+        yield f"of {summary['num_videos']} videos, {text}"
+    yield from summary["bad"]
+    if (more := summary["num_bad"] + summary["num_lost"] - len(summary["bad"])) > 0:
+        yield f"... and {more} more"
+
+
+if __name__ == "__main__":
+    run(main, Config)
