@@ -156,13 +156,11 @@ def _serve(pipe: Connection, function: Callable) -> None:
         except EOFError:
             return
         try:
-            answer: tuple = (function(item),)
-        except Exception as error:
-            answer = ("error", str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
-        try:
-            pipe.send(answer)
+            pipe.send((function(item),))
         except BrokenPipeError:
             return
+        except Exception as error:  # of the function, or a result that cannot be pickled
+            pipe.send(("error", str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"))
 
 
 def _follow_parent() -> None:

@@ -1,0 +1,129 @@
+"""The pool: every item gets an answer, whatever happens to the process that works on it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rspnet.errors import ConfigError, VideoError
+from rspnet.pool import Failure, run_parallel
+
+
+def work(item):
+    match item:
+        case "exit":
+            os._exit(3)
+        case "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "hang":
+            time.sleep(100)
+        case "mistake":
+            raise VideoError("x.mp4: bad")
+        case "bug":
+            raise KeyError("x")
+        case "unpicklable":
+            return lambda: None
+        case ("slow", number):
+            time.sleep(0.3)
+            return number
+    return item * 2
+
+
+def test_results_come_in_order_whatever_the_jobs():
+    items = [("slow", 0), *range(1, 40)]
+    expected = [(items[0], 0), *((number, 2 * number) for number in range(1, 40))]
+    assert list(run_parallel(work, items, jobs=3, time_limit=30)) == expected
+    assert list(run_parallel(work, items, jobs=1, time_limit=30)) == expected
+    assert list(run_parallel(work, [], jobs=2, time_limit=30)) == []
+
+
+def test_one_bad_item_costs_only_itself():
+    items = [1, "exit", 2, "hang", 3, "segfault", 4, "mistake", "bug", "unpicklable", 5]
+    started = time.monotonic()
+    results = list(run_parallel(work, items, jobs=2, time_limit=1))
+    assert time.monotonic() - started < 20
+    assert [item for item, _ in results] == items
+    assert [result for _, result in results if not isinstance(result, Failure)] == [2, 4, 6, 8, 10]
+    failures = {item: result for item, result in results if isinstance(result, Failure)}
+    assert {item: failure.kind for item, failure in failures.items()} == {
+        "exit": "crash",
+        "hang": "timeout",
+        "segfault": "crash",
+        "mistake": "error",
+        "bug": "error",
+        "unpicklable": "error",
+    }
+    assert failures["exit"] == "its process died (exit code 3)"
+    assert failures["hang"] == "not done after 1 s"
+    assert failures["mistake"] == "x.mp4: bad"
+    assert failures["bug"] == "KeyError: 'x'"
+
+
+def test_items_are_taken_as_they_are_needed():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = run_parallel(work, items(), jobs=2, time_limit=30)
+    assert next(results) == (0, 0)
+    results.close()
+    assert len(taken) < 100
+
+
+def test_wrong_arguments():
+    with pytest.raises(ConfigError, match="jobs: 0"):
+        next(run_parallel(work, [1], jobs=0, time_limit=1))
+
+
+SCRIPT = """
+import os, sys, time
+from rspnet.pool import run_parallel
+
+def hang(item):
+    with open(f"{sys.argv[1]}/{item}", "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(100)
+
+if __name__ == "__main__":
+    for _ in run_parallel(hang, range(2), jobs=2, time_limit=100):
+        pass
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_survives_its_parent(tmp_path, how):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    parent = subprocess.Popen([sys.executable, script, tmp_path], env=environment, stderr=subprocess.PIPE, text=True)
+    with parent:
+        marks = [tmp_path / "0", tmp_path / "1"]
+        _wait_until(lambda: all(mark.exists() and mark.read_text() for mark in marks))
+        parent.send_signal(how)
+        parent.wait(timeout=10)
+        errors = parent.stderr.read()
+    workers = [int(mark.read_text()) for mark in marks]
+    _wait_until(lambda: not any(_alive(worker) for worker in workers))
+    assert errors.count("Traceback") == (how == signal.SIGINT), errors  # the parent's own, nothing from the workers
+
+
+def _wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def _alive(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
