@@ -1,0 +1,234 @@
+"""Reading: frame n is frame n of a full decode, in every container, codec and GOP structure."""
+
+import contextlib
+import csv
+import os
+import random
+
+import av
+import numpy as np
+import pytest
+import torch
+from numbered import number, write_numbered
+
+import rspnet
+from rspnet.errors import VideoError
+from rspnet.video import Video, read_frames
+
+LENGTH = 40
+B_FRAMES = {"bf": "3", "b_strategy": "0"}
+OPEN_GOP = {"bf": "5", "x264-params": "open-gop=1:b-pyramid=normal:scenecut=0"}
+# name, how to write it, whether the packets tell where to seek
+CASES = {
+    "plain.mp4": ({"options": {"bf": "0"}}, True),
+    "all_keys.mp4": ({"gop": 1, "options": {"bf": "0"}}, True),
+    "b_frames.mp4": ({"options": B_FRAMES}, True),
+    "b_frames.mkv": ({"options": B_FRAMES}, True),
+    "b_frames.mov": ({"options": B_FRAMES}, True),
+    "b_frames.avi": ({"options": B_FRAMES}, False),
+    "b_frames.ts": ({"options": B_FRAMES}, False),
+    "b_frames.flv": ({"options": B_FRAMES}, False),
+    "raw.h264": ({"options": B_FRAMES}, False),
+    "open_gop.mp4": ({"options": OPEN_GOP}, True),
+    "open_gop.mkv": ({"options": OPEN_GOP}, True),
+    "intra_refresh.mp4": ({"options": {"bf": "0", "x264-params": "intra-refresh=1"}}, False),
+    "interlaced.mp4": ({"options": {"bf": "2", "x264-params": "interlaced=1:tff=1"}}, True),
+    "fragmented.mp4": ({"options": B_FRAMES, "container_options": {"movflags": "frag_keyframe+empty_moov"}}, True),
+    "late_start.mp4": ({"options": B_FRAMES, "times": [index + 30 for index in range(LENGTH)]}, True),
+    "late_start.mkv": ({"options": B_FRAMES, "times": [index + 30 for index in range(LENGTH)]}, True),
+    "variable_rate.mp4": ({"options": B_FRAMES, "times": [index + index**2 // 9 for index in range(LENGTH)]}, True),
+    "hevc_open_gop.mkv": (
+        {"codec": "libx265", "options": {"x265-params": "keyint=12:bframes=4:open-gop=1:log-level=none"}},
+        True,
+    ),
+    "mpeg4.avi": ({"codec": "mpeg4"}, False),
+    "mpeg4_b_frames.avi": ({"codec": "mpeg4", "options": {"bf": "2"}}, False),
+    "mpeg4_b_frames.m4v": ({"codec": "mpeg4", "options": {"bf": "2"}, "container": "mp4"}, True),
+    "mpeg2.mpg": ({"codec": "mpeg2video", "options": {"bf": "2"}}, False),
+    "mpeg2.mkv": ({"codec": "mpeg2video", "options": {"bf": "2"}}, True),
+    "vp8_hidden_frames.webm": ({"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "16"}}, True),
+    "vp9.webm": ({"codec": "libvpx-vp9", "options": {"lag-in-frames": "8", "cpu-used": "8"}}, True),
+    "mjpeg.avi": ({"codec": "mjpeg", "pix_fmt": "yuvj420p"}, False),
+    "odd_size.mp4": ({"options": B_FRAMES, "size": (101, 75), "pix_fmt": "yuv444p"}, True),
+}
+
+
+def decode(path):
+    """The frames of a plain sequential decode, bad packets passed over, each not yet converted."""
+    frames = []
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = container.streams.best("video")
+        stream.codec_context.thread_count = 1
+        for packet in container.demux(stream):
+            with contextlib.suppress(av.FFmpegError):
+                frames += packet.decode()
+    return frames
+
+
+def pictures(frames):
+    return np.stack([np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90) for frame in frames])
+
+
+def check_random_access(path, expected, num_requests, num_frames=None):
+    rng = random.Random(str(path.name))
+    with Video(path, num_frames) as video:
+        assert video.num_frames == len(expected)
+        assert (video.height, video.width) == expected.shape[1:3]
+        for _ in range(num_requests):
+            indices = rng.choices(range(len(expected)), k=rng.choice([1, 2, 5]))
+            assert np.array_equal(video.read(indices), expected[indices])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_frame_is_the_right_one(tmp_path, monkeypatch, name):
+    how, can_seek = CASES[name]
+    path = write_numbered(tmp_path / name, LENGTH, **how)
+    expected = pictures(decode(path))
+    assert [number(frame) for frame in expected] == list(range(LENGTH))
+    check_random_access(path, expected, 12)
+    if can_seek:
+        monkeypatch.setattr("rspnet.video.decode_all", None)  # what counts from the start
+    check_random_access(path, expected, 12, num_frames=LENGTH)
+    with Video(path) as video:
+        assert video.fps == pytest.approx(25, rel=0.05) or "variable" in name or name == "raw.h264"
+
+
+def test_an_edit_list_hides_frames(tmp_path, monkeypatch):
+    path = write_numbered(tmp_path / "x.mp4", LENGTH, options=B_FRAMES, times=[index - 7 for index in range(LENGTH)])
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames == LENGTH  # the header counts what is hidden
+    expected = pictures(decode(path))
+    assert [number(frame) for frame in expected] == list(range(7, LENGTH))
+    monkeypatch.setattr("rspnet.video.decode_all", None)
+    check_random_access(path, expected, 12)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, -90])
+def test_rotation_is_applied(tmp_path, degrees):
+    upright = read_frames(write_numbered(tmp_path / "a.mp4", 20), [3, 17])
+    path = write_numbered(tmp_path / "b.mp4", 20, rotation=degrees)
+    with Video(path) as video:
+        assert (video.height, video.width) == ((80, 64) if degrees % 180 else (64, 80))
+        assert np.array_equal(video.read([3, 17]), np.rot90(upright, degrees // 90, axes=(1, 2)))
+
+
+def test_samples(shared):
+    """Real and awkward files: exact whether or not the number of frames is known."""
+    folder = shared / "data" / "samples"
+    with open(folder / "samples.tsv") as table:
+        rows = [row for row in csv.DictReader(table, delimiter="\t") if row["frames_decoded"] != "-"]
+    rng = random.Random(0)
+    for row in rows:
+        path = folder / row["file"]
+        frames = decode(path)
+        assert len(frames) == int(row["frames_decoded"])
+        indices = [len(frames) - 1, 0, *rng.choices(range(len(frames)), k=3)]
+        expected = pictures([frames[index] for index in indices])
+        assert np.array_equal(read_frames(path, indices), expected), path
+        with Video(path, len(frames)) as video:
+            assert np.array_equal(video.read(indices[:3]), expected[:3]), path
+            assert np.array_equal(video.read(indices[3:]), expected[3:]), path
+            assert (video.height, video.width) == expected.shape[1:3]
+
+
+def test_the_public_function(tmp_path):
+    path = write_numbered(tmp_path / "a.mp4", 20)
+    frames = rspnet.read_frames(path, [5, 2, 5])
+    assert frames.dtype == np.uint8
+    assert frames.shape == (3, 64, 80, 3)
+    assert [number(frame) for frame in frames] == [5, 2, 5]
+    assert rspnet.read_frames(str(path), np.arange(0)).shape == (0, 64, 80, 3)
+
+
+def test_overlapping_clips_share_the_work(tmp_path, monkeypatch):
+    path = write_numbered(tmp_path / "a.mp4", LENGTH)
+    converted = []
+    convert = Video._convert
+    monkeypatch.setattr(Video, "_convert", lambda video, frame: (converted.append(0), convert(video, frame))[1])
+    with Video(path, LENGTH) as video:
+        first, second = video.read_clips([(range(10, 26), None), (range(30, 14, -1), (10, 20, 30, 40))])
+        assert len(converted) == 21
+        assert np.array_equal(first, video.read(range(10, 26)))
+        assert np.array_equal(second, video.read(range(30, 14, -1))[:, 10:40, 20:60])
+
+
+@pytest.mark.parametrize("crop", [None, (0, 0, 64, 80), (7, 3, 40, 61), (60, 70, 1, 2)])
+@pytest.mark.parametrize("size", [112, 32, 64])
+def test_crop_and_resize_equal_torch(tmp_path, crop, size):
+    path = write_numbered(tmp_path / "a.mp4", 8)
+    top, left, height, width = crop or (0, 0, 64, 80)
+    with Video(path) as video:
+        part = torch.from_numpy(video.read([2, 6])[:, top : top + height, left : left + width]).permute(0, 3, 1, 2)
+        expected = torch.nn.functional.interpolate(part.float(), (size, size), mode="bilinear", align_corners=False)
+        found = torch.from_numpy(video.read([2, 6], crop, size)).permute(0, 3, 1, 2)
+    assert found.shape == (2, 3, size, size)
+    assert (found - expected).abs().max() <= 0.501
+
+
+def test_fewer_frames_than_promised(tmp_path):
+    path = write_numbered(tmp_path / "a.mp4", LENGTH, container_options={"movflags": "faststart"})
+    path.write_bytes(path.read_bytes()[: -path.stat().st_size // 3])
+    with Video(path, LENGTH) as video, pytest.raises(VideoError) as caught:
+        video.read([LENGTH - 1])
+    assert str(caught.value).startswith(f"{path}: promised {LENGTH} frames, but only ")
+    with Video(path) as video:
+        assert 0 < video.num_frames < LENGTH
+        assert [number(frame) for frame in video.read([0, video.num_frames - 2])] == [0, video.num_frames - 2]
+
+
+@pytest.mark.parametrize(
+    ("index", "crop", "message"),
+    [
+        (20, None, r"no frame 20; it has 20 frames"),
+        (-1, None, r"no frame -1"),
+        (0, (0, 1, 64, 80), r"crop \(0, 1, 64, 80\).* leaves the 64 x 80 frame"),
+        (0, (0, 0, 0, 10), "leaves"),
+        (0, (-1, 0, 10, 10), "leaves"),
+    ],
+)
+def test_requests_outside_the_video(tmp_path, index, crop, message):
+    path = write_numbered(tmp_path / "a.mp4", 20)
+    with Video(path) as video, pytest.raises(VideoError, match=message) as caught:
+        video.read([index], crop)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"text" * 100])
+def test_files_that_are_no_videos(tmp_path, content):
+    path = tmp_path / "a.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VideoError, match="cannot be opened as a video") as caught:
+        Video(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_name_that_looks_like_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.rename(write_numbered(tmp_path / "a.mp4", 4), "http:x ünïcode's.mp4")
+    assert number(read_frames("http:x ünïcode's.mp4", [3])[0]) == 3
+
+
+def test_the_time_limit(tmp_path):
+    path = write_numbered(tmp_path / "a.mp4", 20)
+    with Video(path, time_limit=1e-9) as video, pytest.raises(VideoError, match=r"not done after 1e-09 s"):
+        video.read([10])
+
+
+def test_nothing_stays_open(tmp_path):
+    good = write_numbered(tmp_path / "a.avi", 20, codec="mpeg4")
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(good.read_bytes()[:3000])
+
+    def use():
+        read_frames(good, [3, 15])
+        with pytest.raises(VideoError), Video(cut, 20) as video:
+            video.read([19])
+        with pytest.raises(VideoError):
+            Video(tmp_path / "none.mp4")
+
+    use()
+    before = os.listdir("/proc/self/fd")
+    for _ in range(20):
+        use()
+    assert os.listdir("/proc/self/fd") == before
