@@ -64,7 +64,7 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
         ConfigError: an unknown option, a wrong type, a missing or repeated key; the message is one line.
         SystemExit: after ``--help``.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = _spelled_out(list(sys.argv[1:] if argv is None else argv), config_class)
     parser = _parser(config_class)
     try:
         for path in _config_files(argv):
@@ -138,6 +138,16 @@ def _parser(config_class: type) -> ArgumentParser:
     parser.add_argument("--config", action="append", type=str, help="YAML file with any of the options below")
     parser.add_class_arguments(config_class, as_positional=True, sub_configs=True)
     return parser
+
+
+def _spelled_out(argv: list[str], config_class: type) -> list[str]:
+    """``--flag`` alone as ``--flag=true``, for a stage's own switches."""
+    switches = {f"--{field.name}" for field in dataclasses.fields(config_class) if field.type in (bool, "bool")}
+    following = [*argv[1:], "--"]
+    return [
+        f"{item}=true" if item in switches and after not in ("true", "false") else item
+        for item, after in zip(argv, following)
+    ]
 
 
 def _config_files(argv: Sequence[str]) -> list[str]:
