@@ -184,7 +184,7 @@ def _bounce(rng: np.random.Generator, *size: int) -> Track:
 
 def _swing(rng: np.random.Generator, *size: int) -> Track:
     angle = rng.uniform(0.6, 0.9) * np.sin(2 * np.pi * _phase(rng, 18, 28))
-    length = rng.uniform(0.35, 0.5)
+    length = rng.uniform(0.3, 0.42)
     return _track(rng, *size, x=length * np.sin(angle), y=length * np.cos(angle))
 
 

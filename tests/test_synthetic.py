@@ -1,0 +1,140 @@
+"""The synthetic set: files, lists, determinism, and motion as the only cue."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rspnet import layouts
+from rspnet.errors import ConfigError
+from rspnet.synthetic import MOTIONS, NUM_FRAMES, SIDES, draw, make_dataset
+from rspnet.video import inspect
+
+SIDE = 72
+
+
+def tracks(name, count=200):
+    rng = np.random.default_rng(0)
+    return [MOTIONS[name](rng, SIDE, SIDE) for _ in range(count)]
+
+
+def test_files_and_lists(videos):
+    rows = list(layouts.scan(videos))
+    assert layouts.detect(videos) == "ucf101"
+    assert len(rows) == 4 * len(MOTIONS) == 48
+    for row in rows:
+        assert re.fullmatch(rf"UCF-101/{row['label']}/v_{row['label']}_g\d\d_c\d\d.mp4", row["video"])
+        assert set(row["folds"]) == {"train", "test"} or row["folds"] == ["train"] * 3
+    facts = inspect(videos / rows[0]["video"], "decode")
+    assert (facts["status"], facts["num_frames"], facts["fps"]) == ("ok", NUM_FRAMES, 25)
+    assert {facts["width"], facts["height"]} <= set(SIDES)
+    lists = videos / "ucfTrainTestlist"
+    assert (lists / "classInd.txt").read_text().splitlines()[:2] == ["1 Accelerate", "2 Bounce"]
+    assert "Bounce/v_Bounce_g02_c01.mp4 2" in (lists / "trainlist01.txt").read_text().splitlines()
+    assert "Bounce/v_Bounce_g01_c01.mp4" in (lists / "testlist01.txt").read_text().splitlines()
+
+
+def test_groups_never_cross_train_and_test(tmp_path, monkeypatch):
+    monkeypatch.setattr("rspnet.synthetic.MOTIONS", {"Rise": MOTIONS["Rise"]})
+    make_dataset(tmp_path / "a", videos_per_class=18)
+    splits = {}
+    for row in layouts.scan(tmp_path / "a"):
+        group = re.search(r"_g(\d\d)_", row["video"])[1]
+        splits.setdefault(group, set()).add(tuple(row["folds"]))
+    assert len(splits) == 4
+    assert all(len(folds) == 1 for folds in splits.values())
+    for fold in range(3):
+        assert {next(iter(folds))[fold] for folds in splits.values()} == {"train", "test"}
+
+
+def test_the_seed_decides_everything(tmp_path, videos, monkeypatch):
+    monkeypatch.setattr("rspnet.synthetic.encode", lambda path, frames, *_, **__: np.save(path, frames))
+    monkeypatch.setattr("rspnet.synthetic.MOTIONS", {name: MOTIONS[name] for name in ("Rise", "Swing")})
+    made = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        make_dataset(tmp_path / name, videos_per_class=4, seed=seed)
+        made[name] = [np.load(file) for file in sorted((tmp_path / name).rglob("*.npy"))]
+    assert len(made["a"]) == 8
+    assert all(np.array_equal(one, two) for one, two in zip(made["a"], made["b"]))
+    assert not any(one.shape == two.shape and np.array_equal(one, two) for one, two in zip(made["a"], made["c"]))
+
+
+def test_made_once_and_never_over_something_else(tmp_path, monkeypatch):
+    monkeypatch.setattr("rspnet.synthetic.MOTIONS", {"Rise": MOTIONS["Rise"]})
+    make_dataset(tmp_path / "a", 4)
+    files = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
+    make_dataset(tmp_path / "a", 4)
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == files
+    with pytest.raises(ConfigError, match="holds a set made with"):
+        make_dataset(tmp_path / "a", 5)
+    with pytest.raises(ConfigError, match="not empty"):
+        make_dataset(tmp_path, 4)
+    with pytest.raises(ConfigError, match="videos_per_class: 3"):
+        make_dataset(tmp_path / "b", 3)
+
+
+def test_an_interrupted_set_is_finished(tmp_path, monkeypatch):
+    monkeypatch.setattr("rspnet.synthetic.MOTIONS", {"Rise": MOTIONS["Rise"]})
+    with monkeypatch.context() as patch:
+        patch.setattr("rspnet.synthetic._write_lists", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            make_dataset(tmp_path / "a", 4)
+    make_dataset(tmp_path / "a", 4)
+    assert len(list(layouts.scan(tmp_path / "a", "ucf101"))) == 4
+
+
+@pytest.mark.parametrize("name", MOTIONS)
+def test_objects_stay_in_the_frame(name):
+    for x, y, radius in tracks(name):
+        assert x.shape == y.shape == radius.shape == (NUM_FRAMES,)
+        assert radius.min() > 3
+        for path in (x, y):
+            assert np.quantile(path - radius, 0.1) > -4
+            assert np.quantile(path + radius, 0.9) < SIDE + 4
+
+
+def test_motions_are_what_their_names_say():
+    def steps(name, axis):
+        return np.stack([np.diff(track[axis]) for track in tracks(name)])
+
+    x, y, radius = range(3)
+    assert (steps("Rise", y) < 0).all()
+    assert (steps("Fall", y) > 0).all()
+    assert (steps("Grow", radius) > 0).all()
+    assert (steps("Shrink", radius) < 0).all()
+    slide = steps("Slide", x)
+    assert np.allclose(slide, slide[:, :1])
+    assert 0.3 < (slide > 0).mean() < 0.7  # either way
+    for name, sign in (("Accelerate", 1), ("Brake", -1)):
+        speed = np.abs(steps(name, x))
+        assert (np.sign(np.median(np.diff(speed), axis=1)) == sign).all()  # mostly gaining, or mostly losing
+    assert (np.ptp(np.stack([track[radius] for track in tracks("Pulse")]), axis=1) > 2).all()
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_single_frame_does_not_tell_the_class(axis):
+    """Place and size at a random moment are spread alike over all classes."""
+    rng = np.random.default_rng(1)
+    spread = {name: [track[axis][rng.integers(NUM_FRAMES)] for track in tracks(name, 400)] for name in MOTIONS}
+    everything = np.concatenate(list(spread.values()))
+    low, high = np.quantile(everything, [0.1, 0.9])
+    for values in spread.values():
+        assert abs(np.mean(values) - everything.mean()) < 0.35 * everything.std()
+        assert ((values > low) & (values < high)).mean() > 0.5
+
+
+def test_what_is_drawn_moves():
+    frames = draw("Slide", np.random.default_rng(5), np.random.default_rng(6))
+    assert frames.dtype == np.uint8
+    assert frames.shape[0] == NUM_FRAMES
+    assert frames.shape[3] == 3
+    assert np.abs(np.diff(frames.astype(int), axis=0)).max(axis=(1, 2, 3)).min() > 10
+
+
+def test_command(tmp_path):
+    command = [sys.executable, "-m", "rspnet.synthetic", tmp_path / "a", "--videos_per_class", "3"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "rspnet.synthetic: videos_per_class: 3; three folds need at least 4\n"
