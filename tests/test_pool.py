@@ -102,11 +102,15 @@ def test_no_worker_survives_its_parent(tmp_path, how):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
-    parent = subprocess.Popen([sys.executable, script, tmp_path], env=environment, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, script, tmp_path]
+    parent = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     with parent:
         marks = [tmp_path / "0", tmp_path / "1"]
         _wait_until(lambda: all(mark.exists() and mark.read_text() for mark in marks))
-        parent.send_signal(how)
+        if how == signal.SIGINT:
+            os.killpg(parent.pid, how)  # Ctrl-C goes to all processes of a terminal
+        else:
+            parent.send_signal(how)
         parent.wait(timeout=10)
         errors = parent.stderr.read()
     workers = [int(mark.read_text()) for mark in marks]
