@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal, TypeVar
 
@@ -105,7 +106,9 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, function), daemon=True)
-        # The mask is inherited: Ctrl-C is for the parent, which kills its workers.
+        # Ctrl-C is for the parent, which kills its workers: they inherit that it is blocked. Starting a process starts
+        # multiprocessing's resource tracker first if it is not there, which would lift the block.
+        resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             self.process.start()
