@@ -1,4 +1,4 @@
-"""Video files: exact frames by index, what a file holds, and writing H.264. PyAV only, one thread.
+"""Reading video files: exact frames by index, with PyAV, in one thread.
 
 Frame n is the n-th frame that a full sequential decode of the file gives, with the display rotation applied.
 Timestamps are not trusted to name it: they repeat, are missing, or are off by one in avi. Instead packets are numbered,
@@ -7,7 +7,8 @@ says which number is frame n. Where that list cannot be had by demuxing alone, f
 always right.
 
 Reading goes in three steps: plan (which packets to start from and to stop at), feed (packets in, wanted frames out),
-convert (RGB, rotation, crop, size).
+convert (RGB, rotation, crop, size). packets.py knows the packets; inspection.py says what a file holds and encode.py
+writes files, and both are offered here as well.
 """
 
 import os
