@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, set_loader, set_parsing_settings
@@ -33,15 +33,22 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+            if not isinstance(key, str):
+                raise yaml.YAMLError(f"line {line}: key {key!r} is no name of an option")
             if key in seen:
-                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: key '{key}' is given twice; keep one")
+                raise yaml.YAMLError(f"line {line}: key '{key}' is given twice; keep one")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Puts text that `_StrictLoader` would take for a number in quotes."""
+
+
 _FLOAT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
-_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+for _kind in (_StrictLoader, _Dumper):
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
 def read_yaml(text: str) -> Any:
@@ -68,7 +75,7 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
     parser = _parser(config_class)
     try:
         for path in _config_files(argv):
-            parser.set_defaults(_read_file(parser, path, getattr(config_class, "unused", ())))
+            parser.set_defaults(_read_file(parser, path, config_class))
         namespace = parser.parse_args(argv)
     except (ArgumentError, argparse.ArgumentError, TypeError) as error:
         raise ConfigError(_one_line(error, parser)) from None
@@ -78,7 +85,7 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
 
 def dump(config: Any) -> str:
     """The resolved config as YAML that ``--config`` takes back."""
-    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+    return yaml.dump(dataclasses.asdict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
@@ -133,6 +140,7 @@ def _parser(config_class: type) -> ArgumentParser:
         description=sys.modules[config_class.__module__].__doc__,
         formatter_class=_HelpFormatter,
         exit_on_error=False,
+        allow_abbrev=False,
         parser_mode="strict_yaml",
     )
     parser.add_argument("--config", action="append", type=str, help="YAML file with any of the options below")
@@ -156,24 +164,44 @@ def _config_files(argv: Sequence[str]) -> list[str]:
     return finder.parse_known_args(argv)[0].config
 
 
-def _read_file(parser: ArgumentParser, path: str, unused: Sequence[str]) -> dict[str, Any]:
+def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[str, Any]:
     """Options from one config file and the section files it names, flat (``data.root``), each checked."""
-    content = _read_mapping(path, "--config")
+    sections = {name.split(".")[0] for name in _options(parser) if "." in name}
+    not_null = _not_null(config_class)
     options = {}
-    for key, value in content.items():
+    for key, value in _read_mapping(path, "--config").items():
+        if key in getattr(config_class, "unused", ()):
+            continue
         source = path
-        if isinstance(value, str) and value.endswith((".yaml", ".yml")):
+        if key in sections and isinstance(value, str):
             source = str(Path(path).parent / value)
             value = _read_mapping(source, f"{path}: {key}")
-        if key in unused:
-            continue
+        if key in sections and not isinstance(value, dict):
+            raise ConfigError(f"{path}: {key}: expected its options as `name: value`, or a file of them, got {value!r}")
+        if key == "config":
+            raise ConfigError(f"{path}: config: a file cannot name another; give --config twice, the later one wins")
         try:
             parser.parse_object({key: value})
         except (ArgumentError, TypeError) as error:
             if "arguments are required" not in str(error):  # those come from the command line
                 raise ConfigError(f"{source}: {_one_line(error, parser)}") from None
-        options |= {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
+        flat = {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
+        for name in flat:
+            if flat[name] is None and name in not_null:
+                raise ConfigError(f"{source}: {name}: needs a value; leave the key out for the default")
+        options |= flat
     return options
+
+
+def _not_null(config_class: type, prefix: str = "") -> set[str]:
+    """Options whose type leaves no room for null, which the parser lets pass all the same."""
+    names = set()
+    for field in dataclasses.fields(config_class):
+        if dataclasses.is_dataclass(field.type):
+            names |= _not_null(field.type, f"{prefix}{field.name}.")
+        elif type(None) not in get_args(field.type):
+            names.add(f"{prefix}{field.name}")
+    return names
 
 
 def _read_mapping(path: str, named_by: str) -> dict[str, Any]:
@@ -184,7 +212,8 @@ def _read_mapping(path: str, named_by: str) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected options as `name: value`, found {type(content).__name__}")
+        found = "nothing" if content is None else repr(content)[:60]
+        raise ConfigError(f"{path}: expected options as `name: value`, found {found}")
     return content
 
 
@@ -198,14 +227,29 @@ def _one_line(error: Exception, parser: ArgumentParser) -> str:
     if match := re.search(r"unrecognized arguments: (\S+)", text):
         return _unknown(match[1].split("=")[0], parser)
     if match := re.search(r'Parser key "([^"]+)": Expected an? (.+?)\. Got value: (.*)', text):
-        kind = re.sub(r"<class '([^']+)'>", r"\1", match[2]).replace("typing.", "")
-        return f"{match[1]}: expected {kind}, got {match[3]!r}"
+        return f"{match[1]}: expected {_plain(match[2])}, got {match[3]}"
+    if match := re.search(r"Unable to load config '([^']+)' - (.*)", text):
+        return f"no such file: {match[1]}" if "Unable to load" in match[2] else f"{match[1]}: {match[2]}"
+    if match := re.search(r'Parser key "([^"]+)": .* Union subtypes Subtypes: \[(.+?)\] Errors: .* value: (.*)', text):
+        return f"{match[1]}: expected {_plain(match[2]).replace(', ', ' or ')}, got {match[3]}"
     return re.sub(r'Parser key "([^"]+)":', r"\1:", text)
 
 
+def _plain(kind: str) -> str:
+    """The parser's way to write a type, as a person would."""
+    kind = re.sub(r"<class '([^']+)'>", r"\1", kind).replace("typing.", "").replace("NoneType", "null")
+    kind = re.sub(r"Literal\[(.+)\]", r"one of \1", kind).replace("'", "")
+    return re.sub(r"\bstr\b", "a quoted string", kind)
+
+
+def _options(parser: ArgumentParser) -> list[str]:
+    return [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
+
+
 def _unknown(name: str, parser: ArgumentParser) -> str:
-    options = [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
-    close = difflib.get_close_matches(name.lstrip("-"), options, n=1)
+    options = _options(parser)
+    sections = {option.split(".")[0] for option in options}
+    close = difflib.get_close_matches(name.lstrip("-"), [*options, *sections, "config"], n=1)
     dashes = "--" if name.startswith("--") else ""
     hint = f"did you mean {dashes}{close[0]}?" if close else "see --help for the options"
     return f"{name}: unknown option; {hint}"

@@ -1,7 +1,32 @@
-"""The option sections that stages share; each field's text is its `--help`."""
+"""The option sections that stages share; each field's text is its `--help`.
 
+A section refuses what can never be right, so that a mistake is answered before anything is loaded or written.
+"""
+
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from itertools import pairwise
+from typing import Any, Literal
+
+from rspnet.errors import ConfigError
+
+
+def _within(section: Any, low: float, high: float, *names: str) -> None:
+    """Refuse a number, or a list with a number, outside low to high; None is no number."""
+    for name in names:
+        value = getattr(section, name)
+        for number in value if isinstance(value, Sequence) else () if value is None else (value,):
+            if not low <= number <= high:
+                span = f"between {low} and {high}" if high < math.inf else f"at least {low}"
+                raise ConfigError(f"{type(section).__name__.lower()}.{name}: {value}; it must be {span}")
+
+
+def _positive(section: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(section, name)
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{type(section).__name__.lower()}.{name}: {value}; it must be more than 0")
 
 
 @dataclass
@@ -23,6 +48,12 @@ class Data:
     time_limit: float = 60.0
     """Seconds one video may take to read before it counts as failed."""
 
+    def __post_init__(self) -> None:
+        _within(self, 1, math.inf, "fold")
+        _within(self, 0, math.inf, "num_workers")
+        _within(self, 0, 100, "max_failures")
+        _positive(self, "time_limit")
+
 
 @dataclass
 class Clips:
@@ -40,6 +71,10 @@ class Clips:
     """Take consecutive frames (clip), or frames that cover the whole video (cover)."""
     views: int = 10
     """Clips per video, evenly spaced, in a test."""
+
+    def __post_init__(self) -> None:
+        _within(self, 1, math.inf, "num_frames", "size", "stride", "views")
+        _positive(self, "frame_rate")
 
 
 @dataclass
@@ -61,6 +96,14 @@ class Augment:
     flip: float = 0.5
     """Probability of a horizontal flip; 0 where left and right matter."""
 
+    def __post_init__(self) -> None:
+        _within(self, 0, 1, "crop_area", "gray", "brightness", "contrast", "saturation", "flip")
+        _within(self, 0, 0.5, "hue")
+        if len(self.crop_area) != 2 or not 0 < self.crop_area[0] <= self.crop_area[1]:
+            raise ConfigError(
+                f"augment.crop_area: {self.crop_area}; give the smallest and the largest part, as [0.4, 1.0]"
+            )
+
 
 @dataclass
 class Encoder:
@@ -70,6 +113,9 @@ class Encoder:
     """The published four (r2plus1d has 4 blocks), then torchvision's three."""
     width: int | None = None
     """Channels of the first layer, for small variants of the published four (null: the published width)."""
+
+    def __post_init__(self) -> None:
+        _within(self, 1, math.inf, "width")
 
 
 @dataclass
@@ -95,6 +141,15 @@ class Pretext:
     bn_groups: int = 4
     """Batch-norm groups over all processes, between which clips are shuffled; raised to a multiple of the processes."""
 
+    def __post_init__(self) -> None:
+        _within(self, 2, math.inf, "speeds")
+        if not self.speeds:
+            raise ConfigError("pretext.speeds: empty; name the playback rates of the fast clips, as [2]")
+        _within(self, 1, math.inf, "dim", "queue_length", "bn_groups")
+        _within(self, 0, 1, "momentum")
+        _within(self, 0, math.inf, "margin", "appearance_weight", "motion_weight")
+        _positive(self, "temperature")
+
 
 @dataclass
 class Optim:
@@ -117,6 +172,13 @@ class Optim:
     milestones: list[int] = field(default_factory=list)
     """Epochs at which multi_step divides the rate by ten."""
 
+    def __post_init__(self) -> None:
+        _within(self, 1, math.inf, "epochs", "total_batch", "lr_batch")
+        _within(self, 0, math.inf, "lr", "weight_decay", "milestones")
+        _within(self, 0, 1, "momentum")
+        if any(later <= earlier for earlier, later in pairwise(self.milestones)):
+            raise ConfigError(f"optim.milestones: {self.milestones}; they must ascend")
+
 
 @dataclass
 class Test:
@@ -124,6 +186,9 @@ class Test:
 
     batch: int = 4
     """Videos at a time in each process."""
+
+    def __post_init__(self) -> None:
+        _within(self, 1, math.inf, "batch")
 
 
 @dataclass
@@ -140,3 +205,7 @@ class Run:
     """Checkpoints of every so many epochs are kept for good; of the others the last two."""
     tracker: Literal["tensorboard", "none"] = "tensorboard"
     """Where to send curves, besides metrics.jsonl."""
+
+    def __post_init__(self) -> None:
+        _within(self, 0, math.inf, "seed")
+        _within(self, 1, math.inf, "log_every", "checkpoint_every", "keep_epochs")

@@ -1,0 +1,374 @@
+"""Reading options: strict YAML, one clear line per mistake, and what is shipped."""
+
+import ast
+import dataclasses
+import importlib
+import math
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import pytest
+
+from rspnet import config, options
+from rspnet.config import dump, parse
+from rspnet.errors import ConfigError
+from stages import evaluate, finetune, pretrain
+
+REPO = Path(__file__).resolve().parent.parent
+STAGES = sorted(path.stem for path in (REPO / "stages").glob("*.py"))
+
+
+@dataclass
+class Section:
+    """A section."""
+
+    number: int = 1
+    """A whole number."""
+    rate: float = 0.5
+    """A number."""
+    place: str | None = None
+    """A folder."""
+    kind: Literal["a", "b"] = "a"
+    """One of two."""
+    several: list[int] = field(default_factory=lambda: [1, 2])
+    """Whole numbers."""
+
+
+@dataclass
+class Config:
+    """Options for the tests."""
+
+    unused: ClassVar = ("other",)
+
+    switch: bool = False
+    """A switch."""
+    name: str = "name"
+    """A name."""
+    first: Section = field(default_factory=Section)
+    second: Section = field(default_factory=Section)
+
+
+@dataclass
+class Command:
+    """With a positional argument."""
+
+    source: str
+    """Where from."""
+    jobs: int = 1
+    """How many."""
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def read(text, *argv, config_class=Config):
+    Path("c.yaml").write_text(text)
+    return parse(config_class, ["--config", "c.yaml", *argv])
+
+
+def refusal(text=None, *argv, config_class=Config):
+    """The message; one line, whatever the mistake."""
+    with pytest.raises(ConfigError) as caught:
+        read(text, *argv, config_class=config_class) if text is not None else parse(config_class, argv)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_defaults_without_arguments():
+    assert parse(Config, []) == Config()
+
+
+def test_file_then_command_line():
+    text = "name: from file\nfirst:\n  number: 2\n  rate: 1e-3\n"
+    assert read(text) == Config(name="from file", first=Section(number=2, rate=0.001))
+    got = read(text, "--first.number", "3", "--name", "from line")
+    assert got == Config(name="from line", first=Section(number=3, rate=0.001))
+    assert parse(Config, ["--first.number", "3", "--config", "c.yaml"]).first.number == 3  # wherever it stands
+
+
+def test_a_later_file_wins_key_by_key():
+    Path("later.yaml").write_text("first: {number: 5}")
+    got = read("first: {number: 2, rate: 2.5}", "--config", "later.yaml")
+    assert (got.first.number, got.first.rate) == (5, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 1e-3), ("1E3", 1e3), ("-2.5e+2", -250), (".5e1", 5), ("3", 3), ("1.", 1), (".inf", math.inf)],
+)
+def test_numbers_as_people_write_them(text, value):
+    assert read(f"first: {{rate: {text}}}").first.rate == value
+    assert parse(Config, [f"--first.rate={text}"]).first.rate == value
+
+
+@pytest.mark.parametrize("text", ["3", "1e3", "yes", "2024-01-01", "a: b", "{a}", "[x]", "-", "x=y", "a # b"])
+def test_text_on_the_command_line_is_text(text):
+    assert parse(Config, [f"--first.place={text}"]).first.place == text
+
+
+@pytest.mark.parametrize(
+    ("argv", "value"),
+    [
+        (["--switch"], True),
+        (["--switch", "--name", "x"], True),
+        (["--switch", "false"], False),
+        (["--switch=true"], True),
+        (["--name", "x"], False),
+    ],
+)
+def test_a_switch_stands_alone(argv, value):
+    assert parse(Config, argv).switch is value
+
+
+def test_positional_argument():
+    assert parse(Command, ["here", "--jobs", "3"]) == Command("here", 3)
+    assert refusal(config_class=Command) == "the following arguments are required: source"
+    assert read("jobs: 4", "here", config_class=Command) == Command("here", 4)
+    assert refusal("job: 4", "here", config_class=Command) == "c.yaml: job: unknown option; did you mean jobs?"
+
+
+def test_a_section_file_lies_relative_to_the_file_that_names_it():
+    Path("a/b").mkdir(parents=True)
+    Path("a/c.yaml").write_text("first: b/first.yaml\n")
+    Path("a/b/first.yaml").write_text("number: 7\n")
+    assert parse(Config, ["--config", "a/c.yaml", "--first.rate", "2"]).first == Section(number=7, rate=2)
+    Path("a/b/first.yaml").write_text("nummer: 7\n")
+    message = refusal(None, "--config", "a/c.yaml")
+    assert message == "a/b/first.yaml: first.nummer: unknown option; did you mean first.number?"
+    Path("a/b/first.yaml").write_text("number: 7\nrate: 1\nnumber: 8\n")
+    assert refusal(None, "--config", "a/c.yaml") == "a/b/first.yaml: line 3: key 'number' is given twice; keep one"
+    Path("a/b/first.yaml").unlink()
+    assert refusal(None, "--config", "a/c.yaml") == "a/c.yaml: first: no such file: a/b/first.yaml"
+
+
+def test_a_section_file_on_the_command_line_lies_relative_to_the_user():
+    Path("first.yaml").write_text("number: 7\n")
+    assert read("first: {rate: 2}", "--first", "first.yaml").first == Section(number=7, rate=2)
+    assert refusal(None, "--first", "none.yaml") == "no such file: none.yaml"
+    Path("first.yaml").write_text("number: 7\nnumber: 8\n")
+    assert refusal(None, "--first", "first.yaml") == "first.yaml: line 2: key 'number' is given twice; keep one"
+
+
+def test_what_belongs_to_another_stage_is_passed_over_in_files_only():
+    assert read("other: {anything: 1}\nname: x") == Config(name="x")
+    assert refusal(None, "--other.anything", "1").startswith("--other.anything: unknown option")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("first:\n  rate: 1\n  rate: 2\n", "c.yaml: line 3: key 'rate' is given twice; keep one"),
+        ("first: {rate: 1}\nname: x\nfirst: {number: 2}\n", "c.yaml: line 3: key 'first' is given twice; keep one"),
+        ("first: {numbr: 1}", "c.yaml: first.numbr: unknown option; did you mean first.number?"),
+        ("frist: {number: 1}", "c.yaml: frist.number: unknown option; did you mean first.number?"),
+        ("frist: file.yaml", "c.yaml: frist: unknown option; did you mean first?"),
+        ("zebra: 1", "c.yaml: zebra: unknown option; see --help for the options"),
+        ("first: {rate: fast}", "c.yaml: first.rate: expected float, got fast"),
+        ("first: {number: 1.5}", "c.yaml: first.number: expected int, got 1.5"),
+        ("first: {number: yes}", "c.yaml: first.number: expected int, got True"),
+        ("first: {place: 3}", "c.yaml: first.place: expected a quoted string or null, got 3"),
+        ("name: 2024-01-01", "c.yaml: name: expected a quoted string, got 2024-01-01"),
+        ("first: {kind: c}", "c.yaml: first.kind: expected one of a, b, got c"),
+        ("first: {several: 3}", "c.yaml: first.several: expected list, got 3"),
+        ("first: {several: [a]}", "c.yaml: first.several: expected int, got a"),
+        ("first: {number: null}", "c.yaml: first.number: needs a value; leave the key out for the default"),
+        ("name:", "c.yaml: name: needs a value; leave the key out for the default"),
+        ("first: 3", "c.yaml: first: expected its options as `name: value`, or a file of them, got 3"),
+        ("first:", "c.yaml: first: expected its options as `name: value`, or a file of them, got None"),
+        ("- 1", "c.yaml: expected options as `name: value`, found [1]"),
+        ("", "c.yaml: expected options as `name: value`, found nothing"),
+        ("3: x", "c.yaml: line 1: key 3 is no name of an option"),
+        ("? [1]\n: x", "c.yaml: line 1: key [1] is no name of an option"),
+        ("config: d.yaml", "c.yaml: config: a file cannot name another; give --config twice, the later one wins"),
+    ],
+)
+def test_mistakes_in_a_file(text, message):
+    assert refusal(text) == message
+
+
+def test_broken_yaml_is_refused_with_the_place():
+    message = refusal("first: [1\n")
+    assert message.startswith("c.yaml: ")
+    assert "line 2, column 1" in message
+    Path("c.yaml").write_bytes(b"name: \xff\n")
+    assert refusal(None, "--config", "c.yaml").startswith("c.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--first.numbr", "1"], "--first.numbr: unknown option; did you mean --first.number?"),
+        (["--first.num", "1"], "--first.num: unknown option; did you mean --first.number?"),  # no abbreviations
+        (["--conf", "c.yaml"], "--conf: unknown option; did you mean --config?"),
+        (["--first.number", "one"], "first.number: expected int, got one"),
+        (["--first.rate", "null"], "first.rate: expected float, got None"),
+        (["--first.rate"], "argument --first.rate: expected one argument"),
+        (["--first.kind", "c"], "first.kind: expected one of a, b, got c"),
+        (["stray"], "stray: unknown option; see --help for the options"),
+        (["--config", "none.yaml"], "--config: no such file: none.yaml"),
+        (["--config"], "argument --config: expected one argument"),
+    ],
+)
+def test_mistakes_on_the_command_line(argv, message):
+    assert refusal(None, *argv) == message
+
+
+def test_dumped_config_is_read_back():
+    for text in ("1e3", "yes", "3", "2024-01-01", "a: b", "ä ö", "x.yaml", "", " a", "-", "0x1F", "1_000"):
+        before = Config(switch=True, name=text, first=Section(9, 1e-5, text, "b", []), second=Section(rate=1e22))
+        assert read(dump(before)) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("augment.gray=1.5", "augment.gray: 1.5; it must be between 0 and 1"),
+        ("augment.hue=0.6", "augment.hue: 0.6; it must be between 0 and 0.5"),
+        ("augment.crop_area=[0,1]", "augment.crop_area: [0.0, 1.0]; give the smallest and the largest part"),
+        ("augment.crop_area=[0.5]", "augment.crop_area: [0.5]; give the smallest and the largest part"),
+        ("clips.frame_rate=-1.5", "clips.frame_rate: -1.5; it must be more than 0"),
+        ("clips.num_frames=0", "clips.num_frames: 0; it must be at least 1"),
+        ("data.num_workers=-1", "data.num_workers: -1; it must be at least 0"),
+        ("pretext.speeds=[]", "pretext.speeds: empty; "),
+        ("pretext.speeds=[2,1]", "pretext.speeds: [2, 1]; it must be at least 2"),
+        ("optim.lr=.nan", "optim.lr: nan; it must be at least 0"),
+        ("optim.epochs=0", "optim.epochs: 0; it must be at least 1"),
+        ("optim.milestones=[2,2]", "optim.milestones: [2, 2]; they must ascend"),
+        ("run.log_every=0", "run.log_every: 0; it must be at least 1"),
+        ("run.seed=-1", "run.seed: -1; it must be at least 0"),
+    ],
+)
+def test_values_that_can_never_be_right(option, message):
+    assert refusal(None, f"--{option}", config_class=pretrain.Config).startswith(message)
+
+
+def test_limits_are_those_of_the_augmentation():
+    """What the option section lets pass, the class takes, and the reverse."""
+    from rspnet.augment import Augment
+
+    for name in ("gray", "brightness", "contrast", "saturation", "hue", "flip"):
+        for value in (-0.01, 0, 0.5, 0.51, 1, 1.01):
+            accepted = []
+            for kind in (options.Augment, Augment):
+                try:
+                    kind(**{name: value})
+                    accepted.append(True)
+                except ValueError:
+                    accepted.append(False)
+            assert accepted[0] == accepted[1], (name, value)
+
+
+# What is shipped
+
+
+def _config_class(stage):
+    return importlib.import_module(f"stages.{stage}").Config
+
+
+def _shipped(pattern):
+    paths = sorted((REPO / "configs").glob(pattern))
+    assert paths
+    return [str(path.relative_to(REPO)) for path in paths]
+
+
+PAIRS = [
+    *((path, pretrain.Config) for path in _shipped("*.yaml")),
+    *((path, kind) for path in _shipped("finetune/*.yaml") for kind in (finetune.Config, evaluate.Config)),
+]
+
+
+@pytest.mark.parametrize(("path", "config_class"), PAIRS, ids=[f"{path}-{kind.__module__}" for path, kind in PAIRS])
+def test_shipped_config_is_valid(path, config_class):
+    got = parse(config_class, ["--config", str(REPO / path)])
+    assert got.data.layout != "auto" or "demo" in path
+    text = (REPO / path).read_text()
+    for command in re.findall(r"^# .*(stages/\w+\.py.*)", text, re.MULTILINE):
+        assert (REPO / command.split()[0]).is_file()
+        assert f"--config {path} " in command
+
+
+@pytest.mark.parametrize("path", _shipped("data/*.yaml"))
+def test_shipped_data_section_is_valid(path):
+    got = read(f"data: {REPO / path}", config_class=pretrain.Config)
+    assert got.data == parse(finetune.Config, ["--data", str(REPO / path)]).data
+    assert got.data.root == f"data/{Path(path).stem}"
+
+
+def _classes(path):
+    """The dataclasses of a file, as syntax."""
+    return [
+        node
+        for node in ast.parse(Path(path).read_text()).body
+        if isinstance(node, ast.ClassDef) and "dataclass" in map(ast.unparse, node.decorator_list)
+    ]
+
+
+@pytest.mark.parametrize("path", ["rspnet/options.py", *(f"stages/{stage}.py" for stage in STAGES)])
+def test_every_option_has_a_text_under_it(path):
+    for node in _classes(REPO / path):
+        for statement, following in zip(node.body, [*node.body[1:], None]):
+            option = ast.unparse(statement)
+            if isinstance(statement, ast.AnnAssign) and "options." not in option and "ClassVar" not in option:
+                assert isinstance(following, ast.Expr), f"{node.name}: {option}"
+                assert len(following.value.value) > 5, f"{node.name}: {option}"
+
+
+def _options(config_class, prefix=""):
+    for item in dataclasses.fields(config_class):
+        if dataclasses.is_dataclass(item.type):
+            yield from _options(item.type, f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_shows_every_text(stage, capsys):
+    with pytest.raises(SystemExit) as left:
+        parse(_config_class(stage), ["--help"])
+    assert left.value.code == 0
+    shown = re.sub(r"\s", "", capsys.readouterr().out)
+    module = importlib.import_module(f"stages.{stage}")
+    assert re.sub(r"\s", "", module.__doc__) in shown
+    sections = {module.Config, *(item.type for item in dataclasses.fields(module.Config))}
+    for source in (options, module):
+        for node in _classes(source.__file__):
+            if getattr(source, node.name) in sections:
+                texts = [part.value.value for part in node.body[1:] if isinstance(part, ast.Expr)]
+                assert all(re.sub(r"\s", "", text) in shown for text in texts), texts
+
+
+def test_options_are_decided_on():
+    """To add, rename or drop an option, change tests/data/options.txt by hand as well."""
+    found = [f"{stage} {name}" for stage in STAGES for name in sorted(_options(_config_class(stage)))]
+    assert found == (REPO / "tests/data/options.txt").read_text().splitlines()
+
+
+def test_help_and_mistakes_answer_without_torch():
+    program = (
+        "import runpy, sys\n"
+        "for stage in sys.argv[1:]:\n"
+        "    for argument in ('--help', '--no_such_option'):\n"
+        "        sys.argv = [f'stages/{stage}.py', argument]\n"
+        "        try:\n"
+        "            runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "        except SystemExit as left:\n"
+        "            assert left.code == (0 if argument == '--help' else 2), (stage, argument, left.code)\n"
+        "        slow = sys.modules.keys() & {'torch', 'av', 'datasets', 'accelerate', 'timm', 'evaluate'}\n"
+        "        assert not slow, (stage, slow)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *STAGES], cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert [line.split(".py: ")[0] for line in lines] == STAGES
+    assert all("--no_such_option: unknown option" in line for line in lines)
+
+
+def test_yaml_is_strict_on_the_command_line_too():
+    assert config.read_yaml("1e-3") == 0.001
+    assert refusal(None, "--first", "{number: 1, number: 2}")
