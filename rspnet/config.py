@@ -12,7 +12,7 @@ import dataclasses
 import difflib
 import os
 import re
-import signal
+import select
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -92,10 +92,9 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     """Run a stage as a program: parse, call ``main(config)``, exit.
 
     Exit status: 0 done, 1 the work failed (a traceback, or main returned a non-zero ``exit_status``), 2 the command,
-    config or data is wrong (one line), 130 interrupted.
+    config or data is wrong (one line), 130 interrupted, 141 the reader of stdout left early (``verify ROOT | head``,
+    quiet as any Unix filter).
     """
-    # A reader that leaves early (`verify ROOT | head`) ends the writer quietly, as it does for any Unix filter.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     # On a CPU, torch's threads would spin while they wait and starve the decoding processes (measured: a training step
     # ten times slower with both cores of a small machine busy). Read when torch is loaded, hence here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -103,6 +102,7 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     try:
         result = main(parse(config_class))
         status = result.get("exit_status", 0) if isinstance(result, dict) else 0
+        sys.stdout.flush()
     except RSPNetError as error:
         print(f"{prefix}{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         status = 2
@@ -112,11 +112,21 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     except FloatingPointError as error:
         print(f"{prefix}{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         status = 1
-    except Exception:
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            # What is still in the buffer must not be tried again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
         traceback.print_exc()
         status = 1
-    sys.stdout.flush()
     sys.exit(status)
+
+
+def _reader_left() -> bool:
+    """Whether the broken pipe is stdout's, not one to a worker process."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
