@@ -89,7 +89,8 @@ _FREE += ("run.keep_epochs", "run.tracker")
 def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterator[None]:
     """Hold the run folder; new, it gets `config.yaml` and `environment.json`, existing, it must be this run.
 
-    Processes other than the main one pass through.
+    A run that ended before its first checkpoint, over a mistake in its options for example, left nothing to protect: it
+    begins anew with the options of now. Processes other than the main one pass through.
 
     Raises:
         ConfigError: another live process writes to it, or it holds a run with other options or somebody's files.
@@ -100,20 +101,27 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
     run_dir.mkdir(parents=True, exist_ok=True)
     with _exclusive(run_dir):
         path = run_dir / "config.yaml"
-        if path.exists():
-            before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)
-            for name in sorted(before.keys() | now.keys()):
-                if before.get(name) != now.get(name) and name not in _FREE:
-                    raise ConfigError(
-                        f"{run_dir}: holds a run with {name}={before.get(name)}, not {now.get(name)}; "
-                        "choose another --run_dir, or remove the folder to start again"
-                    )
-        elif any(not entry.name.startswith(".") for entry in run_dir.iterdir()):
+        if not path.exists() and any(not entry.name.startswith(".") for entry in run_dir.iterdir()):
             raise ConfigError(f"{run_dir}: is no run folder, and not empty; choose another --run_dir")
-        else:
+        other = _difference(path, config) if path.exists() else None
+        if other and any((run_dir / name).exists() for name in ("checkpoints", "result.json")):
+            raise ConfigError(
+                f"{run_dir}: holds a run with {other}; choose another --run_dir, or remove the folder to start again"
+            )
+        if other or not path.exists():
+            (run_dir / "index.parquet").unlink(missing_ok=True)
             write_text(path, config_yaml)
             write_json(run_dir / "environment.json", environment())
         yield
+
+
+def _difference(path: Path, config: dict[str, Any]) -> str | None:
+    """The first option that is not what it was when the run began, and changes what it computes."""
+    before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name) and name not in _FREE:
+            return f"{name}={before.get(name)}, not {now.get(name)}"
+    return None
 
 
 def finished(run_dir: Path) -> dict[str, Any] | None:
