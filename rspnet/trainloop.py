@@ -30,6 +30,7 @@ class RunState:
         best: best validation top1 so far, percent; None before the first.
         seconds: spent training, over all starts of the run.
         last_epoch: the values logged for the last finished epoch.
+        failed: videos of the current epoch that could not be read, over all processes.
     """
 
     def __init__(self) -> None:
@@ -37,6 +38,7 @@ class RunState:
         self.best: float | None = None
         self.seconds = 0.0
         self.last_epoch: dict[str, float] = {}
+        self.failed = 0
         self._sums: dict[str, dict[str, Tensor]] = {"interval": {}, "epoch": {}}
         self._counts = {"interval": 0, "epoch": 0}
 
@@ -64,7 +66,8 @@ class RunState:
     def state_dict(self) -> dict[str, Any]:
         """All of it, on the CPU."""
         sums = {window: {name: value.cpu() for name, value in terms.items()} for window, terms in self._sums.items()}
-        kept = {"step": self.step, "best": self.best, "seconds": self.seconds, "last_epoch": self.last_epoch}
+        names = ("step", "best", "seconds", "last_epoch", "failed")
+        kept = {name: getattr(self, name) for name in names}
         return {**kept, "sums": sums, "counts": dict(self._counts)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -141,6 +144,7 @@ class TrainLoop:
         self.log = RunLog(run_dir, self.state.step, total, clips_per_step, accelerator.log, chance)
         self._mark = time.monotonic()
         self._asked = False
+        self._failed_before = 0
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "TrainLoop":
@@ -157,6 +161,9 @@ class TrainLoop:
         """The epochs still to do, from 0; the first may be half done."""
         while self.state.step < self.num_epochs * len(self.sampler):
             epoch = self.state.step // len(self.sampler)
+            if self.state.step % len(self.sampler) == 0:
+                self.state.failed = 0
+            self._failed_before = self.state.failed
             self.failures.count = 0
             yield epoch
 
@@ -198,7 +205,8 @@ class TrainLoop:
         """
         state, epoch = self.state, self.state.step // len(self.sampler)
         state.last_epoch = {**self._means("epoch"), **(validation or {})}
-        self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": self.failures.count})
+        self._count_failed()
+        self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": state.failed})
         top1 = state.last_epoch.get("val_top1")
         better = top1 is not None and (state.best is None or top1 > state.best)
         if better:
@@ -221,7 +229,12 @@ class TrainLoop:
             )
         return values
 
+    def _count_failed(self) -> None:
+        mine = torch.tensor(float(self.failures.count), device=self.accelerator.device)
+        self.state.failed = self._failed_before + int(self.accelerator.reduce(mine, "sum"))
+
     def _save(self, best: bool = False) -> None:
+        self._count_failed()
         now = time.monotonic()
         self.state.seconds += now - self._mark
         self._mark = now

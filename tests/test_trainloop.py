@@ -1,0 +1,354 @@
+"""The frame around a toy's training steps: stopping, going on, the best epoch, what a checkpoint holds."""
+
+import json
+import math
+import os
+import signal
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from rspnet import checkpoint
+from rspnet.dataset import TrainBatches
+from rspnet.trainloop import RunState, TrainLoop
+
+VIDEOS, BATCH, EPOCHS = 13, 4, 3  # 3 steps an epoch; one video is left out of each
+
+
+class Accelerator:
+    """What the loop uses of accelerate's, for one process, or for one of several that does as the others."""
+
+    device = torch.device("cpu")
+    scaler = None
+
+    def __init__(self, num_processes=1, others_asked=False):
+        self.num_processes = num_processes
+        self.others_asked = others_asked
+
+    def unwrap_model(self, model):
+        return model
+
+    def wait_for_everyone(self):
+        pass
+
+    def log(self, values, step):
+        pass
+
+    def reduce(self, tensor, how):
+        return tensor + 1 if self.others_asked and how == "sum" else tensor
+
+
+class Toy(Dataset):
+    def __getitem__(self, key):
+        epoch, place, row = key
+        values = torch.Generator().manual_seed(1000 * epoch + place)
+        return {"x": torch.randn(5, generator=values), "failed": row if row < 4 else -1}
+
+
+class Failures:
+    count = 0
+
+    def add(self, rows):
+        self.count += int((rows >= 0).sum())
+
+
+class Run:
+    """A run that can be started over and over on one folder."""
+
+    def __init__(self, folder, accelerator=None, top1=None, loss_at=None, at=None, **settings):
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self.accelerator = accelerator or Accelerator()
+        self.top1 = top1  # of each epoch
+        self.loss_at = loss_at or {}  # step -> a loss to report instead
+        self.at = at or {}  # step -> what happens within it
+        self.settings = {"log_every": 2, "checkpoint_every": 100, "keep_epochs": 100} | settings
+
+    def __call__(self):
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9)
+        sampler = TrainBatches(VIDEOS, BATCH, seed=3)
+        with TrainLoop(
+            self.accelerator,
+            self.model,
+            self.optimizer,
+            self.folder,
+            sampler,
+            DataLoader(Toy(), batch_sampler=sampler),
+            Failures(),
+            EPOCHS,
+            clips_per_step=BATCH,
+            lr_at=lambda epoch: 0.1 / (epoch + 1),
+            chance={},
+            **self.settings,
+        ) as loop:
+            self.loop = loop
+            for epoch in loop.epochs():
+                for batch in loop.batches():
+                    self.at.get(loop.state.step + 1, lambda: None)()
+                    loss = self.model(batch["x"]).square().sum(1).sub(1).abs().mean()
+                    loss.backward()
+                    self.optimizer.step()
+                    self.optimizer.zero_grad()
+                    loss = torch.tensor(self.loss_at.get(loop.state.step + 1, loss.item()))
+                    loop.step({"loss": loss, "double": 2 * loss})
+                loop.end_epoch(None if self.top1 is None else {"val_top1": self.top1[epoch]})
+        return self
+
+    def log(self):
+        lines = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
+        times = ("data_time", "step_time", "clips_per_second", "seconds_left")
+        return [{key: value for key, value in line.items() if key not in times} for line in lines]
+
+    def steps(self):
+        return sorted(int(path.name[5:]) for path in (self.folder / "checkpoints").glob("step_*"))
+
+    def result(self):
+        state = self.loop.state.state_dict()
+        state.pop("seconds")
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "run": state}
+
+
+def same(one, two):
+    """Whether two nested states are equal to the bit."""
+    if isinstance(one, torch.Tensor):
+        return one.dtype == two.dtype and torch.equal(one, two)
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(value, two[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(same, one, two))
+    return one == two
+
+
+def ask(number=signal.SIGINT):
+    return lambda: os.kill(os.getpid(), number)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr(checkpoint, "fsync", lambda path: None)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    return Run(tmp_path_factory.mktemp("whole"))()
+
+
+# The state
+
+
+def test_means_of_both_windows():
+    state = RunState()
+    for value in (1.0, 2.0, 6.0):
+        state.add({"a": torch.tensor(value), "b": torch.tensor(-value)})
+        if value == 2.0:
+            assert state.take("interval") == {"a": 1.5, "b": -1.5}
+    assert state.take("interval") == {"a": 6, "b": -6}
+    assert state.take("epoch", lambda means: means * 10) == {"a": 30, "b": -30}
+    assert state.step == 3
+
+
+def test_sums_do_not_lose_small_terms():
+    """In float32 the sum of 2**24 ones and one more stands still."""
+    state = RunState()
+    state.add({"a": torch.tensor(2.0**24)})
+    for _ in range(4):
+        state.add({"a": torch.tensor(1.0)})
+    assert state.take("epoch")["a"] == (2**24 + 4) / 5
+
+
+def test_state_goes_on_to_the_bit(tmp_path):
+    torch.manual_seed(0)
+    values = torch.randn(20).unbind()
+    one = RunState()
+    for number, value in enumerate(values):
+        one.add({"a": value})
+        if number == 7:
+            one.take("interval")
+            one.best, one.last_epoch = 12.5, {"a": 1.0}
+            torch.save(one.state_dict(), tmp_path / "state.pt")
+    two = RunState()
+    two.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert (two.step, two.best, two.last_epoch) == (8, 12.5, {"a": 1.0})
+    for value in values[8:]:
+        two.add({"a": value})
+    assert one.take("interval") == two.take("interval")
+    assert one.take("epoch") == two.take("epoch")
+
+
+# The loop
+
+
+def test_a_run_from_end_to_end(uninterrupted):
+    log = uninterrupted.log()
+    assert [(line["event"], line["step"], line["epoch"]) for line in log] == [
+        *[("interval", 2, 0), ("interval", 3, 0), ("epoch", 3, 1)],
+        *[("interval", 4, 1), ("interval", 6, 1), ("epoch", 6, 2)],
+        *[("interval", 8, 2), ("interval", 9, 2), ("epoch", 9, 3)],
+    ]
+    assert [line["lr"] for line in log if "lr" in line] == [0.1] * 2 + [0.05] * 2 + [0.1 / 3] * 2
+    assert all(line["double"] == 2 * line["loss"] for line in log)
+    # An epoch's mean is that of its steps, whatever the intervals.
+    assert log[2]["loss"] == pytest.approx((2 * log[0]["loss"] + log[1]["loss"]) / 3)
+    assert uninterrupted.steps() == [6, 9]
+    assert os.readlink(uninterrupted.folder / "checkpoints/last") == "step_9"
+    assert uninterrupted.loop.state.last_epoch == {"loss": log[-1]["loss"], "double": log[-1]["double"]}
+    assert 0 < uninterrupted.loop.state.seconds < 60
+
+
+def test_a_finished_run_makes_no_more_steps(uninterrupted, capsys):
+    before = uninterrupted.log(), uninterrupted.result()
+    again = Run(uninterrupted.folder, at={step: lambda: pytest.fail("a step") for step in range(1, 11)})()
+    assert same((again.log(), again.result())[1], before[1])
+    assert again.log() == before[0]
+    assert "going on from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", [1, 5])
+def test_asked_to_stop_and_started_again(tmp_path, uninterrupted, step, number, capsys):
+    handlers = [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)]
+    run = Run(tmp_path, at={step: ask(number)})
+    with pytest.raises(KeyboardInterrupt, match=f"step {step} is kept; the same command goes on from there"):
+        run()
+    assert "stopping after this step; once more to stop at once" in capsys.readouterr().err
+    assert [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert checkpoint.latest(tmp_path) == (tmp_path / "checkpoints" / f"step_{step}", step)
+    run.at = {}
+    run()
+    assert same(run.result(), uninterrupted.result())
+    assert run.log() == uninterrupted.log()
+    assert f"going on from {tmp_path}/checkpoints/step_{step}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("step", [3, 9])
+def test_asked_in_the_last_step_of_an_epoch(tmp_path, uninterrupted, step):
+    """The epoch is brought to its end first, validation and all."""
+    run = Run(tmp_path, at={step: ask()}, top1=[1.0, 2.0, 3.0])
+    with pytest.raises(KeyboardInterrupt, match=f"step {step} is kept"):
+        run()
+    assert run.log()[-1] == run.log()[-1] | {"event": "epoch", "step": step, "val_top1": step / 3}
+    run.at = {}
+    run()
+    assert same(run.model.state_dict(), uninterrupted.model.state_dict())
+    assert run.loop.state.best == 3.0
+
+
+def test_stopped_again_and_again(tmp_path, uninterrupted):
+    run = Run(tmp_path)
+    for step in range(1, 9):
+        run.at = {step: ask()}
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    run.at = {}
+    assert same(run().result(), uninterrupted.result())
+    assert run.log() == uninterrupted.log()
+
+
+def test_asked_twice_it_stops_at_once(tmp_path):
+    def twice():
+        ask()()
+        ask()()
+
+    run = Run(tmp_path, at={2: twice})
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run()
+    assert str(caught.value) == ""
+    assert checkpoint.latest(tmp_path) is None
+
+
+def test_several_processes_agree_before_they_stop(tmp_path):
+    """To ask one another costs time, so only with a log line; whoever is asked, all stop."""
+    run = Run(tmp_path / "asked", Accelerator(num_processes=2), at={4: ask()}, log_every=5)
+    with pytest.raises(KeyboardInterrupt, match="step 5 is kept"):
+        run()
+    run = Run(tmp_path / "other", Accelerator(num_processes=2, others_asked=True), log_every=2)
+    with pytest.raises(KeyboardInterrupt, match="step 2 is kept"):
+        run()
+
+
+def test_killed_without_a_word(tmp_path, uninterrupted):
+    """It goes on from the last checkpoint, and what it logged since is written anew."""
+    run = Run(tmp_path, checkpoint_every=4, at={6: lambda: 1 / 0})
+    with pytest.raises(ZeroDivisionError):
+        run()
+    assert run.steps() == [3, 4]
+    assert run.log()[-1]["step"] == 4
+    run.at = {}
+    assert same(run().result(), uninterrupted.result())
+    assert run.log() == uninterrupted.log()
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, uninterrupted, caplog):
+    run = Run(tmp_path, checkpoint_every=1, at={6: ask()})
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    newest = tmp_path / "checkpoints/step_6/state.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    run.at = {step: lambda: pytest.fail("step 5 is there") for step in range(1, 6)}
+    assert same(run().result(), uninterrupted.result())
+    assert run.log() == uninterrupted.log()
+    assert "this checkpoint is passed over" in caplog.text
+
+
+def test_some_epochs_are_kept_for_good(tmp_path):
+    assert Run(tmp_path / "one", keep_epochs=1)().steps() == [3, 6, 9]
+    assert Run(tmp_path / "two", keep_epochs=2, checkpoint_every=1)().steps() == [6, 8, 9]
+
+
+@pytest.mark.parametrize(("top1", "best"), [([10.0, 30.0, 20.0], 6), ([5.0, 5.0, 5.0], 3), ([1.0, 2.0, 3.0], 9)])
+def test_the_best_epoch_is_kept_and_found_again(tmp_path, top1, best):
+    run = Run(tmp_path, top1=top1)()
+    assert os.readlink(tmp_path / "checkpoints/best") == f"step_{best}"
+    assert run.loop.state.best == max(top1)
+    assert best in run.steps()
+    momentum = run.optimizer.state_dict()
+    run.loop.load_best()
+    saved = torch.load(tmp_path / f"checkpoints/step_{best}/state.pt", weights_only=True)
+    assert same(run.model.state_dict(), saved["model"])
+    assert same(run.optimizer.state_dict(), momentum)
+    assert [line["val_top1"] for line in run.log() if line["event"] == "epoch"] == top1
+
+
+def test_the_best_survives_an_interruption(tmp_path):
+    run = Run(tmp_path, top1=[30.0, 10.0, 20.0], at={5: ask()})
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    run.at = {}
+    run()
+    assert os.readlink(tmp_path / "checkpoints/best") == "step_3"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path, value):
+    run = Run(tmp_path, loss_at={5: value}, checkpoint_every=3)
+    with pytest.raises(FloatingPointError, match=r"step 6: the loss is no number .*; lower optim\.lr and start anew"):
+        run()
+    assert run.steps() == [3]
+
+
+def test_unreadable_videos_are_counted(tmp_path, uninterrupted):
+    sampler = TrainBatches(VIDEOS, BATCH, seed=3)
+    expected = []
+    for epoch in range(EPOCHS):
+        sampler.seek(epoch)
+        expected.append(sum(row < 4 for batch in sampler for _, _, row in batch))
+    assert [line["failed_videos"] for line in uninterrupted.log() if line["event"] == "epoch"] == expected
+    # Those of the other processes too: here one more, in the one epoch that is brought to its end.
+    run = Run(tmp_path, Accelerator(num_processes=2, others_asked=True), log_every=3)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert run.log()[-1]["failed_videos"] == expected[0] + 1
+
+
+def test_other_processes_write_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    # The main process, which makes a checkpoint's folder, is not there: nothing must be put into it.
+    monkeypatch.setattr(torch, "save", lambda *args: pytest.fail("saved"))
+    monkeypatch.setattr(checkpoint, "mark", lambda *args: pytest.fail("marked"))
+    monkeypatch.setattr(checkpoint, "prune", lambda *args, **kwargs: pytest.fail("pruned"))
+    Run(tmp_path, top1=[1.0, 2.0, 3.0])()
+    assert not list(tmp_path.iterdir())
