@@ -176,9 +176,11 @@ class ClipDataset(Dataset):
         with Video(path, num_frames=row["num_frames"], time_limit=self.time_limit) as video:
             if not video.num_frames:
                 raise VideoError(f"{path}: holds no frames; find such files with stages/verify.py --depth decode")
+            if self.frame_rate and not video.fps:
+                raise VideoError(f"{path}: does not say its frame rate; transcode it, or leave clips.frame_rate out")
             kept = sampling.resample(video.num_frames, video.fps, self.frame_rate)
             if not len(kept):
-                raise VideoError(f"{path}: too short to resample to {self.frame_rate} frames per second")
+                raise VideoError(f"{path}: too short to resample to {self.frame_rate:g} frames per second")
             pairs = self.picker(rng, len(kept), video.height, video.width)
             clips = video.read_clips([(kept[frames], crop) for frames, crop in pairs], self.size)
         return torch.from_numpy(np.stack(clips))
@@ -235,15 +237,17 @@ def loader(dataset: ClipDataset, num_workers: int, **kwargs: Any) -> DataLoader:
     return DataLoader(
         dataset,
         num_workers=num_workers,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_ignore_signals,
         pin_memory=torch.cuda.is_available(),
         **kwargs,
     )
 
 
-def _ignore_interrupts(worker: int) -> None:
-    # Ctrl-C reaches the whole process group; the training process decides when its workers end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _ignore_signals(worker: int) -> None:
+    # Ctrl-C, and a scheduler's SIGTERM, reach the whole process group. The training process decides when its workers
+    # end; a worker that went before would take the run with it before its checkpoint.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Failures:

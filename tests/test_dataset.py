@@ -1,0 +1,344 @@
+"""Batches of clips: the same whatever reads them, every video once an epoch, broken videos replaced, counted, told."""
+
+import os
+import shutil
+import signal
+from itertools import chain, combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rspnet import dataset, sampling
+from rspnet.dataset import ClipDataset, Failures, Picker, TrainBatches
+from rspnet.errors import ConfigError, VideoError
+from rspnet.index import new_row, read_rows, to_dataset
+from rspnet.video import read_frames
+from tests.numbered import number, write_numbered
+
+SIZE = 40
+PICKER = Picker(num_frames=6, stride=2, views=2, crop_area=(0.5, 1.0))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Nine videos of 20 to 60 numbered frames, the last of them cut off, and one that has a single frame."""
+    root = tmp_path_factory.mktemp("numbered")
+    for video in range(9):
+        write_numbered(root / f"{video}.mp4", 20 + 5 * video, gop=10)
+    cut = root / "8.mp4"
+    cut.write_bytes(cut.read_bytes()[:300])
+    write_numbered(root / "single.mp4", 1)
+    return root
+
+
+def index_of(root, names="01234567", cache=None, **facts):
+    rows = [new_row(f"{name}.mp4", str(root), f"class {number % 3}", **facts) for number, name in enumerate(names)]
+    return to_dataset(rows, cache or root / "cache")
+
+
+def frames_shown(clip):
+    return [number(frame) for frame in clip.numpy()]
+
+
+def same(one, two):
+    return one.keys() == two.keys() and all(torch.equal(torch.as_tensor(one[k]), torch.as_tensor(two[k])) for k in one)
+
+
+# Clips
+
+
+def test_an_item(root):
+    clips = ClipDataset(index_of(root), PICKER, SIZE, seed=5)
+    item = clips[3, 17, 4]
+    assert item["clips"].shape == (2, 6, SIZE, SIZE, 3)
+    assert item["clips"].dtype == torch.uint8
+    assert (item["seeds"].shape, item["seeds"].dtype) == ((2,), torch.int64)
+    assert (item["label"], item["row"], item["failed"]) == (1, 4, -1)
+    assert len(clips) == 8
+
+
+def test_clips_show_the_drawn_frames(root):
+    """Whole frames, so that the number drawn into each can be read: a gap of 2, in range, starts all over the video."""
+    clips = ClipDataset(index_of(root), Picker(6, 2, views=1, crop_area=(1.0, 1.0)), 80)
+    starts = set()
+    for position in range(30):
+        numbers = frames_shown(clips[0, position, 0]["clips"][0])
+        assert np.diff(numbers).tolist() == [2] * 5
+        starts.add(numbers[0])
+    assert starts <= set(range(10))
+    assert len(starts) >= 6
+
+
+def test_a_draw_depends_on_seed_epoch_and_position_alone(root):
+    clips = ClipDataset(index_of(root), PICKER, SIZE, seed=5)
+    item = clips[1, 2, 3]
+    assert same(item, clips[1, 2, 3])
+    assert same(item, ClipDataset(index_of(root), PICKER, SIZE, seed=5)[1, 2, 3])
+    others = [clips[0, 2, 3], clips[1, 0, 3], ClipDataset(index_of(root), PICKER, SIZE, seed=6)[1, 2, 3]]
+    for one, two in combinations([item, *others], 2):
+        assert not torch.equal(one["seeds"], two["seeds"])
+        assert not torch.equal(one["clips"], two["clips"])
+    assert item["seeds"][0] != item["seeds"][1]
+    assert not torch.equal(item["clips"][0], item["clips"][1])
+
+
+def test_workers_and_processes_change_nothing(root):
+    index = index_of(root, "01234568")  # with a broken one
+
+    def batches(num_workers, world_size):
+        shares = []
+        for rank in range(world_size):
+            sampler = TrainBatches(len(index), 4, 7, rank, world_size)
+            clips = ClipDataset(index, PICKER, SIZE, seed=7, replace=True)
+            loader = dataset.loader(clips, num_workers, batch_sampler=sampler, persistent_workers=num_workers > 0)
+            steps = []
+            for epoch in range(2):
+                sampler.seek(epoch)
+                steps += list(loader)
+            shares.append(steps)
+        return [{key: torch.cat([part[key] for part in parts]) for key in parts[0]} for parts in zip(*shares)]
+
+    expected = batches(0, 1)
+    assert len(expected) == 4
+    for settings in ((2, 1), (0, 2), (1, 4)):
+        assert all(same(one, two) for one, two in zip(expected, batches(*settings), strict=True))
+    assert {7} < {row for batch in expected for row in batch["failed"].tolist()}
+
+
+def test_workers_leave_signals_to_the_training_process(root):
+    """A scheduler sends SIGTERM to the whole process group; the run still wants to make its checkpoint."""
+    sampler = TrainBatches(8, 1, 0)
+    loader = dataset.loader(ClipDataset(index_of(root), PICKER, SIZE), 1, batch_sampler=sampler)
+    batches = iter(loader)
+    next(batches)
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        os.kill(batches._workers[0].pid, kind)
+    assert len(list(batches)) == 7
+
+
+def test_evenly_spaced_views_of_the_central_square(root):
+    clips = ClipDataset(index_of(root), Picker(6, 1, views=3), 64)
+    item = clips[0]
+    assert item["clips"].shape[:2] == (3, 6)
+    starts = [even[0] for even in sampling.even_clips(20, 6, 1, 3)]
+    frames = read_frames(root / "0.mp4", starts)
+    np.testing.assert_array_equal(item["clips"][:, 0].numpy(), frames[:, :, 8:72])  # 64 x 80: nothing is scaled
+    assert same(item, clips[0])
+
+
+def test_frames_that_cover_the_video(root):
+    clips = ClipDataset(index_of(root), Picker(5, sampling="cover", views=2), 80)
+    expected = sampling.cover_clips(20, 5, 2).tolist()
+    assert [frames_shown(view) for view in whole_frames(clips, expected)] == expected
+    drawn = ClipDataset(index_of(root), Picker(5, sampling="cover", views=1, crop_area=(1.0, 1.0)), 80)
+    numbers = {tuple(frames_shown(drawn[0, position, 0]["clips"][0])) for position in range(20)}
+    assert numbers <= {tuple(range(start, 20, 4)) for start in range(4)}
+    assert len(numbers) > 1
+
+
+def whole_frames(clips, expected):
+    """The views of video 0, checked to be the central square of the expected frames, as whole frames."""
+    item = clips[0]["clips"]
+    whole = read_frames(Path(clips.index[0]["root"]) / clips.index[0]["video"], [i for view in expected for i in view])
+    for view, frames in zip(item, whole.reshape(len(expected), -1, 64, 80, 3)):
+        square = torch.from_numpy(frames[:, :, 8:72].copy()).permute(0, 3, 1, 2).float()
+        scaled = torch.nn.functional.interpolate(square, size=(80, 80), mode="bilinear").round().byte()
+        assert torch.equal(view, scaled.permute(0, 2, 3, 1))
+    return torch.from_numpy(whole).view(len(expected), -1, 64, 80, 3)
+
+
+def test_resampled_to_another_frame_rate(root):
+    """25 frames per second as 12.5: every second frame, and a stride of 2 of those."""
+    picker = Picker(4, 2, views=1, crop_area=(1.0, 1.0))
+    clips = ClipDataset(index_of(root), picker, 80, frame_rate=12.5)
+    for position in range(5):
+        numbers = frames_shown(clips[0, position, 7]["clips"][0])
+        assert np.diff(numbers).tolist() == [4] * 3
+        assert numbers[0] % 2 == 0
+
+
+def test_frame_counts_of_the_index_are_believed(root):
+    """And where nobody has counted yet, the reader does."""
+    rows = [new_row("0.mp4", str(root), num_frames=12), new_row("1.mp4", str(root))]
+    clips = ClipDataset(to_dataset(rows, root / "cache"), Picker(6, 1, views=1, crop_area=(1.0, 1.0)), 80)
+    shown = [{n for p in range(15) for n in frames_shown(clips[0, p, row]["clips"][0])} for row in (0, 1)]
+    assert max(shown[0]) <= 11
+    assert max(shown[1]) > 20
+    assert clips[0, 0, 0]["label"] == -1
+
+
+def test_a_video_shorter_than_its_clip_is_looped(root):
+    clips = ClipDataset(index_of(root, ["single"]), Picker(3, views=1, crop_area=(1.0, 1.0)), 80)
+    assert frames_shown(clips[0, 0, 0]["clips"][0]) == [0, 0, 0]
+
+
+# Broken videos
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_broken_video(root, replace):
+    clips = ClipDataset(index_of(root, "01238"), PICKER, SIZE, replace=replace)
+    item = clips[0, 3, 4]
+    assert item["failed"] == 4
+    if replace:
+        assert item["row"] in range(4)
+        assert item["clips"].any()
+        assert item["label"] == clips.index[item["row"]]["label"]
+        assert same(item, clips[0, 3, 4])
+    else:
+        assert item["row"] == 4
+        assert not item["clips"].any()
+        assert item["clips"].shape == (2, 6, SIZE, SIZE, 3)
+        assert item["label"] == clips.index[4]["label"]
+
+
+def test_only_broken_videos(root):
+    clips = ClipDataset(index_of(root, "8"), PICKER, SIZE, replace=True)
+    with pytest.raises(VideoError, match=r"^8 videos in a row could not be read, the last: .*/8\.mp4: "):
+        clips[0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "names", "facts", "message"),
+    [
+        ({}, ["missing"], {}, r"^{root}/missing\.mp4: "),
+        ({}, ["0"], {"num_frames": 0}, r"^{root}/0\.mp4: holds no frames"),
+        ({}, ["0"], {"num_frames": 500}, r"^{root}/0\.mp4: "),
+        ({"frame_rate": 2.0}, ["single"], {}, r"^{root}/single\.mp4: too short to resample to 2 frames per second"),
+    ],
+)
+def test_why_a_video_cannot_be_read(root, settings, names, facts, message):
+    clips = ClipDataset(index_of(root, names, **facts), Picker(6, views=3), SIZE, **settings)
+    with pytest.raises(VideoError, match=message.format(root=root)):
+        clips._read(clips.index[0], np.random.default_rng(0))
+
+
+def test_a_video_that_does_not_say_its_rate(root, monkeypatch):
+    class Rateless(dataset.Video):
+        fps = property(lambda self: 0.0, lambda self, value: None)
+
+    monkeypatch.setattr(dataset, "Video", Rateless)
+    clips = ClipDataset(index_of(root), PICKER, SIZE, frame_rate=10)
+    with pytest.raises(VideoError, match=rf"^{root}/0\.mp4: does not say its frame rate"):
+        clips._read(clips.index[0], np.random.default_rng(0))
+    assert clips[0, 0, 0]["failed"] == 0
+
+
+def test_failures_are_named_once_and_counted(root, capsys):
+    failures = Failures(index_of(root), max_failures=50)
+    failures.add(torch.tensor([-1, -1]))
+    failures.add(torch.tensor([3, -1]))
+    failures.add(torch.tensor([3, 5]))
+    assert failures.count == 3
+    assert capsys.readouterr().err.splitlines() == [
+        "could not read 3.mp4; another video takes its place",
+        "could not read 5.mp4; another video takes its place",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("max_failures", "world_size", "allowed"), [(50, 1, 4), (50, 2, 2), (0, 1, 1), (5, 1, 1), (100, 1, 8)]
+)
+def test_too_many_failures_stop_the_run(root, max_failures, world_size, allowed):
+    """A single one never does: it is no share of anything."""
+    failures = Failures(index_of(root), max_failures, world_size)
+    failures.add(torch.zeros(allowed, dtype=torch.int64))
+    failures.count = 0  # another epoch
+    failures.add(torch.zeros(allowed, dtype=torch.int64))
+    with pytest.raises(VideoError, match=rf"^0\.mp4: the {allowed + 1}th video .* more than {max_failures} % "):
+        failures.add(torch.tensor([0]))
+
+
+# Batches
+
+
+def epoch_of(batches, epoch=0, start=0):
+    batches.seek(epoch, start)
+    return list(batches)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_shares_make_the_same_batches(world_size):
+    whole = epoch_of(TrainBatches(30, 8, seed=1))
+    shares = [epoch_of(TrainBatches(30, 8, 1, rank, world_size)) for rank in range(world_size)]
+    assert [list(chain(*parts)) for parts in zip(*shares)] == whole
+    assert {len(part) for share in shares for part in share} == {8 // world_size}
+
+
+def test_every_video_at_most_once_an_epoch():
+    batches = TrainBatches(30, 8, seed=1)
+    assert len(batches) == 3
+    orders = []
+    for epoch in range(20):
+        keys = list(chain(*epoch_of(batches, epoch)))
+        assert [key[:2] for key in keys] == [(epoch, place) for place in range(24)]
+        rows = [row for _, _, row in keys]
+        assert len(set(rows)) == 24
+        assert set(rows) <= set(range(30))
+        orders.append(tuple(rows))
+    assert len(set(orders)) == 20
+    assert set().union(*orders) == set(range(30))  # who is left out changes
+    assert epoch_of(TrainBatches(30, 8, seed=2)) != epoch_of(batches, 0)
+
+
+def test_from_the_middle_on():
+    batches = TrainBatches(30, 8, seed=1)
+    assert epoch_of(batches, 3, 2) == epoch_of(batches, 3)[2:]
+    assert epoch_of(batches, 3, 3) == []
+    batches.seek(1)
+    assert batches.start == 0
+
+
+def test_batches_that_do_not_fit():
+    with pytest.raises(ConfigError, match=r"optim\.total_batch: 9 is no multiple of the 2 processes"):
+        TrainBatches(30, 9, 0, 0, 2)
+    with pytest.raises(ConfigError, match=r"optim\.total_batch: 31 is more than the 30 training videos; lower it"):
+        TrainBatches(30, 31, 0)
+    assert len(TrainBatches(30, 30, 0)) == 1
+
+
+# The run's index
+
+
+def test_index_is_kept_once(tmp_path, root):
+    source = tmp_path / "data"
+    source.mkdir()
+    shutil.copy(root / "0.mp4", source / "a.mp4")
+    kept = tmp_path / "index.parquet"
+    dataset.keep_index(kept, str(source), None, "auto")
+    shutil.copy(root / "1.mp4", source / "b.mp4")
+    dataset.keep_index(kept, str(source), None, "auto")
+    dataset.keep_index(kept, None, None, "auto")
+    assert [row["video"] for row in read_rows(kept)] == ["a.mp4"]
+
+
+def test_an_index_with_another_root(tmp_path, root, monkeypatch):
+    dataset.keep_index(tmp_path / "one.parquet", str(root), None, "folder")
+    dataset.keep_index(tmp_path / "two.parquet", None, str(tmp_path / "one.parquet"), "auto")
+    assert {row["root"] for row in read_rows(tmp_path / "two.parquet")} == {str(root)}
+    monkeypatch.chdir(tmp_path)
+    dataset.keep_index(tmp_path / "three.parquet", "elsewhere", str(tmp_path / "one.parquet"), "auto")
+    assert {row["root"] for row in read_rows(tmp_path / "three.parquet")} == {str(tmp_path / "elsewhere")}
+
+
+def test_no_videos_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"^data\.root: say where the videos are"):
+        dataset.keep_index(tmp_path / "index.parquet", None, None, "auto")
+    with pytest.raises(ConfigError, match="no such folder"):
+        dataset.keep_index(tmp_path / "index.parquet", str(tmp_path / "none"), None, "auto")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("splits", "found"), [(["train", "test", "val"], "test"), (["train", "val", None], "val"), (["test"], "test")]
+)
+def test_where_results_are_measured(tmp_path, splits, found):
+    rows = [new_row(f"{number}.mp4", "/", split=split) for number, split in enumerate(splits)]
+    assert dataset.test_split(to_dataset(rows, tmp_path)) == found
+
+
+def test_nowhere_to_measure(tmp_path):
+    with pytest.raises(ConfigError, match="no test or val split: sort a plain folder"):
+        dataset.test_split(to_dataset([new_row("a.mp4", "/", split="train")], tmp_path))
