@@ -5,8 +5,8 @@
 DST gets the folders of UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. One object
 moves in front of a background; the class is how it moves. Shape, texture, colours, size, speed, place, background, a
 still distractor and the shaking camera are drawn alike for all classes, so a single frame does not tell the class, and
-no class becomes another one in the mirror. The clips of one group (gXX) share their looks, and are never in both train
-and test.
+no class becomes another one in the mirror. A motion along a line or of the size starts over when it has arrived. Every
+video has looks of its own; groups (gXX), never in both train and test, are there for the form.
 """
 
 import argparse
@@ -64,8 +64,8 @@ def make_dataset(dst: str | Path, videos_per_class: int = 40, seed: int = 0) -> 
     for label, number in runlog.progress(todo, len(names) * videos_per_class, "synthetic", "videos"):
         group, clip = number % num_groups + 1, number // num_groups + 1
         path = f"{names[label]}/v_{names[label]}_g{group:02d}_c{clip:02d}.mp4"
-        looks = np.random.default_rng([seed, label, group])
-        frames = draw(names[label], looks, np.random.default_rng([seed, label, group, clip]))
+        looks = np.random.default_rng([seed, label, group, clip, 0])
+        frames = draw(names[label], looks, np.random.default_rng([seed, label, group, clip, 1]))
         (dst / "UCF-101" / names[label]).mkdir(parents=True, exist_ok=True)
         encode(dst / "UCF-101" / path, frames, FPS, preset="veryfast")
         videos.append((path, label, group))
@@ -114,7 +114,6 @@ def draw(motion: str, looks: np.random.Generator, rng: np.random.Generator) -> n
 
 # How things move. The random speeds, sizes and places of the classes overlap on purpose.
 
-_TIME = np.arange(NUM_FRAMES) / (NUM_FRAMES - 1)  # 0 to 1
 _STILL = np.zeros(NUM_FRAMES)
 
 
@@ -133,7 +132,7 @@ def _track(
 ) -> Track:
     """Put a path of deviations (in shorter sides; growth as a logarithm) at a random place where it fits."""
     side = min(height, width)
-    radius = side * 0.14 * np.exp(rng.uniform(-0.4, 0.4) + grow - (grow.max() + grow.min()) / 2)
+    radius = side * 0.17 * np.exp(rng.uniform(-0.4, 0.4) + grow - (grow.max() + grow.min()) / 2)
     centred = []
     for path, length in ((x, width), (y, height)):
         reach = min(side * np.ptp(path) / 2 + radius.max() + 2, length / 2)
@@ -143,38 +142,36 @@ def _track(
 
 def _way(rng: np.random.Generator) -> float:
     """How far a motion along a line goes, in shorter sides."""
-    return rng.uniform(0.4, 0.65)
+    return rng.uniform(0.45, 0.65)
+
+
+def _lap(rng: np.random.Generator) -> np.ndarray:
+    """From 0 to 1 over and over, each time from the start again."""
+    return _phase(rng, 16, 24) % 1
 
 
 def _either(rng: np.random.Generator) -> int:
     return int(rng.choice([-1, 1]))
 
 
-def _surges(rng: np.random.Generator, rising: bool) -> np.ndarray:
-    """A way from 0 to 1 in two or three pushes, each gaining speed to a sudden stop, or the reverse."""
-    phase = _phase(rng, 17, 23) % 1
-    way = np.cumsum((phase if rising else 1 - phase) ** 2)
-    return (way - way[0]) / (way[-1] - way[0])
-
-
 def _rise(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, y=-_way(rng) * _TIME)
+    return _track(rng, *size, y=-_way(rng) * _lap(rng))
 
 
 def _fall(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, y=_way(rng) * _TIME)
+    return _track(rng, *size, y=_way(rng) * _lap(rng))
 
 
 def _slide(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, x=_either(rng) * _way(rng) * _TIME)
+    return _track(rng, *size, x=_either(rng) * _way(rng) * _lap(rng))
 
 
 def _accelerate(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, x=_either(rng) * _way(rng) * _surges(rng, rising=True))
+    return _track(rng, *size, x=_either(rng) * _way(rng) * _lap(rng) ** 2)
 
 
 def _brake(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, x=_either(rng) * _way(rng) * _surges(rng, rising=False))
+    return _track(rng, *size, x=_either(rng) * _way(rng) * (1 - (1 - _lap(rng)) ** 2))
 
 
 def _bounce(rng: np.random.Generator, *size: int) -> Track:
@@ -195,11 +192,11 @@ def _circle(rng: np.random.Generator, *size: int) -> Track:
 
 
 def _grow(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, grow=rng.uniform(0.8, 1.2) * _TIME)
+    return _track(rng, *size, grow=rng.uniform(0.8, 1.2) * _lap(rng))
 
 
 def _shrink(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, grow=-rng.uniform(0.8, 1.2) * _TIME)
+    return _track(rng, *size, grow=-rng.uniform(0.8, 1.2) * _lap(rng))
 
 
 def _pulse(rng: np.random.Generator, *size: int) -> Track:

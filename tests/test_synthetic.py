@@ -100,13 +100,14 @@ def test_motions_are_what_their_names_say():
         return np.stack([np.diff(track[axis]) for track in tracks(name)])
 
     x, y, radius = range(3)
-    assert (steps("Rise", y) < 0).all()
-    assert (steps("Fall", y) > 0).all()
-    assert (steps("Grow", radius) > 0).all()
-    assert (steps("Shrink", radius) < 0).all()
+    most = 0.9 * (NUM_FRAMES - 1)  # all but the two or three steps back to the start
+    for name, axis, sign in (("Rise", y, -1), ("Fall", y, 1), ("Grow", radius, 1), ("Shrink", radius, -1)):
+        along = (np.sign(steps(name, axis)) == sign).sum(axis=1)
+        assert (along > most).all()
+        assert (along < NUM_FRAMES - 1).all()
     slide = steps("Slide", x)
-    assert np.allclose(slide, slide[:, :1])
-    assert 0.3 < (slide > 0).mean() < 0.7  # either way
+    assert (np.isclose(slide, np.median(slide, axis=1, keepdims=True)).sum(axis=1) > most).all()  # one speed
+    assert 0.3 < (np.median(slide, axis=1) > 0).mean() < 0.7  # either way
     for name, sign in (("Accelerate", 1), ("Brake", -1)):
         speed = np.abs(steps(name, x))
         assert (np.sign(np.median(np.diff(speed), axis=1)) == sign).all()  # mostly gaining, or mostly losing
