@@ -82,7 +82,7 @@ def write_text(path: Path, text: str) -> None:
 
 # Options that may differ when a run goes on: they do not change what it computes.
 _FREE = ("data.num_workers", "data.max_failures", "data.time_limit", "run.log_every", "run.checkpoint_every")
-_FREE += ("run.keep_epochs", "run.tracker")
+_FREE += ("run.keep_epochs", "run.tracker", "run_dir")
 
 
 @contextlib.contextmanager

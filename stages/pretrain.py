@@ -33,6 +33,13 @@ class Config:
     run_dir: str = "runs/pretrain"
     """Folder for everything the run writes."""
 
+    def __post_init__(self) -> None:
+        if self.pretext.queue_length < self.optim.total_batch:
+            raise ConfigError(
+                f"pretext.queue_length: {self.pretext.queue_length}; it must hold a step's "
+                f"{self.optim.total_batch} videos (optim.total_batch)"
+            )
+
 
 def main(config: Config) -> dict:
     """Train, and return the result that is also printed as the last line."""

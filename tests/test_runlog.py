@@ -101,6 +101,9 @@ def test_other_options_are_refused_once_there_is_something_to_protect(tmp_path):
         opened(tmp_path, optim__epochs=3)
     # What changes no result may differ; the folder keeps what the run began with.
     assert opened(tmp_path, data__num_workers=0, run__log_every=1) == CONFIG
+    tmp_path.rename(tmp_path.with_name("moved"))
+    with open_run(tmp_path.with_name("moved"), CONFIG | {"run_dir": "y"}, ""):
+        pass
 
 
 def test_a_run_that_never_got_anywhere_begins_anew(tmp_path):

@@ -1,0 +1,187 @@
+"""Fine-tuning in process at toy size: what is loaded, trained, chosen, tested and written."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import rspnet
+from rspnet.config import parse
+from rspnet.errors import CheckpointError, ConfigError
+from stages.finetune import Config, main
+from tests import tiny
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "data/golden_losses.json").read_text())
+
+
+def test_what_is_written(finetuned, motions, pretrained):
+    assert {path.name for path in finetuned.iterdir()} == {
+        *("config.yaml", "environment.json", "index.parquet", "metrics.jsonl", "checkpoints", ".lock"),
+        *("encoder.safetensors", "encoder.json", "result.json", "predictions.jsonl"),
+    }
+    result = json.loads((finetuned / "result.json").read_text())
+    expected = {"stage": "finetune", "run_dir": str(finetuned), "steps": 6, "epochs": 2, "num_videos": 5, "views": 2}
+    expected |= {"num_failed": 0, "weights": str(pretrained), "frozen": False, "chance_top1": pytest.approx(100 / 3)}
+    assert result == result | expected
+    assert result.keys() == expected.keys() | {"top1", "top5", "best_val_top1", "device_hours"}
+    assert 0 <= result["top1"] <= result["top5"] == 100
+    assert parse(Config, ["--config", str(finetuned / "config.yaml")]) == tiny.finetune(motions, finetuned, pretrained)
+    description = json.loads((finetuned / "encoder.json").read_text())
+    assert (description["class_names"], description["num_classes"]) == (["down", "right", "still"], 3)
+
+
+def test_validation_after_every_epoch(finetuned):
+    epochs = tiny.metrics(finetuned, "epoch")
+    assert [line["epoch"] for line in epochs] == [1, 2]
+    for line in epochs:
+        assert line["val_top1"] in (0, 20, 40, 60, 80, 100)
+        assert line["val_top5"] == 100
+    best = json.loads((finetuned / "result.json").read_text())["best_val_top1"]
+    assert best == max(line["val_top1"] for line in epochs)
+    assert [line["lr"] for line in tiny.metrics(finetuned, "interval")] == pytest.approx([0.001] * 3 + [0.0005005] * 3)
+
+
+def test_the_best_epoch_is_what_is_left(finetuned):
+    epochs = tiny.metrics(finetuned, "epoch")
+    step = max(epochs, key=lambda line: line["val_top1"])["step"]  # the first of equals
+    assert os.readlink(finetuned / "checkpoints/best") == f"step_{step}"
+    left, best = load_file(finetuned / "encoder.safetensors"), dict(tiny.state(finetuned, "best")["model"])
+    assert left.keys() == best.keys()
+    assert all(torch.equal(left[name], best[name]) for name in left)
+
+
+def test_predictions_tell_the_result(finetuned):
+    lines = tiny.read_lines(finetuned / "predictions.jsonl")
+    assert [line["video"] for line in lines] == sorted(line["video"] for line in lines)
+    assert len(lines) == 5
+    for line in lines:
+        assert line.keys() == {"video", "label", "predicted", "probability"}
+        assert line["video"].split("/")[:2] == ["test", line["label"]]
+        assert sorted(line["predicted"]) == ["down", "right", "still"]
+        assert sorted(line["probability"], reverse=True) == line["probability"]
+        assert sum(line["probability"]) == pytest.approx(1, abs=1e-4)
+    hits = sum(line["predicted"][0] == line["label"] for line in lines)
+    assert 100 * hits / 5 == json.loads((finetuned / "result.json").read_text())["top1"]
+
+
+def test_what_was_loaded_is_said(tmp_path, motions, pretrained, capsys):
+    config = tiny.finetune(motions, tmp_path, pretrained)
+    config.optim.epochs = 1
+    main(config)
+    out, err = capsys.readouterr()
+    assert err.splitlines()[0] == (
+        f"{pretrained}/encoder.safetensors (rspnet encoder, resnet18, epoch 2): "
+        "loaded 120 of the network's 122 entries; fresh: fc.weight, fc.bias"
+    )
+    assert "18 training and 5 test videos of 3 classes; 1 epochs of 3 steps" in err
+    assert json.loads(out.splitlines()[-1])["stage"] == "finetune"
+
+
+def test_begins_with_the_weights_it_was_given(tmp_path, motions, pretrained):
+    config = tiny.finetune(motions, tmp_path, pretrained)
+    config.optim.lr, config.optim.epochs = 0.0, 1
+    main(config)
+    given = rspnet.load_encoder(pretrained).state_dict()
+    left = load_file(tmp_path / "encoder.safetensors")
+    for name, value in given.items():
+        if "running" not in name and "batches" not in name:
+            assert torch.equal(left[f"encoder.{name}"], value), name
+
+
+def test_losses_from_scratch_are_those_of_the_day_they_were_recorded(tmp_path, motions, capsys):
+    main(tiny.finetune(motions, tmp_path, "none"))
+    assert "loaded" not in capsys.readouterr().err
+    found = [{name: line[name] for name in ("loss", "train_top1")} for line in tiny.metrics(tmp_path)[:3]]
+    for step, recorded in zip(found, GOLDEN["finetune"], strict=True):
+        assert step == pytest.approx(recorded, rel=1e-4), json.dumps(found)
+
+
+def test_weights_must_be_named(tmp_path, motions):
+    config = tiny.finetune(motions, tmp_path / "run")
+    config.weights = None
+    with pytest.raises(ConfigError, match=r"^--weights: name a run folder or a weight file, or say `none`"):
+        main(config)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ({"state_dict": {"backbone.conv.weight": torch.zeros(3)}}, "weights.pth: "),
+        ({"backbone.conv.weight": torch.zeros(3)}, "weights.pth: "),
+    ],
+)
+def test_a_file_that_matches_nothing_is_an_error(tmp_path, motions, contents, message):
+    torch.save(contents, tmp_path / "weights.pth")
+    with pytest.raises(CheckpointError, match=message) as caught:
+        main(tiny.finetune(motions, tmp_path / "run", tmp_path / "weights.pth"))
+    assert "\n" not in str(caught.value)
+
+
+def test_another_network_is_an_error(tmp_path, motions, pretrained):
+    config = tiny.finetune(motions, tmp_path, pretrained)
+    config.encoder.width = 8
+    with pytest.raises(CheckpointError, match="the file's resnet18 has width 16, ask for that"):
+        main(config)
+
+
+def test_a_linear_probe_leaves_the_encoder_alone(tmp_path, motions, pretrained):
+    config = tiny.finetune(motions, tmp_path, pretrained, frozen=True)
+    assert main(config)["frozen"] is True
+    left = load_file(tmp_path / "encoder.safetensors")
+    given = {f"encoder.{name}": value for name, value in rspnet.load_encoder(pretrained).state_dict().items()}
+    assert tiny.differences({name: left[name] for name in given}, given) == []
+    losses = [line["loss"] for line in tiny.metrics(tmp_path, "interval")]
+    assert len(set(losses)) == 6
+    one, two = (tiny.state(tmp_path, f"step_{step}")["model"]["fc.weight"] for step in (3, 6))
+    assert not torch.equal(one, two)
+
+
+@pytest.mark.parametrize("legs", [[(2, 2), (None, 0)], [(3, 0), (4, 1), (6, 0), (None, 0)]], ids=str)
+def test_goes_on_to_the_bit(tmp_path, motions, pretrained, finetuned, interrupted, legs):
+    """Whatever the step, and with other numbers of workers; after the last one only the test is left to do."""
+    run = tmp_path / "run"
+    for step, num_workers in legs:
+        config = tiny.finetune(motions, run, pretrained, num_workers)
+        if step:
+            with interrupted(step):
+                main(config)
+        else:
+            main(config)
+    assert tiny.differences(tiny.state(finetuned), tiny.state(run)) == []
+    assert tiny.metrics(run) == tiny.metrics(finetuned)
+    for name in ("encoder.safetensors", "predictions.jsonl"):
+        assert (run / name).read_bytes() == (finetuned / name).read_bytes()
+
+
+def test_a_finished_run_is_left_alone(finetuned, motions, pretrained, no_steps, capsys):
+    result = main(tiny.finetune(motions, finetuned, pretrained))
+    out, err = capsys.readouterr()
+    assert json.loads(out) == result == json.loads((finetuned / "result.json").read_text())
+    assert "this run is finished" in err
+
+
+def test_a_broken_test_video_is_left_out(tmp_path, motions):
+    root = tmp_path / "data"
+    shutil.copytree(motions, root)
+    (root / "test/down/18.mp4").write_bytes(b"no video" * 50)
+    config = tiny.finetune(root, tmp_path / "run")
+    config.optim.epochs = 1
+    result = main(config)
+    assert (result["num_videos"], result["num_failed"]) == (4, 1)
+    assert "test/down/18.mp4" not in {line["video"] for line in tiny.read_lines(tmp_path / "run/predictions.jsonl")}
+
+
+def test_videos_without_labels_or_splits(tmp_path, motions):
+    for split in ("train", "test"):
+        (tmp_path / "unlabelled" / split).mkdir(parents=True)
+        for video in (motions / split).rglob("*.mp4"):
+            shutil.copy(video, tmp_path / "unlabelled" / split)
+    with pytest.raises(ConfigError, match="some videos have no label; fine-tuning needs class folders"):
+        main(tiny.finetune(tmp_path / "unlabelled", tmp_path / "run"))
+    with pytest.raises(ConfigError, match="no video is in split 'train'"):
+        main(tiny.finetune(motions / "train", tmp_path / "run"))

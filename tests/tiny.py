@@ -1,0 +1,77 @@
+"""The training stages at toy size: their configs, and what their run folders hold."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from rspnet import options
+
+
+def sizes():
+    return {
+        "clips": options.Clips(num_frames=8, size=48, views=2),
+        "encoder": options.Encoder("resnet18", width=16),
+    }
+
+
+def pretrain(root, run_dir, num_workers=0, **changes):
+    """Six steps of two epochs on the 18 training videos of the `motions` fixture."""
+    from stages.pretrain import Config
+
+    settings = sizes() | {
+        "data": options.Data(root=str(root), num_workers=num_workers),
+        "pretext": options.Pretext(speeds=[2, 3], dim=16, queue_length=10, bn_groups=2),
+        "optim": options.Optim(epochs=2, total_batch=6, lr=0.001, lr_batch=12),
+        "run": options.Run(seed=1, log_every=1, tracker="none"),
+    }
+    return Config(run_dir=str(run_dir), **settings | changes)
+
+
+def finetune(root, run_dir, weights="none", num_workers=0, **changes):
+    """Four steps of two epochs on the 18 training videos of the `motions` fixture."""
+    from stages.finetune import Config
+
+    settings = sizes() | {
+        "data": options.Data(root=str(root), num_workers=num_workers),
+        "augment": options.Augment(crop_area=[0.25, 1.0], gray=0, brightness=0, contrast=0, saturation=0, hue=0),
+        "optim": options.Optim(epochs=2, total_batch=6, lr=0.001),
+        "run": options.Run(seed=1, log_every=1, tracker="none"),
+    }
+    return Config(weights=str(weights), run_dir=str(run_dir), **settings | changes)
+
+
+def evaluate(root, run_dir, weights="none", protocol="classify", **changes):
+    from stages.evaluate import Config
+
+    settings = sizes() | {"data": options.Data(root=str(root), num_workers=0)} | changes
+    return Config(weights=str(weights), protocol=protocol, run_dir=str(run_dir), **settings)
+
+
+def read_lines(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def metrics(run_dir, event=None):
+    """The lines of metrics.jsonl apart from the times."""
+    times = ("data_time", "step_time", "clips_per_second", "seconds_left")
+    lines = [line for line in read_lines(Path(run_dir) / "metrics.jsonl") if event in (None, line["event"])]
+    return [{key: value for key, value in line.items() if key not in times} for line in lines]
+
+
+def state(run_dir, name="last"):
+    """A checkpoint's contents apart from the time."""
+    saved = torch.load(Path(run_dir) / "checkpoints" / name / "state.pt", weights_only=True)
+    del saved["run"]["seconds"]
+    return saved
+
+
+def differences(one, two, where=""):
+    """Paths of what is not equal to the bit in two nested states."""
+    if isinstance(one, torch.Tensor):
+        return [] if one.dtype == two.dtype and torch.equal(one, two) else [where]
+    if isinstance(one, list) and isinstance(two, list):
+        one, two = dict(enumerate(one)), dict(enumerate(two))
+    if isinstance(one, dict) and isinstance(two, dict) and one.keys() == two.keys():
+        return [path for key in one for path in differences(one[key], two[key], f"{where}.{key}")]
+    return [] if one == two else [where]
