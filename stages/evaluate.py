@@ -88,10 +88,14 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     index = load(run_dir / "index.parquet")
     splits, names = set(index["split"]), index.features["label"].names
     unlabelled = config.protocol == "retrieval" and (not names or splits == {None})
-    query_split, gallery_split = (None, None) if unlabelled else (dataset.test_split(index), "train")
+    query_split = None if unlabelled else dataset.test_split(index)
     queries, left_out = select(index, query_split, config.data.fold)
-    if not unlabelled and None in queries["label"]:
-        raise ConfigError(f"--protocol {config.protocol}: some videos of the {query_split} split have no label")
+    gallery = queries
+    if config.protocol != "classify" and not unlabelled:
+        gallery, gallery_out = select(index, "train", config.data.fold)
+        left_out += gallery_out
+    if not unlabelled and (None in queries["label"] or None in gallery["label"]):
+        raise ConfigError(f"--protocol {config.protocol}: some of the videos have no label")
 
     def clips_of(videos):
         picker = dataset.Picker(config.clips.num_frames, config.clips.stride, config.clips.sampling, config.clips.views)
@@ -136,9 +140,8 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     }
     if config.protocol != "classify":
         if unlabelled:
-            gallery, gallery_rows, features = queries, rows, outputs
+            gallery_rows, features = rows, outputs
         else:
-            gallery, _ = select(index, gallery_split, config.data.fold)
             gallery_rows, features, gallery_failed = outputs_of(clips_of(gallery), desc="training videos")
             result["num_failed"] += len(gallery_failed)
             gallery_labels = torch.tensor(gallery["label"])[gallery_rows]

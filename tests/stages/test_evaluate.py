@@ -1,0 +1,220 @@
+"""Evaluation in process at toy size: the protocols against plain computations, broken and unlabelled videos."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import rspnet
+from rspnet import options, sampling
+from rspnet.augment import normalise
+from rspnet.config import parse
+from rspnet.errors import CheckpointError, ConfigError
+from stages.evaluate import Config, main
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def plain(motions, finetuned):
+    """Features and classes of the test and the training videos, computed one clip at a time without the package."""
+    encoder = rspnet.load_encoder(finetuned)
+    found = {}
+    for split in ("test", "train"):
+        features, labels = [], []
+        for video in sorted((motions / split).rglob("*.mp4")):
+            views = []
+            for frames in sampling.even_clips(24, 8, 1, 2):
+                clip = torch.from_numpy(rspnet.read_frames(video, frames)).permute(0, 3, 1, 2).float()
+                left = (clip.shape[3] - 32) // 2
+                clip = torch.nn.functional.interpolate(clip[..., left : left + 32], (48, 48), mode="bilinear").round()
+                with torch.no_grad():
+                    views.append(encoder(normalise(clip.byte().permute(0, 2, 3, 1)[None]))[0])
+            features.append(torch.stack(views).mean(0))
+            labels.append(("down", "right", "still").index(video.parent.name))
+        found[split] = torch.stack(features).double().numpy(), np.array(labels)
+    return found
+
+
+def run(root, run_dir, weights, protocol, **changes):
+    result = main(tiny.evaluate(root, run_dir, weights, protocol, **changes))
+    assert json.loads((run_dir / "result.json").read_text()) == result
+    assert result == result | {"stage": "evaluate", "protocol": protocol, "weights": str(weights), "arch": "resnet18"}
+    return result
+
+
+def test_classify_repeats_the_final_test_of_fine_tuning(tmp_path, motions, finetuned, capsys):
+    result = run(motions, tmp_path, finetuned, "classify")
+    out, err = capsys.readouterr()
+    assert json.loads(out) == result
+    before = json.loads((finetuned / "result.json").read_text())
+    for name in ("top1", "top5", "num_videos", "num_failed", "views", "chance_top1"):
+        assert result[name] == before[name]
+    assert tiny.read_lines(tmp_path / "predictions.jsonl") == tiny.read_lines(finetuned / "predictions.jsonl")
+    assert "loaded 122 of the network's 122 entries" in err
+    assert "classify: 5 videos, 2 clips of 8 frames each, central crop 48" in err
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("config.yaml", "environment.json", "index.parquet", "result.json", "predictions.jsonl", ".lock")
+    }
+
+
+def test_retrieval(tmp_path, motions, finetuned, plain):
+    result = run(motions, tmp_path, finetuned, "retrieval")
+    assert (result["num_queries"], result["num_gallery"], result["num_failed"]) == (5, 18, 0)
+    (queries, query_labels), (gallery, gallery_labels) = plain["test"], plain["train"]
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, gallery)]
+    cosines = unit[0] @ unit[1].T
+    order = np.argsort(-cosines, axis=1)
+    for k in (1, 5, 10, 20, 50):
+        hits = (gallery_labels[order[:, :k]] == query_labels[:, None]).any(axis=1)
+        assert result["recall"][str(k)] == pytest.approx(100 * hits.mean())
+    # Six of eighteen are of the query's class: 1 - (12 over k) / (18 over k).
+    assert result["chance"]["1"] == pytest.approx(100 / 3)
+    assert result["chance"]["5"] == pytest.approx(100 * (1 - 792 / 8568))
+    assert result["chance"]["20"] == 100
+    lines = tiny.read_lines(tmp_path / "neighbours.jsonl")
+    assert len(lines) == 5
+    names = [str(path.relative_to(motions)) for path in sorted((motions / "train").rglob("*.mp4"))]
+    for line, ranked, row in zip(lines, order, cosines):
+        assert [found["video"] for found in line["neighbours"]] == [names[place] for place in ranked[:10]]
+        assert [found["similarity"] for found in line["neighbours"]] == pytest.approx(row[ranked[:10]], abs=2e-4)
+        assert line["video"].split("/")[1] == line["label"]
+
+
+def test_knn(tmp_path, motions, finetuned, plain):
+    result = run(motions, tmp_path, finetuned, "knn")
+    (queries, query_labels), (gallery, gallery_labels) = plain["test"], plain["train"]
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, gallery)]
+    votes = np.exp(unit[0] @ unit[1].T / 0.07) @ np.eye(3)[gallery_labels]  # of all 18: there are no 20
+    assert result["top1"] == pytest.approx(100 * (votes.argmax(axis=1) == query_labels).mean())
+    shares = votes / votes.sum(axis=1, keepdims=True)
+    for line, share in zip(tiny.read_lines(tmp_path / "predictions.jsonl"), shares):
+        assert line["predicted"] == [("down", "right", "still")[number] for number in np.argsort(-share)]
+
+
+def test_linear(tmp_path, motions, finetuned, plain):
+    from rspnet.metrics import linear_probe
+
+    result = run(motions, tmp_path, finetuned, "linear")
+    (queries, query_labels), (gallery, gallery_labels) = plain["test"], plain["train"]
+    logits = linear_probe(*map(torch.from_numpy, (gallery, gallery_labels, queries)), 3).numpy()
+    assert result["top1"] == pytest.approx(100 * (logits.argmax(axis=1) == query_labels).mean())
+    assert (result["top5"], result["num_videos"], result["num_gallery"]) == (100, 5, 18)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 5])
+def test_an_uneven_last_batch_is_counted_once(tmp_path, motions, finetuned, batch):
+    result = run(motions, tmp_path, finetuned, "classify", test=options.Test(batch))
+    assert result["num_videos"] == 5
+    one, two = (tiny.read_lines(folder / "predictions.jsonl") for folder in (tmp_path, finetuned))
+    assert [line["video"] for line in one] == [line["video"] for line in two]
+    for mine, theirs in zip(one, two):
+        assert mine["probability"] == pytest.approx(theirs["probability"], abs=2e-4)
+
+
+def test_broken_videos_are_left_out(tmp_path, motions, finetuned):
+    root = tmp_path / "data"
+    shutil.copytree(motions, root)
+    for video in ("test/down/18.mp4", "train/down/00.mp4", "train/right/01.mp4"):
+        (root / video).write_bytes(b"no video" * 50)
+    result = run(root, tmp_path / "classify", finetuned, "classify")
+    assert (result["num_videos"], result["num_failed"]) == (4, 1)
+    assert len(tiny.read_lines(tmp_path / "classify/predictions.jsonl")) == 4
+    result = run(root, tmp_path / "retrieval", finetuned, "retrieval")
+    assert (result["num_queries"], result["num_gallery"], result["num_failed"]) == (4, 16, 3)
+    seen = {
+        near["video"]
+        for line in tiny.read_lines(tmp_path / "retrieval/neighbours.jsonl")
+        for near in line["neighbours"]
+    }
+    assert not seen & {"train/down/00.mp4", "train/right/01.mp4"}
+
+
+def test_videos_without_labels_get_a_list_of_neighbours(tmp_path, motions, pretrained):
+    (tmp_path / "data").mkdir()
+    for video in motions.rglob("*.mp4"):
+        shutil.copy(video, tmp_path / "data")
+    result = run(tmp_path / "data", tmp_path / "run", pretrained, "retrieval")
+    assert (result["num_queries"], result["num_gallery"]) == (23, 23)
+    assert not result.keys() & {"recall", "chance", "top1"}
+    lines = tiny.read_lines(tmp_path / "run/neighbours.jsonl")
+    assert len(lines) == 23
+    for line in lines:
+        found = [near["video"] for near in line["neighbours"]]
+        assert len(set(found)) == 10
+        assert line["video"] not in found
+        assert line["label"] is None
+    for protocol in ("classify", "knn", "linear"):
+        with pytest.raises(ConfigError, match="no test or val split: sort a plain folder into train/CLASS/"):
+            main(tiny.evaluate(tmp_path / "data", tmp_path / protocol, pretrained, protocol))
+
+
+@pytest.mark.parametrize("protocol", ["classify", "retrieval"])
+def test_some_videos_without_labels(tmp_path, motions, protocol):
+    from rspnet.index import write_rows
+    from rspnet.layouts import scan
+
+    rows = [row | ({"label": None} if row["video"].endswith("/18.mp4") else {}) for row in scan(motions)]
+    write_rows(rows, tmp_path / "index.jsonl")
+    data = options.Data(index=str(tmp_path / "index.jsonl"), num_workers=0)
+    with pytest.raises(ConfigError, match=f"--protocol {protocol}: some of the videos have no label"):
+        main(tiny.evaluate(motions, tmp_path / "run", protocol=protocol, data=data))
+
+
+def test_fresh_weights_come_from_the_seed(tmp_path, motions, capsys):
+    recalls = []
+    for number, seed in enumerate((0, 0, 1)):
+        run(motions, tmp_path / str(number), "none", "retrieval", seed=seed)
+        recalls.append(tiny.read_lines(tmp_path / str(number) / "neighbours.jsonl"))
+    assert recalls[0] == recalls[1] != recalls[2]
+    assert "loaded" not in capsys.readouterr().err
+
+
+def test_a_published_checkpoint(tmp_path, motions, pretrained):
+    """Of the published code's pretraining: the encoder among two heads, a key encoder and a queue."""
+    ours = {f"encoder_q.encoder.{name}": value for name, value in rspnet.load_encoder(pretrained).state_dict().items()}
+    model = ours | {f"encoder_q.fc{head}.2.weight": torch.zeros(4, 512) for head in (1, 2)}
+    torch.save({"epoch": 200, "arch": "resnet18", "model": model}, tmp_path / "published.pth.tar")
+    result = run(motions, tmp_path / "theirs", tmp_path / "published.pth.tar", "retrieval")
+    assert result["recall"] == run(motions, tmp_path / "ours", pretrained, "retrieval")["recall"]
+    one, two = (tiny.read_lines(tmp_path / name / "neighbours.jsonl") for name in ("theirs", "ours"))
+    assert one == two
+
+
+def test_a_finished_evaluation_is_left_alone(tmp_path, motions, pretrained, no_steps, capsys):
+    tmp_path.joinpath("config.yaml").write_text("{}")
+    config = tiny.evaluate(motions, tmp_path / "run", pretrained, "knn")
+    (tmp_path / "run").mkdir()
+    from rspnet.config import dump
+
+    (tmp_path / "run/config.yaml").write_text(dump(config))
+    (tmp_path / "run/result.json").write_text('{"top1": 1.0}')
+    assert main(config) == {"top1": 1.0}
+    out, err = capsys.readouterr()
+    assert out == '{"top1": 1.0}\n'
+    assert "this was evaluated before; remove the folder to do it again" in err
+    with pytest.raises(ConfigError, match="holds a run with protocol=knn, not linear"):
+        main(tiny.evaluate(motions, tmp_path / "run", pretrained, "linear"))
+
+
+@pytest.mark.parametrize(("weights", "where"), [("none", "runs/knn"), ("some/run", "some/run/knn")])
+def test_where_it_writes_unless_told(tmp_path, monkeypatch, weights, where):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some/run").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"data\.root"):
+        main(Config(weights=weights, protocol="knn"))
+    assert (tmp_path / where / "config.yaml").is_file()
+
+
+def test_weights_that_do_not_serve(tmp_path, motions, pretrained, finetuned):
+    with pytest.raises(ConfigError, match="^--weights: name a run folder or a weight file"):
+        main(parse(Config, []))
+    with pytest.raises(CheckpointError, match="has no classifier; fine-tune this encoder first"):
+        main(tiny.evaluate(motions, tmp_path / "a", pretrained, "classify"))
+    root = tmp_path / "data"
+    shutil.copytree(motions, root)
+    for split in ("train", "test"):
+        (root / split / "down").rename(root / split / "up")
+    with pytest.raises(CheckpointError, match=r"was trained on other classes than these videos have: \['down', "):
+        main(tiny.evaluate(root, tmp_path / "b", finetuned, "classify"))
