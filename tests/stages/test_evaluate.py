@@ -10,8 +10,11 @@ import torch
 import rspnet
 from rspnet import options, sampling
 from rspnet.augment import normalise
-from rspnet.config import parse
+from rspnet.config import dump, parse
 from rspnet.errors import CheckpointError, ConfigError
+from rspnet.index import write_rows
+from rspnet.layouts import scan
+from rspnet.metrics import linear_probe
 from stages.evaluate import Config, main
 from tests import tiny
 
@@ -94,8 +97,6 @@ def test_knn(tmp_path, motions, finetuned, plain):
 
 
 def test_linear(tmp_path, motions, finetuned, plain):
-    from rspnet.metrics import linear_probe
-
     result = run(motions, tmp_path, finetuned, "linear")
     (queries, query_labels), (gallery, gallery_labels) = plain["test"], plain["train"]
     logits = linear_probe(*map(torch.from_numpy, (gallery, gallery_labels, queries)), 3).numpy()
@@ -123,11 +124,8 @@ def test_broken_videos_are_left_out(tmp_path, motions, finetuned):
     assert len(tiny.read_lines(tmp_path / "classify/predictions.jsonl")) == 4
     result = run(root, tmp_path / "retrieval", finetuned, "retrieval")
     assert (result["num_queries"], result["num_gallery"], result["num_failed"]) == (4, 16, 3)
-    seen = {
-        near["video"]
-        for line in tiny.read_lines(tmp_path / "retrieval/neighbours.jsonl")
-        for near in line["neighbours"]
-    }
+    lines = tiny.read_lines(tmp_path / "retrieval/neighbours.jsonl")
+    seen = {near["video"] for line in lines for near in line["neighbours"]}
     assert not seen & {"train/down/00.mp4", "train/right/01.mp4"}
 
 
@@ -152,9 +150,6 @@ def test_videos_without_labels_get_a_list_of_neighbours(tmp_path, motions, pretr
 
 @pytest.mark.parametrize("protocol", ["classify", "retrieval"])
 def test_some_videos_without_labels(tmp_path, motions, protocol):
-    from rspnet.index import write_rows
-    from rspnet.layouts import scan
-
     rows = [row | ({"label": None} if row["video"].endswith("/18.mp4") else {}) for row in scan(motions)]
     write_rows(rows, tmp_path / "index.jsonl")
     data = options.Data(index=str(tmp_path / "index.jsonl"), num_workers=0)
@@ -183,11 +178,8 @@ def test_a_published_checkpoint(tmp_path, motions, pretrained):
 
 
 def test_a_finished_evaluation_is_left_alone(tmp_path, motions, pretrained, no_steps, capsys):
-    tmp_path.joinpath("config.yaml").write_text("{}")
     config = tiny.evaluate(motions, tmp_path / "run", pretrained, "knn")
     (tmp_path / "run").mkdir()
-    from rspnet.config import dump
-
     (tmp_path / "run/config.yaml").write_text(dump(config))
     (tmp_path / "run/result.json").write_text('{"top1": 1.0}')
     assert main(config) == {"top1": 1.0}
@@ -208,7 +200,7 @@ def test_where_it_writes_unless_told(tmp_path, monkeypatch, weights, where):
 
 
 def test_weights_that_do_not_serve(tmp_path, motions, pretrained, finetuned):
-    with pytest.raises(ConfigError, match="^--weights: name a run folder or a weight file"):
+    with pytest.raises(ConfigError, match=r"^--weights: name a run folder or a weight file"):
         main(parse(Config, []))
     with pytest.raises(CheckpointError, match="has no classifier; fine-tune this encoder first"):
         main(tiny.evaluate(motions, tmp_path / "a", pretrained, "classify"))
