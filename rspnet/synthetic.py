@@ -142,7 +142,7 @@ def _track(
 
 def _way(rng: np.random.Generator) -> float:
     """How far a motion along a line goes, in shorter sides."""
-    return rng.uniform(0.45, 0.65)
+    return rng.uniform(0.55, 0.75)
 
 
 def _lap(rng: np.random.Generator) -> np.ndarray:

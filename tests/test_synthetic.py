@@ -86,13 +86,13 @@ def test_an_interrupted_set_is_finished(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", MOTIONS)
-def test_objects_stay_in_the_frame(name):
+def test_the_centre_stays_in_the_frame(name):
     for x, y, radius in tracks(name):
         assert x.shape == y.shape == radius.shape == (NUM_FRAMES,)
         assert radius.min() > 3
         for path in (x, y):
-            assert np.quantile(path - radius, 0.1) > -4
-            assert np.quantile(path + radius, 0.9) < SIDE + 4
+            assert path.min() > 0  # half of it at least can be seen at every moment
+            assert path.max() < SIDE
 
 
 def test_motions_are_what_their_names_say():
