@@ -216,8 +216,8 @@ class RunLog:
         self._steps += 1
         self._bar.update()
 
-    def interval(self, step: int, epoch: int, values: dict[str, float]) -> None:
-        """Log the means of the steps since the last call, with speed and remaining time."""
+    def interval(self, step: int, epoch: int, values: dict[str, float], aloud: bool = True) -> None:
+        """Log the means of the steps since the last call, with speed and remaining time; `aloud` on stderr too."""
         seconds = (self._waited + self._worked) / self._steps
         left = seconds * (self.total_steps - step)
         times = {
@@ -229,15 +229,18 @@ class RunLog:
         self._waited = self._worked = 0.0
         self._steps = 0
         self._write({"event": "interval", "step": step, "epoch": epoch, **values, **times})
-        say(
-            f"step {step}/{self.total_steps}  {self._terms(values)}  data {times['data_time']:.3f} of {seconds:.3f} s, "
-            f"{times['clips_per_second']:.0f} clips/s, {duration(left)} left"
-        )
+        if aloud:
+            say(
+                f"step {step}/{self.total_steps}  {self._terms(values)}  "
+                f"data {times['data_time']:.3f} of {seconds:.3f} s, {times['clips_per_second']:.0f} clips/s, "
+                f"{duration(left)} left"
+            )
 
-    def epoch(self, step: int, epoch: int, values: dict[str, float]) -> None:
-        """Log an epoch's values; `epoch` counts the finished ones."""
+    def epoch(self, step: int, epoch: int, values: dict[str, float], aloud: bool = True) -> None:
+        """Log an epoch's values, `aloud` on stderr too; `epoch` counts the finished ones."""
         self._write({"event": "epoch", "step": step, "epoch": epoch, **values})
-        say(f"epoch {epoch} done  {self._terms(values)}")
+        if aloud:
+            say(f"epoch {epoch} done  {self._terms(values)}")
 
     def close(self) -> None:
         """Take the bar away and close the file."""

@@ -189,7 +189,8 @@ class TrainLoop:
         log_due = epoch_done or step % self.log_every == 0
         if log_due:
             epoch = (step - 1) // len(self.sampler)
-            self.log.interval(step, epoch, {**self._means("interval"), "lr": self.lr_at(epoch)})
+            values = {**self._means("interval"), "lr": self.lr_at(epoch)}
+            self.log.interval(step, epoch, values, aloud=step % self.log_every == 0)
         # One process sees its own signal at once; several must agree, which costs a synchronisation.
         stopping = self._anyone_asked() if log_due or self.accelerator.num_processes == 1 else False
         if not epoch_done and (stopping or step % self.checkpoint_every == 0):
@@ -206,6 +207,7 @@ class TrainLoop:
         state, epoch = self.state, self.state.step // len(self.sampler)
         state.last_epoch = {**self._means("epoch"), **(validation or {})}
         self._count_failed()
+        aloud = validation is not None or len(self.sampler) >= self.log_every
         self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": state.failed})
         top1 = state.last_epoch.get("val_top1")
         better = top1 is not None and (state.best is None or top1 > state.best)
