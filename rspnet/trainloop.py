@@ -208,7 +208,7 @@ class TrainLoop:
         state.last_epoch = {**self._means("epoch"), **(validation or {})}
         self._count_failed()
         aloud = validation is not None or len(self.sampler) >= self.log_every
-        self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": state.failed})
+        self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": state.failed}, aloud)
         top1 = state.last_epoch.get("val_top1")
         better = top1 is not None and (state.best is None or top1 > state.best)
         if better:
