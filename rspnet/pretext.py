@@ -136,9 +136,13 @@ class RSPNet(nn.Module):
         query_a, query_m = grouped(self.query_encoder, query, self.groups)
 
         negatives = self.queue.columns.clone()
-        loss_same, logits_same = info_nce(query_a, same_a, negatives, self.temperature)
-        loss_other, logits_other = info_nce(query_a, other_a, negatives, self.temperature)
-        loss_rsp, near, far = relative_speed(query_m, same_m, other_m, self.temperature, self.margin)
+        # In the queue's precision also where the encoders ran in half: a temperature of 0.07 magnifies rounding.
+        embeddings = (query_a, query_m, same_a, same_m, other_a, other_m)
+        query_a, query_m, same_a, same_m, other_a, other_m = (each.to(negatives.dtype) for each in embeddings)
+        with torch.autocast(negatives.device.type, enabled=False):
+            loss_same, logits_same = info_nce(query_a, same_a, negatives, self.temperature)
+            loss_other, logits_other = info_nce(query_a, other_a, negatives, self.temperature)
+            loss_rsp, near, far = relative_speed(query_m, same_m, other_m, self.temperature, self.margin)
         loss_avid = loss_same + loss_other
 
         self.queue.enqueue(gather(other_a))  # only these, as published

@@ -148,3 +148,12 @@ def test_speed_is_learnt():
         optimizer.step()
         accuracy.append(out["rsp_accuracy"].item())
     assert sum(accuracy[-10:]) / 10 > 90, accuracy
+
+
+def test_losses_stay_in_full_precision_under_autocast():
+    model = tiny_model()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = model(*tiny_clips(), draw_step(0, 0, 4, 1, 0, 1, [2]))
+    assert {out[name].dtype for name in ("loss", "logits_same", "near")} == {torch.float32}
+    # Similarities are of unit vectors to float32 rounding, not to bfloat16's.
+    assert out["logits_same"].mul(model.temperature).bfloat16().float().ne(out["logits_same"] * model.temperature).any()
