@@ -63,17 +63,29 @@ class RunState:
         means = reduce(torch.stack(list(sums.values())) / count)
         return dict(zip(sums, means.tolist(), strict=True))
 
-    def state_dict(self) -> dict[str, Any]:
-        """All of it, on the CPU."""
-        sums = {window: {name: value.cpu() for name, value in terms.items()} for window, terms in self._sums.items()}
+    def state_dict(self, gather: Callable[[Tensor], Tensor] = lambda row: row) -> dict[str, Any]:
+        """All of it, on the CPU, with the sums of every process.
+
+        Args:
+            gather: joins the (1, terms) of all processes to (processes, terms), in their order.
+        """
+        sums = {}
+        for window, terms in self._sums.items():
+            rows = gather(torch.stack(list(terms.values()))[None]).cpu() if terms else None
+            sums[window] = {"names": list(terms), "rows": rows}
         names = ("step", "best", "seconds", "last_epoch", "failed")
         kept = {name: getattr(self, name) for name in names}
         return {**kept, "sums": sums, "counts": dict(self._counts)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The reverse of `state_dict`."""
+    def load_state_dict(self, state: dict[str, Any], rank: int = 0, world_size: int = 1) -> None:
+        """The reverse of `state_dict`, for one of several processes; their number may be another than it was."""
         state = dict(state)
-        self._sums, self._counts = state.pop("sums"), state.pop("counts")
+        for window, saved in state.pop("sums").items():
+            rows = saved["rows"]
+            if rows is not None:
+                row = rows[rank] if len(rows) == world_size else rows.mean(0)
+                self._sums[window] = dict(zip(saved["names"], row.unbind(), strict=True))
+        self._counts = dict(state.pop("counts"))
         vars(self).update(state)
 
 
@@ -219,7 +231,7 @@ class TrainLoop:
     def load_best(self) -> None:
         """Put the weights of the best epoch into the model; the run's other state stays."""
         best = self.run_dir / "checkpoints" / "best" / "state.pt"
-        saved = torch.load(best, map_location=self.accelerator.device, weights_only=True)
+        saved = torch.load(best, map_location="cpu", weights_only=True)
         self.model.load_state_dict(saved["model"])
 
     def _means(self, window: str) -> dict[str, float]:
@@ -241,22 +253,26 @@ class TrainLoop:
         self.state.seconds += now - self._mark
         self._mark = now
         step, per_epoch = self.state.step, self.keep_epochs * len(self.sampler)
+        run = self.state.state_dict(self.accelerator.gather)
         # Not accelerate's save_state: its files of one process do not load into several, nor the reverse.
         with checkpoint.writing(self.run_dir, step, is_main(), self.accelerator.wait_for_everyone) as folder:
             if is_main():
-                torch.save({name: part.state_dict() for name, part in self._parts().items()}, folder / "state.pt")
+                parts = {name: part.state_dict() for name, part in self._parts().items()}
+                torch.save({**parts, "run": run}, folder / "state.pt")
         if is_main():
             if best:
                 checkpoint.mark(self.run_dir, "best", step)
             checkpoint.prune(self.run_dir, keep=2, keep_steps=range(per_epoch, step + 1, per_epoch))
 
     def _load(self, folder: Path) -> None:
-        saved = torch.load(folder / "state.pt", map_location=self.accelerator.device, weights_only=True)
+        # To the CPU first: a process's device may not be there in the next start, nor be known by its name ("cpu:1").
+        saved = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
+        self.state.load_state_dict(saved["run"], self.accelerator.process_index, self.accelerator.num_processes)
 
     def _parts(self) -> dict[str, Any]:
-        parts = {"model": self.model, "optimizer": self.optimizer, "run": self.state}
+        parts = {"model": self.model, "optimizer": self.optimizer}
         scaler = self.accelerator.scaler  # there with float16 only
         return parts if scaler is None else {**parts, "scaler": scaler}
 

@@ -22,6 +22,7 @@ class Accelerator:
 
     device = torch.device("cpu")
     scaler = None
+    process_index = 0
 
     def __init__(self, num_processes=1, others_asked=False):
         self.num_processes = num_processes
@@ -35,6 +36,9 @@ class Accelerator:
 
     def log(self, values, step):
         pass
+
+    def gather(self, row):
+        return row.repeat(self.num_processes, 1)
 
     def reduce(self, tensor, how):
         return tensor + 1 if self.others_asked and how == "sum" else tensor
@@ -177,6 +181,22 @@ def test_state_goes_on_to_the_bit(tmp_path):
         two.add({"a": value})
     assert one.take("interval") == two.take("interval")
     assert one.take("epoch") == two.take("epoch")
+
+
+def test_each_process_goes_on_with_its_own_sums(tmp_path):
+    """And with the mean of all, where their number is another one now."""
+    states = [RunState(), RunState()]
+    for rank, state in enumerate(states):
+        state.add({"a": torch.tensor(1.0 + rank), "b": torch.tensor(0.1)})
+        state.take("interval")
+    rows = torch.cat([state.state_dict()["sums"]["epoch"]["rows"] for state in states])
+    saved = states[0].state_dict(lambda row: rows)
+    for rank, world_size, expected in ((0, 2, 1.0), (1, 2, 2.0), (0, 1, 1.5), (3, 4, 1.5)):
+        state = RunState()
+        state.load_state_dict(saved, rank, world_size)
+        state.add({"a": torch.tensor(10.0), "b": torch.tensor(0.1)})
+        assert state.take("interval")["a"] == 10
+        assert state.take("epoch") == {"a": (10 + expected) / 2, "b": pytest.approx(0.1)}
 
 
 # The loop

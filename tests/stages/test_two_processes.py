@@ -1,0 +1,149 @@
+"""The training stages on two processes: the numbers of one, stopping together, counting everything once."""
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import sys
+
+import pytest
+
+from rspnet import options
+from rspnet.config import dump, run
+from rspnet.trainloop import TrainLoop
+from stages import evaluate, pretrain
+from tests import tiny
+from tests.ranks import run_ranks
+
+
+def command(stage, config_file, press):
+    """A stage's program; `press` = (rank, step): there comes a Ctrl-C."""
+    done = TrainLoop.step
+
+    def step_with_a_key_press(loop, terms):
+        if press == (loop.accelerator.process_index, loop.state.step + 1):
+            os.kill(os.getpid(), signal.SIGINT)
+        done(loop, terms)
+
+    TrainLoop.step = step_with_a_key_press
+    sys.argv = [f"stages/{stage}.py", "--config", str(config_file)]
+    module = importlib.import_module(f"stages.{stage}")
+    run(module.main, module.Config)
+
+
+def launch(folder, stage, config, status=0, press=None, **environment):
+    """Run a stage on two processes: what the main one printed, and the errors of both."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(dump(config))
+    statuses = run_ranks(folder, command, stage, folder / "config.yaml", press, **environment)
+    out, *errors = ((folder / name).read_text() for name in ("0.out", "0.err", "1.err"))
+    assert statuses == [status] * 2, "\n".join(errors)
+    assert (folder / "1.out").read_text() == ""
+    return out, *errors
+
+
+@pytest.fixture(scope="module")
+def pretrained_by_two(motions, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    return launch(folder, "pretrain", tiny.pretrain(motions, folder / "run")), folder / "run"
+
+
+def test_pretraining_gives_the_losses_of_one_process(pretrained_by_two, pretrained):
+    """With as many batch-norm groups; in the first steps, before rounding has grown."""
+    (out, error, others_error), run_dir = pretrained_by_two
+    assert json.loads(out)["steps"] == 6
+    assert "6 videos a step = 2 x 3, in 2 batch-norm groups of 3" in error
+    assert others_error == ""
+    for two, one in zip(tiny.metrics(run_dir)[:4], tiny.metrics(pretrained)[:4], strict=True):
+        for name in ("loss", "loss_avid", "loss_rsp", "avid_top1", "rsp_accuracy", "negative_similarity"):
+            assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-4), (two, one)
+    two, one = (tiny.state(folder, "step_3")["model"] for folder in (run_dir, pretrained))
+    assert two.keys() == one.keys()
+    for name in two:
+        assert (two[name] - one[name]).abs().max() < 1e-3, name
+    assert {path.name for path in run_dir.iterdir()} == {path.name for path in pretrained.iterdir()}
+
+
+def test_both_stop_and_both_go_on_to_the_bit(tmp_path, motions, pretrained_by_two):
+    """The other process is asked, not the main one."""
+    config = tiny.pretrain(motions, tmp_path / "run", num_workers=1)
+    _, *errors = launch(tmp_path, "pretrain", config, status=130, press=(1, 4))
+    for prefix, error in zip(("", "[rank 1] "), errors):
+        last = error.splitlines()[-1]
+        assert last == f"{prefix}pretrain.py: interrupted; step 4 is kept; the same command goes on from there"
+        assert "Traceback" not in error
+    launch(tmp_path, "pretrain", tiny.pretrain(motions, tmp_path / "run"))
+    _, whole = pretrained_by_two
+    assert tiny.differences(tiny.state(tmp_path / "run"), tiny.state(whole)) == []
+    assert tiny.metrics(tmp_path / "run") == tiny.metrics(whole)
+
+
+def test_one_process_goes_on_where_two_stopped(tmp_path, motions, pretrained):
+    launch(tmp_path, "pretrain", tiny.pretrain(motions, tmp_path / "run"), status=130, press=(0, 2))
+    assert pretrain.main(tiny.pretrain(motions, tmp_path / "run"))["steps"] == 6
+    for mixed, one in zip(tiny.metrics(tmp_path / "run")[:4], tiny.metrics(pretrained)):
+        assert mixed["loss"] == pytest.approx(one["loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("protocol", "batch"), [("classify", 2), ("classify", 4), ("retrieval", 4), ("linear", 3)])
+def test_evaluation_counts_every_video_once(tmp_path, motions, finetuned, protocol, batch):
+    """5 test and 18 training videos, which neither the processes nor the batches divide."""
+    configs = [tiny.evaluate(motions, tmp_path / name, finetuned, protocol) for name in ("two", "one")]
+    configs[0].test = configs[1].test = options.Test(batch)
+    out, _, others_error = launch(tmp_path, "evaluate", configs[0])
+    assert others_error == ""
+    assert json.loads(out) == evaluate.main(configs[1])
+    name = "neighbours.jsonl" if protocol == "retrieval" else "predictions.jsonl"
+    two, one = (tiny.read_lines(tmp_path / run_dir / name) for run_dir in ("two", "one"))
+    assert len(two) == 5
+    for mine, theirs in zip(two, one, strict=True):
+        for key in ("similarity", "probability"):
+            assert mine.pop(key, None) == pytest.approx(theirs.pop(key, None), abs=2e-4)
+        for near in mine.get("neighbours", []) + theirs.get("neighbours", []):
+            del near["similarity"]
+        assert mine == theirs
+
+
+def test_fine_tuning_is_tested_as_one_process_would(tmp_path, motions, pretrained):
+    config = tiny.finetune(motions, tmp_path / "run", pretrained)
+    out, error, _ = launch(tmp_path, "finetune", config)
+    result = json.loads(out)
+    assert result["num_videos"] == 5
+    assert "6 videos a step = 2 x 3" in error
+    again = evaluate.main(tiny.evaluate(motions, tmp_path / "again", tmp_path / "run", "classify"))
+    assert (again["top1"], again["top5"]) == (result["top1"], result["top5"])
+
+
+def test_broken_videos_of_both_are_counted(tmp_path, motions):
+    root = tmp_path / "data"
+    shutil.copytree(motions, root)
+    broken = ("train/down/00.mp4", "train/right/01.mp4", "test/down/18.mp4")
+    for video in broken:
+        (root / video).write_bytes(b"no video" * 50)
+    config = tiny.finetune(root, tmp_path / "run", data=options.Data(root=str(root), num_workers=0, max_failures=50))
+    config.optim.epochs = 1
+    out, *errors = launch(tmp_path, "finetune", config)
+    for video in broken[:2]:
+        assert "".join(errors).count(f"could not read {video}; another video takes its place") == 1
+    assert tiny.metrics(tmp_path / "run", "epoch")[0]["failed_videos"] == 2
+    assert (json.loads(out)["num_videos"], json.loads(out)["num_failed"]) == (4, 1)
+
+
+def test_processes_that_cannot_work_together_say_why(tmp_path, motions):
+    """Without GPUs accelerate has to be told to use the CPU; else each would train alone."""
+    config = tiny.pretrain(motions, tmp_path / "run")
+    alone = {"ACCELERATE_USE_CPU": "", "CUDA_VISIBLE_DEVICES": "-1"}
+    _, *errors = launch(tmp_path, "pretrain", config, status=2, **alone)
+    for prefix, error in zip(("", "[rank 1] "), errors):
+        assert error == (
+            f"{prefix}pretrain.py: 2 processes were started, but each sees 1; "
+            "without GPUs set ACCELERATE_USE_CPU=true before the launcher\n"
+        )
+
+
+def test_a_batch_that_two_cannot_share(tmp_path, motions):
+    config = tiny.finetune(motions, tmp_path / "run")
+    config.optim.total_batch = 5
+    _, *errors = launch(tmp_path, "finetune", config, status=2)
+    assert all("optim.total_batch: 5 is no multiple of the 2 processes\n" in error for error in errors)
