@@ -4,13 +4,18 @@
 
 A file records three SGD steps: every random draw, losses, logits, embeddings, gradient norms, the queue, checksums of
 both encoders. Weights and clips are rebuilt from a recipe (recipe.py beside the file). For a file of several processes
-(`NAME.rankR.npz`) the steps are computed in one process with as many batch-norm groups. Prints the worst relative
-error per quantity; exit status 1 beyond tolerance (float64 1e-8 over three steps; float32 1e-4 at step 0, where
-gradient norms are held to 1e-2: rounding decides there which way a ReLU falls).
+(`NAME.rankR.npz`) the steps are computed in one process with as many batch-norm groups, or, started by a launcher, in
+as many processes:
+
+    python -m torch.distributed.run --standalone --nproc_per_node 2 tests/replay_step.py step_ws2_resnet18.rank0.npz
+
+Prints the worst relative error per quantity; exit status 1 beyond tolerance (float64 1e-8 over three steps; float32
+1e-4 at step 0, where gradient norms are held to 1e-2: rounding decides there which way a ReLU falls).
 """
 
 import argparse
 import importlib.util
+import os
 import re
 import sys
 from collections import defaultdict
@@ -19,6 +24,8 @@ from types import ModuleType
 
 import numpy as np
 import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from rspnet import create_encoder, optim
 from rspnet.pretext import Draws, RSPNet
@@ -61,20 +68,29 @@ def architecture(path: Path) -> str:
     raise SystemExit(f"{path}: names none of {', '.join(ARCHITECTURES)}")
 
 
-def replay(path: Path, dtype: torch.dtype) -> dict[str, float]:
-    """The worst relative error (max |difference| / max |recorded|) of each quantity over the steps compared."""
-    ranks = sorted(path.parent.glob(re.sub(r"rank\d+", "rank*", path.name)))
-    records = [dict(np.load(rank)) for rank in ranks]
+def replay(path: Path, dtype: torch.dtype, steps: int = 3) -> dict[str, float]:
+    """The worst relative error (max |difference| / max |recorded|) of each quantity over the steps compared.
+
+    In one of several processes: of what this one computes, against what that one recorded.
+    """
+    files = sorted(path.parent.glob(re.sub(r"rank\d+", "rank*", path.name)))
+    ranks = range(len(files))
+    if dist.is_initialized():
+        assert dist.get_world_size() == len(files), f"recorded by {len(files)} processes, not {dist.get_world_size()}"
+        ranks = [dist.get_rank()]
+    records = [dict(np.load(files[rank])) for rank in ranks]
     recipe = load_recipe(path.parent)
     name, precision = architecture(path), "f64" if dtype == torch.float64 else "f32"
     torch.manual_seed(0)
     groups, size = len(ranks), 4
+    all_clips = size * len(files)
     model = RSPNet(create_encoder(name), queue_length=32, groups=groups).to(dtype)
     for key, value in model.state_dict().items():
         filled = torch.from_numpy(np.asarray(recipe.fill_array(published_name(key), value.shape)))
         value.copy_(filled.reshape(value.shape))
-    if groups > 1:
+    if len(files) > 1:
         model.queue.pointer.fill_(24)
+    step_of = DistributedDataParallel(model) if dist.is_initialized() else model
     optimizer = optim.sgd(model, lr=0.1, momentum=0.9, weight_decay=1e-4)
 
     embeddings: list[tuple[str, torch.Tensor]] = []
@@ -89,11 +105,11 @@ def replay(path: Path, dtype: torch.dtype) -> dict[str, float]:
     for which in ("query_encoder", "key_encoder"):
         getattr(model, which).register_forward_hook(lambda _, __, out, which=which: embeddings.append((which, out)))
 
-    for step in range(3 if dtype == torch.float64 else 1):
-        drawn = [recipe.draws(step + 50 * rank, size, size * groups) for rank in range(groups)]
+    for step in range(steps if dtype == torch.float64 else 1):
+        drawn = [recipe.draws(step + 50 * rank, size, all_clips) for rank in range(len(files))]
         draws = Draws(
             # The first half of the permutation plays at normal speed.
-            fast=torch.from_numpy(np.concatenate([np.argsort(draw["speed"]) >= size // 2 for draw in drawn])),
+            fast=torch.from_numpy(np.concatenate([np.argsort(drawn[rank]["speed"]) >= size // 2 for rank in ranks])),
             speed=2,
             negative=torch.from_numpy(drawn[0]["neg"]),
             positive=torch.from_numpy(drawn[0]["pos"]),
@@ -102,18 +118,18 @@ def replay(path: Path, dtype: torch.dtype) -> dict[str, float]:
             torch.cat(
                 [
                     torch.from_numpy(recipe.clip_array(base + 10 * step + 1000 * rank, (size, 3, 32, 64, 64)))
-                    for rank in range(groups)
+                    for rank in ranks
                 ]
             ).to(dtype)
             for base in (200, 201)
         )
         embeddings.clear()
         optimizer.zero_grad()
-        out = model(query, key, draws)
+        out = step_of(query, key, draws)
         out["loss"].backward()
         calls = [[e for w, e in embeddings if w == "key_encoder"], [e for w, e in embeddings if w == "query_encoder"]]
-        for rank, record in enumerate(records):
-            rows = slice(rank * size, (rank + 1) * size)
+        for group, record in enumerate(records):
+            rows = slice(group * size, (group + 1) * size)
             was = {k.split("/", 2)[2]: v for k, v in record.items() if k.startswith(f"{precision}/step{step}/")}
             was |= {k.split("/", 2)[2]: v for k, v in record.items() if k.startswith(f"f32/step{step}/queue_ptr")}
             compare("logits", out["logits_same"][rows], was["logits1"])
@@ -121,9 +137,9 @@ def replay(path: Path, dtype: torch.dtype) -> dict[str, float]:
             compare("speed similarities", out["near"][rows], was["l_pos_M"])
             compare("speed similarities", out["far"][rows], was["l_neg_M"])
             for head, x in enumerate(("x1", "x2")):
-                compare("embeddings", calls[0][rank][head], was[f"enc0_k_{x}"])
-                compare("embeddings", calls[0][groups + rank][head], was[f"enc1_k_{x}"])
-                compare("embeddings", calls[1][rank][head], was[f"enc2_q_{x}"])
+                compare("embeddings", calls[0][group][head], was[f"enc0_k_{x}"])
+                compare("embeddings", calls[0][groups + group][head], was[f"enc1_k_{x}"])
+                compare("embeddings", calls[1][group][head], was[f"enc2_q_{x}"])
             compare("queue pointer", model.queue.pointer, was["queue_ptr"])
             columns = record[f"f32/step{step}/queue_cols_written"]
             compare("queue", model.queue.columns[:, columns], was["queue_written"])
@@ -152,23 +168,34 @@ def replay(path: Path, dtype: torch.dtype) -> dict[str, float]:
     return dict(worst)
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
     """Parse the command line, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
-    options = parser.parse_args()
+    parser.add_argument("--steps", type=int, default=3, help="of the three recorded (float64)")
+    options = parser.parse_args(argv)
     dtype = getattr(torch, options.dtype)
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("gloo")
     tolerance = {"float64": defaultdict(lambda: 1e-8), "float32": defaultdict(lambda: 1e-4)}[options.dtype]
     if dtype == torch.float32:
         tolerance |= {"gradient norms": 1e-2, "parameters and statistics, sum": 1e-3}
     failed = False
-    for quantity, error in replay(options.file, dtype).items():
+    where = f"rank {dist.get_rank()}  " if dist.is_initialized() else ""
+    for quantity, error in replay(options.file, dtype, options.steps).items():
         beyond = not error <= tolerance[quantity]
         failed |= beyond
-        print(f"{quantity:34s} {error:.2e}  {'BEYOND' if beyond else 'within'} {tolerance[quantity]:.0e}")
+        print(f"{where}{quantity:34s} {error:.2e}  {'BEYOND' if beyond else 'within'} {tolerance[quantity]:.0e}")
+    if dist.is_initialized():
+        dist.destroy_process_group()
     return int(failed)
 
 
+def command(argv: list[str]) -> None:
+    """The program, ended with its exit status."""
+    sys.exit(main(argv))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command(sys.argv[1:])

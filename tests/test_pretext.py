@@ -13,12 +13,34 @@ from rspnet.pretext import LOG_TERMS, Draws, RSPNet, draw_step
 sys.path.insert(0, str(Path(__file__).parent))
 import replay_step
 
+from tests.ranks import run_ranks
 
-@pytest.mark.parametrize("name", ["step_resnet18.npz", "step_ws2_resnet18.rank0.npz", "step_c3d.npz"])
-def test_replays_the_published_steps(shared, name):
-    errors = replay_step.replay(shared / "fixtures" / name, torch.float64)
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("step_resnet18.npz", 2),
+        ("step_ws2_resnet18.rank0.npz", 1),
+        pytest.param("step_resnet18.npz", 3, marks=pytest.mark.slow),
+        pytest.param("step_ws2_resnet18.rank0.npz", 3, marks=pytest.mark.slow),
+        pytest.param("step_c3d.npz", 3, marks=pytest.mark.slow),
+    ],
+)
+def test_replays_the_published_steps(shared, name, steps):
+    errors = replay_step.replay(shared / "fixtures" / name, torch.float64, steps)
     assert {"loss", "logits", "embeddings", "gradient norms", "queue"} <= errors.keys()
     assert all(error <= 1e-8 for error in errors.values()), errors
+
+
+@pytest.mark.slow
+def test_replays_the_published_steps_in_two_processes(shared, tmp_path):
+    """Averaged gradients, shuffled batches, the queue and the statistics, against each process's own record."""
+    arguments = [str(shared / "fixtures/step_ws2_resnet18.rank0.npz")]
+    statuses = run_ranks(tmp_path, replay_step.command, arguments, deadline=300)
+    tables = [(tmp_path / name).read_text() for name in ("0.out", "1.out")]
+    assert statuses == [0, 0], "\n".join([*tables, *((tmp_path / name).read_text() for name in ("0.err", "1.err"))])
+    for rank, table in enumerate(tables):
+        assert table.count(f"rank {rank}  ") == table.count("within 1e-08") == 11
 
 
 def test_replays_the_first_step_in_float32(shared):
