@@ -1,0 +1,108 @@
+"""The stages through their real command lines: launchers, exit statuses, Ctrl-C. A start costs seconds: few of them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rspnet.config import dump
+from tests import tiny
+
+REPO = Path(__file__).resolve().parent.parent
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "ACCELERATE_USE_CPU": "true"}
+
+
+def run(*command, cwd=REPO):
+    """A finished command, with a deadline: processes that wait for each other in vain must not hang the tests."""
+    command = [sys.executable, *map(str, command)]
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+
+
+def as_file(config, path):
+    path.write_text(dump(config))
+    return path
+
+
+def test_a_mistake_is_answered_in_one_line():
+    done = run("stages/pretrain.py", "--optim.total_bach", "1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "pretrain.py: --optim.total_bach: unknown option; did you mean --optim.total_batch?\n"
+
+
+def test_the_launcher_itself_works():
+    """It imports timm and with it torchvision: a pair with torch that does not match breaks it (requirements.txt)."""
+    done = run("-m", "accelerate.commands.accelerate_cli", "launch", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "--num_processes" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def stopped(motions, tmp_path_factory):
+    """A run that Ctrl-C ended in a terminal, where it reaches the decoding processes too: folder, status, output."""
+    folder = tmp_path_factory.mktemp("stopped")
+    config = tiny.pretrain(motions, "run", num_workers=2)
+    config.optim.epochs = 6
+    command = [sys.executable, str(REPO / "stages/pretrain.py"), "--config", "config.yaml"]
+    as_file(config, folder / "config.yaml")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, **pipes) as process:
+        for line in process.stderr:
+            if line.startswith("step 2/18"):
+                os.killpg(process.pid, signal.SIGINT)
+                break
+        out, err = process.communicate(timeout=60)
+    return folder, process.returncode, out, err.splitlines()
+
+
+def kept_step(folder):
+    return int(os.readlink(folder / "run/checkpoints/last").removeprefix("step_"))
+
+
+def test_ctrl_c_is_answered_in_one_line(stopped):
+    folder, status, out, lines = stopped
+    assert (status, out) == (130, "")
+    assert "stopping after this step; once more to stop at once" in lines
+    assert lines[-1] == (
+        f"pretrain.py: interrupted; step {kept_step(folder)} is kept; the same command goes on from there"
+    )
+    assert not any("Traceback" in line for line in lines)
+
+
+def test_accelerate_launch_goes_on_from_there(stopped):
+    folder, *_ = stopped
+    step = kept_step(folder)
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", REPO / "accelerate_configs/cpu.yaml"]
+    stage = [REPO / "stages/pretrain.py", "--config", "config.yaml", "--data.num_workers", "0"]
+    done = run(*launcher, *stage, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 18
+    assert f"going on from run/checkpoints/step_{step}" in done.stderr
+    assert f"step {step}/18" not in done.stderr
+    assert [line["step"] for line in tiny.metrics(folder / "run", "interval")] == list(range(1, 19))
+
+
+def test_two_processes_under_torchrun(motions, tmp_path):
+    """What it computes is compared in tests/stages/test_two_processes.py; here it is started as a user would."""
+    config = as_file(tiny.pretrain(motions, tmp_path / "run"), tmp_path / "config.yaml")
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
+    done = run(*launcher, "stages/pretrain.py", "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 6
+    assert "6 videos a step = 2 x 3, in 2 batch-norm groups of 3" in done.stderr
+    golden = json.loads((REPO / "tests/data/golden_losses.json").read_text())["pretrain"]
+    for line, recorded in zip(tiny.metrics(tmp_path / "run"), golden):
+        assert line["loss"] == pytest.approx(recorded["loss"], rel=1e-4)
+
+
+def test_evaluate_finds_the_evaluate_package(motions, tmp_path):
+    """The script's own folder comes first in Python's search, and holds an evaluate.py: the stage itself."""
+    config = as_file(tiny.evaluate(motions, tmp_path / "run", protocol="knn"), tmp_path / "config.yaml")
+    done = run(REPO / "stages/evaluate.py", "--config", config, "--seed", 3, cwd=REPO / "stages")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["stage"], result["protocol"], result["num_videos"]) == ("evaluate", "knn", 5)
+    assert result == json.loads((tmp_path / "run/result.json").read_text())
