@@ -93,12 +93,16 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
     begins anew with the options of now. Processes other than the main one pass through.
 
     Raises:
-        ConfigError: another live process writes to it, or it holds a run with other options or somebody's files.
+        ConfigError: another live process writes to it, or it holds a run with other options or somebody's files,
+            or cannot be made.
     """
     if not is_main():
         yield
         return
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{run_dir}: cannot be made ({error.strerror}); choose another --run_dir") from None
     with _exclusive(run_dir):
         path = run_dir / "config.yaml"
         if not path.exists() and any(not entry.name.startswith(".") for entry in run_dir.iterdir()):

@@ -71,11 +71,18 @@ def main(config: Config) -> dict[str, Any]:
     else:
         rows = list(layouts.scan(config.source, config.layout))
         total = len(rows)
-    os.makedirs(dst, exist_ok=True)
+    rows = iter(rows)
+    head = list(itertools.islice(rows, 1))  # before anything is made: a wrong index, or DST among the sources
+    for row in head:
+        check_apart(row["root"], dst)
+    try:
+        os.makedirs(dst, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{dst}: cannot be made ({error.strerror}); give another folder to write to") from None
     index.check_out(config.out)
 
     recipe = {"codec": "h264", "short_side": config.short_side, "gop": config.gop, "crf": config.crf}
-    first, second = itertools.tee(plan(rows, dst, config.layout))
+    first, second = itertools.tee(plan(itertools.chain(head, rows), dst, config.layout))
     work = partial(transcode_row, dst=dst, recipe=recipe)
     todo = ((row, target) for row, target in first if target is not None)
     results = run_parallel(work, todo, config.jobs, config.time_limit)

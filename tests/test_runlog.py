@@ -120,6 +120,12 @@ def test_a_run_that_never_got_anywhere_begins_anew(tmp_path):
         opened(tmp_path, data__root="b")
 
 
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/run: cannot be made .*choose another --run_dir"):
+        opened(tmp_path / "file" / "run")
+
+
 def test_somebody_elses_folder_is_refused(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ConfigError, match="is no run folder, and not empty; choose another --run_dir"):

@@ -155,6 +155,13 @@ def test_wrong_options(few, tmp_path, options, message):
 def test_sources_and_copies_do_not_mix(few, dst):
     with pytest.raises(ConfigError, match="give a folder beside it"):
         main(Config(str(few), str(few / dst)))
+    assert not (few / "UCF-101" / "new").exists()
+
+
+def test_a_folder_that_cannot_be_made(few, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file: cannot be made .*give another folder"):
+        main(Config(str(few), str(tmp_path / "file")))
 
 
 def test_odd_names(tmp_path, videos):
