@@ -1,0 +1,187 @@
+"""Rules of the whole tree that a reader relies on: who imports whom, sizes, and a README that does not lie."""
+
+import ast
+import importlib
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from rspnet.config import parse
+
+REPO = Path(__file__).resolve().parent.parent
+MODULES = {
+    ".".join(path.relative_to(REPO / "rspnet").with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((REPO / "rspnet").rglob("*.py"))
+    if path != REPO / "rspnet/__init__.py"
+}
+STAGES = {path.stem: path for path in sorted((REPO / "stages").glob("*.py"))}
+PRODUCT = [REPO / "rspnet/__init__.py", *MODULES.values(), *STAGES.values(), *sorted(REPO.glob("*.py"))]
+README = REPO / "README.md"
+
+# What each module may import besides the standard library: modules of rspnet first, then packages. rspnet.errors is
+# for all. "later" marks what must not be loaded with the module, only where it is needed.
+NETWORK = " | numpy torch timm torchvision"
+MAY_IMPORT = {
+    # No torch: --help and a mistake in the configuration answer at once.
+    "errors": "|",
+    "config": "| yaml jsonargparse",
+    "options": "|",
+    "runlog": "| yaml tqdm",
+    "pool": "|",
+    # Neither torch nor av: 300,000 rows are handled without them.
+    "sampling": "| numpy",
+    "index": "| numpy pyarrow later:datasets",
+    "layouts": "index | numpy pyarrow",
+    # Video files: no index, and no torch but to resize.
+    "packets": "| av numpy",
+    "inspection": "packets | av numpy",
+    "encode": "inspection packets | av numpy",
+    "video": "encode inspection packets | av numpy later:torch",
+    "synthetic": "encode runlog | numpy",
+    "dataset": "index layouts sampling video | numpy torch datasets",
+    # The method: torch, and none of the others.
+    "augment": NETWORK,
+    "heads": NETWORK,
+    "losses": NETWORK,
+    "momentum": NETWORK,
+    "optim": NETWORK,
+    "metrics": NETWORK + " evaluate datasets",
+    "encoders": " ".join(name for name in MODULES if name.startswith("encoders")) + NETWORK,
+    "encoders.encoder": NETWORK,
+    **{f"encoders.{name}": "encoders.encoder" + NETWORK for name in ("c3d", "resnet", "r2plus1d", "s3dg")},
+    "encoders.video_torchvision": "encoders.encoder" + NETWORK,
+    # Encoders are handed to these.
+    "pretext": "heads losses momentum" + NETWORK,
+    "classifier": "heads losses momentum" + NETWORK,
+    # What runs need: no stage and no option.
+    "weightfile": "| torch safetensors",
+    "weights": "weightfile later:encoders | torch safetensors",
+    "checkpoint": "weights weightfile | torch safetensors",
+    "trainloop": "checkpoint runlog | torch",
+    "predict": "runlog | torch datasets",
+}
+
+
+def imports(path):
+    """(what, whether with the module) of every import: `index` for rspnet.index, `numpy` for numpy.linalg."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports are not used here"
+            names = [node.module]
+            if node.module in ("rspnet", "rspnet.encoders"):
+                below = [f"{node.module}.{alias.name}" for alias in node.names]
+                names = [name if name.removeprefix("rspnet.") in MODULES else node.module for name in below]
+        for name in names:
+            what = name.removeprefix("rspnet.") if name.startswith("rspnet") else name.split(".")[0]
+            if what not in sys.stdlib_module_names:
+                yield what, node in tree.body
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_who_imports_whom(module):
+    assert module in MAY_IMPORT, "a new module: say above what it may import, and in the README what it is"
+    allowed = MAY_IMPORT[module].replace("|", "errors").split()
+    for what, with_the_module in imports(MODULES[module]):
+        assert what in allowed or (f"later:{what}" in allowed and not with_the_module), f"{module} imports {what}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_import_no_stage_and_load_nothing_slow(stage):
+    quick = {"config", "errors", "options", "runlog"}
+    for what, with_the_module in imports(STAGES[stage]):
+        assert what in MODULES or what in ("torch", "accelerate"), f"{stage} imports {what}"
+        assert not with_the_module or what in quick, f"{stage} loads {what} before it has read its options"
+
+
+def test_accelerate_and_the_command_line_stay_outside_the_core():
+    """Without them the core runs in a notebook or a plain test."""
+    for module, path in MODULES.items():
+        packages = {what for what, _ in imports(path)}
+        assert "accelerate" not in packages, module
+        assert "jsonargparse" not in packages or module == "config"
+
+
+def test_files_stay_small_and_have_names():
+    for path in PRODUCT:
+        assert len(path.read_text().splitlines()) <= 400, f"{path} is too long to be one idea"
+        assert path.stem not in ("utils", "util", "misc", "common", "helpers", "tools", "base"), path
+
+
+def test_tests_mirror_what_they_test():
+    tests = {path.stem for path in (REPO / "tests").rglob("test_*.py")}
+    helpers = {"errors", "packets", "heads", "weightfile", "encoders", "predict"}  # tested through what uses them
+    for module in MODULES:
+        if "." not in module and module not in helpers:
+            assert f"test_{module}" in tests, module
+    assert {f"test_{stage}" for stage in STAGES} <= tests
+
+
+def test_the_product_knows_nothing_of_where_it_was_made():
+    text_files = [*PRODUCT, *REPO.glob("*.md"), *REPO.glob("*.toml"), *REPO.glob("*.txt"), REPO / "Makefile"]
+    text_files += [*(REPO / "configs").rglob("*.yaml"), *(REPO / "accelerate_configs").glob("*.yaml")]
+    for path in text_files:
+        text = path.read_text()
+        for word in ("../shared", "/work/", "/tmp/"):
+            assert word not in text, f"{path} mentions {word}"
+
+
+# The README
+
+
+def commands():
+    """Command lines of the README's indented blocks, each as words."""
+    text = README.read_text().replace("\\\n", " ")
+    for line in re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE):
+        for part in line.split(" | "):
+            words = shlex.split(part.replace("'", ""), comments=True)
+            if any(word.startswith("stages/") and word.endswith(".py") for word in words) or words[:1] == ["make"]:
+                yield words
+
+
+def test_there_are_commands_in_the_readme():
+    stages = {word.split("/")[1][:-3] for words in commands() for word in words if word.startswith("stages/")}
+    assert stages == set(STAGES)
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_commands_of_the_readme_are_understood(words, monkeypatch):
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (REPO / "Makefile").read_text(), re.MULTILINE)
+        return
+    monkeypatch.chdir(REPO)
+    place = next(place for place, word in enumerate(words) if word.startswith("stages/"))
+    for word in words[:place]:
+        assert not word.endswith(".yaml") or Path(word).is_file()
+    arguments = words[place + 1 :]
+    if ">" in arguments:
+        arguments = arguments[: arguments.index(">")]
+    if "..." in arguments:
+        arguments = arguments[: arguments.index("...") - 1]
+    module = importlib.import_module(f"stages.{Path(words[place]).stem}")
+    parse(module.Config, arguments)
+
+
+def test_options_and_files_that_the_readme_names_exist():
+    text = README.read_text()
+    options = {line.split()[1] for line in (REPO / "tests/data/options.txt").read_text().splitlines()}
+    sections = {option.split(".")[0] for option in options if "." in option}
+    for name in re.findall(r"`(?:--)?(\w+\.\w+)[` ]", text):
+        assert name in options or name.split(".")[0] not in sections, name
+    for name in re.findall(r"--(\w[\w.]+)", text):
+        known = options | {"config", "help", "config_file", "multi_gpu", "num_processes"}
+        assert name in known, name
+    for name in re.findall(r"(?:configs|accelerate_configs|tests|stages|rspnet)/[a-z0-9_/]+\.\w+", text):
+        assert (REPO / name).is_file(), name
+
+
+def test_the_readme_shows_the_whole_tree():
+    tree = README.read_text().split("## The tree")[1]
+    for module in MODULES:
+        assert re.search(rf"\b{module.split('.')[0]}\b", tree), module
+    for stage in STAGES:
+        assert re.search(rf"\b{stage}\b", tree), stage
