@@ -280,7 +280,7 @@ class Failures:
                 print(f"could not read {name}; another video takes its place", file=sys.stderr, flush=True)
             if self.count > self.limit:
                 raise VideoError(
-                    f"{name}: the {self.count}th video that failed to decode in this epoch; more than "
+                    f"{name}: number {self.count} of the videos that failed to decode in this epoch; more than "
                     f"{self.max_failures:g} % (data.max_failures) is no accident. Find them with stages/verify.py "
                     "--depth decode --out index.jsonl and train with --data.index index.jsonl"
                 )

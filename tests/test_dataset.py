@@ -247,7 +247,9 @@ def test_too_many_failures_stop_the_run(root, max_failures, world_size, allowed)
     failures.add(torch.zeros(allowed, dtype=torch.int64))
     failures.count = 0  # another epoch
     failures.add(torch.zeros(allowed, dtype=torch.int64))
-    with pytest.raises(VideoError, match=rf"^0\.mp4: the {allowed + 1}th video .* more than {max_failures} % "):
+    with pytest.raises(
+        VideoError, match=rf"^0\.mp4: number {allowed + 1} of the videos .* more than {max_failures} % "
+    ):
         failures.add(torch.tensor([0]))
 
 

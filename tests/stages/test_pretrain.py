@@ -172,7 +172,7 @@ def test_broken_videos_are_replaced_and_counted(tmp_path, motions, capsys):
     assert capsys.readouterr().err.count("could not read train/down/00.mp4; another video takes its place") == 1
     assert [line["failed_videos"] for line in tiny.metrics(tmp_path / "run", "epoch")] == [1, 1]
     (root / "train/right/01.mp4").unlink()
-    with pytest.raises(VideoError, match=r"the 2th video that failed to decode in this epoch; more than 5 %"):
+    with pytest.raises(VideoError, match=r"number 2 of the videos that failed to decode in this epoch; more than 5 %"):
         main(tiny.pretrain(root, tmp_path / "again", data=data))
 
 
