@@ -84,6 +84,11 @@ def keep_index(path: Path, root: str | None, index: str | None, layout: str) -> 
         return
     if index is None and root is None:
         raise ConfigError("data.root: say where the videos are, with --data.root FOLDER or --data.index FILE")
+    if index is not None and root is not None and not Path(root).is_dir():  # a config names one of its own, for example
+        raise ConfigError(
+            f"data.root: {root}: no such folder; the paths of {index} would be relative to it: name the right one, or "
+            "say --data.root null for the one that the index was made for"
+        )
     rows = read_rows(index) if index is not None else layouts.scan(root, layout)
     write_rows((row if root is None else row | {"root": str(Path(root).absolute())} for row in rows), path)
 

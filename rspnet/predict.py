@@ -12,6 +12,7 @@ import datasets
 import torch
 from torch import Tensor, nn
 
+from rspnet.errors import VideoError
 from rspnet.runlog import progress, write_text
 
 
@@ -108,6 +109,9 @@ def predict(
     Returns:
         Rows of the index (M,), outputs (M, K) float32, both in the order of the index on the CPU of every process, and
         the rows whose video could not be read.
+
+    Raises:
+        VideoError: that is all of them.
     """
     model.eval()
     parts = []
@@ -121,4 +125,6 @@ def predict(
     order = rows.argsort()
     rows, outputs, failed = rows[order], outputs[order], failed[order]
     readable = failed < 0
+    if not readable.any():
+        raise VideoError(f"{desc}: none of the {len(rows)} can be read; stages/verify.py --depth decode says why")
     return rows[readable], outputs[readable], rows[~readable].tolist()

@@ -321,6 +321,9 @@ def test_an_index_with_another_root(tmp_path, root, monkeypatch):
     dataset.keep_index(tmp_path / "two.parquet", None, str(tmp_path / "one.parquet"), "auto")
     assert {row["root"] for row in read_rows(tmp_path / "two.parquet")} == {str(root)}
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^data\.root: elsewhere: no such folder; .* say --data\.root null"):
+        dataset.keep_index(tmp_path / "three.parquet", "elsewhere", str(tmp_path / "one.parquet"), "auto")
+    (tmp_path / "elsewhere").mkdir()
     dataset.keep_index(tmp_path / "three.parquet", "elsewhere", str(tmp_path / "one.parquet"), "auto")
     assert {row["root"] for row in read_rows(tmp_path / "three.parquet")} == {str(tmp_path / "elsewhere")}
 

@@ -11,7 +11,7 @@ import rspnet
 from rspnet import options, sampling
 from rspnet.augment import normalise
 from rspnet.config import dump, parse
-from rspnet.errors import CheckpointError, ConfigError
+from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.index import write_rows
 from rspnet.layouts import scan
 from rspnet.metrics import linear_probe
@@ -127,6 +127,12 @@ def test_broken_videos_are_left_out(tmp_path, motions, finetuned):
     lines = tiny.read_lines(tmp_path / "retrieval/neighbours.jsonl")
     seen = {near["video"] for line in lines for near in line["neighbours"]}
     assert not seen & {"train/down/00.mp4", "train/right/01.mp4"}
+    for video in (root / "train").rglob("*.mp4"):
+        video.write_bytes(b"no video" * 50)
+    with pytest.raises(
+        VideoError, match=r"^training videos: none of the 18 can be read; stages/verify\.py .* says why"
+    ):
+        run(root, tmp_path / "knn", finetuned, "knn")
 
 
 def test_videos_without_labels_get_a_list_of_neighbours(tmp_path, motions, pretrained):
