@@ -88,7 +88,7 @@ def test_accelerate_launch_goes_on_from_there(stopped):
 def test_two_processes_under_torchrun(motions, tmp_path):
     """What it computes is compared in tests/stages/test_two_processes.py; here it is started as a user would."""
     config = as_file(tiny.pretrain(motions, tmp_path / "run"), tmp_path / "config.yaml")
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2, "--log-dir", tmp_path]
     done = run(*launcher, "stages/pretrain.py", "--config", config)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"] == 6
