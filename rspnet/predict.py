@@ -20,16 +20,29 @@ class ViewFeatures(nn.Module):
     """An encoder's pooled features, averaged over the views of a video (the published retrieval protocol).
 
     Args:
-        encoder: maps clips (N, 3, T, H, W) to features (N, D).
+        encoder: maps clips (N, 3, T, H, W) to features (N, D), and by `forward_features` to maps (N, D, t, h, w).
+        pooling: what becomes of a map's positions: "average", the encoder's own pooling (the published code), or "max"
+            (the paper's description of retrieval).
+
+    Raises:
+        ValueError: another pooling.
     """
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, pooling: str = "average") -> None:
         super().__init__()
+        if pooling not in ("average", "max"):
+            raise ValueError(f"unknown pooling {pooling!r}; choose average or max")
         self.encoder = encoder
+        self.pooling = pooling
 
     def forward(self, views: Tensor) -> Tensor:
         """Views (N, V, 3, T, H, W) to features (N, D)."""
-        return self.encoder(views.flatten(0, 1)).unflatten(0, views.shape[:2]).mean(1)
+        clips = views.flatten(0, 1)
+        if self.pooling == "max":
+            features = self.encoder.forward_features(clips).amax(dim=(2, 3, 4))
+        else:
+            features = self.encoder(clips)
+        return features.unflatten(0, views.shape[:2]).mean(1)
 
 
 def write_predictions(path: Path, index: datasets.Dataset, rows: Tensor, logits: Tensor, k: int = 5) -> None:
