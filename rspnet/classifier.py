@@ -44,14 +44,15 @@ class Classifier(nn.Module):
 
         Args:
             clips: Normalised clips (N, 3, T, H, W), or views (N, V, 3, T, H, W), whose logits are averaged (no
-                softmax before, as in the published code).
+                softmax before, as in the published code; in float32 also where they are halves, which tie easily).
             labels: Class indices (N,).
         """
         views = clips.shape[1] if clips.ndim == 6 else 1
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = self.encoder(clips.flatten(0, 1) if clips.ndim == 6 else clips)
         logits = self.fc(features)
-        logits = logits.unflatten(0, (-1, views)).mean(dim=1)
+        precision = torch.promote_types(logits.dtype, torch.float32)
+        logits = logits.unflatten(0, (-1, views)).mean(dim=1, dtype=precision)
         if labels is None:
             return logits
         return {"loss": F.cross_entropy(logits, labels), "logits": logits}

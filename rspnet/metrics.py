@@ -21,7 +21,7 @@ _CHUNK = 1 << 22
 
 
 def top_classes(logits: torch.Tensor, k: int = 5) -> torch.Tensor:
-    """Rank the classes of each sample, best first, as ``TopK`` takes them.
+    """Rank the classes of each sample, best first, as ``TopK`` takes them; of equal logits the lower class is better.
 
     Args:
         logits: (N, classes).
@@ -42,8 +42,9 @@ class TopK(evaluate.Metric):
     """Top-1 and top-5 accuracy, kept as a handful of class numbers per sample; needs no network and no cache folder.
 
     ``add_batch(predictions=top_classes(logits), references=labels)`` per batch, then ``compute()`` gives
-    {"top1", "top5"} in percent. With fewer than five classes top5 looks at all of them. To be fed by one process, with
-    what was gathered from all: each sample once.
+    {"top1", "top5"} in percent. With fewer than five classes top5 looks at all of them. A sample counts as right by
+    the place of its class in the ranking, so of tied classes ``top_classes`` has decided. To be fed by one process,
+    with what was gathered from all: each sample once.
     """
 
     def __init__(self):
@@ -81,7 +82,8 @@ def neighbours(
     """Find the k gallery entries of largest cosine similarity to each query.
 
     Computed in float64 and rounded to float32 before ranking, so that equal entries are equal wherever they lie in the
-    gallery, and the ranking is the same on every device.
+    gallery, and the ranking is the same on every device. Of equal similarities the earlier entry is nearer. A feature
+    of nothing but zeros has similarity 0 to all.
 
     Args:
         query: (Q, D) features of any length.
@@ -125,7 +127,7 @@ def retrieval(
     """Return the recall at each k: how many queries have one of their own class among their k nearest (cosine).
 
     The published protocol: test videos as queries, training videos as gallery. Where the gallery holds fewer than k
-    entries, all of them count.
+    entries, all of them count. Of entries that tie for the last place the earlier ones are among the k.
 
     Args:
         query_features: (Q, D).
@@ -154,16 +156,18 @@ def knn(
 
     Each neighbour gives its class exp(similarity / temperature): Wu et al., "Unsupervised Feature Learning via
     Non-Parametric Instance Discrimination", 2018, section 3.4, with its temperature. They take 200 neighbours from
-    ImageNet's 1300 per class; 20 suits data sets of about a hundred videos per class.
+    ImageNet's 1300 per class; 20 suits data sets of about a hundred videos per class. Of entries that tie for the last
+    place the earlier ones vote.
 
     Returns:
-        (Q, num_classes) float32 shares of the vote, each row summing to 1.
+        (Q, num_classes) float32 logits: the logarithm of each class's share of the vote, so that their softmax is the
+        shares; -inf for a class that has no vote.
     """
     places, similarities = neighbours(query_features, gallery_features, k)
     votes = ((similarities - similarities[:, :1]).double() / temperature).exp()
     scores = torch.zeros((len(places), num_classes), dtype=torch.float64, device=places.device)
     scores.scatter_add_(1, gallery_labels.to(places.device)[places], votes)
-    return (scores / scores.sum(dim=1, keepdim=True)).float()
+    return (scores / scores.sum(dim=1, keepdim=True)).log().float()
 
 
 def linear_probe(
@@ -268,7 +272,7 @@ def _largest(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:
-    return functional.normalize(_finite(features).double(), dim=1)
+    return functional.normalize(_finite(features).double(), dim=1, eps=1e-300)  # below any length that float32 can have
 
 
 def _finite(features: torch.Tensor) -> torch.Tensor:

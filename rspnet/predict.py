@@ -36,17 +36,20 @@ class ViewFeatures(nn.Module):
         self.pooling = pooling
 
     def forward(self, views: Tensor) -> Tensor:
-        """Views (N, V, 3, T, H, W) to features (N, D)."""
+        """Views (N, V, 3, T, H, W) to features (N, D), averaged in float32 also where the encoder runs in half."""
         clips = views.flatten(0, 1)
         if self.pooling == "max":
             features = self.encoder.forward_features(clips).amax(dim=(2, 3, 4))
         else:
             features = self.encoder(clips)
-        return features.unflatten(0, views.shape[:2]).mean(1)
+        precision = torch.promote_types(features.dtype, torch.float32)
+        return features.unflatten(0, views.shape[:2]).mean(1, dtype=precision)
 
 
 def write_predictions(path: Path, index: datasets.Dataset, rows: Tensor, logits: Tensor, k: int = 5) -> None:
     """One JSON object per video: what it is, what the network says, and how sure it is.
+
+    Of equal logits the lower class comes first, as in `rspnet.metrics`.
 
     Args:
         path: a .jsonl file.

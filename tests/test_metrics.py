@@ -1,7 +1,6 @@
 """Metrics against slow plain-Python versions, with ties, few classes, small galleries and uneven chunks."""
 
 import math
-import random
 from fractions import Fraction
 
 import pytest
@@ -10,31 +9,11 @@ from torch.nn import functional
 
 from rspnet import metrics
 from rspnet.metrics import TopK, chance_recall, chance_top, knn, linear_probe, neighbours, retrieval, top_classes
+from tests import slow
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-# Slow versions: one sample at a time, lists only.
-
-
-def slow_ranking(scores):
-    """Places of the largest scores first, of equal ones the earlier (sorted() is stable)."""
-    return sorted(range(len(scores)), key=lambda place: -scores[place])
-
-
-def slow_cosine(one, other):
-    def length(vector):
-        return math.sqrt(sum(value * value for value in vector)) or 1.0
-
-    return sum(a * b for a, b in zip(one, other, strict=True)) / (length(one) * length(other))
-
-
-def slow_neighbours(query, gallery, k):
-    # Rounded, because the exact equality of two cosines depends on the order of a sum.
-    similarities = [[round(slow_cosine(q, g), 9) for g in gallery.tolist()] for q in query.tolist()]
-    return [slow_ranking(row)[:k] for row in similarities], similarities
 
 
 def tied_features(n, seed, low=-2, high=3, size=3):
@@ -51,11 +30,7 @@ def tied_features(n, seed, low=-2, high=3, size=3):
 def test_accuracy_equals_the_slow_one(classes):
     logits = torch.randint(-3, 4, (83, classes), generator=seeded(classes)).float()  # ties in every row
     labels = torch.randint(0, classes, (83,), generator=seeded(1))
-    ranked = [slow_ranking(row) for row in logits.tolist()]
-    expected = {
-        f"top{k}": 100 * sum(label in row[:k] for row, label in zip(ranked, labels.tolist(), strict=True)) / 83
-        for k in (1, 5)
-    }
+    expected = slow.accuracy(logits.tolist(), labels.tolist())
     metric = TopK()
     for start in range(0, 83, 20):  # the last batch has 3
         part = slice(start, start + 20)
@@ -101,10 +76,10 @@ def test_neighbours_equal_the_slow_ones(monkeypatch, chunk):
     monkeypatch.setattr(metrics, "_CHUNK", chunk)  # one query, seven (the last part has two), all at once
     query, gallery = tied_features(23, seed=0), tied_features(40, seed=1)
     places, similarities = neighbours(query, gallery, k=9)
-    expected, cosines = slow_neighbours(query, gallery, 9)
+    expected, cosines = slow.neighbours(query.tolist(), gallery.tolist(), 9)
     assert places.tolist() == expected
     for row, cosine, place in zip(similarities.tolist(), cosines, expected, strict=True):
-        assert row == pytest.approx([cosine[p] for p in place], abs=1e-6)
+        assert row == [cosine[p] for p in place]
 
 
 def test_equal_gallery_entries_come_in_gallery_order():
@@ -126,7 +101,7 @@ def test_neighbours_without_oneself(monkeypatch):
     places, similarities = neighbours(features, features, k=50, exclude_self=True)
     assert places.shape == (20, 19)
     assert similarities.isfinite().all()
-    full, _ = slow_neighbours(features, features, 20)
+    full, _ = slow.neighbours(features.tolist(), features.tolist(), 20)
     for n, row in enumerate(places.tolist()):
         assert row == [place for place in full[n] if place != n]
 
@@ -135,19 +110,12 @@ def test_neighbours_without_oneself(monkeypatch):
 def test_retrieval_equals_the_slow_one(gallery_size):
     ks = (1, 5, 10, 20, 50)  # most of them larger than the small gallery
     query, gallery = tied_features(31, seed=0, size=4), tied_features(gallery_size, seed=1, size=4)
-    random.seed(0)
-    query_labels = [random.randrange(6) for _ in range(31)]
-    gallery_labels = [random.randrange(4) for _ in range(gallery_size)]  # two classes have no gallery entry
-    ranked, _ = slow_neighbours(query, gallery, gallery_size)
-    expected = {}
-    for k in ks:
-        hits = sum(
-            any(gallery_labels[place] == label for place in row[:k])
-            for row, label in zip(ranked, query_labels, strict=True)
-        )
-        expected[k] = 100 * hits / 31
-    recall = retrieval(query, torch.tensor(query_labels), gallery, torch.tensor(gallery_labels))
-    assert recall == pytest.approx(expected, abs=1e-9)
+    query_labels = torch.randint(0, 6, (31,), generator=seeded(2))
+    gallery_labels = torch.randint(0, 4, (gallery_size,), generator=seeded(3))  # two classes have no gallery entry
+    recall = retrieval(query, query_labels, gallery, gallery_labels)
+    by_hand = [each.tolist() for each in (query, query_labels, gallery, gallery_labels)]
+    assert recall == pytest.approx(slow.recall(*by_hand, ks), abs=1e-9)
+    assert 0 < recall[1] < 100
     assert list(recall) == list(ks)
 
 
@@ -155,13 +123,32 @@ def test_retrieval_equals_the_slow_one(gallery_size):
 def test_knn_equals_the_slow_one(k):
     query, gallery = tied_features(17, seed=0), tied_features(40, seed=1)
     labels = torch.randint(0, 5, (40,), generator=seeded(2))
-    scores = knn(query, gallery, labels, num_classes=6, k=k, temperature=0.2)
-    ranked, cosines = slow_neighbours(query, gallery, min(k, 40))
-    for n, row in enumerate(ranked):
-        votes = [0.0] * 6
-        for place in row:
-            votes[labels[place]] += math.exp(cosines[n][place] / 0.2)
-        assert scores[n].tolist() == pytest.approx([vote / sum(votes) for vote in votes], abs=1e-5)
+    logits = knn(query, gallery, labels, num_classes=6, k=k, temperature=0.2)
+    expected = slow.shares(query.tolist(), gallery.tolist(), labels.tolist(), 6, k, 0.2)
+    for row, share in zip(logits.softmax(dim=1).tolist(), expected, strict=True):
+        assert row == pytest.approx(share, abs=1e-6)
+    assert (logits[:, 5] == -math.inf).all()  # a class without an entry, which still has a place in the ranking
+    assert top_classes(logits, k=6).tolist() == [slow.ranking([round(x, 7) for x in share]) for share in expected]
+
+
+def test_a_tied_vote_goes_to_the_lower_class():
+    """Two entries of one direction and two classes; only the earlier one votes where there is room for one."""
+    query, gallery = torch.tensor([[1.0, 2.0]]), torch.tensor([[2.0, 4.0], [0.5, 1.0], [-1.0, 0.0]])
+    labels = torch.tensor([3, 1, 0])
+    assert top_classes(knn(query, gallery, labels, num_classes=4, k=2)).tolist() == [[1, 3, 0, 2]]
+    assert top_classes(knn(query, gallery, labels, num_classes=4, k=1)).tolist() == [[3, 0, 1, 2]]
+
+
+def test_the_length_of_a_feature_does_not_matter():
+    """Down to the smallest numbers of float32; only zero has no direction, and is no nearer to one than to another."""
+    query, gallery = torch.randn(5, 4, generator=seeded()), torch.randn(9, 4, generator=seeded(1))
+    gallery[3] = 0
+    places, similarities = neighbours(query, gallery, k=9)
+    assert (similarities[places == 3] == 0).all()
+    for factor in (1e-30, 1e30):
+        scaled = neighbours(query * factor, gallery / factor, k=9)
+        assert torch.equal(scaled[0], places)
+        torch.testing.assert_close(scaled[1], similarities)
 
 
 def test_features_that_cannot_be_compared_are_refused():
@@ -232,6 +219,17 @@ def test_probe_solves_its_equation(l2):
     slope = standard.T @ error / 120 + penalty * weight
     assert slope.abs().max() < 1e-5
     assert error.mean(dim=0).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_probe_equals_gradient_descent_by_hand(classes):
+    features, labels = probe_data(n=18, size=3, classes=classes)
+    features[:, 1] = 7.0  # tells nothing
+    logits = linear_probe(features[:14], labels[:14], features, num_classes=classes)
+    expected = slow.logistic_regression(
+        features[:14].tolist(), labels[:14].tolist(), features.tolist(), classes, 3 / 14
+    )
+    torch.testing.assert_close(logits, torch.tensor(expected), rtol=0, atol=1e-4)
 
 
 def test_probe_learns_repeats_itself_and_ignores_scale():

@@ -1,0 +1,305 @@
+"""The test protocols end to end against loops over lists, on one process and on two.
+
+The pixels, features and weights are small whole numbers and halves, so that every sum is exact: what is equal by hand
+is equal in the network, and ties are ties.
+"""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rspnet import dataset, metrics
+from rspnet.classifier import Classifier
+from rspnet.errors import VideoError
+from rspnet.index import new_row, to_dataset
+from rspnet.predict import ViewFeatures, predict, write_neighbours, write_predictions
+from tests import slow
+from tests.ranks import run_ranks
+
+FRAMES, SIZE, VIEWS = 2, 2, 4
+KS = (1, 5, 10, 20, 50)
+WEIGHTS = [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 1], [-1, 0, 1], [0, 1, 0], [2, -1, 0]]  # classes 0, 2 and 1, 5 tie
+CASES = [
+    # Videos, batch of a process, videos that cannot be read. Two processes pad with the first videos.
+    (1, 1, ()),
+    (1, 3, ()),
+    (2, 1, (0,)),
+    (3, 1, (2,)),
+    (3, 4, ()),
+    (4, 2, (1,)),
+    (5, 1, (0, 4)),
+    (5, 2, (4,)),
+    (5, 4, (0, 1)),
+    (6, 2, (0,)),
+    (7, 3, (0, 6)),
+    (8, 4, ()),
+    (9, 2, (8,)),
+    (9, 4, (0, 3, 4, 5)),
+    (13, 3, (0, 12)),
+]
+
+
+def pixels(name: str, view: int) -> np.ndarray:
+    """Frames (T, S, S, 3) of one view of a video; videos whose numbers differ by 6 look alike."""
+    rng = random.Random(10 * (int(name) % 6) + view)
+    values = [rng.randrange(4) for _ in range(FRAMES * SIZE * SIZE * 3)]
+    return np.array(values, dtype=np.uint8).reshape(FRAMES, SIZE, SIZE, 3)
+
+
+class FakeVideo:
+    """Stands for `rspnet.video.Video`: 40 frames of which clip number v shows `pixels(name, v)`."""
+
+    num_frames, fps, height, width = 40, 25.0, SIZE, SIZE
+
+    def __init__(self, path, **kwargs):
+        if path.name.startswith("broken"):
+            raise VideoError(f"{path}: broken")
+        self.name = path.name
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def read_clips(self, pairs, size):
+        assert len(pairs) == VIEWS
+        return [pixels(self.name, view) for view in range(VIEWS)]
+
+
+class Squares(nn.Module):
+    """Features that are not linear: averaging clips before the network, or logits after it, are two things."""
+
+    num_features = 3
+
+    def reset_classifier(self, num_classes):
+        pass
+
+    def forward(self, clips):
+        return clips.mean(dim=(2, 3, 4)) ** 2 - 2
+
+
+def feature_by_hand(clip: np.ndarray) -> list[float]:
+    """What `Squares` makes of one clip (T, S, S, 3)."""
+    feature = []
+    for channel in range(3):
+        values = [int(frame[y][x][channel]) for frame in clip for y in range(SIZE) for x in range(SIZE)]
+        feature.append((sum(values) / len(values)) ** 2 - 2)
+    return feature
+
+
+def label_of(number: int, classes: int) -> int:
+    return (number + number // 3) % classes
+
+
+def networks(classes: int) -> tuple[nn.Module, nn.Module]:
+    classifier = Classifier(Squares(), classes)
+    with torch.no_grad():
+        classifier.fc.weight.copy_(torch.tensor(WEIGHTS[:classes]))
+        classifier.fc.bias.zero_()
+    return classifier, ViewFeatures(Squares())
+
+
+def results(accelerator, model: nn.Module, first: int, videos: int, batch: int, broken: tuple[int, ...], desc: str):
+    """`predict` over the videos numbered from `first`; without labels, which it does not look at."""
+    names = [f"broken {n}" if n in broken else str(first + n) for n in range(videos)]
+    index = [{"video": name, "root": "", "num_frames": None, "label": None} for name in names]
+    clips = dataset.ClipDataset(index, dataset.Picker(FRAMES, views=VIEWS), SIZE)
+    loader = accelerator.prepare(dataset.loader(clips, 0, batch_size=batch))
+    return predict(model, loader, lambda clips: clips.permute(0, 4, 1, 2, 3).float(), accelerator, desc)
+
+
+def evaluate(accelerator, classes: int, videos: int, batch: int, broken: tuple[int, ...]) -> dict:
+    """The protocols on `videos` test videos, the broken ones counted from the end in the training set of 3 more.
+
+    Not the linear probe: it takes the same features, and tests/test_metrics.py compares it with loops.
+    """
+    classifier, features_of = networks(classes)
+    gallery_broken = tuple(videos + 2 - n for n in broken)
+    rows, logits, failed = results(accelerator, classifier, 0, videos, batch, broken, "test videos")
+    same_rows, query, _ = results(accelerator, features_of, 0, videos, batch, broken, "test videos")
+    places, gallery, lost = results(accelerator, features_of, 50, videos + 3, batch, gallery_broken, "training videos")
+    assert torch.equal(rows, same_rows)
+    labels, gallery_labels = (
+        torch.tensor([label_of(first + n, classes) for n in each.tolist()]) for first, each in ((0, rows), (50, places))
+    )
+    votes = metrics.knn(query, gallery, gallery_labels, classes, k=4)
+
+    def topk(scores):
+        return metrics.TopK().compute(predictions=metrics.top_classes(scores).tolist(), references=labels.tolist())
+
+    return {
+        "rows": rows.tolist(),
+        "failed": failed,
+        "logits": logits.tolist(),
+        "features": query.tolist(),
+        "gallery": (places.tolist(), lost),
+        "classify": topk(logits),
+        "recall": metrics.retrieval(query, labels, gallery, gallery_labels, KS),
+        "neighbours": metrics.neighbours(query, gallery, 6)[0].tolist(),
+        "shares": votes.softmax(1).tolist(),
+        "knn": topk(votes),
+    }
+
+
+def evaluate_by_hand(classes: int, videos: int, broken: tuple[int, ...]) -> dict:
+    """The same with loops."""
+    rows = [n for n in range(videos) if n not in broken]
+    places = [n for n in range(videos + 3) if videos + 2 - n not in broken]
+    views = [[feature_by_hand(pixels(str(n), view)) for view in range(VIEWS)] for n in rows]
+    gallery = [slow.mean([feature_by_hand(pixels(str(50 + n), view)) for view in range(VIEWS)]) for n in places]
+    query = [slow.mean(each) for each in views]
+    logits = []
+    for features in views:
+        per_clip = [
+            [sum(w * x for w, x in zip(weight, feature, strict=True)) for weight in WEIGHTS[:classes]]
+            for feature in features
+        ]
+        logits.append(slow.mean(per_clip))
+    labels, gallery_labels = [label_of(n, classes) for n in rows], [label_of(50 + n, classes) for n in places]
+    shares = slow.shares(query, gallery, gallery_labels, classes, 4, 0.07)
+    return {
+        "rows": rows,
+        "failed": sorted(broken),
+        "logits": logits,
+        "features": query,
+        "gallery": (places, sorted(videos + 2 - n for n in broken)),
+        "classify": slow.accuracy(logits, labels),
+        "recall": slow.recall(query, labels, gallery, gallery_labels, KS),
+        "neighbours": slow.neighbours(query, gallery, 6)[0],
+        "shares": shares,
+        "knn": slow.accuracy([[round(share, 7) for share in row] for row in shares], labels),
+    }
+
+
+def assert_equal(found: dict, expected: dict) -> None:
+    """Equal where the sums are exact, else near."""
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        if name == "shares":
+            np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5, err_msg=name)
+        elif isinstance(value, dict):
+            assert found[name] == pytest.approx(value, abs=1e-9), name
+        else:
+            assert found[name] == value, name
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    from accelerate import Accelerator
+
+    monkeypatch.setattr(dataset, "Video", FakeVideo)
+    return Accelerator()
+
+
+def in_a_rank(folder: Path) -> None:
+    from accelerate import Accelerator
+
+    dataset.Video = FakeVideo
+    accelerator = Accelerator()
+    assert accelerator.num_processes == 2
+    found = [evaluate(accelerator, classes, *case) for case in CASES for classes in (3, 7)]
+    try:
+        results(accelerator, networks(3)[0], 0, 3, 2, (0, 1, 2), "test videos")
+    except VideoError as error:
+        found.append(str(error))
+    torch.save(found, folder / f"{accelerator.process_index}.pt")
+
+
+def test_there_are_ties_to_break():
+    """Else the tests below would not test them: in the logits, in the similarities, and at the cut after k."""
+    found = evaluate_by_hand(7, 13, ())
+    assert all(row[0] == row[2] and row[1] == row[5] for row in found["logits"])
+    assert found["features"][0] == found["features"][6]
+    gallery = evaluate_by_hand(7, 63, ())["features"][50:]
+    for row in slow.neighbours(found["features"], gallery, 4)[1]:
+        assert len(set(row)) <= 6 < len(row)
+
+
+@pytest.mark.parametrize("classes", [3, 7])
+@pytest.mark.parametrize(("videos", "batch", "broken"), CASES)
+def test_one_process_equals_loops(accelerator, classes, videos, batch, broken):
+    assert_equal(evaluate(accelerator, classes, videos, batch, broken), evaluate_by_hand(classes, videos, broken))
+
+
+def test_two_processes_equal_loops(tmp_path):
+    """Nothing that fills up the last batch is counted; each process has the whole result."""
+    statuses = run_ranks(tmp_path, in_a_rank, tmp_path)
+    assert statuses == [0, 0], (tmp_path / "0.err").read_text() + (tmp_path / "1.err").read_text()
+    settings = [(classes, videos, broken) for videos, _, broken in CASES for classes in (3, 7)]
+    for rank in (0, 1):
+        *found, error = torch.load(tmp_path / f"{rank}.pt")
+        for result, setting in zip(found, settings, strict=True):
+            assert_equal(result, evaluate_by_hand(*setting))
+        assert error.startswith("test videos: none of the 3 can be read")
+
+
+def test_no_video_that_can_be_read(accelerator):
+    with pytest.raises(VideoError, match=r"^test videos: none of the 3 can be read; stages/verify\.py .* says why$"):
+        results(accelerator, networks(3)[0], 0, 3, 2, (0, 1, 2), "test videos")
+
+
+def test_halves_are_averaged_in_single_precision():
+    """Two clips of half precision whose mean is none; a tie of the clips' rounding would be the lower class."""
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(1, 1, bias=False, dtype=torch.bfloat16))
+    encoder.reset_classifier, encoder.num_features = lambda number: None, 1
+    nn.init.ones_(encoder[1].weight)
+    views = torch.tensor([1.0, 1.0078125], dtype=torch.bfloat16).view(1, 2, 1, 1, 1, 1)  # neighbours among the halves
+    features = ViewFeatures(encoder)(views)
+    assert (features.dtype, features.item()) == (torch.float32, 1.00390625)
+    classifier = Classifier(encoder, 1).bfloat16()
+    nn.init.ones_(classifier.fc.weight)
+    nn.init.zeros_(classifier.fc.bias)
+    logits = classifier(views)
+    assert (logits.dtype, logits.item()) == (torch.float32, 1.00390625)
+    assert ViewFeatures(encoder.double())(views.double()).dtype == torch.float64
+
+
+# What is written
+
+
+@pytest.fixture
+def index(tmp_path):
+    rows = [new_row(f"{name}.mp4", "/", name) for name in "cabdef"]
+    return to_dataset([*rows, new_row("unlabelled.mp4", "/")], tmp_path / "cache")
+
+
+def test_predictions_rank_as_the_accuracy_does(tmp_path, index):
+    rows = torch.tensor([0, 2, 6])
+    logits = torch.randint(0, 3, (3, 6), generator=torch.Generator().manual_seed(0)).float()
+    logits[1, 0] = -torch.inf  # as of a class without a vote
+    write_predictions(tmp_path / "predictions.jsonl", index, rows, logits)
+    lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    assert [(line["video"], line["label"]) for line in lines] == [
+        ("c.mp4", "c"),
+        ("b.mp4", "b"),
+        ("unlabelled.mp4", None),
+    ]
+    for line, row, ranked in zip(lines, logits.tolist(), metrics.top_classes(logits).tolist(), strict=True):
+        assert ranked == slow.ranking(row)[:5]
+        assert line["predicted"] == ["abcdef"[number] for number in ranked]
+        powers = [np.exp(logit) for logit in row]
+        assert line["probability"] == pytest.approx([powers[n] / sum(powers) for n in ranked], abs=6e-6)
+
+
+def test_neighbours_are_named_by_their_rows(tmp_path, index):
+    """Places among the entries that could be read are not rows of the index."""
+    nearest, similarities = torch.tensor([[1, 0], [2, 1]]), torch.tensor([[1.0, 0.123456], [0.5, -1.0]])
+    path = tmp_path / "neighbours.jsonl"
+    write_neighbours(path, index, torch.tensor([6, 1]), index, torch.tensor([0, 3, 5]), nearest, similarities)
+    one, two = (json.loads(line) for line in path.read_text().splitlines())
+    assert one == {
+        "video": "unlabelled.mp4",
+        "label": None,
+        "neighbours": [
+            {"video": "d.mp4", "label": "d", "similarity": 1.0},
+            {"video": "c.mp4", "label": "c", "similarity": 0.12346},
+        ],
+    }
+    assert two["video"] == "a.mp4"
+    assert [(near["video"], near["similarity"]) for near in two["neighbours"]] == [("f.mp4", 0.5), ("d.mp4", -1.0)]
