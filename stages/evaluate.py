@@ -3,7 +3,8 @@
     accelerate launch stages/evaluate.py --config configs/finetune/ucf101_c3d.yaml --weights runs/ucf --protocol linear
 
 --weights is a run folder, a published checkpoint or another weight file, or `none` for a network with fresh weights.
-The protocols, all on central crops of `clips.views` clips spread evenly over each video:
+The protocols, all on central crops of `clips.views` clips spread evenly over each video
+(configs/retrieval/ has the published retrieval):
 
     classify    the fine-tuned classifier; logits averaged over the clips; top1 and top5
     retrieval   test videos look for their class among the training videos, by the cosine of pooled features averaged
@@ -16,13 +17,12 @@ config.yaml, environment.json and index.parquet. The last line on stdout is the 
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from rspnet import options, runlog
+from rspnet import options, rundir, runlog
 from rspnet.config import dump, run
 from rspnet.errors import CheckpointError, ConfigError
 
@@ -37,6 +37,9 @@ class Config:
     """What to evaluate: a run folder, a weight file, or `none` for fresh weights."""
     protocol: Literal["classify", "retrieval", "knn", "linear"] = "classify"
     """What to measure."""
+    pooling: Literal["average", "max"] = "average"
+    """Over the positions of a feature map, in retrieval, knn and linear: average as in the published code, or max as
+    the paper describes retrieval."""
     data: options.Data = field(default_factory=options.Data)
     clips: options.Clips = field(default_factory=options.Clips)
     encoder: options.Encoder = field(default_factory=options.Encoder)
@@ -46,6 +49,10 @@ class Config:
     run_dir: str | None = None
     """Folder for what is written (null: runs/PROTOCOL, or inside the run folder that --weights names)."""
 
+    def __post_init__(self) -> None:
+        if self.protocol == "classify" and self.pooling != "average":
+            raise ConfigError(f"pooling: {self.pooling}; a classifier is tested as it was trained, on averages")
+
 
 def main(config: Config) -> dict:
     """Evaluate, and return the result that is also printed as the last line."""
@@ -53,15 +60,7 @@ def main(config: Config) -> dict:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
     home = Path(config.weights) if Path(config.weights).is_dir() else Path("runs")
     run_dir = Path(config.run_dir or home / config.protocol)
-    with runlog.open_run(run_dir, dataclasses.asdict(config), dump(config)):
-        result = runlog.finished(run_dir)
-        if result:
-            runlog.say(f"{run_dir}: this was evaluated before; remove the folder to do it again")
-        else:
-            result = evaluate(config, run_dir)
-    if runlog.is_main():
-        print(json.dumps(result))
-    return result
+    return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), lambda: evaluate(config, run_dir))
 
 
 def evaluate(config: Config, run_dir: Path) -> dict:
@@ -117,7 +116,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
             raise CheckpointError(
                 f"{config.weights}: was trained on other classes than these videos have: {known[:5]} ..."
             )
-    model = network if config.protocol == "classify" else ViewFeatures(network)
+    model = network if config.protocol == "classify" else ViewFeatures(network, config.pooling)
     model = accelerator.prepare_model(model, evaluation_mode=True)
     spec = encoder_spec(config.encoder.name)
     outputs_of = partial(
@@ -126,6 +125,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     runlog.say(
         f"{config.protocol}: {len(queries)} videos{f' (left out: {dict(left_out)})' if left_out else ''}, "
         f"{config.clips.views} clips of {config.clips.num_frames} frames each, central crop {config.clips.size}"
+        f"{'' if config.protocol == 'classify' else f', {config.pooling} pooling'}"
     )
 
     rows, outputs, failed = outputs_of(clips_of(queries), desc="test videos")
@@ -139,6 +139,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
         "num_failed": len(failed),
     }
     if config.protocol != "classify":
+        result["pooling"] = config.pooling
         if unlabelled:
             gallery_rows, features = rows, outputs
         else:
@@ -168,8 +169,6 @@ def evaluate(config: Config, run_dir: Path) -> dict:
         if accelerator.is_main_process:
             write_predictions(run_dir / "predictions.jsonl", queries, rows, outputs)
 
-    if accelerator.is_main_process:
-        runlog.write_json(run_dir / "result.json", result)
     accelerator.end_training()
     return result
 

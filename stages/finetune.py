@@ -10,12 +10,11 @@ result as JSON: the final test over `clips.views` clips per video.
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from rspnet import options, runlog
+from rspnet import options, rundir, runlog
 from rspnet.config import dump, run
 from rspnet.errors import ConfigError
 
@@ -44,15 +43,7 @@ def main(config: Config) -> dict:
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` to train from scratch")
     run_dir = Path(config.run_dir)
-    with runlog.open_run(run_dir, dataclasses.asdict(config), dump(config)):
-        result = runlog.finished(run_dir)
-        if result:
-            runlog.say(f"{run_dir}: this run is finished; remove the folder to do it again")
-        else:
-            result = train(config, run_dir)
-    if runlog.is_main():
-        print(json.dumps(result))
-    return result
+    return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), lambda: train(config, run_dir))
 
 
 def train(config: Config, run_dir: Path) -> dict:
@@ -120,12 +111,13 @@ def train(config: Config, run_dir: Path) -> dict:
     model, optimizer = accelerator.prepare(model, optimizer)
     if tracked:
         accelerator.init_trackers("tensorboard")
-    left_out = dict(train_out + test_out)
+    left_out = f" (left out: {dict(train_out + test_out)})" if train_out + test_out else ""
+    plan = runlog.plan(
+        config.optim.epochs, len(sampler), config.optim.total_batch, world_size, lr, accelerator.device.type
+    )
     runlog.say(
-        f"{len(train_videos)} training and {len(test_videos)} test videos of {num_classes} classes"
-        f"{f' (left out: {left_out})' if left_out else ''}; {config.optim.epochs} epochs of {len(sampler)} steps; "
-        f"{config.optim.total_batch} videos a step = {world_size} x {config.optim.total_batch // world_size}; "
-        f"learning rate {lr:g}; on {accelerator.device.type}"
+        f"{len(train_videos)} training and {len(test_videos)} test videos of "
+        f"{runlog.some(num_classes, 'class', 'classes')}{left_out}; {plan}"
     )
 
     def accuracy(loader, desc: str) -> tuple[dict[str, float], torch.Tensor, torch.Tensor, list[int]]:
@@ -195,7 +187,6 @@ def train(config: Config, run_dir: Path) -> dict:
             "provenance": {**result, "epoch": config.optim.epochs, "data": describe(index)},
         }
         save_encoder(run_dir, accelerator.unwrap_model(model).state_dict(), description)
-        runlog.write_json(run_dir / "result.json", result)
     accelerator.end_training()
     return result
 

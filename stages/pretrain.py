@@ -9,12 +9,11 @@ The last line on stdout is the result as JSON.
 """
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rspnet import options, runlog
+from rspnet import options, rundir, runlog
 from rspnet.config import dump, run
 from rspnet.errors import ConfigError
 
@@ -44,15 +43,7 @@ class Config:
 def main(config: Config) -> dict:
     """Train, and return the result that is also printed as the last line."""
     run_dir = Path(config.run_dir)
-    with runlog.open_run(run_dir, dataclasses.asdict(config), dump(config)):
-        result = runlog.finished(run_dir)
-        if result:
-            runlog.say(f"{run_dir}: this run is finished; remove the folder to do it again")
-        else:
-            result = train(config, run_dir)
-    if runlog.is_main():
-        print(json.dumps(result))
-    return result
+    return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), lambda: train(config, run_dir))
 
 
 def train(config: Config, run_dir: Path) -> dict:
@@ -121,11 +112,10 @@ def train(config: Config, run_dir: Path) -> dict:
         accelerator.init_trackers("tensorboard")
 
     chance_top1 = 100 / (1 + config.pretext.queue_length)
-    runlog.say(
-        f"{len(videos)} videos{f' (left out: {dict(left_out)})' if left_out else ''}; {config.optim.epochs} epochs of "
-        f"{len(sampler)} steps; {total_batch} videos a step = {world_size} x {total_batch // world_size}, in "
-        f"{groups * world_size} batch-norm groups of {group_size}; learning rate {lr:g}; on {accelerator.device.type}"
-    )
+    missing = f" (left out: {dict(left_out)})" if left_out else ""
+    plan = runlog.plan(config.optim.epochs, len(sampler), total_batch, world_size, lr, accelerator.device.type)
+    groups_of = f"{runlog.some(groups * world_size, 'batch-norm group')} of {group_size}"
+    runlog.say(f"{runlog.some(len(videos), 'video')}{missing}; {plan}; {groups_of}")
     if config.pretext.queue_length > len(videos):
         runlog.say(
             f"the queue of {config.pretext.queue_length} is longer than the data: it holds other clips of the query's "
@@ -181,7 +171,6 @@ def train(config: Config, run_dir: Path) -> dict:
             "provenance": {**result, "epoch": config.optim.epochs, "data": describe(videos)},
         }
         save_encoder(run_dir, encoder.state_dict(), description)
-        runlog.write_json(run_dir / "result.json", result)
     accelerator.end_training()
     return result
 

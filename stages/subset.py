@@ -68,7 +68,8 @@ def main(config: Config) -> dict[str, Any]:
     index.write_rows(kept, config.out)  # FILE may lie in DST
     splits = Counter(row["split"] or "no split" for row in kept)
     counts = ", ".join(f"{count} {split}" for split, count in splits.items())
-    runlog.say(f"{dst}: {len(classes)} classes, {len(kept)} videos ({counts}){'' if made else '; was there already'}")
+    what = f"{runlog.some(len(classes), 'class', 'classes')}, {runlog.some(len(kept), 'video')}"
+    runlog.say(f"{dst}: {what} ({counts}){'' if made else '; was there already'}")
     summary = {"stage": "subset", "dst": dst, "made": made, "num_links": len(links), "num_classes": len(classes)}
     return summary | {"num_videos": len(kept), "splits": dict(splits), "classes": classes}
 

@@ -225,10 +225,11 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
     """The summary in a few lines."""
     source, new = (summary["bytes"][key] / 1e6 for key in ("source", "new"))
     made, kept = summary["num_made"], summary["num_kept"]
-    yield f"{summary['dst']}: {made} videos made, {kept} were there; {new:.1f} MB in all, from {source:.1f} MB"
+    counts = f"{runlog.some(made, 'video')} made, {kept} were there"
+    yield f"{summary['dst']}: {counts}; {new:.1f} MB in all, from {source:.1f} MB"
     others = {"not ok from the start": "num_skipped", "found to be bad": "num_bad", "good but lost": "num_lost"}
     if text := ", ".join(f"{summary[key]} {what}" for what, key in others.items() if summary[key]):
-        yield f"of {summary['num_videos']} videos, {text}"
+        yield f"of {runlog.some(summary['num_videos'], 'video')}, {text}"
     yield from summary["bad"]
     if (more := summary["num_bad"] + summary["num_lost"] - len(summary["bad"])) > 0:
         yield f"... and {more} more"

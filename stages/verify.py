@@ -135,7 +135,7 @@ class Journal:
         if not good:
             self._write(settings)
         elif self.done:
-            runlog.say(f"going on after the {len(self.done)} videos in {self._path}")
+            runlog.say(f"going on after the {runlog.some(len(self.done), 'video')} in {self._path}")
 
     def __call__(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the rows, and keep those that are new."""
@@ -199,12 +199,13 @@ class Tally:
 def report(summary: dict[str, Any]) -> Iterator[str]:
     """The summary in a few lines."""
     counts = ", ".join(f"{count} {status}" for status, count in summary["status"].items())
-    yield f"{summary['num_videos']} videos ({counts}); {summary['hours']:.2f} hours are ok"
+    yield f"{runlog.some(summary['num_videos'], 'video')} ({counts}); {summary['hours']:.2f} hours are ok"
     if summary["splits"].keys() - {"no split"}:
         yield "of these " + ", ".join(f"{count} {split}" for split, count in summary["splits"].items())
     if summary["num_classes"]:
+        classes = runlog.some(summary["num_classes"], "class", "classes")
         (small, least), (large, most) = summary["smallest_class"], summary["largest_class"]
-        yield f"{summary['num_classes']} classes, from {least} videos ({small}) to {most} ({large})"
+        yield f"{classes}, from {runlog.some(least, 'video')} ({small}) to {most} ({large})"
     if summary["ignored"]:
         kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in summary["ignored"].items())
         yield f"files that are not named like videos: {kinds}"

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "errors": "|",
     "config": "| yaml jsonargparse",
     "options": "|",
-    "runlog": "| yaml tqdm",
+    "runlog": "| tqdm",
+    "rundir": "runlog | yaml",
     "pool": "|",
     # Neither torch nor av: 300,000 rows are handled without them.
     "sampling": "| numpy",
@@ -92,7 +93,7 @@ def test_who_imports_whom(module):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stages_import_no_stage_and_load_nothing_slow(stage):
-    quick = {"config", "errors", "options", "runlog"}
+    quick = {"config", "errors", "options", "rundir", "runlog"}
     for what, with_the_module in imports(STAGES[stage]):
         assert what in MODULES or what in ("torch", "accelerate"), f"{stage} imports {what}"
         assert not with_the_module or what in quick, f"{stage} loads {what} before it has read its options"

@@ -21,11 +21,11 @@ from tests import tiny
 
 @pytest.fixture(scope="module")
 def plain(motions, finetuned):
-    """Features and classes of the test and the training videos, computed one clip at a time without the package."""
+    """By pooling: features and classes of the test and the training videos, computed a clip at a time."""
     encoder = rspnet.load_encoder(finetuned)
-    found = {}
+    found = {"average": {}, "max": {}}
     for split in ("test", "train"):
-        features, labels = [], []
+        maps, labels = [], []
         for video in sorted((motions / split).rglob("*.mp4")):
             views = []
             for frames in sampling.even_clips(24, 8, 1, 2):
@@ -33,10 +33,12 @@ def plain(motions, finetuned):
                 left = (clip.shape[3] - 32) // 2
                 clip = torch.nn.functional.interpolate(clip[..., left : left + 32], (48, 48), mode="bilinear").round()
                 with torch.no_grad():
-                    views.append(encoder(normalise(clip.byte().permute(0, 2, 3, 1)[None]))[0])
-            features.append(torch.stack(views).mean(0))
+                    views.append(encoder.forward_features(normalise(clip.byte().permute(0, 2, 3, 1)[None]))[0])
+            maps.append(torch.stack(views).double().flatten(2))
             labels.append(("down", "right", "still").index(video.parent.name))
-        found[split] = torch.stack(features).double().numpy(), np.array(labels)
+        maps = torch.stack(maps)
+        found["average"][split] = maps.mean(3).mean(1).numpy(), np.array(labels)
+        found["max"][split] = maps.amax(3).mean(1).numpy(), np.array(labels)
     return found
 
 
@@ -62,10 +64,13 @@ def test_classify_repeats_the_final_test_of_fine_tuning(tmp_path, motions, finet
     }
 
 
-def test_retrieval(tmp_path, motions, finetuned, plain):
-    result = run(motions, tmp_path, finetuned, "retrieval")
+@pytest.mark.parametrize("pooling", ["average", "max"])
+def test_retrieval(tmp_path, motions, finetuned, plain, pooling, capsys):
+    result = run(motions, tmp_path, finetuned, "retrieval", pooling=pooling)
+    assert f"central crop 48, {pooling} pooling" in capsys.readouterr().err
     assert (result["num_queries"], result["num_gallery"], result["num_failed"]) == (5, 18, 0)
-    (queries, query_labels), (gallery, gallery_labels) = plain["test"], plain["train"]
+    assert result["pooling"] == pooling
+    (queries, query_labels), (gallery, gallery_labels) = plain[pooling]["test"], plain[pooling]["train"]
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, gallery)]
     cosines = unit[0] @ unit[1].T
     order = np.argsort(-cosines, axis=1)
@@ -87,18 +92,19 @@ def test_retrieval(tmp_path, motions, finetuned, plain):
 
 def test_knn(tmp_path, motions, finetuned, plain):
     result = run(motions, tmp_path, finetuned, "knn")
-    (queries, query_labels), (gallery, gallery_labels) = plain["test"], plain["train"]
+    (queries, query_labels), (gallery, gallery_labels) = plain["average"]["test"], plain["average"]["train"]
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, gallery)]
     votes = np.exp(unit[0] @ unit[1].T / 0.07) @ np.eye(3)[gallery_labels]  # of all 18: there are no 20
     assert result["top1"] == pytest.approx(100 * (votes.argmax(axis=1) == query_labels).mean())
     shares = votes / votes.sum(axis=1, keepdims=True)
     for line, share in zip(tiny.read_lines(tmp_path / "predictions.jsonl"), shares):
         assert line["predicted"] == [("down", "right", "still")[number] for number in np.argsort(-share)]
+        assert line["probability"] == pytest.approx(np.sort(share)[::-1], abs=2e-3)
 
 
 def test_linear(tmp_path, motions, finetuned, plain):
     result = run(motions, tmp_path, finetuned, "linear")
-    (queries, query_labels), (gallery, gallery_labels) = plain["test"], plain["train"]
+    (queries, query_labels), (gallery, gallery_labels) = plain["average"]["test"], plain["average"]["train"]
     logits = linear_probe(*map(torch.from_numpy, (gallery, gallery_labels, queries)), 3).numpy()
     assert result["top1"] == pytest.approx(100 * (logits.argmax(axis=1) == query_labels).mean())
     assert (result["top5"], result["num_videos"], result["num_gallery"]) == (100, 5, 18)
@@ -191,7 +197,7 @@ def test_a_finished_evaluation_is_left_alone(tmp_path, motions, pretrained, no_s
     assert main(config) == {"top1": 1.0}
     out, err = capsys.readouterr()
     assert out == '{"top1": 1.0}\n'
-    assert "this was evaluated before; remove the folder to do it again" in err
+    assert "this was done before; remove the folder to do it again" in err
     with pytest.raises(ConfigError, match="holds a run with protocol=knn, not linear"):
         main(tiny.evaluate(motions, tmp_path / "run", pretrained, "linear"))
 
@@ -208,6 +214,8 @@ def test_where_it_writes_unless_told(tmp_path, monkeypatch, weights, where):
 def test_weights_that_do_not_serve(tmp_path, motions, pretrained, finetuned):
     with pytest.raises(ConfigError, match=r"^--weights: name a run folder or a weight file"):
         main(parse(Config, []))
+    with pytest.raises(ConfigError, match=r"^pooling: max; a classifier is tested as it was trained, on averages"):
+        parse(Config, ["--pooling", "max"])
     with pytest.raises(CheckpointError, match="has no classifier; fine-tune this encoder first"):
         main(tiny.evaluate(motions, tmp_path / "a", pretrained, "classify"))
     root = tmp_path / "data"

@@ -77,7 +77,7 @@ def test_what_was_loaded_is_said(tmp_path, motions, pretrained, capsys):
         f"{pretrained}/encoder.safetensors (rspnet encoder, resnet18, epoch 2): "
         "loaded 120 of the network's 122 entries; fresh: fc.weight, fc.bias"
     )
-    assert "18 training and 5 test videos of 3 classes; 1 epochs of 3 steps" in err
+    assert "18 training and 5 test videos of 3 classes; 1 epoch of 3 steps" in err
     assert json.loads(out.splitlines()[-1])["stage"] == "finetune"
 
 
@@ -162,7 +162,7 @@ def test_a_finished_run_is_left_alone(finetuned, motions, pretrained, no_steps, 
     result = main(tiny.finetune(motions, finetuned, pretrained))
     out, err = capsys.readouterr()
     assert json.loads(out) == result == json.loads((finetuned / "result.json").read_text())
-    assert "this run is finished" in err
+    assert "this was done before" in err
 
 
 def test_a_broken_test_video_is_left_out(tmp_path, motions):

@@ -83,8 +83,7 @@ def test_speaks_on_stderr_and_answers_on_stdout(tmp_path, motions, capsys):
     assert out == json.dumps(result) + "\n"
     lines = err.splitlines()
     assert lines[0] == (
-        "18 videos; 1 epochs of 1 steps; 18 videos a step = 1 x 18, in 2 batch-norm groups of 9; learning rate 0.1; "
-        "on cpu"
+        "18 videos; 1 epoch of 1 step; 18 videos a step = 1 x 18; learning rate 0.1; on cpu; 2 batch-norm groups of 9"
     )
     assert lines[1].startswith("the queue of 50 is longer than the data")
     assert "(chance 1.96)" in lines[2]
@@ -98,7 +97,7 @@ def test_a_finished_run_is_left_alone(pretrained, motions, no_steps, capsys):
     assert result == json.loads((pretrained / "result.json").read_text())
     out, err = capsys.readouterr()
     assert json.loads(out) == result
-    assert err == f"{pretrained}: this run is finished; remove the folder to do it again\n"
+    assert err == f"{pretrained}: this was done before; remove the folder to do it again\n"
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -181,7 +180,7 @@ def test_rows_that_are_not_usable_are_left_out(tmp_path, motions, capsys):
     config = tiny.pretrain(motions, tmp_path / "run", data=data)
     config.optim.epochs = 1
     assert main(config)["num_videos"] == 15
-    assert "15 videos (left out: {'truncated': 2, 'empty': 1}); 1 epochs of 2 steps" in capsys.readouterr().err
+    assert "15 videos (left out: {'truncated': 2, 'empty': 1}); 1 epoch of 2 steps" in capsys.readouterr().err
     assert len(list(read_rows(tmp_path / "run/index.parquet"))) == 23
 
 

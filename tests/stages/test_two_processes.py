@@ -53,7 +53,8 @@ def test_pretraining_gives_the_losses_of_one_process(pretrained_by_two, pretrain
     """With as many batch-norm groups; in the first steps, before rounding has grown."""
     (out, error, others_error), run_dir = pretrained_by_two
     assert json.loads(out)["steps"] == 6
-    assert "6 videos a step = 2 x 3, in 2 batch-norm groups of 3" in error
+    assert "6 videos a step = 2 x 3;" in error
+    assert "; 2 batch-norm groups of 3" in error
     assert others_error == ""
     for two, one in zip(tiny.metrics(run_dir)[:4], tiny.metrics(pretrained)[:4], strict=True):
         for name in ("loss", "loss_avid", "loss_rsp", "avid_top1", "rsp_accuracy", "negative_similarity"):

@@ -73,7 +73,7 @@ def test_summary_for_people(root, capsys):
     assert lines[0].startswith("6 videos (2 ok, ")
     assert lines[1:4] == [
         "of these 2 train",
-        "2 classes, from 1 videos (a) to 1 (b)",
+        "2 classes, from 1 video (a) to 1 (b)",
         "files that are not named like videos: 1 .txt",
     ]
     assert "train/a/empty.mp4: empty: the file has no bytes" in lines

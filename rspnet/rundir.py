@@ -1,0 +1,142 @@
+"""The folder of a run: who may write to it, what it is told at the start, and the result at the end."""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rspnet.errors import ConfigError
+from rspnet.runlog import is_main, say, write_json, write_text
+
+# Options that may differ when a run goes on: they do not change what it computes.
+_FREE = ("data.num_workers", "data.max_failures", "data.time_limit", "run.log_every", "run.checkpoint_every")
+_FREE += ("run.keep_epochs", "run.tracker", "run_dir")
+
+
+def run_once(
+    run_dir: Path, config: dict[str, Any], config_yaml: str, work: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Do a run's work unless it is done, print its result as one line on stdout, and return it.
+
+    Args:
+        run_dir: the run's folder; see `open_run`.
+        config: the resolved options.
+        config_yaml: the same as text.
+        work: does it, and returns the result, which is kept as result.json.
+
+    Raises:
+        ConfigError: the folder is not this run's, or not free.
+    """
+    with open_run(run_dir, config, config_yaml):
+        result = _finished(run_dir)
+        if result:
+            say(f"{run_dir}: this was done before; remove the folder to do it again")
+        else:
+            result = work()
+            if is_main():
+                write_json(run_dir / "result.json", result)
+    if is_main():
+        print(json.dumps(result))
+    return result
+
+
+@contextlib.contextmanager
+def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterator[None]:
+    """Hold the run folder; new, it gets `config.yaml` and `environment.json`, existing, it must be this run.
+
+    A run that ended before its first checkpoint, over a mistake in its options for example, left nothing to protect: it
+    begins anew with the options of now. Processes other than the main one pass through.
+
+    Raises:
+        ConfigError: another live process writes to it, or it holds a run with other options or somebody's files,
+            or cannot be made.
+    """
+    if not is_main():
+        yield
+        return
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{run_dir}: cannot be made ({error.strerror}); choose another --run_dir") from None
+    with _exclusive(run_dir):
+        path = run_dir / "config.yaml"
+        if not path.exists() and any(not entry.name.startswith(".") for entry in run_dir.iterdir()):
+            raise ConfigError(f"{run_dir}: is no run folder, and not empty; choose another --run_dir")
+        other = _difference(path, config) if path.exists() else None
+        if other and any((run_dir / name).exists() for name in ("checkpoints", "result.json")):
+            raise ConfigError(
+                f"{run_dir}: holds a run with {other}; choose another --run_dir, or remove the folder to start again"
+            )
+        if other or not path.exists():
+            (run_dir / "index.parquet").unlink(missing_ok=True)
+            write_text(path, config_yaml)
+            write_json(run_dir / "environment.json", environment())
+        yield
+
+
+def _difference(path: Path, config: dict[str, Any]) -> str | None:
+    """The first option that is not what it was when the run began, and changes what it computes."""
+    before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name) and name not in _FREE:
+            return f"{name}={before.get(name)}, not {now.get(name)}"
+    return None
+
+
+def _finished(run_dir: Path) -> dict[str, Any] | None:
+    """The result of a run that is done, or None."""
+    path = run_dir / "result.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+@contextlib.contextmanager
+def _exclusive(run_dir: Path) -> Iterator[None]:
+    with (run_dir / ".lock").open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            raise ConfigError(
+                f"{run_dir}: {handle.read().strip() or 'another process'} is writing to this run; "
+                "wait for it or choose another --run_dir"
+            ) from None
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} on {platform.node()}")
+        handle.flush()
+        yield
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and the code's git commit, for `environment.json`."""
+    names = ("torch", "torchvision", "accelerate", "av", "timm", "datasets", "evaluate", "numpy", "rspnet")
+    here = Path(__file__).resolve().parent
+    commit = subprocess.run(
+        ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True
+    )
+    return {
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in names},
+        "git_commit": commit.stdout.strip() or None,
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "command": sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }

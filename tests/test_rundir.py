@@ -1,0 +1,126 @@
+"""Who may write to a run's folder, what lies in it, and that its work is done once."""
+
+import fcntl
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rspnet.errors import ConfigError
+from rspnet.rundir import open_run, run_once
+
+CONFIG = {"run_dir": "x", "data": {"root": "a", "num_workers": 4}, "optim": {"lr": 0.1}, "run": {"log_every": 10}}
+
+
+def opened(folder, **changes):
+    """Open and leave a run; changes by `section__name`."""
+    config = json.loads(json.dumps(CONFIG))
+    for name, value in changes.items():
+        section, key = name.split("__")
+        config[section][key] = value
+    with open_run(folder, config, json.dumps(config)):
+        return json.loads((folder / "config.yaml").read_text())
+
+
+def test_new_folder_gets_config_and_environment(tmp_path):
+    folder = tmp_path / "a" / "run"
+    assert opened(folder) == CONFIG
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["versions"].keys() >= {"torch", "accelerate", "av", "rspnet"}
+    assert opened(folder) == CONFIG
+
+
+def test_the_work_is_done_once(tmp_path, capsys):
+    folder, result = tmp_path / "run", {"stage": "x", "top1": 2.5}
+    results = iter([result])  # only one
+    for _ in range(2):
+        assert run_once(folder, CONFIG, json.dumps(CONFIG), lambda: next(results)) == result
+    out, err = capsys.readouterr()
+    assert [json.loads(line) for line in out.splitlines()] == [result, result]
+    assert err == f"{folder}: this was done before; remove the folder to do it again\n"
+    assert json.loads((folder / "result.json").read_text()) == result
+
+
+def test_work_that_fails_leaves_no_result(tmp_path, capsys):
+    with pytest.raises(ZeroDivisionError):
+        run_once(tmp_path, CONFIG, json.dumps(CONFIG), lambda: 1 / 0)
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_other_options_are_refused_once_there_is_something_to_protect(tmp_path):
+    opened(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ConfigError) as caught:
+        opened(tmp_path, optim__lr=0.2)
+    text = "choose another --run_dir, or remove the folder to start again"
+    assert str(caught.value) == f"{tmp_path}: holds a run with optim.lr=0.1, not 0.2; {text}"
+    with pytest.raises(ConfigError, match=r"holds a run with optim\.epochs=None, not 3; "):
+        opened(tmp_path, optim__epochs=3)
+    # What changes no result may differ; the folder keeps what the run began with.
+    assert opened(tmp_path, data__num_workers=0, run__log_every=1) == CONFIG
+    tmp_path.rename(tmp_path.with_name("moved"))
+    with open_run(tmp_path.with_name("moved"), CONFIG | {"run_dir": "y"}, ""):
+        pass
+
+
+def test_a_run_that_never_got_anywhere_begins_anew(tmp_path):
+    """A mistyped data.root must not block the folder for the corrected command."""
+    opened(tmp_path, data__root="typo")
+    (tmp_path / "index.parquet").touch()
+    assert opened(tmp_path) == CONFIG
+    assert not (tmp_path / "index.parquet").exists()
+    (tmp_path / "index.parquet").touch()
+    opened(tmp_path, data__num_workers=1)
+    assert (tmp_path / "index.parquet").exists()
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"data\.root=a, not b"):
+        opened(tmp_path, data__root="b")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/run: cannot be made .*choose another --run_dir"):
+        opened(tmp_path / "file" / "run")
+
+
+def test_somebody_elses_folder_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ConfigError, match="is no run folder, and not empty; choose another --run_dir"):
+        opened(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "thesis.tex"]
+
+
+def test_second_process_is_refused_while_the_first_lives(tmp_path):
+    program = (
+        "import sys, pathlib\n"
+        "from rspnet.rundir import open_run\n"
+        "with open_run(pathlib.Path(sys.argv[1]), {}, '{}'):\n"
+        "    print('open', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    repo = Path(__file__).resolve().parent.parent
+    with subprocess.Popen(command, cwd=repo, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "open\n"
+        with pytest.raises(ConfigError, match=rf"{tmp_path}: process {first.pid} on .* is writing to this run; wait"):
+            opened(tmp_path)
+        first.kill()  # no farewell: the lock goes with the process
+        first.wait(10)
+        assert opened(tmp_path) == CONFIG
+
+
+def test_lock_is_let_go_after_an_error(tmp_path):
+    with pytest.raises(KeyError), open_run(tmp_path, CONFIG, "{}"):
+        raise KeyError
+    with (tmp_path / ".lock").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(ConfigError, match="is writing to this run"):
+            opened(tmp_path)
+
+
+def test_other_processes_leave_the_folder_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with open_run(tmp_path / "run", CONFIG, "{}"):
+        assert not (tmp_path / "run").exists()
