@@ -75,6 +75,7 @@ def _shipped(pattern):
 PAIRS = [
     *((path, pretrain.Config) for path in _shipped("*.yaml")),
     *((path, kind) for path in _shipped("finetune/*.yaml") for kind in (finetune.Config, evaluate.Config)),
+    *((path, evaluate.Config) for path in _shipped("retrieval/*.yaml")),
 ]
 
 
