@@ -3,10 +3,11 @@
     python -m rspnet.synthetic DST [--videos_per_class 40] [--seed 0]
 
 DST gets the folders of UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. One object
-moves in front of a background; the class is how it moves. Shape, texture, colours, size, speed, place, background, a
-still distractor and the shaking camera are drawn alike for all classes, so a single frame does not tell the class, and
-no class becomes another one in the mirror. A motion along a line or of the size starts over when it has arrived. Every
-video has looks of its own; groups (gXX), never in both train and test, are there for the form.
+moves in front of a background; the class is how it moves. Size, speed, place and the shaking camera are drawn alike
+for all classes, so a single frame does not tell the class, and no class becomes another one in the mirror. A motion
+along a line or of the size starts over when it has arrived. As in UCF101, the clips of a group (gXX) share a scene
+(background, a still distractor, the object's shape, texture and colours), and no group is in both train and test; here
+every scene is there for all classes, so that clips of it can be told apart by their motion alone.
 """
 
 import argparse
@@ -64,8 +65,8 @@ def make_dataset(dst: str | Path, videos_per_class: int = 40, seed: int = 0) -> 
     for label, number in runlog.progress(todo, len(names) * videos_per_class, "synthetic", "videos"):
         group, clip = number % num_groups + 1, number // num_groups + 1
         path = f"{names[label]}/v_{names[label]}_g{group:02d}_c{clip:02d}.mp4"
-        looks = np.random.default_rng([seed, label, group, clip, 0])
-        frames = draw(names[label], looks, np.random.default_rng([seed, label, group, clip, 1]))
+        scene, course = np.random.default_rng([seed, group]), np.random.default_rng([seed, group, label, clip])
+        frames = draw(names[label], scene, course)
         (dst / "UCF-101" / names[label]).mkdir(parents=True, exist_ok=True)
         encode(dst / "UCF-101" / path, frames, FPS, preset="veryfast")
         videos.append((path, label, group))
@@ -84,31 +85,31 @@ def _write_lists(folder: Path, names: list[str], videos: list[tuple[str, int, in
         runlog.write_text(folder / f"{name}.txt", "\n".join(content) + "\n")
 
 
-def draw(motion: str, looks: np.random.Generator, rng: np.random.Generator) -> np.ndarray:
+def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -> np.ndarray:
     """One video, uint8 (T, H, W, 3).
 
     Args:
         motion: a key of `MOTIONS`.
-        looks: draws the appearance.
-        rng: draws the course of the motion.
+        scene: draws the appearance.
+        course: draws the course of the motion, and the camera's.
     """
-    height, width = (int(side) for side in looks.choice(SIDES, 2))
-    bright = looks.random() < 0.5  # a bright object on dark ground, or the reverse
-    ground = _background(looks, height, width, bright=not bright)
-    paint = _painter(looks, bright)
-    x, y, radius = MOTIONS[motion](rng, height, width)
-    drift = rng.uniform(-3, 3, 2)[:, None] * np.linspace(-0.5, 0.5, NUM_FRAMES)
-    shake = _shake(rng)
+    height, width = (int(side) for side in scene.choice(SIDES, 2))
+    bright = scene.random() < 0.5  # a bright object on dark ground, or the reverse
+    ground = _background(scene, height, width, bright=not bright)
+    paint = _painter(scene, bright)
+    x, y, radius = MOTIONS[motion](course, height, width)
+    drift = course.uniform(-3, 3, 2)[:, None] * np.linspace(-0.5, 0.5, NUM_FRAMES)
+    shake = _shake(course)
 
     frames = np.stack([
         ground[_MARGIN + dy : _MARGIN + dy + height, _MARGIN + dx : _MARGIN + dx + width] for dx, dy in -shake.T
     ])  # fmt: skip
-    if looks.random() < 0.5:  # something that only stands there
-        radius_there = looks.uniform(0.06, 0.1) * min(height, width)
-        there = looks.uniform(0.15, 0.85, (2, 1)) * [[width], [height]] + shake
-        _painter(looks, bright)(frames, *there, np.full(NUM_FRAMES, radius_there))
+    if scene.random() < 0.5:  # something that only stands there
+        radius_there = scene.uniform(0.06, 0.1) * min(height, width)
+        there = scene.uniform(0.15, 0.85, (2, 1)) * [[width], [height]] + shake
+        _painter(scene, bright)(frames, *there, np.full(NUM_FRAMES, radius_there))
     paint(frames, x + drift[0] + shake[0], y + drift[1] + shake[1], radius)
-    frames += looks.normal(0, 3, frames.shape[1:]).astype(np.float32)
+    frames += scene.normal(0, 3, frames.shape[1:]).astype(np.float32)
     return np.clip(frames, 0, 255).round().astype(np.uint8)
 
 

@@ -134,6 +134,25 @@ def test_what_is_drawn_moves():
     assert np.abs(np.diff(frames.astype(int), axis=0)).max(axis=(1, 2, 3)).min() > 10
 
 
+def test_a_group_shares_its_scene_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr("rspnet.synthetic.encode", lambda path, frames, *_, **__: np.save(path, frames))
+    monkeypatch.setattr("rspnet.synthetic.MOTIONS", {name: MOTIONS[name] for name in ("Pulse", "Rise")})
+    make_dataset(tmp_path, videos_per_class=8)
+    pictures = {}  # of each group's four videos, what stands still in each
+    for file in sorted(tmp_path.rglob("*.npy")):
+        group = re.search(r"_g(\d\d)_", file.name)[1]
+        pictures.setdefault(group, []).append(np.median(np.load(file), axis=0))
+    assert len(pictures) == 4
+    for group in pictures.values():
+        assert len(group) == 4
+        assert len({picture.tobytes() for picture in group}) == 4
+        for picture in group[1:]:
+            assert picture.shape == group[0].shape
+            assert np.median(np.abs(picture - group[0])) < 8  # the camera shakes
+    first = [group[0][:64, :64] for group in pictures.values()]
+    assert all(np.median(np.abs(one - first[0])) > 16 for one in first[1:])
+
+
 def test_command(tmp_path):
     command = [sys.executable, "-m", "rspnet.synthetic", tmp_path / "a", "--videos_per_class", "3"]
     done = subprocess.run(command, capture_output=True, text=True)
