@@ -162,7 +162,8 @@ def _scan_listed(root: str, videos: list[str], lists: _Lists) -> Iterator[Row]:
     missing = {key: entry for key, entry in lists.entries.items() if key not in found and entry[1] in homes}
     classes = {label for _, label, _ in lists.entries.values()} - {None}
     _warn_of_gaps(root, len(found), len(videos) - len(found), [entry[0] for entry in missing.values()])
-    if absent := sorted(classes - homes.keys()):
+    absent = sorted(classes - homes.keys())
+    if absent and not os.path.exists(os.path.join(root, SUBSET_MARK)):  # a subset links the lists of the whole
         _log.warning("%s: %d of %d classes have no video, e.g. %s", root, len(absent), len(classes), absent[0])
 
     unlisted = [None] * max(len(entry[2]) for entry in lists.entries.values())
@@ -183,7 +184,7 @@ def _warn_of_gaps(root: str, num_found: int, num_unlisted: int, missing: list[st
             "%s: %d of %d listed videos are missing, e.g. %s", root, len(missing), total, ", ".join(missing[:3])
         )
     if num_unlisted:
-        _log.warning("%s: %d videos are in no official list and so in no split", root, num_unlisted)
+        _log.warning("%s: videos in no official list, and so in no split: %d", root, num_unlisted)
 
 
 def _read_lists(root: str, layout: str) -> _Lists:

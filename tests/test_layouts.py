@@ -136,7 +136,7 @@ def test_missing_and_unlisted_videos_are_told(ucf101, caplog):
     assert (missing["status"], missing["label"], missing["split"]) == ("missing", "Hammering", "train")
     assert short(rows)["UCF-101/Hammering/mine.mp4"] == ("Hammering", None, [None, None])
     assert "1 of 4 listed videos are missing, e.g. Hammering/v_Hammering_g02_c01.avi" in caplog.text
-    assert "1 videos are in no official list" in caplog.text
+    assert "videos in no official list, and so in no split: 1" in caplog.text
 
 
 def test_an_absent_class_is_named_but_makes_no_rows(ucf101, caplog):
