@@ -2,6 +2,8 @@
 
 A folder `checkpoints/step_N` exists under that name only when it is complete, which its manifest proves; `last` and
 `best` are relative symbolic links to such folders.
+
+    python -m rspnet.checkpoint convert SRC DST     # published checkpoints to ours and back (rspnet/convert.py)
 """
 
 import json
@@ -13,10 +15,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rspnet.weightfile import fsync, sha256
+from rspnet.disk import fsync, identity, sha256
+from rspnet.errors import CheckpointError
 from rspnet.weights import Report, load_encoder, load_weights, save_encoder
 
-__all__ = ["Report", "latest", "load_encoder", "load_weights", "mark", "prune", "save_encoder", "writing"]
+__all__ = ["Report", "latest", "load_encoder", "load_weights", "mark", "marked", "prune", "save_encoder", "writing"]
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +72,21 @@ def mark(run_dir: str | Path, name: str, step: int) -> None:
     link.symlink_to(f"step_{step}")
     link.replace(checkpoints / name)
     fsync(checkpoints)
+
+
+def marked(run_dir: str | Path, name: str) -> tuple[Path, int]:
+    """Return the checkpoint that `mark` named (`last`, `best`) as (folder, step), unchanged since it was written.
+
+    Raises:
+        CheckpointError: If there is none, or it is damaged.
+    """
+    link = Path(run_dir) / "checkpoints" / name
+    step = re.fullmatch(r"step_(\d+)", os.readlink(link)) if link.is_symlink() else None
+    if step is None:
+        raise CheckpointError(f"{link}: no such checkpoint; give a run folder as the run left it")
+    if fault := _fault(link, int(step[1]), read_files=True):
+        raise CheckpointError(f"{link}: {fault}; copy the run folder again")
+    return link, int(step[1])
 
 
 def latest(run_dir: str | Path) -> tuple[Path, int] | None:
@@ -135,7 +153,7 @@ def _seal(folder: Path, step: int) -> None:
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            files[path.relative_to(folder).as_posix()] = identity(path)
         fsync(path)
     manifest = folder / "manifest.json"
     manifest.write_text(json.dumps({"format": 1, "step": step, "files": files}, indent=2) + "\n", encoding="utf-8")
@@ -158,3 +176,9 @@ def _fault(folder: Path, step: int, read_files: bool) -> str | None:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return f"its manifest is damaged ({error!r})"
     return None
+
+
+if __name__ == "__main__":
+    from rspnet.convert import main  # `python -m rspnet.checkpoint convert SRC DST`
+
+    main()

@@ -4,9 +4,7 @@ The layouts: our safetensors with a JSON file beside it, the published code's pr
 and a plain state dict such as torchvision's. Nothing in a file is ever executed.
 """
 
-import hashlib
 import json
-import os
 import re
 import warnings
 from collections.abc import Iterable
@@ -19,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from rspnet.disk import identity
 from rspnet.errors import CheckpointError
 
 # For each network an entry that no other one has; its first dimension is the network's width.
@@ -31,7 +30,8 @@ SIGNATURES = {
     "r2plus1d_18": "stem.4.bias",
     "s3d": "features.2.1.bias",
 }
-_PUBLISHED_NAMES = {"r2plus1d-vcop": "r2plus1d"}  # what the published files' `arch` says, where it is not our name
+# What the published files' `arch` says -> our name.
+PUBLISHED_NAMES = {"c3d": "c3d", "resnet18": "resnet18", "r2plus1d-vcop": "r2plus1d", "s3dg": "s3dg"}
 
 _ENCODER, _HEAD = "the encoder", "the classifier"
 _DUMMY = "the network's own 1-class classifier, never trained or used"
@@ -43,10 +43,10 @@ _LAYOUTS = {
         (
             (r"encoder_q\.encoder\.(?:fc|linear)\.(weight|bias)", _DUMMY),
             (r"encoder_q\.encoder\.(.+)", _ENCODER),
-            (r"encoder_q\.(fc1\..+)", "the A-VID head"),
-            (r"encoder_q\.(fc2\..+)", "the RSP head"),
-            (r"encoder_k\.((?:encoder|fc1|fc2)\..+)", "the key encoder"),
-            (r"(queue|queue_ptr)", "the queue"),
+            (r"encoder_q\.(fc1\..+)", "the A-VID head, for pretraining only"),
+            (r"encoder_q\.(fc2\..+)", "the RSP head, for pretraining only"),
+            (r"encoder_k\.((?:encoder|fc1|fc2)\..+)", "the key encoder, for pretraining only"),
+            (r"(queue|queue_ptr)", "the queue, for pretraining only"),
         ),
     ),
     "fine-tuned classifier": (
@@ -102,6 +102,7 @@ class WeightFile:
         entries: What they are.
         unused: What the file holds beside tensors, and why nothing of it is needed.
         description: Contents of our JSON file; of a published file, its epoch.
+        contents: The whole file as it was read: of ours, the tensors again.
     """
 
     path: Path
@@ -111,11 +112,18 @@ class WeightFile:
     entries: Entries
     unused: dict[str, list[str]]
     description: dict[str, Any]
+    contents: Any
 
     @property
     def width(self) -> int:
         """Base channels of the network."""
         return self.tensors[self.entries.encoder[SIGNATURES[self.arch]]].shape[0]
+
+    @property
+    def epoch(self) -> int | None:
+        """Epochs of training behind the weights, if the file says."""
+        said = self.description.get("epoch", self.description.get("provenance", {}).get("epoch"))
+        return said if isinstance(said, int) else None
 
 
 def sort_entries(keys: Iterable[str]) -> Entries:
@@ -158,34 +166,35 @@ def read(path: str | Path) -> WeightFile:
     origin, said = "", None
     if path.suffix == ".safetensors":
         description = _describe(path)
-        contents: Any = _load(path, start)
+        contents = model = _load(path, start)
         origin, said = "rspnet ", description.get("arch")
     else:
-        contents = _load(path, start)
+        contents = model = _load(path, start)
         if isinstance(contents, dict) and isinstance(contents.get("model"), dict):
             beside = {key: value for key, value in contents.items() if key not in ("model", "arch")}
-            unknown = sorted(set(beside) - set(_TRAINING_STATE))
+            unknown = sorted(map(str, set(beside) - set(_TRAINING_STATE)))
             if unknown:
                 raise CheckpointError(
                     f"{path}: has entries that no published file has: {few(unknown)}; save them apart"
                 )
-            unused = {"the state of training": sorted(beside)} if beside else {}
+            unused = {"the state of training, only to go on with it": sorted(beside)} if beside else {}
             description = {"epoch": beside["epoch"]} if "epoch" in beside else {}
             origin, said = "published ", contents.get("arch")
-            contents = contents["model"]
-    if not isinstance(contents, dict) or not contents or not all(isinstance(v, Tensor) for v in contents.values()):
+            model = contents["model"]
+    named = isinstance(model, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in model.items())
+    if not named or not model:
         raise CheckpointError(
             f"{path}: holds no state dict (names and tensors); give a run folder, an encoder.safetensors, a published "
             ".pth.tar or a saved state dict"
         )
-    entries = sort_entries(contents)
+    entries = sort_entries(model)
     arch = _agreed(path, said, entries)
     if entries.unexpected:
         raise CheckpointError(
             f"{path}: has entries that a {entries.layout} of {arch} does not have: {few(entries.unexpected)}; "
             "it was not written by the published code or by rspnet"
         )
-    return WeightFile(path, origin + entries.layout, arch, contents, entries, unused, description)
+    return WeightFile(path, origin + entries.layout, arch, model, entries, unused, description, contents)
 
 
 def find(path: str | Path) -> Path:
@@ -207,21 +216,6 @@ def find(path: str | Path) -> Path:
     raise CheckpointError(f"{path}: no encoder.safetensors in this folder; give a run folder or a weight file")
 
 
-def sha256(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fsync(path: Path) -> None:
-    """Wait until a file's contents, or a folder's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _agreed(path: Path, said: Any, entries: Entries) -> str:
     """Return the network that the file names and its entries belong to."""
     if entries.arch is None:
@@ -229,7 +223,7 @@ def _agreed(path: Path, said: Any, entries: Entries) -> str:
         raise CheckpointError(
             f"{path}: its entries ({names}) are of no network known here ({', '.join(SIGNATURES)}); give another file"
         )
-    named = _PUBLISHED_NAMES.get(said, said) if isinstance(said, str) else said
+    named = PUBLISHED_NAMES.get(said, said) if isinstance(said, str) else said
     if named not in (None, entries.arch):
         raise CheckpointError(
             f"{path}: says it holds {said!r}, but its entries are those of {entries.arch}; do not use it"
@@ -245,7 +239,7 @@ def _describe(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(beside.read_text(encoding="utf-8"))
         weights = description["weights"]
-        same = weights["bytes"] == path.stat().st_size and weights["sha256"] == sha256(path)
+        same = {name: weights[name] for name in ("bytes", "sha256")} == identity(path)
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{beside}: is no description of weights ({error!r}); copy both files again") from error
     if not same:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from rspnet.disk import fsync, identity
 from rspnet.errors import CheckpointError
-from rspnet.weightfile import SIGNATURES, WeightFile, few, fsync, read, sha256, sort_entries
+from rspnet.weightfile import SIGNATURES, WeightFile, few, read, sort_entries
 
 _DESCRIBED = ("arch", "kwargs", "num_features", "clip", "provenance")
 
@@ -72,9 +73,9 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
     folder = Path(folder)
     weights, beside = folder / "encoder.safetensors", folder / "encoder.json"
     temporary = [path.with_name(f".{path.name}.partial") for path in (weights, beside)]
-    save_file({key: value.detach().cpu().contiguous() for key, value in encoder_state.items()}, temporary[0])
+    write_tensors(temporary[0], encoder_state)
     num_classes = encoder_state[entries.head["weight"]].shape[0] if entries.head else 0
-    facts = {"file": weights.name, "bytes": temporary[0].stat().st_size, "sha256": sha256(temporary[0])}
+    facts = {"file": weights.name, **identity(temporary[0])}
     text = json.dumps({"format": 1, **description, "num_classes": num_classes, "weights": facts}, indent=2)
     temporary[1].write_text(text + "\n", encoding="utf-8")
     for path in temporary:
@@ -82,6 +83,23 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
     temporary[0].replace(weights)
     temporary[1].replace(beside)
     fsync(folder)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file, from tensors wherever and however they lie in memory.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    storages: set[int] = set()
+    apart = {}
+    for name, value in tensors.items():
+        value = value.detach().cpu().contiguous()
+        storage = value.untyped_storage().data_ptr()
+        apart[name] = value.clone() if storage in storages else value  # the format has no views of one storage
+        storages.add(storage)
+    # Not safetensors' own way to the disk, which leaves a file that only its owner may read.
+    path.write_bytes(save(apart))
 
 
 def load_encoder(path: str | Path, **overrides: Any) -> nn.Module:
@@ -98,7 +116,7 @@ def load_encoder(path: str | Path, **overrides: Any) -> nn.Module:
 
     file = read(path)
     encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {}), **overrides})
-    _fill(encoder, file, head=False)
+    fill(encoder, file, head=False)
     return encoder.eval()
 
 
@@ -114,10 +132,11 @@ def load_weights(module: nn.Module, path: str | Path, head: bool = False) -> Rep
         CheckpointError: If the file cannot be read, holds another network or other shapes, lacks entries, or with
             `head` lacks a classifier of the module's number of classes. The module is then unchanged.
     """
-    return _fill(module, read(path), head)
+    return fill(module, read(path), head)
 
 
-def _fill(module: nn.Module, file: WeightFile, head: bool) -> Report:
+def fill(module: nn.Module, file: WeightFile, head: bool = False) -> Report:
+    """Do what `load_weights` does, with a file that was read before."""
     state = module.state_dict()
     target, source = sort_entries(state), file.entries
     if target.arch is None or (head and not target.head):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rspnet import convert
 from rspnet.config import parse
 
 REPO = Path(__file__).resolve().parent.parent
@@ -20,6 +21,7 @@ MODULES = {
 STAGES = {path.stem: path for path in sorted((REPO / "stages").glob("*.py"))}
 PRODUCT = [REPO / "rspnet/__init__.py", *MODULES.values(), *STAGES.values(), *sorted(REPO.glob("*.py"))]
 README = REPO / "README.md"
+CHECKPOINTS = ["python", "-m", "rspnet.checkpoint"]
 
 # What each module may import besides the standard library: modules of rspnet first, then packages. rspnet.errors is
 # for all. "later" marks what must not be loaded with the module, only where it is needed.
@@ -58,9 +60,13 @@ MAY_IMPORT = {
     "pretext": "heads losses momentum" + NETWORK,
     "classifier": "heads losses momentum" + NETWORK,
     # What runs need: no stage and no option.
-    "weightfile": "| torch safetensors",
-    "weights": "weightfile later:encoders | torch safetensors",
-    "checkpoint": "weights weightfile | torch safetensors",
+    "disk": "|",
+    "weightfile": "disk | torch safetensors",
+    "weights": "disk weightfile later:encoders | torch safetensors",
+    "checkpoint": "disk weights weightfile later:convert | torch safetensors",
+    "nested": "| torch",
+    "published": "checkpoint weightfile later:encoders later:optim | torch yaml",
+    "convert": "disk nested published weightfile weights later:classifier later:encoders | torch safetensors",
     "trainloop": "checkpoint runlog | torch",
     "predict": "runlog | torch datasets",
 }
@@ -140,7 +146,8 @@ def commands():
     for line in re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE):
         for part in line.split(" | "):
             words = shlex.split(part.replace("'", ""), comments=True)
-            if any(word.startswith("stages/") and word.endswith(".py") for word in words) or words[:1] == ["make"]:
+            ours = words[:1] == ["make"] or words[:3] == CHECKPOINTS
+            if ours or any(word.startswith("stages/") and word.endswith(".py") for word in words):
                 yield words
 
 
@@ -153,6 +160,9 @@ def test_there_are_commands_in_the_readme():
 def test_commands_of_the_readme_are_understood(words, monkeypatch):
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (REPO / "Makefile").read_text(), re.MULTILINE)
+        return
+    if words[:3] == CHECKPOINTS:
+        assert convert.parser().parse_args(words[3:]).command == "convert"
         return
     monkeypatch.chdir(REPO)
     place = next(place for place, word in enumerate(words) if word.startswith("stages/"))

@@ -2,9 +2,8 @@
 
 import json
 import math
-import os
 import pickle
-from collections import OrderedDict
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -18,60 +17,7 @@ from rspnet.checkpoint import load_encoder, load_weights, save_encoder
 from rspnet.classifier import Classifier
 from rspnet.encoders import create_encoder, encoder_names
 from rspnet.weightfile import SIGNATURES
-
-PUBLISHED = {"c3d": "c3d", "resnet18": "resnet18", "r2plus1d": "r2plus1d-vcop", "s3dg": "s3dg"}
-
-
-def small(name: str, **kwargs):
-    """A small encoder with weights of its own, statistics included."""
-    encoder = create_encoder(name, width=8, **kwargs)
-    for value in encoder.state_dict().values():
-        if value.is_floating_point():
-            value.uniform_(0.1, 0.9)
-        else:
-            value.fill_(7)
-    return encoder
-
-
-def two_heads(name: str) -> nn.Module:
-    """The published wrapper: an encoder with its unused 1-class classifier, and the two heads."""
-    net = nn.Module()
-    net.encoder = small(name, num_classes=1)
-    net.fc1, net.fc2 = (
-        nn.Sequential(nn.Identity(), nn.Identity(), nn.Linear(net.encoder.num_features, 16)) for _ in "12"
-    )
-    return net
-
-
-def pretraining_file(path: Path, name: str, **changes) -> nn.Module:
-    """Write a file as the published pretraining does; return the encoder in it."""
-    whole = nn.Module()
-    whole.register_buffer("queue", torch.randn(16, 8))
-    whole.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.int64))
-    whole.encoder_q, whole.encoder_k = two_heads(name), two_heads(name)
-    optimizer = torch.optim.SGD(whole.parameters(), lr=0.1, momentum=0.9)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=200)
-    contents = {
-        "epoch": 200,
-        "arch": PUBLISHED[name],
-        "model": whole.state_dict(),
-        "best_loss": 5.06,
-        "optimizer": optimizer.state_dict(),
-        "scheduler": schedule.state_dict(),
-    }
-    torch.save(contents | changes, path)
-    return whole.encoder_q.encoder
-
-
-def fine_tuned_file(path: Path, name: str, num_classes: int = 5) -> nn.Module:
-    """Write a file as the published fine-tuning does; return the module in it."""
-    whole = nn.Module()
-    whole.encoder = small(name, num_classes=1)
-    whole.fc = nn.Linear(whole.encoder.num_features, num_classes)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(torch.optim.SGD(whole.parameters(), lr=0.1), milestones=[50, 70])
-    contents = {"epoch": 30, "arch": PUBLISHED[name], "model": whole.state_dict(), "best_acc1": 66.7}
-    torch.save(contents | {"optimizer": {}, "scheduler": schedule.state_dict()}, path)
-    return whole
+from tests.published_files import PUBLISHED, Code, fine_tuned_file, laid_out, pretraining_file, read_layout, small
 
 
 def description(name: str, width: int = 8) -> dict:
@@ -128,18 +74,18 @@ def test_published_pretraining_file(tmp_path, name):
     assert report.fresh == ["fc.weight", "fc.bias"]
     assert {why: len(keys) for why, keys in report.ignored.items()} == {
         "the network's own 1-class classifier, never trained or used": 2,
-        "the A-VID head": 2,
-        "the RSP head": 2,
-        "the key encoder": backbone + 6,
-        "the queue": 2,
-        "the state of training": 4,
+        "the A-VID head, for pretraining only": 2,
+        "the RSP head, for pretraining only": 2,
+        "the key encoder, for pretraining only": backbone + 6,
+        "the queue, for pretraining only": 2,
+        "the state of training, only to go on with it": 4,
     }
     lines = report.summary().split("\n")
     assert lines[0] == (
         f"{path} (published pretraining checkpoint, {name}, epoch 200): loaded {backbone} of the network's "
         f"{backbone + 2} entries; fresh: fc.weight, fc.bias"
     )
-    assert lines[1].startswith("not used: the queue (2); the network's own 1-class classifier")
+    assert lines[1].startswith("not used: the queue, for pretraining only (2); the network's own 1-class classifier")
     assert len(lines) == 2
 
 
@@ -226,6 +172,8 @@ def test_encoder_round_trip(tmp_path):
         f"{tmp_path / 'encoder.safetensors'} (rspnet encoder, r2plus1d, epoch 3): loaded"
     )
     assert load_encoder(tmp_path, num_classes=3).num_classes == 3
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1  # who may read the one may read the other
 
 
 def test_classifier_round_trip(tmp_path):
@@ -267,13 +215,6 @@ def test_no_file(tmp_path):
     assert "no encoder.safetensors in this folder" in message(load_encoder, tmp_path)
     (tmp_path / "checkpoints").mkdir()
     assert "start it again to let it finish" in message(load_encoder, tmp_path)
-
-
-class Code:
-    """Pickles as a call."""
-
-    def __reduce__(self):
-        return os.mkdir, ("executed",)
 
 
 def zipped_code(path: Path) -> None:
@@ -330,6 +271,8 @@ def test_bytes_that_are_nothing(tmp_path):
     torch.save([torch.zeros(2)], path)
     assert "no state dict" in message(load_encoder, path)
     torch.save({"conv1.bias": 3}, path)
+    assert "no state dict" in message(load_encoder, path)
+    torch.save({1: torch.zeros(2)}, path)
     assert "no state dict" in message(load_encoder, path)
 
 
@@ -389,6 +332,9 @@ def test_unknown_entries(tmp_path):
     path = tmp_path / "model.pth.tar"
     pretraining_file(path, "c3d", scaler={})
     assert "scaler" in message(load_encoder, path)
+    pretraining_file(path, "c3d")
+    torch.save(torch.load(path, weights_only=True) | {3: None}, path)
+    assert "3; save them apart" in message(load_encoder, path)
     pretraining_file(path, "c3d", model={"resnet.conv9.weight": torch.zeros(2)})
     text = message(load_encoder, path)
     assert "resnet.conv9.weight" in text
@@ -431,23 +377,10 @@ def test_pretraining_file_has_no_classifier(tmp_path):
 @pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.parametrize("kind", ["pretrain_checkpoint", "finetune_checkpoint_101"])
 def test_exact_published_layout(shared, tmp_path, name, kind):
-    layout = json.loads((shared / "fixtures" / f"layout_{name}.json").read_text())[kind]
-    rows, top = layout["state_dict"], layout["toplevel"]
     # Each tensor holds one number, stored once: files of half a gigabyte shrink to one megabyte.
-    model = OrderedDict(
-        (key, torch.tensor(number % 1000).to(getattr(torch, dtype)).expand(shape))
-        for number, (key, shape, dtype) in enumerate(rows, start=1)
-    )
-    contents = {
-        key: model if key == "model" else value["value"]
-        for key, value in top.items()
-        if "value" in value or key == "model"
-    }
-    momentum = {index: {"momentum_buffer": torch.zeros(1)} for index in top["optimizer"]["state"]["keys"]}
-    group = {"lr": 0.1, "momentum": 0.9, "params": list(range(len(layout["optimizer_param_names"])))}
-    contents["optimizer"] = {"state": momentum, "param_groups": [group]}
-    contents["scheduler"] = {"T_max": 200, "base_lrs": [0.1], "last_epoch": 1}
-    assert set(contents) == set(top)
+    layout, numbers = read_layout(shared, name, kind), count(1)
+    contents = laid_out(layout, lambda key, shape, dtype: torch.tensor(next(numbers) % 1000).to(dtype).expand(shape))
+    model = contents["model"]
     path = tmp_path / "checkpoint.pth.tar"
     torch.save(contents, path)
 

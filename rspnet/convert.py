@@ -1,0 +1,253 @@
+"""Published checkpoints to ours, and ours to published ones; there and back, every value is the same to the bit.
+
+A published file becomes a folder that is read as a run folder is: encoder.safetensors and encoder.json, and beside them
+what only the published code has a use for: published.json, the outline of the whole file, and published.safetensors,
+the tensors of it that are not the encoder's. With these the folder becomes the same file again. A run folder, or
+weights of ours alone, become a published file in the way of rspnet/published.py.
+"""
+
+import argparse
+import dataclasses
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from rspnet import published
+from rspnet.disk import arriving, identity
+from rspnet.errors import CheckpointError, RSPNetError
+from rspnet.nested import put_together, take_apart
+from rspnet.weightfile import WeightFile, find, read
+from rspnet.weights import Report, fill, save_encoder, write_tensors
+
+_ENCODER, _OUTLINE, _REST = "encoder.safetensors", "published.json", "published.safetensors"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was converted.
+
+    Attributes:
+        src: What was read.
+        dst: What was written.
+        layout: What kind of weights `src` holds.
+        arch: The network, by our name.
+        epoch: Epochs of training behind it; None if `src` does not say.
+        tensors: How many `dst` holds.
+        lacks: What a published file has and this one does not, because `src` has nothing to make it of.
+        notes: What else to know, a sentence each.
+    """
+
+    src: str
+    dst: str
+    layout: str
+    arch: str
+    epoch: int | None
+    tensors: int
+    lacks: list[str]
+    notes: list[str]
+
+    def summary(self) -> str:
+        """Return a line on what was done, and one for each note."""
+        epoch = "" if self.epoch is None else f", epoch {self.epoch}"
+        what = f"{self.src} ({self.layout}, {self.arch}{epoch}) -> {self.dst} ({self.tensors} tensors)"
+        return "\n".join([what, *self.notes])
+
+
+def convert(src: str | Path, dst: str | Path) -> Conversion:
+    """Convert a published checkpoint to a folder of ours, or weights of ours to a published checkpoint.
+
+    Args:
+        src: A published .pth.tar, or another file of torch's that `load_encoder` reads; or the folder of a finished
+            run, a folder that this function wrote, or an encoder.safetensors alone.
+        dst: What to write; nothing of that name may exist.
+
+    Raises:
+        CheckpointError: If `src` cannot be used or has no counterpart, or `dst` cannot be written.
+    """
+    src, dst = Path(src), Path(dst)
+    if dst.exists() or dst.is_symlink():
+        raise CheckpointError(f"{dst}: exists, and is not overwritten; give another name")
+    ours = find(src).suffix == ".safetensors"
+    if ours and dst.suffix not in (".tar", ".pth", ".pt"):
+        raise CheckpointError(f"{dst}: {src} becomes a file of the published layout; give a name that ends in .pth.tar")
+    if not ours and dst.suffix in (".tar", ".pth", ".pt", ".safetensors"):
+        raise CheckpointError(f"{dst}: {src} becomes a folder; give it a folder's name")
+    file = read(src)
+    encoder, report = _filled(file)
+    return _to_published(src, file, dst) if ours else _to_folder(src, file, encoder, report, dst)
+
+
+def _filled(file: WeightFile) -> tuple[nn.Module, Report]:
+    """Make sure that the file fills a network, and say with what."""
+    from rspnet.classifier import Classifier
+    from rspnet.encoders import create_encoder  # here, because it loads timm
+
+    encoder = create_encoder(file.arch, width=file.width)
+    if not file.entries.head:
+        return encoder, fill(encoder, file)
+    classes = file.tensors[next(iter(file.entries.head.values()))].shape[0]
+    return encoder, fill(Classifier(encoder, classes), file, head=True)
+
+
+def _to_folder(src: Path, file: WeightFile, encoder: nn.Module, report: Report, dst: Path) -> Conversion:
+    """Write the network as `save_encoder` does, and beside it what is left of the file."""
+    from rspnet.encoders import encoder_spec
+
+    try:
+        outline, tensors = take_apart(file.contents)
+    except ValueError as error:
+        raise CheckpointError(f"{src}: {error}, which cannot be kept; save the rest of it apart") from error
+    entries, spec = file.entries, encoder_spec(file.arch)
+    model = "" if file.contents is file.tensors else "model."
+    start = "encoder_q.encoder." if entries.layout == "pretraining checkpoint" else ""
+    used = {f"{model}{key}": key for key in (*entries.encoder.values(), *entries.head.values())}
+    stages = {"pretraining checkpoint": "pretrain", "fine-tuned classifier": "finetune"}
+    clip = {"num_frames": spec.num_frames, "stride": 1, "size": spec.size, "mean": spec.mean, "std": spec.std}
+    description = {
+        "arch": file.arch,
+        "kwargs": {"width": file.width},
+        "num_features": encoder.num_features,
+        "clip": {**clip, "channels": "RGB"},
+        "provenance": {
+            "stage": stages.get(entries.layout),
+            "epoch": file.epoch,
+            "converted_from": {"file": src.name, **identity(src)},
+        },
+    }
+    with _new(dst) as folder:
+        folder.mkdir()
+        save_encoder(folder, {key.removeprefix(start): file.tensors[key] for key in used.values()}, description)
+        write_tensors(folder / _REST, {place: tensors[place] for place in tensors if place not in used})
+        beside = {
+            "format": 1,
+            "files": {name: identity(folder / name) for name in (_ENCODER, _REST)},
+            "encoder_at": f"{model}{start}",
+            "outline": outline,
+        }
+        (folder / _OUTLINE).write_text(json.dumps(beside, allow_nan=False) + "\n", encoding="utf-8")
+    kept = "; ".join(f"{why} ({len(keys)})" for why, keys in report.ignored.items())
+    notes = [
+        f"{_ENCODER}: the network's {len(used)} entries",
+        f"{_REST} and {_OUTLINE}, for the way back: {kept or 'nothing'}",
+        f"the file does not say what clips it is for; {file.arch} is made for {spec.num_frames} frames of {spec.size} "
+        "pixels",
+    ]
+    if entries.head:
+        notes.append("the file does not name its classes: they are taken to be the data set's, in alphabetical order")
+    return _conversion(src, file, dst, len(tensors), notes)
+
+
+def _to_published(src: Path, file: WeightFile, dst: Path) -> Conversion:
+    """Write what the published code loads, as complete as `src` is."""
+    tuned, lacks = bool(file.entries.head), []
+    if (src / _OUTLINE).is_file():
+        contents, notes = _put_back(src, file), ["every value as in the file that the folder was converted from"]
+    else:
+        if (src / "checkpoints").is_dir():
+            contents = published.of_run(file, src)
+        else:
+            contents, lacks = published.of_weights(file)
+        notes = ["zeros for the 1-class classifier that the published network has, and never uses"]
+        if tuned:
+            notes.append("the classes in the order of encoder.json, which the published layout has no place for")
+            notes.append("to be tested by the published code; as --mc it would silently load nothing of it")
+        if lacks:
+            enough = "test, not to go on training" if tuned else "fine-tuning and retrieval, not to go on pretraining"
+            notes.append(f"lacks {', '.join(lacks)}, for want of checkpoints/: enough for the published {enough}")
+        elif not tuned:
+            length = contents["model"]["queue"].shape[1]
+            notes.append(f"to go on pretraining, the published code must be told the same queue length, {length}")
+    with _new(dst) as partial:
+        buffer = io.BytesIO()  # torch itself hides what the disk says
+        torch.save(contents, buffer)
+        partial.write_bytes(buffer.getbuffer())
+    return _conversion(src, file, dst, len(take_apart(contents)[1]), notes, lacks)
+
+
+def _put_back(folder: Path, file: WeightFile) -> Any:
+    """Return the contents of the file that a folder was converted from."""
+    try:
+        beside = json.loads((folder / _OUTLINE).read_text(encoding="utf-8"))
+        for name, was in beside["files"].items():
+            if identity(folder / name) != was:
+                raise CheckpointError(f"{folder / name}: is not the one that {_OUTLINE} belongs to; convert anew")
+        tensors = {f"{beside['encoder_at']}{key}": value for key, value in file.tensors.items()}
+        return put_together(beside["outline"], tensors | load_file(folder / _REST))
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror}); convert anew") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder / _OUTLINE}: is damaged ({error!r}); convert anew") from error
+
+
+def _conversion(
+    src: Path, file: WeightFile, dst: Path, tensors: int, notes: list[str], lacks: Sequence[str] = ()
+) -> Conversion:
+    return Conversion(str(src), str(dst), file.layout, file.arch, file.epoch, tensors, list(lacks), notes)
+
+
+@contextmanager
+def _new(dst: Path) -> Iterator[Path]:
+    try:
+        with arriving(dst) as partial:
+            yield partial
+    except OSError as error:
+        raise CheckpointError(f"{dst}: cannot be written ({error.strerror or error}); give another name") from error
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    whole = _Parser(prog="python -m rspnet.checkpoint", description="What can be done with checkpoints.")
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    command = commands.add_parser(
+        "convert",
+        help="published checkpoints to ours, and ours to published ones",
+        description=_ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("src", metavar="SRC", help="what to convert")
+    command.add_argument("dst", metavar="DST", help="what to write; nothing of that name may exist")
+    return whole
+
+
+_ABOUT = """Published checkpoints to ours, and ours to published ones; SRC's contents tell which:
+
+  a published .pth.tar (pretrained, fine-tuned)   DST becomes a folder to give to --weights: encoder.safetensors and
+                                                  encoder.json, and all else of the file in published.safetensors and
+                                                  published.json
+  a finished run folder                           DST becomes a published .pth.tar, with all that the published code
+                                                  needs to go on: pretraining as it ended, fine-tuning at its best
+  a folder converted before                       DST becomes the file it was made of, the same to the bit
+  an encoder.safetensors alone                    DST becomes a .pth.tar for the published fine-tuning and retrieval
+
+No code in SRC is executed. The last line on stdout is the result as JSON; what to know of it is on stderr."""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """The command line; exit status 0 done, 2 SRC or DST is wrong (one line), 130 interrupted."""
+    whole = parser()
+    options = whole.parse_args(argv)
+    try:
+        done = convert(options.src, options.dst)
+    except RSPNetError as error:
+        whole.exit(2, f"{whole.prog}: {error}\n")
+    except KeyboardInterrupt:
+        whole.exit(130, f"{whole.prog}: interrupted; nothing is left behind\n")
+    print(done.summary(), file=sys.stderr)
+    print(json.dumps(dataclasses.asdict(done)))
+    sys.exit(0)
