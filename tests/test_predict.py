@@ -105,12 +105,21 @@ def networks(classes: int) -> tuple[nn.Module, nn.Module]:
     return classifier, ViewFeatures(Squares())
 
 
-def results(accelerator, model: nn.Module, first: int, videos: int, batch: int, broken: tuple[int, ...], desc: str):
+def results(
+    accelerator,
+    model: nn.Module,
+    first: int,
+    videos: int,
+    batch: int,
+    broken: tuple[int, ...] = (),
+    desc: str = "test videos",
+    **kwargs,
+):
     """`predict` over the videos numbered from `first`; without labels, which it does not look at."""
     names = [f"broken {n}" if n in broken else str(first + n) for n in range(videos)]
     index = [{"video": name, "root": "", "num_frames": None, "label": None} for name in names]
     clips = dataset.ClipDataset(index, dataset.Picker(FRAMES, views=VIEWS), SIZE)
-    loader = accelerator.prepare(dataset.loader(clips, 0, batch_size=batch))
+    loader = accelerator.prepare(dataset.loader(clips, 0, batch_size=batch, **kwargs))
     return predict(model, loader, lambda clips: clips.permute(0, 4, 1, 2, 3).float(), accelerator, desc)
 
 
@@ -121,8 +130,8 @@ def evaluate(accelerator, classes: int, videos: int, batch: int, broken: tuple[i
     """
     classifier, features_of = networks(classes)
     gallery_broken = tuple(videos + 2 - n for n in broken)
-    rows, logits, failed = results(accelerator, classifier, 0, videos, batch, broken, "test videos")
-    same_rows, query, _ = results(accelerator, features_of, 0, videos, batch, broken, "test videos")
+    rows, logits, failed = results(accelerator, classifier, 0, videos, batch, broken)
+    same_rows, query, _ = results(accelerator, features_of, 0, videos, batch, broken)
     places, gallery, lost = results(accelerator, features_of, 50, videos + 3, batch, gallery_broken, "training videos")
     assert torch.equal(rows, same_rows)
     labels, gallery_labels = (
@@ -205,7 +214,7 @@ def in_a_rank(folder: Path) -> None:
     assert accelerator.num_processes == 2
     found = [evaluate(accelerator, classes, *case) for case in CASES for classes in (3, 7)]
     try:
-        results(accelerator, networks(3)[0], 0, 3, 2, (0, 1, 2), "test videos")
+        results(accelerator, networks(3)[0], 0, 3, 2, (0, 1, 2))
     except VideoError as error:
         found.append(str(error))
     torch.save(found, folder / f"{accelerator.process_index}.pt")
@@ -239,9 +248,16 @@ def test_two_processes_equal_loops(tmp_path):
         assert error.startswith("test videos: none of the 3 can be read")
 
 
+def test_results_come_in_the_order_of_the_index(accelerator):
+    model = networks(7)[0]
+    rows, logits, failed = results(accelerator, model, 0, 7, 2, (1, 5), sampler=[6, 1, 0, 5, 3, 2, 4])
+    assert (rows.tolist(), failed) == ([0, 2, 3, 4, 6], [1, 5])
+    assert torch.equal(logits, results(accelerator, model, 0, 7, 2, (1, 5))[1])
+
+
 def test_no_video_that_can_be_read(accelerator):
     with pytest.raises(VideoError, match=r"^test videos: none of the 3 can be read; stages/verify\.py .* says why$"):
-        results(accelerator, networks(3)[0], 0, 3, 2, (0, 1, 2), "test videos")
+        results(accelerator, networks(3)[0], 0, 3, 2, (0, 1, 2))
 
 
 def test_halves_are_averaged_in_single_precision():

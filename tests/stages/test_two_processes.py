@@ -87,17 +87,33 @@ def test_one_process_goes_on_where_two_stopped(tmp_path, motions, pretrained):
         assert mixed["loss"] == pytest.approx(one["loss"], rel=1e-4)
 
 
-@pytest.mark.parametrize(("protocol", "batch"), [("classify", 2), ("classify", 4), ("retrieval", 4), ("linear", 3)])
-def test_evaluation_counts_every_video_once(tmp_path, motions, finetuned, protocol, batch):
+@pytest.mark.parametrize(
+    ("protocol", "batch", "broken"),
+    [
+        ("classify", 2, ()),
+        ("classify", 4, ("test/down/18.mp4",)),  # the first, which also fills up the last batch
+        ("retrieval", 4, ()),
+        ("linear", 3, ("test/still/20.mp4", "train/down/00.mp4", "train/still/17.mp4")),
+    ],
+)
+def test_evaluation_counts_every_video_once(tmp_path, motions, finetuned, protocol, batch, broken):
     """5 test and 18 training videos, which neither the processes nor the batches divide."""
-    configs = [tiny.evaluate(motions, tmp_path / name, finetuned, protocol) for name in ("two", "one")]
+    root = motions
+    if broken:
+        root = tmp_path / "data"
+        shutil.copytree(motions, root)
+    for video in broken:
+        (root / video).write_bytes(b"no video" * 50)
+    configs = [tiny.evaluate(root, tmp_path / name, finetuned, protocol) for name in ("two", "one")]
     configs[0].test = configs[1].test = options.Test(batch)
     out, _, others_error = launch(tmp_path, "evaluate", configs[0])
     assert others_error == ""
-    assert json.loads(out) == evaluate.main(configs[1])
+    result = json.loads(out)
+    assert result == evaluate.main(configs[1])
+    assert result["num_failed"] == len(broken)
     name = "neighbours.jsonl" if protocol == "retrieval" else "predictions.jsonl"
     two, one = (tiny.read_lines(tmp_path / run_dir / name) for run_dir in ("two", "one"))
-    assert len(two) == 5
+    assert len(two) == 5 - sum(video.startswith("test") for video in broken)
     for mine, theirs in zip(two, one, strict=True):
         for key in ("similarity", "probability"):
             assert mine.pop(key, None) == pytest.approx(theirs.pop(key, None), abs=2e-4)
