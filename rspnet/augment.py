@@ -179,7 +179,11 @@ def brightness_(clips: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 
 
 def contrast_(clips: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Blend with the mean grey of the whole clip, all frames together, in place."""
+    """Blend with the mean grey of the whole clip, all its frames together, in place.
+
+    Of the frames that are given: in pretraining those that a step shows, where the published code averages over all
+    that a clip spans.
+    """
     mean = grayscale(clips.mean(dim=(2, 3, 4), keepdim=True))
     return clips.mul_(factor).add_(mean * (1 - factor)).clamp_(0, 1)
 

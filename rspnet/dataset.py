@@ -6,7 +6,7 @@ moment a run was started or resumed changes a clip. V clips per video, T frames,
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from rspnet.video import Video
 Crop = tuple[int, int, int, int]
 """Top, left, height, width; pixels."""
 
+Speeds = tuple[tuple[int, ...], ...]
+"""For each clip of a video the playback rates it will be shown at, 1 normal."""
+
 MAX_TRIES = 8
 """Videos tried in a row for one place in a batch; eight broken ones in a row are no accident."""
 
@@ -38,6 +41,7 @@ class Picker:
         sampling: "clip" (consecutive) or "cover" (spread over the video).
         views: V, clips per video.
         crop_area: part of the frame's area a random crop keeps; None takes the central square and evenly spaced clips.
+        top_speed: a random clip is drawn long enough to be played at this rate.
     """
 
     num_frames: int
@@ -45,15 +49,23 @@ class Picker:
     sampling: str = "clip"
     views: int = 1
     crop_area: tuple[float, float] | None = None
+    top_speed: int = 1
 
-    def __call__(self, rng: np.random.Generator, length: int, height: int, width: int) -> list[tuple[np.ndarray, Crop]]:
-        """V pairs of frame indices (T,) and crop, for a video of `length` frames of `height` x `width` pixels."""
+    def __call__(
+        self, rng: np.random.Generator, length: int, height: int, width: int, speeds: Speeds | None = None
+    ) -> list[tuple[np.ndarray, Crop]]:
+        """V pairs of frame indices and crop, for a video of `length` frames of `height` x `width` pixels.
+
+        Without `speeds` a clip is T * top_speed frames; with them, those that are shown at one of its speeds.
+        """
         if self.crop_area is None:
             crop = sampling.centre_square_crop(height, width)
             return [(frames, crop) for frames in self._even(length)]
         pairs = []
-        for _ in range(self.views):
+        for view in range(self.views):
             frames = self._random(rng, length)
+            if speeds is not None:
+                frames = frames[sampling.shown_frames(self.num_frames, speeds[view])]
             pairs.append((frames, sampling.random_area_crop(rng, height, width, self.crop_area)))
         return pairs
 
@@ -63,9 +75,10 @@ class Picker:
         return sampling.even_clips(length, self.num_frames, self.stride, self.views)
 
     def _random(self, rng: np.random.Generator, length: int) -> np.ndarray:
+        size = self.num_frames * self.top_speed
         if self.sampling == "cover":
-            return sampling.cover_clip(rng, length, self.num_frames)
-        return sampling.sample_clip(rng, length, self.num_frames, self.stride)
+            return sampling.cover_clip(rng, length, size)
+        return sampling.sample_clip(rng, length, size, self.stride)
 
 
 def keep_index(path: Path, root: str | None, index: str | None, layout: str) -> None:
@@ -114,7 +127,8 @@ class ClipDataset(Dataset):
 
     An item is addressed as (epoch, position, row), or as a plain row where nothing is random, and holds ``clips`` uint8
     (V, T, S, S, 3), ``seeds`` int64 (V,) for the augmentation, ``label`` (-1 without one), ``row`` and ``failed``: the
-    row whose video could not be read, or -1.
+    row whose video could not be read, or -1. Addressed as (epoch, position, row, speeds), ``clips`` is a list of V
+    clips, each of the frames that its speeds show and no others.
 
     Args:
         index: rows with at least video, root, num_frames (or None) and label.
@@ -148,14 +162,14 @@ class ClipDataset(Dataset):
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, key: int | tuple[int, int, int]) -> dict[str, Any]:
-        epoch, position, row = (0, key, key) if isinstance(key, int) else key
+    def __getitem__(self, key: int | tuple[int, int, int] | tuple[int, int, int, Speeds]) -> dict[str, Any]:
+        epoch, position, row, *speeds = (0, key, key) if isinstance(key, int) else key
         rng = np.random.default_rng([self.seed, epoch, position])
         seeds = torch.from_numpy(rng.integers(2**62, size=self.picker.views))
         failed, failures = -1, []
         for _ in range(MAX_TRIES if self.replace else 1):
             try:
-                clips = self._read(self.index[row], rng)
+                clips = self._read(self.index[row], rng, *speeds)
                 break
             except VideoError as error:
                 failures.append(str(error))
@@ -166,17 +180,17 @@ class ClipDataset(Dataset):
             if self.replace:
                 raise VideoError(f"{MAX_TRIES} videos in a row could not be read, the last: {failures[-1]}")
             shape = (self.picker.views, self.picker.num_frames, self.size, self.size, 3)
-            clips = torch.zeros(shape, dtype=torch.uint8)
+            clips = list(torch.zeros(shape, dtype=torch.uint8))
         label = self.index[row]["label"]
         return {
-            "clips": clips,
+            "clips": clips if speeds else torch.stack(clips),
             "seeds": seeds,
             "label": -1 if label is None else label,
             "row": row,
             "failed": failed,
         }
 
-    def _read(self, row: dict[str, Any], rng: np.random.Generator) -> torch.Tensor:
+    def _read(self, row: dict[str, Any], rng: np.random.Generator, speeds: Speeds | None = None) -> list[torch.Tensor]:
         path = Path(row["root"]) / row["video"]
         with Video(path, num_frames=row["num_frames"], time_limit=self.time_limit) as video:
             if not video.num_frames:
@@ -186,9 +200,9 @@ class ClipDataset(Dataset):
             kept = sampling.resample(video.num_frames, video.fps, self.frame_rate)
             if not len(kept):
                 raise VideoError(f"{path}: too short to resample to {self.frame_rate:g} frames per second")
-            pairs = self.picker(rng, len(kept), video.height, video.width)
+            pairs = self.picker(rng, len(kept), video.height, video.width, speeds)
             clips = video.read_clips([(kept[frames], crop) for frames, crop in pairs], self.size)
-        return torch.from_numpy(np.stack(clips))
+        return [torch.from_numpy(clip) for clip in clips]
 
 
 class TrainBatches(Sampler):
@@ -204,12 +218,21 @@ class TrainBatches(Sampler):
         seed: of the run.
         rank: this process.
         world_size: number of processes.
+        speeds: step -> the speeds of each video in this process's share of it; none: whole clips.
 
     Raises:
         ConfigError: the batch does not fit the videos or the processes.
     """
 
-    def __init__(self, num_videos: int, total_batch: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        num_videos: int,
+        total_batch: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        speeds: Callable[[int], Sequence[Speeds]] | None = None,
+    ) -> None:
         if total_batch % world_size:
             raise ConfigError(f"optim.total_batch: {total_batch} is no multiple of the {world_size} processes")
         if total_batch > num_videos:
@@ -219,6 +242,7 @@ class TrainBatches(Sampler):
         self.num_videos = num_videos
         self.total_batch = total_batch
         self.seed = seed
+        self.speeds = speeds
         self.share = slice(rank * total_batch // world_size, (rank + 1) * total_batch // world_size)
         self.epoch = 0
         self.start = 0
@@ -230,11 +254,16 @@ class TrainBatches(Sampler):
         """Let the next iteration begin at `batch` of `epoch`, both from 0."""
         self.epoch, self.start = epoch, batch
 
-    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_videos)
+    def __iter__(self) -> Iterator[list[tuple]]:
+        # Four words: numpy fills a shorter key with zeros, which would make it the key of a clip.
+        order = np.random.default_rng([self.seed, self.epoch, 0, 1]).permutation(self.num_videos)
         for batch in range(self.start, len(self)):
             places = range(batch * self.total_batch, (batch + 1) * self.total_batch)[self.share]
-            yield [(self.epoch, place, int(order[place])) for place in places]
+            keys = [(self.epoch, place, int(order[place])) for place in places]
+            if self.speeds is not None:
+                speeds = self.speeds(self.epoch * len(self) + batch)
+                keys = [(*key, each) for key, each in zip(keys, speeds, strict=True)]
+            yield keys
 
 
 def loader(dataset: ClipDataset, num_workers: int, **kwargs: Any) -> DataLoader:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rspnet.heads import Embedder
 from rspnet.losses import info_nce, relative_speed
 from rspnet.momentum import Queue, follow, gather, grouped, shuffled
+from rspnet.sampling import shown_frames
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Draws:
     speed: int
     negative: Tensor
     positive: Tensor
+
+    def shown(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """For each video the speeds at which its query clip is shown (one), and its key clip (both)."""
+        return [((self.speed if fast else 1,), (1, self.speed)) for fast in self.fast.tolist()]
 
     def to(self, device: torch.device) -> "Draws":
         """The same draws with their tensors on `device`."""
@@ -56,7 +61,7 @@ def draw_step(
         world_size: number of processes.
         speeds: higher speeds to choose from.
     """
-    rng = np.random.default_rng([seed, step])
+    rng = np.random.default_rng([seed, step, 0, 2])  # a stream apart from those of rspnet.dataset
     speed = int(rng.choice(speeds))
     fast = np.arange(group_size) >= group_size // 2
     fasts = [rng.permutation(fast) for _ in range(groups * world_size)]
@@ -117,8 +122,9 @@ class RSPNet(nn.Module):
         """One training step's losses; updates the key encoder and the queue.
 
         Args:
-            query_clips: (N, 3, T * speed, H, W), normalised.
-            key_clips: another clip of each video, the same shape.
+            query_clips: (N, 3, T, H, W), normalised, each at its speed in `draws`.
+            key_clips: another clip of each video (N, 3, U, H, W): the U frames that one speed or the other shows, as
+                `rspnet.sampling.shown_frames` has them.
             draws: the step's random choices.
 
         Returns:
@@ -127,13 +133,10 @@ class RSPNet(nn.Module):
         """
         follow(self.key_encoder, self.query_encoder, self.momentum)
 
-        query = self._at_speed(query_clips, draws.fast, draws.speed)
-        same_speed = self._at_speed(key_clips, draws.fast, draws.speed)
-        other_speed = self._at_speed(key_clips, ~draws.fast, draws.speed)
-
+        same_speed, other_speed = self._at_both_speeds(key_clips, draws.fast, draws.speed)
         other_a, other_m = shuffled(self.key_encoder, other_speed, draws.negative, self.groups)
         same_a, same_m = shuffled(self.key_encoder, same_speed, draws.positive, self.groups)
-        query_a, query_m = grouped(self.query_encoder, query, self.groups)
+        query_a, query_m = grouped(self.query_encoder, query_clips, self.groups)
 
         negatives = self.queue.columns.clone()
         # In the queue's precision also where the encoders ran in half: a temperature of 0.07 magnifies rounding.
@@ -160,11 +163,15 @@ class RSPNet(nn.Module):
             "far": far.detach(),
         }
 
-    def _at_speed(self, clips: Tensor, fast: Tensor, speed: int) -> Tensor:
-        """The first T frames, or where `fast` every `speed`-th frame: (N, 3, T * speed, H, W) to (N, 3, T, H, W)."""
-        normal = clips[:, :, : self.num_frames]
-        quick = clips[:, :, ::speed][:, :, : self.num_frames]
-        return torch.where(fast.view(-1, 1, 1, 1, 1), quick, normal)
+    def _at_both_speeds(self, clips: Tensor, fast: Tensor, speed: int) -> tuple[Tensor, Tensor]:
+        """Play clips (N, 3, U, H, W) fast where `fast`, and the other way round: two of (N, 3, T, H, W)."""
+        positions = shown_frames(self.num_frames, (1, speed))
+        if clips.shape[2] != len(positions):
+            raise ValueError(f"key clips of {clips.shape[2]} frames; speeds 1 and {speed} show {len(positions)}")
+        every = torch.from_numpy(np.searchsorted(positions, speed * np.arange(self.num_frames))).to(clips.device)
+        normal, quick = clips[:, :, : self.num_frames], clips.index_select(2, every)
+        fast = fast.view(-1, 1, 1, 1, 1)
+        return torch.where(fast, quick, normal), torch.where(fast, normal, quick)
 
 
 LOG_TERMS = {

@@ -9,7 +9,7 @@ Functions that draw take the generator as their first argument and draw in the p
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -63,6 +63,17 @@ def sample_clip(
     spare = _spare(num_frames, size, stride)
     start = int(rng.integers(0, spare + 1)) if spare >= 0 else 0
     return strided_clip(num_frames, size, stride, start)
+
+
+def shown_frames(size: int, speeds: Iterable[int]) -> np.ndarray:
+    """Return which of consecutive frames a clip of ``size`` frames shows at any of the playback rates.
+
+    Speed 2 shows every second frame, so it reaches over twice as many.
+
+    Returns:
+        (m,) int64 positions, rising: ``size`` of them at one speed, at 1 and 2 half as many again.
+    """
+    return np.unique(np.concatenate([np.arange(size) * speed for speed in speeds]))
 
 
 def even_clips(num_frames: int, size: int, stride: int = 1, n: int = 10) -> np.ndarray:

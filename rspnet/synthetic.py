@@ -2,12 +2,12 @@
 
     python -m rspnet.synthetic DST [--videos_per_class 40] [--seed 0]
 
-DST gets the folders of UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. One object
-moves in front of a background; the class is how it moves. Size, speed, place and the shaking camera are drawn alike
-for all classes, so a single frame does not tell the class, and no class becomes another one in the mirror. A motion
-along a line or of the size starts over when it has arrived. As in UCF101, the clips of a group (gXX) share a scene
-(background, a still distractor, the object's shape, texture and colours), and no group is in both train and test; here
-every scene is there for all classes, so that clips of it can be told apart by their motion alone.
+DST gets the folders of UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. One bright
+object moves on a darker background; the class is how it moves. Size, speed, place and the shaking camera are drawn
+alike for all classes, so a single frame does not tell the class, and no class becomes another one in the mirror. A
+motion along a line or of the size starts over when it has arrived. As in UCF101, the clips of a group (gXX) share a
+scene (background, a still distractor, the object's shape, texture and colours), and no group is in both train and test;
+here every scene is there for all classes, so that clips of it can be told apart by their motion alone.
 """
 
 import argparse
@@ -94,9 +94,8 @@ def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -
         course: draws the course of the motion, and the camera's.
     """
     height, width = (int(side) for side in scene.choice(SIDES, 2))
-    bright = scene.random() < 0.5  # a bright object on dark ground, or the reverse
-    ground = _background(scene, height, width, bright=not bright)
-    paint = _painter(scene, bright)
+    ground = _background(scene, height, width)
+    paint = _painter(scene)
     x, y, radius = MOTIONS[motion](course, height, width)
     drift = course.uniform(-3, 3, 2)[:, None] * np.linspace(-0.5, 0.5, NUM_FRAMES)
     shake = _shake(course)
@@ -107,7 +106,7 @@ def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -
     if scene.random() < 0.5:  # something that only stands there
         radius_there = scene.uniform(0.06, 0.1) * min(height, width)
         there = scene.uniform(0.15, 0.85, (2, 1)) * [[width], [height]] + shake
-        _painter(scene, bright)(frames, *there, np.full(NUM_FRAMES, radius_there))
+        _painter(scene)(frames, *there, np.full(NUM_FRAMES, radius_there))
     paint(frames, x + drift[0] + shake[0], y + drift[1] + shake[1], radius)
     frames += scene.normal(0, 3, frames.shape[1:]).astype(np.float32)
     return np.clip(frames, 0, 255).round().astype(np.uint8)
@@ -239,7 +238,7 @@ def _shake(rng: np.random.Generator) -> np.ndarray:
 _MARGIN = 4  # pixels of background beyond the frame, for the shaking
 
 
-def _background(rng: np.random.Generator, height: int, width: int, bright: bool) -> np.ndarray:
+def _background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """A picture (H + 2 margins, W + 2 margins, 3), float, 0 to 255."""
     y, x = np.mgrid[: height + 2 * _MARGIN, : width + 2 * _MARGIN].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
@@ -251,7 +250,7 @@ def _background(rng: np.random.Generator, height: int, width: int, bright: bool)
         pattern = 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(3, 8) * slope)
     else:
         pattern = _cloud(rng, *y.shape)
-    low, high = sorted(rng.uniform(0.0, 0.35, 2) + (0.6 if bright else 0.05))
+    low, high = sorted(rng.uniform(0.05, 0.4, 2))
     return (_colour(rng, low) + pattern[..., None] * (_colour(rng, high) - _colour(rng, low))).astype(np.float32)
 
 
@@ -297,13 +296,13 @@ def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 _SHAPES = (_disc, _ring, _square, _triangle, _cross, _star)  # distance to the edge of a shape of radius 1, inside < 0
 
 
-def _painter(rng: np.random.Generator, bright: bool) -> Callable[..., None]:
+def _painter(rng: np.random.Generator) -> Callable[..., None]:
     """A random object; the function paints it, anti-aliased, into frames (T, H, W, 3) at x, y with radius (T,)."""
     shape = _SHAPES[rng.integers(len(_SHAPES))]
     turn = rng.uniform(0, 2 * np.pi)
     cosine, sine = np.float32(np.cos(turn)), np.float32(np.sin(turn))
     stripes = np.float32(rng.choice([0.0, 2.5, 4.0]))  # radians per radius; 0 is plain
-    level = rng.uniform(0.7, 0.95) if bright else rng.uniform(0.05, 0.3)
+    level = rng.uniform(0.7, 0.95)
     first, second = _colour(rng, level), _colour(rng, level)
 
     def paint(frames: np.ndarray, x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> None:

@@ -11,6 +11,7 @@ The last line on stdout is the result as JSON.
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rspnet import options, rundir, runlog
@@ -67,18 +68,19 @@ def train(config: Config, run_dir: Path) -> dict:
     seed, total_batch, speeds = config.run.seed, config.optim.total_batch, config.pretext.speeds
     groups, group_size = bn_groups(total_batch, config.pretext.bn_groups, world_size)
 
-    # Videos -> batches of two clips each, long enough to be played at the highest speed
+    # Videos -> batches of two clips each, of which only the frames are read that a step shows
     if accelerator.is_main_process:
         dataset.keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
     accelerator.wait_for_everyone()
     index = load(run_dir / "index.parquet")
     videos, left_out = select(index, "train" if any(index["split"]) else None, config.data.fold)
     picker = dataset.Picker(
-        config.clips.num_frames * max(speeds),
+        config.clips.num_frames,
         config.clips.stride,
         config.clips.sampling,
         views=2,
         crop_area=tuple(config.augment.crop_area),
+        top_speed=max(speeds),
     )
     clips_of = dataset.ClipDataset(
         videos,
@@ -89,7 +91,11 @@ def train(config: Config, run_dir: Path) -> dict:
         replace=True,
         time_limit=config.data.time_limit,
     )
-    sampler = dataset.TrainBatches(len(videos), total_batch, seed, rank, world_size)
+    draw = partial(draw_step, seed, group_size=group_size, groups=groups, rank=rank, world_size=world_size)
+    draw = partial(draw, speeds=speeds)
+    sampler = dataset.TrainBatches(
+        len(videos), total_batch, seed, rank, world_size, speeds=lambda step: draw(step).shown()
+    )
     workers = config.data.num_workers
     loader = dataset.loader(clips_of, workers, batch_sampler=sampler, persistent_workers=workers > 0)
     failures = dataset.Failures(videos, config.data.max_failures, world_size)
@@ -141,11 +147,11 @@ def train(config: Config, run_dir: Path) -> dict:
         for epoch in loop.epochs():
             optim.set_lr(optimizer, lr_at(epoch))
             for batch in loop.batches():
-                clips = batch["clips"].to(accelerator.device, non_blocking=True)
-                seeds = batch["seeds"].numpy()
-                query, key = (augment(clips[:, clip], augment.draw(seeds[:, clip])) for clip in (0, 1))
-                draws = draw_step(seed, loop.state.step, group_size, groups, rank, world_size, speeds)
-                out = model(query, key, draws.to(accelerator.device))
+                query, key = (
+                    augment(clips.to(accelerator.device, non_blocking=True), augment.draw(seeds))
+                    for clips, seeds in zip(batch["clips"], batch["seeds"].numpy().T)
+                )
+                out = model(query, key, draw(loop.state.step).to(accelerator.device))
                 accelerator.backward(out["loss"])
                 optimizer.step()
                 optimizer.zero_grad()

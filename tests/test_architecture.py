@@ -57,7 +57,7 @@ MAY_IMPORT = {
     **{f"encoders.{name}": "encoders.encoder" + NETWORK for name in ("c3d", "resnet", "r2plus1d", "s3dg")},
     "encoders.video_torchvision": "encoders.encoder" + NETWORK,
     # Encoders are handed to these.
-    "pretext": "heads losses momentum" + NETWORK,
+    "pretext": "heads losses momentum sampling" + NETWORK,
     "classifier": "heads losses momentum" + NETWORK,
     # What runs need: no stage and no option.
     "disk": "|",

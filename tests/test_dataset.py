@@ -71,6 +71,35 @@ def test_clips_show_the_drawn_frames(root):
     assert len(starts) >= 6
 
 
+def test_frames_that_no_speed_shows_are_not_read(root):
+    """The others are those of the whole clip, of the same draws."""
+    picker = Picker(4, 1, views=2, crop_area=(0.5, 1.0), top_speed=3)
+    clips = ClipDataset(index_of(root), picker, SIZE, seed=5)
+    whole = clips[1, 2, 3]
+    assert whole["clips"].shape == (2, 12, SIZE, SIZE, 3)
+    for query, frames in (((1,), [0, 1, 2, 3]), ((3,), [0, 3, 6, 9])):
+        item = clips[1, 2, 3, (query, (1, 3))]
+        assert torch.equal(item["clips"][0], whole["clips"][0, frames])
+        assert torch.equal(item["clips"][1], whole["clips"][1, [0, 1, 2, 3, 6, 9]])
+        assert torch.equal(item["seeds"], whole["seeds"])
+
+
+def test_batches_tell_the_speeds_of_their_step(root):
+    def speeds(step):
+        return [((1 + (step + place) % 2,), (1, 2)) for place in range(4)]
+
+    batches = TrainBatches(8, 4, 7, speeds=speeds)
+    plain = list(chain(*epoch_of(TrainBatches(8, 4, 7), 3)))
+    assert [key[:3] for keys in epoch_of(batches, 3) for key in keys] == plain
+    assert [[key[3] for key in keys] for keys in epoch_of(batches, 3)] == [speeds(6), speeds(7)]
+    assert [[key[3] for key in keys] for keys in epoch_of(batches, 3, 1)] == [speeds(7)]
+    batches.seek(0)
+    clips = ClipDataset(index_of(root), Picker(4, views=2, crop_area=(0.5, 1.0), top_speed=2), SIZE, seed=7)
+    query, key = next(iter(dataset.loader(clips, 0, batch_sampler=batches)))["clips"]
+    assert query.shape == (4, 4, SIZE, SIZE, 3)
+    assert key.shape == (4, 6, SIZE, SIZE, 3)
+
+
 def test_a_draw_depends_on_seed_epoch_and_position_alone(root):
     clips = ClipDataset(index_of(root), PICKER, SIZE, seed=5)
     item = clips[1, 2, 3]

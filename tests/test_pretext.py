@@ -66,8 +66,10 @@ def tiny_model(**kwargs):
 
 
 def tiny_clips(n=4):
+    """Of as many frames as one speed shows, and as both do."""
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(2, n, 3, 8, 5, 5, generator=generator).unbind()
+    query, key = torch.randn(2, n, 3, 6, 5, 5, generator=generator)
+    return query[:, :, :4], key
 
 
 def test_gradient_reaches_the_query_encoder_only():
@@ -83,11 +85,26 @@ def test_gradient_reaches_the_query_encoder_only():
     assert out.keys() >= LOG_TERMS.keys()
 
 
-def test_each_clip_plays_at_its_speed():
-    model = tiny_model()
-    clips = torch.arange(8.0).view(1, 1, 8, 1, 1).expand(2, 3, 8, 1, 1)
-    played = model._at_speed(clips, torch.tensor([False, True]), 2)
-    assert played[:, 0, :, 0, 0].tolist() == [[0, 1, 2, 3], [0, 2, 4, 6]]
+@pytest.mark.parametrize(
+    ("speed", "shown"), [(2, [0, 1, 2, 3, 4, 6]), (3, [0, 1, 2, 3, 6, 9]), (4, [0, 1, 2, 3, 4, 8, 12])]
+)
+def test_keys_play_at_both_speeds(speed, shown):
+    clips = torch.tensor(shown).float().view(1, 1, -1, 1, 1).expand(2, 3, -1, 1, 1)
+    same, other = tiny_model()._at_both_speeds(clips, torch.tensor([False, True]), speed)
+    normal, fast = [0, 1, 2, 3], [0, speed, 2 * speed, 3 * speed]
+    assert same[:, 0, :, 0, 0].tolist() == [normal, fast]
+    assert other[:, 0, :, 0, 0].tolist() == [fast, normal]
+
+
+def test_keys_without_the_frames_of_both_speeds_are_refused():
+    query, key = tiny_clips()
+    with pytest.raises(ValueError, match="key clips of 4 frames; speeds 1 and 2 show 6"):
+        tiny_model()(query, key[:, :, :4], draw_step(0, 0, 4, 1, 0, 1, [2]))
+
+
+def test_what_the_draws_show():
+    draws = Draws(torch.tensor([True, False]), 3, torch.arange(2), torch.arange(2))
+    assert draws.shown() == [((3,), (1, 3)), ((1,), (1, 3))]
 
 
 def test_queue_takes_the_keys_of_the_other_speed():
@@ -133,8 +150,9 @@ def three_steps(groups, rank=0, world_size=1):
     for step in range(3):
         # Each clip has a brightness of its own, so that statistics of other clips are other statistics.
         generator = torch.Generator().manual_seed(step)
-        offset, noise = (torch.randn(2, 12, *shape, generator=generator).double() for shape in ((1,) * 4, (3, 8, 5, 5)))
+        offset, noise = (torch.randn(2, 12, *shape, generator=generator).double() for shape in ((1,) * 4, (3, 6, 5, 5)))
         query, key = (offset + noise)[:, mine]
+        query = query[:, :, :4]
         out = module(query, key, draw_step(5, step, 12 // (groups * world_size), groups, rank, world_size, [2]))
         optimizer.zero_grad()
         out["loss"].backward()
@@ -221,7 +239,9 @@ def test_speed_is_learnt():
         t = torch.arange(16.0).view(1, -1, 1, 1)
         clips = [torch.sin(0.9 * wave[:, None] + 0.4 * t + (phase + shift).view(-1, 1, 1, 1)) for shift in (0, 2.5)]
         query, key = (clip[:, None].expand(-1, 3, -1, -1, -1) for clip in clips)
-        out = model(query, key, draw_step(0, step, 16, 1, 0, 1, [2]))
+        draws = draw_step(0, step, 16, 1, 0, 1, [2])
+        query = torch.where(draws.fast.view(-1, 1, 1, 1, 1), query[:, :, ::2], query[:, :, :8])
+        out = model(query, key[:, :, [*range(8), *range(8, 16, 2)]], draws)
         optimizer.zero_grad()
         out["loss"].backward()
         optimizer.step()

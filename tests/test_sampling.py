@@ -194,6 +194,12 @@ def test_area_crops_stay_inside(height, width):
         assert {type(value) for value in (top, left, h, w)} == {int}
 
 
+@pytest.mark.parametrize("speeds", [(1,), (2,), (1, 2), (1, 3), (2, 3, 4)])
+def test_frames_that_some_speed_shows(speeds):
+    shown = {frame * speed for frame in range(16) for speed in speeds}
+    assert sampling.shown_frames(16, speeds).tolist() == sorted(shown)
+
+
 def test_what_cannot_be_sampled_is_refused():
     rng = np.random.default_rng(0)
     for call in (
