@@ -251,10 +251,11 @@ def _first_bytes(path: Path) -> bytes:
     """Return how the file begins, if that may be weights."""
     try:
         with open(path, "rb") as file:
-            start = file.read(256).lstrip()
+            start = file.read(256)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be opened ({error.strerror}); see to its permissions") from error
-    if start.startswith(b"<"):
+    # A safetensors file begins with a length, which may look like a blank and a bracket, but then has zeros.
+    if start.lstrip().startswith(b"<") and b"\0" not in start:
         raise CheckpointError(
             f"{path}: is an HTML page, not weights (a login or quota page saved under this name); download it again"
         )

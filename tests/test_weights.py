@@ -15,6 +15,7 @@ import rspnet
 from rspnet import CheckpointError
 from rspnet.checkpoint import load_encoder, load_weights, save_encoder
 from rspnet.classifier import Classifier
+from rspnet.disk import identity
 from rspnet.encoders import create_encoder, encoder_names
 from rspnet.weightfile import SIGNATURES
 from tests.published_files import PUBLISHED, Code, fine_tuned_file, laid_out, pretraining_file, read_layout, small
@@ -250,6 +251,19 @@ def test_a_web_page(tmp_path, suffix):
     text = message(load_encoder, path)
     assert text.startswith(f"{path}: is an HTML page")
     assert "download it again" in text
+
+
+def test_weights_that_begin_like_a_web_page(tmp_path):
+    """The header of a safetensors file of 0x3c20 bytes: its length reads as a blank and a bracket."""
+    ours = small("c3d")
+    save_encoder(tmp_path, ours.state_dict(), description("c3d"))
+    path, beside = tmp_path / "encoder.safetensors", tmp_path / "encoder.json"
+    whole = path.read_bytes()
+    end = 8 + int.from_bytes(whole[:8], "little")
+    path.write_bytes((0x3C20).to_bytes(8, "little") + whole[8:end].ljust(0x3C20) + whole[end:])
+    assert path.read_bytes().startswith(b" <")
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {"weights": identity(path)}))
+    assert_equal(load_encoder(tmp_path), ours)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
