@@ -143,7 +143,7 @@ def _to_folder(src: Path, file: WeightFile, encoder: nn.Module, report: Report, 
     ]
     if entries.head:
         notes.append("the file does not name its classes: they are taken to be the data set's, in alphabetical order")
-    return _conversion(src, file, dst, len(tensors), notes)
+    return Conversion(str(src), str(dst), file.layout, file.arch, file.epoch, len(tensors), [], notes)
 
 
 def _to_published(src: Path, file: WeightFile, dst: Path) -> Conversion:
@@ -170,7 +170,9 @@ def _to_published(src: Path, file: WeightFile, dst: Path) -> Conversion:
         buffer = io.BytesIO()  # torch itself hides what the disk says
         torch.save(contents, buffer)
         partial.write_bytes(buffer.getbuffer())
-    return _conversion(src, file, dst, len(take_apart(contents)[1]), notes, lacks)
+    # Of a fine-tuned run it is the best epoch, which need not be the last one.
+    epoch, tensors = contents.get("epoch"), len(take_apart(contents)[1])
+    return Conversion(str(src), str(dst), file.layout, file.arch, epoch, tensors, lacks, notes)
 
 
 def _put_back(folder: Path, file: WeightFile) -> Any:
@@ -188,12 +190,6 @@ def _put_back(folder: Path, file: WeightFile) -> Any:
         raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror}); convert anew") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / _OUTLINE}: is damaged ({error!r}); convert anew") from error
-
-
-def _conversion(
-    src: Path, file: WeightFile, dst: Path, tensors: int, notes: list[str], lacks: Sequence[str] = ()
-) -> Conversion:
-    return Conversion(str(src), str(dst), file.layout, file.arch, file.epoch, tensors, list(lacks), notes)
 
 
 @contextmanager
@@ -225,7 +221,7 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-_ABOUT = """Published checkpoints to ours, and ours to published ones; SRC's contents tell which:
+_ABOUT = """Published checkpoints to ours, and ours to published ones; what SRC is tells which:
 
   a published .pth.tar (pretrained, fine-tuned)   DST becomes a folder to give to --weights: encoder.safetensors and
                                                   encoder.json, and all else of the file in published.safetensors and

@@ -142,6 +142,7 @@ def test_layout_there_and_back(shared, tmp_path, name, kind):
 def test_full_size_there_and_back(shared, tmp_path, name, kind):
     torch.save(laid_out(read_layout(shared, name, kind), random_values), tmp_path / "checkpoint.pth.tar")
     there_and_back(tmp_path / "checkpoint.pth.tar", tmp_path)
+    shutil.rmtree(tmp_path)  # pytest would keep it, up to 1.5 GB
 
 
 def test_the_oldest_files_there_and_back(tmp_path):

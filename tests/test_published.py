@@ -1,12 +1,17 @@
-"""Optimizer and schedule in the published code's terms, against torch's own."""
+"""A run in the published code's terms: names and order as recorded, the schedule where torch's own would be."""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
 
-from rspnet import published
+from rspnet import optim, published
+from rspnet.classifier import Classifier
+from rspnet.encoders import create_encoder
+from rspnet.pretext import RSPNet
 from tests.exact import assert_same
-from tests.published_files import KINDS, laid_out, read_layout
+from tests.published_files import KINDS, PUBLISHED, laid_out, read_layout
 
 OPTIM = {"epochs": 30, "total_batch": 128, "lr": 0.1, "lr_batch": 64, "momentum": 0.9, "weight_decay": 1e-4}
 
@@ -44,3 +49,30 @@ def test_schedule_has_the_recorded_form(shared, kind):
     assert state["eta_min"] == pytest.approx(scheduler["eta_min"], rel=1e-12)
     rounded = {"_last_lr": [], "eta_min": 0.0}
     assert_same(state | rounded, scheduler | rounded)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("kind", KINDS)
+def test_entries_and_parameters_are_as_recorded(shared, name, kind):
+    """Of a whole network of ours (without memory): every key, shape, type and number of the published file."""
+    layout, file = read_layout(shared, name, kind), SimpleNamespace(arch=name, path="run")
+    with torch.device("meta"):
+        if kind.startswith("pretrain"):
+            module, names, trained = RSPNet(create_encoder(name)), published._pretraining_names(file), "query_encoder."
+        else:
+            module, names, trained = Classifier(create_encoder(name), 101), published._classifier_names(file), ""
+    state = module.state_dict()
+    model = published._model(file, state, names)
+    rows = [[key, list(value.shape), str(value.dtype).removeprefix("torch.")] for key, value in model.items()]
+    assert rows == layout["state_dict"]
+    assert [key for key in model if published._is_parameter(key)] == layout["optimizer_param_names"]
+
+    saved = optim.sgd(module, 0.1, 0.9, 1e-4).state_dict()
+    ours = [key for key in state if published._is_parameter(key) and key.startswith(trained)]
+    saved["state"] = {number: {"momentum_buffer": key} for number, key in enumerate(ours)}
+    optimizer = published._optimizer(saved, ours, names, {})
+    recorded = layout["toplevel"]["optimizer"]
+    assert list(optimizer["state"]) == recorded["state"]["keys"]
+    for number, entry in optimizer["state"].items():
+        assert names[layout["optimizer_param_names"][number]] == entry["momentum_buffer"]
+    assert len(optimizer["param_groups"][0]["params"]) == recorded["param_groups"]["items"][0]["items"]["params"]["len"]

@@ -28,8 +28,9 @@ def _width(monkeypatch):
 
 def converted(run, path):
     done = convert(run, path)
-    assert done.lacks == []
-    return torch.load(path, weights_only=True), done
+    contents = torch.load(path, weights_only=True)
+    assert (done.lacks, done.epoch) == ([], contents["epoch"])
+    return contents, done
 
 
 def loaded(whole, contents):
