@@ -17,9 +17,11 @@ from pathlib import Path
 
 from rspnet.disk import fsync, identity, sha256
 from rspnet.errors import CheckpointError
+from rspnet.weightfile import read_weights
 from rspnet.weights import Report, load_encoder, load_weights, save_encoder
 
-__all__ = ["Report", "latest", "load_encoder", "load_weights", "mark", "marked", "prune", "save_encoder", "writing"]
+__all__ = ["Report", "latest", "load_encoder", "load_weights", "mark", "marked", "prune", "read_weights"]
+__all__ += ["save_encoder", "writing"]
 
 _log = logging.getLogger(__name__)
 

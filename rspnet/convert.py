@@ -25,8 +25,8 @@ from rspnet import published
 from rspnet.disk import arriving, identity
 from rspnet.errors import CheckpointError, RSPNetError
 from rspnet.nested import put_together, take_apart
-from rspnet.weightfile import WeightFile, find, read
-from rspnet.weights import Report, fill, save_encoder, write_tensors
+from rspnet.weightfile import WeightFile, find, read_weights
+from rspnet.weights import Report, load_weights, save_encoder, write_tensors
 
 _ENCODER, _OUTLINE, _REST = "encoder.safetensors", "published.json", "published.safetensors"
 
@@ -81,7 +81,7 @@ def convert(src: str | Path, dst: str | Path) -> Conversion:
         raise CheckpointError(f"{dst}: {src} becomes a file of the published layout; give a name that ends in .pth.tar")
     if not ours and dst.suffix in (".tar", ".pth", ".pt", ".safetensors"):
         raise CheckpointError(f"{dst}: {src} becomes a folder; give it a folder's name")
-    file = read(src)
+    file = read_weights(src)
     encoder, report = _filled(file)
     return _to_published(src, file, dst) if ours else _to_folder(src, file, encoder, report, dst)
 
@@ -93,9 +93,9 @@ def _filled(file: WeightFile) -> tuple[nn.Module, Report]:
 
     encoder = create_encoder(file.arch, width=file.width)
     if not file.entries.head:
-        return encoder, fill(encoder, file)
+        return encoder, load_weights(encoder, file)
     classes = file.tensors[next(iter(file.entries.head.values()))].shape[0]
-    return encoder, fill(Classifier(encoder, classes), file, head=True)
+    return encoder, load_weights(Classifier(encoder, classes), file, head=True)
 
 
 def _to_folder(src: Path, file: WeightFile, encoder: nn.Module, report: Report, dst: Path) -> Conversion:

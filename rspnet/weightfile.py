@@ -148,7 +148,7 @@ def sort_entries(keys: Iterable[str]) -> Entries:
     return Entries(layout, arch, encoder, head, others, unexpected)
 
 
-def read(path: str | Path) -> WeightFile:
+def read_weights(path: str | Path) -> WeightFile:
     """Read a weight file.
 
     Args:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rspnet.disk import fsync, identity
 from rspnet.errors import CheckpointError
-from rspnet.weightfile import SIGNATURES, WeightFile, few, read, sort_entries
+from rspnet.weightfile import SIGNATURES, WeightFile, few, read_weights, sort_entries
 
 _DESCRIBED = ("arch", "kwargs", "num_features", "clip", "provenance")
 
@@ -114,29 +114,25 @@ def load_encoder(path: str | Path, **overrides: Any) -> nn.Module:
     """
     from rspnet.encoders import create_encoder  # here, so that checkpoints alone do not load timm
 
-    file = read(path)
+    file = read_weights(path)
     encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {}), **overrides})
-    fill(encoder, file, head=False)
+    load_weights(encoder, file)
     return encoder.eval()
 
 
-def load_weights(module: nn.Module, path: str | Path, head: bool = False) -> Report:
+def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool = False) -> Report:
     """Put a weight file into an encoder or a `Classifier`, and account for every entry of both.
 
     Args:
         module: Encoder, or module with an `encoder` and a linear `fc`.
-        path: As for `load_encoder`.
+        source: As for `load_encoder`, or what `read_weights` made of it.
         head: Load the classifier too (to evaluate); otherwise it stays fresh (to fine-tune).
 
     Raises:
         CheckpointError: If the file cannot be read, holds another network or other shapes, lacks entries, or with
             `head` lacks a classifier of the module's number of classes. The module is then unchanged.
     """
-    return fill(module, read(path), head)
-
-
-def fill(module: nn.Module, file: WeightFile, head: bool = False) -> Report:
-    """Do what `load_weights` does, with a file that was read before."""
+    file = source if isinstance(source, WeightFile) else read_weights(source)
     state = module.state_dict()
     target, source = sort_entries(state), file.entries
     if target.arch is None or (head and not target.head):

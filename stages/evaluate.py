@@ -71,7 +71,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
 
     from rspnet import dataset, metrics
     from rspnet.augment import normalise
-    from rspnet.checkpoint import load_weights
+    from rspnet.checkpoint import load_weights, read_weights
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
     from rspnet.index import fingerprint, load, select
@@ -79,6 +79,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
 
     accelerator = Accelerator()
     runlog.check_launch(accelerator.num_processes)
+    weights = None if config.weights == "none" else read_weights(config.weights)
 
     # Videos -> queries (the test split) and, for features, a gallery (the training split)
     if accelerator.is_main_process:
@@ -109,7 +110,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     if config.protocol == "classify":
         network = Classifier(network, len(names))
     if config.weights != "none":
-        report = load_weights(network, config.weights, head=config.protocol == "classify")
+        report = load_weights(network, weights, head=config.protocol == "classify")
         runlog.say(report.summary())
         known = report.description.get("class_names", names)
         if config.protocol == "classify" and known != names:

@@ -54,7 +54,7 @@ def train(config: Config, run_dir: Path) -> dict:
 
     from rspnet import dataset, optim
     from rspnet.augment import Augment, normalise
-    from rspnet.checkpoint import load_weights, save_encoder
+    from rspnet.checkpoint import load_weights, read_weights, save_encoder
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
     from rspnet.index import describe, load, select
@@ -67,6 +67,7 @@ def train(config: Config, run_dir: Path) -> dict:
     rank, world_size = accelerator.process_index, accelerator.num_processes
     runlog.check_launch(world_size)
     seed, clips, workers = config.run.seed, config.clips, config.data.num_workers
+    weights = None if config.weights == "none" else read_weights(config.weights)
 
     # Videos -> random training clips, and evenly spaced test views
     if accelerator.is_main_process:
@@ -103,8 +104,9 @@ def train(config: Config, run_dir: Path) -> dict:
     torch.manual_seed(seed)
     width = {} if config.encoder.width is None else {"width": config.encoder.width}
     model = Classifier(create_encoder(config.encoder.name, **width), num_classes, frozen=config.frozen)
-    if config.weights != "none":
-        runlog.say(load_weights(model, config.weights).summary())
+    if weights is not None:
+        runlog.say(load_weights(model, weights).summary())
+        del weights  # a published file brings its optimiser and queue along
     lr = optim.scaled_lr(config.optim.lr, config.optim.total_batch, config.optim.lr_batch)
     lr_at = optim.schedule(config.optim.schedule, lr, config.optim.epochs, config.optim.milestones)
     optimizer = optim.sgd(model, lr, config.optim.momentum, config.optim.weight_decay)
