@@ -122,6 +122,18 @@ def test_resnet_starts_with_kaiming_fan_out():
     assert weight.std().item() == pytest.approx(math.sqrt(2 / (256 * 27)), rel=0.01)
 
 
+@pytest.mark.parametrize("name", ["c3d", "r2plus1d", "s3dg"])
+def test_the_others_start_as_torch_does(name):
+    """Uniform up to one over the root of the fan-in; the largest of many come near to that."""
+    torch.manual_seed(0)
+    for key, layer in small(name).named_modules():
+        if isinstance(layer, nn.Conv3d):
+            bound = 1 / math.sqrt(math.prod(layer.weight.shape[1:]))
+            assert layer.weight.abs().max() <= bound, key
+            assert layer.weight.numel() < 1000 or layer.weight.abs().max() > 0.98 * bound, key
+            assert layer.bias is None or layer.bias.abs().max() <= bound, key
+
+
 def test_s3dg_normalisation_constants():
     norms = [module for module in small("s3dg").modules() if isinstance(module, nn.BatchNorm3d)]
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 1e-3)}

@@ -72,6 +72,14 @@ def tiny_clips(n=4):
     return query[:, :, :4], key
 
 
+def test_the_key_encoder_starts_as_a_copy_and_is_one_of_its_own():
+    model = tiny_model()
+    query, key = model.query_encoder.state_dict(), model.key_encoder.state_dict()
+    assert query.keys() == key.keys()
+    assert all(torch.equal(query[name], key[name]) for name in query)
+    assert not {value.data_ptr() for value in query.values()} & {value.data_ptr() for value in key.values()}
+
+
 def test_gradient_reaches_the_query_encoder_only():
     model = tiny_model()
     out = model(*tiny_clips(), draw_step(0, 0, 4, 1, 0, 1, [2]))

@@ -45,6 +45,28 @@ def test_validation_after_every_epoch(finetuned):
     assert [line["lr"] for line in tiny.metrics(finetuned, "interval")] == pytest.approx([0.001] * 3 + [0.0005005] * 3)
 
 
+def test_validation_takes_one_central_clip_and_the_test_several(tmp_path, motions, monkeypatch):
+    """Both of the test list; what was looked at, not what was asked for."""
+    from rspnet import predict
+
+    looked_at, real = [], predict.predict
+
+    def watched(model, loader, *args):
+        shapes = {tuple(batch["clips"].shape[1:3]) for batch in loader}
+        data = loader.dataset
+        looked_at.append((args[-1], shapes, data.picker.crop_area, set(data.index["split"])))
+        return real(model, loader, *args)
+
+    monkeypatch.setattr(predict, "predict", watched)
+    config = tiny.finetune(motions, tmp_path)
+    config.optim.epochs = 1
+    main(config)
+    assert looked_at == [
+        ("validation", {(1, 8)}, None, {"test"}),
+        ("test, 2 clips a video", {(2, 8)}, None, {"test"}),
+    ]
+
+
 def test_the_best_epoch_is_what_is_left(finetuned):
     epochs = tiny.metrics(finetuned, "epoch")
     step = max(epochs, key=lambda line: line["val_top1"])["step"]  # the first of equals
