@@ -94,7 +94,7 @@ def transcode(
         time_limit: seconds, looked at between packets.
 
     Returns:
-        Of the new file: num_frames, fps, width, height, duration (seconds), codec, bytes.
+        What `inspect` says of the new file: num_frames, fps, width, height, duration (seconds), codec, bytes, plan ...
 
     Raises:
         VideoError: the source is damaged or cut, or the new file cannot be written.
@@ -273,8 +273,8 @@ def _writing(
 
 
 def _facts(path: str | os.PathLike, num_frames: int) -> dict[str, Any]:
-    """What `inspect` says of the new file, and that it holds as many frames as went in."""
-    facts = inspect(path)
+    """What `inspect` says of the new file, once it is sure that it gives as many frames as went in."""
+    facts = inspect(path, "decode")
     if facts["status"] != "ok" or facts["num_frames"] != num_frames:
         os.unlink(path)
         raise VideoError(f"{path}: {num_frames} frames went in, {facts['num_frames']} came out; report this")

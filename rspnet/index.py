@@ -43,6 +43,7 @@ SCHEMA = pa.schema(
         ("duration", pa.float64()),  # seconds
         ("codec", pa.string()),
         ("bytes", pa.int64()),
+        ("plan", pa.string()),  # what makes reading the file fast, made by decoding it once; see plan.py
         ("folds", pa.list_(pa.string())),  # split in each official fold; null: the data set has one split
         ("extra", pa.string()),  # Parquet and Dataset only: a row's further keys, as a JSON object
     ]
@@ -58,7 +59,7 @@ USABLE = ("ok", None)
 _KEYS = SCHEMA.names[:-1]
 _PYTHON_TYPES = {"string": (str,), "int64": (int,), "double": (int, float), "list<item: string>": (list,)}
 _BATCH = 10_000  # rows converted at a time: 300,000 rows are never Python objects all at once
-_VERSION = 1  # of the cached files; raised when SCHEMA changes
+_VERSION = 2  # of the cached files; raised when SCHEMA changes
 
 
 def new_row(video: str, root: str, label: str | None = None, split: str | None = None, **facts: Any) -> Row:

@@ -9,8 +9,9 @@ from av.video.stream import VideoStream
 
 from rspnet.errors import ConfigError, VideoError
 from rspnet.packets import Clock, Damage, NoVideoError, TimeLimitError, decode_all, displayed_size, open_video
+from rspnet.plan import Survey
 
-FACTS = ("status", "reason", "num_frames", "fps", "width", "height", "duration", "codec", "bytes")
+FACTS = ("status", "reason", "num_frames", "fps", "width", "height", "duration", "codec", "bytes", "plan")
 """The keys of what `inspect` returns."""
 
 
@@ -30,7 +31,8 @@ def inspect(
         pictures), "truncated" (the file ends before its container says), "corrupt" (packets that the decoder refuses
         or frames that it flags), "short" or "timeout"; `reason`: one sentence, None where ok; and, None where not
         known, `num_frames` (as decoded; at depth "probe" only where the header can be trusted), `fps`, `width` and
-        `height` (pixels after rotation), `duration` (seconds, as the header says), `codec`, `bytes`.
+        `height` (pixels after rotation), `duration` (seconds, as the header says), `codec`, `bytes`, `plan` (at depth
+        "decode", of a file that is ok: what makes reading it fast, see plan.py).
 
     Raises:
         ConfigError: no such depth.
@@ -69,16 +71,20 @@ def _look(
         facts["duration"] = container.duration / 1e6
     trusted = "mp4" in container.format.name and stream.frames
     damage = Damage()
-    frames = decode_all(clock.watch(container.demux(stream)), stream, damage)
+    survey = Survey(container, stream)
+    frames = decode_all(survey(clock.watch(container.demux(stream))), stream, damage)
     first = next(frames, None)
     if first is None:
         return "broken", f"none of its {damage.packets} packets decodes"
     facts["height"], facts["width"] = displayed_size(first)
     if depth == "decode":
-        count = facts["num_frames"] = 1 + sum(1 for _ in frames)
+        shown = [first.pts, *(frame.pts for frame in frames)]
+        count = facts["num_frames"] = len(shown)
         if facts["duration"] is None and facts["fps"]:
             facts["duration"] = count / facts["fps"]
         status, reason = judge(clock.path, container, stream, count, damage)
+        if status == "ok":
+            facts["plan"] = survey.plan(shown, size=displayed_size(first)).to_text()
     elif missing := _missing_bytes(clock.path):
         status, reason = "truncated", f"the file ends {missing} bytes before its container says"
     else:

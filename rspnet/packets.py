@@ -1,9 +1,12 @@
-"""The packets of a video file: opening it, decoding all of them, and which of them give a wanted frame."""
+"""The packets of a video file: opening it, decoding all of them, and finding those of a run."""
 
+import os
 import time
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO
 
 import av
 from av.container import InputContainer
@@ -11,14 +14,17 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rspnet.errors import VideoError
+from rspnet.plan import Plan, Run
 
-INDEXED_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
-"""Containers whose packets carry presentation times from the encoder and that can be searched by them. avi has none and
-makes them up, a program stream may have few, and a transport stream cannot be searched exactly."""
+_NO_PROBING = {"probesize": "32", "analyzeduration": "1", "skip_frame": "all"}
 
 
-def open_video(path: str) -> tuple[InputContainer, VideoStream]:
+def open_video(path: str, number: int | None = None) -> tuple[InputContainer, VideoStream]:
     """Open a file and choose its video stream.
+
+    Args:
+        path: the file.
+        number: index of the stream, where it is known; then no packet is looked at yet, which is several times faster.
 
     Raises:
         VideoError: it cannot be opened.
@@ -26,7 +32,8 @@ def open_video(path: str) -> tuple[InputContainer, VideoStream]:
     """
     try:
         # As a file, whatever the name looks like (a colon makes a protocol), and nothing that it may refer to.
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        options = {"protocol_whitelist": "file"} | ({} if number is None else _NO_PROBING)
+        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path}: cannot be opened as a video ({_short(error)}); replace it or drop it") from None
     covers = av.stream.Disposition.attached_pic
@@ -37,6 +44,8 @@ def open_video(path: str) -> tuple[InputContainer, VideoStream]:
         what = "only a cover picture" if best else "no video stream"
         raise NoVideoError(f"{path}: {what}; drop it")
     stream = best if best in videos else videos[0]
+    if number is not None:
+        stream = next((other for other in videos if other.index == number), stream)
     if stream.codec_context is None:
         container.close()
         raise VideoError(f"{path}: no decoder for its codec; transcode it elsewhere or drop it")
@@ -142,102 +151,58 @@ def decode_all(packets: Iterator[av.Packet], stream: VideoStream, damage: Damage
             return
 
 
-@dataclass(frozen=True)
-class Order:
-    """What the packets say. A packet's number is its place in the file.
+class UnexpectedError(Exception):
+    """A read, a seek or a decode that went otherwise than planned."""
 
-    Attributes:
-        times: presentation time of each packet, in the stream's unit; all different.
-        keys: numbers of the key packets.
-        shown: numbers of the packets in display order, those left out that an edit list hides. Frame n is shown[n].
-        number: time -> number.
+
+def packets_in_table(file: BinaryIO, stream: VideoStream, plan: Plan, run: Run) -> Iterator[tuple[int, av.Packet]]:
+    """The run's packets with their numbers, from where the container's table says that they are.
+
+    Raises:
+        UnexpectedError: the file ends before.
     """
-
-    times: list[int]
-    keys: list[int]
-    shown: list[int]
-    number: dict[int, int]
-
-    @classmethod
-    def read(cls, packets: Iterator[av.Packet], stream: VideoStream) -> "Order | None":
-        """From all packets of a file; None where they do not tell the order, or one of them is damaged."""
-        times, keys, hidden = [], [], set()
-        framed = _has_length_prefixes(stream)
-        try:
-            for number, packet in enumerate(packets):
-                if not packet.size and packet.pts is None:
-                    break  # the flush at the end
-                if not packet.size or packet.pts is None or packet.is_corrupt or packet.has_sidedata("new_extradata"):
-                    return None
-                if framed and not _is_well_framed(packet):
-                    return None
-                times.append(packet.pts)
-                if packet.is_keyframe:
-                    keys.append(number)
-                if packet.is_discard:
-                    hidden.add(number)
-        except av.FFmpegError:
-            return None
-        number = {time: number for number, time in enumerate(times)}
-        shown = [number[time] for time in sorted(number) if number[time] not in hidden]
-        starts_clean = shown and keys and keys[0] == 0 and times[0] <= times[shown[0]]
-        return cls(times, keys, shown, number) if starts_clean and len(number) == len(times) else None
+    entries = stream.index_entries[run.first : run.last + 1]
+    spans = [(entry.pos + plan.header, entry.size) for entry in entries]
+    start, end = min(spans)[0], max(place + size for place, size in spans)
+    together = end - start < 2 * sum(size for _, size in spans) + 2**20  # else too much of others lies between
+    block = memoryview(os.pread(file.fileno(), end - start, start)) if together else None
+    for number, (place, size) in enumerate(spans, run.first):
+        if size:  # an empty packet repeats a picture; the decoder would take it for the end
+            data = block[place - start :][:size] if together else os.pread(file.fileno(), size, place)
+            if len(data) < size:
+                raise UnexpectedError
+            packet = av.Packet(size)
+            packet.update(data)
+            packet.pts = packet.dts = number
+            packet.is_keyframe = number == run.first
+            yield number, packet
 
 
-@dataclass
-class Run:
-    """Packets to feed in one go.
+def packets_by_time(
+    container: InputContainer, stream: VideoStream, plan: Plan, run: Run
+) -> Iterator[tuple[int, av.Packet]]:
+    """The run's packets with their numbers, from a search for the first one's time.
 
-    Attributes:
-        first: number of the key packet to start from.
-        last: number of the packet to stop after.
-        wanted: packet number -> index of the frame.
-        expected: the numbers that must come out from the key frame on, in this order.
+    Raises:
+        UnexpectedError, FFmpegError: the search did not lead to the run.
     """
-
-    first: int
-    last: int
-    wanted: dict[int, int]
-    expected: Sequence[int] = ()
-
-
-def plan_runs(order: Order, wanted: Iterable[int]) -> list[Run]:
-    """The runs of packets that give the wanted frames; no packet is in two runs."""
-    runs: list[Run] = []
-    for first, number, index in sorted(
-        (_start(order, order.shown[index]), order.shown[index], index) for index in wanted
-    ):
-        if not runs or first > runs[-1].last + 1:
-            runs.append(Run(first, number, {}))
-        runs[-1].last = max(runs[-1].last, number)
-        runs[-1].wanted[number] = index
-    hidden = set(range(len(order.times))) - set(order.shown)
-    for run in runs:
-        times = sorted(order.times[number] for number in range(run.first, run.last + 1) if number not in hidden)
-        run.expected = [order.number[time] for time in times if time >= order.times[run.first]]
-    return runs
-
-
-def _start(order: Order, number: int) -> int:
-    """The key packet to start from for a frame."""
-    place = bisect_right(order.keys, number) - 1
-    # A frame that comes after a key packet but is shown before it leans on the pictures before it (open GOP).
-    while order.times[order.keys[place]] > order.times[number]:
-        place -= 1
-    return order.keys[place]
-
-
-def _has_length_prefixes(stream: VideoStream) -> bool:
-    """Whether the packets are NAL units behind 4-byte lengths (H.264 and HEVC in mp4 and mkv: avcC, hvcC)."""
-    header, place = stream.codec_context.extradata or b"", {"h264": 4, "hevc": 21}.get(stream.codec_context.name)
-    return place is not None and len(header) > place and header[0] == 1 and header[place] & 3 == 3
-
-
-def _is_well_framed(packet: av.Packet) -> bool:
-    """Whether the lengths add up: overwritten packets, which give no frame, are found without decoding."""
-    data, position = memoryview(packet), 0
-    while position + 4 < len(data):
-        if data[position + 4] & 0x80:  # a NAL unit starts with a zero bit
-            return False
-        position += 4 + int.from_bytes(data[position : position + 4])
-    return position == len(data)
+    numbers = {time: number for number, time in enumerate(plan.times.tolist())}
+    for target in dict.fromkeys((run.first, 0)):
+        with suppress(av.FFmpegError):
+            container.seek(int(plan.times[target]), stream=stream)
+            packets = container.demux(stream)
+            landed = next(packets)
+            start = numbers.get(landed.pts, run.first + 1)
+            if start <= run.first:
+                break
+    else:
+        raise UnexpectedError
+    for number, packet in enumerate(chain([landed], packets), start):
+        if packet.pts != plan.times[number]:
+            raise UnexpectedError
+        if number >= run.first:
+            # The decoder hands a frame out with the time of its packet: make that the packet's number.
+            packet.pts = packet.dts = number
+            yield number, packet
+        if number == run.last:
+            return

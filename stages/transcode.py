@@ -167,7 +167,7 @@ def transcode_row(task: tuple[Row, str], dst: str, recipe: dict[str, Any]) -> tu
         if os.path.exists(path):
             made = read_comment(path)
             if made == comment:
-                return row | inspect(path) | new, False
+                return row | inspect(path, "decode") | new, False
             if not made.startswith('{"video": '):
                 raise VideoError(f"{path}: is there already, and not from this stage; remove it")
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -23,7 +23,7 @@ from rspnet import runlog
 from rspnet.config import run
 
 NUM_NAMED = 10  # bad videos that the summary names
-NO_FACTS = dict.fromkeys(("num_frames", "fps", "width", "height", "duration", "codec", "bytes"))
+NO_FACTS = dict.fromkeys(("num_frames", "fps", "width", "height", "duration", "codec", "bytes", "plan"))
 
 
 @dataclass

@@ -39,10 +39,12 @@ MAY_IMPORT = {
     "index": "| numpy pyarrow later:datasets",
     "layouts": "index | numpy pyarrow",
     # Video files: no index, and no torch but to resize.
-    "packets": "| av numpy",
-    "inspection": "packets | av numpy",
+    "plan": "| av numpy",
+    "packets": "plan | av numpy",
+    "pixels": "packets | av numpy later:torch",
+    "inspection": "packets plan | av numpy",
     "encode": "inspection packets | av numpy",
-    "video": "encode inspection packets | av numpy later:torch",
+    "video": "encode inspection packets pixels plan | av numpy",
     "synthetic": "encode runlog | numpy",
     "dataset": "index layouts sampling video | numpy torch datasets",
     # The method: torch, and none of the others.

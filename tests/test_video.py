@@ -8,17 +8,17 @@ import random
 import av
 import numpy as np
 import pytest
-import torch
 from numbered import number, write_numbered
 
 import rspnet
 from rspnet.errors import VideoError
-from rspnet.video import Video, read_frames
+from rspnet.video import Video, inspect, read_frames
 
 LENGTH = 40
 B_FRAMES = {"bf": "3", "b_strategy": "0"}
 OPEN_GOP = {"bf": "5", "x264-params": "open-gop=1:b-pyramid=normal:scenecut=0"}
 # name, how to write it, whether the packets tell where to seek
+BY_PLAN = ("b_frames.avi", "mpeg4.avi", "mpeg4_b_frames.avi", "mjpeg.avi")  # only decoding does, and then a table
 CASES = {
     "plain.mp4": ({"options": {"bf": "0"}}, True),
     "all_keys.mp4": ({"gop": 1, "options": {"bf": "0"}}, True),
@@ -69,9 +69,9 @@ def pictures(frames):
     return np.stack([np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90) for frame in frames])
 
 
-def check_random_access(path, expected, num_requests, num_frames=None):
+def check_random_access(path, expected, num_requests, num_frames=None, plan=None):
     rng = random.Random(str(path.name))
-    with Video(path, num_frames) as video:
+    with Video(path, num_frames, plan=plan) as video:
         assert video.num_frames == len(expected)
         assert (video.height, video.width) == expected.shape[1:3]
         for _ in range(num_requests):
@@ -86,9 +86,15 @@ def test_every_frame_is_the_right_one(tmp_path, monkeypatch, name):
     expected = pictures(decode(path))
     assert [number(frame) for frame in expected] == list(range(LENGTH))
     check_random_access(path, expected, 12)
-    if can_seek:
-        monkeypatch.setattr("rspnet.video.decode_all", None)  # what counts from the start
-    check_random_access(path, expected, 12, num_frames=LENGTH)
+    plan = inspect(path, "decode")["plan"]
+    with monkeypatch.context() as context:
+        if can_seek:
+            context.setattr("rspnet.video.decode_all", None)  # what counts from the start
+        check_random_access(path, expected, 12, num_frames=LENGTH)
+    if can_seek or name in BY_PLAN:
+        monkeypatch.setattr("rspnet.video.decode_all", None)
+        monkeypatch.setattr(Video, "_plan_from_packets", lambda video: None)
+    check_random_access(path, expected, 20, plan=plan)
     with Video(path) as video:
         assert video.fps == pytest.approx(25, rel=0.05) or "variable" in name or name == "raw.h264"
 
@@ -99,17 +105,20 @@ def test_an_edit_list_hides_frames(tmp_path, monkeypatch):
         assert container.streams.video[0].frames == LENGTH  # the header counts what is hidden
     expected = pictures(decode(path))
     assert [number(frame) for frame in expected] == list(range(7, LENGTH))
+    plan = inspect(path, "decode")["plan"]
     monkeypatch.setattr("rspnet.video.decode_all", None)
     check_random_access(path, expected, 12)
+    check_random_access(path, expected, 12, plan=plan)
 
 
 @pytest.mark.parametrize("degrees", [90, 180, -90])
 def test_rotation_is_applied(tmp_path, degrees):
     upright = read_frames(write_numbered(tmp_path / "a.mp4", 20), [3, 17])
     path = write_numbered(tmp_path / "b.mp4", 20, rotation=degrees)
-    with Video(path) as video:
-        assert (video.height, video.width) == ((80, 64) if degrees % 180 else (64, 80))
-        assert np.array_equal(video.read([3, 17]), np.rot90(upright, degrees // 90, axes=(1, 2)))
+    for plan in (None, inspect(path, "decode")["plan"]):
+        with Video(path, plan=plan) as video:
+            assert (video.height, video.width) == ((80, 64) if degrees % 180 else (64, 80))
+            assert np.array_equal(video.read([3, 17]), np.rot90(upright, degrees // 90, axes=(1, 2)))
 
 
 def test_samples(shared):
@@ -129,6 +138,10 @@ def test_samples(shared):
             assert np.array_equal(video.read(indices[:3]), expected[:3]), path
             assert np.array_equal(video.read(indices[3:]), expected[3:]), path
             assert (video.height, video.width) == expected.shape[1:3]
+        with Video(path, len(frames), plan=inspect(path, "decode")["plan"]) as video:
+            assert (video.height, video.width) == expected.shape[1:3]
+            assert np.array_equal(video.read(indices[1:4]), expected[1:4]), path
+            assert np.array_equal(video.read(indices), expected), path
 
 
 def test_the_public_function(tmp_path):
@@ -138,31 +151,6 @@ def test_the_public_function(tmp_path):
     assert frames.shape == (3, 64, 80, 3)
     assert [number(frame) for frame in frames] == [5, 2, 5]
     assert rspnet.read_frames(str(path), np.arange(0)).shape == (0, 64, 80, 3)
-
-
-def test_overlapping_clips_share_the_work(tmp_path, monkeypatch):
-    path = write_numbered(tmp_path / "a.mp4", LENGTH)
-    converted = []
-    convert = Video._convert
-    monkeypatch.setattr(Video, "_convert", lambda video, frame: (converted.append(0), convert(video, frame))[1])
-    with Video(path, LENGTH) as video:
-        first, second = video.read_clips([(range(10, 26), None), (range(30, 14, -1), (10, 20, 30, 40))])
-        assert len(converted) == 21
-        assert np.array_equal(first, video.read(range(10, 26)))
-        assert np.array_equal(second, video.read(range(30, 14, -1))[:, 10:40, 20:60])
-
-
-@pytest.mark.parametrize("crop", [None, (0, 0, 64, 80), (7, 3, 40, 61), (60, 70, 1, 2)])
-@pytest.mark.parametrize("size", [112, 32, 64])
-def test_crop_and_resize_equal_torch(tmp_path, crop, size):
-    path = write_numbered(tmp_path / "a.mp4", 8)
-    top, left, height, width = crop or (0, 0, 64, 80)
-    with Video(path) as video:
-        part = torch.from_numpy(video.read([2, 6])[:, top : top + height, left : left + width]).permute(0, 3, 1, 2)
-        expected = torch.nn.functional.interpolate(part.float(), (size, size), mode="bilinear", align_corners=False)
-        found = torch.from_numpy(video.read([2, 6], crop, size)).permute(0, 3, 1, 2)
-    assert found.shape == (2, 3, size, size)
-    assert (found - expected).abs().max() <= 0.501
 
 
 def test_fewer_frames_than_promised(tmp_path):

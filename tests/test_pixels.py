@@ -1,0 +1,69 @@
+"""Crops and sizes: the published rule, and no frame converted twice."""
+
+import numpy as np
+import pytest
+import torch
+from av.video.reformatter import VideoReformatter
+from numbered import picture, write_numbered
+
+from rspnet.video import Video
+
+FRAMES = [2, 6, 7, 0, 1]
+
+
+@pytest.mark.parametrize("crop", [None, (0, 0, 64, 80), (7, 3, 40, 61), (60, 70, 1, 2), (0, 8, 64, 64)])
+@pytest.mark.parametrize("size", [112, 33, 64])
+def test_crop_and_resize_equal_torch(tmp_path, crop, size):
+    path = write_numbered(tmp_path / "a.mp4", 8)
+    top, left, height, width = crop or (0, 0, 64, 80)
+    with Video(path) as video:
+        part = torch.from_numpy(video.read(FRAMES)[:, top : top + height, left : left + width].copy())
+        found = torch.from_numpy(video.read(FRAMES, crop, size)).permute(0, 3, 1, 2)
+    floats = part.permute(0, 3, 1, 2).float()
+    expected = torch.nn.functional.interpolate(floats, (size, size), mode="bilinear", align_corners=False)
+    assert found.shape == (5, 3, size, size)
+    assert (found - expected).abs().max() <= 1.01
+    assert (found - expected).abs().mean() <= 0.3
+    if (height, width) == (size, size):
+        assert torch.equal(found.float(), expected)
+
+
+def test_overlapping_clips_share_the_work(tmp_path, monkeypatch):
+    path = write_numbered(tmp_path / "a.mp4", 40)
+    converted = []
+
+    class Counted:
+        def __init__(self):
+            self.real = VideoReformatter()
+
+        def reformat(self, frame, **kwargs):
+            converted.append(frame.pts)
+            return self.real.reformat(frame, **kwargs)
+
+    monkeypatch.setattr("rspnet.pixels.VideoReformatter", Counted)
+    with Video(path, 40) as video:
+        first, second = video.read_clips([(range(10, 26), None), (range(30, 14, -1), (10, 20, 30, 40))])
+        assert len(set(converted)) == len(converted) == 21
+        assert np.array_equal(first, video.read(range(10, 26)))
+        assert np.array_equal(second, video.read(range(30, 14, -1))[:, 10:40, 20:60])
+
+
+def test_clips_of_one_crop_share_pictures(tmp_path):
+    path = write_numbered(tmp_path / "a.mp4", 40)
+    crop = (0, 8, 64, 64)
+    clips = [(range(0, 16), crop), (range(8, 24), crop), ([3, 3, 20], crop)]
+    with Video(path) as video:
+        together = video.read_clips(clips, 32)
+        for (indices, _), clip in zip(clips, together):
+            assert np.array_equal(clip, video.read(indices, crop, 32))
+
+
+def test_full_and_limited_range(tmp_path):
+    """Colours go by what the file says of them, resized or not."""
+    limited = write_numbered(tmp_path / "a.avi", 3, codec="mpeg4")
+    full = write_numbered(tmp_path / "b.avi", 3, codec="mjpeg", pix_fmt="yuvj420p")
+    for path in (limited, full):
+        with Video(path) as video:
+            whole, small = video.read([1])[0].astype(int), video.read([1], None, 32)[0].astype(int)
+        assert np.abs((whole - picture(1)).mean(axis=(0, 1))).max() < 3
+        assert np.abs(whole.mean(axis=(0, 1)) - small.mean(axis=(0, 1))).max() < 1
