@@ -7,7 +7,7 @@ DATA ?=
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup demo test test-all lint clean
+.PHONY: setup demo test test-all lint bench clean
 
 setup: $(READY)
 
@@ -30,6 +30,9 @@ test-all: lint
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/decode.py $(DATA)
 
 clean:
 	rm -rf runs/demo $(VENV)
