@@ -107,14 +107,16 @@ def keep_index(path: Path, root: str | None, index: str | None, layout: str) -> 
 
 
 def test_split(index: datasets.Dataset) -> str:
-    """The split that results are reported on: test, or where there is none (Kinetics, Something-Something) val.
+    """The split that results are reported on: test, or where it is not there or tells no labels, val.
+
+    Kinetics has no test split, and Something-Something's comes without labels.
 
     Raises:
         ConfigError: neither is there.
     """
-    splits = set(index["split"])
-    for name in ("test", "val"):
-        if name in splits:
+    splits = {(split, label is not None) for split, label in zip(index["split"], index["label"])}
+    for name, has_labels in (("test", True), ("val", True), ("test", False), ("val", False)):
+        if (name, has_labels) in splits:
             return name
     raise ConfigError(
         "the videos have no test or val split: sort a plain folder into train/CLASS/ and test/CLASS/, or give an "

@@ -58,7 +58,7 @@ def make_dataset(dst: str | Path, videos_per_class: int = 40, seed: int = 0) -> 
     dst.mkdir(parents=True, exist_ok=True)
     runlog.write_json(mark, settings | {"complete": False})
 
-    num_groups = min(25, max(4, videos_per_class // 4))
+    num_groups = min(25, max(4, videos_per_class // 2))
     names = sorted(MOTIONS)
     videos = []  # path, label, group
     todo = itertools.product(range(len(names)), range(videos_per_class))

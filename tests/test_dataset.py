@@ -369,8 +369,16 @@ def test_no_videos_named(tmp_path):
     ("splits", "found"), [(["train", "test", "val"], "test"), (["train", "val", None], "val"), (["test"], "test")]
 )
 def test_where_results_are_measured(tmp_path, splits, found):
-    rows = [new_row(f"{number}.mp4", "/", split=split) for number, split in enumerate(splits)]
+    rows = [new_row(f"{number}.mp4", "/", "a", split) for number, split in enumerate(splits)]
     assert dataset.test_split(to_dataset(rows, tmp_path)) == found
+
+
+def test_a_test_split_without_labels_measures_nothing(tmp_path):
+    """As Something-Something's official one."""
+    rows = [new_row("0.mp4", "/", "a", "train"), new_row("1.mp4", "/", "a", "val"), new_row("2.mp4", "/", None, "test")]
+    assert dataset.test_split(to_dataset(rows, tmp_path / "some")) == "val"
+    rows = [row | {"label": None} for row in rows]
+    assert dataset.test_split(to_dataset(rows, tmp_path / "none")) == "test"
 
 
 def test_nowhere_to_measure(tmp_path):

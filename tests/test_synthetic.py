@@ -43,7 +43,7 @@ def test_groups_never_cross_train_and_test(tmp_path, monkeypatch):
     for row in layouts.scan(tmp_path / "a"):
         group = re.search(r"_g(\d\d)_", row["video"])[1]
         splits.setdefault(group, set()).add(tuple(row["folds"]))
-    assert len(splits) == 4
+    assert len(splits) == 9
     assert all(len(folds) == 1 for folds in splits.values())
     for fold in range(3):
         assert {next(iter(folds))[fold] for folds in splits.values()} == {"train", "test"}
