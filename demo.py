@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-DEMO_STEPS = 165  # of pretraining, as long as configs/demo.yaml takes on its own data
+DEMO_STEPS = 200  # of pretraining, as long as configs/demo.yaml takes on its own data
 
 
 def stage(*command: object) -> dict:
