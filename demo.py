@@ -48,6 +48,7 @@ def prepare(source: Path, run: Path) -> Path:
     found, small = run / "found.jsonl", run / "small"
     index = run / "videos.jsonl"
     if not index.exists():
+        run.mkdir(parents=True, exist_ok=True)
         stage("stages/verify.py", source, "--depth", "decode", "--out", found)
         stage("stages/transcode.py", found, small, "--short_side", 64, "--out", index)
     return index
