@@ -29,11 +29,11 @@ def plain(motions, finetuned):
         for video in sorted((motions / split).rglob("*.mp4")):
             views = []
             for frames in sampling.even_clips(24, 8, 1, 2):
-                clip = torch.from_numpy(rspnet.read_frames(video, frames)).permute(0, 3, 1, 2).float()
+                clip = torch.from_numpy(rspnet.read_frames(video, frames)).permute(0, 3, 1, 2)
                 left = (clip.shape[3] - 32) // 2
-                clip = torch.nn.functional.interpolate(clip[..., left : left + 32], (48, 48), mode="bilinear").round()
+                clip = torch.nn.functional.interpolate(clip[..., left : left + 32], (48, 48), mode="bilinear")
                 with torch.no_grad():
-                    views.append(encoder.forward_features(normalise(clip.byte().permute(0, 2, 3, 1)[None]))[0])
+                    views.append(encoder.forward_features(normalise(clip.permute(0, 2, 3, 1)[None]))[0])
             maps.append(torch.stack(views).double().flatten(2))
             labels.append(("down", "right", "still").index(video.parent.name))
         maps = torch.stack(maps)
