@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,8 @@ REPO = Path(__file__).resolve().parent.parent
 # user's cache.
 os.environ["ACCELERATE_USE_CPU"] = "true"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as rspnet.config.run does for the stages, and why
+# A shell makes what it starts in the background deaf to Ctrl-C, and so would be what the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _cache = tempfile.TemporaryDirectory(prefix="rspnet-cache-")
 os.environ["HF_DATASETS_CACHE"] = _cache.name
 
