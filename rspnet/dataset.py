@@ -194,7 +194,7 @@ class ClipDataset(Dataset):
 
     def _read(self, row: dict[str, Any], rng: np.random.Generator, speeds: Speeds | None = None) -> list[torch.Tensor]:
         path = Path(row["root"]) / row["video"]
-        with Video(path, row["num_frames"], self.time_limit, row["plan"]) as video:
+        with Video(path, num_frames=row["num_frames"], time_limit=self.time_limit, plan=row.get("plan")) as video:
             if not video.num_frames:
                 raise VideoError(f"{path}: holds no frames; find such files with stages/verify.py --depth decode")
             if self.frame_rate and not video.fps:
