@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -84,21 +85,12 @@ def bound(sample: Sample) -> Callable[[], object]:
     return read
 
 
-def rspnet(sample: Sample) -> Callable[[], object]:
-    """With all that the index of a verified data set says."""
+def rspnet(sample: Sample, with_plan: bool = True) -> Callable[[], object]:
+    """With all that the index of a verified data set says, or with no more than the number of frames."""
+    plan = sample.facts["plan"] if with_plan else None
 
     def read() -> np.ndarray:
-        with Video(sample.path, sample.facts["num_frames"], plan=sample.facts["plan"]) as video:
-            return np.stack(video.read_clips(sample.clips, sample.size))
-
-    return read
-
-
-def rspnet_no_plan(sample: Sample) -> Callable[[], object]:
-    """With no more than the number of frames."""
-
-    def read() -> np.ndarray:
-        with Video(sample.path, sample.facts["num_frames"]) as video:
+        with Video(sample.path, sample.facts["num_frames"], plan=plan) as video:
             return np.stack(video.read_clips(sample.clips, sample.size))
 
     return read
@@ -188,7 +180,7 @@ def plain_pyav(sample: Sample) -> Callable[[], object]:
 READERS = {
     "bound": (bound, ()),
     "rspnet": (rspnet, ()),
-    "rspnet, no plan": (rspnet_no_plan, ()),
+    "rspnet, no plan": (partial(rspnet, with_plan=False), ()),
     "torchcodec + cv2": (torchcodec_cv2, ("torchcodec.decoders", "cv2")),
     "torchcodec": (torchcodec_own, ("torchcodec.decoders",)),
     "decord": (decord, ("decord",)),
@@ -340,8 +332,8 @@ def main() -> None:
         small = {path: facts for path, facts in files.items() if gops[path] == {16}}
         originals = {path: facts for path, facts in files.items() if path not in small}
         for number, path in enumerate(originals if not small else ()):
-            transcode(path, copy := f"{folder}/{number}.mp4")
-            small[copy] = inspect(copy, "decode")
+            copy = f"{folder}/{number}.mp4"
+            small[copy] = transcode(path, copy)
         for pattern in args.only.split(","):
             chosen = small
             if pattern in ("P3-avi", "P3-mp4", "P4"):

@@ -19,10 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from rspnet import layouts, sampling
 from rspnet.errors import ConfigError, VideoError
 from rspnet.index import read_rows, write_rows
-from rspnet.video import Video
-
-Crop = tuple[int, int, int, int]
-"""Top, left, height, width; pixels."""
+from rspnet.video import Crop, Video
 
 Speeds = tuple[tuple[int, ...], ...]
 """For each clip of a video the playback rates it will be shown at, 1 normal."""
@@ -170,8 +167,9 @@ class ClipDataset(Dataset):
         seeds = torch.from_numpy(rng.integers(2**62, size=self.picker.views))
         failed, failures = -1, []
         for _ in range(MAX_TRIES if self.replace else 1):
+            facts = self.index[row]
             try:
-                clips = self._read(self.index[row], rng, *speeds)
+                clips = self._read(facts, rng, *speeds)
                 break
             except VideoError as error:
                 failures.append(str(error))
@@ -183,7 +181,7 @@ class ClipDataset(Dataset):
                 raise VideoError(f"{MAX_TRIES} videos in a row could not be read, the last: {failures[-1]}")
             shape = (self.picker.views, self.picker.num_frames, self.size, self.size, 3)
             clips = list(torch.zeros(shape, dtype=torch.uint8))
-        label = self.index[row]["label"]
+        label = facts["label"]
         return {
             "clips": clips if speeds else torch.stack(clips),
             "seeds": seeds,

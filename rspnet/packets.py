@@ -9,6 +9,7 @@ from itertools import chain
 from typing import BinaryIO
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -186,18 +187,17 @@ def packets_by_time(
     Raises:
         UnexpectedError, FFmpegError: the search did not lead to the run.
     """
-    numbers = {time: number for number, time in enumerate(plan.times.tolist())}
     for target in dict.fromkeys((run.first, 0)):
         with suppress(av.FFmpegError):
             container.seek(int(plan.times[target]), stream=stream)
             packets = container.demux(stream)
             landed = next(packets)
-            start = numbers.get(landed.pts, run.first + 1)
-            if start <= run.first:
+            numbers = np.flatnonzero(plan.times == landed.pts)
+            if len(numbers) and numbers[0] <= run.first:
                 break
     else:
         raise UnexpectedError
-    for number, packet in enumerate(chain([landed], packets), start):
+    for number, packet in enumerate(chain([landed], packets), int(numbers[0])):
         if packet.pts != plan.times[number]:
             raise UnexpectedError
         if number >= run.first:

@@ -97,7 +97,7 @@ class Album:
             canvas, places = self._canvases[self._box(crop)], self._places[self._box(crop)]
             canvas.finish()
             rows = [places[int(index)] for index in indices]
-            if rows == list(range(rows[0], rows[0] + len(rows))) if rows else False:
+            if rows and rows == list(range(rows[0], rows[0] + len(rows))):
                 clips.append(canvas.pictures[rows[0] : rows[0] + len(rows)])
             else:
                 clips.append(canvas.pictures[np.array(rows, int)])

@@ -31,6 +31,7 @@ class Report:
         used: Entries of the file that are now in the module.
         ignored: Why entries of the file are not -> which.
         fresh: Entries of the module that the file had nothing for.
+        epoch: Epochs of training behind the weights, if the file says.
         description: Contents of encoder.json; of a published file, its epoch.
     """
 
@@ -40,12 +41,12 @@ class Report:
     used: list[str]
     ignored: dict[str, list[str]]
     fresh: list[str]
+    epoch: int | None
     description: dict[str, Any]
 
     def summary(self) -> str:
         """Return one line on what was loaded, and a second on what was not, if anything."""
-        epoch = self.description.get("epoch", self.description.get("provenance", {}).get("epoch"))
-        what = f"{self.layout}, {self.arch}" + (f", epoch {epoch}" if epoch is not None else "")
+        what = f"{self.layout}, {self.arch}" + (f", epoch {self.epoch}" if self.epoch is not None else "")
         text = f"{self.path} ({what}): loaded {len(self.used)} of the network's "
         text += f"{len(self.used) + len(self.fresh)} entries" + (f"; fresh: {few(self.fresh)}" if self.fresh else "")
         if self.ignored:
@@ -169,6 +170,7 @@ def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool 
         used=list(pairs.values()),
         ignored=ignored,
         fresh=[key for key in state if key not in pairs],
+        epoch=file.epoch,
         description=file.description,
     )
 

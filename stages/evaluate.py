@@ -109,7 +109,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     network = create_encoder(config.encoder.name, **width)
     if config.protocol == "classify":
         network = Classifier(network, len(names))
-    if config.weights != "none":
+    if weights is not None:
         report = load_weights(network, weights, head=config.protocol == "classify")
         runlog.say(report.summary())
         known = report.description.get("class_names", names)

@@ -91,8 +91,9 @@ def train(config: Config, run_dir: Path) -> dict:
         replace=True,
         time_limit=config.data.time_limit,
     )
-    draw = partial(draw_step, seed, group_size=group_size, groups=groups, rank=rank, world_size=world_size)
-    draw = partial(draw, speeds=speeds)
+    draw = partial(
+        draw_step, seed, group_size=group_size, groups=groups, rank=rank, world_size=world_size, speeds=speeds
+    )
     sampler = dataset.TrainBatches(
         len(videos), total_batch, seed, rank, world_size, speeds=lambda step: draw(step).shown()
     )
