@@ -1,6 +1,6 @@
 """The whole path on a small scale: videos -> pretraining -> fine-tuning -> numbers, by the stage commands themselves.
 
-    make demo                 on twelve kinds of motion, generated: about seven minutes on two cores
+    make demo                 on ten kinds of motion, generated: about five minutes on two cores
     make demo DATA=FOLDER     on your own videos: pretrains on them and lists each one's nearest neighbours
 
 Each command is shown as you would type it. Everything lands in runs/demo (or runs/demo_FOLDER); a second call goes on
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-DEMO_STEPS = 200  # of pretraining, as long as configs/demo.yaml takes on its own data
+DEMO_STEPS = 800  # of pretraining, as long as configs/demo.yaml takes on its own data
 
 
 def stage(*command: object) -> dict:
@@ -78,7 +78,7 @@ def unlabelled(source: Path, run: Path) -> None:
     """Pretrain on somebody's videos, and list what the network finds alike."""
     index = prepare(source, run)
     usable = sum(json.loads(line)["status"] == "ok" for line in index.read_text().splitlines())
-    batch = min(64, usable // 2 * 2)
+    batch = min(32, usable // 2 * 2)
     if batch < 4:
         sys.exit(f"{source}: {usable} usable videos; the demo needs at least 4 (see {run / 'found.jsonl'})")
     common = ("--data.index", index, "--run_dir")

@@ -2,12 +2,12 @@
 
     python -m rspnet.synthetic DST [--videos_per_class 40] [--seed 0]
 
-DST gets the folders of UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. One bright
-object moves on a darker background; the class is how it moves. Size, speed, place and the shaking camera are drawn
-alike for all classes, so a single frame does not tell the class, and no class becomes another one in the mirror. A
-motion along a line or of the size starts over when it has arrived. As in UCF101, the clips of a group (gXX) share a
-scene (background, a still distractor, the object's shape, texture and colours), and no group is in both train and test;
-here every scene is there for all classes, so that clips of it can be told apart by their motion alone.
+DST gets the folders of UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. One object
+moves on a background, brighter than it or darker; the class is the path it takes, and whether it goes there over and
+over fast or slowly. Size, place, the length of the way and the shaking camera are drawn alike for all classes, so a
+single frame does not tell the class, and no class becomes another one in the mirror. As in UCF101, the clips of a group
+(gXX) share a scene (background, a still distractor, the object's shape, texture and colours), and no group is in both
+train and test; here every scene is there for all classes, so that clips of it can be told apart by their motion alone.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -109,17 +110,13 @@ def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -
         _painter(scene)(frames, *there, np.full(NUM_FRAMES, radius_there))
     paint(frames, x + drift[0] + shake[0], y + drift[1] + shake[1], radius)
     frames += scene.normal(0, 3, frames.shape[1:]).astype(np.float32)
-    return np.clip(frames, 0, 255).round().astype(np.uint8)
+    frames = np.clip(frames, 0, 255).round().astype(np.uint8)
+    return 255 - frames if scene.random() < 0.5 else frames  # the negative: something dark on a brighter background
 
 
-# How things move. The random speeds, sizes and places of the classes overlap on purpose.
+# How things move: along a path, at a pace. The random sizes, ways and places of the classes overlap on purpose.
 
 _STILL = np.zeros(NUM_FRAMES)
-
-
-def _phase(rng: np.random.Generator, shortest: float, longest: float) -> np.ndarray:
-    """Cycles since some moment, with a random period between the two, frames."""
-    return np.arange(NUM_FRAMES) / rng.uniform(shortest, longest) + rng.random()
 
 
 def _track(
@@ -132,11 +129,12 @@ def _track(
 ) -> Track:
     """Put a path of deviations (in shorter sides; growth as a logarithm) at a random place where it fits."""
     side = min(height, width)
-    radius = side * 0.17 * np.exp(rng.uniform(-0.4, 0.4) + grow - (grow.max() + grow.min()) / 2)
+    radius = side * 0.22 * np.exp(rng.uniform(-0.4, 0.4) + grow - (grow.max() + grow.min()) / 2)
     centred = []
     for path, length in ((x, width), (y, height)):
-        reach = min(side * np.ptp(path) / 2 + radius.max() + 2, length / 2)
-        centred.append(rng.uniform(reach, length - reach) + side * (path - (path.max() + path.min()) / 2))
+        path = side * (path - path.mean())  # the mean: a class that lingers at one end is not told by its place
+        reach = min(np.abs(path).max() + radius.max() + 2, length / 2)
+        centred.append(rng.uniform(reach, length - reach) + path)
     return *centred, radius
 
 
@@ -145,83 +143,47 @@ def _way(rng: np.random.Generator) -> float:
     return rng.uniform(0.55, 0.75)
 
 
-def _lap(rng: np.random.Generator) -> np.ndarray:
-    """From 0 to 1 over and over, each time from the start again."""
-    return _phase(rng, 16, 24) % 1
-
-
 def _either(rng: np.random.Generator) -> int:
     return int(rng.choice([-1, 1]))
 
 
-def _rise(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, y=-_way(rng) * _lap(rng))
+def _bounce(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
+    return _track(rng, *size, y=-rng.uniform(0.35, 0.5) * 4 * (cycles % 1) * (1 - cycles % 1))
 
 
-def _fall(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, y=_way(rng) * _lap(rng))
-
-
-def _slide(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, x=_either(rng) * _way(rng) * _lap(rng))
-
-
-def _accelerate(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, x=_either(rng) * _way(rng) * _lap(rng) ** 2)
-
-
-def _brake(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, x=_either(rng) * _way(rng) * (1 - (1 - _lap(rng)) ** 2))
-
-
-def _bounce(rng: np.random.Generator, *size: int) -> Track:
-    phase = _phase(rng, 13, 20) % 1
-    return _track(rng, *size, y=-rng.uniform(0.3, 0.5) * 4 * phase * (1 - phase))
-
-
-def _swing(rng: np.random.Generator, *size: int) -> Track:
-    angle = rng.uniform(0.6, 0.9) * np.sin(2 * np.pi * _phase(rng, 18, 28))
-    length = rng.uniform(0.3, 0.42)
-    return _track(rng, *size, x=length * np.sin(angle), y=length * np.cos(angle))
-
-
-def _circle(rng: np.random.Generator, *size: int) -> Track:
-    angle = _either(rng) * 2 * np.pi * _phase(rng, 18, 30)
+def _circle(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
+    angle = _either(rng) * 2 * np.pi * cycles
     radius = rng.uniform(0.17, 0.28)
     return _track(rng, *size, x=radius * np.cos(angle), y=radius * np.sin(angle))
 
 
-def _grow(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, grow=rng.uniform(0.8, 1.2) * _lap(rng))
+def _pulse(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
+    return _track(rng, *size, grow=rng.uniform(0.3, 0.45) * np.sin(2 * np.pi * cycles))
 
 
-def _shrink(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, grow=-rng.uniform(0.8, 1.2) * _lap(rng))
+def _rise(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
+    return _track(rng, *size, y=-_way(rng) * (cycles % 1))
 
 
-def _pulse(rng: np.random.Generator, *size: int) -> Track:
-    return _track(rng, *size, grow=rng.uniform(0.25, 0.4) * np.sin(2 * np.pi * _phase(rng, 12, 20)))
+def _slide(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
+    return _track(rng, *size, x=_either(rng) * _way(rng) * (cycles % 1))
 
 
-def _tremble(rng: np.random.Generator, *size: int) -> Track:
-    amount = rng.uniform(0.03, 0.05)
-    return _track(rng, *size, x=rng.normal(0, amount, NUM_FRAMES), y=rng.normal(0, amount, NUM_FRAMES))
+def _at_pace(
+    path: Callable[..., Track], frames: tuple[float, float], rng: np.random.Generator, height: int, width: int
+) -> Track:
+    """Follow a path over and over, from a random moment of it, in so many frames a time."""
+    return path(rng, np.arange(NUM_FRAMES) / rng.uniform(*frames) + rng.random(), height, width)
 
+
+_PATHS = {"Bounce": _bounce, "Circle": _circle, "Pulse": _pulse, "Rise": _rise, "Slide": _slide}
+_PACES = {"Fast": (12, 17), "Slow": (28, 40)}  # frames from the beginning to the beginning again
 
 MOTIONS: dict[str, Callable[..., Track]] = {
-    "Accelerate": _accelerate,
-    "Bounce": _bounce,
-    "Brake": _brake,
-    "Circle": _circle,
-    "Fall": _fall,
-    "Grow": _grow,
-    "Pulse": _pulse,
-    "Rise": _rise,
-    "Shrink": _shrink,
-    "Slide": _slide,
-    "Swing": _swing,
-    "Tremble": _tremble,
-}
+    f"{pace}{name}": partial(_at_pace, path, frames)
+    for pace, frames in _PACES.items()
+    for name, path in _PATHS.items()
+}  # fmt: skip
 """Class -> how it moves: a function of a generator, height and width."""
 
 
@@ -230,7 +192,7 @@ MOTIONS: dict[str, Callable[..., Track]] = {
 
 def _shake(rng: np.random.Generator) -> np.ndarray:
     """The camera's unrest, whole pixels (2, T): x, y."""
-    steps = rng.normal(0, 0.6, (2, NUM_FRAMES + 8)).cumsum(axis=1)
+    steps = rng.normal(0, 0.25, (2, NUM_FRAMES + 8)).cumsum(axis=1)
     smooth = steps[:, 8:] - (steps[:, 8:] + steps[:, :-8]) / 2
     return np.clip(smooth.round(), -_MARGIN, _MARGIN).astype(int)
 

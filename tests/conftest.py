@@ -31,7 +31,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def videos(tmp_path_factory) -> Path:
-    """A data set in UCF101's layout: 12 classes of 4 tiny videos, 48 frames each, as `rspnet.synthetic` makes them.
+    """A data set in UCF101's layout: 10 classes of 4 tiny videos, 48 frames each, as `rspnet.synthetic` makes them.
 
     Shared by all tests: to change files, copy the folder.
     """

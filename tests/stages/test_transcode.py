@@ -23,12 +23,12 @@ REPO = Path(__file__).resolve().parent.parent.parent
 @pytest.fixture
 def few(videos, tmp_path):
     """A data set in UCF101's layout with 8 videos of two classes."""
-    for name in ("Rise", "Swing"):
+    for name in ("FastRise", "SlowCircle"):
         shutil.copytree(videos / "UCF-101" / name, tmp_path / "few" / "UCF-101" / name)
     lists = tmp_path / "few" / "ucfTrainTestlist"
     lists.mkdir()
     for file in (videos / "ucfTrainTestlist").iterdir():
-        lines = [line for line in file.read_text().splitlines() if "Rise" in line or "Swing" in line]
+        lines = [line for line in file.read_text().splitlines() if "FastRise" in line or "SlowCircle" in line]
         (lists / file.name).write_text("\n".join(lines) + "\n")
     return tmp_path / "few"
 
@@ -178,7 +178,7 @@ def command(stage, *arguments):
 
 
 def test_in_a_pipeline(few, tmp_path):
-    (few / "UCF-101" / "Rise" / "zero.mp4").touch()
+    (few / "UCF-101" / "FastRise" / "zero.mp4").touch()
     verify, new = command("verify", few, "--depth", "decode"), tmp_path / "new"
     scan = subprocess.Popen(verify, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     with scan:
