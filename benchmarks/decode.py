@@ -90,8 +90,10 @@ def rspnet(sample: Sample, with_plan: bool = True) -> Callable[[], object]:
     plan = sample.facts["plan"] if with_plan else None
 
     def read() -> np.ndarray:
+        out = np.empty((len(sample.clips), len(sample.clips[0][0]), sample.size, sample.size, 3), np.uint8)
         with Video(sample.path, sample.facts["num_frames"], plan=plan) as video:
-            return np.stack(video.read_clips(sample.clips, sample.size))
+            video.read_clips(sample.clips, sample.size, out)
+        return out
 
     return read
 

@@ -4,6 +4,7 @@ Every draw is a function of (seed, epoch, position in the epoch): neither the nu
 moment a run was started or resumed changes a clip. V clips per video, T frames, S pixels.
 """
 
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import datasets
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from rspnet import layouts, sampling
 from rspnet.errors import ConfigError, VideoError
@@ -23,6 +25,9 @@ from rspnet.video import Crop, Video
 
 Speeds = tuple[tuple[int, ...], ...]
 """For each clip of a video the playback rates it will be shown at, 1 normal."""
+
+Key = int | tuple[int, int, int] | tuple[int, int, int, Speeds]
+"""Of an item: a row where nothing is random, else epoch, position in the epoch and row, and the speeds to show."""
 
 MAX_TRIES = 8
 """Videos tried in a row for one place in a batch; eight broken ones in a row are no accident."""
@@ -65,6 +70,14 @@ class Picker:
                 frames = frames[sampling.shown_frames(self.num_frames, speeds[view])]
             pairs.append((frames, sampling.random_area_crop(rng, height, width, self.crop_area)))
         return pairs
+
+    def shape(self) -> tuple[int, int]:
+        """V, and the frames of a clip without speeds."""
+        return self.views, self.num_frames if self.crop_area is None else self.num_frames * self.top_speed
+
+    def lengths(self, speeds: Speeds) -> list[int]:
+        """For each clip of a video how many frames it has at these speeds."""
+        return [len(sampling.shown_frames(self.num_frames, each)) for each in speeds]
 
     def _even(self, length: int) -> np.ndarray:
         if self.sampling == "cover":
@@ -124,10 +137,9 @@ def test_split(index: datasets.Dataset) -> str:
 class ClipDataset(Dataset):
     """Clips of the videos of an index.
 
-    An item is addressed as (epoch, position, row), or as a plain row where nothing is random, and holds ``clips`` uint8
-    (V, T, S, S, 3), ``seeds`` int64 (V,) for the augmentation, ``label`` (-1 without one), ``row`` and ``failed``: the
-    row whose video could not be read, or -1. Addressed as (epoch, position, row, speeds), ``clips`` is a list of V
-    clips, each of the frames that its speeds show and no others.
+    An item holds ``clips`` uint8 (V, T, S, S, 3), ``seeds`` int64 (V,) for the augmentation, ``label`` (-1 without
+    one), ``row`` and ``failed``: the row whose video could not be read, or -1. Where the key has speeds, ``clips`` is a
+    list of V clips, each of the frames that its speeds show and no others.
 
     Args:
         index: rows with at least video, root, num_frames (or None) and label.
@@ -161,15 +173,35 @@ class ClipDataset(Dataset):
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, key: int | tuple[int, int, int] | tuple[int, int, int, Speeds]) -> dict[str, Any]:
-        epoch, position, row, *speeds = (0, key, key) if isinstance(key, int) else key
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        batch = self.__getitems__([key])
+        clips = batch.pop("clips")
+        one = [view[0] for view in clips] if isinstance(clips, list) else clips[0]
+        return {"clips": one, "seeds": batch.pop("seeds")[0], **{name: value.item() for name, value in batch.items()}}
+
+    def __getitems__(self, keys: list[Key]) -> dict[str, Any]:
+        """A whole batch at once, which is what a DataLoader asks for: clips are read straight into its memory."""
+        keys = [(0, key, key, None) if isinstance(key, int) else (*key, None)[:4] for key in keys]
+        speeds = keys[0][3]  # the same number of frames for all of a batch, whichever of them play fast
+        picture = self.size, self.size, 3
+        if speeds is None:
+            clips = _empty(len(keys), *self.picker.shape(), *picture)
+            views = clips.unbind(1)
+        else:
+            clips = views = [_empty(len(keys), length, *picture) for length in self.picker.lengths(speeds)]
+        facts = [self._fill(key, [view[place].numpy() for view in views]) for place, key in enumerate(keys)]
+        return {"clips": clips, **{name: torch.tensor([row[name] for row in facts]) for name in facts[0]}}
+
+    def _fill(self, key: tuple, out: list[np.ndarray]) -> dict[str, Any]:
+        """Read one video's clips into `out`; returns the item's other entries."""
+        epoch, position, row, speeds = key
         rng = np.random.default_rng([self.seed, epoch, position])
-        seeds = torch.from_numpy(rng.integers(2**62, size=self.picker.views))
+        seeds = rng.integers(2**62, size=self.picker.views).tolist()
         failed, failures = -1, []
         for _ in range(MAX_TRIES if self.replace else 1):
             facts = self.index[row]
             try:
-                clips = self._read(facts, rng, *speeds)
+                self._read(facts, rng, out, speeds)
                 break
             except VideoError as error:
                 failures.append(str(error))
@@ -179,18 +211,14 @@ class ClipDataset(Dataset):
         else:
             if self.replace:
                 raise VideoError(f"{MAX_TRIES} videos in a row could not be read, the last: {failures[-1]}")
-            shape = (self.picker.views, self.picker.num_frames, self.size, self.size, 3)
-            clips = list(torch.zeros(shape, dtype=torch.uint8))
-        label = facts["label"]
-        return {
-            "clips": clips if speeds else torch.stack(clips),
-            "seeds": seeds,
-            "label": -1 if label is None else label,
-            "row": row,
-            "failed": failed,
-        }
+            for clip in out:
+                clip.fill(0)
+        label = -1 if facts["label"] is None else facts["label"]
+        return {"seeds": seeds, "label": label, "row": row, "failed": failed}
 
-    def _read(self, row: dict[str, Any], rng: np.random.Generator, speeds: Speeds | None = None) -> list[torch.Tensor]:
+    def _read(
+        self, row: dict[str, Any], rng: np.random.Generator, out: list[np.ndarray], speeds: Speeds | None = None
+    ) -> None:
         path = Path(row["root"]) / row["video"]
         with Video(path, num_frames=row["num_frames"], time_limit=self.time_limit, plan=row.get("plan")) as video:
             if not video.num_frames:
@@ -201,8 +229,15 @@ class ClipDataset(Dataset):
             if not len(kept):
                 raise VideoError(f"{path}: too short to resample to {self.frame_rate:g} frames per second")
             pairs = self.picker(rng, len(kept), video.height, video.width, speeds)
-            clips = video.read_clips([(kept[frames], crop) for frames, crop in pairs], self.size)
-        return [torch.from_numpy(clip) for clip in clips]
+            video.read_clips([(kept[frames], crop) for frames, crop in pairs], self.size, out)
+
+
+def _empty(*shape: int) -> torch.Tensor:
+    """A uint8 tensor; in a DataLoader's worker it lies in shared memory, so that nobody has to copy it there."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape))  # as torch's own collate function
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
 
 
 class TrainBatches(Sampler):
@@ -271,13 +306,19 @@ def loader(dataset: ClipDataset, num_workers: int, **kwargs: Any) -> DataLoader:
     return DataLoader(
         dataset,
         num_workers=num_workers,
-        worker_init_fn=_ignore_signals,
+        worker_init_fn=_start_worker,
+        collate_fn=_as_it_is,
         pin_memory=torch.cuda.is_available(),
         **kwargs,
     )
 
 
-def _ignore_signals(worker: int) -> None:
+def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
+    return batch
+
+
+def _start_worker(worker: int) -> None:
+    cv2.setNumThreads(0)  # one worker, one core
     # Ctrl-C, and a scheduler's SIGTERM, reach the whole process group. The training process decides when its workers
     # end; a worker that went before would take the run with it before its checkpoint.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -2,13 +2,15 @@
 
 The rule is the published code's: libswscale's RGB of the whole frame, then bilinear, align_corners False, without
 antialiasing. Bytes stay bytes; the published code resizes in float and keeps the fractions. Against that, a value is
-at most one grey level off before rounding, 0.24 in the mean, PSNR 58 dB. Resizing the planes of luma and chroma and
-converting the small picture was tried: hardly faster with torch's resize, and PSNR falls to 41 to 47 dB.
+at most 0.8 grey levels off, 0.25 in the mean, PSNR 58 dB (tests/test_pixels.py). Resizing the planes of luma and chroma
+and converting the small picture saves a tenth of P1's time in benchmarks/decode.py, but chroma moves by up to a pixel
+and PSNR falls to 39 to 46 dB.
 """
 
 from collections.abc import Sequence
 
 import av
+import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -30,7 +32,6 @@ class Converter:
     def __init__(self, size: tuple[int, int] | None = None) -> None:
         self.size = size
         self._reformat = VideoReformatter().reformat
-        self._last: tuple[VideoFrame | None, np.ndarray | None] = None, None
 
     def rgb(self, frame: VideoFrame) -> np.ndarray:
         """The whole frame, uint8 (H, W, 3), upright.
@@ -39,15 +40,11 @@ class Converter:
             FFmpegError, ValueError: libswscale does not know its format.
         """
         self.size = self.size or displayed_size(frame)
-        if self._last[0] is frame:  # for another crop
-            return self._last[1]
         quarters = quarter_turns(frame)
         height, width = self.size[:: -1 if quarters % 2 else 1]
         plane = self._reformat(frame, width=width, height=height, format="rgb24", threads=1).planes[0]
         rgb = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, : 3 * width]
-        rgb = np.rot90(rgb.reshape(height, width, 3), quarters)
-        self._last = frame, rgb
-        return rgb
+        return np.rot90(rgb.reshape(height, width, 3), quarters)
 
 
 class Album:
@@ -56,19 +53,35 @@ class Album:
     Args:
         path: of the video, for messages.
         clips: for each clip its frame indices and its crop; None is the whole frame.
-        size: see `Canvas`.
+        size: S, the side to resize to, pixels; None leaves the crop's size.
         converter: of the video.
+        out: for each clip the array to fill, uint8 (frames, S, S, 3); made where None.
     """
 
     def __init__(
-        self, path: str, clips: Sequence[tuple[Sequence[int], Crop | None]], size: int | None, converter: "Converter"
+        self,
+        path: str,
+        clips: Sequence[tuple[Sequence[int], Crop | None]],
+        size: int | None,
+        converter: Converter,
+        out: Sequence[np.ndarray] | None = None,
     ) -> None:
         self._path = path
         self._clips = clips
         self._side = size
         self._converter = converter
-        self._places: dict[Crop, dict[int, int]] = {}  # crop -> frame index -> place on its canvas
-        self._canvases: dict[Crop, Canvas] = {}
+        self._out = out
+        self._parts: dict[Crop | None, tuple[slice, slice]] = {}
+        # Frame -> crop -> clip and place where it shows: converted once, resized once a crop, then copied.
+        self._spots: dict[int, dict[Crop | None, list[tuple[int, int]]]] = {}
+        for clip, (indices, crop) in enumerate(clips):
+            for place, index in enumerate(indices):
+                self._spots.setdefault(int(index), {}).setdefault(crop, []).append((clip, place))
+
+    @property
+    def wanted(self) -> list[int]:
+        """The frames that any clip shows, ascending."""
+        return sorted(self._spots)
 
     def put(self, index: int, frame: VideoFrame) -> None:
         """Take a frame for all clips that show it; should one come twice, the second counts.
@@ -79,11 +92,17 @@ class Album:
         self._converter.size = self._converter.size or displayed_size(frame)
         self._lay_out()
         try:
-            for crop, canvas in self._canvases.items():
-                if index in self._places[crop]:
-                    canvas.put(self._places[crop][index], frame)
+            rgb = self._converter.rgb(frame)
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"{self._path}: {frame.format.name} pixels cannot be converted ({error})") from None
+        for crop, ((clip, place), *others) in self._spots[index].items():
+            picture = self._out[clip][place]
+            if self._side is None:
+                picture[...] = rgb[self._parts[crop]]
+            else:
+                cv2.resize(rgb[self._parts[crop]], picture.shape[:2], dst=picture, interpolation=cv2.INTER_LINEAR)
+            for clip, place in others:
+                self._out[clip][place] = picture
 
     def finish(self) -> list[np.ndarray]:
         """The clips; the size of the video must be known.
@@ -92,91 +111,23 @@ class Album:
             VideoError: as from `put`.
         """
         self._lay_out()
-        clips = []
-        for indices, crop in self._clips:
-            canvas, places = self._canvases[self._box(crop)], self._places[self._box(crop)]
-            canvas.finish()
-            rows = [places[int(index)] for index in indices]
-            if rows and rows == list(range(rows[0], rows[0] + len(rows))):
-                clips.append(canvas.pictures[rows[0] : rows[0] + len(rows)])
-            else:
-                clips.append(canvas.pictures[np.array(rows, int)])
-        return clips
+        return list(self._out)
 
     def _lay_out(self) -> None:
-        if self._canvases:
+        if self._parts:
             return
-        wanted: dict[Crop, set[int]] = {}
-        for indices, crop in self._clips:
-            wanted.setdefault(self._box(crop), set()).update(map(int, indices))
-        for crop, frames in wanted.items():
-            self._places[crop] = {index: place for place, index in enumerate(sorted(frames))}
-            self._canvases[crop] = Canvas(self._converter, crop, self._side, len(frames))
+        for _, crop in self._clips:
+            self._parts[crop] = self._part(crop)
+        if self._out is None:
+            self._out = []
+            for indices, crop in self._clips:
+                sides = (part.stop - part.start if self._side is None else self._side for part in self._parts[crop])
+                self._out.append(np.empty((len(indices), *sides, 3), np.uint8))
 
-    def _box(self, crop: Crop | None) -> Crop:
+    def _part(self, crop: Crop | None) -> tuple[slice, slice]:
         full_height, full_width = self._converter.size
         top, left, height, width = (0, 0, full_height, full_width) if crop is None else map(int, crop)
         if not (0 <= top < top + height <= full_height and 0 <= left < left + width <= full_width):
             frame = f"the {full_height} x {full_width} frame"
             raise VideoError(f"{self._path}: crop {tuple(crop)} (top, left, height, width) leaves {frame}")
-        return top, left, height, width
-
-
-class Canvas:
-    """The pictures of one crop, whose frames come one by one.
-
-    Args:
-        converter: of the video.
-        crop: the part to cut out.
-        size: S, the side to resize to, pixels; None leaves the crop's size.
-        count: how many pictures there will be.
-
-    Attributes:
-        pictures: uint8 (count, S, S, 3) or (count, height, width, 3).
-    """
-
-    def __init__(self, converter: Converter, crop: Crop, size: int | None, count: int) -> None:
-        top, left, height, width = crop
-        self._converter = converter
-        self._part = slice(top, top + height), slice(left, left + width)
-        self._size = size
-        self.pictures = np.empty((count, size or height, size or width, 3), np.uint8)
-        # Four at a time: fewer calls, and still little enough for the processor's cache.
-        self._waiting = np.empty((4, height, width, 3), np.uint8) if size and crop[2:] != (size, size) else None
-        self._places: list[int] = []
-
-    def put(self, place: int, frame: VideoFrame) -> None:
-        """Take a frame as picture number `place`; a later one takes its place.
-
-        Raises:
-            FFmpegError, ValueError: libswscale does not know its format.
-        """
-        part = self._converter.rgb(frame)[self._part]
-        if self._waiting is None:
-            self.pictures[place] = part
-            return
-        self._waiting[len(self._places)] = part
-        self._places.append(place)
-        if len(self._places) == len(self._waiting):
-            self.finish()
-
-    def finish(self) -> None:
-        """Resize what was put so far; called once after the last frame."""
-        if self._places:
-            resized = _resize(self._waiting[: len(self._places)], self._size)
-            for place, picture in zip(self._places, resized):
-                self.pictures[place] = picture
-            self._places.clear()
-
-
-def _resize(pictures: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (N, H, W, 3) to (N, size, size, 3): bilinear, align_corners False, no antialiasing.
-
-    Torch's path for bytes works with 8 bits between rows and columns: one value in five is one off. It is three times
-    faster than the way through float.
-    """
-    import torch  # takes seconds to import, and not every caller resizes
-
-    images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
-    images = torch.nn.functional.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
-    return images.permute(0, 2, 3, 1).numpy()
+        return slice(top, top + height), slice(left, left + width)

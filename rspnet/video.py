@@ -150,26 +150,30 @@ class Video:
         return self.read_clips([(indices, crop)], size)[0]
 
     def read_clips(
-        self, clips: Sequence[tuple[Sequence[int], Crop | None]], size: int | None = None
+        self,
+        clips: Sequence[tuple[Sequence[int], Crop | None]],
+        size: int | None = None,
+        out: Sequence[np.ndarray] | None = None,
     ) -> list[np.ndarray]:
-        """Read several clips in one pass: frames they share are decoded once, and converted once for each crop.
+        """Read several clips in one pass: frames they share are decoded and converted once.
 
         Args:
             clips: for each clip its indices and its crop, as for `read`.
             size: as for `read`.
+            out: for each clip the array to fill, of the shape that `read` returns; None makes them.
 
         Returns:
-            One array per clip, as from `read`; clips of the same crop that overlap may share memory.
+            One array per clip, as from `read`.
 
         Raises:
             VideoError: as from `read`.
         """
         self._clock.start()
-        wanted = sorted({int(index) for indices, _ in clips for index in indices})
+        album = Album(self.path, clips, size, self._converter, out)
+        wanted = album.wanted
         for index in wanted[:1] + wanted[-1:]:
             if not 0 <= index < self.num_frames:
                 raise VideoError(f"{self.path}: no frame {index}; it has {self.num_frames} frames, the first is 0")
-        album = Album(self.path, clips, size, self._converter)
         if not wanted:
             self._size()
         for index, frame in self._frames(wanted):

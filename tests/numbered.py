@@ -44,7 +44,9 @@ def write_numbered(
     """Encode frames 0, 1, ... with PyAV; `times` are presentation times in units of 1 / rate seconds."""
     width, height = size
     with av.open(str(path), "w", format=container, options=container_options or {}) as output:
-        stream = output.add_stream(codec, rate=rate, options=options or {})
+        # Without x264's macroblock tree, which differs now and then: the same frames, the same file.
+        same = {"mbtree": "0"} if codec == "libx264" else {}
+        stream = output.add_stream(codec, rate=rate, options=same | (options or {}))
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         stream.codec_context.gop_size = gop
         stream.codec_context.thread_count = 1

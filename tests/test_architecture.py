@@ -38,15 +38,15 @@ MAY_IMPORT = {
     "sampling": "| numpy",
     "index": "| numpy pyarrow later:datasets",
     "layouts": "index | numpy pyarrow",
-    # Video files: no index, and no torch but to resize.
+    # Video files: no index and no torch.
     "plan": "| av numpy",
     "packets": "plan | av numpy",
-    "pixels": "packets | av numpy later:torch",
+    "pixels": "packets | av cv2 numpy",
     "inspection": "packets plan | av numpy",
     "encode": "inspection packets | av numpy",
     "video": "encode inspection packets pixels plan | av numpy",
     "synthetic": "encode runlog | numpy",
-    "dataset": "index layouts sampling video | numpy torch datasets",
+    "dataset": "index layouts sampling video | cv2 numpy torch datasets",
     # The method: torch, and none of the others.
     "augment": NETWORK,
     "heads": NETWORK,

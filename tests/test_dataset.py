@@ -136,6 +136,14 @@ def test_workers_and_processes_change_nothing(root):
     assert {7} < {row for batch in expected for row in batch["failed"].tolist()}
 
 
+def test_a_workers_batch_is_shared_memory_from_the_start(monkeypatch):
+    assert not dataset._empty(2, 3).is_shared()
+    monkeypatch.setattr(dataset, "get_worker_info", lambda: "a worker's")
+    shared = dataset._empty(2, 3)
+    assert shared.is_shared()
+    assert (shared.shape, shared.dtype) == ((2, 3), torch.uint8)
+
+
 def test_workers_leave_signals_to_the_training_process(root):
     """A scheduler sends SIGTERM to the whole process group; the run still wants to make its checkpoint."""
     sampler = TrainBatches(8, 1, 0)
@@ -241,7 +249,7 @@ def test_only_broken_videos(root):
 def test_why_a_video_cannot_be_read(root, settings, names, facts, message):
     clips = ClipDataset(index_of(root, names, **facts), Picker(6, views=3), SIZE, **settings)
     with pytest.raises(VideoError, match=message.format(root=root)):
-        clips._read(clips.index[0], np.random.default_rng(0))
+        clips._read(clips.index[0], np.random.default_rng(0), list(clips[0]["clips"].numpy()))
 
 
 def test_a_video_that_does_not_say_its_rate(root, monkeypatch):
@@ -251,7 +259,7 @@ def test_a_video_that_does_not_say_its_rate(root, monkeypatch):
     monkeypatch.setattr(dataset, "Video", Rateless)
     clips = ClipDataset(index_of(root), PICKER, SIZE, frame_rate=10)
     with pytest.raises(VideoError, match=rf"^{root}/0\.mp4: does not say its frame rate"):
-        clips._read(clips.index[0], np.random.default_rng(0))
+        clips._read(clips.index[0], np.random.default_rng(0), list(clips[0]["clips"].numpy()))
     assert clips[0, 0, 0]["failed"] == 0
 
 

@@ -58,6 +58,17 @@ def test_clips_of_one_crop_share_pictures(tmp_path):
             assert np.array_equal(clip, video.read(indices, crop, 32))
 
 
+@pytest.mark.parametrize(("crop", "size"), [(None, None), ((3, 5, 40, 60), None), ((3, 5, 40, 60), 32)])
+def test_clips_land_where_they_are_wanted(tmp_path, crop, size):
+    path = write_numbered(tmp_path / "a.mp4", 12)
+    with Video(path) as video:
+        expected = video.read_clips([([1, 5, 1], crop), ([5, 2], crop)], size)
+        batch = [np.zeros_like(clip) for clip in expected]
+        found = video.read_clips([([1, 5, 1], crop), ([5, 2], crop)], size, batch)
+    assert all(one is other for one, other in zip(found, batch, strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(expected, batch))
+
+
 def test_full_and_limited_range(tmp_path):
     """Colours go by what the file says of them, resized or not."""
     limited = write_numbered(tmp_path / "a.avi", 3, codec="mpeg4")

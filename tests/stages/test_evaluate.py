@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -29,11 +30,11 @@ def plain(motions, finetuned):
         for video in sorted((motions / split).rglob("*.mp4")):
             views = []
             for frames in sampling.even_clips(24, 8, 1, 2):
-                clip = torch.from_numpy(rspnet.read_frames(video, frames)).permute(0, 3, 1, 2)
-                left = (clip.shape[3] - 32) // 2
-                clip = torch.nn.functional.interpolate(clip[..., left : left + 32], (48, 48), mode="bilinear")
+                clip = rspnet.read_frames(video, frames)
+                left = (clip.shape[2] - 32) // 2
+                clip = np.stack([cv2.resize(frame[:, left : left + 32], (48, 48)) for frame in clip])
                 with torch.no_grad():
-                    views.append(encoder.forward_features(normalise(clip.permute(0, 2, 3, 1)[None]))[0])
+                    views.append(encoder.forward_features(normalise(torch.from_numpy(clip)[None]))[0])
             maps.append(torch.stack(views).double().flatten(2))
             labels.append(("down", "right", "still").index(video.parent.name))
         maps = torch.stack(maps)
