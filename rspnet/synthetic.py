@@ -69,7 +69,7 @@ def make_dataset(dst: str | Path, videos_per_class: int = 40, seed: int = 0) -> 
         scene, course = np.random.default_rng([seed, group]), np.random.default_rng([seed, group, label, clip])
         frames = draw(names[label], scene, course)
         (dst / "UCF-101" / names[label]).mkdir(parents=True, exist_ok=True)
-        encode(dst / "UCF-101" / path, frames, FPS, preset="veryfast")
+        encode(dst / "UCF-101" / path, frames, FPS, x264_preset="veryfast")
         videos.append((path, label, group))
     _write_lists(dst / "ucfTrainTestlist", names, sorted(videos))
     runlog.write_json(mark, settings)

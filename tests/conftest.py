@@ -59,5 +59,5 @@ def motions(tmp_path_factory) -> Path:
         pattern = pattern.repeat(4, axis=0).repeat(4, axis=1)
         step = {"down": (2, 0), "right": (0, 2), "still": (0, 0)}[label]
         frames = [np.roll(pattern, (time * step[0], time * step[1]), axis=(0, 1)) for time in range(24)]
-        encode(root / split / label / f"{number:02d}.mp4", frames, fps=25, crf=0, preset="ultrafast")
+        encode(root / split / label / f"{number:02d}.mp4", frames, fps=25, crf=0, x264_preset="ultrafast")
     return root

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numbered import number, picture, write_numbered
 
-from rspnet.encode import read_comment, temporary_path
+from rspnet.encode import PRESETS, read_comment, temporary_path
 from rspnet.errors import ConfigError, VideoError
 from rspnet.video import encode, inspect, read_frames, transcode
 
@@ -185,6 +185,24 @@ def test_sound_is_dropped(tmp_path):
         output.mux(sound.encode(None))
     transcode(tmp_path / "a.mp4", tmp_path / "b.mp4")
     check_structure(tmp_path / "b.mp4", 16)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets(tmp_path, name):
+    source = write_numbered(tmp_path / "a.mp4", LENGTH, size=(320, 264), options={"bf": "2"})
+    facts = transcode(source, tmp_path / "b.mp4", **PRESETS[name])
+    check_structure(tmp_path / "b.mp4", PRESETS[name]["gop"])
+    assert facts["height"] == PRESETS[name]["short_side"]
+    transcode(source, tmp_path / "plain.mp4")
+    same = (tmp_path / "b.mp4").read_bytes() == (tmp_path / "plain.mp4").read_bytes()
+    assert same == (name == "match")  # the default is a preset
+
+
+def test_settings_of_x264_win(tmp_path):
+    transcode(write_numbered(tmp_path / "a.mp4", 5), tmp_path / "b.mp4", x264_params="cabac=1:mbtree=1")
+    content = (tmp_path / "b.mp4").read_bytes()
+    assert b"cabac=1" in content
+    assert b"mbtree=1" in content
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])

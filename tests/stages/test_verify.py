@@ -27,7 +27,7 @@ def root(tmp_path_factory):
     for path, frames in {"train/b/2.mp4": 20, "train/a/1.mp4": 20, "test/b/3.mp4": 4, "train/b/cut.mp4": 20}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         pictures = np.random.default_rng(0).integers(0, 255, (frames, 32, 48, 3), dtype=np.uint8)
-        encode(root / path, pictures, 10, preset="ultrafast")
+        encode(root / path, pictures, 10, x264_preset="ultrafast")
     cut = root / "train/b/cut.mp4"
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     (root / "train/a/empty.mp4").touch()
