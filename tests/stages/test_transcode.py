@@ -9,13 +9,15 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from rspnet import index, layouts
+from rspnet.encode import PRESETS
 from rspnet.errors import ConfigError
 from rspnet.video import inspect, transcode
-from stages.transcode import Config, main, transcode_row
+from stages.transcode import Config, main, make_recipe, transcode_row
 
 REPO = Path(__file__).resolve().parent.parent.parent
 
@@ -56,7 +58,7 @@ def test_a_data_set_becomes_one_of_the_same_layout(few, tmp_path):
         assert {key: row[key] for key in facts} == facts
         assert (row["num_frames"], min(row["height"], row["width"])) == (48, 48)
         assert (row["root"], row["source"]) == (str(tmp_path / "new"), str(few / old["video"]))
-        assert row["recipe"] == {"codec": "h264", "short_side": 48, "gop": 8, "crf": 20.0}
+        assert row["recipe"] == {"codec": "h264", "short_side": 48, "gop": 8, "crf": 20.0, "x264_preset": "medium"}
     lists = [file.name for file in (few / "ucfTrainTestlist").iterdir()]
     assert sorted(lists) == sorted(file.name for file in (tmp_path / "new" / "ucfTrainTestlist").iterdir())
 
@@ -72,8 +74,20 @@ def test_a_second_run_does_only_what_is_not_done(few, tmp_path):
     assert counts(summary) == [8, 2, 6, 0, 0, 0]
     assert [file.stat().st_mtime_ns != time for file, time in zip(files, times)] == [True, True] + [False] * 6
     assert again[2:] == rows[2:]
-    summary, _ = run(few, tmp_path / "new", short_side=32)  # another recipe
-    assert counts(summary) == [8, 8, 0, 0, 0, 0]
+    for options in ({"short_side": 32}, {"preset": "fast", "short_side": 32}):  # other recipes
+        summary, _ = run(few, tmp_path / "new", **options)
+        assert counts(summary) == [8, 8, 0, 0, 0, 0]
+
+
+def test_presets():
+    """What is given wins, and the default is one of them."""
+    match = {"codec": "h264", "short_side": 256, "gop": 16, "crf": 20.0, "x264_preset": "medium"}
+    fast = match | {"short_side": 160, "x264_preset": "veryfast"}
+    assert make_recipe(Config("a", "b")) == make_recipe(Config("a", "b", preset="match")) == match
+    assert make_recipe(Config("a", "b", preset="fast")) == fast
+    given = {"short_side": 64, "gop": 1, "crf": 0.0}
+    assert make_recipe(Config("a", "b", preset="fast", **given)) == fast | given
+    assert get_args(get_type_hints(Config)["preset"]) == tuple(PRESETS)
 
 
 def test_bad_rows_and_files_are_passed_on(few, tmp_path):
@@ -141,6 +155,7 @@ def test_a_file_that_takes_too_long_is_given_up(few, tmp_path):
     ("options", "message"),
     [
         ({"short_side": 255}, "--short_side 255"),
+        ({"short_side": 0}, "--short_side 0"),
         ({"gop": 0}, "--gop 0"),
         ({"crf": 60.0}, "--crf 60.0"),
         ({"out": "x.csv"}, "csv"),
@@ -213,7 +228,7 @@ def test_interrupted_and_started_again(few, tmp_path):
 def test_the_worker_alone(few, tmp_path):
     """What runs in the worker process, without one."""
     row = next(layouts.scan(few))
-    recipe = {"codec": "h264", "short_side": 32, "gop": 4, "crf": 30.0}
+    recipe = {"codec": "h264", "short_side": 32, "gop": 4, "crf": 30.0, "x264_preset": "veryfast"}
     new, made = transcode_row((row, "x/y.mp4"), str(tmp_path), recipe)
     assert made
     assert new["bytes"] == os.path.getsize(tmp_path / "x" / "y.mp4")
