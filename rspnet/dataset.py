@@ -29,6 +29,12 @@ Speeds = tuple[tuple[int, ...], ...]
 Key = int | tuple[int, int, int] | tuple[int, int, int, Speeds]
 """Of an item: a row where nothing is random, else epoch, position in the epoch and row, and the speeds to show."""
 
+PREFETCH = 2
+"""Batches a worker makes ahead of the training process."""
+
+SLOTS = PREFETCH + 2
+"""Batches of one worker that can be alive at once: those ahead, the one in use, and one that accelerate looks ahead."""
+
 MAX_TRIES = 8
 """Videos tried in a row for one place in a batch; eight broken ones in a row are no accident."""
 
@@ -169,6 +175,7 @@ class ClipDataset(Dataset):
         self.frame_rate = frame_rate
         self.replace = replace
         self.time_limit = time_limit
+        self._memory = BatchMemory()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -185,10 +192,11 @@ class ClipDataset(Dataset):
         speeds = keys[0][3]  # the same number of frames for all of a batch, whichever of them play fast
         picture = self.size, self.size, 3
         if speeds is None:
-            clips = _empty(len(keys), *self.picker.shape(), *picture)
+            (clips,) = self._memory.take((len(keys), *self.picker.shape(), *picture))
             views = clips.unbind(1)
         else:
-            clips = views = [_empty(len(keys), length, *picture) for length in self.picker.lengths(speeds)]
+            shapes = [(len(keys), length, *picture) for length in self.picker.lengths(speeds)]
+            clips = views = self._memory.take(*shapes)
         facts = [self._fill(key, [view[place].numpy() for view in views]) for place, key in enumerate(keys)]
         return {"clips": clips, **{name: torch.tensor([row[name] for row in facts]) for name in facts[0]}}
 
@@ -232,12 +240,28 @@ class ClipDataset(Dataset):
             video.read_clips([(kept[frames], crop) for frames, crop in pairs], self.size, out)
 
 
-def _empty(*shape: int) -> torch.Tensor:
-    """A uint8 tensor; in a DataLoader's worker it lies in shared memory, so that nobody has to copy it there."""
-    if get_worker_info() is None:
-        return torch.empty(shape, dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape))  # as torch's own collate function
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+class BatchMemory:
+    """Where batches lie: a worker's in shared memory, allocated once and used in turn.
+
+    Nobody has to copy a batch to the training process then, and fresh pages, which cost more than filling them, are
+    not asked for again and again. A batch is overwritten when its worker has made `SLOTS` more.
+    """
+
+    def __init__(self) -> None:
+        self._slots = [torch.empty(0, dtype=torch.uint8)] * SLOTS
+
+    def take(self, *shapes: tuple[int, ...]) -> list[torch.Tensor]:
+        """Uninitialised uint8 tensors of these shapes; outside of a worker their memory is their own."""
+        sizes = list(map(math.prod, shapes))
+        memory = self._slots.pop(0)
+        if get_worker_info() is None:
+            self._slots.append(memory)
+            memory = torch.empty(sum(sizes), dtype=torch.uint8)
+        else:
+            if len(memory) < sum(sizes):
+                memory = memory.new_empty(0).set_(torch.UntypedStorage._new_shared(sum(sizes)))
+            self._slots.append(memory)
+        return [part.view(shape) for part, shape in zip(memory[: sum(sizes)].split(sizes), shapes)]
 
 
 class TrainBatches(Sampler):
@@ -302,10 +326,14 @@ class TrainBatches(Sampler):
 
 
 def loader(dataset: ClipDataset, num_workers: int, **kwargs: Any) -> DataLoader:
-    """A DataLoader over `dataset`; `kwargs` say how it is batched, and whether its workers outlive an epoch."""
+    """A DataLoader over `dataset`; `kwargs` say how it is batched, and whether its workers outlive an epoch.
+
+    With workers, a batch is for using at once: its memory is used again, see `BatchMemory`.
+    """
     return DataLoader(
         dataset,
         num_workers=num_workers,
+        prefetch_factor=PREFETCH if num_workers else None,
         worker_init_fn=_start_worker,
         collate_fn=_as_it_is,
         pin_memory=torch.cuda.is_available(),

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import time
 from itertools import chain, combinations
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_workers_and_processes_change_nothing(root):
             steps = []
             for epoch in range(2):
                 sampler.seek(epoch)
-                steps += list(loader)
+                steps += [{name: values.clone() for name, values in batch.items()} for batch in loader]
             shares.append(steps)
         return [{key: torch.cat([part[key] for part in parts]) for key in parts[0]} for parts in zip(*shares)]
 
@@ -136,12 +137,39 @@ def test_workers_and_processes_change_nothing(root):
     assert {7} < {row for batch in expected for row in batch["failed"].tolist()}
 
 
-def test_a_workers_batch_is_shared_memory_from_the_start(monkeypatch):
-    assert not dataset._empty(2, 3).is_shared()
+def test_a_workers_batches_use_shared_memory_in_turn(monkeypatch):
+    memory = dataset.BatchMemory()
+    one, other = memory.take((2, 3))[0], memory.take((2, 3))[0]
+    assert not one.is_shared()
+    assert one.data_ptr() != other.data_ptr()
     monkeypatch.setattr(dataset, "get_worker_info", lambda: "a worker's")
-    shared = dataset._empty(2, 3)
-    assert shared.is_shared()
-    assert (shared.shape, shared.dtype) == ((2, 3), torch.uint8)
+    shapes = [(2, 3), (4, 1, 5)]
+    batches = [memory.take(*shapes) for _ in range(dataset.SLOTS)]
+    for value, batch in enumerate(batches):
+        for part, shape in zip(batch, shapes, strict=True):
+            assert part.is_shared()
+            assert part.shape == shape
+            part.fill_(value)
+    for value, batch in enumerate(batches):
+        assert all((part == value).all() for part in batch)
+        again = memory.take((1, 3), (2, 1, 5))  # a last, smaller batch
+        assert again[0].data_ptr() == batch[0].data_ptr()
+    (larger,) = memory.take((1000, 3))
+    assert larger.shape == (1000, 3)
+
+
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_a_batch_lives_as_long_as_it_is_in_use(root, lookahead):
+    """One process uses a batch while its worker is as far ahead as it can get; accelerate holds one more."""
+    sampler = TrainBatches(8, 2, 0)
+    clips = ClipDataset(index_of(root), PICKER, SIZE, seed=7)
+    expected = [clips.__getitems__(keys)["clips"] for keys in sampler]
+    held = []
+    for batch, _ in zip(dataset.loader(clips, 1, batch_sampler=sampler), range(4)):
+        held.append(batch["clips"])
+        time.sleep(0.2)
+        if len(held) > lookahead:
+            assert torch.equal(held.pop(0), expected.pop(0))
 
 
 def test_workers_leave_signals_to_the_training_process(root):

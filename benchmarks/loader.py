@@ -1,0 +1,246 @@
+"""What a training batch costs beside reading its videos, and what an index of 300,000 videos costs to start with.
+
+    python benchmarks/loader.py [VIDEO ...] [--repeats 5] [--json FILE]
+
+The batches are pretraining's: two clips of each video, cropped to 112, of 16 and 24 frames (those that one speed or
+both show). The videos are transcoded as stages/transcode.py does; where none is given, they are made.
+
+- outside the reader: CPU time of whole batches over that of reading the same clips from the same files with nothing
+  around it (index row, draws, batch memory, and with workers the way to the training process). Both take turns, four
+  videos by four videos in one process and epoch by epoch with workers; medians of the repeats.
+- MB a video: what a video puts into the batch. Frames are resized into their place there, in memory that the training
+  process shares; nothing is copied until a GPU's pinned memory.
+- memory of a worker: its share of what is resident after the run, how much of it came in the second half, and the
+  batches in shared memory.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from decode import make_originals
+from torch.utils.data import Dataset
+
+from rspnet import dataset, index
+from rspnet.encode import transcode
+from rspnet.pretext import draw_step
+from rspnet.runlog import some
+from rspnet.video import Video
+
+BATCH = 32
+SIZE = 112
+
+
+def rows_of(files: dict[str, dict], count: int) -> list[dict]:
+    """Index rows of `count` videos: the files over and over, under links of their own."""
+    rows = []
+    for number in range(count):
+        path, facts = list(files.items())[number % len(files)]
+        link = Path(path).with_name(f"{number:06d}.mp4")
+        link.symlink_to(path)
+        rows.append(index.new_row(link.name, str(link.parent), **facts))
+    return rows
+
+
+def training_set(rows: list[dict], folder: str) -> tuple[dataset.ClipDataset, dataset.TrainBatches]:
+    """Pretraining's clips and batches, as stages/pretrain.py makes them."""
+    videos = index.to_dataset(rows, folder)
+    picker = dataset.Picker(16, views=2, crop_area=(0.4, 1.0), top_speed=2)
+    draw = partial(draw_step, 0, group_size=BATCH, groups=1, rank=0, world_size=1, speeds=[2])
+    clips = dataset.ClipDataset(videos, picker, SIZE, replace=True)
+    return clips, dataset.TrainBatches(len(videos), BATCH, 0, speeds=lambda step: draw(step).shown())
+
+
+class Requests(dataset.Video):
+    """Takes note of what is asked for, and reads it."""
+
+    seen: list = []  # noqa: RUF012 - one list for all
+
+    def read_clips(self, clips, size=None, out=None):
+        """As the parent."""
+        self.seen.append((self.path, self._num_frames, self._plan.to_text(), clips))
+        return super().read_clips(clips, size, out)
+
+
+def reads_of(clips: dataset.ClipDataset, keys: list) -> list:
+    """For each key what it reads: path, number of frames, plan, clips."""
+    dataset.Video, Requests.seen = Requests, []
+    try:
+        clips.__getitems__(keys)
+    finally:
+        dataset.Video = Video
+    return Requests.seen
+
+
+def read(request: tuple, out: list[np.ndarray]) -> None:
+    """The reader and nothing else."""
+    path, num_frames, plan, clips = request
+    with Video(path, num_frames, plan=plan) as video:
+        video.read_clips(clips, SIZE, out)
+
+
+def in_process(clips: dataset.ClipDataset, keys: list, repeats: int) -> dict[str, float]:
+    """CPU seconds per video of the reader alone, and of whole batches."""
+    requests = reads_of(clips, keys)
+    out = [np.empty((len(frames), SIZE, SIZE, 3), np.uint8) for frames, _ in requests[0][3]]
+    seconds: dict[str, list[float]] = {"reader": [], "batch": []}
+    for _ in range(repeats + 1):
+        spent = {"reader": 0.0, "batch": 0.0}
+        for start in range(0, len(keys), 4):
+            began = time.process_time()
+            for request in requests[start : start + 4]:
+                read(request, out)
+            half = time.process_time()
+            clips.__getitems__(keys[start : start + 4])
+            spent["reader"] += half - began
+            spent["batch"] += time.process_time() - half
+        for name, value in spent.items():
+            seconds[name].append(value / len(keys))
+    return {name: statistics.median(values[1:]) for name, values in seconds.items()}  # the first round warms up
+
+
+def memory_of(pid: int) -> dict[str, int]:
+    """Bytes of a process in its batches, and in all else; what several processes share is divided among them."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
+    found = {name.rstrip(":"): 1024 * int(size) for name, size, *_ in lines if name.startswith("Pss")}
+    return {"batches": found["Pss_Shmem"], "own": found["Pss_Anon"] + found["Pss_File"]}
+
+
+class Bare(Dataset):
+    """Reads the same as a ClipDataset and throws it away."""
+
+    def __init__(self, requests: dict[tuple, tuple]) -> None:
+        self.requests = requests
+        self.out: list[np.ndarray] = []
+
+    def __getitems__(self, keys: list) -> dict:
+        """Nothing."""
+        for request in map(self.requests.__getitem__, keys):
+            self.out = self.out or [np.empty((len(frames), SIZE, SIZE, 3), np.uint8) for frames, _ in request[3]]
+            read(request, self.out)
+        return {}
+
+
+def with_workers(clips: dataset.ClipDataset, batches: dataset.TrainBatches, workers: int, repeats: int) -> dict:
+    """The real DataLoader over and over: batches per second, CPU time over all processes, memory of a worker."""
+    keys = [key for keys in batches for key in keys]
+    sources = {"batch": clips, "reader": Bare(dict(zip(keys, reads_of(clips, keys))))}
+    loaders = {
+        name: dataset.loader(source, workers, batch_sampler=batches, persistent_workers=True)
+        for name, source in sources.items()
+    }
+    seconds: dict[str, list[float]] = {"batch": [], "reader": [], "wall": []}
+    memory = []
+    for _ in range(repeats + 1):
+        for name, loader in loaders.items():
+            iterator = iter(loader)  # the first time it starts the workers
+            before, began = cpu_of(iterator), time.perf_counter()
+            for batch in iterator:
+                if name == "batch":
+                    nbytes = sum(view.nbytes for view in batch["clips"])
+            seconds[name].append((cpu_of(iterator) - before) / len(keys))
+            if name == "batch":
+                seconds["wall"].append((time.perf_counter() - began) / len(keys))
+                memory.append(memory_of(iterator._workers[0].pid))
+    found = {name: statistics.median(values[1:]) for name, values in seconds.items()}
+    return found | {
+        "batches_per_second": 1 / found["wall"] / BATCH,
+        "bytes_per_video": nbytes / BATCH,
+        "memory_batches": memory[-1]["batches"],
+        "memory_own": memory[-1]["own"],
+        "memory_growth": memory[-1]["own"] - memory[len(memory) // 2]["own"],
+    }
+
+
+def cpu_of(iterator: Any) -> float:
+    """CPU seconds so far of this process and of a loader's workers."""
+    total = time.process_time()
+    for worker in iterator._workers:
+        fields = Path(f"/proc/{worker.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def large_index(folder: Path, count: int) -> dict[str, float]:
+    """Seconds and bytes to write, to load and to load again an index of `count` rows, and to look at one."""
+    facts = {"status": "ok", "num_frames": 300, "fps": 30.0, "width": 340, "height": 256, "duration": 10.0}
+    facts |= {"codec": "h264", "bytes": 900_000, "plan": "Y2RgYGD4z8jIyMTExMzMwsLKxsbOwcnFzcPLxw=="}
+    names = (f"train_video/class {n % 400:03d}/{n:08d}_000001_000011" for n in range(count))
+    rows = (index.new_row(f"{name}.mp4", "/data", name.split("/")[1], "train", **facts) for name in names)
+    path, took = folder / "large.parquet", {}
+    began = time.perf_counter()
+    index.write_rows(rows, path)
+    took["write"] = time.perf_counter() - began
+    for name in ("load", "load_again"):
+        before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+        videos = index.load(path, cache_dir=folder / "cache")
+        took[name] = time.perf_counter() - began
+        took[f"{name}_peak_bytes"] = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    began = time.perf_counter()
+    chosen, _ = index.select(videos, "train")
+    took["select"] = time.perf_counter() - began
+    order = np.random.default_rng(0).permutation(count)[:2000].tolist()
+    began = time.perf_counter()
+    for row in order:
+        chosen[row]
+    took["row"] = (time.perf_counter() - began) / len(order)
+    return took | {"rows": count, "file_bytes": path.stat().st_size}
+
+
+def cost(spent: dict[str, float]) -> str:
+    """CPU time of the reader and of all, in words."""
+    reader, whole = spent["reader"], spent["batch"]
+    share = 100 * (whole / reader - 1)
+    return f"reader {1e3 * reader:.2f} ms of CPU a video, all {1e3 * whole:.2f} ms, {share:.1f} % outside the reader"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("videos", nargs="*", help="originals")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--count", type=int, default=256, help="videos of an epoch")
+    parser.add_argument("--rows", type=int, default=300_000, help="of the large index")
+    parser.add_argument("--json", help="file for the numbers")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    results: dict = {}
+    with tempfile.TemporaryDirectory() as folder:
+        results["index"] = found = large_index(Path(folder), args.rows)
+        print(f"index of {found['rows']} videos ({found['file_bytes'] / 1e6:.1f} MB as Parquet):")
+        for name in ("load", "load_again"):
+            print(f"  {name:12s} {found[name]:6.2f} s, peak memory {found[f'{name}_peak_bytes'] / 1e6:+.0f} MB")
+        print(f"  {'select':12s} {found['select']:6.2f} s;   one row {1e6 * found['row']:.0f} us", flush=True)
+
+        originals = args.videos or list(make_originals(Path(folder)))
+        files = {}
+        for number, path in enumerate(originals):
+            copy = f"{folder}/original_{number}.mp4"
+            files[copy] = transcode(path, copy)
+        clips, batches = training_set(rows_of(files, args.count), folder)
+        results["in_process"] = spent = in_process(clips, [key for keys in batches for key in keys], args.repeats)
+        print(f"in one process: {cost(spent)}", flush=True)
+        for workers in (1, 2):
+            results[f"workers_{workers}"] = found = with_workers(clips, batches, workers, args.repeats)
+            print(f"{some(workers, 'worker')}: {cost(found)}")
+            print(f"  {found['batches_per_second']:.2f} batches of {BATCH} a second; ", end="")
+            print(f"{found['bytes_per_video'] / 1e6:.2f} MB a video; memory of a worker ", end="")
+            print(f"{found['memory_own'] / 1e6:.0f} MB, growth {found['memory_growth'] / 1e6:+.1f} MB, ", end="")
+            print(f"and {found['memory_batches'] / 1e6:.0f} MB of batches", flush=True)
+    if args.json:
+        Path(args.json).write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
