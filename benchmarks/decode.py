@@ -40,7 +40,8 @@ from rspnet.video import Video
 
 PATTERNS = {
     "P1": "two 32-frame clips, random crops to 112, transcoded",
-    "P1-224": "the same to 224",
+    "P1-step": "the same, the 16 and 24 frames that a pretraining step shows",
+    "P1-224": "as P1, to 224",
     "P2": "ten 16-frame clips, central square to 112, transcoded",
     "P3-avi": "as P1 from original avi",
     "P3-mp4": "as P1 from original mp4",
@@ -89,11 +90,9 @@ def rspnet(sample: Sample, with_plan: bool = True) -> Callable[[], object]:
     """With all that the index of a verified data set says, or with no more than the number of frames."""
     plan = sample.facts["plan"] if with_plan else None
 
-    def read() -> np.ndarray:
-        out = np.empty((len(sample.clips), len(sample.clips[0][0]), sample.size, sample.size, 3), np.uint8)
+    def read() -> list[np.ndarray]:
         with Video(sample.path, sample.facts["num_frames"], plan=plan) as video:
-            video.read_clips(sample.clips, sample.size, out)
-        return out
+            return video.read_clips(sample.clips, sample.size)
 
     return read
 
@@ -124,13 +123,13 @@ def torchcodec_cv2(sample: Sample) -> Callable[[], object]:
     wanted = sorted({int(frame) for frames, _ in sample.clips for frame in frames})
     places = {frame: place for place, frame in enumerate(wanted)}
 
-    def read() -> np.ndarray:
+    def read() -> list[np.ndarray]:
         decoder = VideoDecoder(sample.path, seek_mode="approximate", dimension_order="NHWC")
         pictures = decoder.get_frames_at(wanted).data.numpy()
-        size = sample.size
-        out = np.empty((len(sample.clips), len(sample.clips[0][0]), size, size, 3), np.uint8)
-        for clip, (frames, (top, left, height, width)) in zip(out, sample.clips):
-            for picture, frame in zip(clip, frames.tolist()):
+        size, out = sample.size, []
+        for frames, (top, left, height, width) in sample.clips:
+            out.append(np.empty((len(frames), size, size, 3), np.uint8))
+            for picture, frame in zip(out[-1], frames.tolist()):
                 part = pictures[places[frame], top : top + height, left : left + width]
                 cv2.resize(part, (size, size), dst=picture, interpolation=cv2.INTER_LINEAR)
         return out
@@ -245,6 +244,9 @@ def make_samples(pattern: str, files: dict[str, dict], draws: int) -> list[Sampl
             else:
                 draw_crop = sampling.random_area_crop
                 clips = [(sampling.sample_clip(rng, count, 32), draw_crop(rng, height, width)) for _ in range(2)]
+                if pattern == "P1-step":
+                    shown = (1 + draw % 2,), (1, 2)  # query at one speed, key at both
+                    clips = [(frames[sampling.shown_frames(16, at)], crop) for (frames, crop), at in zip(clips, shown)]
             samples.append(Sample(path, facts, clips, size))
     return samples
 
