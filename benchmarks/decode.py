@@ -326,7 +326,8 @@ def main() -> None:
         if packages:
             print(f"{name}: not installed ({packages})")
     readers = [name for name, packages in absent.items() if not packages]
-    results: dict = {"cpu_seconds": {}, "all_cores": {}, "versions": {"av": av.__version__, "torch": torch.__version__}}
+    results: dict = {"patterns": PATTERNS, "cpu_seconds": {}, "all_cores": {}, "cores": args.cores}
+    results["versions"] = {"av": av.__version__, "torch": torch.__version__}
     for name in ("torchcodec", "decord", "cv2"):
         with contextlib.suppress(ImportError, OSError, RuntimeError):
             results["versions"][name] = importlib.import_module(name).__version__

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rspnet.errors import VideoError
-from rspnet.plan import Plan, Run
+from rspnet.plan import PICTURE_OF_MPEG4, Plan, Run
 
 _NO_PROBING = {"probesize": "32", "analyzeduration": "1", "skip_frame": "all"}
 
@@ -206,3 +206,27 @@ def packets_by_time(
             yield number, packet
         if number == run.last:
             return
+
+
+def unpacked(packets: Iterable[tuple[int, av.Packet]]) -> Iterator[tuple[int, av.Packet]]:
+    """One picture to a packet, where DivX and XviD put the first of a row of B-frames behind the frame they lean on.
+
+    The decoder puts such a picture aside until the next packet, and that one's picture until the one after; a packet
+    with a few bytes ends the row. Leaving out a B-frame upsets this. Here each packet holds what the decoder would
+    take it for, so that it may.
+    """
+    aside = b""
+    for number, packet in packets:
+        data = bytes(packet)
+        if aside:
+            data, aside = aside, data if len(data) > _NO_PICTURE else b""
+        elif (second := data.find(PICTURE_OF_MPEG4, data.find(PICTURE_OF_MPEG4) + 1)) > 0:
+            data, aside = data[:second], data[second:]
+        single = av.Packet(len(data))
+        single.update(data)
+        single.pts = single.dts = number
+        single.is_keyframe = packet.is_keyframe
+        yield number, single
+
+
+_NO_PICTURE = 19  # bytes, at most, of a packet that only stands for a picture: the decoder's own bound

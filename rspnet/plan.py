@@ -24,7 +24,10 @@ makes them up, a program stream may have few, and a transport stream cannot be s
 TABLE_HEADERS = {"mov,mp4,m4a,3gp,3g2,mj2": 0, "avi": 8}
 """Containers with a table of all packets at hand once they are open, and the bytes from where it points to the data."""
 
-_VERSION = 1  # of the text
+_VERSION = 2  # of the text
+
+PICTURE_OF_MPEG4 = b"\x00\x00\x01\xb6"
+"""The start code of a picture (VOP, ISO/IEC 14496-2); two bits of its type follow, 0 in a key frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,7 @@ class Plan:
         shown: int64 (N,), the packets in display order: frame n comes from packet shown[n].
         keys: int64, packets to start from, ascending; empty where frames must be counted from the start.
         header: see `TABLE_HEADERS`; -1 where packets are searched for by time.
+        packed: whether MPEG-4 packets hold two pictures, see `rspnet.packets.unpacked`.
         times: int64 (P,), presentation times in the stream's unit; None with a table.
     """
 
@@ -55,6 +59,7 @@ class Plan:
     shown: np.ndarray
     keys: np.ndarray
     header: int = -1
+    packed: bool = False
     times: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -75,7 +80,8 @@ class Plan:
     def to_text(self) -> str:
         """A short text that `from_text` reads."""
         facts = [_VERSION, self.file_size, self.stream, self.rate.numerator, self.rate.denominator]
-        facts += [self.height, self.width, self.depth, self.num_packets, len(self.shown), len(self.keys), self.header]
+        facts += [self.height, self.width, self.depth, self.num_packets, len(self.shown), len(self.keys)]
+        facts += [self.header, self.packed]
         lists = [np.diff(self.shown, prepend=-1) - 1, np.diff(self.keys, n=2, prepend=[0, 0])]
         if self.times is not None:
             lists.append(np.diff(self.times[self._order()], n=2, prepend=[0, 0]))
@@ -92,15 +98,16 @@ class Plan:
         """
         try:
             numbers = _unpack(zlib.decompress(base64.b64decode(text, validate=True), wbits=-15))
-            facts = numbers[:12].tolist()
-            version, size, stream, above, below, height, width, depth, count, length, num_keys, header = facts
-            if version != _VERSION:
-                raise ValueError(f"version {version}")
-            lists = np.split(numbers[12:], [length, length + num_keys])
+            if numbers[0] != _VERSION:
+                raise ValueError(f"version {numbers[0]}")
+            facts, numbers = numbers[1:13].tolist(), numbers[13:]
+            size, stream, above, below, height, width, depth, count, length, num_keys, header, packed = facts
+            lists = np.split(numbers, [length, length + num_keys])
             shown = np.cumsum(lists[0] + 1) - 1
             times = np.empty(count, np.int64) if header < 0 and num_keys else None
             keys = np.cumsum(np.cumsum(lists[1]))
-            plan = cls(size, stream, Fraction(above, below), height, width, depth, count, shown, keys, header, times)
+            facts = (size, stream, Fraction(above, below), height, width, depth, count, shown, keys)
+            plan = cls(*facts, header, bool(packed), times)
             if times is not None:
                 times[plan._order()] = np.cumsum(np.cumsum(lists[2]))
             return plan
@@ -164,6 +171,7 @@ class Survey:
         self._spans: list[tuple[int | None, int]] = []
         self._framed = _has_length_prefixes(stream)
         self._sane = True
+        self._packed = False
 
     def __call__(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         """Yield the packets."""
@@ -176,7 +184,10 @@ class Survey:
         number = len(self._times)
         self._times.append(packet.pts)
         self._spans.append((packet.pos, packet.size))
-        if packet.is_keyframe:
+        pictures = self._stream.codec_context.name == "mpeg4" and bytes(packet).split(PICTURE_OF_MPEG4)[1:]
+        self._packed = self._packed or (pictures and len(pictures) > 1)
+        # Some writers mark what only stands for a picture that came before: nothing can be decoded from there.
+        if packet.is_keyframe and not (pictures and pictures[0][0] >> 6):
             self._keys.append(number)
         if packet.is_discard:
             self._hidden.add(number)
@@ -187,7 +198,7 @@ class Survey:
 
     def shown_by_time(self) -> list[int] | None:
         """The packets in display order, from their times alone; None where those do not tell."""
-        if self._format not in TIMED_FORMATS or not self._sane or not self._has_times():
+        if self._format not in TIMED_FORMATS or not self._sane or self._packed or not self._has_times():
             return None
         order = sorted(range(len(self._times)), key=self._times.__getitem__)
         shown = [number for number in order if number not in self._hidden]
@@ -210,9 +221,9 @@ class Survey:
             starts = sorted({0, *self._keys} & {0, *shown})
             facts = (*facts, len(self._times), np.array(shown), np.array(starts))
             if self._is_in_table():
-                return Plan(*facts, TABLE_HEADERS[self._format])
+                return Plan(*facts, TABLE_HEADERS[self._format], self._packed)
             if self._format in TIMED_FORMATS and self._has_times():
-                return Plan(*facts, -1, np.array(self._times))
+                return Plan(*facts, -1, self._packed, np.array(self._times))
         return Plan(*facts[:6], length, np.arange(length), np.empty(0, np.int64))
 
     def _has_times(self) -> bool:

@@ -33,6 +33,7 @@ from rspnet.packets import (
     open_video,
     packets_by_time,
     packets_in_table,
+    unpacked,
 )
 from rspnet.pixels import Album, Converter, Crop
 from rspnet.plan import TIMED_FORMATS, Plan, Run, Survey
@@ -260,6 +261,8 @@ class Video:
             packets = packets_in_table(self._bytes, self._stream, self._plan, run)
         else:
             packets = packets_by_time(self._container, self._stream, self._plan, run)
+        if self._plan.packed:
+            packets = unpacked(packets)
         for number, packet in chain(self._clock.watch(packets), [(None, None)]):
             if not left:
                 return  # and what the decoder still holds is never asked for

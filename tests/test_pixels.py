@@ -1,5 +1,6 @@
 """Crops and sizes: the published rule, and no frame converted twice."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -8,7 +9,7 @@ from numbered import picture, write_numbered
 
 from rspnet.video import Video
 
-FRAMES = [2, 6, 7, 0, 1]
+FRAMES = [2, 5, 4, 0, 1]
 
 
 @pytest.mark.parametrize("crop", [None, (0, 0, 64, 80), (7, 3, 40, 61), (60, 70, 1, 2), (0, 8, 64, 64)])
@@ -78,3 +79,12 @@ def test_full_and_limited_range(tmp_path):
             whole, small = video.read([1])[0].astype(int), video.read([1], None, 32)[0].astype(int)
         assert np.abs((whole - picture(1)).mean(axis=(0, 1))).max() < 3
         assert np.abs(whole.mean(axis=(0, 1)) - small.mean(axis=(0, 1))).max() < 1
+
+
+@pytest.mark.parametrize("degrees", [90, 180, -90])
+def test_a_turned_video_is_resized_upright(tmp_path, degrees):
+    path = write_numbered(tmp_path / "a.mp4", 6, rotation=degrees)
+    crop = (5, 3, 50, 41)
+    with Video(path) as video:
+        part = video.read(FRAMES, crop)
+        assert np.array_equal(video.read(FRAMES, crop, 32), np.stack([cv2.resize(frame, (32, 32)) for frame in part]))

@@ -8,7 +8,7 @@ import random
 import av
 import numpy as np
 import pytest
-from numbered import number, write_numbered
+from numbered import number, write_numbered, write_packed
 
 import rspnet
 from rspnet.errors import VideoError
@@ -97,6 +97,23 @@ def test_every_frame_is_the_right_one(tmp_path, monkeypatch, name):
     check_random_access(path, expected, 20, plan=plan)
     with Video(path) as video:
         assert video.fps == pytest.approx(25, rel=0.05) or "variable" in name or name == "raw.h264"
+
+
+@pytest.mark.parametrize("name", ["packed.avi", "packed.mp4"])
+def test_packed_b_frames(tmp_path, name):
+    """As in many files of UCF101. Each frame alone: what is left out on the way to it must not shift the others."""
+    path = write_packed(tmp_path / name, LENGTH)
+    expected = pictures(decode(path))
+    assert [number(frame) for frame in expected] == list(range(LENGTH))
+    plan = inspect(path, "decode")["plan"]
+    for known in ({}, {"num_frames": LENGTH}, {"num_frames": LENGTH, "plan": plan}):
+        for index in range(LENGTH):
+            with Video(path, **known) as video:
+                assert np.array_equal(video.read([index])[0], expected[index])
+    with Video(path, LENGTH, plan=plan) as video:
+        assert np.array_equal(video.read([20, 14, 3]), expected[[20, 14, 3]])
+        assert video._plan.packed
+        assert video._plan.can_jump
 
 
 def test_an_edit_list_hides_frames(tmp_path, monkeypatch):

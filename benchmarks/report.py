@@ -1,0 +1,81 @@
+"""Put the tables of results/*.json into the README, between the lines that name the file.
+
+    python benchmarks/decode.py ORIGINALS --json results/decode.json
+    python benchmarks/loader.py ORIGINALS --json results/loader.json
+    python benchmarks/report.py
+
+No number of these tables is typed by hand; tests/test_report.py holds the README against the files.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[1]
+PEERS = {
+    "torchcodec + cv2": "torchcodec, resized by OpenCV",
+    "torchcodec": "torchcodec alone",
+    "decord": "decord as published",
+    "PyAV": "PyAV, written plainly",
+}
+
+
+def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table."""
+    lines = [list(head), *map(list, rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def decode(found: dict) -> str:
+    """Reading: rspnet's CPU time, over the bound's, and what the others take times that."""
+    peers = [name for name in PEERS if name in found["cpu_seconds"]["P1"]]
+
+    def row(what: str, seconds: dict[str, float]) -> Iterator[str]:
+        yield what
+        yield f"{1e3 * seconds['rspnet']:.1f} ms"
+        yield f"{seconds['rspnet'] / seconds['bound']:.2f}"
+        for name in peers:
+            yield f"{seconds[name] / seconds['rspnet']:.2f}"
+
+    rows = [row(f"{name}: {found['patterns'][name]}", seconds) for name, seconds in found["cpu_seconds"].items()]
+    if found["all_cores"]:
+        rows.append(row(f"P1 on {found['cores']} cores at once, wall clock", found["all_cores"]))
+    return markdown(["a sample", "rspnet", "over the decoder alone", *(PEERS[name] for name in peers)], rows)
+
+
+def loader(found: dict) -> str:
+    """Batches: what they cost beside the reader, and memory."""
+    rows = []
+    for name in ("in_process", "workers_1", "workers_2"):
+        spent = found[name]
+        outside = f"{100 * (spent['batch'] / spent['reader'] - 1):.1f} %"
+        if name == "in_process":
+            rows.append(["no worker", outside, "", ""])
+        else:
+            own, batches = (f"{spent[key] / 1e6:.0f} MB" for key in ("memory_own", "memory_batches"))
+            workers = name.removeprefix("workers_")
+            rate = f"{32 * spent['batches_per_second']:.0f}"
+            who = f"{workers} worker{'s' * (workers != '1')}"
+            rows.append([who, outside, rate, f"{own}, and {batches} of batches"])
+    return markdown(["", "CPU time outside the reader", "videos a second", "memory of a worker"], rows)
+
+
+def main() -> None:
+    """Rewrite the README."""
+    readme = HERE / "README.md"
+    text = readme.read_text()
+    for name, table in tables().items():
+        text = re.sub(rf"(<!-- {name} -->\n)(\|.*\n)*", lambda match, table=table: match[1] + table, text)
+    readme.write_text(text)
+
+
+def tables() -> dict[str, str]:
+    """File below the repository -> its table."""
+    makers = {"results/decode.json": decode, "results/loader.json": loader}
+    return {name: make(json.loads((HERE / name).read_text())) for name, make in makers.items()}
+
+
+if __name__ == "__main__":
+    main()
