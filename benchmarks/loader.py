@@ -33,6 +33,7 @@ from decode import make_originals
 from torch.utils.data import Dataset
 
 from rspnet import dataset, index
+from rspnet.batches import TrainBatches, loader
 from rspnet.encode import transcode
 from rspnet.pretext import draw_step
 from rspnet.runlog import some
@@ -53,13 +54,13 @@ def rows_of(files: dict[str, dict], count: int) -> list[dict]:
     return rows
 
 
-def training_set(rows: list[dict], folder: str) -> tuple[dataset.ClipDataset, dataset.TrainBatches]:
+def training_set(rows: list[dict], folder: str) -> tuple[dataset.ClipDataset, TrainBatches]:
     """Pretraining's clips and batches, as stages/pretrain.py makes them."""
     videos = index.to_dataset(rows, folder)
     picker = dataset.Picker(16, views=2, crop_area=(0.4, 1.0), top_speed=2)
     draw = partial(draw_step, 0, group_size=BATCH, groups=1, rank=0, world_size=1, speeds=[2])
     clips = dataset.ClipDataset(videos, picker, SIZE, replace=True)
-    return clips, dataset.TrainBatches(len(videos), BATCH, 0, speeds=lambda step: draw(step).shown())
+    return clips, TrainBatches(len(videos), BATCH, 0, speeds=lambda step: draw(step).shown())
 
 
 class Requests(dataset.Video):
@@ -132,19 +133,19 @@ class Bare(Dataset):
         return {}
 
 
-def with_workers(clips: dataset.ClipDataset, batches: dataset.TrainBatches, workers: int, repeats: int) -> dict:
+def with_workers(clips: dataset.ClipDataset, batches: TrainBatches, workers: int, repeats: int) -> dict:
     """The real DataLoader over and over: batches per second, CPU time over all processes, memory of a worker."""
     keys = [key for keys in batches for key in keys]
     sources = {"batch": clips, "reader": Bare(dict(zip(keys, reads_of(clips, keys))))}
     loaders = {
-        name: dataset.loader(source, workers, batch_sampler=batches, persistent_workers=True)
+        name: loader(source, workers, batch_sampler=batches, persistent_workers=True)
         for name, source in sources.items()
     }
     seconds: dict[str, list[float]] = {"batch": [], "reader": [], "wall": []}
     memory = []
     for _ in range(repeats + 1):
-        for name, loader in loaders.items():
-            iterator = iter(loader)  # the first time it starts the workers
+        for name, source in loaders.items():
+            iterator = iter(source)  # the first time it starts the workers
             before, began = cpu_of(iterator), time.perf_counter()
             for batch in iterator:
                 if name == "batch":

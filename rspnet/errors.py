@@ -4,6 +4,10 @@
 class RSPNetError(ValueError):
     """A mistake that the user can mend; the stages print its one line and exit with status 2."""
 
+    def __init__(self, message: str) -> None:
+        # A DataLoader hands on what its worker raises with the worker's traceback in front.
+        super().__init__(message.rpartition(f".{type(self).__name__}: ")[2].rstrip())
+
 
 class ConfigError(RSPNetError):
     """A wrong option, configuration file, data-set root or index."""

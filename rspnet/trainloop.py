@@ -107,9 +107,9 @@ class TrainLoop:
         model: what it prepared.
         optimizer: likewise.
         run_dir: the run's folder; the newest complete checkpoint in it is loaded.
-        sampler: `rspnet.dataset.TrainBatches`.
+        sampler: `rspnet.batches.TrainBatches`.
         loader: DataLoader over it.
-        failures: `rspnet.dataset.Failures`.
+        failures: `rspnet.batches.Failures`.
         num_epochs: of the whole run.
         clips_per_step: over all processes.
         lr_at: learning rate of an epoch, for the log.

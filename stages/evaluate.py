@@ -69,7 +69,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     import torch
     from accelerate import Accelerator
 
-    from rspnet import dataset, metrics
+    from rspnet import batches, dataset, metrics
     from rspnet.augment import normalise
     from rspnet.checkpoint import load_weights, read_weights
     from rspnet.classifier import Classifier
@@ -101,7 +101,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
         picker = dataset.Picker(config.clips.num_frames, config.clips.stride, config.clips.sampling, config.clips.views)
         limits = {"frame_rate": config.clips.frame_rate, "time_limit": config.data.time_limit}
         clips = dataset.ClipDataset(videos, picker, config.clips.size, **limits)
-        return accelerator.prepare(dataset.loader(clips, config.data.num_workers, batch_size=config.test.batch))
+        return accelerator.prepare(batches.loader(clips, config.data.num_workers, batch_size=config.test.batch))
 
     # Weights -> classifier, or encoder
     torch.manual_seed(config.seed)

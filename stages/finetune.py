@@ -52,7 +52,7 @@ def train(config: Config, run_dir: Path) -> dict:
     import torch
     from accelerate import Accelerator
 
-    from rspnet import dataset, optim
+    from rspnet import batches, dataset, optim
     from rspnet.augment import Augment, normalise
     from rspnet.checkpoint import load_weights, read_weights, save_encoder
     from rspnet.classifier import Classifier
@@ -86,11 +86,11 @@ def train(config: Config, run_dir: Path) -> dict:
         return dataset.ClipDataset(videos, picker, clips.size, **kwargs)
 
     train_clips = clips_of(train_videos, 1, crop_area=tuple(config.augment.crop_area), replace=True)
-    sampler = dataset.TrainBatches(len(train_videos), config.optim.total_batch, seed, rank, world_size)
-    train_loader = dataset.loader(train_clips, workers, batch_sampler=sampler, persistent_workers=workers > 0)
+    sampler = batches.TrainBatches(len(train_videos), config.optim.total_batch, seed, rank, world_size)
+    train_loader = batches.loader(train_clips, workers, batch_sampler=sampler, persistent_workers=workers > 0)
     validation_loader, test_loader = accelerator.prepare(
         *(
-            dataset.loader(clips_of(test_videos, views), workers, batch_size=config.test.batch)
+            batches.loader(clips_of(test_videos, views), workers, batch_size=config.test.batch)
             for views in (1, clips.views)
         )
     )
@@ -135,7 +135,7 @@ def train(config: Config, run_dir: Path) -> dict:
         run_dir,
         sampler,
         train_loader,
-        dataset.Failures(train_videos, config.data.max_failures, world_size),
+        batches.Failures(train_videos, config.data.max_failures, world_size),
         config.optim.epochs,
         clips_per_step=config.optim.total_batch,
         lr_at=lr_at,

@@ -53,7 +53,7 @@ def train(config: Config, run_dir: Path) -> dict:
     import torch
     from accelerate import Accelerator
 
-    from rspnet import dataset, optim
+    from rspnet import batches, dataset, optim
     from rspnet.augment import Augment
     from rspnet.checkpoint import save_encoder
     from rspnet.encoders import create_encoder, encoder_spec
@@ -94,12 +94,12 @@ def train(config: Config, run_dir: Path) -> dict:
     draw = partial(
         draw_step, seed, group_size=group_size, groups=groups, rank=rank, world_size=world_size, speeds=speeds
     )
-    sampler = dataset.TrainBatches(
+    sampler = batches.TrainBatches(
         len(videos), total_batch, seed, rank, world_size, speeds=lambda step: draw(step).shown()
     )
     workers = config.data.num_workers
-    loader = dataset.loader(clips_of, workers, batch_sampler=sampler, persistent_workers=workers > 0)
-    failures = dataset.Failures(videos, config.data.max_failures, world_size)
+    loader = batches.loader(clips_of, workers, batch_sampler=sampler, persistent_workers=workers > 0)
+    failures = batches.Failures(videos, config.data.max_failures, world_size)
     photometric = dataclasses.asdict(config.augment)
     photometric.pop("crop_area")
     spec = encoder_spec(config.encoder.name)

@@ -61,3 +61,20 @@ def motions(tmp_path_factory) -> Path:
         frames = [np.roll(pattern, (time * step[0], time * step[1]), axis=(0, 1)) for time in range(24)]
         encode(root / split / label / f"{number:02d}.mp4", frames, fps=25, crf=0, x264_preset="ultrafast")
     return root
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory) -> Path:
+    """Nine videos of 20 to 60 numbered frames, the last of them cut off, and one that has a single frame.
+
+    Shared by all tests: to change files, copy the folder.
+    """
+    from tests.numbered import write_numbered
+
+    root = tmp_path_factory.mktemp("numbered")
+    for video in range(9):
+        write_numbered(root / f"{video}.mp4", 20 + 5 * video, gop=10)
+    cut = root / "8.mp4"
+    cut.write_bytes(cut.read_bytes()[:300])
+    write_numbered(root / "single.mp4", 1)
+    return root

@@ -46,7 +46,8 @@ MAY_IMPORT = {
     "encode": "inspection packets | av numpy",
     "video": "encode inspection packets pixels plan | av numpy",
     "synthetic": "encode runlog | numpy",
-    "dataset": "index layouts sampling video | cv2 numpy torch datasets",
+    "batches": "| cv2 numpy torch datasets",
+    "dataset": "batches index layouts sampling video | numpy torch datasets",
     # The method: torch, and none of the others.
     "augment": NETWORK,
     "heads": NETWORK,

@@ -40,6 +40,19 @@ def test_the_launcher_itself_works():
     assert "--num_processes" in done.stdout
 
 
+def test_what_a_worker_raises_ends_the_run_in_one_line(tmp_path):
+    """And it does end: its decoding processes do not heed the signal that they would be ended with."""
+    for number in range(8):
+        (tmp_path / "videos" / f"{number}.mp4").parent.mkdir(exist_ok=True)
+        (tmp_path / "videos" / f"{number}.mp4").write_bytes(b"no video")
+    config = tiny.pretrain(tmp_path / "videos", tmp_path / "run", num_workers=2)
+    done = run("stages/pretrain.py", "--config", as_file(config, tmp_path / "config.yaml"))
+    assert (done.returncode, done.stdout) == (2, "")
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("pretrain.py: 8 videos in a row could not be read, the last: ")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.fixture(scope="module")
 def stopped(motions, tmp_path_factory):
     """A run that Ctrl-C ended in a terminal, where it reaches the decoding processes too: folder, status, output."""

@@ -1,10 +1,7 @@
-"""Batches of clips: the same whatever reads them, every video once an epoch, broken videos replaced, counted, told."""
+"""Clips: the drawn frames and crops, the same for the same draw; broken videos replaced or left black."""
 
-import os
 import shutil
-import signal
-import time
-from itertools import chain, combinations
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +9,14 @@ import pytest
 import torch
 
 from rspnet import dataset, sampling
-from rspnet.dataset import ClipDataset, Failures, Picker, TrainBatches
+from rspnet.dataset import ClipDataset, Picker
 from rspnet.errors import ConfigError, VideoError
 from rspnet.index import new_row, read_rows, to_dataset
 from rspnet.video import read_frames
-from tests.numbered import number, write_numbered
+from tests.numbered import number
 
 SIZE = 40
 PICKER = Picker(num_frames=6, stride=2, views=2, crop_area=(0.5, 1.0))
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """Nine videos of 20 to 60 numbered frames, the last of them cut off, and one that has a single frame."""
-    root = tmp_path_factory.mktemp("numbered")
-    for video in range(9):
-        write_numbered(root / f"{video}.mp4", 20 + 5 * video, gop=10)
-    cut = root / "8.mp4"
-    cut.write_bytes(cut.read_bytes()[:300])
-    write_numbered(root / "single.mp4", 1)
-    return root
 
 
 def index_of(root, names="01234567", cache=None, **facts):
@@ -39,12 +24,12 @@ def index_of(root, names="01234567", cache=None, **facts):
     return to_dataset(rows, cache or root / "cache")
 
 
-def frames_shown(clip):
-    return [number(frame) for frame in clip.numpy()]
-
-
 def same(one, two):
     return one.keys() == two.keys() and all(torch.equal(torch.as_tensor(one[k]), torch.as_tensor(two[k])) for k in one)
+
+
+def frames_shown(clip):
+    return [number(frame) for frame in clip.numpy()]
 
 
 # Clips
@@ -85,22 +70,6 @@ def test_frames_that_no_speed_shows_are_not_read(root):
         assert torch.equal(item["seeds"], whole["seeds"])
 
 
-def test_batches_tell_the_speeds_of_their_step(root):
-    def speeds(step):
-        return [((1 + (step + place) % 2,), (1, 2)) for place in range(4)]
-
-    batches = TrainBatches(8, 4, 7, speeds=speeds)
-    plain = list(chain(*epoch_of(TrainBatches(8, 4, 7), 3)))
-    assert [key[:3] for keys in epoch_of(batches, 3) for key in keys] == plain
-    assert [[key[3] for key in keys] for keys in epoch_of(batches, 3)] == [speeds(6), speeds(7)]
-    assert [[key[3] for key in keys] for keys in epoch_of(batches, 3, 1)] == [speeds(7)]
-    batches.seek(0)
-    clips = ClipDataset(index_of(root), Picker(4, views=2, crop_area=(0.5, 1.0), top_speed=2), SIZE, seed=7)
-    query, key = next(iter(dataset.loader(clips, 0, batch_sampler=batches)))["clips"]
-    assert query.shape == (4, 4, SIZE, SIZE, 3)
-    assert key.shape == (4, 6, SIZE, SIZE, 3)
-
-
 def test_a_draw_depends_on_seed_epoch_and_position_alone(root):
     clips = ClipDataset(index_of(root), PICKER, SIZE, seed=5)
     item = clips[1, 2, 3]
@@ -112,75 +81,6 @@ def test_a_draw_depends_on_seed_epoch_and_position_alone(root):
         assert not torch.equal(one["clips"], two["clips"])
     assert item["seeds"][0] != item["seeds"][1]
     assert not torch.equal(item["clips"][0], item["clips"][1])
-
-
-def test_workers_and_processes_change_nothing(root):
-    index = index_of(root, "01234568")  # with a broken one
-
-    def batches(num_workers, world_size):
-        shares = []
-        for rank in range(world_size):
-            sampler = TrainBatches(len(index), 4, 7, rank, world_size)
-            clips = ClipDataset(index, PICKER, SIZE, seed=7, replace=True)
-            loader = dataset.loader(clips, num_workers, batch_sampler=sampler, persistent_workers=num_workers > 0)
-            steps = []
-            for epoch in range(2):
-                sampler.seek(epoch)
-                steps += [{name: values.clone() for name, values in batch.items()} for batch in loader]
-            shares.append(steps)
-        return [{key: torch.cat([part[key] for part in parts]) for key in parts[0]} for parts in zip(*shares)]
-
-    expected = batches(0, 1)
-    assert len(expected) == 4
-    for settings in ((2, 1), (0, 2), (1, 4)):
-        assert all(same(one, two) for one, two in zip(expected, batches(*settings), strict=True))
-    assert {7} < {row for batch in expected for row in batch["failed"].tolist()}
-
-
-def test_a_workers_batches_use_shared_memory_in_turn(monkeypatch):
-    memory = dataset.BatchMemory()
-    one, other = memory.take((2, 3))[0], memory.take((2, 3))[0]
-    assert not one.is_shared()
-    assert one.data_ptr() != other.data_ptr()
-    monkeypatch.setattr(dataset, "get_worker_info", lambda: "a worker's")
-    shapes = [(2, 3), (4, 1, 5)]
-    batches = [memory.take(*shapes) for _ in range(dataset.SLOTS)]
-    for value, batch in enumerate(batches):
-        for part, shape in zip(batch, shapes, strict=True):
-            assert part.is_shared()
-            assert part.shape == shape
-            part.fill_(value)
-    for value, batch in enumerate(batches):
-        assert all((part == value).all() for part in batch)
-        again = memory.take((1, 3), (2, 1, 5))  # a last, smaller batch
-        assert again[0].data_ptr() == batch[0].data_ptr()
-    (larger,) = memory.take((1000, 3))
-    assert larger.shape == (1000, 3)
-
-
-@pytest.mark.parametrize("lookahead", [0, 1])
-def test_a_batch_lives_as_long_as_it_is_in_use(root, lookahead):
-    """One process uses a batch while its worker is as far ahead as it can get; accelerate holds one more."""
-    sampler = TrainBatches(8, 2, 0)
-    clips = ClipDataset(index_of(root), PICKER, SIZE, seed=7)
-    expected = [clips.__getitems__(keys)["clips"] for keys in sampler]
-    held = []
-    for batch, _ in zip(dataset.loader(clips, 1, batch_sampler=sampler), range(4)):
-        held.append(batch["clips"])
-        time.sleep(0.2)
-        if len(held) > lookahead:
-            assert torch.equal(held.pop(0), expected.pop(0))
-
-
-def test_workers_leave_signals_to_the_training_process(root):
-    """A scheduler sends SIGTERM to the whole process group; the run still wants to make its checkpoint."""
-    sampler = TrainBatches(8, 1, 0)
-    loader = dataset.loader(ClipDataset(index_of(root), PICKER, SIZE), 1, batch_sampler=sampler)
-    batches = iter(loader)
-    next(batches)
-    for kind in (signal.SIGTERM, signal.SIGINT):
-        os.kill(batches._workers[0].pid, kind)
-    assert len(list(batches)) == 7
 
 
 def test_evenly_spaced_views_of_the_central_square(root):
@@ -289,81 +189,6 @@ def test_a_video_that_does_not_say_its_rate(root, monkeypatch):
     with pytest.raises(VideoError, match=rf"^{root}/0\.mp4: does not say its frame rate"):
         clips._read(clips.index[0], np.random.default_rng(0), list(clips[0]["clips"].numpy()))
     assert clips[0, 0, 0]["failed"] == 0
-
-
-def test_failures_are_named_once_and_counted(root, capsys):
-    failures = Failures(index_of(root), max_failures=50)
-    failures.add(torch.tensor([-1, -1]))
-    failures.add(torch.tensor([3, -1]))
-    failures.add(torch.tensor([3, 5]))
-    assert failures.count == 3
-    assert capsys.readouterr().err.splitlines() == [
-        "could not read 3.mp4; another video takes its place",
-        "could not read 5.mp4; another video takes its place",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("max_failures", "world_size", "allowed"), [(50, 1, 4), (50, 2, 2), (0, 1, 1), (5, 1, 1), (100, 1, 8)]
-)
-def test_too_many_failures_stop_the_run(root, max_failures, world_size, allowed):
-    """A single one never does: it is no share of anything."""
-    failures = Failures(index_of(root), max_failures, world_size)
-    failures.add(torch.zeros(allowed, dtype=torch.int64))
-    failures.count = 0  # another epoch
-    failures.add(torch.zeros(allowed, dtype=torch.int64))
-    with pytest.raises(
-        VideoError, match=rf"^0\.mp4: number {allowed + 1} of the videos .* more than {max_failures} % "
-    ):
-        failures.add(torch.tensor([0]))
-
-
-# Batches
-
-
-def epoch_of(batches, epoch=0, start=0):
-    batches.seek(epoch, start)
-    return list(batches)
-
-
-@pytest.mark.parametrize("world_size", [1, 2, 4])
-def test_shares_make_the_same_batches(world_size):
-    whole = epoch_of(TrainBatches(30, 8, seed=1))
-    shares = [epoch_of(TrainBatches(30, 8, 1, rank, world_size)) for rank in range(world_size)]
-    assert [list(chain(*parts)) for parts in zip(*shares)] == whole
-    assert {len(part) for share in shares for part in share} == {8 // world_size}
-
-
-def test_every_video_at_most_once_an_epoch():
-    batches = TrainBatches(30, 8, seed=1)
-    assert len(batches) == 3
-    orders = []
-    for epoch in range(20):
-        keys = list(chain(*epoch_of(batches, epoch)))
-        assert [key[:2] for key in keys] == [(epoch, place) for place in range(24)]
-        rows = [row for _, _, row in keys]
-        assert len(set(rows)) == 24
-        assert set(rows) <= set(range(30))
-        orders.append(tuple(rows))
-    assert len(set(orders)) == 20
-    assert set().union(*orders) == set(range(30))  # who is left out changes
-    assert epoch_of(TrainBatches(30, 8, seed=2)) != epoch_of(batches, 0)
-
-
-def test_from_the_middle_on():
-    batches = TrainBatches(30, 8, seed=1)
-    assert epoch_of(batches, 3, 2) == epoch_of(batches, 3)[2:]
-    assert epoch_of(batches, 3, 3) == []
-    batches.seek(1)
-    assert batches.start == 0
-
-
-def test_batches_that_do_not_fit():
-    with pytest.raises(ConfigError, match=r"optim\.total_batch: 9 is no multiple of the 2 processes"):
-        TrainBatches(30, 9, 0, 0, 2)
-    with pytest.raises(ConfigError, match=r"optim\.total_batch: 31 is more than the 30 training videos; lower it"):
-        TrainBatches(30, 31, 0)
-    assert len(TrainBatches(30, 30, 0)) == 1
 
 
 # The run's index

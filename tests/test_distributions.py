@@ -14,7 +14,8 @@ import pytest
 
 from rspnet import dataset, options, sampling
 from rspnet.augment import Augment
-from rspnet.dataset import ClipDataset, Picker, TrainBatches
+from rspnet.batches import TrainBatches
+from rspnet.dataset import ClipDataset, Picker
 from rspnet.errors import VideoError
 from rspnet.pretext import draw_step
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from rspnet import dataset, metrics
+from rspnet import batches, dataset, metrics
 from rspnet.classifier import Classifier
 from rspnet.errors import VideoError
 from rspnet.index import new_row, to_dataset
@@ -120,7 +120,7 @@ def results(
     names = [f"broken {n}" if n in broken else str(first + n) for n in range(videos)]
     index = [{"video": name, "root": "", "num_frames": None, "label": None} for name in names]
     clips = dataset.ClipDataset(index, dataset.Picker(FRAMES, views=VIEWS), SIZE)
-    loader = accelerator.prepare(dataset.loader(clips, 0, batch_size=batch, **kwargs))
+    loader = accelerator.prepare(batches.loader(clips, 0, batch_size=batch, **kwargs))
     return predict(model, loader, lambda clips: clips.permute(0, 4, 1, 2, 3).float(), accelerator, desc)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from rspnet import checkpoint
-from rspnet.dataset import TrainBatches
+from rspnet.batches import TrainBatches
 from rspnet.trainloop import RunState, TrainLoop
 
 VIDEOS, BATCH, EPOCHS = 13, 4, 3  # 3 steps an epoch; one video is left out of each
