@@ -1,6 +1,6 @@
 """The whole path on a small scale: videos -> pretraining -> fine-tuning -> numbers, by the stage commands themselves.
 
-    make demo                 on ten kinds of motion, generated: about five minutes on two cores
+    make demo                 on ten kinds of motion, generated: about four minutes on two cores
     make demo DATA=FOLDER     on your own videos: pretrains on them and lists each one's nearest neighbours
 
 Each command is shown as you would type it. Everything lands in runs/demo (or runs/demo_FOLDER); a second call goes on
