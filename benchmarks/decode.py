@@ -64,6 +64,11 @@ class Sample:
 # Readers: each makes from a sample a function that reads it.
 
 
+def batch_memory(sample: Sample) -> list[np.ndarray]:
+    """Where clips go: allocated once, as a training batch's memory is (for who can resize into it)."""
+    return [np.empty((len(frames), sample.size, sample.size, 3), np.uint8) for frames, _ in sample.clips]
+
+
 def bound(sample: Sample) -> Callable[[], object]:
     """Decode the needed packets, nothing else."""
     plan = Plan.from_text(sample.facts["plan"])
@@ -90,9 +95,11 @@ def rspnet(sample: Sample, with_plan: bool = True) -> Callable[[], object]:
     """With all that the index of a verified data set says, or with no more than the number of frames."""
     plan = sample.facts["plan"] if with_plan else None
 
+    out = batch_memory(sample)
+
     def read() -> list[np.ndarray]:
         with Video(sample.path, sample.facts["num_frames"], plan=plan) as video:
-            return video.read_clips(sample.clips, sample.size)
+            return video.read_clips(sample.clips, sample.size, out)
 
     return read
 
@@ -122,16 +129,15 @@ def torchcodec_cv2(sample: Sample) -> Callable[[], object]:
     cv2.setNumThreads(0)
     wanted = sorted({int(frame) for frames, _ in sample.clips for frame in frames})
     places = {frame: place for place, frame in enumerate(wanted)}
+    out, side = batch_memory(sample), (sample.size, sample.size)
 
     def read() -> list[np.ndarray]:
         decoder = VideoDecoder(sample.path, seek_mode="approximate", dimension_order="NHWC")
         pictures = decoder.get_frames_at(wanted).data.numpy()
-        size, out = sample.size, []
-        for frames, (top, left, height, width) in sample.clips:
-            out.append(np.empty((len(frames), size, size, 3), np.uint8))
-            for picture, frame in zip(out[-1], frames.tolist()):
+        for clip, (frames, (top, left, height, width)) in zip(out, sample.clips):
+            for picture, frame in zip(clip, frames.tolist()):
                 part = pictures[places[frame], top : top + height, left : left + width]
-                cv2.resize(part, (size, size), dst=picture, interpolation=cv2.INTER_LINEAR)
+                cv2.resize(part, side, dst=picture, interpolation=cv2.INTER_LINEAR)
         return out
 
     return read

@@ -22,6 +22,9 @@ Crop = tuple[int, int, int, int]
 """Top, left, height, width; pixels."""
 
 
+_RGB = av.VideoFormat("rgb24")
+
+
 class Converter:
     """Frames of one video to RGB, in the size of the first one, should a video change it.
 
@@ -41,10 +44,10 @@ class Converter:
         """
         self.size = self.size or displayed_size(frame)
         quarters = quarter_turns(frame)
-        height, width = self.size[:: -1 if quarters % 2 else 1]
-        plane = self._reformat(frame, width=width, height=height, format="rgb24", threads=1).planes[0]
-        rgb = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, : 3 * width]
-        return np.rot90(rgb.reshape(height, width, 3), quarters)
+        height, width = self.size[::-1] if quarters % 2 else self.size
+        plane = self._reformat(frame, width, height, _RGB, threads=1).planes[0]
+        rgb = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, : 3 * width].reshape(height, width, 3)
+        return np.rot90(rgb, quarters) if quarters else rgb
 
 
 class Album:

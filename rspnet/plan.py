@@ -121,20 +121,18 @@ class Plan:
     def runs(self, wanted: Iterable[int]) -> "list[Run]":
         """The runs of packets that give the wanted frames; no packet is in two runs."""
         runs: list[Run] = []
-        for first, number, frame in sorted((self._start(frame), int(self.shown[frame]), frame) for frame in wanted):
+        frames = np.fromiter(wanted, np.int64)
+        numbers = self.shown[frames]
+        starts = np.searchsorted(self.keys, numbers, side="right") - 1
+        # A frame that comes after a key packet but is shown before it leans on the pictures before it (open GOP).
+        while (too_late := self.places[self.keys[starts]] > frames).any():
+            starts -= too_late
+        for first, number, frame in sorted(zip(self.keys[starts].tolist(), numbers.tolist(), frames.tolist())):
             if not runs or first > runs[-1].last + 1:
                 runs.append(Run(first, number, {}))
             runs[-1].last = max(runs[-1].last, number)
             runs[-1].wanted[number] = frame
         return runs
-
-    def _start(self, frame: int) -> int:
-        """The packet to start from for a frame."""
-        place = int(np.searchsorted(self.keys, self.shown[frame], side="right")) - 1
-        # A frame that comes after a key packet but is shown before it leans on the pictures before it (open GOP).
-        while self.places[self.keys[place]] > frame:
-            place -= 1
-        return int(self.keys[place])
 
 
 @dataclass

@@ -37,9 +37,9 @@ def test_overlapping_clips_share_the_work(tmp_path, monkeypatch):
         def __init__(self):
             self.real = VideoReformatter()
 
-        def reformat(self, frame, **kwargs):
+        def reformat(self, frame, *args, **kwargs):
             converted.append(frame.pts)
-            return self.real.reformat(frame, **kwargs)
+            return self.real.reformat(frame, *args, **kwargs)
 
     monkeypatch.setattr("rspnet.pixels.VideoReformatter", Counted)
     with Video(path, 40) as video:
