@@ -2,6 +2,7 @@
 
     python benchmarks/decode.py ORIGINALS --json results/decode.json
     python benchmarks/loader.py ORIGINALS --json results/loader.json
+    python benchmarks/transcode.py ORIGINALS --json results/transcode.json
     python benchmarks/report.py
 
 No number of these tables is typed by hand; tests/test_report.py holds the README against the files.
@@ -62,6 +63,16 @@ def loader(found: dict) -> str:
     return markdown(["", "CPU time outside the reader", "videos a second", "memory of a worker"], rows)
 
 
+def transcode(found: dict) -> str:
+    """Settings of transcoding, relative to the published one."""
+    base, rows = found["results"]["published"], []
+    for name, result in found["results"].items():
+        ratios = [f"{result[column] / base[column]:.2f}" for column in ("read", "decode", "size", "encode")]
+        shown = f"**{name}**" if name in ("match", "fast") else name
+        rows.append([shown, *ratios, f"{result['psnr']:.1f}", f"{result['ssim']:.3f}"])
+    return markdown(["setting", "reading", "decoding alone", "size", "encoding", "PSNR, dB", "SSIM"], rows)
+
+
 def main() -> None:
     """Rewrite the README."""
     readme = HERE / "README.md"
@@ -73,8 +84,11 @@ def main() -> None:
 
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
-    makers = {"results/decode.json": decode, "results/loader.json": loader}
-    return {name: make(json.loads((HERE / name).read_text())) for name, make in makers.items()}
+    made = {"decode": decode, "loader": loader, "transcode": transcode}
+    return {
+        f"results/{name}.json": make(json.loads((HERE / f"results/{name}.json").read_text()))
+        for name, make in made.items()
+    }
 
 
 if __name__ == "__main__":
