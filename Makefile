@@ -33,6 +33,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/decode.py $(DATA)
+	$(BIN)/python benchmarks/loader.py $(DATA)
 	$(BIN)/python benchmarks/transcode.py $(DATA)
 
 clean:

@@ -4,11 +4,11 @@ Batches are a function of (seed, epoch, number): neither the number of workers o
 started or resumed changes one.
 """
 
-import atexit
 import math
-import multiprocessing
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -136,25 +136,23 @@ def loader(dataset: Dataset, num_workers: int, **kwargs: Any) -> DataLoader:
     )
 
 
-@atexit.register
-def _end_workers() -> None:
-    # Where an error ends this process, multiprocessing would send them the SIGTERM that they ignore and wait for ever.
-    if workers := [process for process in multiprocessing.active_children() if process.daemon]:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch raises an error when one is killed
-        for process in workers:
-            process.kill()
-
-
 def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
     return batch
 
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # one worker, one core
-    # Ctrl-C, and a scheduler's SIGTERM, reach the whole process group. The training process decides when its workers
-    # end; a worker that went before would take the run with it before its checkpoint.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    # Ctrl-C, and a scheduler's SIGTERM, reach every process. The training process decides when its workers end: one
+    # that went before would take the run with it before its checkpoint.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_at_the_parents_word, daemon=True).start()
+
+
+def _end_at_the_parents_word() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 class Failures:

@@ -5,8 +5,9 @@ class RSPNetError(ValueError):
     """A mistake that the user can mend; the stages print its one line and exit with status 2."""
 
     def __init__(self, message: str) -> None:
-        # A DataLoader hands on what its worker raises with the worker's traceback in front.
-        super().__init__(message.rpartition(f".{type(self).__name__}: ")[2].rstrip())
+        if message.startswith("Caught "):  # by a DataLoader, which hands it on behind its worker's traceback
+            message = message.rpartition(f".{type(self).__name__}: ")[2].rstrip()
+        super().__init__(message)
 
 
 class ConfigError(RSPNetError):

@@ -205,7 +205,10 @@ def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tupl
     chosen = [number for number, name in enumerate(splits) if split in (None, name)]
     if not chosen:
         found = ", ".join(f"{count} {name or 'without a split'}" for name, count in Counter(splits).most_common())
-        raise ConfigError(f"no video is in split {split!r} (fold {fold}); the index has {found}")
+        raise ConfigError(
+            f"no video is in split {split!r} (fold {fold}); there are {found}: sort a plain folder into train/CLASS/ "
+            "and test/CLASS/, name its --data.layout, or give an index (--data.index) whose rows say `split`"
+        )
     usable = [number for number in chosen if statuses[number] in USABLE]
     left_out = Counter(statuses[number] for number in chosen if statuses[number] not in USABLE)
     if not usable:

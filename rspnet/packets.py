@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rspnet.errors import VideoError
-from rspnet.plan import PICTURE_OF_MPEG4, Plan, Run
+from rspnet.plan import BLANK_OF_MPEG4, PICTURE_OF_MPEG4, Plan, Run
 
 _NO_PROBING = {"probesize": "32", "analyzeduration": "1", "skip_frame": "all"}
 
@@ -209,7 +209,7 @@ def packets_by_time(
 
 
 def unpacked(packets: Iterable[tuple[int, av.Packet]]) -> Iterator[tuple[int, av.Packet]]:
-    """One picture to a packet, where DivX and XviD put the first of a row of B-frames behind the frame they lean on.
+    """One picture to a packet, where DivX and XviD put the first of a row of B-frames behind the frame it leans on.
 
     The decoder puts such a picture aside until the next packet, and that one's picture until the one after; a packet
     with a few bytes ends the row. Leaving out a B-frame upsets this. Here each packet holds what the decoder would
@@ -218,15 +218,17 @@ def unpacked(packets: Iterable[tuple[int, av.Packet]]) -> Iterator[tuple[int, av
     aside = b""
     for number, packet in packets:
         data = bytes(packet)
+        first = data.find(PICTURE_OF_MPEG4)
+        # Where the picture starts that is put aside: this one, while another one waits, or a second one behind it.
+        start = first if aside else data.find(PICTURE_OF_MPEG4, first + 1)
+        # libavcodec's rule: something that is neither a P nor an S picture.
+        waits = len(data) > BLANK_OF_MPEG4 and 0 <= start < len(data) - 4 and not data[start + 4] & 0x40
         if aside:
-            data, aside = aside, data if len(data) > _NO_PICTURE else b""
-        elif (second := data.find(PICTURE_OF_MPEG4, data.find(PICTURE_OF_MPEG4) + 1)) > 0:
-            data, aside = data[:second], data[second:]
+            data, aside = aside, data if waits else b""
+        elif waits and start > first:
+            data, aside = data[:start], data[start:]
         single = av.Packet(len(data))
         single.update(data)
         single.pts = single.dts = number
         single.is_keyframe = packet.is_keyframe
         yield number, single
-
-
-_NO_PICTURE = 19  # bytes, at most, of a packet that only stands for a picture: the decoder's own bound

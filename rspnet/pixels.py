@@ -59,6 +59,9 @@ class Album:
         size: S, the side to resize to, pixels; None leaves the crop's size.
         converter: of the video.
         out: for each clip the array to fill, uint8 (frames, S, S, 3); made where None.
+
+    Raises:
+        ValueError: such an array does not fit; from the methods.
     """
 
     def __init__(
@@ -121,11 +124,15 @@ class Album:
             return
         for _, crop in self._clips:
             self._parts[crop] = self._part(crop)
+        shapes = []
+        for indices, crop in self._clips:
+            sides = (part.stop - part.start if self._side is None else self._side for part in self._parts[crop])
+            shapes.append((len(indices), *sides, 3))
         if self._out is None:
-            self._out = []
-            for indices, crop in self._clips:
-                sides = (part.stop - part.start if self._side is None else self._side for part in self._parts[crop])
-                self._out.append(np.empty((len(indices), *sides, 3), np.uint8))
+            self._out = [np.empty(shape, np.uint8) for shape in shapes]
+        given = [(clip.shape, clip.dtype, clip.flags.c_contiguous) for clip in self._out]
+        if given != [(shape, np.uint8, True) for shape in shapes]:  # OpenCV would write elsewhere
+            raise ValueError(f"out: {given}; the clips are contiguous uint8 of {shapes}")
 
     def _part(self, crop: Crop | None) -> tuple[slice, slice]:
         full_height, full_width = self._converter.size

@@ -27,7 +27,10 @@ TABLE_HEADERS = {"mov,mp4,m4a,3gp,3g2,mj2": 0, "avi": 8}
 _VERSION = 2  # of the text
 
 PICTURE_OF_MPEG4 = b"\x00\x00\x01\xb6"
-"""The start code of a picture (VOP, ISO/IEC 14496-2); two bits of its type follow, 0 in a key frame."""
+"""The start code of a picture (VOP, ISO/IEC 14496-2); two bits of its type follow: 0 a key frame, 1 P, 2 B, 3 S."""
+
+BLANK_OF_MPEG4 = 7
+"""Bytes, at most, of a packet that only stands for a picture (libavcodec's bound)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +188,8 @@ class Survey:
         pictures = self._stream.codec_context.name == "mpeg4" and bytes(packet).split(PICTURE_OF_MPEG4)[1:]
         self._packed = self._packed or (pictures and len(pictures) > 1)
         # Some writers mark what only stands for a picture that came before: nothing can be decoded from there.
-        if packet.is_keyframe and not (pictures and pictures[0][0] >> 6):
+        blank = pictures and (packet.size <= BLANK_OF_MPEG4 or pictures[0][0] >> 6)
+        if packet.is_keyframe and not blank:
             self._keys.append(number)
         if packet.is_discard:
             self._hidden.add(number)

@@ -54,8 +54,8 @@ def run_once(
 def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterator[None]:
     """Hold the run folder; new, it gets `config.yaml` and `environment.json`, existing, it must be this run.
 
-    A run that ended before its first checkpoint, over a mistake in its options for example, left nothing to protect: it
-    begins anew with the options of now. Processes other than the main one pass through.
+    A run that ended before its first checkpoint, over a mistake in its options or its data for example, left nothing to
+    protect: it begins anew with the options and the videos of now. Processes other than the main one pass through.
 
     Raises:
         ConfigError: another live process writes to it, or it holds a run with other options or somebody's files,
@@ -72,12 +72,11 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
         path = run_dir / "config.yaml"
         if not path.exists() and any(not entry.name.startswith(".") for entry in run_dir.iterdir()):
             raise ConfigError(f"{run_dir}: is no run folder, and not empty; choose another --run_dir")
-        other = _difference(path, config) if path.exists() else None
-        if other and any((run_dir / name).exists() for name in ("checkpoints", "result.json")):
-            raise ConfigError(
-                f"{run_dir}: holds a run with {other}; choose another --run_dir, or remove the folder to start again"
-            )
-        if other or not path.exists():
+        if any((run_dir / name).exists() for name in ("checkpoints", "result.json")):
+            if other := _difference(path, config):
+                remedy = "choose another --run_dir, or remove the folder to start again"
+                raise ConfigError(f"{run_dir}: holds a run with {other}; {remedy}")
+        else:
             (run_dir / "index.parquet").unlink(missing_ok=True)
             write_text(path, config_yaml)
             write_json(run_dir / "environment.json", environment())

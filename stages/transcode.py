@@ -105,9 +105,11 @@ def make_recipe(config: Config) -> dict[str, Any]:
     given = {name: getattr(config, name) for name in ("short_side", "gop", "crf")}
     recipe = PRESETS[config.preset] | {name: value for name, value in given.items() if value is not None}
     if recipe["short_side"] < 2 or recipe["short_side"] % 2:
-        raise ConfigError(f"--short_side {recipe['short_side']}: it must be even (H.264 halves the colour planes)")
-    if recipe["gop"] < 1 or not 0 <= recipe["crf"] <= 51:
-        raise ConfigError(f"--gop {recipe['gop']} --crf {recipe['crf']}: gop is at least 1, crf 0 to 51")
+        raise ConfigError(f"--short_side {recipe['short_side']}: even and at least 2 (H.264 halves the colour planes)")
+    if recipe["gop"] < 1:
+        raise ConfigError(f"--gop {recipe['gop']}: at least 1")
+    if not 0 <= recipe["crf"] <= 51:
+        raise ConfigError(f"--crf {recipe['crf']:g}: from 0 (no loss) to 51")
     return {"codec": "h264"} | recipe
 
 

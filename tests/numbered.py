@@ -61,20 +61,25 @@ def write_numbered(
     return path
 
 
-def write_packed(path: Path, num_frames: int, gop: int = 12) -> Path:
-    """MPEG-4 as DivX and XviD pack it: the first of a row of B-frames behind the frame it leans on, a blank last."""
+def write_packed(path: Path, num_frames: int, gop: int = 12, still: bool = False, marked: bool = False) -> Path:
+    """MPEG-4 as DivX and XviD pack it: the first of a row of B-frames behind the frame it leans on, a blank last.
+
+    `still` pictures make B-frames of a few bytes; `marked` blanks are called key frames, as some writers do.
+    """
     encoder = av.CodecContext.create("mpeg4", "w")
     encoder.width, encoder.height, encoder.pix_fmt = 80, 64, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
     encoder.gop_size, encoder.max_b_frames, encoder.thread_count = gop, 2, 1
     pictures = []
     for index in range(num_frames):
-        frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24").reformat(format="yuv420p", threads=1)
+        shown = picture(0 if still else index)
+        frame = av.VideoFrame.from_ndarray(shown, format="rgb24").reformat(format="yuv420p", threads=1)
         frame.pts, frame.time_base = index, Fraction(1, 25)
         pictures += encoder.encode(frame)
     pictures += encoder.encode(None)
 
-    start, nothing = b"\x00\x00\x01\xb6", b"\x00\x00\x01\xb6\x51\x00\x7f"
+    start = b"\x00\x00\x01\xb6"
+    nothing = start + (b"\x11" if marked else b"\x51") + b"\x00\x7f"  # of the type of a key frame, or P
     packed: list[tuple[bytes, bool]] = []
     row = False  # whether a picture is put aside
     for coded in pictures:
@@ -83,12 +88,12 @@ def write_packed(path: Path, num_frames: int, gop: int = 12) -> Path:
             before, is_key = packed.pop()
             packed.append((before + data, is_key))
         else:
-            packed += [(nothing, False)] * (row and kind != 2)
+            packed += [(nothing, marked)] * (row and kind != 2)
             header, start_code, body = data.partition(start)
             name = b"\x00\x00\x01\xb2DivX503b1393p" if coded.is_keyframe else b""
             packed.append((header + name + start_code + body, coded.is_keyframe))
         row = kind == 2
-    packed += [(nothing, False)] * row
+    packed += [(nothing, marked)] * row
     with av.open(str(path), "w") as output:
         stream = output.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = 80, 64, "yuv420p"

@@ -1,12 +1,14 @@
 """Batches: the same whatever makes them, every video once an epoch, in memory that lasts; failures counted and told."""
 
 import os
-import signal
+import subprocess
+import sys
 import time
 from itertools import chain
 
 import pytest
 import torch
+from test_architecture import REPO
 from test_dataset import PICKER, SIZE, index_of, same
 
 from rspnet.batches import SLOTS, BatchMemory, Failures, TrainBatches, loader
@@ -77,25 +79,41 @@ def test_a_workers_batches_use_shared_memory_in_turn(monkeypatch):
 @pytest.mark.parametrize("lookahead", [0, 1])
 def test_a_batch_lives_as_long_as_it_is_in_use(root, lookahead):
     """One process uses a batch while its worker is as far ahead as it can get; accelerate holds one more."""
-    sampler = TrainBatches(8, 2, 0)
+    sampler = TrainBatches(8, 1, 0)
     clips = ClipDataset(index_of(root), PICKER, SIZE, seed=7)
     expected = [clips.__getitems__(keys)["clips"] for keys in sampler]
     held = []
-    for batch, _ in zip(loader(clips, 1, batch_sampler=sampler), range(4)):
+    for batch, _ in zip(loader(clips, 1, batch_sampler=sampler), range(8)):
         held.append(batch["clips"])
-        time.sleep(0.2)
+        time.sleep(0.1)
         if len(held) > lookahead:
             assert torch.equal(held.pop(0), expected.pop(0))
 
 
 def test_workers_leave_signals_to_the_training_process(root):
-    """A scheduler sends SIGTERM to the whole process group; the run still wants to make its checkpoint."""
+    """A scheduler sends SIGTERM to all processes; the run still wants to make its checkpoint."""
     sampler = TrainBatches(8, 1, 0)
     batches = iter(loader(ClipDataset(index_of(root), PICKER, SIZE), 1, batch_sampler=sampler))
     next(batches)
-    for kind in (signal.SIGTERM, signal.SIGINT):
-        os.kill(batches._workers[0].pid, kind)
+    for kind in ("TERM", "INT"):
+        subprocess.run(["bash", "-c", f"kill -{kind} {batches._workers[0].pid}"], check=True)
     assert len(list(batches)) == 7
+
+
+def test_workers_end_with_the_training_process(root, tmp_path):
+    """Also where an error ends it that leaves them waiting for work."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from test_dataset import *\nfrom rspnet.batches import *\nfrom pathlib import Path\n"
+        f"index = index_of(Path({str(root)!r}), cache=Path({str(tmp_path)!r}))\n"
+        "batches = iter(loader(ClipDataset(index, PICKER, SIZE), 2, batch_sampler=TrainBatches(8, 1, 0)))\n"
+        "next(batches)\nraise RuntimeError('the end')\n"
+    )
+    paths = os.pathsep.join([str(REPO), str(REPO / "tests")])
+    environment = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "RuntimeError: the end"
 
 
 def test_failures_are_named_once_and_counted(root, capsys):

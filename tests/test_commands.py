@@ -41,7 +41,6 @@ def test_the_launcher_itself_works():
 
 
 def test_what_a_worker_raises_ends_the_run_in_one_line(tmp_path):
-    """And it does end: its decoding processes do not heed the signal that they would be ended with."""
     for number in range(8):
         (tmp_path / "videos" / f"{number}.mp4").parent.mkdir(exist_ok=True)
         (tmp_path / "videos" / f"{number}.mp4").write_bytes(b"no video")

@@ -201,7 +201,7 @@ def test_select_what_is_not_there(tmp_path):
     rows = [index.new_row(f"{n}.mp4", "/data", split="train", folds=["train", "test"]) for n in range(3)]
     rows[0] |= {"status": "broken", "split": "val"}
     dataset = index.to_dataset(rows, tmp_path)
-    with pytest.raises(ConfigError, match=r"no video is in split 'test' \(fold 1\); the index has 2 train, 1 val"):
+    with pytest.raises(ConfigError, match=r"no video is in split 'test' \(fold 1\); there are 2 train, 1 val"):
         index.select(dataset, "test")
     with pytest.raises(ConfigError, match=r"none of the 1 videos in split 'val' is usable: \{'broken': 1\}"):
         index.select(dataset, "val")
@@ -209,7 +209,7 @@ def test_select_what_is_not_there(tmp_path):
         with pytest.raises(ConfigError, match=f"fold {fold}: the index has the splits of 2 folds"):
             index.select(dataset, "train", fold)
     plain = index.to_dataset([index.new_row("a.mp4", "/data")], tmp_path)
-    with pytest.raises(ConfigError, match="the index has 1 without a split"):
+    with pytest.raises(ConfigError, match="there are 1 without a split: sort a plain folder"):
         index.select(plain, "train")
     with pytest.raises(ConfigError, match=r"fold 2: the index has the splits of 1 fold$"):
         index.select(plain, None, 2)

@@ -67,15 +67,18 @@ def test_other_options_are_refused_once_there_is_something_to_protect(tmp_path):
 
 
 def test_a_run_that_never_got_anywhere_begins_anew(tmp_path):
-    """A mistyped data.root must not block the folder for the corrected command."""
+    """Neither a mistyped data.root nor videos that were not right must block the folder for the corrected command."""
     opened(tmp_path, data__root="typo")
     (tmp_path / "index.parquet").touch()
     assert opened(tmp_path) == CONFIG
     assert not (tmp_path / "index.parquet").exists()
     (tmp_path / "index.parquet").touch()
+    assert opened(tmp_path) == CONFIG
+    assert not (tmp_path / "index.parquet").exists()
+    (tmp_path / "index.parquet").touch()
+    (tmp_path / "result.json").write_text("{}")
     opened(tmp_path, data__num_workers=1)
     assert (tmp_path / "index.parquet").exists()
-    (tmp_path / "result.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"data\.root=a, not b"):
         opened(tmp_path, data__root="b")
 
