@@ -43,11 +43,10 @@ class BatchMemory:
     def take(self, *shapes: tuple[int, ...]) -> list[torch.Tensor]:
         """Uninitialised uint8 tensors of these shapes; outside of a worker their memory is their own."""
         sizes = list(map(math.prod, shapes))
-        memory = self._slots.pop(0)
         if get_worker_info() is None:
-            self._slots.append(memory)
             memory = torch.empty(sum(sizes), dtype=torch.uint8)
         else:
+            memory = self._slots.pop(0)
             if len(memory) < sum(sizes):
                 memory = memory.new_empty(0).set_(torch.UntypedStorage._new_shared(sum(sizes)))
             self._slots.append(memory)
