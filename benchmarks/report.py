@@ -57,7 +57,7 @@ def loader(found: dict) -> str:
         else:
             own, batches = (f"{spent[key] / 1e6:.0f} MB" for key in ("memory_own", "memory_batches"))
             workers = name.removeprefix("workers_")
-            rate = f"{32 * spent['batches_per_second']:.0f}"
+            rate = f"{1 / spent['wall']:.0f}"
             who = f"{workers} worker{'s' * (workers != '1')}"
             rows.append([who, outside, rate, f"{own}, and {batches} of batches"])
     return markdown(["", "CPU time outside the reader", "videos a second", "memory of a worker"], rows)

@@ -21,7 +21,6 @@ from rspnet.packets import displayed_size, quarter_turns
 Crop = tuple[int, int, int, int]
 """Top, left, height, width; pixels."""
 
-
 _RGB = av.VideoFormat("rgb24")
 
 
@@ -95,12 +94,11 @@ class Album:
         Raises:
             VideoError: a crop leaves the picture, or its pixels cannot be converted.
         """
-        self._converter.size = self._converter.size or displayed_size(frame)
-        self._lay_out()
         try:
             rgb = self._converter.rgb(frame)
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"{self._path}: {frame.format.name} pixels cannot be converted ({error})") from None
+        self._lay_out()
         for crop, ((clip, place), *others) in self._spots[index].items():
             picture = self._out[clip][place]
             if self._side is None:

@@ -185,11 +185,12 @@ class Survey:
         number = len(self._times)
         self._times.append(packet.pts)
         self._spans.append((packet.pos, packet.size))
-        pictures = self._stream.codec_context.name == "mpeg4" and bytes(packet).split(PICTURE_OF_MPEG4)[1:]
-        self._packed = self._packed or (pictures and len(pictures) > 1)
+        is_mpeg4 = self._stream.codec_context.name == "mpeg4"
+        pictures = bytes(packet).split(PICTURE_OF_MPEG4)[1:] if is_mpeg4 else []
+        self._packed |= len(pictures) > 1
         # Some writers mark what only stands for a picture that came before: nothing can be decoded from there.
-        blank = pictures and (packet.size <= BLANK_OF_MPEG4 or pictures[0][0] >> 6)
-        if packet.is_keyframe and not blank:
+        is_blank = pictures and (packet.size <= BLANK_OF_MPEG4 or pictures[0][:1] >= b"\x40")
+        if packet.is_keyframe and not is_blank:
             self._keys.append(number)
         if packet.is_discard:
             self._hidden.add(number)

@@ -168,6 +168,7 @@ class Video:
 
         Raises:
             VideoError: as from `read`.
+            ValueError: an array of `out` does not fit.
         """
         self._clock.start()
         album = Album(self.path, clips, size, self._converter, out)

@@ -2,12 +2,13 @@
 
 import shutil
 
+import av
 import numpy as np
 import pytest
 from numbered import number, write_numbered
 
 from rspnet.errors import VideoError
-from rspnet.plan import Plan, _pack, _unpack
+from rspnet.plan import Plan, Survey, _pack, _unpack
 from rspnet.video import Video, inspect
 
 B_FRAMES = {"bf": "3", "b_strategy": "0"}
@@ -110,6 +111,22 @@ def test_what_is_no_plan(tmp_path, text):
     path = write_numbered(tmp_path / "a.mp4", 4)
     with pytest.raises(VideoError, match=r"a\.mp4: '.*' is no plan of a video .*verify --depth decode"):
         Video(path, plan=text)
+
+
+@pytest.mark.parametrize("data", [b"\x00\x00\x01\xb1", b"no key at all \x00\x00\x01\xb6"])
+def test_mpeg4_that_ends_without_a_picture(tmp_path, data):
+    """Such a packet says nothing about the others, and the plan can still be written down."""
+    path = write_numbered(tmp_path / "a.mp4", 20, codec="mpeg4")
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        survey = Survey(container, stream)
+        last = av.Packet(data)
+        last.pts, last.is_keyframe = 10**6, True
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        shown = [packet.pts for packet in survey([*packets, last])][:-1]
+        plan = Plan.from_text(survey.plan(shown).to_text())
+    assert not plan.packed
+    assert (plan.num_packets, plan.shown.tolist()) == (21, list(range(20)))
 
 
 def test_a_missing_file(tmp_path):
