@@ -5,9 +5,10 @@
 The bound is libavcodec decoding exactly the packets that a sample needs, already in memory, and nothing else. The other
 readers are rspnet with and without a plan from the index; torchcodec, decord and decord2 where they are installed (they
 are never requirements); and PyAV with torch, written as one writes it first. Each does the whole work: open, decode,
-crop, resize. Readers take turns sample by sample and each number is the median of the repeats, so that other jobs on
-the machine hit all alike. Videos with a key frame every 16 frames are taken for transcoded ones; where none is given,
-the originals are transcoded as stages/transcode.py does, and where no video is given, originals are made.
+crop, resize. Readers take turns, each with all samples one after another, as a worker reads them; each number is the
+median of the repeats, so that other jobs on the machine hit all alike. Videos with a key frame every 16 frames are
+taken for transcoded ones; where none is given, the originals are transcoded as stages/transcode.py does, and where no
+video is given, originals are made.
 The last table runs one process per core at once and gives the seconds that a sample takes from the wall clock.
 """
 
@@ -263,16 +264,14 @@ def make_samples(pattern: str, files: dict[str, dict], draws: int) -> list[Sampl
 def measure(samples: list[Sample], readers: list[str], repeats: int) -> dict[str, float]:
     """Median over the repeats of the CPU seconds per sample."""
     seconds: dict[str, list[float]] = {name: [] for name in readers}
-    work = [[READERS[name][0](sample) for name in readers] for sample in samples]
+    work = {name: [READERS[name][0](sample) for sample in samples] for name in readers}
     for repeat in range(repeats + 1):
-        spent = dict.fromkeys(readers, 0.0)
-        for reads in work:
-            for name, read in zip(readers, reads):
-                start = time.process_time()
+        for name, reads in work.items():
+            start = time.process_time()
+            for read in reads:
                 read()
-                spent[name] += time.process_time() - start
-        for name in readers if repeat else ():  # the first round warms up
-            seconds[name].append(spent[name] / len(samples))
+            if repeat:  # the first round warms up
+                seconds[name].append((time.process_time() - start) / len(samples))
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -1,19 +1,22 @@
 """From decoded frames to the pixels of a clip: RGB, upright, cropped, resized.
 
-The rule is the published code's: libswscale's RGB of the whole frame, then bilinear, align_corners False, without
-antialiasing. Bytes stay bytes; the published code resizes in float and keeps the fractions. Against that, a value is
-at most 0.8 grey levels off, 0.24 in the mean, PSNR 58 dB. Resizing the planes of luma and chroma and converting the
-small picture was tried: it saves 4 % of a sample's time, in avi 12 %, but chroma moves by up to a pixel and PSNR falls
-to 39 to 46 dB.
+A whole frame becomes RGB as in the published code, by libswscale. Where it is to be resized, the planes of luma and
+chroma are cropped and resized before they become RGB: only the pixels of a clip are converted, in half the time. The
+resize is the published one, bilinear, align_corners False, without antialiasing, but of bytes instead of floats. Luma
+comes out as published, but for rounding. Chroma is resized from its own grid, which is half as fine; the published code
+first repeats each of its samples. A crop that cuts through a sample takes all of it. Against the published pixels,
+PSNR is 45 dB, and 53 dB in luma, on 72 clips of J-HMDB; compression costs more, 39 to 44 dB.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import av
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from rspnet.errors import VideoError
 from rspnet.packets import displayed_size, quarter_turns
@@ -24,8 +27,52 @@ Crop = tuple[int, int, int, int]
 _RGB = av.VideoFormat("rgb24")
 
 
+_PLANAR = frozenset(("yuv420p", "yuvj420p", "yuv422p", "yuvj422p"))
+"""Formats that are resized as they are. j: luma from 0 to 255, elsewhere from 16 to 235 unless the frame says so."""
+
+_BT601 = 0.299, 0.114
+_LUMA_WEIGHTS = {
+    0: _BT601,
+    Colorspace.ITU709: (0.2126, 0.0722),
+    2: _BT601,  # not specified
+    Colorspace.FCC: (0.30, 0.11),
+    Colorspace.ITU601: _BT601,
+    6: _BT601,  # SMPTE 170M
+    Colorspace.SMPTE240M: (0.212, 0.087),
+    Colorspace.BT2020: (0.2627, 0.0593),
+}
+"""Colour space -> shares of red and blue in luma, as libswscale has them."""
+
+
+@cache
+def colour_matrix(space: int, full: bool) -> np.ndarray:
+    """Luma and chroma to RGB, as libswscale does it for halved chroma and an even number of rows.
+
+    Args:
+        space: one of `_LUMA_WEIGHTS`, numbered as in libavutil.
+        full: whether luma takes all values from 0 to 255.
+
+    Returns:
+        float32 (3, 4): R, G, B from Y, U, V, 1.
+    """
+    red, blue = _LUMA_WEIGHTS[space]
+    green = 1 - red - blue
+    matrix = np.array(
+        [
+            [1, 0, 2 * (1 - red)],
+            [1, -2 * (1 - blue) * blue / green, -2 * (1 - red) * red / green],
+            [1, 2 * (1 - blue), 0],
+        ]
+    )
+    if not full:
+        matrix *= [255 / 219, 255 / 224, 255 / 224]
+    offset = -matrix @ [0 if full else 16, 128, 128]
+    offset -= 0.5 * np.count_nonzero(matrix % 1, axis=1)  # libswscale drops the fraction of each product
+    return np.column_stack([matrix, offset]).astype(np.float32)
+
+
 class Converter:
-    """Frames of one video to RGB, in the size of the first one, should a video change it.
+    """Frames of one video to arrays, in the size of the first one, should a video change it.
 
     Attributes:
         size: height and width after rotation, pixels; None before the first frame.
@@ -45,8 +92,34 @@ class Converter:
         quarters = quarter_turns(frame)
         height, width = self.size[::-1] if quarters % 2 else self.size
         plane = self._reformat(frame, width, height, _RGB, threads=1).planes[0]
-        rgb = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, : 3 * width].reshape(height, width, 3)
+        rgb = _pixels(plane, height, 3 * width).reshape(height, width, 3)
         return np.rot90(rgb, quarters) if quarters else rgb
+
+    def planes(self, frame: VideoFrame) -> list[np.ndarray]:
+        """Luma and chroma, uint8 (H, W), (H / 2 or H, W / 2) and the same, upright, in the frame's own memory.
+
+        Empty where the frame has no such planes, or another size.
+        """
+        self.size = self.size or displayed_size(frame)
+        known = frame.format.name in _PLANAR and frame.colorspace in _LUMA_WEIGHTS
+        if not known or displayed_size(frame) != self.size:
+            return []
+        planes = frame.planes
+        if planes[0].line_size < 0:  # stored from the bottom up
+            return []
+        quarters = quarter_turns(frame)
+        arrays = [_pixels(plane, plane.height, plane.width) for plane in planes]
+        return [np.rot90(array, quarters) for array in arrays] if quarters else arrays
+
+    @staticmethod
+    def matrix(frame: VideoFrame) -> np.ndarray:
+        """What makes the frame's planes RGB, see `colour_matrix`."""
+        return colour_matrix(frame.colorspace, frame.format.name[3] == "j" or frame.color_range == ColorRange.JPEG)
+
+
+def _pixels(plane: VideoPlane, height: int, row: int) -> np.ndarray:
+    """The plane's bytes without the padding of its rows."""
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, :row]
 
 
 class Album:
@@ -76,7 +149,8 @@ class Album:
         self._side = size
         self._converter = converter
         self._out = out
-        self._parts: dict[Crop | None, tuple[slice, slice]] = {}
+        self._boxes: dict[Crop | None, Crop] = {}
+        self._parts: dict[tuple[Crop | None, tuple[int, ...]], tuple[slice, slice]] = {}
         # Frame -> crop -> clip and place where it shows: converted once, resized once a crop, then copied.
         self._spots: dict[int, dict[Crop | None, list[tuple[int, int]]]] = {}
         for clip, (indices, crop) in enumerate(clips):
@@ -95,16 +169,23 @@ class Album:
             VideoError: a crop leaves the picture, or its pixels cannot be converted.
         """
         try:
-            rgb = self._converter.rgb(frame)
+            planes = self._converter.planes(frame) if self._side else []
+            planes = planes or [self._converter.rgb(frame)]
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"{self._path}: {frame.format.name} pixels cannot be converted ({error})") from None
         self._lay_out()
         for crop, ((clip, place), *others) in self._spots[index].items():
             picture = self._out[clip][place]
+            parts = [plane[self._part(crop, plane.shape[:2])] for plane in planes]
             if self._side is None:
-                picture[...] = rgb[self._parts[crop]]
+                picture[...] = parts[0]
+            elif len(parts) == 1:
+                self._resize(parts[0], picture)
             else:
-                cv2.resize(rgb[self._parts[crop]], picture.shape[:2], dst=picture, interpolation=cv2.INTER_LINEAR)
+                for part, small in zip(parts, self._small):
+                    self._resize(part, small)
+                cv2.merge(self._small, dst=picture)
+                cv2.transform(picture, self._converter.matrix(frame), dst=picture)
             for clip, place in others:
                 self._out[clip][place] = picture
 
@@ -118,24 +199,37 @@ class Album:
         return list(self._out)
 
     def _lay_out(self) -> None:
-        if self._parts:
+        if self._boxes:
             return
         for _, crop in self._clips:
-            self._parts[crop] = self._part(crop)
-        shapes = []
-        for indices, crop in self._clips:
-            sides = (part.stop - part.start if self._side is None else self._side for part in self._parts[crop])
-            shapes.append((len(indices), *sides, 3))
+            self._boxes[crop] = self._box(crop)
+        side = self._side
+        sides = [(side, side) if side else self._boxes[crop][2:] for _, crop in self._clips]
+        shapes = [(len(indices), *pair, 3) for (indices, _), pair in zip(self._clips, sides)]
         if self._out is None:
             self._out = [np.empty(shape, np.uint8) for shape in shapes]
         given = [(clip.shape, clip.dtype, clip.flags.c_contiguous) for clip in self._out]
         if given != [(shape, np.uint8, True) for shape in shapes]:  # OpenCV would write elsewhere
             raise ValueError(f"out: {given}; the clips are contiguous uint8 of {shapes}")
+        self._small = [np.empty((side, side), np.uint8) for _ in range(3)] if side else []
 
-    def _part(self, crop: Crop | None) -> tuple[slice, slice]:
+    def _box(self, crop: Crop | None) -> Crop:
         full_height, full_width = self._converter.size
         top, left, height, width = (0, 0, full_height, full_width) if crop is None else map(int, crop)
         if not (0 <= top < top + height <= full_height and 0 <= left < left + width <= full_width):
             frame = f"the {full_height} x {full_width} frame"
             raise VideoError(f"{self._path}: crop {tuple(crop)} (top, left, height, width) leaves {frame}")
-        return slice(top, top + height), slice(left, left + width)
+        return top, left, height, width
+
+    def _part(self, crop: Crop | None, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """Where the crop lies in an array of the whole frame, which may be coarser: whatever it touches there."""
+        if (crop, shape) not in self._parts:
+            top, left, height, width = self._boxes[crop]
+            down, right = (-(-full // coarse) for full, coarse in zip(self._converter.size, shape))
+            rows, columns = (top // down, -(-(top + height) // down)), (left // right, -(-(left + width) // right))
+            self._parts[crop, shape] = slice(*rows), slice(*columns)
+        return self._parts[crop, shape]
+
+    @staticmethod
+    def _resize(part: np.ndarray, out: np.ndarray) -> None:
+        cv2.resize(part, out.shape[:2], dst=out, interpolation=cv2.INTER_LINEAR)

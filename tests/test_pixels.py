@@ -1,32 +1,109 @@
 """Crops and sizes: the published rule, and no frame converted twice."""
 
-import cv2
+import av
 import numpy as np
 import pytest
 import torch
 from av.video.reformatter import VideoReformatter
 from numbered import picture, write_numbered
 
+from rspnet.pixels import Converter
 from rspnet.video import Video
 
 FRAMES = [2, 5, 4, 0, 1]
 
 
-@pytest.mark.parametrize("crop", [None, (0, 0, 64, 80), (7, 3, 40, 61), (60, 70, 1, 2), (0, 8, 64, 64)])
-@pytest.mark.parametrize("size", [112, 33, 64])
-def test_crop_and_resize_equal_torch(tmp_path, crop, size):
-    path = write_numbered(tmp_path / "a.mp4", 8)
+SIZES = [112, 33, 64]
+CROPS = [None, (0, 0, 64, 80), (7, 3, 40, 61), (60, 70, 1, 2), (0, 8, 64, 64)]
+
+
+def bilinear(pixels, size):
+    """float64 (..., H, W) to (..., size, size) as the published code resizes."""
+    flat = torch.from_numpy(np.array(pixels, np.float64)).flatten(0, -3)[None]
+    out = torch.nn.functional.interpolate(flat, (size, size), mode="bilinear", align_corners=False)
+    return out.numpy().reshape(*pixels.shape[:-2], size, size)
+
+
+@pytest.mark.parametrize("crop", CROPS)
+@pytest.mark.parametrize("size", SIZES)
+def test_whole_frames_are_resized_as_published(tmp_path, crop, size):
+    """Where libswscale converts before, as in formats whose planes are not resized."""
+    path = write_numbered(tmp_path / "a.mp4", 8, pix_fmt="yuv444p")
     top, left, height, width = crop or (0, 0, 64, 80)
     with Video(path) as video:
-        part = torch.from_numpy(video.read(FRAMES)[:, top : top + height, left : left + width].copy())
-        found = torch.from_numpy(video.read(FRAMES, crop, size)).permute(0, 3, 1, 2)
-    floats = part.permute(0, 3, 1, 2).float()
-    expected = torch.nn.functional.interpolate(floats, (size, size), mode="bilinear", align_corners=False)
-    assert found.shape == (5, 3, size, size)
-    assert (found - expected).abs().max() <= 0.85
-    assert (found - expected).abs().mean() <= 0.3
+        part = video.read(FRAMES)[:, top : top + height, left : left + width]
+        found = video.read(FRAMES, crop, size)
+    expected = np.moveaxis(bilinear(np.moveaxis(part, -1, 1), size), 1, -1)
+    assert found.shape == (5, size, size, 3)
+    assert np.abs(found - expected).max() <= 0.85
+    assert np.abs(found - expected).mean() <= 0.3
     if (height, width) == (size, size):
-        assert torch.equal(found.float(), expected)
+        assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("pix_fmt", "down"), [("yuv420p", 2), ("yuv422p", 1)])
+@pytest.mark.parametrize("crop", CROPS)
+@pytest.mark.parametrize("size", SIZES)
+def test_planes_are_resized_alone(tmp_path, pix_fmt, down, crop, size):
+    path = write_numbered(tmp_path / "a.mp4", 8, pix_fmt=pix_fmt)
+    top, left, height, width = crop or (0, 0, 64, 80)
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray() for frame in container.decode(video=0)]
+    expected = []
+    for frame in (frames[index] for index in FRAMES):
+        chroma = frame[64:].reshape(2, 64 // down, 40)
+        rows, columns = slice(top // down, -(-(top + height) // down)), slice(left // 2, -(-(left + width) // 2))
+        luma = bilinear(frame[None, top : top + height, left : left + width], size)
+        y, u, v = np.concatenate([luma, bilinear(chroma[:, rows, columns], size)]) - [[[16]], [[128]], [[128]]]
+        y = y * 255 / 219
+        rgb = np.stack([y + 1.596 * v - 1, y - 0.392 * u - 0.813 * v - 1.5, y + 2.017 * u - 1], axis=-1)
+        expected.append(rgb.clip(0, 255))
+    with Video(path) as video:
+        found = video.read(FRAMES, crop, size)
+    assert np.abs(found - expected).max() <= 0.5 + 0.85 * (1.164 + 2.017)
+    assert np.abs(found - expected).mean() <= 0.6
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p", "yuv422p", "yuvj422p"])
+@pytest.mark.parametrize("space", range(11))
+@pytest.mark.parametrize("given", [0, 1, 2])
+def test_colours_are_those_of_libswscale(pix_fmt, space, given):
+    rng = np.random.default_rng(0)
+    frame = av.VideoFrame(96, 64, pix_fmt)
+    frame.colorspace, frame.color_range = space, given
+    for plane in frame.planes:
+        plane.update(rng.integers(90, 160, plane.buffer_size, np.uint8))
+    converter = Converter()
+    planes = converter.planes(frame)
+    if not planes:
+        with pytest.raises(av.FFmpegError):
+            converter.rgb(frame)
+        return
+    full = [plane.repeat(64 // plane.shape[0], axis=0).repeat(96 // plane.shape[1], axis=1) for plane in planes]
+    expected = np.stack([*full, np.ones((64, 96))], axis=-1) @ converter.matrix(frame).T
+    inside = ((expected > 3) & (expected < 252)).all(axis=-1)
+    difference = (converter.rgb(frame) - expected)[inside]
+    assert inside.mean() > 0.5
+    assert np.abs(difference.mean(axis=0)).max() < 0.1  # it is darker than the formula by 0.5 to 1.5
+    assert np.abs(difference).max() < 1.6
+
+
+@pytest.mark.parametrize("size", [(340, 256), (335, 255)])
+def test_resized_videos_look_as_published(tmp_path, size):
+    path = write_numbered(tmp_path / "a.avi", 40, codec="mpeg4", size=size, options={"b": "4000000"})
+    with Video(path) as video:
+        for top, left, height, width in [
+            (0, 42, 255, 255),
+            (20, 30, 200, 180),
+            (21, 31, 201, 181),
+            (0, 0, *size[::-1]),
+        ]:
+            part = video.read(range(0, 40, 9))[:, top : top + height, left : left + width]
+            expected = np.moveaxis(bilinear(np.moveaxis(part, -1, 1), 112), 1, -1)
+            difference = video.read(range(0, 40, 9), (top, left, height, width), 112) - expected
+            # An even number of rows: rounding, and edges of strong colours. Else libswscale does not drop fractions.
+            assert np.abs(difference.mean(axis=(0, 1, 2))).max() < (1 if size[1] % 2 == 0 else 2)
+            assert np.median(np.abs(difference)) < 2
 
 
 def test_overlapping_clips_share_the_work(tmp_path, monkeypatch):
@@ -85,7 +162,7 @@ def test_full_and_limited_range(tmp_path):
         with Video(path) as video:
             whole, small = video.read([1])[0].astype(int), video.read([1], None, 32)[0].astype(int)
         assert np.abs((whole - picture(1)).mean(axis=(0, 1))).max() < 3
-        assert np.abs(whole.mean(axis=(0, 1)) - small.mean(axis=(0, 1))).max() < 1
+        assert np.abs(whole.mean(axis=(0, 1)) - small.mean(axis=(0, 1))).max() < 1.5
 
 
 @pytest.mark.parametrize("degrees", [90, 180, -90])
@@ -94,4 +171,7 @@ def test_a_turned_video_is_resized_upright(tmp_path, degrees):
     crop = (5, 3, 50, 41)
     with Video(path) as video:
         part = video.read(FRAMES, crop)
-        assert np.array_equal(video.read(FRAMES, crop, 32), np.stack([cv2.resize(frame, (32, 32)) for frame in part]))
+        found = video.read(FRAMES, crop, 32)
+    expected = np.moveaxis(bilinear(np.moveaxis(part, -1, 1), 32), 1, -1)
+    assert np.median(np.abs(found - expected)) < 1.5
+    assert np.abs((found - expected).mean(axis=(1, 2))).max() < 2.5

@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,6 +15,7 @@ from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.index import write_rows
 from rspnet.layouts import scan
 from rspnet.metrics import linear_probe
+from rspnet.video import Video
 from stages.evaluate import Config, main
 from tests import tiny
 
@@ -30,9 +30,8 @@ def plain(motions, finetuned):
         for video in sorted((motions / split).rglob("*.mp4")):
             views = []
             for frames in sampling.even_clips(24, 8, 1, 2):
-                clip = rspnet.read_frames(video, frames)
-                left = (clip.shape[2] - 32) // 2
-                clip = np.stack([cv2.resize(frame[:, left : left + 32], (48, 48)) for frame in clip])
+                with Video(video) as opened:
+                    clip = opened.read(frames, (0, (opened.width - 32) // 2, 32, 32), 48)
                 with torch.no_grad():
                     views.append(encoder.forward_features(normalise(torch.from_numpy(clip)[None]))[0])
             maps.append(torch.stack(views).double().flatten(2))
