@@ -36,6 +36,7 @@ import torch
 from rspnet import sampling
 from rspnet.encode import transcode
 from rspnet.inspection import inspect
+from rspnet.packets import open_video, unpacked
 from rspnet.plan import Plan
 from rspnet.video import Video
 
@@ -73,19 +74,20 @@ def batch_memory(sample: Sample) -> list[np.ndarray]:
 def bound(sample: Sample) -> Callable[[], object]:
     """Decode the needed packets, nothing else."""
     plan = Plan.from_text(sample.facts["plan"])
-    runs = plan.runs(sorted({int(frame) for frames, _ in sample.clips for frame in frames}))
-    container = av.open(sample.path, metadata_errors="replace")
-    stream = container.streams.video[0]
-    packets = [packet for packet in container.demux(stream) if packet.size]
+    container, stream = open_video(sample.path)
+    packets = list(enumerate(packet for packet in container.demux(stream) if packet.size))
+    work = []
+    for run in plan.runs(sorted({int(frame) for frames, _ in sample.clips for frame in frames})):
+        needed = packets[run.first : run.last + 1]
+        work.append((run.wanted, list(unpacked(needed)) if plan.packed else needed))
     decoder = stream.codec_context
-    decoder.thread_count = 1
 
     def read() -> None:
-        for run in runs:
+        for wanted, needed in work:
             decoder.flush_buffers()
-            for number in range(run.first, run.last + 1):
-                decoder.skip_frame = "DEFAULT" if number in run.wanted else "NONREF"
-                decoder.decode(packets[number])
+            for number, packet in needed:
+                decoder.skip_frame = "DEFAULT" if number in wanted else "NONREF"
+                decoder.decode(packet)
             if decoder.has_b_frames:
                 decoder.decode(None)
 

@@ -20,12 +20,12 @@ from rspnet.plan import BLANK_OF_MPEG4, PICTURE_OF_MPEG4, Plan, Run
 _NO_PROBING = {"probesize": "32", "analyzeduration": "1", "skip_frame": "all"}
 
 
-def open_video(path: str, number: int | None = None) -> tuple[InputContainer, VideoStream]:
+def open_video(path: str, plan: Plan | None = None) -> tuple[InputContainer, VideoStream]:
     """Open a file and choose its video stream.
 
     Args:
         path: the file.
-        number: index of the stream, where it is known; then no packet is looked at yet, which is several times faster.
+        plan: of the file, where it is known; then nothing is guessed from its bytes, which is several times faster.
 
     Raises:
         VideoError: it cannot be opened.
@@ -33,8 +33,9 @@ def open_video(path: str, number: int | None = None) -> tuple[InputContainer, Vi
     """
     try:
         # As a file, whatever the name looks like (a colon makes a protocol), and nothing that it may refer to.
-        options = {"protocol_whitelist": "file"} | ({} if number is None else _NO_PROBING)
-        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+        options = {"protocol_whitelist": "file"} | (_NO_PROBING if plan else {})
+        kind = plan.container if plan else None
+        container = av.open(f"file:{path}", format=kind, options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path}: cannot be opened as a video ({_short(error)}); replace it or drop it") from None
     covers = av.stream.Disposition.attached_pic
@@ -45,8 +46,8 @@ def open_video(path: str, number: int | None = None) -> tuple[InputContainer, Vi
         what = "only a cover picture" if best else "no video stream"
         raise NoVideoError(f"{path}: {what}; drop it")
     stream = best if best in videos else videos[0]
-    if number is not None:
-        stream = next((other for other in videos if other.index == number), stream)
+    if plan:
+        stream = next((other for other in videos if other.index == plan.stream), stream)
     if stream.codec_context is None:
         container.close()
         raise VideoError(f"{path}: no decoder for its codec; transcode it elsewhere or drop it")

@@ -27,8 +27,9 @@ Crop = tuple[int, int, int, int]
 _RGB = av.VideoFormat("rgb24")
 
 
-_PLANAR = frozenset(("yuv420p", "yuvj420p", "yuv422p", "yuvj422p"))
-"""Formats that are resized as they are. j: luma from 0 to 255, elsewhere from 16 to 235 unless the frame says so."""
+_PLANAR = {"yuv420p": 2, "yuvj420p": 2, "yuv422p": 1, "yuvj422p": 1}
+"""Formats that are resized as they are: rows of luma to one of chroma; columns are two to one. In those with a j luma
+goes from 0 to 255, in the others from 16 to 235 unless the frame says otherwise."""
 
 _BT601 = 0.299, 0.114
 _LUMA_WEIGHTS = {
@@ -92,34 +93,22 @@ class Converter:
         quarters = quarter_turns(frame)
         height, width = self.size[::-1] if quarters % 2 else self.size
         plane = self._reformat(frame, width, height, _RGB, threads=1).planes[0]
-        rgb = _pixels(plane, height, 3 * width).reshape(height, width, 3)
+        rgb = np.ndarray((height, width, 3), np.uint8, plane, 0, (plane.line_size, 3, 1))
         return np.rot90(rgb, quarters) if quarters else rgb
 
-    def planes(self, frame: VideoFrame) -> list[np.ndarray]:
-        """Luma and chroma, uint8 (H, W), (H / 2 or H, W / 2) and the same, upright, in the frame's own memory.
-
-        Empty where the frame has no such planes, or another size.
-        """
+    def planes(self, frame: VideoFrame) -> tuple[VideoPlane, ...]:
+        """Luma and chroma of the frame; none where it must be converted as a whole."""
         self.size = self.size or displayed_size(frame)
-        known = frame.format.name in _PLANAR and frame.colorspace in _LUMA_WEIGHTS
-        if not known or displayed_size(frame) != self.size:
-            return []
+        fits = (frame.height, frame.width) == self.size and not quarter_turns(frame)
+        if not fits or frame.format.name not in _PLANAR or frame.colorspace not in _LUMA_WEIGHTS:
+            return ()
         planes = frame.planes
-        if planes[0].line_size < 0:  # stored from the bottom up
-            return []
-        quarters = quarter_turns(frame)
-        arrays = [_pixels(plane, plane.height, plane.width) for plane in planes]
-        return [np.rot90(array, quarters) for array in arrays] if quarters else arrays
+        return planes if planes[0].line_size > 0 else ()  # else it is stored from the bottom up
 
     @staticmethod
     def matrix(frame: VideoFrame) -> np.ndarray:
         """What makes the frame's planes RGB, see `colour_matrix`."""
         return colour_matrix(frame.colorspace, frame.format.name[3] == "j" or frame.color_range == ColorRange.JPEG)
-
-
-def _pixels(plane: VideoPlane, height: int, row: int) -> np.ndarray:
-    """The plane's bytes without the padding of its rows."""
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, :row]
 
 
 class Album:
@@ -150,7 +139,7 @@ class Album:
         self._converter = converter
         self._out = out
         self._boxes: dict[Crop | None, Crop] = {}
-        self._parts: dict[tuple[Crop | None, tuple[int, ...]], tuple[slice, slice]] = {}
+        self._windows: dict[tuple[str, Crop | None], tuple[Crop, Crop, Crop]] = {}
         # Frame -> crop -> clip and place where it shows: converted once, resized once a crop, then copied.
         self._spots: dict[int, dict[Crop | None, list[tuple[int, int]]]] = {}
         for clip, (indices, crop) in enumerate(clips):
@@ -168,24 +157,29 @@ class Album:
         Raises:
             VideoError: a crop leaves the picture, or its pixels cannot be converted.
         """
+        planes = self._converter.planes(frame) if self._side else ()
         try:
-            planes = self._converter.planes(frame) if self._side else []
-            planes = planes or [self._converter.rgb(frame)]
+            rgb = None if planes else self._converter.rgb(frame)
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"{self._path}: {frame.format.name} pixels cannot be converted ({error})") from None
         self._lay_out()
+        side = self._side, self._side
         for crop, ((clip, place), *others) in self._spots[index].items():
             picture = self._out[clip][place]
-            parts = [plane[self._part(crop, plane.shape[:2])] for plane in planes]
-            if self._side is None:
-                picture[...] = parts[0]
-            elif len(parts) == 1:
-                self._resize(parts[0], picture)
+            if planes:
+                for plane, (top, left, *shape), small in zip(planes, self._in_planes(frame, crop), self._small):
+                    step = plane.line_size
+                    part = np.ndarray(shape, np.uint8, plane, top * step + left, (step, 1))
+                    cv2.resize(part, side, small, interpolation=cv2.INTER_LINEAR)
+                cv2.merge(self._small, self._merged)
+                cv2.transform(self._merged, self._converter.matrix(frame), picture)
             else:
-                for part, small in zip(parts, self._small):
-                    self._resize(part, small)
-                cv2.merge(self._small, dst=picture)
-                cv2.transform(picture, self._converter.matrix(frame), dst=picture)
+                top, left, height, width = self._boxes[crop]
+                part = rgb[top : top + height, left : left + width]
+                if self._side is None:
+                    picture[...] = part
+                else:
+                    cv2.resize(part, side, picture, interpolation=cv2.INTER_LINEAR)
             for clip, place in others:
                 self._out[clip][place] = picture
 
@@ -211,7 +205,9 @@ class Album:
         given = [(clip.shape, clip.dtype, clip.flags.c_contiguous) for clip in self._out]
         if given != [(shape, np.uint8, True) for shape in shapes]:  # OpenCV would write elsewhere
             raise ValueError(f"out: {given}; the clips are contiguous uint8 of {shapes}")
-        self._small = [np.empty((side, side), np.uint8) for _ in range(3)] if side else []
+        if side:
+            self._merged = np.empty((side, side, 3), np.uint8)
+            self._small = [np.empty((side, side), np.uint8) for _ in range(3)]
 
     def _box(self, crop: Crop | None) -> Crop:
         full_height, full_width = self._converter.size
@@ -221,15 +217,13 @@ class Album:
             raise VideoError(f"{self._path}: crop {tuple(crop)} (top, left, height, width) leaves {frame}")
         return top, left, height, width
 
-    def _part(self, crop: Crop | None, shape: tuple[int, ...]) -> tuple[slice, slice]:
-        """Where the crop lies in an array of the whole frame, which may be coarser: whatever it touches there."""
-        if (crop, shape) not in self._parts:
+    def _in_planes(self, frame: VideoFrame, crop: Crop | None) -> tuple[Crop, Crop, Crop]:
+        """Where a crop lies in luma and in chroma, of which it takes every sample that it touches."""
+        name = frame.format.name
+        if (name, crop) not in self._windows:
             top, left, height, width = self._boxes[crop]
-            down, right = (-(-full // coarse) for full, coarse in zip(self._converter.size, shape))
-            rows, columns = (top // down, -(-(top + height) // down)), (left // right, -(-(left + width) // right))
-            self._parts[crop, shape] = slice(*rows), slice(*columns)
-        return self._parts[crop, shape]
-
-    @staticmethod
-    def _resize(part: np.ndarray, out: np.ndarray) -> None:
-        cv2.resize(part, out.shape[:2], dst=out, interpolation=cv2.INTER_LINEAR)
+            down = _PLANAR[name]
+            bottom, right = -(-(top + height) // down), -(-(left + width) // 2)
+            chroma = top // down, left // 2, bottom - top // down, right - left // 2
+            self._windows[name, crop] = self._boxes[crop], chroma, chroma
+        return self._windows[name, crop]

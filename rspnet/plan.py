@@ -76,6 +76,11 @@ class Plan:
         return len(self.keys) > 0
 
     @property
+    def container(self) -> str | None:
+        """What libavformat calls the file's container; None without a table of packets, where it may be one of two."""
+        return next((names.split(",")[0] for names, header in TABLE_HEADERS.items() if header == self.header), None)
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """Height and width; None where they are not known."""
         return (self.height, self.width) if self.height else None

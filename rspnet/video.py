@@ -295,12 +295,13 @@ class Video:
     def _open(self) -> None:
         plan = self._plan
         if plan and plan.can_jump:
-            self._container, self._stream = open_video(self.path, plan.stream)
-            known = self._stream.index == plan.stream
-            self._fresh = False  # not fit for anything but the plan
-            if known and (plan.times is not None or len(self._stream.index_entries) == plan.num_packets):
-                return
-            self._container.close()
+            with suppress(VideoError):  # opening it without the plan says what is wrong
+                self._container, self._stream = open_video(self.path, plan)
+                known = self._stream.index == plan.stream
+                self._fresh = False  # not fit for anything but the plan
+                if known and (plan.times is not None or len(self._stream.index_entries) == plan.num_packets):
+                    return
+                self._container.close()
             self._plan = None
         self._container, self._stream = open_video(self.path)
         self._fresh = True

@@ -1,6 +1,7 @@
 """Crops and sizes: the published rule, and no frame converted twice."""
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -79,7 +80,8 @@ def test_colours_are_those_of_libswscale(pix_fmt, space, given):
         with pytest.raises(av.FFmpegError):
             converter.rgb(frame)
         return
-    full = [plane.repeat(64 // plane.shape[0], axis=0).repeat(96 // plane.shape[1], axis=1) for plane in planes]
+    arrays = [np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : plane.width] for plane in planes]
+    full = [array.repeat(64 // array.shape[0], axis=0).repeat(96 // array.shape[1], axis=1) for array in arrays]
     expected = np.stack([*full, np.ones((64, 96))], axis=-1) @ converter.matrix(frame).T
     inside = ((expected > 3) & (expected < 252)).all(axis=-1)
     difference = (converter.rgb(frame) - expected)[inside]
@@ -171,7 +173,4 @@ def test_a_turned_video_is_resized_upright(tmp_path, degrees):
     crop = (5, 3, 50, 41)
     with Video(path) as video:
         part = video.read(FRAMES, crop)
-        found = video.read(FRAMES, crop, 32)
-    expected = np.moveaxis(bilinear(np.moveaxis(part, -1, 1), 32), 1, -1)
-    assert np.median(np.abs(found - expected)) < 1.5
-    assert np.abs((found - expected).mean(axis=(1, 2))).max() < 2.5
+        assert np.array_equal(video.read(FRAMES, crop, 32), np.stack([cv2.resize(frame, (32, 32)) for frame in part]))

@@ -129,6 +129,16 @@ def test_an_edit_list_hides_frames(tmp_path, monkeypatch):
     check_random_access(path, expected, 12, plan=plan)
 
 
+def test_the_plan_of_another_container(tmp_path):
+    """Of a file that was there before, as long as this one by chance."""
+    avi = write_numbered(tmp_path / "a.avi", LENGTH, codec="mpeg4", options={"b": "4000000"})
+    path = write_numbered(tmp_path / "b.mp4", LENGTH)
+    expected = read_frames(path, range(LENGTH))
+    path.write_bytes(path.read_bytes().ljust(avi.stat().st_size, b"\0"))
+    with Video(path, LENGTH, plan=inspect(avi, "decode")["plan"]) as video:
+        assert np.array_equal(video.read(range(LENGTH)), expected)
+
+
 @pytest.mark.parametrize("degrees", [90, 180, -90])
 def test_rotation_is_applied(tmp_path, degrees):
     upright = read_frames(write_numbered(tmp_path / "a.mp4", 20), [3, 17])
