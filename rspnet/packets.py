@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from rspnet.errors import VideoError
 from rspnet.plan import BLANK_OF_MPEG4, PICTURE_OF_MPEG4, Plan, Run
 
-_NO_PROBING = {"probesize": "32", "analyzeduration": "1", "skip_frame": "all"}
+_NO_PROBING = {"probesize": "32", "skip_frame": "all", "codec_whitelist": "none"}
 
 
 def open_video(path: str, plan: Plan | None = None) -> tuple[InputContainer, VideoStream]:
