@@ -184,17 +184,21 @@ class ClipDataset(Dataset):
         else:
             shapes = [(len(keys), length, *picture) for length in self.picker.lengths(speeds)]
             clips = views = self._memory.take(*shapes)
-        facts = [self._fill(key, [view[place].numpy() for view in views]) for place, key in enumerate(keys)]
-        return {"clips": clips, **{name: torch.tensor([row[name] for row in facts]) for name in facts[0]}}
+        columns = self.index[[row for _, _, row, _ in keys]]  # all at once: one by one costs 2 % of a video's time
+        rows = [dict(zip(columns, values)) for values in zip(*columns.values())]
+        items = [
+            self._fill(key, facts, [view[place].numpy() for view in views])
+            for place, (key, facts) in enumerate(zip(keys, rows))
+        ]
+        return {"clips": clips, **{name: torch.tensor([item[name] for item in items]) for name in items[0]}}
 
-    def _fill(self, key: tuple, out: list[np.ndarray]) -> dict[str, Any]:
-        """Read one video's clips into `out`; returns the item's other entries."""
+    def _fill(self, key: tuple, facts: dict[str, Any], out: list[np.ndarray]) -> dict[str, Any]:
+        """Read one video's clips, by its row of the index, into `out`; returns the item's other entries."""
         epoch, position, row, speeds = key
         rng = np.random.default_rng([self.seed, epoch, position])
         seeds = rng.integers(2**62, size=self.picker.views).tolist()
         failed, failures = -1, []
         for _ in range(MAX_TRIES if self.replace else 1):
-            facts = self.index[row]
             try:
                 self._read(facts, rng, out, speeds)
                 break
@@ -203,6 +207,7 @@ class ClipDataset(Dataset):
                 failed = row if failed < 0 else failed
                 if self.replace:
                     row = int(rng.integers(len(self.index)))
+                    facts = self.index[row]
         else:
             if self.replace:
                 raise VideoError(f"{MAX_TRIES} videos in a row could not be read, the last: {failures[-1]}")

@@ -73,7 +73,7 @@ def shown_frames(size: int, speeds: Iterable[int]) -> np.ndarray:
     Returns:
         (m,) int64 positions, rising: ``size`` of them at one speed, at 1 and 2 half as many again.
     """
-    return np.unique(np.concatenate([np.arange(size) * speed for speed in speeds]))
+    return np.array(sorted({place * speed for speed in speeds for place in range(size)}))
 
 
 def even_clips(num_frames: int, size: int, stride: int = 1, n: int = 10) -> np.ndarray:
