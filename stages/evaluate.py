@@ -75,9 +75,12 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
     from rspnet.index import fingerprint, load, select
+    from rspnet.memory import keep_freed_memory
     from rspnet.predict import ViewFeatures, predict, write_neighbours, write_predictions
 
     accelerator = Accelerator()
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     runlog.check_launch(accelerator.num_processes)
     weights = None if config.weights == "none" else read_weights(config.weights)
 

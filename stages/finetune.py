@@ -58,12 +58,15 @@ def train(config: Config, run_dir: Path) -> dict:
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
     from rspnet.index import describe, load, select
+    from rspnet.memory import keep_freed_memory
     from rspnet.metrics import TopK, top_classes
     from rspnet.predict import predict, write_predictions
     from rspnet.trainloop import TrainLoop
 
     tracked = config.run.tracker != "none"
     accelerator = Accelerator(log_with=config.run.tracker if tracked else None, project_dir=run_dir)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     rank, world_size = accelerator.process_index, accelerator.num_processes
     runlog.check_launch(world_size)
     seed, clips, workers = config.run.seed, config.clips, config.data.num_workers

@@ -58,11 +58,14 @@ def train(config: Config, run_dir: Path) -> dict:
     from rspnet.checkpoint import save_encoder
     from rspnet.encoders import create_encoder, encoder_spec
     from rspnet.index import describe, load, select
+    from rspnet.memory import keep_freed_memory
     from rspnet.pretext import LOG_TERMS, RSPNet, draw_step
     from rspnet.trainloop import TrainLoop
 
     tracked = config.run.tracker != "none"
     accelerator = Accelerator(log_with=config.run.tracker if tracked else None, project_dir=run_dir)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     rank, world_size = accelerator.process_index, accelerator.num_processes
     runlog.check_launch(world_size)
     seed, total_batch, speeds = config.run.seed, config.optim.total_batch, config.pretext.speeds

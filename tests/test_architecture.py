@@ -64,6 +64,7 @@ MAY_IMPORT = {
     "classifier": "heads losses momentum" + NETWORK,
     # What runs need: no stage and no option.
     "disk": "|",
+    "memory": "|",
     "weightfile": "disk | torch safetensors",
     "weights": "disk weightfile later:encoders | torch safetensors",
     "checkpoint": "disk weights weightfile later:convert | torch safetensors",
