@@ -75,10 +75,10 @@ def bound(sample: Sample) -> Callable[[], object]:
     """Decode the needed packets, nothing else."""
     plan = Plan.from_text(sample.facts["plan"])
     container, stream = open_video(sample.path)
-    packets = list(enumerate(packet for packet in container.demux(stream) if packet.size))
+    packets = list(enumerate(container.demux(stream)))
     work = []
     for run in plan.runs(sorted({int(frame) for frames, _ in sample.clips for frame in frames})):
-        needed = packets[run.first : run.last + 1]
+        needed = [(number, packet) for number, packet in packets[run.first : run.last + 1] if packet.size]
         work.append((run.wanted, list(unpacked(needed)) if plan.packed else needed))
     decoder = stream.codec_context
 

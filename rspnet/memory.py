@@ -1,4 +1,4 @@
-"""What becomes of memory that is no longer needed, in training on a CPU."""
+"""What becomes of memory that is no longer needed, in work on a CPU."""
 
 import contextlib
 import ctypes
@@ -8,7 +8,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> None:
-    """Let this process and those it starts keep what they free, until they end.
+    """Let this process, and those it forks, keep what their main threads free, until they end.
 
     glibc gives large blocks back to the system at once, and asks for others a moment later, whose pages the kernel has
     to fill with zeros first. A training step on a CPU frees and allocates the same sizes over and over: without this it

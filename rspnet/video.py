@@ -156,7 +156,7 @@ class Video:
         size: int | None = None,
         out: Sequence[np.ndarray] | None = None,
     ) -> list[np.ndarray]:
-        """Read several clips in one pass: frames they share are decoded and converted once.
+        """Read several clips in one pass: frames they share are decoded once.
 
         Args:
             clips: for each clip its indices and its crop, as for `read`.

@@ -107,6 +107,9 @@ def whole_frames(clips, expected):
     """The views of video 0, checked to be the central square of the expected frames, as whole frames."""
     item = clips[0]["clips"]
     whole = read_frames(Path(clips.index[0]["root"]) / clips.index[0]["video"], [i for view in expected for i in view])
+    with Video(Path(clips.index[0]["root"]) / clips.index[0]["video"]) as video:
+        for view, frames in zip(item, expected):
+            assert np.array_equal(view.numpy(), video.read(frames, (0, 8, 64, 64), 80))
     for view, frames in zip(item, whole.reshape(len(expected), -1, 64, 80, 3)):
         square = torch.from_numpy(frames[:, :, 8:72].copy()).permute(0, 3, 1, 2).float()
         scaled = torch.nn.functional.interpolate(square, size=(80, 80), mode="bilinear").permute(0, 2, 3, 1)

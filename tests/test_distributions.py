@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from itertools import combinations, pairwise, permutations
 
+import datasets
 import numpy as np
 import pytest
 
@@ -108,7 +109,8 @@ def asked(clip):
 
 
 def clips_of(names, picker, seed=0, **kwargs):
-    index = [{"video": name, "root": "", "num_frames": None, "label": None} for name in names]
+    rows = [{"video": name, "root": "", "num_frames": None, "label": None} for name in names]
+    index = datasets.Dataset.from_list(rows)
     return ClipDataset(index, picker, 4, seed=seed, **kwargs)
 
 

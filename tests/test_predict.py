@@ -8,6 +8,7 @@ import json
 import random
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -118,7 +119,8 @@ def results(
 ):
     """`predict` over the videos numbered from `first`; without labels, which it does not look at."""
     names = [f"broken {n}" if n in broken else str(first + n) for n in range(videos)]
-    index = [{"video": name, "root": "", "num_frames": None, "label": None} for name in names]
+    rows = [{"video": name, "root": "", "num_frames": None, "label": None} for name in names]
+    index = datasets.Dataset.from_list(rows)
     clips = dataset.ClipDataset(index, dataset.Picker(FRAMES, views=VIEWS), SIZE)
     loader = accelerator.prepare(batches.loader(clips, 0, batch_size=batch, **kwargs))
     return predict(model, loader, lambda clips: clips.permute(0, 4, 1, 2, 3).float(), accelerator, desc)
