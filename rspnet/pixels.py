@@ -75,7 +75,7 @@ def colour_matrix(space: int, full: bool) -> np.ndarray:
 
 
 class Converter:
-    """Frames of one video to arrays, in the size of the first one, should a video change it.
+    """Frames of one video as RGB or as their planes, in the size of the first one, should a video change it.
 
     Attributes:
         size: height and width after rotation, pixels; None before the first frame.
@@ -142,7 +142,7 @@ class Album:
         self._out = out
         self._boxes: dict[Crop | None, Crop] = {}
         self._windows: dict[tuple[str, Crop | None], tuple[Crop, Crop, Crop]] = {}
-        # Frame -> crop -> clip and place where it shows: converted once, resized once a crop, then copied.
+        # Frame -> crop -> clip and place where it shows: made once for a crop, then copied.
         self._spots: dict[int, dict[Crop | None, list[tuple[int, int]]]] = {}
         for clip, (indices, crop) in enumerate(clips):
             for place, index in enumerate(indices):
