@@ -101,6 +101,26 @@ def check_launch(num_processes: int) -> None:
         )
 
 
+def check_precision(device: str, mixed_precision: str) -> None:
+    """See that gradients will be right.
+
+    On a CPU, torch 2.14 computes the gradients of some 3-D convolutions' weights wrongly in bfloat16, down to memory
+    that nobody has filled (many channels, small maps: every network here has such layers); what comes forward is right.
+
+    Args:
+        device: the kind, such as "cpu" or "cuda".
+        mixed_precision: accelerate's.
+
+    Raises:
+        ConfigError: they would not.
+    """
+    if device == "cpu" and mixed_precision != "no":
+        raise ConfigError(
+            f"mixed precision {mixed_precision}: on a CPU torch computes wrong gradients of 3-D convolutions in it; "
+            "launch with --mixed_precision no"
+        )
+
+
 class RunLog:
     """The log of a training run: `metrics.jsonl`, a tracker's curves, lines and a bar on stderr; main process only.
 

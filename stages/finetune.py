@@ -53,7 +53,7 @@ def train(config: Config, run_dir: Path) -> dict:
     from accelerate import Accelerator
 
     from rspnet import batches, dataset, optim
-    from rspnet.augment import Augment, normalise
+    from rspnet.augment import Augment, input_dtype, normalise
     from rspnet.checkpoint import load_weights, read_weights, save_encoder
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
@@ -69,6 +69,7 @@ def train(config: Config, run_dir: Path) -> dict:
         keep_freed_memory()
     rank, world_size = accelerator.process_index, accelerator.num_processes
     runlog.check_launch(world_size)
+    runlog.check_precision(accelerator.device.type, accelerator.mixed_precision)
     seed, clips, workers = config.run.seed, config.clips, config.data.num_workers
     weights = None if config.weights == "none" else read_weights(config.weights)
 
@@ -101,7 +102,8 @@ def train(config: Config, run_dir: Path) -> dict:
     photometric = dataclasses.asdict(config.augment)
     photometric.pop("crop_area")
     augment = Augment(**photometric, mean=spec.mean, std=spec.std)
-    normalise_clips = partial(normalise, mean=spec.mean, std=spec.std)
+    dtype = input_dtype(accelerator.mixed_precision)
+    normalise_clips = partial(normalise, mean=spec.mean, std=spec.std, dtype=dtype)
 
     # Encoder and classifier; one process or many
     torch.manual_seed(seed)
@@ -151,9 +153,8 @@ def train(config: Config, run_dir: Path) -> dict:
             optim.set_lr(optimizer, lr_at(epoch))
             model.train()
             for batch in loop.batches():
-                inputs = augment(
-                    batch["clips"][:, 0].to(accelerator.device), augment.draw(batch["seeds"][:, 0].numpy())
-                )
+                draws = augment.draw(batch["seeds"][:, 0].numpy())
+                inputs = augment(batch["clips"][:, 0].to(accelerator.device, non_blocking=True), draws, dtype)
                 labels = batch["label"].to(accelerator.device)
                 out = model(inputs, labels)
                 accelerator.backward(out["loss"])

@@ -54,7 +54,7 @@ def train(config: Config, run_dir: Path) -> dict:
     from accelerate import Accelerator
 
     from rspnet import batches, dataset, optim
-    from rspnet.augment import Augment
+    from rspnet.augment import Augment, input_dtype
     from rspnet.checkpoint import save_encoder
     from rspnet.encoders import create_encoder, encoder_spec
     from rspnet.index import describe, load, select
@@ -68,6 +68,7 @@ def train(config: Config, run_dir: Path) -> dict:
         keep_freed_memory()
     rank, world_size = accelerator.process_index, accelerator.num_processes
     runlog.check_launch(world_size)
+    runlog.check_precision(accelerator.device.type, accelerator.mixed_precision)
     seed, total_batch, speeds = config.run.seed, config.optim.total_batch, config.pretext.speeds
     groups, group_size = bn_groups(total_batch, config.pretext.bn_groups, world_size)
 
@@ -107,6 +108,7 @@ def train(config: Config, run_dir: Path) -> dict:
     photometric.pop("crop_area")
     spec = encoder_spec(config.encoder.name)
     augment = Augment(**photometric, mean=spec.mean, std=spec.std)
+    dtype = input_dtype(accelerator.mixed_precision)
 
     # Encoder -> RSPNet; one process or many
     torch.manual_seed(seed)
@@ -152,7 +154,7 @@ def train(config: Config, run_dir: Path) -> dict:
             optim.set_lr(optimizer, lr_at(epoch))
             for batch in loop.batches():
                 query, key = (
-                    augment(clips.to(accelerator.device, non_blocking=True), augment.draw(seeds))
+                    augment(clips.to(accelerator.device, non_blocking=True), augment.draw(seeds), dtype)
                     for clips, seeds in zip(batch["clips"], batch["seeds"].numpy().T)
                 )
                 out = model(query, key, draw(loop.state.step).to(accelerator.device))

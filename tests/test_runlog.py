@@ -9,7 +9,7 @@ import pytest
 
 from rspnet import runlog
 from rspnet.errors import ConfigError
-from rspnet.runlog import RunLog, check_launch, duration, some
+from rspnet.runlog import RunLog, check_launch, check_precision, duration, some
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,13 @@ def test_processes_that_did_not_find_each_other_are_refused(monkeypatch):
     check_launch(2)
     with pytest.raises(ConfigError, match=r"2 processes were started, but each sees 1; .*ACCELERATE_USE_CPU=true"):
         check_launch(1)
+
+
+def test_no_training_with_wrong_gradients():
+    check_precision("cpu", "no")
+    check_precision("cuda", "bf16")
+    with pytest.raises(ConfigError, match=r"mixed precision bf16: on a CPU .* launch with --mixed_precision no"):
+        check_precision("cpu", "bf16")
 
 
 def steps(log, first, last, value=1.0):
