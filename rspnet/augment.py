@@ -138,11 +138,6 @@ class Augment:
         return clips
 
 
-def input_dtype(mixed_precision: str) -> torch.dtype:
-    """What the network's first convolution takes under accelerate's mixed precision ("no", "bf16", "fp16", ...)."""
-    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(mixed_precision, torch.float32)
-
-
 def normalise(
     clips: torch.Tensor,
     mean: tuple[float, float, float] = MEAN,

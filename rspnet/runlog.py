@@ -114,7 +114,7 @@ def check_precision(device: str, mixed_precision: str) -> None:
     Raises:
         ConfigError: they would not.
     """
-    if device == "cpu" and mixed_precision != "no":
+    if device == "cpu" and mixed_precision == "bf16":
         raise ConfigError(
             f"mixed precision {mixed_precision}: on a CPU torch computes wrong gradients of 3-D convolutions in it; "
             "launch with --mixed_precision no"

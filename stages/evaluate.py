@@ -70,7 +70,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     from accelerate import Accelerator
 
     from rspnet import batches, dataset, metrics
-    from rspnet.augment import input_dtype, normalise
+    from rspnet.augment import normalise
     from rspnet.checkpoint import load_weights, read_weights
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
@@ -123,8 +123,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     model = network if config.protocol == "classify" else ViewFeatures(network, config.pooling)
     model = accelerator.prepare_model(model, evaluation_mode=True)
     spec = encoder_spec(config.encoder.name)
-    dtype = input_dtype(accelerator.mixed_precision)
-    normalise_clips = partial(normalise, mean=spec.mean, std=spec.std, dtype=dtype)
+    normalise_clips = partial(normalise, mean=spec.mean, std=spec.std)
     outputs_of = partial(predict, model, normalise=normalise_clips, accelerator=accelerator)
     runlog.say(
         f"{config.protocol}: {len(queries)} videos{f' (left out: {dict(left_out)})' if left_out else ''}, "

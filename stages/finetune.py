@@ -53,7 +53,7 @@ def train(config: Config, run_dir: Path) -> dict:
     from accelerate import Accelerator
 
     from rspnet import batches, dataset, optim
-    from rspnet.augment import Augment, input_dtype, normalise
+    from rspnet.augment import Augment, normalise
     from rspnet.checkpoint import load_weights, read_weights, save_encoder
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
@@ -102,8 +102,7 @@ def train(config: Config, run_dir: Path) -> dict:
     photometric = dataclasses.asdict(config.augment)
     photometric.pop("crop_area")
     augment = Augment(**photometric, mean=spec.mean, std=spec.std)
-    dtype = input_dtype(accelerator.mixed_precision)
-    normalise_clips = partial(normalise, mean=spec.mean, std=spec.std, dtype=dtype)
+    normalise_clips = partial(normalise, mean=spec.mean, std=spec.std)
 
     # Encoder and classifier; one process or many
     torch.manual_seed(seed)
@@ -154,7 +153,7 @@ def train(config: Config, run_dir: Path) -> dict:
             model.train()
             for batch in loop.batches():
                 draws = augment.draw(batch["seeds"][:, 0].numpy())
-                inputs = augment(batch["clips"][:, 0].to(accelerator.device, non_blocking=True), draws, dtype)
+                inputs = augment(batch["clips"][:, 0].to(accelerator.device, non_blocking=True), draws)
                 labels = batch["label"].to(accelerator.device)
                 out = model(inputs, labels)
                 accelerator.backward(out["loss"])

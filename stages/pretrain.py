@@ -54,7 +54,7 @@ def train(config: Config, run_dir: Path) -> dict:
     from accelerate import Accelerator
 
     from rspnet import batches, dataset, optim
-    from rspnet.augment import Augment, input_dtype
+    from rspnet.augment import Augment
     from rspnet.checkpoint import save_encoder
     from rspnet.encoders import create_encoder, encoder_spec
     from rspnet.index import describe, load, select
@@ -108,7 +108,6 @@ def train(config: Config, run_dir: Path) -> dict:
     photometric.pop("crop_area")
     spec = encoder_spec(config.encoder.name)
     augment = Augment(**photometric, mean=spec.mean, std=spec.std)
-    dtype = input_dtype(accelerator.mixed_precision)
 
     # Encoder -> RSPNet; one process or many
     torch.manual_seed(seed)
@@ -154,7 +153,7 @@ def train(config: Config, run_dir: Path) -> dict:
             optim.set_lr(optimizer, lr_at(epoch))
             for batch in loop.batches():
                 query, key = (
-                    augment(clips.to(accelerator.device, non_blocking=True), augment.draw(seeds), dtype)
+                    augment(clips.to(accelerator.device, non_blocking=True), augment.draw(seeds))
                     for clips, seeds in zip(batch["clips"], batch["seeds"].numpy().T)
                 )
                 out = model(query, key, draw(loop.state.step).to(accelerator.device))

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 from torchvision.models import video
 
 from rspnet import ConfigError
-from rspnet.augment import input_dtype
 from rspnet.encoders import create_encoder, encoder_names, encoder_spec
 
 PUBLISHED = ("c3d", "resnet18", "r2plus1d", "s3dg")
@@ -229,11 +228,3 @@ def test_published_outputs(shared, name):
         assert state[str(key)].sum().item() == pytest.approx(total, abs=1e-4 * max(abs(total), norm)), key
     for key in (key for key in expected.files if key.startswith("train112/after/")):
         assert relative_error(net.state_dict()[key.removeprefix("train112/after/")], expected[key]) < 1e-4, key
-
-
-@pytest.mark.parametrize("name", ["c3d", "resnet18", "r2plus1d", "s3dg"])
-def test_takes_clips_in_the_precision_that_autocast_would_give_them(name):
-    encoder, clips = create_encoder(name).eval(), torch.randn(1, 3, 16, 64, 64)
-    assert input_dtype("no") == torch.float32
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(encoder(clips), encoder(clips.to(input_dtype("bf16"))))

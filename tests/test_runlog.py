@@ -80,6 +80,7 @@ def test_processes_that_did_not_find_each_other_are_refused(monkeypatch):
 def test_no_training_with_wrong_gradients():
     check_precision("cpu", "no")
     check_precision("cuda", "bf16")
+    check_precision("cpu", "fp16")  # which accelerate computes in float32 there
     with pytest.raises(ConfigError, match=r"mixed precision bf16: on a CPU .* launch with --mixed_precision no"):
         check_precision("cpu", "bf16")
 
