@@ -11,13 +11,28 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from typing import Any, Literal, TypeVar
+from multiprocessing.reduction import ForkingPickler
+from types import FrameType
+from typing import Any, Generic, Literal, TypeVar
 
 from rspnet.errors import ConfigError
 
 Item = TypeVar("Item")
+
+_PATIENCE = 10.0
+"""Seconds to wait for the end of a process that was killed: one that hangs in the kernel (a network disk that does not
+answer) does not die before the call returns."""
+
+
+@dataclass(frozen=True)
+class Ready(Generic[Item]):
+    """An item that needs no worker: it comes out in its turn, with this result."""
+
+    item: Item
+    result: Any
 
 
 class Failure(str):
@@ -37,7 +52,7 @@ class Failure(str):
 
 
 def run_parallel(
-    function: Callable[[Item], Any], items: Iterable[Item], jobs: int, time_limit: float
+    function: Callable[[Item], Any], items: Iterable[Item | Ready[Item]], jobs: int, time_limit: float
 ) -> Iterator[tuple[Item, Any]]:
     """Yield ``(item, result)`` for every item, in the order of the items, so that output is the same for any `jobs`.
 
@@ -46,7 +61,7 @@ def run_parallel(
 
     Args:
         function: a module-level function; it, the items and the results are pickled.
-        items: what to call it with.
+        items: what to call it with; a `Ready` one is handed out as it is.
         jobs: number of worker processes.
         time_limit: seconds one item may take.
 
@@ -66,36 +81,75 @@ def run_parallel(
             while position in finished:
                 yield finished.pop(position)
                 position += 1
-            while upcoming is not None and len(workers) < jobs:
-                worker = _Worker(function)
-                workers[worker.pipe] = worker
+            if upcoming and isinstance(upcoming[1], Ready):
+                number, ready = upcoming
+                finished[number] = ready.item, ready.result
+            elif upcoming and (worker := _idle(workers, function, jobs)):
                 worker.assign(upcoming, time_limit)
-                upcoming = next(queue, None)
-            busy = {pipe: worker for pipe, worker in workers.items() if worker.task}
-            if not busy:
+            elif any(worker.task for worker in workers.values()):
+                for (number, item), outcome in _settled(workers, time_limit):
+                    finished[number] = item, outcome
+                continue
+            else:
                 return
-            nearest = min(worker.deadline for worker in busy.values())
-            ready = wait(list(busy), timeout=max(0.0, min(nearest - time.monotonic(), 3600.0)))
-            for pipe, worker in busy.items():
-                number, item = worker.task
-                if pipe in ready:
-                    outcome = worker.collect(time_limit)
-                    if outcome is None:
-                        continue
-                elif time.monotonic() >= worker.deadline:
-                    outcome = Failure("timeout", f"not done after {time_limit:g} s")
-                else:
-                    continue
-                finished[number] = (item, outcome)
-                worker.task = None
-                if isinstance(outcome, Failure) and outcome.kind != "error":
-                    workers.pop(pipe).kill()
-                elif upcoming is not None:
-                    worker.assign(upcoming, time_limit)
-                    upcoming = next(queue, None)
+            upcoming = next(queue, None)
     finally:
-        for worker in workers.values():
-            worker.kill()
+        with _interrupt_later():
+            for worker in workers.values():
+                worker.kill()
+
+
+def _idle(workers: "dict[Connection, _Worker]", function: Callable, jobs: int) -> "_Worker | None":
+    """A worker without a task, a new one where there are fewer than `jobs`; None where all are busy."""
+    for worker in workers.values():
+        if not worker.task:
+            return worker
+    if len(workers) == jobs:
+        return None
+    with _interrupt_later():  # one that is started is also known, and so ended
+        worker = _Worker(function)
+        workers[worker.pipe] = worker
+    return worker
+
+
+def _settled(workers: "dict[Connection, _Worker]", time_limit: float) -> Iterator[tuple[tuple[int, Any], Any]]:
+    """Wait for answers or the end of somebody's time; yield tasks with their outcomes. The dead leave `workers`."""
+    busy = {pipe: worker for pipe, worker in workers.items() if worker.task}
+    nearest = min(worker.deadline for worker in busy.values())
+    answered = wait(list(busy), timeout=max(0.0, min(nearest - time.monotonic(), 3600.0)))
+    for pipe, worker in busy.items():
+        if pipe in answered:
+            outcome = worker.collect(time_limit)
+            if outcome is None:
+                continue
+        elif time.monotonic() >= worker.deadline:
+            outcome = Failure("timeout", f"not done after {time_limit:g} s")
+        else:
+            continue
+        yield worker.task, outcome
+        worker.task = None
+        if isinstance(outcome, Failure) and outcome.kind != "error":
+            workers.pop(pipe).kill()
+
+
+@contextlib.contextmanager
+def _interrupt_later() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block.
+
+    Blocking the signal is not enough: another thread (a progress bar's) may take it, and Python would still raise in
+    this one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda *signalled: came.append(signalled))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came and callable(before):
+            before(*came[0])
 
 
 class _Worker:
@@ -123,7 +177,7 @@ class _Worker:
         self.task = task
         # Starting (imports, on a busy machine) is not counted against the first item: see `collect`.
         self.deadline = time.monotonic() + time_limit if self.started else float("inf")
-        with contextlib.suppress(BrokenPipeError):  # died while idle: `collect` will see it
+        with contextlib.suppress(OSError):  # died while idle: `collect` will see it
             self.pipe.send(task[1])
 
     def collect(self, time_limit: float) -> Any:
@@ -143,27 +197,31 @@ class _Worker:
         return message[0] if len(message) == 1 else Failure(*message)
 
     def kill(self) -> None:
-        self.pipe.close()
         self.process.kill()
-        self.process.join()
-        self.process.close()
+        self.process.join(_PATIENCE)
+        self.pipe.close()  # not before: the worker would take it for a fault
+        if self.process.exitcode is not None:
+            self.process.close()
 
 
 def _serve(pipe: Connection, function: Callable) -> None:
-    """A worker: answer every item from the pipe with ``(result,)`` or ``(kind, text)``."""
+    """A worker: it lives as long as its parent, and answers until nobody asks."""
     threading.Thread(target=_follow_parent, daemon=True).start()
-    pipe.send("started")
-    while True:
-        try:
+    _converse(pipe, function)
+
+
+def _converse(pipe: Connection, function: Callable) -> None:
+    """Answer every item from the pipe with ``(result,)`` or ``(kind, text)``, until the other end is closed."""
+    with contextlib.suppress(EOFError, OSError):  # closed, with or without something unread in it
+        pipe.send("started")
+        while True:
             item = pipe.recv()
-        except EOFError:
-            return
-        try:
-            pipe.send((function(item),))
-        except BrokenPipeError:
-            return
-        except Exception as error:  # of the function, or a result that cannot be pickled
-            pipe.send(("error", str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"))
+            try:
+                answer = ForkingPickler.dumps((function(item),))
+            except Exception as error:  # of the function, or of a result that cannot be pickled
+                text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+                answer = ForkingPickler.dumps(("error", text))
+            pipe.send_bytes(answer)
 
 
 def _follow_parent() -> None:

@@ -61,7 +61,7 @@ class Config:
 def main(config: Config) -> dict[str, Any]:
     """Transcode, and return the summary, with `exit_status` 1 where a good video has no copy."""
     from rspnet import index, layouts
-    from rspnet.pool import run_parallel
+    from rspnet.pool import Ready, run_parallel
 
     recipe = make_recipe(config)
     dst = os.path.abspath(config.dst)
@@ -81,11 +81,11 @@ def main(config: Config) -> dict[str, Any]:
         raise ConfigError(f"{dst}: cannot be made ({error.strerror}); give another folder to write to") from None
     index.check_out(config.out)
 
-    first, second = itertools.tee(plan(itertools.chain(head, rows), dst, config.layout))
+    tasks = plan(itertools.chain(head, rows), dst, config.layout)
     work = partial(transcode_row, dst=dst, recipe=recipe)
-    todo = ((row, target) for row, target in first if target is not None)
-    results = run_parallel(work, todo, config.jobs, config.time_limit)
-    ends = ((row, *((row, False) if target is None else outcome(*next(results), dst))) for row, target in second)
+    items = (Ready(task, (task[0], False)) if task[1] is None else task for task in tasks)
+    results = run_parallel(work, items, config.jobs, config.time_limit)
+    ends = ((task[0], *outcome(task, result, dst)) for task, result in results)
     tally = Tally()
     index.write_rows(tally(runlog.progress(ends, total, "transcode", "videos")), config.out)
     summary = {"stage": "transcode", "dst": dst, "recipe": recipe} | tally.summary()

@@ -10,7 +10,6 @@ on from there after an interruption. A completed scan starts over when it is ask
 """
 
 import contextlib
-import itertools
 import json
 import os
 from collections import Counter
@@ -52,7 +51,7 @@ def main(config: Config) -> dict[str, Any]:
     """Verify, and return the summary that is also printed, with `exit_status` 1 where --strict is not met."""
     import rspnet.video  # noqa: F401 - if it cannot be imported, this is the place to say so, not every row
     from rspnet import index, layouts
-    from rspnet.pool import run_parallel
+    from rspnet.pool import Ready, run_parallel
 
     index.check_out(config.out)
     ignored: Counter[str] = Counter()
@@ -63,12 +62,11 @@ def main(config: Config) -> dict[str, Any]:
         rows = list(layouts.scan(config.source, config.layout, ignored))
         total = len(rows)
     look = partial(inspect_row, depth=config.depth, min_frames=config.min_frames)
-    first, second = itertools.tee(rows)
     tally = Tally()
     with Journal(config) as journal:
-        new = (row for row in first if key(row) not in journal.done)
-        results = run_parallel(look, new, config.jobs, config.time_limit)
-        looked_at = (journal.done.get(key(row)) or outcome(*next(results)) for row in second)
+        items = (Ready(row, journal.done[key(row)]) if key(row) in journal.done else row for row in rows)
+        results = run_parallel(look, items, config.jobs, config.time_limit)
+        looked_at = (outcome(row, result) for row, result in results)
         looked_at = tally(journal(runlog.progress(looked_at, total, "verify", "videos")))
         # A file is written when all is known: no half-written one lies about during the scan.
         index.write_rows(looked_at if config.out == "-" else list(looked_at), config.out)
