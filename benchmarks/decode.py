@@ -36,6 +36,7 @@ import torch
 from rspnet import sampling
 from rspnet.encode import transcode
 from rspnet.inspection import inspect
+from rspnet.machine import cores
 from rspnet.packets import open_video, unpacked
 from rspnet.plan import Plan
 from rspnet.video import Video
@@ -324,7 +325,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--draws", type=int, default=2, help="samples from each video")
     parser.add_argument("--only", default=",".join(PATTERNS), help="patterns, separated by commas")
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="processes at once; 1: none")
+    parser.add_argument("--cores", type=int, default=cores(), help="processes at once; 1: none")
     parser.add_argument("--json", help="file for the numbers")
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from rspnet.errors import ConfigError
+from rspnet.machine import cores
 from rspnet.runlog import is_main, say, write_json, write_text
 
 # Options that may differ when a run goes on: they do not change what it computes.
@@ -135,7 +136,7 @@ def environment() -> dict[str, Any]:
         "git_commit": commit.stdout.strip() or None,
         "host": platform.node(),
         "platform": platform.platform(),
-        "cpus": os.cpu_count(),
+        "cpus": cores(),
         "command": sys.argv,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

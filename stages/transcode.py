@@ -25,6 +25,7 @@ from typing import Any, Literal
 from rspnet import runlog
 from rspnet.config import run
 from rspnet.errors import ConfigError, VideoError
+from rspnet.machine import cores
 
 NUM_NAMED = 10  # failures that the summary names
 FAILED = "failed"  # status of a video that is good, as far as known, but has no copy
@@ -50,7 +51,7 @@ class Config:
     """x264's constant rate factor, in place of the preset's: lower is better and larger. The published project: 23."""
     layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
     """How a folder is organised."""
-    jobs: int = len(os.sched_getaffinity(0))
+    jobs: int = cores()
     """Videos transcoded in parallel, each by a process of its own with one thread."""
     out: str = "-"
     """Index file to write (.jsonl or .parquet); - is stdout."""

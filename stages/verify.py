@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from rspnet import runlog
 from rspnet.config import run
+from rspnet.machine import cores
 
 NUM_NAMED = 10  # bad videos that the summary names
 NO_FACTS = dict.fromkeys(("num_frames", "fps", "width", "height", "duration", "codec", "bytes", "plan"))
@@ -35,7 +36,7 @@ class Config:
     """How a folder is organised."""
     depth: Literal["probe", "decode"] = "probe"
     """Read headers (probe), or decode every frame: counts those that decode, finds damage inside a file (decode)."""
-    jobs: int = len(os.sched_getaffinity(0))
+    jobs: int = cores()
     """Files looked at in parallel, each by a process of its own."""
     out: str = "-"
     """Index file to write (.jsonl or .parquet); - is stdout."""

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "config": "| yaml jsonargparse",
     "options": "|",
     "runlog": "| tqdm",
-    "rundir": "runlog | yaml",
+    "rundir": "machine runlog | yaml",
     "pool": "|",
     # Neither torch nor av: 300,000 rows are handled without them.
     "sampling": "| numpy",
@@ -64,6 +64,7 @@ MAY_IMPORT = {
     "classifier": "heads losses momentum" + NETWORK,
     # What runs need: no stage and no option.
     "disk": "|",
+    "machine": "|",
     "memory": "|",
     "weightfile": "disk | torch safetensors",
     "weights": "disk weightfile later:encoders | torch safetensors",
@@ -103,7 +104,7 @@ def test_who_imports_whom(module):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stages_import_no_stage_and_load_nothing_slow(stage):
-    quick = {"config", "errors", "options", "rundir", "runlog"}
+    quick = {"config", "errors", "machine", "options", "rundir", "runlog"}
     for what, with_the_module in imports(STAGES[stage]):
         assert what in MODULES or what in ("torch", "accelerate"), f"{stage} imports {what}"
         assert not with_the_module or what in quick, f"{stage} loads {what} before it has read its options"
