@@ -17,7 +17,7 @@ def _within(section: Any, low: float, high: float, *names: str) -> None:
     for name in names:
         value = getattr(section, name)
         for number in value if isinstance(value, Sequence) else () if value is None else (value,):
-            if not low <= number <= high:
+            if not low <= number <= high or number == math.inf:
                 span = f"between {low} and {high}" if high < math.inf else f"at least {low}"
                 raise ConfigError(f"{type(section).__name__.lower()}.{name}: {value}; it must be {span}")
 
@@ -34,15 +34,16 @@ class Data:
     """Which videos to read, and how."""
 
     root: str | None = None
-    """Data-set folder; with `index`, the folder its paths are relative to (default: the one it was made for)."""
+    """Folder of the data set; with an index: where its videos lie now (null: where they lay when it was written)."""
     index: str | None = None
     """Index of the videos (.jsonl or .parquet, from stages/verify.py); without one the folder is walked at start."""
     layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
-    """How the folder is organised."""
+    """How the folder is organised; an index says it itself."""
     fold: int = 1
     """Official train/test split of UCF101 and HMDB51, 1 to 3."""
-    num_workers: int = 4
-    """Decoding processes per training process; 0 decodes in the training process. Never changes a result."""
+    num_workers: int | None = None
+    """Decoding processes of each process (null: its share of the machine's cores, at most 16); 0 decodes in the process
+    itself. Never changes a result."""
     max_failures: float = 5.0
     """Percent of videos that may fail to decode in an epoch before the run stops."""
     time_limit: float = 60.0
@@ -64,7 +65,7 @@ class Clips:
     size: int = 112
     """Height and width of a clip, pixels."""
     stride: int = 1
-    """Gap between a clip's frames, frames."""
+    """Gap between a clip's frames, frames; not in sampling `cover`, which sets it by the video's length."""
     frame_rate: float | None = None
     """Frames per second that videos are resampled to first (null: as they are)."""
     sampling: Literal["clip", "cover"] = "clip"
@@ -75,6 +76,11 @@ class Clips:
     def __post_init__(self) -> None:
         _within(self, 1, math.inf, "num_frames", "size", "stride", "views")
         _positive(self, "frame_rate")
+        if self.sampling == "cover" and self.stride != 1:
+            raise ConfigError(
+                f"clips.stride: {self.stride}; frames that cover the whole video (clips.sampling cover) have no stride "
+                "of their own: leave it out, or take clips.sampling clip"
+            )
 
 
 @dataclass
@@ -86,11 +92,11 @@ class Augment:
     gray: float = 0.2
     """Probability of a grey clip."""
     brightness: float = 0.4
-    """Factor drawn from 1 - this to 1 + this; 0 leaves brightness alone."""
+    """Factor of the brightness drawn from 1 - this to 1 + this; 0 leaves it alone."""
     contrast: float = 0.4
-    """As brightness."""
+    """Factor of the contrast drawn from 1 - this to 1 + this; 0 leaves it alone."""
     saturation: float = 0.4
-    """As brightness."""
+    """Factor of the saturation drawn from 1 - this to 1 + this; 0 leaves it alone."""
     hue: float = 0.4
     """Largest hue shift either way, in turns of the colour circle (0 to 0.5)."""
     flip: float = 0.5
@@ -129,15 +135,15 @@ class Pretext:
     queue_length: int = 16384
     """Negatives in the queue; any number of at least the total batch."""
     momentum: float = 0.999
-    """Of the key encoder."""
+    """Momentum of the key encoder: key = momentum * key + (1 - momentum) * query, once a step."""
     temperature: float = 0.07
     """Divisor of the similarities in both losses."""
     margin: float = 2.0
-    """Of the speed ranking loss, in units of similarity / temperature."""
+    """Gap that the motion loss (RSP) asks for between same and other speed, in units of similarity / temperature."""
     appearance_weight: float = 1.0
-    """Factor of the A-VID loss."""
+    """Factor of the appearance loss (A-VID) in the loss."""
     motion_weight: float = 1.0
-    """Factor of the RSP loss."""
+    """Factor of the motion loss (RSP) in the loss."""
     bn_groups: int = 4
     """Batch-norm groups over all processes, between which clips are shuffled; raised to a multiple of the processes."""
 
@@ -149,6 +155,8 @@ class Pretext:
         _within(self, 0, 1, "momentum")
         _within(self, 0, math.inf, "margin", "appearance_weight", "motion_weight")
         _positive(self, "temperature")
+        if not self.appearance_weight and not self.motion_weight:
+            raise ConfigError("pretext.appearance_weight and pretext.motion_weight are both 0: nothing would be learnt")
 
 
 @dataclass
@@ -164,20 +172,31 @@ class Optim:
     lr_batch: int | None = None
     """The rate grows in proportion to total_batch / lr_batch (null: used as it is)."""
     momentum: float = 0.9
-    """Of SGD, not Nesterov."""
+    """Momentum of SGD (not Nesterov's)."""
     weight_decay: float = 1e-4
-    """On every parameter."""
+    """Weight decay, on every parameter."""
     schedule: Literal["cosine", "multi_step"] = "cosine"
-    """Per epoch: half a cosine down to a thousandth, or a tenth from each milestone on."""
+    """How the rate falls, epoch by epoch: half a cosine down to a thousandth, or to a tenth at each milestone."""
     milestones: list[int] = field(default_factory=list)
-    """Epochs at which multi_step divides the rate by ten."""
+    """Epochs done when schedule multi_step divides the rate by ten; only multi_step has any."""
 
     def __post_init__(self) -> None:
-        _within(self, 1, math.inf, "epochs", "total_batch", "lr_batch")
-        _within(self, 0, math.inf, "lr", "weight_decay", "milestones")
+        _within(self, 1, math.inf, "epochs", "total_batch", "lr_batch", "milestones")
+        _within(self, 0, math.inf, "weight_decay")
         _within(self, 0, 1, "momentum")
+        _positive(self, "lr")
         if any(later <= earlier for earlier, later in pairwise(self.milestones)):
             raise ConfigError(f"optim.milestones: {self.milestones}; they must ascend")
+        if self.schedule == "multi_step" and not self.milestones:
+            raise ConfigError(
+                "optim.milestones: none, so that optim.schedule multi_step would never lower the rate; name the epochs "
+                "at which it does, as [50, 70]"
+            )
+        if self.schedule != "multi_step" and self.milestones:
+            raise ConfigError(
+                f"optim.milestones: {self.milestones}; optim.schedule {self.schedule} has none: take multi_step, or "
+                "give optim.milestones []"
+            )
 
 
 @dataclass
@@ -196,7 +215,7 @@ class Run:
     """Bookkeeping; nothing here changes a result but the seed."""
 
     seed: int = 0
-    """Of weights, data order and every random draw."""
+    """Seed of the fresh weights, of the data's order and of every random draw."""
     log_every: int = 10
     """Steps between log lines."""
     checkpoint_every: int = 500

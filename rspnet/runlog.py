@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,11 +56,24 @@ def some(number: int, thing: str, things: str | None = None) -> str:
     return f"{number} {thing if number == 1 else things or f'{thing}s'}"
 
 
-def plan(epochs: int, steps: int, total_batch: int, world_size: int, lr: float, device: str) -> str:
-    """How a run will train, in one sentence: ``30 epochs of 9 steps; 64 videos a step = 2 x 32; ...``."""
+def plan(
+    epochs: int,
+    steps: int,
+    total_batch: int,
+    world_size: int,
+    lr: float,
+    device: str,
+    milestones: Sequence[int] = (),
+) -> str:
+    """How a run will train, in one sentence: ``30 epochs of 9 steps; 64 videos a step = 2 x 32; ...``.
+
+    Milestones that the run does not reach are named: some published recipes have them.
+    """
+    late = [milestone for milestone in milestones if milestone >= epochs]
     return (
         f"{some(epochs, 'epoch')} of {some(steps, 'step')}; {total_batch} videos a step = {world_size} x "
-        f"{total_batch // world_size}; learning rate {lr:g}; on {device}"
+        f"{total_batch // world_size}; learning rate {lr:g}{f' (never at its milestones {late})' if late else ''}; "
+        f"on {device}"
     )
 
 

@@ -45,13 +45,15 @@ class Config:
     encoder: options.Encoder = field(default_factory=options.Encoder)
     test: options.Test = field(default_factory=options.Test)
     seed: int = 0
-    """Of fresh weights (`--weights none`)."""
+    """Seed of fresh weights (`--weights none`)."""
     run_dir: str | None = None
     """Folder for what is written (null: runs/PROTOCOL, or inside the run folder that --weights names)."""
 
     def __post_init__(self) -> None:
         if self.protocol == "classify" and self.pooling != "average":
             raise ConfigError(f"pooling: {self.pooling}; a classifier is tested as it was trained, on averages")
+        if self.seed and self.weights not in (None, "none"):
+            raise ConfigError(f"seed: {self.seed}; only fresh weights (--weights none) are drawn: leave the seed out")
 
 
 def main(config: Config) -> dict:

@@ -119,7 +119,13 @@ def train(config: Config, run_dir: Path) -> dict:
         accelerator.init_trackers("tensorboard")
     left_out = f" (left out: {dict(train_out + test_out)})" if train_out + test_out else ""
     plan = runlog.plan(
-        config.optim.epochs, len(sampler), config.optim.total_batch, world_size, lr, accelerator.device.type
+        config.optim.epochs,
+        len(sampler),
+        config.optim.total_batch,
+        world_size,
+        lr,
+        accelerator.device.type,
+        config.optim.milestones,
     )
     runlog.say(
         f"{len(train_videos)} training and {len(test_videos)} test videos of "

@@ -124,7 +124,8 @@ def train(config: Config, run_dir: Path) -> dict:
 
     chance_top1 = 100 / (1 + config.pretext.queue_length)
     missing = f" (left out: {dict(left_out)})" if left_out else ""
-    plan = runlog.plan(config.optim.epochs, len(sampler), total_batch, world_size, lr, accelerator.device.type)
+    device, milestones = accelerator.device.type, config.optim.milestones
+    plan = runlog.plan(config.optim.epochs, len(sampler), total_batch, world_size, lr, device, milestones)
     groups_of = f"{runlog.some(groups * world_size, 'batch-norm group')} of {group_size}"
     runlog.say(f"{runlog.some(len(videos), 'video')}{missing}; {plan}; {groups_of}")
     if config.pretext.queue_length > len(videos):

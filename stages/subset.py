@@ -40,11 +40,19 @@ class Config:
     classes: str | None = None
     """Text file that names the classes to take, one per line, in place of a rule."""
     seed: int = 0
-    """Of the random choice."""
+    """Seed of the choice `--by random`."""
     layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
     """How a folder is organised."""
     out: str = "-"
     """Index file to write (.jsonl or .parquet); - is stdout."""
+
+    def __post_init__(self) -> None:
+        if self.classes is not None and self.by != "bytes":
+            raise ConfigError(
+                f"by: {self.by}; with --classes the file names the classes, and there is nothing to choose"
+            )
+        if self.seed and (self.by != "random" or self.classes is not None):
+            raise ConfigError(f"seed: {self.seed}; only --by random draws: add it, or leave the seed out")
 
 
 def main(config: Config) -> dict[str, Any]:

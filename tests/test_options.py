@@ -13,7 +13,7 @@ import pytest
 from rspnet import options
 from rspnet.config import parse
 from rspnet.errors import ConfigError
-from stages import evaluate, finetune, pretrain
+from stages import evaluate, finetune, pretrain, subset
 
 REPO = Path(__file__).resolve().parent.parent
 STAGES = sorted(path.stem for path in (REPO / "stages").glob("*.py"))
@@ -31,9 +31,12 @@ STAGES = sorted(path.stem for path in (REPO / "stages").glob("*.py"))
         ("data.num_workers=-1", "data.num_workers: -1; it must be at least 0"),
         ("pretext.speeds=[]", "pretext.speeds: empty; "),
         ("pretext.speeds=[2,1]", "pretext.speeds: [2, 1]; it must be at least 2"),
-        ("optim.lr=.nan", "optim.lr: nan; it must be at least 0"),
+        ("optim.lr=.nan", "optim.lr: nan; it must be more than 0"),
+        ("optim.lr=0", "optim.lr: 0.0; it must be more than 0"),
+        ("optim.weight_decay=.inf", "optim.weight_decay: inf; it must be at least 0"),
         ("optim.epochs=0", "optim.epochs: 0; it must be at least 1"),
         ("optim.milestones=[2,2]", "optim.milestones: [2, 2]; they must ascend"),
+        ("optim.milestones=[0,2]", "optim.milestones: [0, 2]; it must be at least 1"),
         ("run.log_every=0", "run.log_every: 0; it must be at least 1"),
         ("run.seed=-1", "run.seed: -1; it must be at least 0"),
     ],
@@ -41,6 +44,45 @@ STAGES = sorted(path.stem for path in (REPO / "stages").glob("*.py"))
 def test_values_that_can_never_be_right(option, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
         parse(pretrain.Config, [f"--{option}"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--optim.schedule=multi_step", "optim.milestones: none, so that optim.schedule multi_step would never lower "),
+        ("--optim.milestones=[50]", "optim.milestones: [50]; optim.schedule cosine has none: take multi_step, or "),
+        ("--clips.sampling=cover --clips.stride=2", "clips.stride: 2; frames that cover the whole video "),
+        (
+            "--pretext.appearance_weight=0 --pretext.motion_weight=0",
+            "pretext.appearance_weight and pretext.motion_weight are both 0: nothing would be learnt",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together(arguments, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        parse(pretrain.Config, arguments.split())
+
+
+def test_options_that_go_together_may_come_from_two_places(tmp_path):
+    (tmp_path / "a.yaml").write_text("optim: {schedule: multi_step}")
+    (tmp_path / "b.yaml").write_text("optim: {milestones: [3, 5]}")
+    files = [f"--config={tmp_path / name}" for name in ("a.yaml", "b.yaml")]
+    assert parse(pretrain.Config, files).optim.milestones == [3, 5]
+    config = parse(pretrain.Config, [*files, "--optim.schedule", "cosine", "--optim.milestones", "[]"])
+    assert (config.optim.schedule, config.optim.milestones) == ("cosine", [])
+
+
+@pytest.mark.parametrize(
+    ("stage", "arguments", "message"),
+    [
+        (evaluate, "--weights=runs/c3d --seed=1", "seed: 1; only fresh weights (--weights none) are drawn"),
+        (subset, "a b --num_classes=2 --seed=1", "seed: 1; only --by random draws"),
+        (subset, "a b --classes=names.txt --by=random", "by: random; with --classes the file names the classes"),
+    ],
+)
+def test_options_of_a_stage_that_would_do_nothing(stage, arguments, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        parse(stage.Config, arguments.split())
 
 
 def test_limits_are_those_of_the_augmentation():
