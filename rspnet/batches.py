@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -124,6 +125,8 @@ def loader(dataset: Dataset, num_workers: int, **kwargs: Any) -> DataLoader:
         num_workers: processes that read; 0 reads in this one.
         kwargs: of the DataLoader: how it is batched, and whether its workers outlive an epoch.
     """
+    # How many there are is said in one line where it is decided (rspnet.machine); torch takes six, at each loader.
+    warnings.filterwarnings("ignore", message="This DataLoader will create")
     return DataLoader(
         dataset,
         num_workers=num_workers,

@@ -4,6 +4,11 @@ import math
 import os
 from pathlib import Path
 
+from rspnet.runlog import say, some
+
+MAX_WORKERS = 16
+"""Decoding processes that nobody asked for: each holds a few batches in shared memory, half a gigabyte at full size."""
+
 _QUOTAS = (  # of a container (Docker's --cpus, a Kubernetes limit): cgroup 2, then cgroup 1
     ("/sys/fs/cgroup/cpu.max",),
     ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
@@ -25,3 +30,23 @@ def cores() -> int:
         if quota > 0 and period > 0:
             number = min(number, math.ceil(quota / period))
     return max(1, number)
+
+
+def workers(wanted: int | None = None) -> int:
+    """Return how many processes decode for this process, and say so where the machine has not the cores for them.
+
+    Args:
+        wanted: that many; None takes this process's share of the cores, which the machine's other processes of the run
+            (LOCAL_WORLD_SIZE, from the launcher) have as well: at least 1 and at most `MAX_WORKERS`.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    share = max(1, cores() // processes)
+    if wanted is None:
+        return min(share, MAX_WORKERS)
+    if wanted > share:
+        of_all = f" for each of {processes} processes" if processes > 1 else ""
+        say(
+            f"data.num_workers: {wanted} decoding processes{of_all} are more than the {some(cores(), 'core')} here "
+            f"keep busy; left out, it would be {min(share, MAX_WORKERS)}"
+        )
+    return wanted

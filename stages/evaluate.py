@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from rspnet import options, rundir, runlog
+from rspnet import machine, options, rundir, runlog
 from rspnet.config import dump, run
 from rspnet.errors import CheckpointError, ConfigError
 
@@ -102,11 +102,13 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     if not unlabelled and (None in queries["label"] or None in gallery["label"]):
         raise ConfigError(f"--protocol {config.protocol}: some of the videos have no label")
 
+    workers = machine.workers(config.data.num_workers)
+
     def clips_of(videos):
         picker = dataset.Picker(config.clips.num_frames, config.clips.stride, config.clips.sampling, config.clips.views)
         limits = {"frame_rate": config.clips.frame_rate, "time_limit": config.data.time_limit}
         clips = dataset.ClipDataset(videos, picker, config.clips.size, **limits)
-        return accelerator.prepare(batches.loader(clips, config.data.num_workers, batch_size=config.test.batch))
+        return accelerator.prepare(batches.loader(clips, workers, batch_size=config.test.batch))
 
     # Weights -> classifier, or encoder
     torch.manual_seed(config.seed)

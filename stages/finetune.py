@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from rspnet import options, rundir, runlog
+from rspnet import machine, options, rundir, runlog
 from rspnet.config import dump, run
 from rspnet.errors import ConfigError
 
@@ -70,7 +70,7 @@ def train(config: Config, run_dir: Path) -> dict:
     rank, world_size = accelerator.process_index, accelerator.num_processes
     runlog.check_launch(world_size)
     runlog.check_precision(accelerator.device.type, accelerator.mixed_precision)
-    seed, clips, workers = config.run.seed, config.clips, config.data.num_workers
+    seed, clips, workers = config.run.seed, config.clips, machine.workers(config.data.num_workers)
     weights = None if config.weights == "none" else read_weights(config.weights)
 
     # Videos -> random training clips, and evenly spaced test views

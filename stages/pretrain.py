@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from rspnet import options, rundir, runlog
+from rspnet import machine, options, rundir, runlog
 from rspnet.config import dump, run
 from rspnet.errors import ConfigError
 
@@ -101,7 +101,7 @@ def train(config: Config, run_dir: Path) -> dict:
     sampler = batches.TrainBatches(
         len(videos), total_batch, seed, rank, world_size, speeds=lambda step: draw(step).shown()
     )
-    workers = config.data.num_workers
+    workers = machine.workers(config.data.num_workers)
     loader = batches.loader(clips_of, workers, batch_sampler=sampler, persistent_workers=workers > 0)
     failures = batches.Failures(videos, config.data.max_failures, world_size)
     photometric = dataclasses.asdict(config.augment)

@@ -64,7 +64,7 @@ MAY_IMPORT = {
     "classifier": "heads losses momentum" + NETWORK,
     # What runs need: no stage and no option.
     "disk": "|",
-    "machine": "|",
+    "machine": "runlog |",
     "memory": "|",
     "weightfile": "disk | torch safetensors",
     "weights": "disk weightfile later:encoders | torch safetensors",

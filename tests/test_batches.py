@@ -55,6 +55,11 @@ def test_workers_and_processes_change_nothing(root):
     assert {7} < {row for batch in expected for row in batch["failed"].tolist()}
 
 
+def test_more_workers_than_cores_are_no_warning_of_torchs(root):
+    """Warnings are errors here; rspnet.machine says it in one line."""
+    assert loader(ClipDataset(index_of(root), PICKER, SIZE), 999, batch_size=2).num_workers == 999
+
+
 def test_a_workers_batches_use_shared_memory_in_turn(monkeypatch):
     memory = BatchMemory()
     one, other = memory.take((2, 3))[0], memory.take((2, 3))[0]

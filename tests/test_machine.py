@@ -44,3 +44,43 @@ def test_a_containers_quota(eight_cores, monkeypatch, tmp_path, texts, number):
         path.write_text(text)
     monkeypatch.setattr(machine, "_QUOTAS", ((str(tmp_path / "none"),), tuple(map(str, files))))
     assert cores() == number
+
+
+@pytest.mark.parametrize(
+    ("wanted", "processes", "number", "said"),
+    [
+        (None, None, 8, ""),
+        (None, "3", 2, ""),
+        (None, "99", 1, ""),
+        (0, None, 0, ""),
+        (8, None, 8, ""),
+        (
+            9,
+            None,
+            9,
+            "data.num_workers: 9 decoding processes are more than the 8 cores here keep busy; "
+            "left out, it would be 8\n",
+        ),
+        (
+            4,
+            "4",
+            4,
+            "data.num_workers: 4 decoding processes for each of 4 processes are more than the 8 cores here keep busy; "
+            "left out, it would be 2\n",
+        ),
+    ],
+)
+def test_decoding_processes_are_as_many_as_there_are_cores_for(
+    eight_cores, monkeypatch, capsys, wanted, processes, number, said
+):
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if processes:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    assert machine.workers(wanted) == number
+    assert capsys.readouterr().err == said
+
+
+def test_decoding_processes_of_a_big_machine(monkeypatch):
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    monkeypatch.setattr(machine, "cores", lambda: 192)
+    assert machine.workers() == 16
