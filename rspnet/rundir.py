@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+import rspnet
 from rspnet.errors import ConfigError
 from rspnet.machine import cores
 from rspnet.runlog import is_main, say, write_json, write_text
@@ -124,19 +125,41 @@ def _exclusive(run_dir: Path) -> Iterator[None]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, machine and the code's git commit, for `environment.json`."""
-    names = ("torch", "torchvision", "accelerate", "av", "timm", "datasets", "evaluate", "numpy", "rspnet")
-    here = Path(__file__).resolve().parent
-    commit = subprocess.run(
-        ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True
-    )
+    """Versions, machine and the code's git commit, for `environment.json`; null stands for what cannot be known."""
+    names = ("torch", "torchvision", "accelerate", "av", "timm", "datasets", "evaluate", "numpy")
     return {
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in names},
-        "git_commit": commit.stdout.strip() or None,
+        "versions": {name: _version(name) for name in names} | {"rspnet": rspnet.__version__},
+        "git_commit": _commit(Path(__file__).resolve()),
         "host": platform.node(),
         "platform": platform.platform(),
         "cpus": cores(),
         "command": sys.argv,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def _version(name: str) -> str | None:
+    """Of an installed package; None for one that came without its description."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit(file: Path) -> str | None:
+    """What git calls the state of the repository that keeps the file.
+
+    None without git, and where the file is not kept: installed into an environment that lies in somebody's repository,
+    it must not pass for that one's. Git is not told of another repository by the environment (it is in a hook).
+    """
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environ["GIT_OPTIONAL_LOCKS"] = "0"  # nothing is written in the checkout
+    options = {"check": True, "capture_output": True, "text": True, "errors": "replace", "env": environ, "timeout": 30}
+    git = ("git", "-C", str(file.parent))
+    try:
+        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], **options)
+        known = subprocess.run([*git, "describe", "--always", "--dirty", "--abbrev=12"], **options)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return known.stdout.strip() or None

@@ -16,6 +16,8 @@ os.environ["ACCELERATE_USE_CPU"] = "true"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as rspnet.config.run does for the stages, and why
 # A shell makes what it starts in the background deaf to Ctrl-C, and so would be what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# What tests start imports this checkout too, whatever is installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPO), os.environ.get("PYTHONPATH"))))
 _cache = tempfile.TemporaryDirectory(prefix="rspnet-cache-")
 os.environ["HF_DATASETS_CACHE"] = _cache.name
 

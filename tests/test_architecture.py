@@ -29,10 +29,11 @@ NETWORK = " | numpy torch timm torchvision"
 MAY_IMPORT = {
     # No torch: --help and a mistake in the configuration answer at once.
     "errors": "|",
+    "registration": "|",
     "config": "| yaml jsonargparse",
     "options": "|",
     "runlog": "| tqdm",
-    "rundir": "machine runlog | yaml",
+    "rundir": "rspnet machine runlog | yaml",
     "pool": "|",
     # Neither torch nor av: 300,000 rows are handled without them.
     "sampling": "| numpy",
@@ -126,7 +127,7 @@ def test_files_stay_small_and_have_names():
 
 def test_tests_mirror_what_they_test():
     tests = {path.stem for path in (REPO / "tests").rglob("test_*.py")}
-    helpers = {"errors", "packets", "heads", "weightfile", "encoders"}  # tested through what uses them
+    helpers = {"errors", "registration", "packets", "heads", "weightfile", "encoders"}  # tested through what uses them
     for module in MODULES:
         if "." not in module and module not in helpers:
             assert f"test_{module}" in tests, module

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,9 +113,14 @@ def test_two_processes_under_torchrun(motions, tmp_path):
 
 
 def test_evaluate_finds_the_evaluate_package(motions, tmp_path):
-    """The script's own folder comes first in Python's search, and holds an evaluate.py: the stage itself."""
+    """The started script's folder comes first in Python's search, and holds an evaluate.py: the stage itself.
+
+    Here that of another checkout, as after `pip install .`, by a relative path and a link, from among the stages.
+    """
+    shutil.copytree(REPO / "stages", tmp_path / "second/stages")
+    (tmp_path / "link.py").symlink_to("second/stages/evaluate.py")
     config = as_file(tiny.evaluate(motions, tmp_path / "run", protocol="knn"), tmp_path / "config.yaml")
-    done = run(REPO / "stages/evaluate.py", "--config", config, "--seed", 3, cwd=REPO / "stages")
+    done = run("../../link.py", "--config", config, "--seed", 3, cwd=tmp_path / "second/stages")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert (result["stage"], result["protocol"], result["num_videos"]) == ("evaluate", "knn", 5)

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +230,24 @@ def test_published_outputs(shared, name):
         assert state[str(key)].sum().item() == pytest.approx(total, abs=1e-4 * max(abs(total), norm)), key
     for key in (key for key in expected.files if key.startswith("train112/after/")):
         assert relative_error(net.state_dict()[key.removeprefix("train112/after/")], expected[key]) < 1e-4, key
+
+
+def test_timm_knows_the_encoders_once_both_are_imported():
+    """In either order, whoever asks first where timm lies; and neither import waits for the other."""
+    program = (
+        "import importlib.util, os, sys\n"
+        "import rspnet\n"
+        "assert importlib.util.find_spec('timm') and not sys.modules.keys() & {'timm', 'torch'}\n"
+        "if os.fork():\n"
+        "    import timm.layers\n"
+        "    assert type(timm.__spec__.loader).__name__ == 'SourceFileLoader'\n"
+        "else:\n"
+        "    for name in [name for name in sys.modules if name.partition('.')[0] == 'rspnet']:\n"
+        "        del sys.modules[name]\n"
+        "    sys.meta_path.pop(0)\n"
+        "    import timm, rspnet\n"
+        "print(type(timm.create_model('rspnet_c3d', width=8)).__name__, flush=True)\n"
+        "assert not any('rspnet' in type(finder).__module__ for finder in sys.meta_path)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("C3D\nC3D\n", "")

@@ -186,8 +186,11 @@ def test_options_are_decided_on():
 
 
 def test_help_and_mistakes_answer_without_torch():
+    """And without what only Linux has."""
     program = (
         "import runpy, sys\n"
+        "from tests import mac\n"
+        "mac.take_away()\n"
         "for stage in sys.argv[1:]:\n"
         "    for argument in ('--help', '--no_such_option'):\n"
         "        sys.argv = [f'stages/{stage}.py', argument]\n"

@@ -1,6 +1,7 @@
 """Evaluation in process at toy size: the protocols against plain computations, broken and unlabelled videos."""
 
 import json
+import multiprocessing
 import shutil
 
 import numpy as np
@@ -17,7 +18,7 @@ from rspnet.layouts import scan
 from rspnet.metrics import linear_probe
 from rspnet.video import Video
 from stages.evaluate import Config, main
-from tests import tiny
+from tests import mac, tiny
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +231,18 @@ def test_weights_that_do_not_serve(tmp_path, motions, pretrained, finetuned):
         (root / split / "down").rename(root / split / "up")
     with pytest.raises(CheckpointError, match=r"was trained on other classes than these videos have: \['down', "):
         main(tiny.evaluate(root, tmp_path / "b", finetuned, "classify"))
+
+
+def test_without_what_only_linux_has(monkeypatch, tmp_path, motions):
+    """As on a Mac, where processes that decode start anew instead of being copies of this one."""
+    expected = run(motions, tmp_path / "linux", "none", "classify")
+    for module, name in mac.LINUX_ONLY:
+        monkeypatch.delattr(module, name, raising=False)
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        data = options.Data(root=str(motions), num_workers=1)
+        result = run(motions, tmp_path / "mac", "none", "classify", data=data)
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert result == expected
