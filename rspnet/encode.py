@@ -25,7 +25,8 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from rspnet.errors import ConfigError, VideoError
 from rspnet.inspection import inspect, judge
-from rspnet.packets import Clock, Damage, decode_all, open_video, quarter_turns
+from rspnet.orientation import UPRIGHT, Orientation, orientation
+from rspnet.packets import Clock, Damage, decode_all, open_video
 
 PRESETS: dict[str, dict[str, Any]] = {
     "match": {"short_side": 256, "gop": 16, "crf": 20.0, "x264_preset": "medium"},
@@ -91,9 +92,9 @@ def transcode(
     """Rewrite a video small and fast to read at random, frame for frame.
 
     Every frame is kept once, at its own time. A variable frame rate stays variable: frames are sampled by their number,
-    and making the rate constant would repeat some and drop others. Rotation is applied. Pixels that are not square stay
-    so, with the tag that tells players: nothing that reads the file here looks at their shape, nor does the published
-    code, and squeezing them would lose lines. Sound is dropped.
+    and making the rate constant would repeat some and drop others. Turns and mirrors are applied. Pixels that are not
+    square stay so, with the tag that tells players: nothing that reads the file here looks at their shape, nor does the
+    published code, and squeezing them would lose lines. Sound is dropped.
 
     Args:
         src: any video.
@@ -123,15 +124,15 @@ def transcode(
         first = next(frames, None)
         if first is None:
             raise VideoError(f"{src}: none of its {damage.packets} packets decodes; drop it")
-        quarters = quarter_turns(first)
+        turn = orientation(first)
         height, width = _target_size(first.height, first.width, short_side)
         shape = stream.sample_aspect_ratio or Fraction(1)
-        if quarters % 2:
+        if turn.transposed:
             shape = 1 / shape
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         # avi stores no times: what its demuxer makes up is wrong where there are B-frames.
         times = _Times(None if container.format.name == "avi" else stream.time_base, rate)
-        sides = (height, width) if quarters % 2 else (width, height)
+        sides = turn.size(height, width)[::-1]
         options = _options(crf, gop, x264_preset, x264_params)
         put = output.enter_context(
             _writing(dst, *sides, rate, times.unit, options, comment=comment, like=first, shape=shape)
@@ -150,7 +151,7 @@ def transcode(
                 dst_color_range=ColorRange.MPEG,
                 threads=1,
             )
-            put(_turned(small, quarters) if quarters else small, time, times.duration(frame))
+            put(small if turn == UPRIGHT else _turned(small, turn), time, times.duration(frame))
         status, reason = judge(src, container, stream, count, damage)
         if status != "ok":
             raise VideoError(f"{src}: {reason}; it is {status}, replace it or drop it")
@@ -212,12 +213,12 @@ def _target_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return tuple(max(2, 2 * math.ceil((side * scale - 1) / 2)) for side in (height, width))
 
 
-def _turned(frame: VideoFrame, quarters: int) -> VideoFrame:
-    """A yuv420p frame turned counter-clockwise."""
+def _turned(frame: VideoFrame, turn: Orientation) -> VideoFrame:
+    """A yuv420p frame as it is shown."""
     height, width = frame.height, frame.width
     planes = np.split(frame.to_ndarray().ravel(), [height * width, height * width * 5 // 4])
     sides = [(height, width), (height // 2, width // 2), (height // 2, width // 2)]
-    turned = [np.rot90(plane.reshape(side), quarters) for plane, side in zip(planes, sides)]
+    turned = [turn.apply(plane.reshape(side)) for plane, side in zip(planes, sides)]
     stacked = np.concatenate([plane.ravel() for plane in turned]).reshape(-1, turned[0].shape[1])
     return VideoFrame.from_ndarray(stacked, format="yuv420p")
 

@@ -8,7 +8,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from rspnet.errors import ConfigError, VideoError
-from rspnet.packets import Clock, Damage, NoVideoError, TimeLimitError, decode_all, displayed_size, open_video
+from rspnet.orientation import orientation
+from rspnet.packets import Clock, Damage, NoVideoError, TimeLimitError, decode_all, open_video
 from rspnet.plan import Survey
 
 FACTS = ("status", "reason", "num_frames", "fps", "width", "height", "duration", "codec", "bytes", "plan")
@@ -31,7 +32,7 @@ def inspect(
         pictures), "truncated" (the file ends before its container says), "corrupt" (packets that the decoder refuses
         or frames that it flags), "short" or "timeout"; `reason`: one sentence, None where ok; and, None where not
         known, `num_frames` (as decoded; at depth "probe" only where the header can be trusted), `fps`, `width` and
-        `height` (pixels after rotation), `duration` (seconds, as the header says), `codec`, `bytes`, `plan` (at depth
+        `height` (pixels, as shown), `duration` (seconds, as the header says), `codec`, `bytes`, `plan` (at depth
         "decode", of a file that is ok: what makes reading it fast, see plan.py).
 
     Raises:
@@ -76,7 +77,7 @@ def _look(
     first = next(frames, None)
     if first is None:
         return "broken", f"none of its {damage.packets} packets decodes"
-    facts["height"], facts["width"] = displayed_size(first)
+    facts["height"], facts["width"] = orientation(first).size(first.height, first.width)
     if depth == "decode":
         shown = [first.pts, *(frame.pts for frame in frames)]
         count = facts["num_frames"] = len(shown)
@@ -84,7 +85,7 @@ def _look(
             facts["duration"] = count / facts["fps"]
         status, reason = judge(clock.path, container, stream, count, damage)
         if status == "ok":
-            facts["plan"] = survey.plan(shown, size=displayed_size(first)).to_text()
+            facts["plan"] = survey.plan(shown, first=first).to_text()
     elif missing := _missing_bytes(clock.path):
         status, reason = "truncated", f"the file ends {missing} bytes before its container says"
     else:

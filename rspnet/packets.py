@@ -91,17 +91,6 @@ class Clock:
             yield packet
 
 
-def quarter_turns(frame: VideoFrame) -> int:
-    """Quarter turns, counter-clockwise as `numpy.rot90`, that bring a frame upright (0 to 3)."""
-    return round(frame.rotation / 90) % 4
-
-
-def displayed_size(frame: VideoFrame) -> tuple[int, int]:
-    """Height and width after rotation, pixels."""
-    size = frame.height, frame.width
-    return size[::-1] if quarter_turns(frame) % 2 else size
-
-
 def _short(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 

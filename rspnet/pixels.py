@@ -20,7 +20,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from rspnet.errors import VideoError
-from rspnet.packets import displayed_size, quarter_turns
+from rspnet.orientation import UPRIGHT, Orientation, orientation
 
 Crop = tuple[int, int, int, int]
 """Top, left, height, width; pixels."""
@@ -75,15 +75,25 @@ def colour_matrix(space: int, full: bool) -> np.ndarray:
 
 
 class Converter:
-    """Frames of one video as RGB or as their planes, in the size of the first one, should a video change it.
+    """Frames of one video as RGB or as their planes, in the size and the orientation of the first one.
+
+    A video may change both on its way.
 
     Attributes:
-        size: height and width after rotation, pixels; None before the first frame.
+        size: height and width as shown, pixels; None before the first frame.
+        orientation: how a stored frame becomes the shown one.
     """
 
-    def __init__(self, size: tuple[int, int] | None = None) -> None:
+    def __init__(self, size: tuple[int, int] | None = None, orientation: Orientation = UPRIGHT) -> None:
         self.size = size
+        self.orientation = orientation
         self._reformat = VideoReformatter().reformat
+
+    def start(self, first: VideoFrame) -> None:
+        """Take size and orientation from the first frame of the video, where they are not known."""
+        if self.size is None:
+            self.orientation = orientation(first)
+            self.size = self.orientation.size(first.height, first.width)
 
     def rgb(self, frame: VideoFrame) -> np.ndarray:
         """The whole frame, uint8 (H, W, 3), upright.
@@ -91,17 +101,16 @@ class Converter:
         Raises:
             FFmpegError, ValueError: libswscale does not know its format.
         """
-        self.size = self.size or displayed_size(frame)
-        quarters = quarter_turns(frame)
-        height, width = self.size[::-1] if quarters % 2 else self.size
+        self.start(frame)
+        height, width = self.orientation.size(*self.size)
         plane = self._reformat(frame, width, height, _RGB, threads=1).planes[0]
         rgb = np.ndarray((height, width, 3), np.uint8, plane, 0, (plane.line_size, 3, 1))
-        return np.rot90(rgb, quarters) if quarters else rgb
+        return self.orientation.apply(rgb)
 
     def planes(self, frame: VideoFrame) -> tuple[VideoPlane, ...]:
         """Luma and chroma of the frame; none where it must be converted as a whole."""
-        self.size = self.size or displayed_size(frame)
-        fits = (frame.height, frame.width) == self.size and not quarter_turns(frame)
+        self.start(frame)
+        fits = (frame.height, frame.width) == self.size and self.orientation == UPRIGHT
         if not fits or frame.format.name not in _PLANAR or frame.colorspace not in _LUMA_WEIGHTS:
             return ()
         planes = frame.planes

@@ -15,7 +15,10 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+
+from rspnet.orientation import UPRIGHT, Orientation, orientation
 
 TIMED_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 """Containers whose packets carry presentation times from the encoder and that can be searched by them. avi has none and
@@ -24,7 +27,7 @@ makes them up, a program stream may have few, and a transport stream cannot be s
 TABLE_HEADERS = {"mov,mp4,m4a,3gp,3g2,mj2": 0, "avi": 8}
 """Containers with a table of all packets at hand once they are open, and the bytes from where it points to the data."""
 
-_VERSION = 2  # of the text
+_VERSION = 3  # of the text
 
 PICTURE_OF_MPEG4 = b"\x00\x00\x01\xb6"
 """The start code of a picture (VOP, ISO/IEC 14496-2); two bits of its type follow: 0 a key frame, 1 P, 2 B, 3 S."""
@@ -41,8 +44,9 @@ class Plan:
         file_size: bytes; a file of another size is another file.
         stream: index of the video stream.
         rate: average frames per second, 0 where the file does not say.
-        height: pixels, after rotation; 0 where it is not known.
+        height: pixels, as shown; 0 where it is not known.
         width: the same.
+        orientation: how a stored frame becomes the shown one, where the size is known.
         depth: frames that the decoder holds back to put them in order.
         num_packets: P.
         shown: int64 (N,), the packets in display order: frame n comes from packet shown[n].
@@ -57,6 +61,7 @@ class Plan:
     rate: Fraction
     height: int
     width: int
+    orientation: Orientation
     depth: int
     num_packets: int
     shown: np.ndarray
@@ -88,8 +93,8 @@ class Plan:
     def to_text(self) -> str:
         """A short text that `from_text` reads."""
         facts = [_VERSION, self.file_size, self.stream, self.rate.numerator, self.rate.denominator]
-        facts += [self.height, self.width, self.depth, self.num_packets, len(self.shown), len(self.keys)]
-        facts += [self.header, self.packed]
+        facts += [self.height, self.width, *self.orientation, self.depth]
+        facts += [self.num_packets, len(self.shown), len(self.keys), self.header, self.packed]
         lists = [np.diff(self.shown, prepend=-1) - 1, np.diff(self.keys, n=2, prepend=[0, 0])]
         if self.times is not None:
             lists.append(np.diff(self.times[self._order()], n=2, prepend=[0, 0]))
@@ -108,13 +113,14 @@ class Plan:
             numbers = _unpack(zlib.decompress(base64.b64decode(text, validate=True), wbits=-15))
             if numbers[0] != _VERSION:
                 raise ValueError(f"version {numbers[0]}")
-            facts, numbers = numbers[1:13].tolist(), numbers[13:]
-            size, stream, above, below, height, width, depth, count, length, num_keys, header, packed = facts
+            facts, numbers = numbers[1:16].tolist(), numbers[16:]
+            size, stream, above, below, height, width, *turn, depth, count, length, num_keys, header, packed = facts
             lists = np.split(numbers, [length, length + num_keys])
             shown = np.cumsum(lists[0] + 1) - 1
             times = np.empty(count, np.int64) if header < 0 and num_keys else None
             keys = np.cumsum(np.cumsum(lists[1]))
-            facts = (size, stream, Fraction(above, below), height, width, depth, count, shown, keys)
+            turn = Orientation(*map(bool, turn))
+            facts = (size, stream, Fraction(above, below), height, width, turn, depth, count, shown, keys)
             plan = cls(*facts, header, bool(packed), times)
             if times is not None:
                 times[plan._order()] = np.cumsum(np.cumsum(lists[2]))
@@ -212,17 +218,19 @@ class Survey:
         shown = [number for number in order if number not in self._hidden]
         return shown if shown and self._keys[:1] == [0] and self._times[0] <= self._times[shown[0]] else None
 
-    def plan(self, shown: list[int | None], damaged: bool = False, size: tuple[int, int] = (0, 0)) -> Plan:
+    def plan(self, shown: list[int | None], damaged: bool = False, first: VideoFrame | None = None) -> Plan:
         """The plan of the file, all of whose packets went by.
 
         Args:
             shown: the number of the packet that each frame came from, in display order.
             damaged: whether decoding it went wrong somewhere; then it is always done from the start.
-            size: height and width after rotation, where they are known, pixels.
+            first: the first frame, where it is at hand.
         """
         stream, length = self._stream, len(shown)
         rate = stream.average_rate or stream.guessed_rate or Fraction(0)
-        facts = (self._container.size, stream.index, rate, *size, stream.codec_context.reorder_depth)
+        turn = orientation(first) if first else UPRIGHT
+        size = turn.size(first.height, first.width) if first else (0, 0)
+        facts = (self._container.size, stream.index, rate, *size, turn, stream.codec_context.reorder_depth)
         ordered = shown and None not in shown and len(set(shown)) == length
         if ordered and self._sane and not damaged and self._keys[:1] == [0]:
             # A start that shows nothing could not be told from one that failed; but nothing goes before the first.
@@ -232,7 +240,7 @@ class Survey:
                 return Plan(*facts, TABLE_HEADERS[self._format], self._packed)
             if self._format in TIMED_FORMATS and self._has_times():
                 return Plan(*facts, -1, self._packed, np.array(self._times))
-        return Plan(*facts[:6], length, np.arange(length), np.empty(0, np.int64))
+        return Plan(*facts[:7], length, np.arange(length), np.empty(0, np.int64))
 
     def _has_times(self) -> bool:
         return None not in self._times and len(set(self._times)) == len(self._times)

@@ -1,6 +1,6 @@
 """Reading video files: exact frames by index, with PyAV, in one thread.
 
-Frame n is the n-th frame that a full sequential decode of the file gives, with the display rotation applied. plan.py
+Frame n is the n-th frame that a full sequential decode of the file gives, turned as players show it. plan.py
 knows which packets to start from and to stop at. They are taken straight from the file where its container has a table
 of them, and fed to the decoder; frames that nobody wants are left out where no other leans on them; the wanted ones are
 cropped, resized and converted by pixels.py as they come. What cannot be read so is counted from the start: slow, always
@@ -29,7 +29,6 @@ from rspnet.packets import (
     Damage,
     UnexpectedError,
     decode_all,
-    displayed_size,
     open_video,
     packets_by_time,
     packets_in_table,
@@ -97,7 +96,7 @@ class Video:
         self._open()
         rate = self._plan.rate if self._plan else self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate or 0)
-        self._converter = Converter(self._plan.size if self._plan else None)
+        self._converter = Converter(self._plan.size, self._plan.orientation) if self._plan else Converter()
 
     def __enter__(self) -> "Video":
         return self
@@ -124,12 +123,12 @@ class Video:
 
     @property
     def height(self) -> int:
-        """Pixels, after rotation."""
+        """Pixels, as shown."""
         return self._size()[0]
 
     @property
     def width(self) -> int:
-        """Pixels, after rotation."""
+        """Pixels, as shown."""
         return self._size()[1]
 
     def read(self, indices: Sequence[int], crop: Crop | None = None, size: int | None = None) -> np.ndarray:
@@ -176,8 +175,7 @@ class Video:
         for index in wanted[:1] + wanted[-1:]:
             if not 0 <= index < self.num_frames:
                 raise VideoError(f"{self.path}: no frame {index}; it has {self.num_frames} frames, the first is 0")
-        if not wanted:
-            self._size()
+        self._size()
         for index, frame in self._frames(wanted):
             album.put(index, frame)
         return album.finish()
@@ -315,6 +313,5 @@ class Video:
     def _size(self) -> tuple[int, int]:
         if self._converter.size is None:
             self._clock.start()
-            _, frame = next(self._frames([0]))  # only a decoded frame tells the rotation
-            self._converter.size = displayed_size(frame)
+            self._converter.start(next(self._frames([0]))[1])  # only a decoded frame tells the orientation
         return self._converter.size
