@@ -7,7 +7,6 @@ started or resumed changes one.
 import math
 import os
 import signal
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from rspnet.errors import ConfigError, VideoError
+from rspnet.runlog import say
 
 Speeds = tuple[tuple[int, ...], ...]
 """For each clip of a video the playback rates it will be shown at, 1 normal."""
@@ -185,7 +185,7 @@ class Failures:
             name = self.index[row]["video"]
             if row not in self._named:
                 self._named.add(row)
-                print(f"could not read {name}; another video takes its place", file=sys.stderr, flush=True)
+                say(f"could not read {name}; another video takes its place", everywhere=True)
             if self.count > self.limit:
                 raise VideoError(
                     f"{name}: number {self.count} of the videos that failed to decode in this epoch; more than "

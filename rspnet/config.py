@@ -23,6 +23,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, set_loader, set_parsing_settings
 
 from rspnet.errors import ConfigError, RSPNetError
+from rspnet.runlog import say, say_last, take_warnings
 
 T = TypeVar("T")
 
@@ -99,26 +100,30 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     # On a CPU, torch's threads would spin while they wait and starve the decoding processes (measured: a training step
     # ten times slower with both cores of a small machine busy). Read when torch is loaded, hence here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    prefix = "" if os.environ.get("RANK", "0") == "0" else f"[rank {os.environ['RANK']}] "
+    take_warnings()
+    stage = Path(sys.argv[0]).name
     try:
         result = main(parse(config_class))
         status = result.get("exit_status", 0) if isinstance(result, dict) else 0
         sys.stdout.flush()
     except RSPNetError as error:
-        print(f"{prefix}{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        say_last(f"{stage}: {error}")
         status = 2
-    except KeyboardInterrupt as error:
-        print(f"{prefix}{Path(sys.argv[0]).name}: interrupted{f'; {error}' if str(error) else ''}", file=sys.stderr)
+    except KeyboardInterrupt as error:  # all processes of a run have agreed on it
+        say(f"{stage}: interrupted{f'; {error}' if str(error) else ''}")
         status = 130
     except FloatingPointError as error:
-        print(f"{prefix}{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        say_last(f"{stage}: {error}")
         status = 1
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _reader_left():
             # What is still in the buffer must not be tried again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
-        traceback.print_exc()
+        if _other_process_left(error):
+            say_last(f"{stage}: another process of this run has ended; what it said is the reason", after_others=True)
+        else:
+            say(traceback.format_exc().rstrip(), everywhere=True)
         status = 1
     sys.exit(status)
 
@@ -133,6 +138,12 @@ def _leave_the_stages_folder() -> None:
     if script:
         folder = os.path.dirname(os.path.realpath(script))
         sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != folder]
+
+
+def _other_process_left(error: Exception) -> bool:
+    """Whether it is what torch raises where a process waits for another that is gone."""
+    lost = r"Connection (closed by peer|reset by peer|refused)|NCCL|Socket Timeout|recvValue failed"
+    return os.environ.get("WORLD_SIZE", "1") != "1" and re.search(lost, str(error)) is not None
 
 
 def _reader_left() -> bool:

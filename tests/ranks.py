@@ -5,7 +5,9 @@ They are forked from a server that has imported torch and nothing has computed i
 
 import multiprocessing
 import os
+import time
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,14 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["accelerate", "rspnet.encoders", "rspnet.metrics", "rspnet.trainloop"])
 
 
-def run_ranks(folder: Path, function: Callable, *args: Any, deadline: float = 60.0, **environment: str) -> list[int]:
+def run_ranks(
+    folder: Path,
+    function: Callable,
+    *args: Any,
+    deadline: float = 60.0,
+    ends_together: bool = False,
+    **environment: str,
+) -> list[int]:
     """Call a module-level function in two processes that find each other as under torchrun.
 
     Args:
@@ -23,6 +32,7 @@ def run_ranks(folder: Path, function: Callable, *args: Any, deadline: float = 60
         function: what to call.
         args: its arguments.
         deadline: seconds; a process that hangs is killed, and its exit status is -9.
+        ends_together: end the other process when one has failed, as launchers do.
         environment: variables to set; an empty one is unset.
 
     Returns:
@@ -38,8 +48,13 @@ def run_ranks(folder: Path, function: Callable, *args: Any, deadline: float = 60
         processes.append(_context.Process(target=_run, args=(str(folder / rank), own, function, args)))
         processes[-1].start()
     try:
-        for process in processes:
-            process.join(deadline)
+        end = time.monotonic() + deadline
+        while running := [process for process in processes if process.exitcode is None]:
+            if not wait([process.sentinel for process in running], timeout=max(0.0, end - time.monotonic())):
+                break
+            if ends_together and any(process.exitcode for process in processes):
+                for process in running:
+                    process.terminate()
     finally:
         for process in processes:
             if process.is_alive():

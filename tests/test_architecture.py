@@ -30,7 +30,7 @@ MAY_IMPORT = {
     # No torch: --help and a mistake in the configuration answer at once.
     "errors": "|",
     "registration": "|",
-    "config": "| yaml jsonargparse",
+    "config": "runlog | yaml jsonargparse",
     "options": "|",
     "runlog": "| tqdm",
     "rundir": "rspnet machine runlog | yaml",
@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "encode": "inspection orientation packets | av numpy",
     "video": "encode inspection packets pixels plan | av numpy",
     "synthetic": "encode runlog | numpy",
-    "batches": "| cv2 numpy torch datasets",
+    "batches": "runlog | cv2 numpy torch datasets",
     "dataset": "batches index layouts sampling video | numpy torch datasets",
     # The method: torch, and none of the others.
     "augment": NETWORK,

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import pytest
 
-from rspnet import config
+from rspnet import config, runlog
 from rspnet.config import dump, parse, run
 from rspnet.errors import ConfigError, VideoError
 
@@ -257,9 +257,24 @@ def test_a_fault_of_ours_shows_where(monkeypatch, capsys):
 def test_other_processes_say_who_they_are(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["stage.py", "--nam", "x"])
     monkeypatch.setenv("RANK", "3")
+    monkeypatch.setattr(runlog, "LAST_WORDS", 0.0)
     with pytest.raises(SystemExit):
         run(lambda config: None, Config)
     assert capsys.readouterr().err == "[rank 3] stage.py: --nam: unknown option; did you mean --name?\n"
+
+
+def test_a_process_that_another_left_alone_shows_no_traceback(monkeypatch, capsys):
+    def main(config):
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:24202")
+
+    monkeypatch.setattr(sys, "argv", ["stage.py"])
+    monkeypatch.setattr(runlog, "LAST_WORDS", 0.0)
+    for processes, told in (("2", "stage.py: another process of this run has ended; "), ("1", "Traceback ")):
+        monkeypatch.setenv("WORLD_SIZE", processes)
+        with pytest.raises(SystemExit) as left:
+            run(main, Config)
+        assert left.value.code == 1
+        assert capsys.readouterr().err.startswith(told)
 
 
 @pytest.mark.parametrize(

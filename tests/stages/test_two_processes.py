@@ -6,11 +6,14 @@ import os
 import shutil
 import signal
 import sys
+from dataclasses import dataclass
 
 import pytest
+import torch.distributed as dist
 
-from rspnet import options
+from rspnet import options, runlog
 from rspnet.config import dump, run
+from rspnet.errors import VideoError
 from rspnet.trainloop import TrainLoop
 from stages import evaluate, pretrain
 from tests import tiny
@@ -36,9 +39,11 @@ def launch(folder, stage, config, status=0, press=None, **environment):
     """Run a stage on two processes: what the main one printed, and the errors of both."""
     folder.mkdir(exist_ok=True)
     (folder / "config.yaml").write_text(dump(config))
-    statuses = run_ranks(folder, command, stage, folder / "config.yaml", press, **environment)
+    together = {"ends_together": status == 2}
+    statuses = run_ranks(folder, command, stage, folder / "config.yaml", press, **together, **environment)
     out, *errors = ((folder / name).read_text() for name in ("0.out", "0.err", "1.err"))
-    assert statuses == [status] * 2, "\n".join(errors)
+    assert statuses[0] == status, "\n".join(errors)
+    assert statuses[1] in ((128 + signal.SIGTERM, -signal.SIGTERM) if status == 2 else (status,)), errors[1]
     assert (folder / "1.out").read_text() == ""
     return out, *errors
 
@@ -69,11 +74,11 @@ def test_pretraining_gives_the_losses_of_one_process(pretrained_by_two, pretrain
 def test_both_stop_and_both_go_on_to_the_bit(tmp_path, motions, pretrained_by_two):
     """The other process is asked, not the main one."""
     config = tiny.pretrain(motions, tmp_path / "run", num_workers=1)
-    _, *errors = launch(tmp_path, "pretrain", config, status=130, press=(1, 4))
-    for prefix, error in zip(("", "[rank 1] "), errors):
-        last = error.splitlines()[-1]
-        assert last == f"{prefix}pretrain.py: interrupted; step 4 is kept; the same command goes on from there"
-        assert "Traceback" not in error
+    _, error, others_error = launch(tmp_path, "pretrain", config, status=130, press=(1, 4))
+    last = "pretrain.py: interrupted; step 4 is kept; the same command goes on from there"
+    assert error.splitlines()[-1] == last
+    assert "Traceback" not in error
+    assert others_error == ""
     launch(tmp_path, "pretrain", tiny.pretrain(motions, tmp_path / "run"))
     _, whole = pretrained_by_two
     assert tiny.differences(tiny.state(tmp_path / "run"), tiny.state(whole)) == []
@@ -152,15 +157,49 @@ def test_processes_that_cannot_work_together_say_why(tmp_path, motions):
     config = tiny.pretrain(motions, tmp_path / "run")
     alone = {"ACCELERATE_USE_CPU": "", "CUDA_VISIBLE_DEVICES": "-1"}
     _, *errors = launch(tmp_path, "pretrain", config, status=2, **alone)
-    for prefix, error in zip(("", "[rank 1] "), errors):
-        assert error == (
-            f"{prefix}pretrain.py: 2 processes were started, but each sees 1; "
-            "without GPUs set ACCELERATE_USE_CPU=true before the launcher\n"
-        )
+    assert errors == [
+        "pretrain.py: 2 processes were started, but each sees 1; "
+        "without GPUs set ACCELERATE_USE_CPU=true before the launcher\n",
+        "",
+    ]
 
 
 def test_a_batch_that_two_cannot_share(tmp_path, motions):
     config = tiny.finetune(motions, tmp_path / "run")
     config.optim.total_batch = 5
-    _, *errors = launch(tmp_path, "finetune", config, status=2)
-    assert all("optim.total_batch: 5 is no multiple of the 2 processes\n" in error for error in errors)
+    _, error, others_error = launch(tmp_path, "finetune", config, status=2)
+    assert error.count("optim.total_batch: 5 is no multiple of the 2 processes\n") == 1
+    assert others_error == ""
+
+
+def test_a_mistake_that_the_main_process_finds_while_the_other_waits_for_it(tmp_path):
+    _, *errors = launch(tmp_path, "pretrain", tiny.pretrain(tmp_path / "none", tmp_path / "run"), status=2)
+    assert errors == [f"pretrain.py: {tmp_path / 'none'}: no such folder; give the root of a data set\n", ""]
+
+
+@dataclass
+class Nothing:
+    """A stage without options."""
+
+
+def one_is_mistaken(mistaken):
+    """A stage in which one process finds a mistake, and the others wait for it."""
+    dist.init_process_group("gloo")
+    runlog.LAST_WORDS = 0.2
+    sys.argv = ["stages/stage.py"]
+
+    def main(config):
+        if dist.get_rank() == mistaken:
+            raise VideoError("1.mp4: cut; copy it again")
+        dist.barrier()
+
+    run(main, Nothing)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_mistake_that_one_process_finds_is_said_once(tmp_path, rank):
+    statuses = run_ranks(tmp_path, one_is_mistaken, rank, ends_together=True)
+    errors = [(tmp_path / name).read_text() for name in ("0.err", "1.err")]
+    assert statuses[rank] == 2, errors
+    assert errors.pop(rank) == f"{'[rank 1] ' * rank}stage.py: 1.mp4: cut; copy it again\n"
+    assert errors == [""]
