@@ -37,7 +37,7 @@ from rspnet import sampling
 from rspnet.encode import transcode
 from rspnet.inspection import inspect
 from rspnet.machine import cores
-from rspnet.packets import open_video, unpacked
+from rspnet.packets import ODD_TEXT, open_video, unpacked
 from rspnet.plan import Plan
 from rspnet.video import Video
 
@@ -167,7 +167,7 @@ def plain_pyav(sample: Sample) -> Callable[[], object]:
 
     def read() -> list[torch.Tensor]:
         out = []
-        with av.open(sample.path, metadata_errors="replace") as container:
+        with av.open(sample.path, **ODD_TEXT) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             step = 1 / (stream.average_rate * stream.time_base)

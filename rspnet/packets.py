@@ -17,6 +17,9 @@ from av.video.stream import VideoStream
 from rspnet.errors import VideoError
 from rspnet.plan import BLANK_OF_MPEG4, PICTURE_OF_MPEG4, Plan, Run
 
+ODD_TEXT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""For `av.open`: metadata that is not UTF-8 is no mistake. From av 19 on it never is, and the argument is gone."""
+
 _NO_PROBING = {"probesize": "32", "skip_frame": "all", "codec_whitelist": "none"}
 
 
@@ -35,7 +38,7 @@ def open_video(path: str, plan: Plan | None = None) -> tuple[InputContainer, Vid
         # As a file, whatever the name looks like (a colon makes a protocol), and nothing that it may refer to.
         options = {"protocol_whitelist": "file"} | (_NO_PROBING if plan else {})
         kind = plan.container if plan else None
-        container = av.open(f"file:{path}", format=kind, options=options, metadata_errors="replace")
+        container = av.open(f"file:{path}", format=kind, options=options, **ODD_TEXT)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path}: cannot be opened as a video ({_short(error)}); replace it or drop it") from None
     covers = av.stream.Disposition.attached_pic

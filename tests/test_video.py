@@ -12,6 +12,7 @@ from numbered import number, write_numbered, write_packed
 
 import rspnet
 from rspnet.errors import VideoError
+from rspnet.packets import ODD_TEXT
 from rspnet.video import Video, inspect, read_frames
 
 LENGTH = 40
@@ -56,7 +57,7 @@ CASES = {
 def decode(path):
     """The frames of a plain sequential decode, bad packets passed over, each not yet converted."""
     frames = []
-    with av.open(str(path), metadata_errors="replace") as container:
+    with av.open(str(path), **ODD_TEXT) as container:
         stream = container.streams.best("video")
         stream.codec_context.thread_count = 1
         for packet in container.demux(stream):
