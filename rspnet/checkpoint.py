@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rspnet.disk import fsync, identity, sha256
+from rspnet.disk import fsync, identity, sha256, writing_to
 from rspnet.errors import CheckpointError
 from rspnet.weightfile import read_weights
 from rspnet.weights import Report, load_encoder, load_weights, save_encoder
@@ -40,29 +40,36 @@ def writing(
         step: Training steps made.
         is_main: Whether this process makes, seals and renames the folder; one must.
         wait: Returns when all processes have called it.
+
+    Raises:
+        DiskError, ConfigError: The disk refuses; nothing is left of the new checkpoint.
     """
     folder = Path(run_dir) / "checkpoints" / f"step_{step}"
     partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
     if is_main:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        with writing_to(folder):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
     wait()
     try:
         yield partial
+        wait()
+        if is_main:
+            with writing_to(folder):
+                _seal(partial, step)
     except BaseException:
         if is_main:
             shutil.rmtree(partial, ignore_errors=True)
         raise
-    wait()
     if is_main:
-        _seal(partial, step)
-        if folder.exists():  # written before: set it aside, from where it comes back if we end before the new one is in
+        with writing_to(folder):
+            if folder.exists():  # written before: set it aside, from where it comes back if we end before the new is in
+                shutil.rmtree(old, ignore_errors=True)
+                folder.rename(old)
+            partial.rename(folder)
+            fsync(folder.parent)
             shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-        partial.rename(folder)
-        fsync(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
-        mark(run_dir, "last", step)
+            mark(run_dir, "last", step)
     wait()
 
 

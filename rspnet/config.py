@@ -22,6 +22,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, set_loader, set_parsing_settings
 
+from rspnet.disk import FAULTS, forget_stdout, quieten_threads, refusal
 from rspnet.errors import ConfigError, RSPNetError
 from rspnet.runlog import say, say_last, take_warnings
 
@@ -92,23 +93,25 @@ def dump(config: Any) -> str:
 def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     """Run a stage as a program: parse, call ``main(config)``, exit.
 
-    Exit status: 0 done, 1 the work failed (a traceback, or main returned a non-zero ``exit_status``), 2 the command,
-    config or data is wrong (one line), 130 interrupted, 141 the reader of stdout left early (``verify ROOT | head``,
-    quiet as any Unix filter).
+    Exit status: 0 done, 1 the work failed (one line where a disk or the loss is to blame, else a traceback; or main
+    returned a non-zero ``exit_status``), 2 the command, config or data is wrong (one line), 130 interrupted, 141 the
+    reader of stdout left early (``verify ROOT | head``, quiet as any Unix filter).
     """
     _leave_the_stages_folder()
     # On a CPU, torch's threads would spin while they wait and starve the decoding processes (measured: a training step
     # ten times slower with both cores of a small machine busy). Read when torch is loaded, hence here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     take_warnings()
+    quieten_threads()
     stage = Path(sys.argv[0]).name
+    config = None
     try:
-        result = main(parse(config_class))
+        config = parse(config_class)
+        result = main(config)
         status = result.get("exit_status", 0) if isinstance(result, dict) else 0
-        sys.stdout.flush()
     except RSPNetError as error:
         say_last(f"{stage}: {error}")
-        status = 2
+        status = error.exit_status
     except KeyboardInterrupt as error:  # all processes of a run have agreed on it
         say(f"{stage}: interrupted{f'; {error}' if str(error) else ''}")
         status = 130
@@ -117,10 +120,11 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
         status = 1
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _reader_left():
-            # What is still in the buffer must not be tried again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            forget_stdout()
             sys.exit(141)
-        if _other_process_left(error):
+        if isinstance(error, OSError) and error.errno in FAULTS:  # wherever a library wrote
+            say_last(f"{stage}: {refusal(error.filename or _folder(config), error)}")
+        elif _other_process_left(error):
             say_last(f"{stage}: another process of this run has ended; what it said is the reason", after_others=True)
         else:
             say(traceback.format_exc().rstrip(), everywhere=True)
@@ -144,6 +148,11 @@ def _other_process_left(error: Exception) -> bool:
     """Whether it is what torch raises where a process waits for another that is gone."""
     lost = r"Connection (closed by peer|reset by peer|refused)|NCCL|Socket Timeout|recvValue failed"
     return os.environ.get("WORLD_SIZE", "1") != "1" and re.search(lost, str(error)) is not None
+
+
+def _folder(config: Any) -> str:
+    """Where a stage writes, as far as it says so."""
+    return next((value for name in ("run_dir", "dst", "out") if (value := getattr(config, name, None))), "a file")
 
 
 def _reader_left() -> bool:

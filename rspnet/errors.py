@@ -2,7 +2,9 @@
 
 
 class RSPNetError(ValueError):
-    """A mistake that the user can mend; the stages print its one line and exit with status 2."""
+    """A mistake that the user can mend; the stages print its one line and exit with its status."""
+
+    exit_status = 2
 
     def __init__(self, message: str) -> None:
         if message.startswith("Caught "):  # by a DataLoader, which hands it on behind its worker's traceback
@@ -20,3 +22,9 @@ class VideoError(RSPNetError):
 
 class CheckpointError(RSPNetError):
     """A weight file or run folder that cannot be used; the message starts with its path."""
+
+
+class DiskError(RSPNetError):
+    """A disk that is full, read-only or broken; the message starts with what should have been written."""
+
+    exit_status = 1

@@ -5,11 +5,10 @@ A row is a dict: where the video is (`video`, relative to `root`), what it is (`
 `datasets.Dataset`: however many processes read it, its rows are in memory once.
 """
 
-import contextlib
 import hashlib
 import json
+import logging
 import os
-import secrets
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,7 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rspnet.errors import ConfigError
+from rspnet.disk import arriving, print_line
+from rspnet.errors import ConfigError, RSPNetError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -56,6 +56,7 @@ REQUIRED = ("video", "root", "label", "split", "status")
 USABLE = ("ok", None)
 """Statuses of the rows that are trained and tested on; None: nobody has looked at the video yet."""
 
+_log = logging.getLogger(__name__)
 _KEYS = SCHEMA.names[:-1]
 _PYTHON_TYPES = {"string": (str,), "int64": (int,), "double": (int, float), "list<item: string>": (list,)}
 _BATCH = 10_000  # rows converted at a time: 300,000 rows are never Python objects all at once
@@ -113,13 +114,13 @@ def write_rows(rows: Iterable[Row], out: str | os.PathLike) -> None:
     if out == "-":
         ascii_only = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
         for row in rows:
-            print(json.dumps(row, ensure_ascii=ascii_only), flush=True)
+            print_line(json.dumps(row, ensure_ascii=ascii_only))
     elif _suffix(out) == ".parquet":
-        with _whole(out) as part, pq.ParquetWriter(part, SCHEMA) as writer:
+        with arriving(Path(out), replace=True) as part, pq.ParquetWriter(part, SCHEMA) as writer:
             for batch in _batches(rows):
                 writer.write_batch(batch)
     else:
-        with _whole(out) as part, open(part, "w", encoding="utf-8") as handle:
+        with arriving(Path(out), replace=True) as part, open(part, "w", encoding="utf-8") as handle:
             for row in rows:
                 handle.write(json.dumps(row, ensure_ascii=False) + "\n")
 
@@ -128,12 +129,14 @@ def check_out(out: str | os.PathLike) -> None:
     """Refuse a name that `write_rows` could not write to, before hours of work go into the rows.
 
     Raises:
-        ConfigError: another suffix than .jsonl or .parquet, or no such folder.
+        ConfigError: another suffix than .jsonl or .parquet, or no such folder, or not one to write to.
     """
     if os.fspath(out) != "-":
         _suffix(os.fspath(out))
         if not os.path.isdir(folder := os.path.dirname(os.path.abspath(out))):
             raise ConfigError(f"{out}: there is no folder {folder}; create it first")
+        if os.path.isdir(out) or not os.access(folder, os.W_OK):
+            raise ConfigError(f"{out}: cannot be written (its folder, or a folder of this name, is in the way)")
 
 
 def to_dataset(rows: Iterable[Row], cache_dir: str | os.PathLike | None = None) -> "Dataset":
@@ -350,7 +353,7 @@ def _cached(key: str, cache_dir: str | os.PathLike | None) -> "Dataset | None":
 
     try:
         return Dataset.from_file(str(_cache_folder(cache_dir) / f"{key}.arrow"))
-    except (FileNotFoundError, pa.ArrowInvalid):  # never made, or cut short when the machine went down
+    except (OSError, pa.ArrowInvalid):  # never made, not for us to read, or cut short when the machine went down
         return None
 
 
@@ -359,8 +362,6 @@ def _cache(table: pa.Table, cache_dir: str | os.PathLike | None, key: str | None
     from datasets import Dataset
 
     folder = _cache_folder(cache_dir)
-    with contextlib.suppress(OSError):  # `_whole` says what is wrong
-        folder.mkdir(parents=True, exist_ok=True)
     if key is None:
         digest = hashlib.sha256(table.schema.serialize())
         for column in table.columns:
@@ -368,27 +369,18 @@ def _cache(table: pa.Table, cache_dir: str | os.PathLike | None, key: str | None
                 for buffer in filter(None, chunk.buffers()):
                     digest.update(buffer)
         key = digest.hexdigest()
-    path = str(folder / f"{key}.arrow")
-    with _whole(path) as part, pa.OSFile(part, "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
-        writer.write_table(table)
-    return Dataset.from_file(path)
-
-
-@contextlib.contextmanager
-def _whole(path: str) -> Iterator[str]:
-    """A name to write to, which becomes `path` at the end; after an error nothing is left."""
-    folder, name = os.path.split(os.path.abspath(path))
-    part = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    path = folder / f"{key}.arrow"
     try:
-        open(part, "w").close()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
-    try:
-        yield part
-        os.replace(part, path)
-    except BaseException:
-        os.unlink(part)
-        raise
+        with (
+            arriving(path, replace=True) as part,
+            pa.OSFile(str(part), "wb") as file,
+            pa.ipc.new_stream(file, table.schema) as writer,
+        ):
+            writer.write_table(table)
+        return Dataset.from_file(str(path))
+    except RSPNetError as error:  # it is only a cache
+        _log.warning("%s; the index stays in memory. HF_DATASETS_CACHE, or HF_HOME, names another place", error)
+        return Dataset(table)
 
 
 def _suffix(path: str) -> str:

@@ -12,8 +12,9 @@ import datasets
 import torch
 from torch import Tensor, nn
 
+from rspnet.disk import write_text
 from rspnet.errors import VideoError
-from rspnet.runlog import progress, write_text
+from rspnet.runlog import progress
 
 
 class ViewFeatures(nn.Module):

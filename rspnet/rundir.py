@@ -1,7 +1,6 @@
 """The folder of a run: who may write to it, what it is told at the start, and the result at the end."""
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -16,9 +15,11 @@ from typing import Any
 import yaml
 
 import rspnet
+from rspnet.disk import FAULTS, print_line, refusal, write_json, write_text, writing_to
 from rspnet.errors import ConfigError
+from rspnet.lock import exclusive
 from rspnet.machine import cores
-from rspnet.runlog import is_main, say, write_json, write_text
+from rspnet.runlog import is_main, say
 
 # Options that may differ when a run goes on: they do not change what it computes.
 _FREE = ("data.num_workers", "data.max_failures", "data.time_limit", "run.log_every", "run.checkpoint_every")
@@ -48,7 +49,7 @@ def run_once(
             if is_main():
                 write_json(run_dir / "result.json", result)
     if is_main():
-        print(json.dumps(result))
+        print_line(json.dumps(result))
     return result
 
 
@@ -62,6 +63,7 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
     Raises:
         ConfigError: another live process writes to it, or it holds a run with other options or somebody's files,
             or cannot be made.
+        DiskError: its disk is full, or read-only.
     """
     if not is_main():
         yield
@@ -69,6 +71,8 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if error.errno in FAULTS:
+            raise refusal(run_dir, error) from None
         raise ConfigError(f"{run_dir}: cannot be made ({error.strerror}); choose another --run_dir") from None
     with _exclusive(run_dir):
         path = run_dir / "config.yaml"
@@ -109,18 +113,27 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _exclusive(run_dir: Path) -> Iterator[None]:
-    with (run_dir / ".lock").open("a+") as handle:
+    """Hold the run's lock, which says who has it."""
+    with contextlib.ExitStack() as stack:
+        with writing_to(run_dir):
+            handle = stack.enter_context((run_dir / ".lock").open("a+"))
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            lacking = stack.enter_context(exclusive(handle))
+        except BlockingIOError:
             handle.seek(0)
             raise ConfigError(
                 f"{run_dir}: {handle.read().strip() or 'another process'} is writing to this run; "
                 "wait for it or choose another --run_dir"
             ) from None
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} on {platform.node()}")
-        handle.flush()
+        if lacking:
+            say(
+                f"{run_dir}: its file system cannot lock ({lacking}), and the run goes on without; see to it that no "
+                "other machine writes to this folder at the same time"
+            )
+        with writing_to(run_dir):
+            handle.truncate(0)
+            handle.write(f"process {os.getpid()} on {platform.node()}")
+            handle.flush()
         yield
 
 

@@ -3,6 +3,7 @@
 stdout belongs to results; nothing here writes to it.
 """
 
+import contextlib
 import json
 import logging
 import multiprocessing
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from rspnet.disk import write_text, writing_to
 from rspnet.errors import ConfigError
 
 T = TypeVar("T")
@@ -130,18 +132,6 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write one JSON file whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it: a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
 def check_launch(num_processes: int) -> None:
     """See that the launcher's processes found each other.
 
@@ -205,12 +195,12 @@ class RunLog:
         self.clips_per_step = clips_per_step
         self.track = track
         self.chance = chance
+        self._path = run_dir / "metrics.jsonl"
         self._file = None
         if is_main():
-            path = run_dir / "metrics.jsonl"
-            kept = path.read_text().splitlines() if path.exists() else []
-            write_text(path, "".join(line + "\n" for line in kept if _step_of(line) <= step))
-            self._file = path.open("a", buffering=1)
+            kept = self._path.read_text().splitlines() if self._path.exists() else []
+            write_text(self._path, "".join(line + "\n" for line in kept if _step_of(line) <= step))
+            self._file = self._path.open("a", buffering=1)
         self._bar = tqdm(
             total=total_steps,
             initial=step,
@@ -271,13 +261,16 @@ class RunLog:
         """Take the bar away and close the file."""
         self._bar.close()
         if self._file:
-            self._file.close()
+            with contextlib.suppress(OSError):  # tries again what a full disk refused, which has been said
+                self._file.close()
 
     def _write(self, line: dict[str, Any]) -> None:
         if self._file:
-            self._file.write(json.dumps(line) + "\n")
             event = line["event"]
-            self.track({f"{event}/{k}": v for k, v in line.items() if isinstance(v, float)}, line["step"])
+            with writing_to(self._path):
+                self._file.write(json.dumps(line) + "\n")
+            with writing_to(self._path.with_name("tensorboard")):
+                self.track({f"{event}/{k}": v for k, v in line.items() if isinstance(v, float)}, line["step"])
 
     def _terms(self, values: dict[str, float]) -> str:
         return "  ".join(

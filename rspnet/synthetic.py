@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rspnet import runlog
+from rspnet import disk, runlog
 from rspnet.encode import encode
 from rspnet.errors import ConfigError, RSPNetError
 
@@ -57,7 +57,7 @@ def make_dataset(dst: str | Path, videos_per_class: int = 40, seed: int = 0) -> 
     elif dst.exists() and any(dst.iterdir()):
         raise ConfigError(f"{dst}: not empty; choose a new folder")
     dst.mkdir(parents=True, exist_ok=True)
-    runlog.write_json(mark, settings | {"complete": False})
+    disk.write_json(mark, settings | {"complete": False})
 
     num_groups = min(25, max(4, videos_per_class // 2))
     names = sorted(MOTIONS)
@@ -72,7 +72,7 @@ def make_dataset(dst: str | Path, videos_per_class: int = 40, seed: int = 0) -> 
         encode(dst / "UCF-101" / path, frames, FPS, x264_preset="veryfast")
         videos.append((path, label, group))
     _write_lists(dst / "ucfTrainTestlist", names, sorted(videos))
-    runlog.write_json(mark, settings)
+    disk.write_json(mark, settings)
 
 
 def _write_lists(folder: Path, names: list[str], videos: list[tuple[str, int, int]]) -> None:
@@ -83,7 +83,7 @@ def _write_lists(folder: Path, names: list[str], videos: list[tuple[str, int, in
         lines[f"trainlist{fold:02d}"] = [f"{path} {label + 1}" for path, label, group in videos if group % 4 != fold]
         lines[f"testlist{fold:02d}"] = [path for path, _, group in videos if group % 4 == fold]
     for name, content in lines.items():
-        runlog.write_text(folder / f"{name}.txt", "\n".join(content) + "\n")
+        disk.write_text(folder / f"{name}.txt", "\n".join(content) + "\n")
 
 
 def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -> np.ndarray:

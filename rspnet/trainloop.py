@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rspnet import checkpoint
+from rspnet.disk import created
 from rspnet.runlog import RunLog, is_main, say
 
 
@@ -258,7 +259,8 @@ class TrainLoop:
         with checkpoint.writing(self.run_dir, step, is_main(), self.accelerator.wait_for_everyone) as folder:
             if is_main():
                 parts = {name: part.state_dict() for name, part in self._parts().items()}
-                torch.save({**parts, "run": run}, folder / "state.pt")
+                with created(folder / "state.pt") as file:
+                    torch.save({**parts, "run": run}, file)
         if is_main():
             if best:
                 checkpoint.mark(self.run_dir, "best", step)

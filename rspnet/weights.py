@@ -13,7 +13,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from rspnet.disk import fsync, identity
+from rspnet.disk import arriving, identity
 from rspnet.errors import CheckpointError
 from rspnet.weightfile import SIGNATURES, WeightFile, few, read_weights, sort_entries
 
@@ -65,6 +65,7 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
             (stage, epoch, step, data fingerprint ...); `class_names` in the order of the logits, for a classifier.
 
     Raises:
+        DiskError, ConfigError: If the folder cannot be written to.
         ValueError: If the description lacks one of these, or names another network than the tensors are of.
     """
     entries = sort_entries(encoder_state)
@@ -73,17 +74,12 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
         raise ValueError(f"description lacks {missing} or its arch is not {entries.arch}: {description}")
     folder = Path(folder)
     weights, beside = folder / "encoder.safetensors", folder / "encoder.json"
-    temporary = [path.with_name(f".{path.name}.partial") for path in (weights, beside)]
-    write_tensors(temporary[0], encoder_state)
     num_classes = encoder_state[entries.head["weight"]].shape[0] if entries.head else 0
-    facts = {"file": weights.name, **identity(temporary[0])}
-    text = json.dumps({"format": 1, **description, "num_classes": num_classes, "weights": facts}, indent=2)
-    temporary[1].write_text(text + "\n", encoding="utf-8")
-    for path in temporary:
-        fsync(path)
-    temporary[0].replace(weights)
-    temporary[1].replace(beside)
-    fsync(folder)
+    with arriving(beside, replace=True) as new_beside, arriving(weights, replace=True) as new_weights:
+        write_tensors(new_weights, encoder_state)
+        facts = {"file": weights.name, **identity(new_weights)}
+        text = json.dumps({"format": 1, **description, "num_classes": num_classes, "weights": facts}, indent=2)
+        new_beside.write_text(text + "\n", encoding="utf-8")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

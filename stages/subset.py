@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from rspnet import runlog
 from rspnet.config import run
+from rspnet.disk import writing_to
 from rspnet.errors import ConfigError
 
 
@@ -146,7 +147,8 @@ def make_tree(dst: str, links: dict[str, str], mark: dict[str, Any], mark_name: 
     """Make `dst` with relative links, all at once, and a file that says what it is; False if it is there already.
 
     Raises:
-        ConfigError: `dst` holds something else.
+        ConfigError: `dst` holds something else, or cannot be made.
+        DiskError: the disk is full, or read-only.
     """
     mark = mark | {"links": hashlib.sha256(json.dumps(sorted(links.items())).encode()).hexdigest()}
     if os.path.lexists(dst) and (os.path.islink(dst) or not os.path.isdir(dst) or os.listdir(dst)):
@@ -161,21 +163,29 @@ def make_tree(dst: str, links: dict[str, str], mark: dict[str, Any], mark_name: 
     part = os.path.join(home, f".{os.path.basename(dst)}.partial")
     shutil.rmtree(part, ignore_errors=True)  # an interrupted run left it
     try:
-        os.makedirs(part)
-    except OSError as error:
-        raise ConfigError(f"{dst}: cannot be made ({error.strerror})") from None
+        with writing_to(dst):
+            _fill_tree(part, os.path.join(home, os.path.basename(dst)), links)
+            with open(os.path.join(part, mark_name), "w", encoding="utf-8") as handle:
+                json.dump(mark, handle, indent=2, ensure_ascii=False)
+            os.rename(part, dst)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return True
+
+
+def _fill_tree(part: str, dst: str, links: dict[str, str]) -> None:
+    """Make the links in the folder `part`, as they will be right when it is `dst`."""
+    os.makedirs(part)
     relative: dict[tuple[str, str], str] = {}  # (folder in the subset, folder pointed to) -> the way between them
     for path, target in links.items():
         folder, (target_folder, name) = os.path.dirname(path), os.path.split(target)
         if (folder, target_folder) not in relative:
             os.makedirs(os.path.join(part, folder), exist_ok=True)
-            start = os.path.join(home, os.path.basename(dst), folder)
-            relative[folder, target_folder] = os.path.relpath(os.path.realpath(target_folder), start)
+            relative[folder, target_folder] = os.path.relpath(
+                os.path.realpath(target_folder), os.path.join(dst, folder)
+            )
         os.symlink(os.path.join(relative[folder, target_folder], name), os.path.join(part, path))
-    with open(os.path.join(part, mark_name), "w", encoding="utf-8") as handle:
-        json.dump(mark, handle, indent=2, ensure_ascii=False)
-    os.rename(part, dst)
-    return True
 
 
 def _read_names(path: str, labels: set[str]) -> set[str]:

@@ -20,6 +20,9 @@ from typing import Any, Literal
 
 from rspnet import runlog
 from rspnet.config import run
+from rspnet.disk import writing_to
+from rspnet.errors import ConfigError
+from rspnet.lock import exclusive
 from rspnet.machine import cores
 
 NUM_NAMED = 10  # bad videos that the summary names
@@ -113,28 +116,41 @@ class Journal:
     def __init__(self, config: Config) -> None:
         self.done: dict[tuple[str, str], dict] = {}
         self._file = None
+        self._stack = contextlib.ExitStack()
         if config.out == "-":
             return
         self._path = f"{config.out}.partial"
         settings = {"source": os.path.abspath(config.source), "depth": config.depth, "min_frames": config.min_frames}
-        good = 0
-        with contextlib.suppress(FileNotFoundError), open(self._path, "rb") as old:
-            for line in old:
-                if not line.endswith(b"\n"):
-                    break  # cut short when the scan was stopped
-                content = json.loads(line)
-                if good == 0 and content != settings:
-                    break
-                if good:
-                    self.done[key(content)] = content
-                good += len(line)
-        self._file = open(self._path, "r+b" if good else "wb")  # noqa: SIM115 - closed by __exit__
-        self._file.truncate(good)
-        self._file.seek(good)
+        with writing_to(self._path):
+            self._file = self._stack.enter_context(open(self._path, "a+b"))  # noqa: SIM115
+        try:
+            self._stack.enter_context(exclusive(self._file))
+        except BlockingIOError:
+            self._file.close()
+            raise ConfigError(f"{self._path}: another process is making {config.out}; wait for it") from None
+        good = self._read(settings)
+        with writing_to(self._path):
+            self._file.truncate(good)
         if not good:
             self._write(settings)
         elif self.done:
             runlog.say(f"going on after the {runlog.some(len(self.done), 'video')} in {self._path}")
+
+    def _read(self, settings: dict[str, Any]) -> int:
+        """Take over the rows of an earlier scan; returns the bytes of the file that are good."""
+        good = 0
+        self._file.seek(0)
+        for line in self._file:
+            try:
+                content = json.loads(line)
+            except ValueError:
+                break
+            if not line.endswith(b"\n") or (good == 0 and content != settings):
+                break  # cut short when the scan was stopped, or another scan's
+            if good:
+                self.done[key(content)] = content
+            good += len(line)
+        return good
 
     def __call__(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the rows, and keep those that are new."""
@@ -147,14 +163,15 @@ class Journal:
         return self
 
     def __exit__(self, error: type | None, *_: object) -> None:
-        if self._file:
-            self._file.close()
-            if error is None:  # FILE is written
-                os.unlink(self._path)
+        if self._file and error is None:  # FILE is written
+            os.unlink(self._path)
+        with contextlib.suppress(OSError):  # tries again what a full disk refused, which has been said
+            self._stack.close()
 
     def _write(self, content: dict[str, Any]) -> None:
-        self._file.write(json.dumps(content).encode() + b"\n")
-        self._file.flush()
+        with writing_to(self._path):
+            self._file.write(json.dumps(content).encode() + b"\n")
+            self._file.flush()
 
 
 class Tally:

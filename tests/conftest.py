@@ -1,8 +1,11 @@
 """Fixtures shared by all tests."""
 
 import os
+import resource
 import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,22 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPO), os.environ.get("PYTHONPATH"))))
 _cache = tempfile.TemporaryDirectory(prefix="rspnet-cache-")
 os.environ["HF_DATASETS_CACHE"] = _cache.name
+
+
+@pytest.fixture
+def no_file_larger_than():
+    """``with no_file_larger_than(100):`` the system refuses what would make a file longer, as a full disk does."""
+
+    @contextmanager
+    def limited(num_bytes: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
 
 
 @pytest.fixture(scope="session")

@@ -30,14 +30,14 @@ MAY_IMPORT = {
     # No torch: --help and a mistake in the configuration answer at once.
     "errors": "|",
     "registration": "|",
-    "config": "runlog | yaml jsonargparse",
+    "config": "disk runlog | yaml jsonargparse",
     "options": "|",
-    "runlog": "| tqdm",
-    "rundir": "rspnet machine runlog | yaml",
+    "runlog": "disk | tqdm",
+    "rundir": "rspnet disk lock machine runlog | yaml",
     "pool": "|",
     # Neither torch nor av: 300,000 rows are handled without them.
     "sampling": "| numpy",
-    "index": "| numpy pyarrow later:datasets",
+    "index": "disk | numpy pyarrow later:datasets",
     "layouts": "index | numpy pyarrow",
     # Video files: no index and no torch.
     "orientation": "| av numpy",
@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "inspection": "orientation packets plan | av numpy",
     "encode": "inspection orientation packets | av numpy",
     "video": "encode inspection packets pixels plan | av numpy",
-    "synthetic": "encode runlog | numpy",
+    "synthetic": "disk encode runlog | numpy",
     "batches": "runlog | cv2 numpy torch datasets",
     "dataset": "batches index layouts sampling video | numpy torch datasets",
     # The method: torch, and none of the others.
@@ -68,14 +68,15 @@ MAY_IMPORT = {
     "disk": "|",
     "machine": "runlog |",
     "memory": "|",
+    "lock": "|",
     "weightfile": "disk | torch safetensors",
     "weights": "disk weightfile later:encoders | torch safetensors",
     "checkpoint": "disk weights weightfile later:convert | torch safetensors",
     "nested": "| torch",
     "published": "checkpoint weightfile later:encoders later:optim | torch yaml",
     "convert": "disk nested published weightfile weights later:classifier later:encoders | torch safetensors",
-    "trainloop": "checkpoint runlog | torch",
-    "predict": "runlog | torch datasets",
+    "trainloop": "checkpoint disk runlog | torch",
+    "predict": "disk runlog | torch datasets",
 }
 
 
@@ -106,7 +107,7 @@ def test_who_imports_whom(module):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stages_import_no_stage_and_load_nothing_slow(stage):
-    quick = {"config", "errors", "machine", "options", "rundir", "runlog"}
+    quick = {"config", "disk", "errors", "lock", "machine", "options", "rundir", "runlog"}
     for what, with_the_module in imports(STAGES[stage]):
         assert what in MODULES or what in ("torch", "accelerate"), f"{stage} imports {what}"
         assert not with_the_module or what in quick, f"{stage} loads {what} before it has read its options"

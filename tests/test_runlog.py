@@ -152,15 +152,6 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch):
     assert "videos" in terminal.getvalue()
 
 
-def test_files_are_whole_or_not_there(tmp_path):
-    path = tmp_path / "a.json"
-    runlog.write_json(path, {"ä": 1})
-    with pytest.raises(TypeError):
-        runlog.write_json(path, {"b": object()})
-    assert json.loads(path.read_text()) == {"ä": 1}
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_processes_that_did_not_find_each_other_are_refused(monkeypatch):
     check_launch(1)
     monkeypatch.setenv("WORLD_SIZE", "2")
