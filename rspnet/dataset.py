@@ -223,10 +223,16 @@ class ClipDataset(Dataset):
         with Video(path, num_frames=row["num_frames"], time_limit=self.time_limit, plan=row.get("plan")) as video:
             if not video.num_frames:
                 raise VideoError(f"{path}: holds no frames; find such files with stages/verify.py --depth decode")
-            if self.frame_rate and not video.fps:
-                raise VideoError(f"{path}: does not say its frame rate; transcode it, or leave clips.frame_rate out")
-            kept = sampling.resample(video.num_frames, video.fps, self.frame_rate)
+            kept = self._resampled(video)
             if not len(kept):
                 raise VideoError(f"{path}: too short to resample to {self.frame_rate:g} frames per second")
             pairs = self.picker(rng, len(kept), video.height, video.width, speeds)
             video.read_clips([(kept[frames], crop) for frames, crop in pairs], self.size, out)
+
+    def _resampled(self, video: Video) -> np.ndarray:
+        """The frames of the video at the frame rate wanted, by their own times where its rate varies."""
+        if not self.frame_rate:
+            return np.arange(video.num_frames)
+        if not video.fps:
+            raise VideoError(f"{video.path}: does not say its frame rate; transcode it, or leave clips.frame_rate out")
+        return sampling.resample(video.num_frames, video.fps, self.frame_rate, video.moments)

@@ -11,6 +11,7 @@ from rspnet.errors import ConfigError, VideoError
 from rspnet.orientation import orientation
 from rspnet.packets import Clock, Damage, NoVideoError, TimeLimitError, decode_all, open_video
 from rspnet.plan import Survey
+from rspnet.times import Pace, pace_in_header
 
 FACTS = ("status", "reason", "num_frames", "fps", "width", "height", "duration", "codec", "bytes", "plan")
 """The keys of what `inspect` returns."""
@@ -31,9 +32,10 @@ def inspect(
         `status`: "ok", "empty" (no bytes), "broken" (cannot be opened, or nothing decodes), "no_video" (no moving
         pictures), "truncated" (the file ends before its container says), "corrupt" (packets that the decoder refuses
         or frames that it flags), "short" or "timeout"; `reason`: one sentence, None where ok; and, None where not
-        known, `num_frames` (as decoded; at depth "probe" only where the header can be trusted), `fps`, `width` and
-        `height` (pixels, as shown), `duration` (seconds, as the header says), `codec`, `bytes`, `plan` (at depth
-        "decode", of a file that is ok: what makes reading it fast, see plan.py).
+        known, `num_frames` (as decoded; at depth "probe" only where the header can be trusted), `fps` (average, by the
+        frames' own times; at depth "probe" as the header says, where that can be), `width` and `height` (pixels, as
+        shown), `duration` (seconds, the same way), `codec`, `bytes`, `plan` (at depth "decode", of a file that is ok:
+        what makes reading it fast, see plan.py).
 
     Raises:
         ConfigError: no such depth.
@@ -65,12 +67,8 @@ def _look(
 ) -> tuple[str, str | None]:
     """Fill in the facts of an open file; returns its status and the reason."""
     facts["codec"] = stream.codec_context.codec.canonical_name
-    facts["fps"] = float(stream.average_rate or stream.guessed_rate or 0) or None
-    if stream.duration:
-        facts["duration"] = float(stream.duration * stream.time_base)
-    elif container.duration:
-        facts["duration"] = container.duration / 1e6
     trusted = "mp4" in container.format.name and stream.frames
+    facts.update(_paced(pace_in_header(stream, container.format.name), container))
     damage = Damage()
     survey = Survey(container, stream)
     frames = decode_all(survey(clock.watch(container.demux(stream))), stream, damage)
@@ -81,8 +79,7 @@ def _look(
     if depth == "decode":
         shown = [first.pts, *(frame.pts for frame in frames)]
         count = facts["num_frames"] = len(shown)
-        if facts["duration"] is None and facts["fps"]:
-            facts["duration"] = count / facts["fps"]
+        facts.update(_paced(survey.timeline.pace(shown), container))
         status, reason = judge(clock.path, container, stream, count, damage)
         if status == "ok":
             facts["plan"] = survey.plan(shown, first=first).to_text()
@@ -95,6 +92,12 @@ def _look(
     if status == "ok" and facts["num_frames"] is not None and facts["num_frames"] < min_frames:
         return "short", f"{facts['num_frames']} frames, fewer than {min_frames}"
     return status, reason
+
+
+def _paced(pace: Pace, container: InputContainer) -> dict[str, float | None]:
+    """Frames per second and seconds, None where not known."""
+    seconds = pace.seconds or (container.duration or 0) / 1e6
+    return {"fps": float(pace.rate) or None, "duration": seconds or None}
 
 
 def judge(

@@ -19,6 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rspnet.orientation import UPRIGHT, Orientation, orientation
+from rspnet.times import Timeline
 
 TIMED_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 """Containers whose packets carry presentation times from the encoder and that can be searched by them. avi has none and
@@ -27,7 +28,7 @@ makes them up, a program stream may have few, and a transport stream cannot be s
 TABLE_HEADERS = {"mov,mp4,m4a,3gp,3g2,mj2": 0, "avi": 8}
 """Containers with a table of all packets at hand once they are open, and the bytes from where it points to the data."""
 
-_VERSION = 3  # of the text
+_VERSION = 4  # of the text
 
 PICTURE_OF_MPEG4 = b"\x00\x00\x01\xb6"
 """The start code of a picture (VOP, ISO/IEC 14496-2); two bits of its type follow: 0 a key frame, 1 P, 2 B, 3 S."""
@@ -54,6 +55,8 @@ class Plan:
         header: see `TABLE_HEADERS`; -1 where packets are searched for by time.
         packed: whether MPEG-4 packets hold two pictures, see `rspnet.packets.unpacked`.
         times: int64 (P,), presentation times in the stream's unit; None with a table.
+        moments: int64 (N + 1,), milliseconds, when each frame is shown and when the last one ends; None where frame n
+            is shown at n / rate, give or take a frame.
     """
 
     file_size: int
@@ -69,6 +72,7 @@ class Plan:
     header: int = -1
     packed: bool = False
     times: np.ndarray | None = None
+    moments: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         places = np.full(self.num_packets, -1)
@@ -95,9 +99,12 @@ class Plan:
         facts = [_VERSION, self.file_size, self.stream, self.rate.numerator, self.rate.denominator]
         facts += [self.height, self.width, *self.orientation, self.depth]
         facts += [self.num_packets, len(self.shown), len(self.keys), self.header, self.packed]
+        facts.append(self.moments is not None)
         lists = [np.diff(self.shown, prepend=-1) - 1, np.diff(self.keys, n=2, prepend=[0, 0])]
         if self.times is not None:
             lists.append(np.diff(self.times[self._order()], n=2, prepend=[0, 0]))
+        if self.moments is not None:
+            lists.append(np.diff(self.moments, n=2, prepend=[0, 0]))
         numbers = np.concatenate([facts, *lists]).tolist()
         squeezer = zlib.compressobj(9, wbits=-15)
         return base64.b64encode(squeezer.compress(_pack(numbers)) + squeezer.flush()).decode()
@@ -113,15 +120,16 @@ class Plan:
             numbers = _unpack(zlib.decompress(base64.b64decode(text, validate=True), wbits=-15))
             if numbers[0] != _VERSION:
                 raise ValueError(f"version {numbers[0]}")
-            facts, numbers = numbers[1:16].tolist(), numbers[16:]
-            size, stream, above, below, height, width, *turn, depth, count, length, num_keys, header, packed = facts
-            lists = np.split(numbers, [length, length + num_keys])
+            *facts, header, packed, varies = numbers[1:17].tolist()
+            size, stream, above, below, height, width, *turn, depth, count, length, num_keys = facts
+            *lists, moments = np.split(numbers[17:], np.cumsum([length, num_keys, count * (header < 0 < num_keys)]))
             shown = np.cumsum(lists[0] + 1) - 1
             times = np.empty(count, np.int64) if header < 0 and num_keys else None
             keys = np.cumsum(np.cumsum(lists[1]))
             turn = Orientation(*map(bool, turn))
             facts = (size, stream, Fraction(above, below), height, width, turn, depth, count, shown, keys)
-            plan = cls(*facts, header, bool(packed), times)
+            moments = np.cumsum(np.cumsum(moments)) if varies else None
+            plan = cls(*facts, header, bool(packed), times, moments)
             if times is not None:
                 times[plan._order()] = np.cumsum(np.cumsum(lists[2]))
             return plan
@@ -179,6 +187,7 @@ class Survey:
         self._entries = len(stream.index_entries)  # a fragmented mp4 finds the rest on its way
         self._times: list[int | None] = []
         self._keys: list[int] = []
+        self.timeline = Timeline(stream, container.format.name)
         self._hidden: set[int] = set()
         self._spans: list[tuple[int | None, int]] = []
         self._framed = _has_length_prefixes(stream)
@@ -195,6 +204,7 @@ class Survey:
     def _note(self, packet: av.Packet) -> None:
         number = len(self._times)
         self._times.append(packet.pts)
+        self.timeline.note(packet.pts, packet.dts, packet.duration, packet.size)
         self._spans.append((packet.pos, packet.size))
         is_mpeg4 = self._stream.codec_context.name == "mpeg4"
         pictures = bytes(packet).split(PICTURE_OF_MPEG4)[1:] if is_mpeg4 else []
@@ -227,20 +237,20 @@ class Survey:
             first: the first frame, where it is at hand.
         """
         stream, length = self._stream, len(shown)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+        pace = self.timeline.pace(shown)
         turn = orientation(first) if first else UPRIGHT
         size = turn.size(first.height, first.width) if first else (0, 0)
-        facts = (self._container.size, stream.index, rate, *size, turn, stream.codec_context.reorder_depth)
+        facts = (self._container.size, stream.index, pace.rate, *size, turn, stream.codec_context.reorder_depth)
         ordered = shown and None not in shown and len(set(shown)) == length
         if ordered and self._sane and not damaged and self._keys[:1] == [0]:
             # A start that shows nothing could not be told from one that failed; but nothing goes before the first.
             starts = sorted({0, *self._keys} & {0, *shown})
             facts = (*facts, len(self._times), np.array(shown), np.array(starts))
             if self._is_in_table():
-                return Plan(*facts, TABLE_HEADERS[self._format], self._packed)
+                return Plan(*facts, TABLE_HEADERS[self._format], self._packed, moments=pace.moments)
             if self._format in TIMED_FORMATS and self._has_times():
-                return Plan(*facts, -1, self._packed, np.array(self._times))
-        return Plan(*facts[:7], length, np.arange(length), np.empty(0, np.int64))
+                return Plan(*facts, -1, self._packed, np.array(self._times), pace.moments)
+        return Plan(*facts[:7], length, np.arange(length), np.empty(0, np.int64), moments=pace.moments)
 
     def _has_times(self) -> bool:
         return None not in self._times and len(set(self._times)) == len(self._times)

@@ -117,7 +117,9 @@ def cover_clips(num_frames: int, size: int, n: int = 1) -> np.ndarray:
     return (np.arange(size) * denominator + numerator[:, None]) * num_frames // (size * denominator)
 
 
-def resample(num_frames: int, source_fps: float, target_fps: float | None) -> np.ndarray:
+def resample(
+    num_frames: int, source_fps: float, target_fps: float | None, moments: np.ndarray | None = None
+) -> np.ndarray:
     """Return the frames that play the video at another rate: some left out, or some repeated.
 
     One frame slower than the target rate leaves none, as published; drawing a clip from that raises.
@@ -126,6 +128,8 @@ def resample(num_frames: int, source_fps: float, target_fps: float | None) -> np
         num_frames: Frames in the video.
         source_fps: Its average frame rate, frames per second.
         target_fps: The rate wanted; None keeps every frame.
+        moments: int64 (num_frames + 1,), milliseconds, of a video whose rate varies: when each frame is shown, and when
+            the last one ends. Then the frames are those that a viewer sees at each tick of the new rate.
 
     Returns:
         (m,) int64 frame indices, never decreasing.
@@ -137,6 +141,10 @@ def resample(num_frames: int, source_fps: float, target_fps: float | None) -> np
         return np.arange(num_frames)
     if not (0 < source_fps < math.inf and 0 < target_fps < math.inf):
         raise ValueError(f"frame rates must be positive numbers, not {source_fps} (source) and {target_fps} (target)")
+    if moments is not None:
+        since = moments - moments[0]
+        ticks = np.arange(math.floor(since[-1] * target_fps / 1000)) * 1000 / target_fps
+        return np.searchsorted(since[:num_frames], np.rint(ticks), side="right") - 1
     step = source_fps / target_fps
     if step.is_integer():
         return np.arange(0, num_frames, int(step))

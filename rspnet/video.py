@@ -36,6 +36,7 @@ from rspnet.packets import (
 )
 from rspnet.pixels import Album, Converter, Crop
 from rspnet.plan import TIMED_FORMATS, Plan, Run, Survey
+from rspnet.times import promised_rate
 
 __all__ = ["VIDEO_SUFFIXES", "Video", "encode", "inspect", "read_frames", "transcode"]
 
@@ -74,7 +75,6 @@ class Video:
 
     Attributes:
         path: the file.
-        fps: average frames per second, 0.0 where the file does not say.
 
     Raises:
         VideoError: not a video that can be opened, or the plan is none.
@@ -94,8 +94,6 @@ class Video:
         self._surveyed = False
         self._plan = self._fitting(plan) if plan else None
         self._open()
-        rate = self._plan.rate if self._plan else self._stream.average_rate or self._stream.guessed_rate
-        self.fps = float(rate or 0)
         self._converter = Converter(self._plan.size, self._plan.orientation) if self._plan else Converter()
 
     def __enter__(self) -> "Video":
@@ -120,6 +118,19 @@ class Video:
                 self._plan_from_frames()
             self._num_frames = len(self._plan.shown)
         return self._num_frames
+
+    @property
+    def fps(self) -> float:
+        """Average frames per second, by the frames' own times where those are known; 0.0 where nothing tells."""
+        return float(self._paced().rate if self._paced() else promised_rate(self._stream))
+
+    @property
+    def moments(self) -> np.ndarray | None:
+        """int64 (frames + 1,), milliseconds, when each frame is shown and the last one ends.
+
+        None where frame n is shown at n / fps, give or take a frame, or nothing tells.
+        """
+        return self._paced().moments if self._paced() else None
 
     @property
     def height(self) -> int:
@@ -192,6 +203,14 @@ class Video:
             if os.path.getsize(self.path) == plan.file_size and self._num_frames in (None, len(plan.shown)):
                 return plan
         return None
+
+    def _paced(self) -> Plan | None:
+        """The plan, which knows the frames' times; None where only the header tells the rate."""
+        self._clock.start()
+        self._plan_from_packets()
+        if not self._plan and (self._num_frames is None or not promised_rate(self._stream)):
+            self._plan_from_frames()
+        return self._plan
 
     def _plan_from_packets(self) -> None:
         """Make the plan, once, where the packets' times tell it."""

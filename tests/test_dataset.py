@@ -12,8 +12,8 @@ from rspnet import dataset, sampling
 from rspnet.dataset import ClipDataset, Picker
 from rspnet.errors import ConfigError, VideoError
 from rspnet.index import new_row, read_rows, to_dataset
-from rspnet.video import Video, read_frames
-from tests.numbered import number
+from rspnet.video import Video, inspect, read_frames
+from tests.numbered import number, write_numbered
 
 SIZE = 40
 PICKER = Picker(num_frames=6, stride=2, views=2, crop_area=(0.5, 1.0))
@@ -126,6 +126,19 @@ def test_resampled_to_another_frame_rate(root):
         numbers = frames_shown(clips[0, position, 7]["clips"][0])
         assert np.diff(numbers).tolist() == [4] * 3
         assert numbers[0] % 2 == 0
+
+
+def test_resampled_by_time_where_the_rate_varies(tmp_path):
+    """25 frames per second that become 5: what a viewer sees every tenth of a second, with the plan and without."""
+    times = [*range(20), *range(20, 120, 5)]
+    path = write_numbered(tmp_path / "a.mp4", 40, times=times)
+    facts = inspect(path, "decode")
+    expected = [max(frame for frame in range(40) if times[frame] <= tick * 2.5) for tick in range(48)]
+    for known in (facts, {}):
+        rows = [new_row("a.mp4", str(tmp_path)) | known]
+        index = to_dataset(rows, tmp_path / "cache")
+        clips = ClipDataset(index, Picker(48, views=1, crop_area=(1.0, 1.0)), 80, frame_rate=10.0)
+        assert frames_shown(clips[0, 0, 0]["clips"][0]) == expected
 
 
 def test_frame_counts_of_the_index_are_believed(root):

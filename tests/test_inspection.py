@@ -47,9 +47,12 @@ def test_samples(shared):
                 assert found["codec"] == row["codec"]
             probed = inspect(folder / row["file"], depth="probe")
             if found["status"] == "ok":  # what a header alone is taken to say must be true
-                unknown = {"num_frames": None, "plan": None}
+                unknown = dict.fromkeys(("num_frames", "plan", "fps", "duration"))
                 assert probed | unknown == found | unknown
                 assert probed["num_frames"] in (None, found["num_frames"])
+                for key in ("fps", "duration"):
+                    assert probed[key] is None or probed[key] == pytest.approx(found[key], rel=0.035), row["file"]
+                assert found["duration"] == pytest.approx(found["num_frames"] / found["fps"], rel=0.2)
 
 
 @pytest.mark.parametrize("depth", ["probe", "decode"])

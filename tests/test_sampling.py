@@ -161,6 +161,20 @@ def test_resampled_frames_keep_time(num_frames, source_fps):
     assert abs(frames.size - num_frames * 25 / source_fps) < 1
 
 
+def test_resampled_by_time():
+    """Half a second at 10 frames per second, a second at 2, and a frame that stands for 2 s."""
+    moments = np.array([70, 170, 270, 370, 470, 570, 1070, 1570, 3570])
+    assert sampling.resample(8, 2.3, 4, moments).tolist() == [0, 2, 5, 5, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7]
+    assert sampling.resample(8, 2.3, 0.5, moments).tolist() == [0]
+    assert sampling.resample(8, 2.3, None, moments).tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("target", [5, 12.5, 25, 30, 50])
+def test_by_time_a_constant_rate_gives_the_same(target):
+    by_time = sampling.resample(200, 25, target, 40 * np.arange(201))
+    assert by_time.tolist() == sampling.resample(200, 25, target).tolist()
+
+
 def test_resampling_by_a_whole_step_keeps_the_last_frame():
     assert sampling.resample(7, 50, 25).tolist() == [0, 2, 4, 6]
     assert sampling.resample(7, 62.5, 25).tolist() == [0, 2]

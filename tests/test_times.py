@@ -1,0 +1,131 @@
+"""Rates and durations: a header's promise where it fits the frames' own times, else those."""
+
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from rspnet.times import Timeline, in_order, promised_rate
+
+
+def a_stream(rate=None, unit=Fraction(1, 1000), duration=None, name="matroska,webm"):
+    container = SimpleNamespace(format=SimpleNamespace(name=name))
+    return SimpleNamespace(
+        average_rate=rate and Fraction(rate),
+        guessed_rate=None,
+        time_base=unit,
+        duration=duration,
+        container=container,
+    )
+
+
+def paced(times, rate=None, unit=Fraction(1, 1000), name="matroska,webm", lengths=None, duration=None, decoded=None):
+    timeline = Timeline(a_stream(rate, unit, duration, name), name)
+    for place, time in enumerate(times):
+        timeline.note(time, decoded[place] if decoded else time, lengths[place] if lengths else 0, 100)
+    order = sorted(range(len(times)), key=times.__getitem__) if None not in times else range(len(times))
+    return timeline.pace(order)
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001), Fraction(240)])
+def test_a_promise_that_fits_is_kept_to_the_digit(rate):
+    times = [round(1000 * index / rate) for index in range(300)]
+    for start in (0, 7, 1_000_000, -500):
+        pace = paced([time + start for time in times], rate)
+        assert pace.rate == rate
+        assert pace.seconds == pytest.approx(300 / float(rate), abs=0.002)
+        assert pace.moments is None
+
+
+def test_a_browsers_recording():
+    """Promised are 1000 frames per second, each of a millisecond: the tick of its clock."""
+    times = [40 * index for index in range(250)]
+    for promise in (None, 1000, 500):
+        pace = paced(times, promise, lengths=[1] * 250)
+        assert (pace.rate, pace.seconds, pace.moments) == (25, 10, None)
+    assert promised_rate(a_stream(1000)) == 0
+    assert promised_rate(a_stream(240, Fraction(1, 240))) == 240
+
+
+def test_half_the_promise():
+    """Two packets to a frame, or a header that counts what is never shown."""
+    for count in (2, 3, 10, 300):
+        pace = paced([40 * index for index in range(count)], 50, lengths=[40] * count)
+        assert pace.rate == 25
+        assert pace.seconds == pytest.approx(count / 25)
+
+
+def test_a_lost_frame_changes_nothing_but_the_duration():
+    times = [40 * (index + (index > 50)) for index in range(100)]
+    pace = paced(times, 25)
+    assert (pace.rate, pace.moments) == (25, None)
+    assert pace.seconds == pytest.approx(101 / 25)
+
+
+def test_a_rate_that_varies():
+    times = [100, *(100 + 40 * index for index in range(1, 50)), *(2100 + 200 * index for index in range(50))]
+    pace = paced(times, 25)
+    assert pace.seconds == 12
+    assert pace.rate == Fraction(100, 12)
+    assert pace.moments.tolist() == [*(time - 100 for time in times), 12000]
+
+
+def test_empty_packets_of_an_avi_let_time_pass():
+    """Of 4 places each second and third is empty, one more at the end; decoding order is not display order."""
+    timeline = Timeline(a_stream(20, Fraction(1, 20), name="avi"), "avi")
+    for place in range(41):
+        timeline.note(None, place, 1, 0 if place % 4 in (1, 2) or place == 40 else 10)
+    shown = [place for place in range(40) if place % 4 in (0, 3)]
+    shown[1], shown[2] = shown[2], shown[1]
+    pace = timeline.pace(shown)
+    assert pace.seconds == pytest.approx(41 / 20)
+    assert pace.rate == pytest.approx(20 / 2.05)
+
+
+def test_times_of_decoding_where_others_are_missing():
+    times = [None if index % 3 else 40 * index for index in range(30)]
+    pace = paced(times, 50, decoded=[40 * index for index in range(30)])
+    assert (pace.rate, pace.seconds) == (25, pytest.approx(1.2))
+
+
+def test_no_times_at_all():
+    assert paced([None] * 30, 25).seconds == pytest.approx(1.2)
+    assert paced([0] * 30, 25).rate == 25
+    assert paced([None] * 30).rate == 0
+    assert paced([None] * 30).seconds is None
+    assert paced([0], 25, duration=40).seconds == 0.04
+    assert paced([0], 25, duration=40).rate == 25
+
+
+def test_a_clock_that_is_set():
+    """Back to its start in the middle, or a year ahead: the video goes on."""
+    for second in (0, 10**10):
+        times = [*range(0, 10_000, 40), *range(second, second + 10_000, 40)]
+        timeline = Timeline(a_stream(25), "mpegts")
+        for time in times:
+            timeline.note(time, time, 40, 100)
+        pace = timeline.pace(range(len(times)))
+        assert (pace.rate, pace.seconds, pace.moments) == (25, 20, None)
+
+
+def test_repeated_times():
+    times = [40 * (index // 2) for index in range(100)]
+    pace = paced(times, 50, lengths=[20] * 100)
+    assert pace.rate == 50
+    assert pace.seconds == pytest.approx(1.98)
+    assert pace.moments is None
+
+
+def test_the_promised_duration_where_it_fits():
+    times = [33 * index for index in range(100)]
+    assert paced(times, 30, duration=3320).seconds == 3.32
+    assert paced(times, 30, duration=12_000).seconds == pytest.approx(3.3)
+
+
+def test_times_in_rising_order():
+    """Of decoding, for frames in display order: each gets the lowest that is left."""
+    frames = [(0, "a"), (2, "b"), (3, "c"), (1, "d"), (6, "e"), (4, "f"), *((time, time) for time in range(7, 60))]
+    assert list(in_order(frames[:6])) == [(0, "a"), (1, "b"), (2, "c"), (3, "d"), (4, "e"), (6, "f")]
+    numbers = np.random.default_rng(0).permutation(16).tolist()
+    assert [time for time, _ in in_order((time, None) for time in [*numbers, *range(16, 60)])] == list(range(60))
