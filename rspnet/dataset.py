@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from rspnet import layouts, sampling
+from rspnet import sampling
 from rspnet.batches import BatchMemory, Speeds
 from rspnet.errors import ConfigError, VideoError
-from rspnet.index import read_rows, write_rows
 from rspnet.video import Crop, Video
 
 Key = int | tuple[int, int, int] | tuple[int, int, int, Speeds]
@@ -82,31 +81,6 @@ class Picker:
         if self.sampling == "cover":
             return sampling.cover_clip(rng, length, size)
         return sampling.sample_clip(rng, length, size, self.stride)
-
-
-def keep_index(path: Path, root: str | None, index: str | None, layout: str) -> None:
-    """Write the run's own index, once: a resumed run reads the same videos in the same order, whatever came since.
-
-    Args:
-        path: where to write it (.parquet); left alone if it exists.
-        root: data-set folder, walked where there is no `index`.
-        index: an index file to take instead.
-        layout: of `root`, or "auto".
-
-    Raises:
-        ConfigError: neither is given, or what is given is not usable.
-    """
-    if path.exists():
-        return
-    if index is None and root is None:
-        raise ConfigError("data.root: say where the videos are, with --data.root FOLDER or --data.index FILE")
-    if index is not None and root is not None and not Path(root).is_dir():  # a config names one of its own, for example
-        raise ConfigError(
-            f"data.root: {root}: no such folder; the paths of {index} would be relative to it: name the right one, or "
-            "say --data.root null for the one that the index was made for"
-        )
-    rows = read_rows(index) if index is not None else layouts.scan(root, layout)
-    write_rows((row if root is None else row | {"root": str(Path(root).absolute())} for row in rows), path)
 
 
 def test_split(index: datasets.Dataset) -> str:

@@ -174,7 +174,7 @@ def forget_stdout() -> None:
 
 
 def quieten_threads() -> None:
-    """No traceback from a thread that a disk refuses: whose work it does is told, and says it (tensorboard's writer)."""
+    """No traceback of a thread that a disk refuses; who gave it the work is told and says so (tensorboard's writer)."""
     loud = threading.excepthook
 
     def speak(args: threading.ExceptHookArgs) -> None:

@@ -67,7 +67,11 @@ def main(config: Config) -> dict:
 
 def evaluate(config: Config, run_dir: Path) -> dict:
     """The evaluation itself."""
-    # torch takes seconds to import: a mistake in the config has answered by now.
+    from rspnet.runindex import keep_index, look_for_videos
+
+    # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
+    if runlog.is_main():
+        look_for_videos(run_dir / "index.parquet", config.data.root, config.data.index)
     import torch
     from accelerate import Accelerator
 
@@ -88,7 +92,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
 
     # Videos -> queries (the test split) and, for features, a gallery (the training split)
     if accelerator.is_main_process:
-        dataset.keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
+        keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
     accelerator.wait_for_everyone()
     index = load(run_dir / "index.parquet")
     splits, names = set(index["split"]), index.features["label"].names

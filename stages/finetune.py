@@ -48,7 +48,11 @@ def main(config: Config) -> dict:
 
 def train(config: Config, run_dir: Path) -> dict:
     """The run itself, from the newest checkpoint if there is one."""
-    # torch takes seconds to import: a mistake in the config has answered by now.
+    from rspnet.runindex import keep_index, look_for_videos
+
+    # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
+    if runlog.is_main():
+        look_for_videos(run_dir / "index.parquet", config.data.root, config.data.index)
     import torch
     from accelerate import Accelerator
 
@@ -75,7 +79,7 @@ def train(config: Config, run_dir: Path) -> dict:
 
     # Videos -> random training clips, and evenly spaced test views
     if accelerator.is_main_process:
-        dataset.keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
+        keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
     accelerator.wait_for_everyone()
     index = load(run_dir / "index.parquet")
     train_videos, train_out = select(index, "train", config.data.fold)

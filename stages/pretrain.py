@@ -49,7 +49,11 @@ def main(config: Config) -> dict:
 
 def train(config: Config, run_dir: Path) -> dict:
     """The run itself, from the newest checkpoint if there is one."""
-    # torch takes seconds to import: a mistake in the config has answered by now.
+    from rspnet.runindex import keep_index, look_for_videos
+
+    # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
+    if runlog.is_main():
+        look_for_videos(run_dir / "index.parquet", config.data.root, config.data.index)
     import torch
     from accelerate import Accelerator
 
@@ -74,7 +78,7 @@ def train(config: Config, run_dir: Path) -> dict:
 
     # Videos -> batches of two clips each, of which only the frames are read that a step shows
     if accelerator.is_main_process:
-        dataset.keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
+        keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
     accelerator.wait_for_everyone()
     index = load(run_dir / "index.parquet")
     videos, left_out = select(index, "train" if any(index["split"]) else None, config.data.fold)

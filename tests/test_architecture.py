@@ -50,7 +50,8 @@ MAY_IMPORT = {
     "video": "times encode inspection packets pixels plan | av numpy",
     "synthetic": "disk encode runlog | numpy",
     "batches": "runlog | cv2 numpy torch datasets",
-    "dataset": "batches index layouts sampling video | numpy torch datasets",
+    "runindex": "index layouts |",
+    "dataset": "batches sampling video | numpy torch datasets",
     # The method: torch, and none of the others.
     "augment": NETWORK,
     "heads": NETWORK,

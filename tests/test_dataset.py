@@ -1,6 +1,5 @@
 """Clips: the drawn frames and crops, the same for the same draw; broken videos replaced or left black."""
 
-import shutil
 from itertools import combinations
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from rspnet import dataset, sampling
 from rspnet.dataset import ClipDataset, Picker
 from rspnet.errors import ConfigError, VideoError
-from rspnet.index import new_row, read_rows, to_dataset
+from rspnet.index import new_row, to_dataset
 from rspnet.video import Video, inspect, read_frames
 from tests.numbered import number, write_numbered
 
@@ -208,39 +207,7 @@ def test_a_video_that_does_not_say_its_rate(root, monkeypatch):
     assert clips[0, 0, 0]["failed"] == 0
 
 
-# The run's index
-
-
-def test_index_is_kept_once(tmp_path, root):
-    source = tmp_path / "data"
-    source.mkdir()
-    shutil.copy(root / "0.mp4", source / "a.mp4")
-    kept = tmp_path / "index.parquet"
-    dataset.keep_index(kept, str(source), None, "auto")
-    shutil.copy(root / "1.mp4", source / "b.mp4")
-    dataset.keep_index(kept, str(source), None, "auto")
-    dataset.keep_index(kept, None, None, "auto")
-    assert [row["video"] for row in read_rows(kept)] == ["a.mp4"]
-
-
-def test_an_index_with_another_root(tmp_path, root, monkeypatch):
-    dataset.keep_index(tmp_path / "one.parquet", str(root), None, "folder")
-    dataset.keep_index(tmp_path / "two.parquet", None, str(tmp_path / "one.parquet"), "auto")
-    assert {row["root"] for row in read_rows(tmp_path / "two.parquet")} == {str(root)}
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"^data\.root: elsewhere: no such folder; .* say --data\.root null"):
-        dataset.keep_index(tmp_path / "three.parquet", "elsewhere", str(tmp_path / "one.parquet"), "auto")
-    (tmp_path / "elsewhere").mkdir()
-    dataset.keep_index(tmp_path / "three.parquet", "elsewhere", str(tmp_path / "one.parquet"), "auto")
-    assert {row["root"] for row in read_rows(tmp_path / "three.parquet")} == {str(tmp_path / "elsewhere")}
-
-
-def test_no_videos_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"^data\.root: say where the videos are"):
-        dataset.keep_index(tmp_path / "index.parquet", None, None, "auto")
-    with pytest.raises(ConfigError, match="no such folder"):
-        dataset.keep_index(tmp_path / "index.parquet", str(tmp_path / "none"), None, "auto")
-    assert not list(tmp_path.iterdir())
+# The split of the results
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from tests import tiny
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch):
-    from rspnet import checkpoint
+    from rspnet import checkpoint, disk
 
-    monkeypatch.setattr(checkpoint, "fsync", lambda path: None)
+    for module in (checkpoint, disk):
+        monkeypatch.setattr(module, "fsync", lambda path: None)
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +64,6 @@ def interrupted(monkeypatch):
 @pytest.fixture
 def no_steps(monkeypatch):
     """Whoever trains or loads a network fails."""
-    from rspnet import dataset
+    from rspnet import runindex
 
-    monkeypatch.setattr(dataset, "keep_index", lambda *args: pytest.fail("the work was begun"))
+    monkeypatch.setattr(runindex, "look_for_videos", lambda *args: pytest.fail("the work was begun"))

@@ -193,7 +193,7 @@ def test_a_published_checkpoint(tmp_path, motions, pretrained):
 def test_weights_are_looked_at_before_the_videos(tmp_path):
     (tmp_path / "w.pth").write_text("<html>")
     with pytest.raises(CheckpointError, match=r"w\.pth"):
-        main(tiny.evaluate(tmp_path / "nowhere", tmp_path / "run", tmp_path / "w.pth"))
+        main(tiny.evaluate(tmp_path, tmp_path / "run", tmp_path / "w.pth"))
 
 
 def test_a_finished_evaluation_is_left_alone(tmp_path, motions, pretrained, no_steps, capsys):

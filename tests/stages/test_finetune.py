@@ -125,7 +125,7 @@ def test_losses_from_scratch_are_those_of_the_day_they_were_recorded(tmp_path, m
 def test_weights_are_looked_at_before_the_videos(tmp_path):
     (tmp_path / "w.pth").write_text("<html>")
     with pytest.raises(CheckpointError, match=r"w\.pth"):
-        main(tiny.finetune(tmp_path / "nowhere", tmp_path / "run", tmp_path / "w.pth"))
+        main(tiny.finetune(tmp_path, tmp_path / "run", tmp_path / "w.pth"))
 
 
 def test_weights_must_be_named(tmp_path, motions):

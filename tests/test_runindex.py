@@ -1,0 +1,77 @@
+"""The videos of a run are written down once, and looked for before anything else."""
+
+import shutil
+
+import pytest
+
+from rspnet.errors import ConfigError
+from rspnet.index import new_row, read_rows, write_rows
+from rspnet.runindex import keep_index, look_for_videos
+
+
+def test_index_is_kept_once(tmp_path, root):
+    source = tmp_path / "data"
+    source.mkdir()
+    shutil.copy(root / "0.mp4", source / "a.mp4")
+    kept = tmp_path / "index.parquet"
+    keep_index(kept, str(source), None, "auto")
+    shutil.copy(root / "1.mp4", source / "b.mp4")
+    keep_index(kept, str(source), None, "auto")
+    keep_index(kept, None, None, "auto")
+    assert [row["video"] for row in read_rows(kept)] == ["a.mp4"]
+
+
+def test_an_index_with_another_root(tmp_path, root, monkeypatch):
+    one, two, three = (tmp_path / f"{name}.parquet" for name in ("one", "two", "three"))
+    keep_index(one, str(root), None, "folder")
+    keep_index(two, None, str(one), "auto")
+    assert {row["root"] for row in read_rows(two)} == {str(root)}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^data\.root: elsewhere: no such folder; .* or say --data\.root null"):
+        look_for_videos(three, "elsewhere", str(one))
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(ConfigError, match=r"^data\.root: elsewhere: of 10 videos looked for none is there, not /"):
+        look_for_videos(three, "elsewhere", str(one))
+    shutil.copy(root / "1.mp4", "elsewhere")
+    look_for_videos(three, "elsewhere", str(one))
+    keep_index(three, "elsewhere", str(one), "auto")
+    assert {row["root"] for row in read_rows(three)} == {str(tmp_path / "elsewhere")}
+
+
+def test_no_videos_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"^data\.root: say where the videos are"):
+        look_for_videos(tmp_path / "index.parquet", None, None)
+    with pytest.raises(ConfigError, match=r"none: no such folder; name the one that the videos are in$"):
+        look_for_videos(tmp_path / "index.parquet", str(tmp_path / "none"), None)
+    (tmp_path / "none").touch()
+    with pytest.raises(ConfigError, match=r"none: not a folder; name the one that the videos are in$"):
+        look_for_videos(tmp_path / "index.parquet", str(tmp_path / "none"), None)
+
+
+def test_a_root_that_is_not_there(tmp_path, root):
+    """All of the index's videos, or some, lie on a disk that is not mounted."""
+    there = [new_row(f"{number}.mp4", str(root)) for number in range(3)]
+    away = [new_row(f"{number}.mp4", "/mnt/away") for number in range(2)]
+    unusable = [new_row("9.mp4", "/mnt/other", status="broken")]
+    source, kept = str(tmp_path / "index.jsonl"), tmp_path / "kept.parquet"
+    for rows, count in ((away, "2 of 2"), (there + away, "2 of 5")):
+        write_rows(rows, source)
+        with pytest.raises(ConfigError) as caught:
+            look_for_videos(kept, None, source)
+        assert str(caught.value) == (
+            f"data.index: {source}: {count} videos should be in /mnt/away, and there is no such folder; "
+            "say where they are with --data.root"
+        )
+    write_rows(there + unusable, source)
+    look_for_videos(kept, None, source)
+
+
+def test_a_root_that_went_away_before_the_run_goes_on(tmp_path, root):
+    source, kept = tmp_path / "data", tmp_path / "index.parquet"
+    source.mkdir()
+    shutil.copy(root / "0.mp4", source / "a.mp4")
+    keep_index(kept, str(source), None, "auto")
+    source.rename(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"1 of 1 videos should be in \S+/data, and there is no such folder; say"):
+        look_for_videos(kept, None, "was.jsonl")
+    look_for_videos(kept, str(tmp_path / "elsewhere"), None)
