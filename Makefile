@@ -7,14 +7,21 @@ DATA ?=
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup demo test test-all lint bench clean
+# For `make test-newest`: the newest Python in PATH or of pyenv, or the one you name.
+TELL := import sys; sys.stdout.write("%d.%d %s\n" % (sys.version_info[:2] + (sys.executable,)))
+PYTHON_NEWEST ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 $(HOME)/.pyenv/versions/*/bin/python; do \
+	$$python -c '$(TELL)' 2>/dev/null; done | sort -V | tail -n 1 | cut -d " " -f 2)
+
+.PHONY: setup demo test test-all test-newest lint bench clean
 
 setup: $(READY)
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make environments:" \
+		"install its venv module (Debian, Ubuntu: apt install python3-venv), or make PYTHON=..."; exit 2; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
@@ -27,6 +34,15 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest
 
+# The newest release of everything that pyproject.toml allows; requirements.txt pins what the other tests run with.
+test-newest:
+	@test -n "$(PYTHON_NEWEST)" || { echo "no Python is at hand: make test-newest PYTHON_NEWEST=..."; exit 2; }
+	$(PYTHON_NEWEST) -m venv $(VENV).newest
+	$(VENV).newest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--upgrade --upgrade-strategy eager -e ".[dev]"
+	$(VENV).newest/bin/python -m pip list
+	$(VENV).newest/bin/python -m pytest -m "not slow"
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,4 +53,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/transcode.py $(DATA)
 
 clean:
-	rm -rf runs/demo $(VENV)
+	rm -rf runs/demo $(VENV) $(VENV).newest

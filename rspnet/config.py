@@ -1,10 +1,11 @@
 """Command line and YAML -> a stage's typed `Config`, and the frame every stage runs in.
 
 A stage's ``Config`` is a dataclass: fields without a default are positional arguments, the others are options, nested
-dataclasses are sections (``--data.root``). ``--config FILE`` reads any of them from YAML; a section may name a file of
-its own (``data: data/ucf101.yaml``, relative to the file that names it); the command line wins. What is not declared,
-of the wrong type, missing or given twice is refused in one line. A config class may name, in ``unused``, sections that
-its files hold for another stage's sake; they are passed over.
+dataclasses are sections (``--data.root``). ``--config FILE`` reads any of them from YAML, also a recipe that comes with
+rspnet by its name (``c3d.yaml``); a section may name a file of its own (``data: data/ucf101.yaml``, relative to the
+file that names it); the command line wins. What is not declared, of the wrong type, missing or given twice is refused
+in one line. A config class may name, in ``unused``, sections that its files hold for another stage's sake; they are
+passed over.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, set_loader, set_parsing_settings
 
+from rspnet import shipped
 from rspnet.disk import FAULTS, forget_stdout, quieten_threads, refusal
 from rspnet.errors import ConfigError, RSPNetError
 from rspnet.runlog import say, say_last, take_warnings
@@ -77,7 +79,7 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
     parser = _parser(config_class)
     try:
         for path in _config_files(argv):
-            parser.set_defaults(_read_file(parser, path, config_class))
+            parser.set_defaults(_read_file(parser, _found(path), config_class))
         namespace = parser.parse_args(argv)
     except (ArgumentError, argparse.ArgumentError, TypeError) as error:
         raise ConfigError(_one_line(error, parser)) from None
@@ -205,6 +207,18 @@ def _config_files(argv: Sequence[str]) -> list[str]:
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     finder.add_argument("--config", action="append", default=[])
     return finder.parse_known_args(argv)[0].config
+
+
+def _found(path: str) -> str:
+    """The user's own file, else the one of that name which comes with rspnet."""
+    if Path(path).exists():
+        return path
+    shipped_one = shipped.find(path) if path.endswith(".yaml") else None
+    if shipped_one is None:
+        close = shipped.close_to(path, "configs")
+        raise ConfigError(f"--config: no such file: {path}{f'; did you mean {close}?' if close else ''}")
+    say(f"--config {path}: the one that comes with rspnet, {shipped_one}")
+    return str(shipped_one)
 
 
 def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[str, Any]:

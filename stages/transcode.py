@@ -1,4 +1,4 @@
-"""Rewrite the videos of a data set small and fast to read at random: the step that makes training from files pay.
+"""Rewrite the videos of a data set small and fast to read at random: what makes training from files pay.
 
     python stages/transcode.py /data/kinetics400 /data/kinetics400_256 --out /data/kinetics400_256/index.parquet
     python stages/verify.py ROOT --depth decode | python stages/transcode.py - DST > index.jsonl

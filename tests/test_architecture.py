@@ -30,7 +30,9 @@ MAY_IMPORT = {
     # No torch: --help and a mistake in the configuration answer at once.
     "errors": "|",
     "registration": "|",
-    "config": "disk runlog | yaml jsonargparse",
+    "shipped": "|",
+    "__main__": "rspnet shipped",
+    "config": "disk runlog shipped | yaml jsonargparse",
     "options": "|",
     "runlog": "disk | tqdm",
     "rundir": "rspnet disk lock machine runlog | yaml",
@@ -131,7 +133,16 @@ def test_files_stay_small_and_have_names():
 
 def test_tests_mirror_what_they_test():
     tests = {path.stem for path in (REPO / "tests").rglob("test_*.py")}
-    helpers = {"errors", "registration", "packets", "heads", "weightfile", "encoders"}  # tested through what uses them
+    helpers = {
+        "errors",
+        "registration",
+        "shipped",
+        "__main__",
+        "packets",
+        "heads",
+        "weightfile",
+        "encoders",
+    }  # tested through what uses them
     for module in MODULES:
         if "." not in module and module not in helpers:
             assert f"test_{module}" in tests, module

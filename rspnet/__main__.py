@@ -1,0 +1,73 @@
+"""The `rspnet` command: any stage by its name, wherever the package is installed.
+
+``rspnet pretrain --config c3d.yaml`` is ``python stages/pretrain.py --config configs/c3d.yaml`` without a checkout; on
+several processes it is ``accelerate launch -m rspnet pretrain --config c3d.yaml``.
+"""
+
+import ast
+import os
+import runpy
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from rspnet import __version__, shipped
+
+_HELP = """\
+usage: rspnet STAGE [--config FILE] [--option VALUE ...]
+       rspnet --path NAME | --version | --help
+
+Video representations from unlabelled video by relative speed perception. The stages, each explained by
+`rspnet STAGE --help`:
+
+{stages}
+
+A recipe that comes with rspnet is found by its name: --config c3d.yaml, --config finetune/ucf101_c3d.yaml.
+--path NAME prints where a recipe or a stage lies. The recipes: {configs}
+
+On several processes: accelerate launch -m rspnet STAGE ..., or torchrun -m rspnet STAGE ...
+"""
+
+
+def main() -> NoReturn:
+    """Run the stage that the command line names. Exit status: the stage's; 2 if there is no such."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("--help", "-h"):
+        print(_help())
+    elif name == "--version":
+        print(f"rspnet {__version__}")
+    elif name == "--path":
+        print(_path(arguments))
+    elif name in shipped.stages():
+        path = str(shipped.stages()[name])
+        sys.argv[:] = [path, *arguments]
+        runpy.run_path(path, run_name="__main__")
+    else:
+        _refuse(name, "no such stage", "stages")
+    sys.exit(0)
+
+
+def _help() -> str:
+    texts = {name: ast.get_docstring(ast.parse(path.read_text())) for name, path in shipped.stages().items()}
+    stages = "\n".join(f"  {name:10s} {text.splitlines()[0]}" for name, text in texts.items())
+    return _HELP.format(stages=stages, configs=shipped.find("c3d.yaml").parent)
+
+
+def _path(names: list[str]) -> Path:
+    if len(names) != 1:
+        _refuse("--path", "takes the name of one stage or recipe")
+    return shipped.find(names[0]) or _refuse(names[0], "no stage or recipe that comes with rspnet", *shipped.FOLDERS)
+
+
+def _refuse(name: str, why: str, *folders: str) -> NoReturn:
+    close = shipped.close_to(name, *folders)
+    print(f"rspnet: {name}: {why}; {f'did you mean {close}?' if close else 'see rspnet --help'}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    # `python -m` puts the working folder first, where an evaluate.py would be taken for the package of that name. It
+    # stays where rspnet itself comes from there.
+    if not sys.flags.safe_path and os.path.realpath(sys.path[0]) != str(Path(__file__).resolve().parent.parent):
+        del sys.path[0]
+    main()
