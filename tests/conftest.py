@@ -41,6 +41,13 @@ def no_file_larger_than():
     return limited
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests marked slow the time that they need."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of numbers from the published code and of real videos, where the checkout has one beside it."""

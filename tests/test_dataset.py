@@ -155,6 +155,25 @@ def test_a_video_shorter_than_its_clip_is_looped(root):
     assert frames_shown(clips[0, 0, 0]["clips"][0]) == [0, 0, 0]
 
 
+@pytest.mark.parametrize("replace", [True, False])
+def test_videos_are_read_by_the_plans_of_the_index(root, monkeypatch, replace):
+    """In training and in tests; else each is looked through again, and a damaged one may be read another way."""
+    given = []
+
+    class Watched(Video):
+        def __init__(self, path, **kwargs):
+            given.append((Path(path).name, kwargs["num_frames"], kwargs["plan"]))
+            super().__init__(path, **kwargs)
+
+    facts = {name: inspect(root / name, "decode") for name in ("1.mp4", "2.mp4")}
+    assert None not in {fact["plan"] for fact in facts.values()}
+    rows = [new_row(name, str(root)) | fact for name, fact in facts.items()]
+    monkeypatch.setattr(dataset, "Video", Watched)
+    clips = ClipDataset(to_dataset(rows, root / "cache"), Picker(6), SIZE, replace=replace)
+    clips.__getitems__([0, 1])
+    assert given == [(name, fact["num_frames"], fact["plan"]) for name, fact in facts.items()]
+
+
 # Broken videos
 
 

@@ -1,5 +1,7 @@
 """Writing and transcoding: the files have the promised structure and every frame."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
@@ -46,6 +48,23 @@ def test_encode(tmp_path, gop):
     assert [number(frame) for frame in frames] == list(range(LENGTH))
     assert np.abs(frames.mean(axis=3) - np.stack(pictures).mean(axis=3)).mean() < 2
     assert inspect(tmp_path / "a.mp4", "decode")["fps"] == pytest.approx(29.97)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept"), [("4/3", "4/3"), ("4/1", "4/1"), ("1/4", "1/4"), ("5/1", "1"), ("1/5", "1")]
+)
+def test_pixels_keep_their_shape_unless_the_header_is_broken(tmp_path, shape, kept):
+    with av.open(str(tmp_path / "a.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 80, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(shape)
+        for index in range(3):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="rgb24")))
+        output.mux(stream.encode(None))
+    transcode(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    for name, expected in (("a.mp4", shape), ("b.mp4", kept)):
+        with av.open(str(tmp_path / name)) as container:
+            assert container.streams.video[0].sample_aspect_ratio == Fraction(expected), name
 
 
 def test_quality_and_size_follow_crf(tmp_path):

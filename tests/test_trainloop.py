@@ -216,7 +216,23 @@ def test_a_run_from_end_to_end(uninterrupted):
     assert uninterrupted.steps() == [6, 9]
     assert os.readlink(uninterrupted.folder / "checkpoints/last") == "step_9"
     assert uninterrupted.loop.state.last_epoch == {"loss": log[-1]["loss"], "double": log[-1]["double"]}
-    assert 0 < uninterrupted.loop.state.seconds < 60
+    assert uninterrupted.loop.state.seconds > 0
+
+
+class Scaled(Accelerator):
+    """With the loss scale that accelerate keeps where the precision is float16."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+
+
+def test_the_loss_scale_of_float16_goes_on(tmp_path):
+    first, again = Scaled(8.0), Scaled(2.0**16)
+    with pytest.raises(KeyboardInterrupt):
+        Run(tmp_path, first, at={4: ask()})()
+    Run(tmp_path, again, at={step: lambda: None for step in range(5, 10)})()
+    assert again.scaler.get_scale() == 8.0
 
 
 def test_a_finished_run_makes_no_more_steps(uninterrupted, capsys):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 import rspnet
@@ -16,6 +17,16 @@ from stages.finetune import Config, main
 from tests import tiny
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data/golden_losses.json").read_text())
+
+
+def test_a_precision_that_would_give_wrong_gradients_is_refused(tmp_path, motions, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    AcceleratorState._reset_state()
+    try:
+        with pytest.raises(ConfigError, match="mixed precision bf16: on a CPU"):
+            main(tiny.finetune(motions, tmp_path / "run"))
+    finally:
+        AcceleratorState._reset_state()
 
 
 def test_what_is_written(finetuned, motions, pretrained):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 import rspnet
 from rspnet import options
@@ -18,6 +19,16 @@ from stages.pretrain import Config, bn_groups, main
 from tests import tiny
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data/golden_losses.json").read_text())
+
+
+def test_a_precision_that_would_give_wrong_gradients_is_refused(tmp_path, motions, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    AcceleratorState._reset_state()
+    try:
+        with pytest.raises(ConfigError, match="mixed precision bf16: on a CPU"):
+            main(tiny.pretrain(motions, tmp_path / "run"))
+    finally:
+        AcceleratorState._reset_state()
 
 
 def test_what_is_written(pretrained, motions):
