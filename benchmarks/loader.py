@@ -23,7 +23,6 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -33,7 +32,7 @@ from decode import make_originals
 from torch.utils.data import Dataset
 
 from rspnet import dataset, index
-from rspnet.batches import TrainBatches, loader
+from rspnet.batches import Loader, TrainBatches
 from rspnet.encode import transcode
 from rspnet.pretext import draw_step
 from rspnet.runlog import some
@@ -137,23 +136,20 @@ def with_workers(clips: dataset.ClipDataset, batches: TrainBatches, workers: int
     """The real DataLoader over and over: batches per second, CPU time over all processes, memory of a worker."""
     keys = [key for keys in batches for key in keys]
     sources = {"batch": clips, "reader": Bare(dict(zip(keys, reads_of(clips, keys))))}
-    loaders = {
-        name: loader(source, workers, batch_sampler=batches, persistent_workers=True)
-        for name, source in sources.items()
-    }
+    loaders = {name: Loader(source, batches, workers, keep_workers=True) for name, source in sources.items()}
     seconds: dict[str, list[float]] = {"batch": [], "reader": [], "wall": []}
     memory = []
     for _ in range(repeats + 1):
         for name, source in loaders.items():
             iterator = iter(source)  # the first time it starts the workers
-            before, began = cpu_of(iterator), time.perf_counter()
+            before, began = cpu_of(source.pids), time.perf_counter()
             for batch in iterator:
                 if name == "batch":
                     nbytes = sum(view.nbytes for view in batch["clips"])
-            seconds[name].append((cpu_of(iterator) - before) / len(keys))
+            seconds[name].append((cpu_of(source.pids) - before) / len(keys))
             if name == "batch":
                 seconds["wall"].append((time.perf_counter() - began) / len(keys))
-                memory.append(memory_of(iterator._workers[0].pid))
+                memory.append(memory_of(source.pids[0]))
     found = {name: statistics.median(values[1:]) for name, values in seconds.items()}
     return found | {
         "batches_per_second": 1 / found["wall"] / BATCH,
@@ -164,11 +160,11 @@ def with_workers(clips: dataset.ClipDataset, batches: TrainBatches, workers: int
     }
 
 
-def cpu_of(iterator: Any) -> float:
-    """CPU seconds so far of this process and of a loader's workers."""
+def cpu_of(workers: list[int]) -> float:
+    """CPU seconds so far of this process and of the processes of these numbers."""
     total = time.process_time()
-    for worker in iterator._workers:
-        fields = Path(f"/proc/{worker.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    for pid in workers:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return total
 

@@ -9,13 +9,15 @@ import os
 import signal
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import datasets
 import numpy as np
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from rspnet.errors import ConfigError, VideoError
@@ -28,7 +30,23 @@ PREFETCH = 2
 """Batches a worker makes ahead of the training process."""
 
 SLOTS = PREFETCH + 2
-"""Batches of one worker that can be alive at once: those ahead, the one in use, and one that accelerate looks ahead."""
+"""Batches of one worker that can be alive at once: those ahead, the one that is asked for, and the one before it."""
+
+
+class Request(NamedTuple):
+    """What is asked of a data set for one place in a batch; the draws are a function of epoch and position.
+
+    Attributes:
+        epoch: from 0.
+        position: place in the epoch, from 0.
+        row: of the index.
+        speeds: to show the clips at; None: whole clips.
+    """
+
+    epoch: int
+    position: int
+    row: int
+    speeds: Speeds | None = None
 
 
 class BatchMemory:
@@ -103,39 +121,98 @@ class TrainBatches(Sampler):
         """Let the next iteration begin at `batch` of `epoch`, both from 0."""
         self.epoch, self.start = epoch, batch
 
-    def __iter__(self) -> Iterator[list[tuple]]:
+    def __iter__(self) -> Iterator[list[Request]]:
         # Four words: numpy fills a shorter key with zeros, which would make it the key of a clip.
         order = np.random.default_rng([self.seed, self.epoch, 0, 1]).permutation(self.num_videos)
         for batch in range(self.start, len(self)):
             places = range(batch * self.total_batch, (batch + 1) * self.total_batch)[self.share]
-            keys = [(self.epoch, place, int(order[place])) for place in places]
-            if self.speeds is not None:
-                speeds = self.speeds(self.epoch * len(self) + batch)
-                keys = [(*key, each) for key, each in zip(keys, speeds, strict=True)]
-            yield keys
+            speeds = [None] * len(places) if self.speeds is None else self.speeds(self.epoch * len(self) + batch)
+            yield [
+                Request(self.epoch, place, int(order[place]), each) for place, each in zip(places, speeds, strict=True)
+            ]
 
 
-def loader(dataset: Dataset, num_workers: int, **kwargs: Any) -> DataLoader:
-    """A DataLoader over a `rspnet.dataset.ClipDataset`.
+class OrderedBatches(Sampler):
+    """This process's share of the batches of a list of videos in its order, each video once over all processes.
 
-    With workers, a batch is for using at once: its memory is used again, see `BatchMemory`.
+    Args:
+        num_videos: length of the index.
+        batch: videos at a time in each process; fewer in the last.
+        rank: this process.
+        world_size: number of processes.
+    """
+
+    def __init__(self, num_videos: int, batch: int, rank: int = 0, world_size: int = 1) -> None:
+        self.num_videos = num_videos
+        self.batch = batch
+        self.starts = range(rank * batch, num_videos, world_size * batch)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __iter__(self) -> Iterator[list[Request]]:
+        for start in self.starts:
+            yield [Request(0, row, row) for row in range(start, min(start + self.batch, self.num_videos))]
+
+
+class Loader:
+    """The batches of a `rspnet.dataset.ClipDataset`, for one consumer that uses each before it takes the next but one.
+
+    With workers the memory of a batch is used again, see `BatchMemory`: who keeps one longer is told so by an error
+    before it is overwritten. Copy what is to be kept.
 
     Args:
         dataset: makes whole batches itself.
+        batches: yields the requests of each batch.
         num_workers: processes that read; 0 reads in this one.
-        kwargs: of the DataLoader: how it is batched, and whether its workers outlive an epoch.
+        keep_workers: let them outlive an iteration, for the next.
     """
-    # How many there are is said in one line where it is decided (rspnet.machine); torch takes six, at each loader.
-    warnings.filterwarnings("ignore", message="This DataLoader will create")
-    return DataLoader(
-        dataset,
-        num_workers=num_workers,
-        prefetch_factor=PREFETCH if num_workers else None,
-        worker_init_fn=_start_worker,
-        collate_fn=_as_it_is,
-        pin_memory=torch.cuda.is_available(),
-        **kwargs,
-    )
+
+    def __init__(self, dataset: Dataset, batches: Sampler, num_workers: int, keep_workers: bool = False) -> None:
+        self.dataset = dataset
+        # How many there are is said in one line where it is decided (rspnet.machine); torch takes six, at each loader.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        self._batches = DataLoader(
+            dataset,
+            batch_sampler=batches,
+            num_workers=num_workers,
+            prefetch_factor=PREFETCH if num_workers else None,
+            persistent_workers=keep_workers and num_workers > 0,
+            worker_init_fn=_start_worker,
+            collate_fn=_as_it_is,
+            pin_memory=torch.cuda.is_available(),
+        )
+        # To take a batch lets its worker begin another one, in the memory of the one two of its own before.
+        self._last: deque[StorageWeakRef] = deque(maxlen=2 * num_workers)
+        self.pids: list[int] = []
+        """Process numbers of the workers of the latest iteration."""
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Let the workers begin; their batches come from what is returned.
+
+        Raises:
+            RuntimeError: from there, if one is still in use that lasted until now.
+        """
+        batches = iter(self._batches)
+        self.pids = [worker.pid for worker in getattr(batches, "_workers", ())]
+        return self._watched(batches)
+
+    def _watched(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        while True:
+            if self._last and len(self._last) == self._last.maxlen and not self._last[0].expired():
+                raise RuntimeError(
+                    "a batch is kept while its memory is about to be used again; use each batch before the next, or "
+                    "copy what is to be kept"
+                )
+            batch = next(batches, None)
+            if batch is None:
+                return
+            if batch.get("clips") and batch["clips"][0].is_shared():
+                self._last.append(StorageWeakRef(batch["clips"][0].untyped_storage()))
+            yield batch
 
 
 def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
@@ -159,36 +236,51 @@ def _end_at_the_parents_word() -> None:
 
 
 class Failures:
-    """Videos this process could not read: each named once, counted per epoch; too many stop the run.
+    """Videos of a list that this process could not read: each named once, counted per pass; too many stop the run.
 
     Args:
-        index: what the rows mean.
-        max_failures: percent of an epoch's videos.
-        world_size: processes that share an epoch's videos.
+        index: the list; what the rows mean.
+        max_failures: percent of its videos; a single one is no share of anything, and never too many.
+        world_size: processes that share a pass's videos.
+        instead: what becomes of such a video.
     """
 
-    def __init__(self, index: datasets.Dataset, max_failures: float, world_size: int = 1) -> None:
+    def __init__(
+        self, index: datasets.Dataset, max_failures: float, world_size: int = 1, instead: str = "it is left out"
+    ) -> None:
         self.index = index
         self.max_failures = max_failures
-        self.limit = max(1.0, max_failures / 100 * len(index) / world_size)
+        self.world_size = world_size
+        self.instead = instead
         self.count = 0
         self._named: set[int] = set()
 
-    def add(self, rows: torch.Tensor) -> None:
-        """Take note of a batch's ``failed`` rows (-1: none).
+    def add(self, batch: dict[str, Any]) -> None:
+        """Take note of a batch's ``failed`` rows (-1: none), and say each one's ``reason``.
 
         Raises:
             VideoError: more than `max_failures` percent failed since `count` was last set to zero.
         """
-        for row in rows[rows >= 0].tolist():
+        for row, reason in zip(batch["failed"].tolist(), batch["reason"], strict=True):
+            if row < 0:
+                continue
             self.count += 1
-            name = self.index[row]["video"]
             if row not in self._named:
                 self._named.add(row)
-                say(f"could not read {name}; another video takes its place", everywhere=True)
-            if self.count > self.limit:
-                raise VideoError(
-                    f"{name}: number {self.count} of the videos that failed to decode in this epoch; more than "
-                    f"{self.max_failures:g} % (data.max_failures) is no accident. Find them with stages/verify.py "
-                    "--depth decode --out index.jsonl and train with --data.index index.jsonl"
-                )
+                say(f"could not read {reason}; {self.instead}", everywhere=True)
+            self.judge(self.count, self.world_size)
+
+    def judge(self, count: int, parts: int = 1) -> None:
+        """See that `count` failures in one of equal parts of a pass are not too many.
+
+        Raises:
+            VideoError: they are.
+        """
+        total = len(self.index)
+        if count > max(1.0, self.max_failures / 100 * total / parts):
+            among = f"{total} videos" if parts == 1 else f"{total // parts} videos of this process"
+            raise VideoError(
+                f"{count} of the {among} could not be read so far; more than {self.max_failures:g} % "
+                "(data.max_failures) is no accident. Find them with stages/verify.py --depth decode --out index.jsonl, "
+                "and leave them out with --data.index index.jsonl"
+            )

@@ -14,12 +14,9 @@ import torch
 from torch.utils.data import Dataset
 
 from rspnet import sampling
-from rspnet.batches import BatchMemory, Speeds
+from rspnet.batches import BatchMemory, Request, Speeds
 from rspnet.errors import ConfigError, VideoError
 from rspnet.video import Crop, Video
-
-Key = int | tuple[int, int, int] | tuple[int, int, int, Speeds]
-"""Of an item: a row where nothing is random, else epoch, position in the epoch and row, and the speeds to show."""
 
 MAX_TRIES = 8
 """Videos tried in a row for one place in a batch; eight broken ones in a row are no accident."""
@@ -63,13 +60,11 @@ class Picker:
             pairs.append((frames, sampling.random_area_crop(rng, height, width, self.crop_area)))
         return pairs
 
-    def shape(self) -> tuple[int, int]:
-        """V, and the frames of a clip without speeds."""
-        return self.views, self.num_frames if self.crop_area is None else self.num_frames * self.top_speed
-
-    def lengths(self, speeds: Speeds) -> list[int]:
-        """For each clip of a video how many frames it has at these speeds."""
-        return [len(sampling.shown_frames(self.num_frames, each)) for each in speeds]
+    def lengths(self, speeds: Speeds | None = None) -> list[int]:
+        """For each of the V clips of a video how many frames it has: at these speeds, or as a whole."""
+        if speeds is not None:
+            return [len(sampling.shown_frames(self.num_frames, each)) for each in speeds]
+        return [self.num_frames * (1 if self.crop_area is None else self.top_speed)] * self.views
 
     def _even(self, length: int) -> np.ndarray:
         if self.sampling == "cover":
@@ -104,9 +99,9 @@ def test_split(index: datasets.Dataset) -> str:
 class ClipDataset(Dataset):
     """Clips of the videos of an index.
 
-    An item holds ``clips`` uint8 (V, T, S, S, 3), ``seeds`` int64 (V,) for the augmentation, ``label`` (-1 without
-    one), ``row`` and ``failed``: the row whose video could not be read, or -1. Where the key has speeds, ``clips`` is a
-    list of V clips, each of the frames that its speeds show and no others.
+    A batch of N requests holds ``clips``, a list of V views, each uint8 (N, T, S, S, 3) of the frames that its speeds
+    show and no others; ``seeds`` int64 (N, V) for the augmentation; and of N entries each ``label`` (-1 without one),
+    ``row``, ``failed`` (the row whose video could not be read, or -1) and ``reason`` (why, or an empty text).
 
     Args:
         index: rows with at least video, root, num_frames (or None) and label.
@@ -141,34 +136,31 @@ class ClipDataset(Dataset):
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, key: Key) -> dict[str, Any]:
-        batch = self.__getitems__([key])
-        clips = batch.pop("clips")
-        one = [view[0] for view in clips] if isinstance(clips, list) else clips[0]
-        return {"clips": one, "seeds": batch.pop("seeds")[0], **{name: value.item() for name, value in batch.items()}}
+    def __getitem__(self, request: Request) -> dict[str, Any]:
+        """A batch of one request, without its first dimension."""
+        batch = self.__getitems__([request])
+        one = {"clips": [view[0] for view in batch.pop("clips")], "seeds": batch.pop("seeds")[0]}
+        return one | {"reason": batch.pop("reason")[0]} | {name: value.item() for name, value in batch.items()}
 
-    def __getitems__(self, keys: list[Key]) -> dict[str, Any]:
+    def __getitems__(self, requests: list[Request]) -> dict[str, Any]:
         """A whole batch at once, which is what a DataLoader asks for: clips are read straight into its memory."""
-        keys = [(0, key, key, None) if isinstance(key, int) else (*key, None)[:4] for key in keys]
-        speeds = keys[0][3]  # the same number of frames for all of a batch, whichever of them play fast
-        picture = self.size, self.size, 3
-        if speeds is None:
-            (clips,) = self._memory.take((len(keys), *self.picker.shape(), *picture))
-            views = clips.unbind(1)
-        else:
-            shapes = [(len(keys), length, *picture) for length in self.picker.lengths(speeds)]
-            clips = views = self._memory.take(*shapes)
-        columns = self.index[[row for _, _, row, _ in keys]]  # all at once: one by one costs 2 % of a video's time
+        # The same number of frames for all of a batch, whichever of them play fast.
+        lengths = self.picker.lengths(requests[0].speeds)
+        views = self._memory.take(*((len(requests), length, self.size, self.size, 3) for length in lengths))
+        # All rows at once: one by one costs 2 % of a video's time.
+        columns = self.index[[request.row for request in requests]]
         rows = [dict(zip(columns, values)) for values in zip(*columns.values())]
         items = [
-            self._fill(key, facts, [view[place].numpy() for view in views])
-            for place, (key, facts) in enumerate(zip(keys, rows))
+            self._fill(request, facts, [view[place].numpy() for view in views])
+            for place, (request, facts) in enumerate(zip(requests, rows))
         ]
-        return {"clips": clips, **{name: torch.tensor([item[name] for item in items]) for name in items[0]}}
+        batch = {name: [item[name] for item in items] for name in items[0]}
+        reasons = batch.pop("reason")
+        return {"clips": views, **{name: torch.tensor(batch[name]) for name in batch}, "reason": reasons}
 
-    def _fill(self, key: tuple, facts: dict[str, Any], out: list[np.ndarray]) -> dict[str, Any]:
+    def _fill(self, request: Request, facts: dict[str, Any], out: list[np.ndarray]) -> dict[str, Any]:
         """Read one video's clips, by its row of the index, into `out`; returns the item's other entries."""
-        epoch, position, row, speeds = key
+        epoch, position, row, speeds = request
         rng = np.random.default_rng([self.seed, epoch, position])
         seeds = rng.integers(2**62, size=self.picker.views).tolist()
         failed, failures = -1, []
@@ -188,7 +180,8 @@ class ClipDataset(Dataset):
             for clip in out:
                 clip.fill(0)
         label = -1 if facts["label"] is None else facts["label"]
-        return {"seeds": seeds, "label": label, "row": row, "failed": failed}
+        reason = failures[0] if failures else ""
+        return {"seeds": seeds, "label": label, "row": row, "failed": failed, "reason": reason}
 
     def _read(
         self, row: dict[str, Any], rng: np.random.Generator, out: list[np.ndarray], speeds: Speeds | None = None

@@ -12,6 +12,8 @@ import datasets
 import torch
 from torch import Tensor, nn
 
+from rspnet.batches import Failures, Loader, OrderedBatches
+from rspnet.dataset import ClipDataset
 from rspnet.disk import write_text
 from rspnet.errors import VideoError
 from rspnet.runlog import progress
@@ -109,39 +111,59 @@ def _named(index: datasets.Dataset, row: int) -> dict[str, str | None]:
 @torch.no_grad()
 def predict(
     model: nn.Module,
-    loader: Any,
+    clips: ClipDataset,
     normalise: Callable[[Tensor], Tensor],
     accelerator: Any,
+    failures: Failures,
+    *,
+    batch: int,
+    num_workers: int,
     desc: str,
-) -> tuple[Tensor, Tensor, list[int]]:
-    """The network's output for every video of a data set that can be read.
+) -> tuple[Tensor, Tensor, int]:
+    """The network's output for every video of a data set that can be read, each read by one process.
 
     Args:
         model: maps views (N, V, 3, T, H, W) to (N, K); left in evaluation mode.
-        loader: prepared by `accelerator`, over a `rspnet.dataset.ClipDataset`.
+        clips: the videos' clips.
         normalise: uint8 clips (N, T, H, W, 3) to network input (N, 3, T, H, W).
-        accelerator: accelerate's; gathers without the copies that pad the last batch.
-        desc: what the progress bar says.
+        accelerator: accelerate's.
+        failures: names and counts the videos that cannot be read, those of this pass.
+        batch: videos at a time in each process.
+        num_workers: processes that read, of each process.
+        desc: what the videos are, for the progress bar and messages.
 
     Returns:
         Rows of the index (M,), outputs (M, K) float32, both in the order of the index on the CPU of every process, and
-        the rows whose video could not be read.
+        how many videos could not be read.
 
     Raises:
-        VideoError: that is all of them.
+        VideoError: that is all of them, or more than are allowed to fail.
     """
-    model.eval()
-    parts = []
-    for batch in progress(loader, len(loader), desc, "batches"):
-        clips = batch["clips"].to(accelerator.device, non_blocking=True)
-        views = normalise(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
-        outputs = model(views).float()
-        rows, failed = (batch[name].to(accelerator.device) for name in ("row", "failed"))
-        parts.append([part.cpu() for part in accelerator.gather_for_metrics((rows, outputs, failed))])
-    rows, outputs, failed = (torch.cat(column) for column in zip(*parts))
+    # Without what makes it one of several: processes that have another number of batches must not wait for each other.
+    network = accelerator.unwrap_model(model).eval()
+    share = OrderedBatches(len(clips), batch, accelerator.process_index, accelerator.num_processes)
+    loader = Loader(clips, share, num_workers)
+    failures.count = 0
+    rows, outputs = [], []
+    try:
+        for part in progress(loader, len(loader), desc, "batches"):
+            failures.add(part)
+            views = torch.stack([view.to(accelerator.device, non_blocking=True) for view in part["clips"]], dim=1)
+            inputs = normalise(views.flatten(0, 1)).unflatten(0, views.shape[:2])
+            readable = part["failed"] < 0
+            rows.append(part["row"][readable])
+            outputs.append(network(inputs).float().cpu()[readable])
+    except VideoError:  # too many: the others learn it below
+        pass
+    mine = [(torch.cat(rows), torch.cat(outputs))] if rows else []
+    everybodys = accelerator.gather_for_metrics([(failures.count, mine)], use_gather_object=True)
+    failed = sum(count for count, _ in everybodys)
+    if failed == len(clips):
+        raise VideoError(f"{desc}: none of the {failed} can be read; stages/verify.py --depth decode says why")
+    try:
+        failures.judge(failed)
+    except VideoError as error:
+        raise VideoError(f"{desc}: {error}") from None
+    rows, outputs = (torch.cat(column) for column in zip(*(part for _, parts in everybodys for part in parts)))
     order = rows.argsort()
-    rows, outputs, failed = rows[order], outputs[order], failed[order]
-    readable = failed < 0
-    if not readable.any():
-        raise VideoError(f"{desc}: none of the {len(rows)} can be read; stages/verify.py --depth decode says why")
-    return rows[readable], outputs[readable], rows[~readable].tolist()
+    return rows[order], outputs[order], failed

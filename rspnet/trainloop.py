@@ -109,7 +109,7 @@ class TrainLoop:
         optimizer: likewise.
         run_dir: the run's folder; the newest complete checkpoint in it is loaded.
         sampler: `rspnet.batches.TrainBatches`.
-        loader: DataLoader over it.
+        loader: `rspnet.batches.Loader` over it.
         failures: `rspnet.batches.Failures`.
         num_epochs: of the whole run.
         clips_per_step: over all processes.
@@ -186,7 +186,7 @@ class TrainLoop:
         self.log.start()
         for batch in self.loader:
             self.log.batch_arrived()
-            self.failures.add(batch["failed"])
+            self.failures.add(batch)
             yield batch
 
     def step(self, terms: dict[str, Tensor]) -> None:
@@ -210,8 +210,12 @@ class TrainLoop:
             self._save()
             self._stop_if(stopping)
 
-    def end_epoch(self, validation: dict[str, float] | None = None) -> None:
+    def end_epoch(self, validation: dict[str, float] | None = None, failed: int = 0) -> None:
         """Log the epoch's means and the `validation` values, and checkpoint; the best ``val_top1`` is linked as such.
+
+        Args:
+            validation: values by name.
+            failed: videos that could not be read for them; the log's ``failed_videos`` has them too.
 
         Raises:
             FloatingPointError: as `step`.
@@ -221,7 +225,7 @@ class TrainLoop:
         state.last_epoch = {**self._means("epoch"), **(validation or {})}
         self._count_failed()
         aloud = validation is not None or len(self.sampler) >= self.log_every
-        self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": state.failed}, aloud)
+        self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": state.failed + failed}, aloud)
         top1 = state.last_epoch.get("val_top1")
         better = top1 is not None and (state.best is None or top1 > state.best)
         if better:

@@ -108,11 +108,13 @@ def evaluate(config: Config, run_dir: Path) -> dict:
 
     workers = machine.workers(config.data.num_workers)
 
-    def clips_of(videos):
+    def outputs_of(videos, desc: str) -> tuple[torch.Tensor, torch.Tensor, int]:
         picker = dataset.Picker(config.clips.num_frames, config.clips.stride, config.clips.sampling, config.clips.views)
         limits = {"frame_rate": config.clips.frame_rate, "time_limit": config.data.time_limit}
         clips = dataset.ClipDataset(videos, picker, config.clips.size, **limits)
-        return accelerator.prepare(batches.loader(clips, workers, batch_size=config.test.batch))
+        failures = batches.Failures(videos, config.data.max_failures)
+        load = {"batch": config.test.batch, "num_workers": workers, "desc": desc}
+        return predict(model, clips, normalise_clips, accelerator, failures, **load)
 
     # Weights -> classifier, or encoder
     torch.manual_seed(config.seed)
@@ -132,14 +134,13 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     model = accelerator.prepare_model(model, evaluation_mode=True)
     spec = encoder_spec(config.encoder.name)
     normalise_clips = partial(normalise, mean=spec.mean, std=spec.std)
-    outputs_of = partial(predict, model, normalise=normalise_clips, accelerator=accelerator)
     runlog.say(
         f"{config.protocol}: {len(queries)} videos{f' (left out: {dict(left_out)})' if left_out else ''}, "
         f"{config.clips.views} clips of {config.clips.num_frames} frames each, central crop {config.clips.size}"
         f"{'' if config.protocol == 'classify' else f', {config.pooling} pooling'}"
     )
 
-    rows, outputs, failed = outputs_of(clips_of(queries), desc="test videos")
+    rows, outputs, failed = outputs_of(queries, "test videos")
     result = {
         "stage": "evaluate",
         "protocol": config.protocol,
@@ -147,15 +148,15 @@ def evaluate(config: Config, run_dir: Path) -> dict:
         "arch": config.encoder.name,
         "views": config.clips.views,
         "data_fingerprint": fingerprint(index),
-        "num_failed": len(failed),
+        "num_failed": failed,
     }
     if config.protocol != "classify":
         result["pooling"] = config.pooling
         if unlabelled:
             gallery_rows, features = rows, outputs
         else:
-            gallery_rows, features, gallery_failed = outputs_of(clips_of(gallery), desc="training videos")
-            result["num_failed"] += len(gallery_failed)
+            gallery_rows, features, gallery_failed = outputs_of(gallery, "training videos")
+            result["num_failed"] += gallery_failed
             gallery_labels = torch.tensor(gallery["label"])[gallery_rows]
         result["num_gallery"] = len(gallery_rows)
     labels = None if unlabelled else torch.tensor(queries["label"])[rows]

@@ -95,13 +95,10 @@ def train(config: Config, run_dir: Path) -> dict:
 
     train_clips = clips_of(train_videos, 1, crop_area=tuple(config.augment.crop_area), replace=True)
     sampler = batches.TrainBatches(len(train_videos), config.optim.total_batch, seed, rank, world_size)
-    train_loader = batches.loader(train_clips, workers, batch_sampler=sampler, persistent_workers=workers > 0)
-    validation_loader, test_loader = accelerator.prepare(
-        *(
-            batches.loader(clips_of(test_videos, views), workers, batch_size=config.test.batch)
-            for views in (1, clips.views)
-        )
-    )
+    train_loader = batches.Loader(train_clips, sampler, workers, keep_workers=True)
+    instead = "another video takes its place"
+    train_failures = batches.Failures(train_videos, config.data.max_failures, world_size, instead)
+    test_failures = batches.Failures(test_videos, config.data.max_failures)
     spec = encoder_spec(config.encoder.name)
     photometric = dataclasses.asdict(config.augment)
     photometric.pop("crop_area")
@@ -136,8 +133,10 @@ def train(config: Config, run_dir: Path) -> dict:
         f"{runlog.some(num_classes, 'class', 'classes')}{left_out}; {plan}"
     )
 
-    def accuracy(loader, desc: str) -> tuple[dict[str, float], torch.Tensor, torch.Tensor, list[int]]:
-        rows, logits, failed = predict(model, loader, normalise_clips, accelerator, desc)
+    def accuracy(views: int, desc: str) -> tuple[dict[str, float], torch.Tensor, torch.Tensor, int]:
+        load = {"batch": config.test.batch, "num_workers": workers, "desc": desc}
+        videos = clips_of(test_videos, views)
+        rows, logits, failed = predict(model, videos, normalise_clips, accelerator, test_failures, **load)
         labels = torch.tensor(test_videos["label"])[rows]
         topk = TopK().compute(predictions=top_classes(logits).tolist(), references=labels.tolist())
         return topk, rows, logits, failed
@@ -149,7 +148,7 @@ def train(config: Config, run_dir: Path) -> dict:
         run_dir,
         sampler,
         train_loader,
-        batches.Failures(train_videos, config.data.max_failures, world_size),
+        train_failures,
         config.optim.epochs,
         clips_per_step=config.optim.total_batch,
         lr_at=lr_at,
@@ -163,7 +162,7 @@ def train(config: Config, run_dir: Path) -> dict:
             model.train()
             for batch in loop.batches():
                 draws = augment.draw(batch["seeds"][:, 0].numpy())
-                inputs = augment(batch["clips"][:, 0].to(accelerator.device, non_blocking=True), draws)
+                inputs = augment(batch["clips"][0].to(accelerator.device, non_blocking=True), draws)
                 labels = batch["label"].to(accelerator.device)
                 out = model(inputs, labels)
                 accelerator.backward(out["loss"])
@@ -171,17 +170,17 @@ def train(config: Config, run_dir: Path) -> dict:
                 optimizer.zero_grad()
                 hits = (out["logits"].argmax(1) == labels).float()
                 loop.step({"loss": out["loss"], "train_top1": 100 * hits.mean()})
-            validation, *_ = accuracy(validation_loader, "validation")
-            loop.end_epoch({f"val_{name}": value for name, value in validation.items()})
+            validation, _, _, failed = accuracy(1, "validation")
+            loop.end_epoch({f"val_{name}": value for name, value in validation.items()}, failed)
 
     loop.load_best()
-    topk, rows, logits, failed = accuracy(test_loader, f"test, {clips.views} clips a video")
+    topk, rows, logits, failed = accuracy(clips.views, f"test, {clips.views} clips a video")
     result = {
         "stage": "finetune",
         "run_dir": str(run_dir),
         **topk,
         "num_videos": len(rows),
-        "num_failed": len(failed),
+        "num_failed": failed,
         "best_val_top1": loop.state.best,
         "chance_top1": 100 / num_classes,
         "views": clips.views,

@@ -106,8 +106,9 @@ def train(config: Config, run_dir: Path) -> dict:
         len(videos), total_batch, seed, rank, world_size, speeds=lambda step: draw(step).shown()
     )
     workers = machine.workers(config.data.num_workers)
-    loader = batches.loader(clips_of, workers, batch_sampler=sampler, persistent_workers=workers > 0)
-    failures = batches.Failures(videos, config.data.max_failures, world_size)
+    loader = batches.Loader(clips_of, sampler, workers, keep_workers=True)
+    instead = "another video takes its place"
+    failures = batches.Failures(videos, config.data.max_failures, world_size, instead)
     photometric = dataclasses.asdict(config.augment)
     photometric.pop("crop_area")
     spec = encoder_spec(config.encoder.name)

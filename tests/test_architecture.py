@@ -80,7 +80,7 @@ MAY_IMPORT = {
     "published": "checkpoint weightfile later:encoders later:optim | torch yaml",
     "convert": "disk nested published weightfile weights later:classifier later:encoders | torch safetensors",
     "trainloop": "checkpoint disk runlog | torch",
-    "predict": "disk runlog | torch datasets",
+    "predict": "batches dataset disk runlog | torch datasets",
 }
 
 

@@ -1,5 +1,6 @@
 """Batches: the same whatever makes them, every video once an epoch, in memory that lasts; failures counted and told."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import torch
 from test_architecture import REPO
 from test_dataset import PICKER, SIZE, index_of, same
 
-from rspnet.batches import SLOTS, BatchMemory, Failures, TrainBatches, loader
+from rspnet.batches import SLOTS, BatchMemory, Failures, Loader, OrderedBatches, Request, TrainBatches
 from rspnet.dataset import ClipDataset, Picker
 from rspnet.errors import ConfigError, VideoError
 
@@ -22,14 +23,22 @@ def test_batches_tell_the_speeds_of_their_step(root):
 
     batches = TrainBatches(8, 4, 7, speeds=speeds)
     plain = list(chain(*epoch_of(TrainBatches(8, 4, 7), 3)))
-    assert [key[:3] for keys in epoch_of(batches, 3) for key in keys] == plain
-    assert [[key[3] for key in keys] for keys in epoch_of(batches, 3)] == [speeds(6), speeds(7)]
-    assert [[key[3] for key in keys] for keys in epoch_of(batches, 3, 1)] == [speeds(7)]
+    assert [request._replace(speeds=None) for batch in epoch_of(batches, 3) for request in batch] == plain
+    assert [[request.speeds for request in batch] for batch in epoch_of(batches, 3)] == [speeds(6), speeds(7)]
+    assert [[request.speeds for request in batch] for batch in epoch_of(batches, 3, 1)] == [speeds(7)]
     batches.seek(0)
     clips = ClipDataset(index_of(root), Picker(4, views=2, crop_area=(0.5, 1.0), top_speed=2), SIZE, seed=7)
-    query, key = next(iter(loader(clips, 0, batch_sampler=batches)))["clips"]
+    query, key = next(iter(Loader(clips, batches, 0)))["clips"]
     assert query.shape == (4, 4, SIZE, SIZE, 3)
     assert key.shape == (4, 6, SIZE, SIZE, 3)
+
+
+def joined(parts):
+    """The batch that several processes make together."""
+    clips = [torch.cat(views) for views in zip(*(part["clips"] for part in parts))]
+    reasons = list(chain(*(part["reason"] for part in parts)))
+    others = {name: torch.cat([part[name] for part in parts]) for name in parts[0] if name not in ("clips", "reason")}
+    return others | {"clips": clips, "reason": reasons}
 
 
 def test_workers_and_processes_change_nothing(root):
@@ -40,13 +49,13 @@ def test_workers_and_processes_change_nothing(root):
         for rank in range(world_size):
             sampler = TrainBatches(len(index), 4, 7, rank, world_size)
             clips = ClipDataset(index, PICKER, SIZE, seed=7, replace=True)
-            made = loader(clips, num_workers, batch_sampler=sampler, persistent_workers=num_workers > 0)
+            made = Loader(clips, sampler, num_workers, keep_workers=True)
             steps = []
             for epoch in range(2):
                 sampler.seek(epoch)
-                steps += [{name: values.clone() for name, values in batch.items()} for batch in made]
+                steps += map(copy.deepcopy, made)
             shares.append(steps)
-        return [{key: torch.cat([part[key] for part in parts]) for key in parts[0]} for parts in zip(*shares)]
+        return [joined(parts) for parts in zip(*shares)]
 
     expected = batches(0, 1)
     assert len(expected) == 4
@@ -57,7 +66,7 @@ def test_workers_and_processes_change_nothing(root):
 
 def test_more_workers_than_cores_are_no_warning_of_torchs(root):
     """Warnings are errors here; rspnet.machine says it in one line."""
-    assert loader(ClipDataset(index_of(root), PICKER, SIZE), 999, batch_size=2).num_workers == 999
+    assert len(Loader(ClipDataset(index_of(root), PICKER, SIZE), OrderedBatches(8, 3), 999)) == 3
 
 
 def test_a_workers_batches_use_shared_memory_in_turn(monkeypatch):
@@ -81,28 +90,55 @@ def test_a_workers_batches_use_shared_memory_in_turn(monkeypatch):
     assert larger.shape == (1000, 3)
 
 
-@pytest.mark.parametrize("lookahead", [0, 1])
-def test_a_batch_lives_as_long_as_it_is_in_use(root, lookahead):
-    """One process uses a batch while its worker is as far ahead as it can get; accelerate holds one more."""
+def test_a_batch_lives_as_long_as_it_is_in_use(root):
+    """The process uses a batch, and has not let go of the one before, while its worker is as far ahead as it can be."""
     sampler = TrainBatches(8, 1, 0)
     clips = ClipDataset(index_of(root), PICKER, SIZE, seed=7)
-    expected = [clips.__getitems__(keys)["clips"] for keys in sampler]
-    held = []
-    for batch, _ in zip(loader(clips, 1, batch_sampler=sampler), range(8)):
-        held.append(batch["clips"])
+    expected = [clips.__getitems__(requests)["clips"] for requests in sampler]
+    for batch, views in zip(Loader(clips, sampler, 1), expected, strict=True):
         time.sleep(0.1)
-        if len(held) > lookahead:
-            assert torch.equal(held.pop(0), expected.pop(0))
+        assert same(batch["clips"], views)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_batch_that_is_kept_longer_is_an_error(root, workers):
+    """Before anything is overwritten: what has been handed out by then is right."""
+    sampler = TrainBatches(8, 1, 0)
+    clips = ClipDataset(index_of(root), PICKER, SIZE, seed=7)
+    expected = [clips.__getitems__(requests)["clips"] for requests in sampler]
+    made = Loader(clips, sampler, workers)
+    kept = []
+    with pytest.raises(RuntimeError, match=r"a batch is kept while its memory is about to be used again; .* copy"):
+        kept.extend(batch["clips"][1][:, 2:] for batch in made)  # a view is enough
+    assert len(kept) == 2 * workers
+    time.sleep(0.1)
+    assert all(torch.equal(view, views[1][:, 2:]) for view, views in zip(kept, expected))
+    del kept
+    assert [batch["row"].item() for batch in made] == [request.row for (request,) in sampler]
+    assert len(list(Loader(clips, sampler, 0))) == 8  # where each has memory of its own
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+@pytest.mark.parametrize(("videos", "batch"), [(1, 3), (7, 2), (8, 4)])
+def test_every_video_is_tested_by_one_process(world_size, videos, batch):
+    shares = [list(OrderedBatches(videos, batch, rank, world_size)) for rank in range(world_size)]
+    for rank, share in enumerate(shares):
+        assert len(OrderedBatches(videos, batch, rank, world_size)) == len(share)
+    requests = sorted(chain(*chain(*shares)))
+    assert requests == [Request(0, row, row) for row in range(videos)]
+    assert max(len(requests) for share in shares for requests in share) <= batch
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_workers_leave_signals_to_the_training_process(root):
     """A scheduler sends SIGTERM to all processes; the run still wants to make its checkpoint."""
     sampler = TrainBatches(8, 1, 0)
-    batches = iter(loader(ClipDataset(index_of(root), PICKER, SIZE), 1, batch_sampler=sampler))
+    made = Loader(ClipDataset(index_of(root), PICKER, SIZE), sampler, 1)
+    batches = iter(made)
     next(batches)
     for kind in ("TERM", "INT"):
-        subprocess.run(["bash", "-c", f"kill -{kind} {batches._workers[0].pid}"], check=True)
-    assert len(list(batches)) == 7
+        subprocess.run(["bash", "-c", f"kill -{kind} {made.pids[0]}"], check=True)
+    assert sum(1 for _ in batches) == 7
 
 
 def test_workers_end_with_the_training_process(root, tmp_path):
@@ -111,7 +147,7 @@ def test_workers_end_with_the_training_process(root, tmp_path):
     script.write_text(
         "from test_dataset import *\nfrom rspnet.batches import *\nfrom pathlib import Path\n"
         f"index = index_of(Path({str(root)!r}), cache=Path({str(tmp_path)!r}))\n"
-        "batches = iter(loader(ClipDataset(index, PICKER, SIZE), 2, batch_sampler=TrainBatches(8, 1, 0)))\n"
+        "batches = iter(Loader(ClipDataset(index, PICKER, SIZE), TrainBatches(8, 1, 0), 2))\n"
         "next(batches)\nraise RuntimeError('the end')\n"
     )
     paths = os.pathsep.join([str(REPO), str(REPO / "tests")])
@@ -121,15 +157,20 @@ def test_workers_end_with_the_training_process(root, tmp_path):
     assert done.stderr.splitlines()[-1] == "RuntimeError: the end"
 
 
+def failed(*rows):
+    """A batch as far as `Failures` looks at it."""
+    return {"failed": torch.tensor(rows), "reason": ["" if row < 0 else f"/data/{row}.mp4: broken" for row in rows]}
+
+
 def test_failures_are_named_once_and_counted(root, capsys):
-    failures = Failures(index_of(root), max_failures=50)
-    failures.add(torch.tensor([-1, -1]))
-    failures.add(torch.tensor([3, -1]))
-    failures.add(torch.tensor([3, 5]))
+    failures = Failures(index_of(root), max_failures=50, instead="another video takes its place")
+    failures.add(failed(-1, -1))
+    failures.add(failed(3, -1))
+    failures.add(failed(3, 5))
     assert failures.count == 3
     assert capsys.readouterr().err.splitlines() == [
-        "could not read 3.mp4; another video takes its place",
-        "could not read 5.mp4; another video takes its place",
+        "could not read /data/3.mp4: broken; another video takes its place",
+        "could not read /data/5.mp4: broken; another video takes its place",
     ]
 
 
@@ -139,13 +180,15 @@ def test_failures_are_named_once_and_counted(root, capsys):
 def test_too_many_failures_stop_the_run(root, max_failures, world_size, allowed):
     """A single one never does: it is no share of anything."""
     failures = Failures(index_of(root), max_failures, world_size)
-    failures.add(torch.zeros(allowed, dtype=torch.int64))
+    failures.add(failed(*[0] * allowed))
     failures.count = 0  # another epoch
-    failures.add(torch.zeros(allowed, dtype=torch.int64))
+    failures.add(failed(*[0] * allowed))
+    among = "8 videos" if world_size == 1 else "4 videos of this process"
     with pytest.raises(
-        VideoError, match=rf"^0\.mp4: number {allowed + 1} of the videos .* more than {max_failures} % "
+        VideoError,
+        match=rf"^{allowed + 1} of the {among} could not be read so far; more than {max_failures} % .*verify",
     ):
-        failures.add(torch.tensor([0]))
+        failures.add(failed(0))
 
 
 def epoch_of(batches, epoch=0, start=0):
@@ -168,7 +211,7 @@ def test_every_video_at_most_once_an_epoch():
     for epoch in range(20):
         keys = list(chain(*epoch_of(batches, epoch)))
         assert [key[:2] for key in keys] == [(epoch, place) for place in range(24)]
-        rows = [row for _, _, row in keys]
+        rows = [key.row for key in keys]
         assert len(set(rows)) == 24
         assert set(rows) <= set(range(30))
         orders.append(tuple(rows))

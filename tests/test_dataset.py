@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rspnet import dataset, sampling
+from rspnet.batches import Request
 from rspnet.dataset import ClipDataset, Picker
 from rspnet.errors import ConfigError, VideoError
 from rspnet.index import new_row, to_dataset
@@ -24,7 +25,12 @@ def index_of(root, names="01234567", cache=None, **facts):
 
 
 def same(one, two):
-    return one.keys() == two.keys() and all(torch.equal(torch.as_tensor(one[k]), torch.as_tensor(two[k])) for k in one)
+    """Whether two items or batches are equal to the bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, two)
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[name], two[name]) for name in one)
+    return len(one) == len(two) and all(map(same, one, two)) if isinstance(one, list) else one == two
 
 
 def frames_shown(clip):
@@ -36,11 +42,11 @@ def frames_shown(clip):
 
 def test_an_item(root):
     clips = ClipDataset(index_of(root), PICKER, SIZE, seed=5)
-    item = clips[3, 17, 4]
-    assert item["clips"].shape == (2, 6, SIZE, SIZE, 3)
-    assert item["clips"].dtype == torch.uint8
+    item = clips[Request(3, 17, 4)]
+    assert [view.shape for view in item["clips"]] == [(6, SIZE, SIZE, 3)] * 2
+    assert {view.dtype for view in item["clips"]} == {torch.uint8}
     assert (item["seeds"].shape, item["seeds"].dtype) == ((2,), torch.int64)
-    assert (item["label"], item["row"], item["failed"]) == (1, 4, -1)
+    assert (item["label"], item["row"], item["failed"], item["reason"]) == (1, 4, -1, "")
     assert len(clips) == 8
 
 
@@ -49,7 +55,7 @@ def test_clips_show_the_drawn_frames(root):
     clips = ClipDataset(index_of(root), Picker(6, 2, views=1, crop_area=(1.0, 1.0)), 80)
     starts = set()
     for position in range(30):
-        numbers = frames_shown(clips[0, position, 0]["clips"][0])
+        numbers = frames_shown(clips[Request(0, position, 0)]["clips"][0])
         assert np.diff(numbers).tolist() == [2] * 5
         starts.add(numbers[0])
     assert starts <= set(range(10))
@@ -60,36 +66,38 @@ def test_frames_that_no_speed_shows_are_not_read(root):
     """The others are those of the whole clip, of the same draws."""
     picker = Picker(4, 1, views=2, crop_area=(0.5, 1.0), top_speed=3)
     clips = ClipDataset(index_of(root), picker, SIZE, seed=5)
-    whole = clips[1, 2, 3]
-    assert whole["clips"].shape == (2, 12, SIZE, SIZE, 3)
+    whole = clips[Request(1, 2, 3)]
+    assert [view.shape for view in whole["clips"]] == [(12, SIZE, SIZE, 3)] * 2
     for query, frames in (((1,), [0, 1, 2, 3]), ((3,), [0, 3, 6, 9])):
-        item = clips[1, 2, 3, (query, (1, 3))]
-        assert torch.equal(item["clips"][0], whole["clips"][0, frames])
-        assert torch.equal(item["clips"][1], whole["clips"][1, [0, 1, 2, 3, 6, 9]])
+        item = clips[Request(1, 2, 3, (query, (1, 3)))]
+        assert torch.equal(item["clips"][0], whole["clips"][0][frames])
+        assert torch.equal(item["clips"][1], whole["clips"][1][[0, 1, 2, 3, 6, 9]])
         assert torch.equal(item["seeds"], whole["seeds"])
 
 
 def test_a_draw_depends_on_seed_epoch_and_position_alone(root):
     clips = ClipDataset(index_of(root), PICKER, SIZE, seed=5)
-    item = clips[1, 2, 3]
-    assert same(item, clips[1, 2, 3])
-    assert same(item, ClipDataset(index_of(root), PICKER, SIZE, seed=5)[1, 2, 3])
-    others = [clips[0, 2, 3], clips[1, 0, 3], ClipDataset(index_of(root), PICKER, SIZE, seed=6)[1, 2, 3]]
+    item = clips[Request(1, 2, 3)]
+    assert same(item, clips[Request(1, 2, 3)])
+    assert same(item, ClipDataset(index_of(root), PICKER, SIZE, seed=5)[Request(1, 2, 3)])
+    others = [clips[Request(0, 2, 3)], clips[Request(1, 0, 3)]]
+    others.append(ClipDataset(index_of(root), PICKER, SIZE, seed=6)[Request(1, 2, 3)])
     for one, two in combinations([item, *others], 2):
         assert not torch.equal(one["seeds"], two["seeds"])
-        assert not torch.equal(one["clips"], two["clips"])
+        assert not same(one["clips"], two["clips"])
     assert item["seeds"][0] != item["seeds"][1]
     assert not torch.equal(item["clips"][0], item["clips"][1])
 
 
 def test_evenly_spaced_views_of_the_central_square(root):
     clips = ClipDataset(index_of(root), Picker(6, 1, views=3), 64)
-    item = clips[0]
-    assert item["clips"].shape[:2] == (3, 6)
+    item = clips[Request(0, 0, 0)]
+    assert [len(view) for view in item["clips"]] == [6] * 3
     starts = [even[0] for even in sampling.even_clips(20, 6, 1, 3)]
     with Video(root / "0.mp4") as video:
-        np.testing.assert_array_equal(item["clips"][:, 0].numpy(), video.read(starts, (0, 8, 64, 64), 64))
-    assert same(item, clips[0])
+        first = torch.stack([view[0] for view in item["clips"]])
+        np.testing.assert_array_equal(first.numpy(), video.read(starts, (0, 8, 64, 64), 64))
+    assert same(item, clips[Request(0, 0, 0)])
 
 
 def test_frames_that_cover_the_video(root):
@@ -97,14 +105,14 @@ def test_frames_that_cover_the_video(root):
     expected = sampling.cover_clips(20, 5, 2).tolist()
     assert [frames_shown(view) for view in whole_frames(clips, expected)] == expected
     drawn = ClipDataset(index_of(root), Picker(5, sampling="cover", views=1, crop_area=(1.0, 1.0)), 80)
-    numbers = {tuple(frames_shown(drawn[0, position, 0]["clips"][0])) for position in range(20)}
+    numbers = {tuple(frames_shown(drawn[Request(0, position, 0)]["clips"][0])) for position in range(20)}
     assert numbers <= {tuple(range(start, 20, 4)) for start in range(4)}
     assert len(numbers) > 1
 
 
 def whole_frames(clips, expected):
     """The views of video 0, checked to be the central square of the expected frames, as whole frames."""
-    item = clips[0]["clips"]
+    item = clips[Request(0, 0, 0)]["clips"]
     whole = read_frames(Path(clips.index[0]["root"]) / clips.index[0]["video"], [i for view in expected for i in view])
     with Video(Path(clips.index[0]["root"]) / clips.index[0]["video"]) as video:
         for view, frames in zip(item, expected):
@@ -122,7 +130,7 @@ def test_resampled_to_another_frame_rate(root):
     picker = Picker(4, 2, views=1, crop_area=(1.0, 1.0))
     clips = ClipDataset(index_of(root), picker, 80, frame_rate=12.5)
     for position in range(5):
-        numbers = frames_shown(clips[0, position, 7]["clips"][0])
+        numbers = frames_shown(clips[Request(0, position, 7)]["clips"][0])
         assert np.diff(numbers).tolist() == [4] * 3
         assert numbers[0] % 2 == 0
 
@@ -144,15 +152,15 @@ def test_frame_counts_of_the_index_are_believed(root):
     """And where nobody has counted yet, the reader does."""
     rows = [new_row("0.mp4", str(root), num_frames=12), new_row("1.mp4", str(root))]
     clips = ClipDataset(to_dataset(rows, root / "cache"), Picker(6, 1, views=1, crop_area=(1.0, 1.0)), 80)
-    shown = [{n for p in range(15) for n in frames_shown(clips[0, p, row]["clips"][0])} for row in (0, 1)]
+    shown = [{n for p in range(15) for n in frames_shown(clips[Request(0, p, row)]["clips"][0])} for row in (0, 1)]
     assert max(shown[0]) <= 11
     assert max(shown[1]) > 20
-    assert clips[0, 0, 0]["label"] == -1
+    assert clips[Request(0, 0, 0)]["label"] == -1
 
 
 def test_a_video_shorter_than_its_clip_is_looped(root):
     clips = ClipDataset(index_of(root, ["single"]), Picker(3, views=1, crop_area=(1.0, 1.0)), 80)
-    assert frames_shown(clips[0, 0, 0]["clips"][0]) == [0, 0, 0]
+    assert frames_shown(clips[Request(0, 0, 0)]["clips"][0]) == [0, 0, 0]
 
 
 @pytest.mark.parametrize("replace", [True, False])
@@ -180,24 +188,25 @@ def test_videos_are_read_by_the_plans_of_the_index(root, monkeypatch, replace):
 @pytest.mark.parametrize("replace", [True, False])
 def test_a_broken_video(root, replace):
     clips = ClipDataset(index_of(root, "01238"), PICKER, SIZE, replace=replace)
-    item = clips[0, 3, 4]
+    item = clips[Request(0, 3, 4)]
     assert item["failed"] == 4
+    assert item["reason"].startswith(f"{root}/8.mp4: ")
     if replace:
         assert item["row"] in range(4)
-        assert item["clips"].any()
+        assert all(view.any() for view in item["clips"])
         assert item["label"] == clips.index[item["row"]]["label"]
-        assert same(item, clips[0, 3, 4])
+        assert same(item, clips[Request(0, 3, 4)])
     else:
         assert item["row"] == 4
-        assert not item["clips"].any()
-        assert item["clips"].shape == (2, 6, SIZE, SIZE, 3)
+        assert not any(view.any() for view in item["clips"])
+        assert [view.shape for view in item["clips"]] == [(6, SIZE, SIZE, 3)] * 2
         assert item["label"] == clips.index[4]["label"]
 
 
 def test_only_broken_videos(root):
     clips = ClipDataset(index_of(root, "8"), PICKER, SIZE, replace=True)
     with pytest.raises(VideoError, match=r"^8 videos in a row could not be read, the last: .*/8\.mp4: "):
-        clips[0, 0, 0]
+        clips[Request(0, 0, 0)]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +221,9 @@ def test_only_broken_videos(root):
 def test_why_a_video_cannot_be_read(root, settings, names, facts, message):
     clips = ClipDataset(index_of(root, names, **facts), Picker(6, views=3), SIZE, **settings)
     with pytest.raises(VideoError, match=message.format(root=root)):
-        clips._read(clips.index[0], np.random.default_rng(0), list(clips[0]["clips"].numpy()))
+        clips._read(
+            clips.index[0], np.random.default_rng(0), [view.numpy() for view in clips[Request(0, 0, 0)]["clips"]]
+        )
 
 
 def test_a_video_that_does_not_say_its_rate(root, monkeypatch):
@@ -222,8 +233,10 @@ def test_a_video_that_does_not_say_its_rate(root, monkeypatch):
     monkeypatch.setattr(dataset, "Video", Rateless)
     clips = ClipDataset(index_of(root), PICKER, SIZE, frame_rate=10)
     with pytest.raises(VideoError, match=rf"^{root}/0\.mp4: does not say its frame rate"):
-        clips._read(clips.index[0], np.random.default_rng(0), list(clips[0]["clips"].numpy()))
-    assert clips[0, 0, 0]["failed"] == 0
+        clips._read(
+            clips.index[0], np.random.default_rng(0), [view.numpy() for view in clips[Request(0, 0, 0)]["clips"]]
+        )
+    assert clips[Request(0, 0, 0)]["failed"] == 0
 
 
 # The split of the results

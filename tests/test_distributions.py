@@ -15,7 +15,7 @@ import pytest
 
 from rspnet import dataset, options, sampling
 from rspnet.augment import Augment
-from rspnet.batches import TrainBatches
+from rspnet.batches import Request, TrainBatches
 from rspnet.dataset import ClipDataset, Picker
 from rspnet.errors import VideoError
 from rspnet.pretext import draw_step
@@ -122,8 +122,8 @@ def pairs():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dataset, "Video", FakeVideo)
         clips = clips_of("a", picker)
-        items = [clips[epoch, position, 0] for epoch in range(2) for position in range(DRAWS // 2)]
-    shown = np.stack([[asked(clip) for clip in item["clips"].numpy()] for item in items])
+        items = [clips[Request(epoch, position, 0)] for epoch in range(2) for position in range(DRAWS // 2)]
+    shown = np.stack([[asked(clip.numpy()) for clip in item["clips"]] for item in items])
     assert (shown[:, :, 1] == 32).all()
     jitter = {name: getattr(settings, name) for name in ("brightness", "contrast", "saturation", "hue")}
     augment = Augment(gray=settings.gray, flip=settings.flip, **jitter)
@@ -189,7 +189,7 @@ def test_no_draw_depends_on_another(pairs):
 def test_a_broken_videos_place_goes_to_any_other(monkeypatch):
     monkeypatch.setattr(dataset, "Video", FakeVideo)
     clips = clips_of(["a", "b", "broken", "c", "d", "e"], Picker(32, crop_area=(1.0, 1.0)), replace=True)
-    assert_even([clips[0, position, 2]["row"] for position in range(1500)], [0, 1, 3, 4, 5])
+    assert_even([clips[Request(0, position, 2)]["row"] for position in range(1500)], [0, 1, 3, 4, 5])
 
 
 # Crops.
@@ -339,7 +339,7 @@ def test_order_of_the_videos():
     for epoch in range(DRAWS):
         batches.seek(epoch)
         (batch,) = batches
-        rows.append(tuple(row for _, _, row in batch))
+        rows.append(tuple(request.row for request in batch))
     orders = list(permutations(range(4), 3))
     assert_even(rows, orders)
     assert_even([(one[0], other[0]) for one, other in pairwise(rows)], [(a, b) for a in range(4) for b in range(4)])

@@ -6,6 +6,7 @@ is equal in the network, and ties are ties.
 
 import json
 import random
+import re
 from pathlib import Path
 
 import datasets
@@ -115,15 +116,16 @@ def results(
     batch: int,
     broken: tuple[int, ...] = (),
     desc: str = "test videos",
-    **kwargs,
+    max_failures: float = 100,
 ):
     """`predict` over the videos numbered from `first`; without labels, which it does not look at."""
     names = [f"broken {n}" if n in broken else str(first + n) for n in range(videos)]
     rows = [{"video": name, "root": "", "num_frames": None, "label": None} for name in names]
     index = datasets.Dataset.from_list(rows)
     clips = dataset.ClipDataset(index, dataset.Picker(FRAMES, views=VIEWS), SIZE)
-    loader = accelerator.prepare(batches.loader(clips, 0, batch_size=batch, **kwargs))
-    return predict(model, loader, lambda clips: clips.permute(0, 4, 1, 2, 3).float(), accelerator, desc)
+    failures = batches.Failures(index, max_failures)
+    load = {"batch": batch, "num_workers": 0, "desc": desc}
+    return predict(model, clips, lambda clips: clips.permute(0, 4, 1, 2, 3).float(), accelerator, failures, **load)
 
 
 def evaluate(accelerator, classes: int, videos: int, batch: int, broken: tuple[int, ...]) -> dict:
@@ -177,10 +179,10 @@ def evaluate_by_hand(classes: int, videos: int, broken: tuple[int, ...]) -> dict
     shares = slow.shares(query, gallery, gallery_labels, classes, 4, 0.07)
     return {
         "rows": rows,
-        "failed": sorted(broken),
+        "failed": len(broken),
         "logits": logits,
         "features": query,
-        "gallery": (places, sorted(videos + 2 - n for n in broken)),
+        "gallery": (places, len(broken)),
         "classify": slow.accuracy(logits, labels),
         "recall": slow.recall(query, labels, gallery, gallery_labels, KS),
         "neighbours": slow.neighbours(query, gallery, 6)[0],
@@ -216,10 +218,11 @@ def in_a_rank(folder: Path) -> None:
     accelerator = Accelerator()
     assert accelerator.num_processes == 2
     found = [evaluate(accelerator, classes, *case) for case in CASES for classes in (3, 7)]
-    try:
-        results(accelerator, networks(3)[0], 0, 3, 2, (0, 1, 2))
-    except VideoError as error:
-        found.append(str(error))
+    for broken, max_failures in (((0, 1, 2), 100), ((1, 2), 50), ((2,), 0)):
+        try:
+            found.append(results(accelerator, networks(3)[0], 0, 3, 1, broken, max_failures=max_failures)[2])
+        except VideoError as error:
+            found.append(str(error))
     torch.save(found, folder / f"{accelerator.process_index}.pt")
 
 
@@ -245,17 +248,28 @@ def test_two_processes_equal_loops(tmp_path):
     assert statuses == [0, 0], (tmp_path / "0.err").read_text() + (tmp_path / "1.err").read_text()
     settings = [(classes, videos, broken) for videos, _, broken in CASES for classes in (3, 7)]
     for rank in (0, 1):
-        *found, error = torch.load(tmp_path / f"{rank}.pt")
+        *found, none, too_many, single = torch.load(tmp_path / f"{rank}.pt")
         for result, setting in zip(found, settings, strict=True):
             assert_equal(result, evaluate_by_hand(*setting))
-        assert error.startswith("test videos: none of the 3 can be read")
+        assert none.startswith("test videos: none of the 3 can be read")
+        assert too_many.startswith("test videos: 2 of the 3 videos could not be read so far; more than 50 % ")
+        assert single == 1
+    errors = [(tmp_path / f"{rank}.err").read_text() for rank in (0, 1)]
+    named = [re.findall(r"could not read broken \d+: broken; it is left out", error) for error in errors]
+    assert sum(map(len, named)) == sum(len(broken) * 3 * 2 for *_, broken in CASES) + 3 + 2 + 1
 
 
-def test_results_come_in_the_order_of_the_index(accelerator):
-    model = networks(7)[0]
-    rows, logits, failed = results(accelerator, model, 0, 7, 2, (1, 5), sampler=[6, 1, 0, 5, 3, 2, 4])
-    assert (rows.tolist(), failed) == ([0, 2, 3, 4, 6], [1, 5])
-    assert torch.equal(logits, results(accelerator, model, 0, 7, 2, (1, 5))[1])
+@pytest.mark.parametrize(("broken", "max_failures"), [((1, 5), 29), ((5,), 0)])
+def test_videos_that_cannot_be_read_are_named(accelerator, broken, max_failures, capsys):
+    rows, _, failed = results(accelerator, networks(7)[0], 0, 7, 2, broken, max_failures=max_failures)
+    assert (rows.tolist(), failed) == ([row for row in range(7) if row not in broken], len(broken))
+    named = [line for line in capsys.readouterr().err.splitlines() if "could not read" in line]
+    assert named == [f"could not read broken {row}: broken; it is left out" for row in broken]
+
+
+def test_too_many_videos_that_cannot_be_read(accelerator, capsys):
+    with pytest.raises(VideoError, match=r"^test videos: 2 of the 7 videos could not be read so far; more than 28 % "):
+        results(accelerator, networks(7)[0], 0, 7, 2, (1, 5), max_failures=28)
 
 
 def test_no_video_that_can_be_read(accelerator):

@@ -45,8 +45,8 @@ class Accelerator:
 
 
 class Toy(Dataset):
-    def __getitem__(self, key):
-        epoch, place, row = key
+    def __getitem__(self, request):
+        epoch, place, row, _ = request
         values = torch.Generator().manual_seed(1000 * epoch + place)
         return {"x": torch.randn(5, generator=values), "failed": row if row < 4 else -1}
 
@@ -54,8 +54,8 @@ class Toy(Dataset):
 class Failures:
     count = 0
 
-    def add(self, rows):
-        self.count += int((rows >= 0).sum())
+    def add(self, batch):
+        self.count += int((batch["failed"] >= 0).sum())
 
 
 class Run:
@@ -371,7 +371,7 @@ def test_unreadable_videos_are_counted(tmp_path, uninterrupted):
     expected = []
     for epoch in range(EPOCHS):
         sampler.seek(epoch)
-        expected.append(sum(row < 4 for batch in sampler for _, _, row in batch))
+        expected.append(sum(request.row < 4 for batch in sampler for request in batch))
     assert [line["failed_videos"] for line in uninterrupted.log() if line["event"] == "epoch"] == expected
     # Those of the other processes too: here one more, in the one epoch that is brought to its end.
     run = Run(tmp_path, Accelerator(num_processes=2, others_asked=True), log_every=3)

@@ -121,7 +121,7 @@ def test_an_uneven_last_batch_is_counted_once(tmp_path, motions, finetuned, batc
         assert mine["probability"] == pytest.approx(theirs["probability"], abs=2e-4)
 
 
-def test_broken_videos_are_left_out(tmp_path, motions, finetuned):
+def test_broken_videos_are_left_out_and_named(tmp_path, motions, finetuned, capsys):
     root = tmp_path / "data"
     shutil.copytree(motions, root)
     for video in ("test/down/18.mp4", "train/down/00.mp4", "train/right/01.mp4"):
@@ -129,17 +129,36 @@ def test_broken_videos_are_left_out(tmp_path, motions, finetuned):
     result = run(root, tmp_path / "classify", finetuned, "classify")
     assert (result["num_videos"], result["num_failed"]) == (4, 1)
     assert len(tiny.read_lines(tmp_path / "classify/predictions.jsonl")) == 4
-    result = run(root, tmp_path / "retrieval", finetuned, "retrieval")
+    assert f"could not read {root}/test/down/18.mp4: " in capsys.readouterr().err
+    more = options.Data(root=str(root), num_workers=0, max_failures=12)
+    result = run(root, tmp_path / "retrieval", finetuned, "retrieval", data=more)
     assert (result["num_queries"], result["num_gallery"], result["num_failed"]) == (4, 16, 3)
+    assert f"could not read {root}/train/right/01.mp4: " in capsys.readouterr().err
     lines = tiny.read_lines(tmp_path / "retrieval/neighbours.jsonl")
     seen = {near["video"] for line in lines for near in line["neighbours"]}
     assert not seen & {"train/down/00.mp4", "train/right/01.mp4"}
-    for video in (root / "train").rglob("*.mp4"):
-        video.write_bytes(b"no video" * 50)
-    with pytest.raises(
-        VideoError, match=r"^training videos: none of the 18 can be read; stages/verify\.py .* says why"
-    ):
-        run(root, tmp_path / "knn", finetuned, "knn")
+
+
+@pytest.mark.parametrize("protocol", ["retrieval", "knn", "linear"])
+def test_too_many_broken_videos_stop_an_evaluation(tmp_path, motions, finetuned, protocol):
+    """Of the gallery too, and each list against its own number: two of eighteen are too many, one of five is not."""
+    root = tmp_path / "data"
+    shutil.copytree(motions, root)
+    for video in ("test/down/18.mp4", "train/down/00.mp4", "train/right/01.mp4"):
+        (root / video).write_bytes(b"no video" * 50)
+    data = options.Data(root=str(root), num_workers=0, max_failures=11)
+    message = r"^training videos: 2 of the 18 videos could not be read so far; more than 11 % \(data\.max_failures\)"
+    with pytest.raises(VideoError, match=message):
+        run(root, tmp_path / "run", finetuned, protocol, data=data)
+    assert not (tmp_path / "run/result.json").exists()
+
+
+def test_videos_too_short_to_resample_are_failures(tmp_path, motions, finetuned, capsys):
+    """24 frames at 25 a second are none at 0.9."""
+    clips = options.Clips(num_frames=8, size=48, views=2, frame_rate=0.9)
+    with pytest.raises(VideoError, match=r"^test videos: 2 of the 5 videos could not be read so far; "):
+        run(motions, tmp_path / "run", finetuned, "classify", clips=clips)
+    assert "18.mp4: too short to resample to 0.9 frames per second; it is left out" in capsys.readouterr().err
 
 
 def test_videos_without_labels_get_a_list_of_neighbours(tmp_path, motions, pretrained):

@@ -11,8 +11,9 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 import rspnet
+from rspnet.batches import Request
 from rspnet.config import parse
-from rspnet.errors import CheckpointError, ConfigError
+from rspnet.errors import CheckpointError, ConfigError, VideoError
 from stages.finetune import Config, main
 from tests import tiny
 
@@ -62,19 +63,18 @@ def test_validation_takes_one_central_clip_and_the_test_several(tmp_path, motion
 
     looked_at, real = [], predict.predict
 
-    def watched(model, loader, *args):
-        shapes = {tuple(batch["clips"].shape[1:3]) for batch in loader}
-        data = loader.dataset
-        looked_at.append((args[-1], shapes, data.picker.crop_area, set(data.index["split"])))
-        return real(model, loader, *args)
+    def watched(model, data, *args, desc, **kwargs):
+        views = data[Request(0, 0, 0)]["clips"]
+        looked_at.append((desc, list(map(len, views)), data.picker.crop_area, set(data.index["split"])))
+        return real(model, data, *args, desc=desc, **kwargs)
 
     monkeypatch.setattr(predict, "predict", watched)
     config = tiny.finetune(motions, tmp_path)
     config.optim.epochs = 1
     main(config)
     assert looked_at == [
-        ("validation", {(1, 8)}, None, {"test"}),
-        ("test, 2 clips a video", {(2, 8)}, None, {"test"}),
+        ("validation", [8], None, {"test"}),
+        ("test, 2 clips a video", [8, 8], None, {"test"}),
     ]
 
 
@@ -204,15 +204,31 @@ def test_a_finished_run_is_left_alone(finetuned, motions, pretrained, no_steps, 
     assert "this was done before" in err
 
 
-def test_a_broken_test_video_is_left_out(tmp_path, motions):
+def test_a_broken_test_video_is_left_out_and_named(tmp_path, motions, capsys):
     root = tmp_path / "data"
     shutil.copytree(motions, root)
     (root / "test/down/18.mp4").write_bytes(b"no video" * 50)
-    config = tiny.finetune(root, tmp_path / "run")
-    config.optim.epochs = 1
-    result = main(config)
+    result = main(tiny.finetune(root, tmp_path / "run"))
     assert (result["num_videos"], result["num_failed"]) == (4, 1)
     assert "test/down/18.mp4" not in {line["video"] for line in tiny.read_lines(tmp_path / "run/predictions.jsonl")}
+    assert [line["failed_videos"] for line in tiny.metrics(tmp_path / "run", "epoch")] == [1, 1]
+    named = [line for line in capsys.readouterr().err.splitlines() if "18.mp4" in line]
+    assert len(named) == 1  # in two validations and a test
+    assert named[0].startswith(f"could not read {root}/test/down/18.mp4: ")
+    assert named[0].endswith("; it is left out")
+
+
+def test_too_many_broken_test_videos_stop_the_run(tmp_path, motions):
+    root = tmp_path / "data"
+    shutil.copytree(motions, root)
+    for name in ("down/18", "right/19"):
+        (root / f"test/{name}.mp4").write_bytes(b"")
+    config = tiny.finetune(root, tmp_path / "run")
+    with pytest.raises(VideoError, match=r"^validation: 2 of the 5 videos could not be read so far; more than 5 % "):
+        main(config)
+    config.data.max_failures = 40
+    config.optim.epochs = 1
+    assert main(tiny.finetune(root, tmp_path / "more", data=config.data, optim=config.optim))["num_failed"] == 2
 
 
 def test_videos_without_labels_or_splits(tmp_path, motions):

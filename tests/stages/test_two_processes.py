@@ -110,9 +110,10 @@ def test_evaluation_counts_every_video_once(tmp_path, motions, finetuned, protoc
     for video in broken:
         (root / video).write_bytes(b"no video" * 50)
     configs = [tiny.evaluate(root, tmp_path / name, finetuned, protocol) for name in ("two", "one")]
-    configs[0].test = configs[1].test = options.Test(batch)
-    out, _, others_error = launch(tmp_path, "evaluate", configs[0])
-    assert others_error == ""
+    for config in configs:
+        config.test, config.data.max_failures = options.Test(batch), 20
+    out, error, others_error = launch(tmp_path, "evaluate", configs[0])
+    assert not broken or "could not read" in error + others_error
     result = json.loads(out)
     assert result == evaluate.main(configs[1])
     assert result["num_failed"] == len(broken)
@@ -146,9 +147,10 @@ def test_broken_videos_of_both_are_counted(tmp_path, motions):
     config = tiny.finetune(root, tmp_path / "run", data=options.Data(root=str(root), num_workers=0, max_failures=50))
     config.optim.epochs = 1
     out, *errors = launch(tmp_path, "finetune", config)
-    for video in broken[:2]:
-        assert "".join(errors).count(f"could not read {video}; another video takes its place") == 1
-    assert tiny.metrics(tmp_path / "run", "epoch")[0]["failed_videos"] == 2
+    for video in broken:
+        assert "".join(errors).count(f"could not read {root}/{video}: ") == 1
+    assert "".join(errors).count("; another video takes its place\n") == 2
+    assert tiny.metrics(tmp_path / "run", "epoch")[0]["failed_videos"] == 3
     assert (json.loads(out)["num_videos"], json.loads(out)["num_failed"]) == (4, 1)
 
 
