@@ -167,7 +167,7 @@ def commands():
     for line in re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE):
         for part in line.split(" | "):
             words = shlex.split(part.replace("'", ""), comments=True)
-            ours = words[:1] == ["make"] or words[:3] == CHECKPOINTS
+            ours = words[:1] == ["make"] or words[:3] == CHECKPOINTS or "rspnet" in words
             if ours or any(word.startswith("stages/") and word.endswith(".py") for word in words):
                 yield words
 
@@ -178,15 +178,17 @@ def test_there_are_commands_in_the_readme():
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
-def test_commands_of_the_readme_are_understood(words, monkeypatch):
+def test_commands_of_the_readme_are_understood(words, monkeypatch, tmp_path):
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (REPO / "Makefile").read_text(), re.MULTILINE)
         return
     if words[:3] == CHECKPOINTS:
         assert convert.parser().parse_args(words[3:]).command == "convert"
         return
-    monkeypatch.chdir(REPO)
-    place = next(place for place, word in enumerate(words) if word.startswith("stages/"))
+    monkeypatch.chdir(tmp_path if "rspnet" in words else REPO)
+    place = next(place for place, word in enumerate(words) if word.startswith("stages/") or word == "rspnet")
+    if words[place] == "rspnet":
+        del words[place]  # the stage follows
     for word in words[:place]:
         assert not word.endswith(".yaml") or Path(word).is_file()
     arguments = words[place + 1 :]

@@ -117,6 +117,11 @@ def alone():
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
+def test_one_version_everywhere():
+    assert f"\nversion: {rspnet.__version__}\n" in (REPO / "CITATION.cff").read_text()
+    assert f"\n## {rspnet.__version__} " in (REPO / "CHANGELOG.md").read_text()
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The folder of an environment that has the wheel, made of the source distribution, and what this one has besides.
