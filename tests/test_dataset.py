@@ -145,7 +145,7 @@ def test_resampled_by_time_where_the_rate_varies(tmp_path):
         rows = [new_row("a.mp4", str(tmp_path)) | known]
         index = to_dataset(rows, tmp_path / "cache")
         clips = ClipDataset(index, Picker(48, views=1, crop_area=(1.0, 1.0)), 80, frame_rate=10.0)
-        assert frames_shown(clips[0, 0, 0]["clips"][0]) == expected
+        assert frames_shown(clips[Request(0, 0, 0)]["clips"][0]) == expected
 
 
 def test_frame_counts_of_the_index_are_believed(root):
