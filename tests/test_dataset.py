@@ -178,7 +178,7 @@ def test_videos_are_read_by_the_plans_of_the_index(root, monkeypatch, replace):
     rows = [new_row(name, str(root)) | fact for name, fact in facts.items()]
     monkeypatch.setattr(dataset, "Video", Watched)
     clips = ClipDataset(to_dataset(rows, root / "cache"), Picker(6), SIZE, replace=replace)
-    clips.__getitems__([0, 1])
+    clips.__getitems__([Request(0, row, row) for row in (0, 1)])
     assert given == [(name, fact["num_frames"], fact["plan"]) for name, fact in facts.items()]
 
 
