@@ -75,7 +75,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     import torch
     from accelerate import Accelerator
 
-    from rspnet import batches, dataset, metrics
+    from rspnet import batches, dataset, lengths, metrics
     from rspnet.augment import normalise
     from rspnet.checkpoint import load_weights, read_weights
     from rspnet.classifier import Classifier
@@ -112,6 +112,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
         picker = dataset.Picker(config.clips.num_frames, config.clips.stride, config.clips.sampling, config.clips.views)
         limits = {"frame_rate": config.clips.frame_rate, "time_limit": config.data.time_limit}
         clips = dataset.ClipDataset(videos, picker, config.clips.size, **limits)
+        lengths.tell_short(clips, desc)
         failures = batches.Failures(videos, config.data.max_failures)
         load = {"batch": config.test.batch, "num_workers": workers, "desc": desc}
         return predict(model, clips, normalise_clips, accelerator, failures, **load)

@@ -56,7 +56,7 @@ def train(config: Config, run_dir: Path) -> dict:
     import torch
     from accelerate import Accelerator
 
-    from rspnet import batches, dataset, optim
+    from rspnet import batches, dataset, lengths, optim
     from rspnet.augment import Augment, normalise
     from rspnet.checkpoint import load_weights, read_weights, save_encoder
     from rspnet.classifier import Classifier
@@ -132,6 +132,9 @@ def train(config: Config, run_dir: Path) -> dict:
         f"{len(train_videos)} training and {len(test_videos)} test videos of "
         f"{runlog.some(num_classes, 'class', 'classes')}{left_out}; {plan}"
     )
+
+    lengths.tell_short(train_clips, "training videos")
+    lengths.tell_short(clips_of(test_videos, 1), "test videos")
 
     def accuracy(views: int, desc: str) -> tuple[dict[str, float], torch.Tensor, torch.Tensor, int]:
         load = {"batch": config.test.batch, "num_workers": workers, "desc": desc}

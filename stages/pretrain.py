@@ -57,7 +57,7 @@ def train(config: Config, run_dir: Path) -> dict:
     import torch
     from accelerate import Accelerator
 
-    from rspnet import batches, dataset, optim
+    from rspnet import batches, dataset, lengths, optim
     from rspnet.augment import Augment
     from rspnet.checkpoint import save_encoder
     from rspnet.encoders import create_encoder, encoder_spec
@@ -133,6 +133,7 @@ def train(config: Config, run_dir: Path) -> dict:
     plan = runlog.plan(config.optim.epochs, len(sampler), total_batch, world_size, lr, device, milestones)
     groups_of = f"{runlog.some(groups * world_size, 'batch-norm group')} of {group_size}"
     runlog.say(f"{runlog.some(len(videos), 'video')}{missing}; {plan}; {groups_of}")
+    lengths.tell_short(clips_of, "videos")
     if config.pretext.queue_length > len(videos):
         runlog.say(
             f"the queue of {config.pretext.queue_length} is longer than the data: it holds other clips of the query's "

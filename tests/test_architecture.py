@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "batches": "runlog | cv2 numpy torch datasets",
     "runindex": "index layouts |",
     "dataset": "batches sampling video | numpy torch datasets",
+    "lengths": "dataset inspection runlog sampling | numpy",
     # The method: torch, and none of the others.
     "augment": NETWORK,
     "heads": NETWORK,
