@@ -168,7 +168,7 @@ def commands():
     for line in re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE):
         for part in line.split(" | "):
             words = shlex.split(part.replace("'", ""), comments=True)
-            ours = words[:1] in (["make"], ["rspnet"]) or words[:3] == CHECKPOINTS or ["-m", "rspnet"] == words[2:4]
+            ours = words[:1] in (["make"], ["rspnet"]) or words[:3] == CHECKPOINTS or words[2:4] == ["-m", "rspnet"]
             if ours or any(word.startswith("stages/") and word.endswith(".py") for word in words):
                 yield words
 
