@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,7 @@ from rspnet.errors import ConfigError, VideoError
 from rspnet.inspection import inspect, judge
 from rspnet.orientation import UPRIGHT, Orientation, orientation
 from rspnet.packets import Clock, Damage, decode_all, open_video
+from rspnet.times import Schedule, Timeline
 
 PRESETS: dict[str, dict[str, Any]] = {
     "match": {"short_side": 256, "gop": 16, "crf": 20.0, "x264_preset": "medium"},
@@ -118,40 +120,29 @@ def transcode(
         raise ConfigError(f"short_side: {short_side}; H.264 with 4:2:0 colour needs an even number")
     src = os.fspath(src)
     clock, damage = Clock(src, time_limit), Damage()
+    schedule = Schedule(_timeline(src, clock))
     container, stream = open_video(src)
     with container, contextlib.ExitStack() as output:
-        frames = decode_all(clock.watch(container.demux(stream)), stream, damage)
+        timeline = Timeline(stream, container.format.name)
+        frames = decode_all(timeline.watch(clock.watch(container.demux(stream))), stream, damage)
         first = next(frames, None)
         if first is None:
             raise VideoError(f"{src}: none of its {damage.packets} packets decodes; drop it")
         turn = orientation(first)
         height, width = _target_size(first.height, first.width, short_side)
-        shape = stream.sample_aspect_ratio or Fraction(1)
+        shape = Fraction(stream.sample_aspect_ratio or 1)
         if turn.transposed:
             shape = 1 / shape
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        # avi stores no times: what its demuxer makes up is wrong where there are B-frames.
-        times = _Times(None if container.format.name == "avi" else stream.time_base, rate)
         sides = turn.size(height, width)[::-1]
         options = _options(crf, gop, x264_preset, x264_params)
         put = output.enter_context(
-            _writing(dst, *sides, rate, times.unit, options, comment=comment, like=first, shape=shape)
+            _writing(dst, *sides, schedule.rate, schedule.unit, options, comment=comment, like=first, shape=shape)
         )
-        scale = VideoReformatter().reformat
-        count = 0
-        for frame in itertools.chain([first], frames):
+        scale, count = VideoReformatter().reformat, 0
+        small = ((frame.pts, _small(frame, width, height, turn, scale)) for frame in itertools.chain([first], frames))
+        for frame, time, duration in schedule(small):
+            put(frame, time, duration)
             count += 1
-            time = times(frame.pts)
-            small = scale(
-                frame,
-                width,
-                height,
-                "yuv420p",
-                interpolation=Interpolation.LANCZOS,
-                dst_color_range=ColorRange.MPEG,
-                threads=1,
-            )
-            put(small if turn == UPRIGHT else _turned(small, turn), time, times.duration(frame))
         status, reason = judge(src, container, stream, count, damage)
         if status != "ok":
             raise VideoError(f"{src}: {reason}; it is {status}, replace it or drop it")
@@ -174,36 +165,28 @@ def temporary_path(path: str | os.PathLike) -> Path:
     return Path(path).with_name(f".{Path(path).name}.part")
 
 
-class _Times:
-    """Presentation times for the new file: the source's, from 0 on and strictly rising.
+def _timeline(src: str, clock: Clock) -> Timeline:
+    """The times of all packets, from reading them once: the first frame cannot be written before the rate is known."""
+    container, stream = open_video(src)
+    with container:
+        timeline = Timeline(stream, container.format.name)
+        with contextlib.suppress(av.FFmpegError):  # decoding says what is wrong
+            deque(timeline.watch(clock.watch(container.demux(stream))), maxlen=0)
+    return timeline
 
-    Args:
-        unit: of the source's times, seconds; None where they mean nothing: then frame n is at n / rate.
-        rate: frames per second.
-    """
 
-    def __init__(self, unit: Fraction | None, rate: Fraction) -> None:
-        self.unit = unit or 1 / rate
-        self._trusted = unit is not None
-        self._step = max(1, round(1 / (rate * self.unit)))
-        self._start: int | None = None
-        self._last = -1
-
-    def duration(self, frame: VideoFrame) -> int:
-        """How long the frame stands, in units; a reader works out the average rate with it."""
-        return (self._trusted and frame.duration) or self._step
-
-    def __call__(self, pts: int | None) -> int:
-        """The next frame's time, in units."""
-        time = self._last + (self._step if self._last >= 0 else 1)
-        if pts is not None and self._trusted:
-            if self._start is None:
-                self._start = pts
-            # The limit is the longest that mp4 lets a frame stand; a longer one is a jump in a broken clock.
-            if self._last < pts - self._start < self._last + 2**31:
-                time = pts - self._start
-        self._last = time
-        return time
+def _small(frame: VideoFrame, width: int, height: int, turn: Orientation, scale: Callable) -> VideoFrame:
+    """The frame as it is shown, in yuv420p; width and height are those before turning."""
+    small = scale(
+        frame,
+        width,
+        height,
+        "yuv420p",
+        interpolation=Interpolation.LANCZOS,
+        dst_color_range=ColorRange.MPEG,
+        threads=1,
+    )
+    return small if turn == UPRIGHT else _turned(small, turn)
 
 
 def _target_size(height: int, width: int, short_side: int) -> tuple[int, int]:

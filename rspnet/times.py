@@ -12,14 +12,19 @@ from fractions import Fraction
 from heapq import heappush, heappushpop
 from typing import Any
 
+import av
 import numpy as np
 from av.video.stream import VideoStream
 
 MAX_REORDERING = 16
 """Frames, at most, that a decoder holds back to put them in order (H.264, HEVC)."""
 
+FINEST_UNIT = Fraction(1, 90_000)
+"""Seconds, as in MPEG's own containers."""
+
+_SLACK = Fraction(102, 100)  # frames that times may be off by: one, and they are rounded
 _BACK = 5  # seconds that times may go back by from packet to packet, where pictures are stored out of order
-_AHEAD = 86400  # seconds; no picture stands for a day: the clock was set, or is broken
+_AHEAD = 6 * 3600  # seconds; no picture stands for longer (mp4 could not say it): the clock was set, or is broken
 _TICKS = 240  # frames per second beyond which a rate that equals the clock's is only the clock's
 
 
@@ -39,12 +44,21 @@ class Pace:
     moments: np.ndarray | None = None
 
 
-def promised_rate(stream: VideoStream) -> Fraction:
-    """Average frames per second as the header says or the first packets suggest; 0 where neither means anything."""
+def promised_rates(stream: VideoStream) -> list[Fraction]:
+    """Frames per second as the header says or the first packets suggest: average first, then what most frames keep to.
+
+    A rate that is only the tick of a clock is none; and a gif says for each picture how long it stands.
+    """
     if stream.container.format.name == "gif":
-        return Fraction(0)  # each picture of which says how long it stands
-    rate = Fraction(stream.average_rate or stream.guessed_rate or 0)
-    return Fraction(0) if rate > _TICKS and rate * Fraction(stream.time_base) >= 1 else rate
+        return []
+    rates = (Fraction(rate or 0) for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate))
+    unit = Fraction(stream.time_base)
+    return list(dict.fromkeys(rate for rate in rates if rate > 0 and (rate <= _TICKS or rate * unit < 1)))
+
+
+def promised_rate(stream: VideoStream) -> Fraction:
+    """The first of `promised_rates`; 0 where there is none."""
+    return next(iter(promised_rates(stream)), Fraction(0))
 
 
 def pace_in_header(stream: VideoStream, format_name: str) -> Pace:
@@ -72,44 +86,70 @@ def _is_whole(stream: VideoStream, format_name: str) -> bool:
     return "mp4" in format_name and len(stream.index_entries) == stream.frames
 
 
+class _Clock:
+    """One kind of a stream's times, made to go on from where they were where its clock was set back or far ahead."""
+
+    def __init__(self, unit: Fraction) -> None:
+        self._back, self._ahead = _BACK / unit, _AHEAD / unit
+        self._offset = self._count = 0
+        self._first: int | None = None
+
+    def __call__(self, time: int | None) -> int | None:
+        if time is None:
+            return None
+        time += self._offset
+        if self._first is None:
+            self._first = self._latest = time
+        ahead = time - self._latest
+        if not -self._back <= ahead <= self._ahead:
+            next_one = self._latest + (self._latest - self._first) // max(self._count - 1, 1)
+            self._offset += next_one - time
+            time = next_one
+        self._latest = max(time, self._latest)
+        self._count += 1
+        return time
+
+
 class Timeline:
     """Takes note of the times of a stream's packets, in the order of the file.
 
     Args:
         stream: the video stream; its unit is that of all times here.
         format_name: what libavformat calls the container.
+
+    Attributes:
+        unit: seconds.
+        promises: frames per second, see `promised_rates`.
+        promised_seconds: duration as the header says, None where it does not.
+        visible: numbers of the packets that `watch` saw and that should give a frame each.
     """
 
     def __init__(self, stream: VideoStream, format_name: str) -> None:
         self.unit = Fraction(stream.time_base)
-        self.promise = promised_rate(stream)
+        self.promises = promised_rates(stream)
         self.promised_seconds = float(stream.duration * self.unit) if stream.duration else None
-        # avi keeps no times: a packet's place is its time of decoding, and what else is made up is wrong for B-frames.
-        self._has_times = format_name != "avi"
+        self._has_times = True
+        self._counts_places = format_name == "avi"  # which keeps no times, but counts empty packets as well
+        self.visible: list[int] = []
         self._packets: list[tuple[int | None, int | None, int]] = []
-        self._offset = self._step = 0
-        self._last: int | None = None
+        self._clocks = _Clock(self.unit), _Clock(self.unit)  # each is set at another packet where B-frames are
+
+    def watch(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+        """Take note of the packets on their way; each gets its number as its time, and so do the frames they give."""
+        for packet in packets:
+            if packet.size or packet.pts is not None:  # else it is the flush at the end
+                number = len(self._packets)
+                self.note(packet.pts, packet.dts, packet.duration, packet.size)
+                if packet.size and not packet.is_discard:
+                    self.visible.append(number)
+                packet.pts = packet.dts = number
+            yield packet
 
     def note(self, shown: int | None, decoded: int | None, duration: int | None, size: int) -> None:
         """The next packet's pts, dts, duration and size. An empty one only lets time pass."""
-        mark = shown if decoded is None else decoded
-        if mark is not None:
-            self._follow(mark)
-        shown, decoded = (None if time is None else time + self._offset for time in (shown, decoded))
+        shown, decoded = self._clocks[0](shown), self._clocks[1](decoded)
         self._has_times &= shown is not None or not size
         self._packets.append((shown, decoded, duration or 0))
-
-    def _follow(self, mark: int) -> None:
-        """Mind clocks that are set back or far ahead: what follows goes on from where it was."""
-        mark += self._offset
-        if self._last is not None:
-            ahead = mark - self._last
-            if not -_BACK <= ahead * self.unit <= _AHEAD:
-                self._offset += self._step - ahead
-                mark = self._last + self._step
-            elif ahead > 0:
-                self._step = ahead
-        self._last = mark
 
     def time(self, number: int | None) -> int | None:
         """Of a frame, by its packet's number, before `in_order`; None where the file does not say."""
@@ -125,35 +165,98 @@ class Timeline:
         """
         shown = list(shown)
         times, count = [self.time(number) for number in shown], len(shown)
-        if count < 2 or None in times or max(times) == min(times):
-            return Pace(self.promise, self.promised_seconds or (float(count / self.promise) if self.promise else None))
-        ticks = np.array([time for time, _ in in_order((time, None) for time in times)])
-        first = int(ticks[0])
-        span = (int(ticks.max()) - first) * self.unit
-        seconds = span + self._last_frame(ticks, shown) * self.unit
-        step = span / (count - 1)
-        # Times are rounded; and an avi with B-frames starts with the delay of its encoder, two empty packets at most.
-        slack = Fraction(102, 100) + 2 * (not self._has_times and shown != sorted(shown))
-        rate = (count / seconds).limit_denominator(10**6)
-        if self.promise:
-            miss = abs((count - 1) / self.promise - span)
-            if miss <= slack * min(step, 1 / self.promise) and miss * 10 <= span:
-                rate = self.promise
         told = self.promised_seconds
-        fits = told is not None and abs(told - float(seconds)) <= float(step)
+        if count < 2 or None in times or max(times) == min(times):
+            rate = next(iter(self.promises), Fraction(0))
+            return Pace(rate, told or (float(count / rate) if rate else None))
+        ticks = np.array([time for time, _ in in_order((time, None) for time in times)])
+        first, step = int(ticks[0]), (int(ticks.max()) - int(ticks[0])) * self.unit / (count - 1)
+        seconds = step * (count - 1) + self._last_frame(ticks, shown) * self.unit
+        if told is not None and abs(told - float(seconds)) <= float(step):
+            seconds = Fraction(told)
+        rate = self._promise_that_fits(ticks, step) or (count / seconds).limit_denominator(10**6)
         moments, away = None, np.abs((ticks - first) * float(self.unit * rate) - np.arange(count))
-        if away.max() > slack:
+        if away.max() > _SLACK:
             ends = np.append(ticks - first, float(seconds / self.unit))
             moments = np.maximum.accumulate(np.rint(ends * float(self.unit * 1000)).astype(np.int64))
-        return Pace(rate, told if fits else float(seconds), moments)
+        return Pace(rate, float(seconds), moments)
+
+    def _promise_that_fits(self, ticks: np.ndarray, step: Fraction) -> Fraction | None:
+        """The promised rate that is not a frame off at the end, of several the one that most frames keep to."""
+        span, usual = step * (len(ticks) - 1), self.unit * Fraction(float(np.median(np.diff(ticks))))
+        fitting = []
+        for rate in self.promises:
+            miss = abs((len(ticks) - 1) / rate - span)
+            if miss <= _SLACK * min(step, 1 / rate) and miss * 10 <= span:
+                fitting.append(rate)
+        keeping = [rate for rate in fitting if abs(rate * usual - 1) * 100 <= 1]
+        return next(iter(keeping or fitting), None)
 
     def _last_frame(self, ticks: np.ndarray, shown: list[int]) -> int:
         """Units that the last frame stands for: as its packet says, or where that is but a tick, as the one before."""
         steps = np.diff(np.unique(ticks))
-        packets = [self._packets[number] for number in shown] if self._has_times else self._packets
+        packets = self._packets if self._counts_places else [self._packets[number] for number in shown]
         ends = [time + packet[2] for packet in packets if (time := packet[not self._has_times]) is not None]
         said = max(ends) - int(ticks.max())
-        return said if said * 2 >= np.median(steps) else int(steps[-1])
+        return said if self._counts_places or said * 2 >= np.median(steps) else int(steps[-1])
+
+
+class Schedule:
+    """Presentation times for a new file: the source's, from 0 on and strictly rising.
+
+    Args:
+        timeline: of the source, complete. Where it tells nothing, frame n is at n / rate.
+
+    Attributes:
+        rate: average frames per second.
+        unit: of the new times, seconds.
+    """
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        times = [timeline.time(number) for number in timeline.visible]
+        self._tells = None not in times and len(set(times)) > 1
+        order = sorted(timeline.visible, key=timeline.time) if self._tells else timeline.visible
+        pace = timeline.pace(order)
+        self.rate = pace.rate or Fraction(25)
+        self.unit = timeline.unit if self._tells else 1 / self.rate
+        # A finer one where times repeat, and no finer than that: mp4 counts the units of a frame in 32 bits.
+        if self._tells and (len(set(times)) < len(times) or self.unit.denominator > FINEST_UNIT.denominator):
+            self.unit = FINEST_UNIT
+        self._end = round((pace.seconds or 0) / self.unit)
+
+    def __call__(self, frames: Iterable[tuple[int | None, Any]]) -> Iterator[tuple[Any, int, int]]:
+        """Yield frames with their time and how long they stand, in units.
+
+        Args:
+            frames: with the numbers of their packets, in display order.
+        """
+        waiting: tuple[Any, int] | None = None
+        for frame, time in self._timed(frames):
+            if waiting:
+                time = max(time, waiting[1] + 1)
+                yield *waiting, time - waiting[1]
+            waiting = frame, time
+        if waiting:
+            last = self._end - waiting[1]
+            yield *waiting, last if last > 0 else max(1, round(1 / (self.rate * self.unit)))
+
+    def _timed(self, frames: Iterable[tuple[int | None, Any]]) -> Iterator[tuple[Any, int]]:
+        if not self._tells:
+            for place, (_, frame) in enumerate(frames):
+                yield frame, place
+            return
+        start = None
+        for time, frame in in_order(self._known(frames)):
+            start = time if start is None else start
+            yield frame, round((time - start) * self._timeline.unit / self.unit)
+
+    def _known(self, frames: Iterable[tuple[int | None, Any]]) -> Iterator[tuple[int, Any]]:
+        """A frame whose packet is not known comes right after the one before it."""
+        time = None
+        for number, frame in frames:
+            time = time if number is None else self._timeline.time(number)
+            yield self._timeline.time(self._timeline.visible[0]) if time is None else time, frame
 
 
 def in_order(frames: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:

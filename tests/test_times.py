@@ -14,6 +14,7 @@ def a_stream(rate=None, unit=Fraction(1, 1000), duration=None, name="matroska,we
     return SimpleNamespace(
         average_rate=rate and Fraction(rate),
         guessed_rate=None,
+        base_rate=None,
         time_base=unit,
         duration=duration,
         container=container,
