@@ -19,14 +19,19 @@ def _within(section: Any, low: float, high: float, *names: str) -> None:
         for number in value if isinstance(value, Sequence) else () if value is None else (value,):
             if not low <= number <= high or number == math.inf:
                 span = f"between {low} and {high}" if high < math.inf else f"at least {low}"
-                raise ConfigError(f"{type(section).__name__.lower()}.{name}: {value}; it must be {span}")
+                raise ConfigError(f"{_name(section)}.{name}: {value}; it must be {span}")
 
 
 def _positive(section: Any, *names: str) -> None:
     for name in names:
         value = getattr(section, name)
         if value is not None and not 0 < value < math.inf:
-            raise ConfigError(f"{type(section).__name__.lower()}.{name}: {value}; it must be more than 0")
+            raise ConfigError(f"{_name(section)}.{name}: {value}; it must be more than 0")
+
+
+def _name(section: Any) -> str:
+    """As the stages' options call it; a section that adds to another keeps its name."""
+    return type(section).__mro__[-2].__name__.lower()
 
 
 @dataclass
@@ -70,17 +75,27 @@ class Clips:
     """Frames per second that videos are resampled to first (null: as they are)."""
     sampling: Literal["clip", "cover"] = "clip"
     """Take consecutive frames (clip), or frames that cover the whole video (cover)."""
-    views: int = 10
-    """Clips per video, evenly spaced, in a test."""
 
     def __post_init__(self) -> None:
-        _within(self, 1, math.inf, "num_frames", "size", "stride", "views")
+        _within(self, 1, math.inf, "num_frames", "size", "stride")
         _positive(self, "frame_rate")
         if self.sampling == "cover" and self.stride != 1:
             raise ConfigError(
                 f"clips.stride: {self.stride}; frames that cover the whole video (clips.sampling cover) have no stride "
                 "of their own: leave it out, or take clips.sampling clip"
             )
+
+
+@dataclass
+class TestedClips(Clips):
+    """What a clip is, and how many of a video are tested."""
+
+    views: int = 10
+    """Clips per video, evenly spaced, in a test."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _within(self, 1, math.inf, "views")
 
 
 @dataclass

@@ -41,7 +41,7 @@ class Config:
     """Over the positions of a feature map, in retrieval, knn and linear: average as in the published code, or max as
     the paper describes retrieval."""
     data: options.Data = field(default_factory=options.Data)
-    clips: options.Clips = field(default_factory=options.Clips)
+    clips: options.TestedClips = field(default_factory=options.TestedClips)
     encoder: options.Encoder = field(default_factory=options.Encoder)
     test: options.Test = field(default_factory=options.Test)
     seed: int = 0

@@ -28,7 +28,7 @@ class Config:
     frozen: bool = False
     """Train the classifier alone, on the encoder in evaluation mode (linear probe)."""
     data: options.Data = field(default_factory=options.Data)
-    clips: options.Clips = field(default_factory=options.Clips)
+    clips: options.TestedClips = field(default_factory=options.TestedClips)
     augment: options.Augment = field(default_factory=options.Augment)
     encoder: options.Encoder = field(default_factory=options.Encoder)
     optim: options.Optim = field(default_factory=options.Optim)

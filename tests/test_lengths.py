@@ -42,10 +42,10 @@ def test_the_stages_say_it(motions, tmp_path, capsys, monkeypatch):
         "\n18 of 18 videos are shorter than a clip of 93 frames (8, 4 apart at speed 3), and "
         in capsys.readouterr().err
     )
+    clips = options.TestedClips(num_frames=8, size=48, stride=4, views=1)
     with pytest.raises(KeyboardInterrupt):
         finetune.main(tiny.finetune(motions, tmp_path / "2", clips=clips))
     assert f"\n18 of 18 training videos {short}\n5 of 5 test videos {short}\n" in capsys.readouterr().err
-    clips = options.Clips(num_frames=8, size=48, stride=4, views=1)
     evaluate.main(tiny.evaluate(motions, tmp_path / "3", protocol="knn", clips=clips))
     said = capsys.readouterr().err
     assert f"5 of 5 test videos {short}\n" in said

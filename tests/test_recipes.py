@@ -113,7 +113,6 @@ OURS_ALONE = {
         "run_dir": PLACE,
     },
     "pretrain": {
-        "clips.views": "of a test; pretraining takes two clips, always",
         "data.fold": "Kinetics has no folds",
         "run.checkpoint_every": KEPT,
         "run.seed": SEED,

@@ -8,11 +8,9 @@ import torch
 from rspnet import options
 
 
-def sizes():
-    return {
-        "clips": options.Clips(num_frames=8, size=48, views=2),
-        "encoder": options.Encoder("resnet18", width=16),
-    }
+def sizes(**views):
+    clips = options.TestedClips if views else options.Clips
+    return {"clips": clips(num_frames=8, size=48, **views), "encoder": options.Encoder("resnet18", width=16)}
 
 
 def pretrain(root, run_dir, num_workers=0, **changes):
@@ -32,7 +30,7 @@ def finetune(root, run_dir, weights="none", num_workers=0, **changes):
     """Four steps of two epochs on the 18 training videos of the `motions` fixture."""
     from stages.finetune import Config
 
-    settings = sizes() | {
+    settings = sizes(views=2) | {
         "data": options.Data(root=str(root), num_workers=num_workers),
         "augment": options.Augment(crop_area=[0.25, 1.0], gray=0, brightness=0, contrast=0, saturation=0, hue=0),
         "optim": options.Optim(epochs=2, total_batch=6, lr=0.001),
@@ -44,7 +42,7 @@ def finetune(root, run_dir, weights="none", num_workers=0, **changes):
 def evaluate(root, run_dir, weights="none", protocol="classify", **changes):
     from stages.evaluate import Config
 
-    settings = sizes() | {"data": options.Data(root=str(root), num_workers=0)} | changes
+    settings = sizes(views=2) | {"data": options.Data(root=str(root), num_workers=0)} | changes
     return Config(weights=str(weights), protocol=protocol, run_dir=str(run_dir), **settings)
 
 

@@ -155,7 +155,7 @@ def test_too_many_broken_videos_stop_an_evaluation(tmp_path, motions, finetuned,
 
 def test_videos_too_short_to_resample_are_failures(tmp_path, motions, finetuned, capsys):
     """24 frames at 25 a second are none at 0.9."""
-    clips = options.Clips(num_frames=8, size=48, views=2, frame_rate=0.9)
+    clips = options.TestedClips(num_frames=8, size=48, views=2, frame_rate=0.9)
     with pytest.raises(VideoError, match=r"^test videos: 2 of the 5 videos could not be read so far; "):
         run(motions, tmp_path / "run", finetuned, "classify", clips=clips)
     assert "18.mp4: too short to resample to 0.9 frames per second; it is left out" in capsys.readouterr().err
