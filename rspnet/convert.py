@@ -235,13 +235,13 @@ No code in SRC is executed. The last line on stdout is the result as JSON; what 
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """The command line; exit status 0 done, 2 SRC or DST is wrong (one line), 130 interrupted."""
+    """The command line; exit status 0 done, 1 the disk refuses, 2 SRC or DST is wrong (one line each), 130 interrupted."""
     whole = parser()
     options = whole.parse_args(argv)
     try:
         done = convert(options.src, options.dst)
     except RSPNetError as error:
-        whole.exit(2, f"{whole.prog}: {error}\n")
+        whole.exit(error.exit_status, f"{whole.prog}: {error}\n")
     except KeyboardInterrupt:
         whole.exit(130, f"{whole.prog}: interrupted; nothing is left behind\n")
     print(done.summary(), file=sys.stderr)

@@ -294,7 +294,7 @@ def main() -> None:
         make_dataset(args.dst, args.videos_per_class, args.seed)
     except RSPNetError as error:
         print(f"rspnet.synthetic: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_status)
 
 
 if __name__ == "__main__":
