@@ -24,10 +24,11 @@ from av.codec.context import Flags
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
+from rspnet.damage import judge
 from rspnet.errors import ConfigError, VideoError
-from rspnet.inspection import inspect, judge
+from rspnet.inspection import inspect
 from rspnet.orientation import UPRIGHT, Orientation, orientation
-from rspnet.packets import Clock, Damage, decode_all, open_video
+from rspnet.packets import Clock, Damage, be_strict, decode_all, open_video
 from rspnet.times import Schedule, Timeline
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -123,11 +124,12 @@ def transcode(
     schedule = Schedule(_timeline(src, clock))
     container, stream = open_video(src)
     with container, contextlib.ExitStack() as output:
+        be_strict(stream)
         timeline = Timeline(stream, container.format.name)
         frames = decode_all(timeline.watch(clock.watch(container.demux(stream))), stream, damage)
         first = next(frames, None)
         if first is None:
-            raise VideoError(f"{src}: none of its {damage.packets} packets decodes; drop it")
+            raise VideoError(f"{src}: {judge(src, container, stream, 0, damage)[1]}; drop it")
         turn = orientation(first)
         height, width = _target_size(first.height, first.width, short_side)
         shape = Fraction(stream.sample_aspect_ratio or 1)

@@ -105,12 +105,22 @@ class Damage:
     Attributes:
         packets: all packets that were fed.
         refused: packets that the decoder refused, or that could not be read.
+        blank: packets that it refused for want of a picture: they hold parameters or messages, which is no damage.
+        encrypted: packets that say they are.
         flagged: frames that it gave but called corrupt.
     """
 
     packets: int = 0
     refused: int = 0
+    blank: int = 0
+    encrypted: int = 0
     flagged: int = 0
+
+
+def be_strict(stream: VideoStream) -> None:
+    """Let the decoder report what it otherwise passes over; those of other codecs say by themselves what they find."""
+    if stream.codec_context.name in ("hevc", "mjpeg"):
+        stream.codec_context.options = {"err_detect": "crccheck+explode"}
 
 
 def decode_all(packets: Iterator[av.Packet], stream: VideoStream, damage: Damage | None = None) -> Iterator[VideoFrame]:
@@ -132,17 +142,40 @@ def decode_all(packets: Iterator[av.Packet], stream: VideoStream, damage: Damage
             packet = None
         if packet and not packet.size and packet.pts is not None:
             continue  # an empty packet stands for a repeated picture; the decoder would take it for the end
-        damage.packets += bool(packet and packet.size)
+        if packet and packet.size:
+            damage.packets += 1
+            damage.encrypted += packet.has_sidedata("encryption_info")
         try:
             frames = stream.codec_context.decode(packet)
         except av.FFmpegError:
-            damage.refused += 1
+            is_blank = packet is not None and not _holds_picture(bytes(packet), stream)
+            damage.blank += is_blank
+            damage.refused += not is_blank
             frames = []
         for frame in frames:
             damage.flagged += frame.is_corrupt
             yield frame
         if packet is None:
             return
+
+
+def _holds_picture(data: bytes, stream: VideoStream) -> bool:
+    """Whether there is a coded picture in a packet; so it is taken where the packet does not add up."""
+    kind, config = stream.codec_context.name, stream.codec_context.extradata or b""
+    place = {"h264": 4, "hevc": 21}.get(kind)
+    if place is None:
+        return True
+    if len(config) > place and config[0] == 1:  # avcC, hvcC: units with their lengths in front
+        width, position, heads = (config[place] & 3) + 1, 0, []
+        while position + width < len(data):
+            heads.append(data[position + width])
+            position += width + int.from_bytes(data[position : position + width])
+        if position != len(data):
+            return True
+    else:
+        heads = [unit[0] for unit in data.split(b"\x00\x00\x01")[1:] if unit]
+    types = [head & 31 if kind == "h264" else head >> 1 & 63 for head in heads]
+    return not types or any(1 <= number <= 5 if kind == "h264" else number < 32 for number in types)
 
 
 class UnexpectedError(Exception):
