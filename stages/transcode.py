@@ -28,6 +28,7 @@ from rspnet.errors import ConfigError, VideoError
 from rspnet.machine import cores
 
 NUM_NAMED = 10  # failures that the summary names
+NUMBERS = ("num_videos", "num_made", "num_kept", "num_larger", "num_skipped", "num_bad", "num_lost")
 FAILED = "failed"  # status of a video that is good, as far as known, but has no copy
 Row = dict[str, Any]
 
@@ -185,8 +186,8 @@ def transcode_row(task: tuple[Row, str], dst: str, recipe: dict[str, Any]) -> tu
         comment = json.dumps({"video": row["video"], "bytes": os.path.getsize(source), "recipe": recipe})
         if os.path.exists(path):
             made = read_comment(path)
-            if made == comment:
-                return row | inspect(path, "decode") | new, False
+            if made == comment and (kept := inspect(path, "decode"))["status"] == "ok":
+                return row | kept | new, False
             if not made.startswith('{"video": '):
                 raise VideoError(f"{path}: is there already, and not from this stage; remove it")
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -215,7 +216,7 @@ class Tally:
     """Counts rows as they pass through."""
 
     def __init__(self) -> None:
-        self.counts = dict.fromkeys(("num_videos", "num_made", "num_kept", "num_skipped", "num_bad", "num_lost"), 0)
+        self.counts = dict.fromkeys(NUMBERS, 0)
         self.bytes = {"source": 0, "new": 0}
         self.bad: list[str] = []
 
@@ -226,8 +227,10 @@ class Tally:
             self.counts["num_videos"] += 1
             if new["status"] == "ok":
                 self.counts["num_made" if made else "num_kept"] += 1
-                self.bytes["source"] += os.path.getsize(new["source"])
+                before = os.path.getsize(new["source"])
+                self.bytes["source"] += before
                 self.bytes["new"] += new["bytes"]
+                self.counts["num_larger"] += new["bytes"] > before
             elif new is old and not is_lost:
                 self.counts["num_skipped"] += 1
             else:
@@ -236,7 +239,7 @@ class Tally:
             yield new
 
     def summary(self) -> dict[str, Any]:
-        """Videos made now, kept from before, skipped as their row says, found bad, and good ones lost; bytes; names."""
+        """How many were made now, kept, grew, were skipped as their row says, found bad, good but lost; bytes; names."""
         return self.counts | {"bytes": self.bytes, "bad": self.bad[:NUM_NAMED]}
 
 
@@ -246,6 +249,13 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
     made, kept = summary["num_made"], summary["num_kept"]
     counts = f"{runlog.some(made, 'video')} made, {kept} were there"
     yield f"{summary['dst']}: {counts}; {new:.1f} MB in all, from {source:.1f} MB"
+    if new > source:
+        recipe, grown = summary["recipe"], runlog.some(summary["num_larger"], "file")
+        yield (
+            f"that is {new / source:.2f} times as much, and {grown} grew: the sources are small already, and a key frame "
+            f"every {recipe['gop']} frames and crf {recipe['crf']:g} cost more than their own compression; higher --crf "
+            "(published: 23) or --gop, or a lower --short_side, make smaller files; or train from the sources"
+        )
     others = {"not ok from the start": "num_skipped", "found to be bad": "num_bad", "good but lost": "num_lost"}
     if text := ", ".join(f"{summary[key]} {what}" for what, key in others.items() if summary[key]):
         yield f"of {runlog.some(summary['num_videos'], 'video')}, {text}"

@@ -63,6 +63,27 @@ def test_a_data_set_becomes_one_of_the_same_layout(few, tmp_path):
     assert sorted(lists) == sorted(file.name for file in (tmp_path / "new" / "ucfTrainTestlist").iterdir())
 
 
+def test_files_that_grow_are_said_with_why(few, tmp_path, capsys):
+    for crf, grows in ((1.0, True), (50.0, False)):
+        summary, _ = run(few, tmp_path / f"new{crf}", crf=crf)
+        said = capsys.readouterr().err
+        assert (summary["bytes"]["new"] > summary["bytes"]["source"]) == grows
+        assert (summary["num_larger"] == 8) == grows
+        assert ("8 files grew: the sources are small already" in said) == grows
+        assert ("higher --crf (published: 23) or --gop" in said) == grows
+
+
+def test_a_copy_that_was_damaged_is_made_again(few, tmp_path):
+    _, rows = run(few, tmp_path / "new", short_side=48)
+    copy = tmp_path / "new" / rows[0]["video"]
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[: len(whole) * 3 // 4])
+    summary, again = run(few, tmp_path / "new", short_side=48)
+    assert counts(summary) == [8, 1, 7, 0, 0, 0]
+    assert copy.read_bytes() == whole
+    assert again == rows
+
+
 def test_a_second_run_does_only_what_is_not_done(few, tmp_path):
     _, rows = run(few, tmp_path / "new", short_side=48)
     files = sorted((tmp_path / "new").rglob("*.mp4"))
