@@ -239,7 +239,7 @@ class Tally:
             yield new
 
     def summary(self) -> dict[str, Any]:
-        """How many were made now, kept, grew, were skipped as their row says, found bad, good but lost; bytes; names."""
+        """How many were made now, kept, grew, skipped as their row says, found bad, good but lost; bytes; names."""
         return self.counts | {"bytes": self.bytes, "bad": self.bad[:NUM_NAMED]}
 
 
@@ -252,9 +252,9 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
     if new > source:
         recipe, grown = summary["recipe"], runlog.some(summary["num_larger"], "file")
         yield (
-            f"that is {new / source:.2f} times as much, and {grown} grew: the sources are small already, and a key frame "
-            f"every {recipe['gop']} frames and crf {recipe['crf']:g} cost more than their own compression; higher --crf "
-            "(published: 23) or --gop, or a lower --short_side, make smaller files; or train from the sources"
+            f"that is {new / source:.2f} times as much, and {grown} grew: the sources are small already, and a key "
+            f"frame every {recipe['gop']} frames and crf {recipe['crf']:g} cost more than their own compression; higher "
+            "--crf (published: 23) or --gop, or a lower --short_side, make smaller files; or train from the sources"
         )
     others = {"not ok from the start": "num_skipped", "found to be bad": "num_bad", "good but lost": "num_lost"}
     if text := ", ".join(f"{summary[key]} {what}" for what, key in others.items() if summary[key]):
