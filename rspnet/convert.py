@@ -235,7 +235,7 @@ No code in SRC is executed. The last line on stdout is the result as JSON; what 
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """The command line; exit status 0 done, 1 the disk refuses, 2 SRC or DST is wrong (one line each), 130 interrupted."""
+    """The command line; exit status 0 done, 1 the disk refuses, 2 SRC or DST is wrong, 130 interrupted."""
     whole = parser()
     options = whole.parse_args(argv)
     try:
