@@ -141,6 +141,11 @@ def predict(
     """
     # Without what makes it one of several: processes that have another number of batches must not wait for each other.
     network = accelerator.unwrap_model(model).eval()
+    if (
+        accelerator.num_processes > 1
+    ):  # of batch norm: each process has its own, the first one's are those that are kept
+        for buffer in network.buffers():
+            torch.distributed.broadcast(buffer, 0)
     share = OrderedBatches(len(clips), batch, accelerator.process_index, accelerator.num_processes)
     loader = Loader(clips, share, num_workers)
     failures.count = 0

@@ -259,6 +259,36 @@ def test_two_processes_equal_loops(tmp_path):
     assert sum(map(len, named)) == sum(len(broken) * 3 * 2 for *_, broken in CASES) + 3 + 2 + 1
 
 
+class Shifted(nn.Module):
+    """A network whose output is its buffer, as batch norm's statistics are: each process has its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.register_buffer("mean", torch.tensor([5.0, 1.0]))
+
+    def forward(self, views):
+        return self.weight * self.mean.expand(len(views), 2)
+
+
+def with_own_statistics(folder: Path) -> None:
+    from accelerate import Accelerator
+
+    dataset.Video = FakeVideo
+    accelerator = Accelerator()
+    model = accelerator.prepare_model(Shifted())
+    accelerator.unwrap_model(model).mean[0] = 5.0 + accelerator.process_index  # as after a training step
+    torch.save(results(accelerator, model, 0, 5, 1)[1], folder / f"{accelerator.process_index}.pt")
+
+
+def test_two_processes_test_the_network_that_is_kept(tmp_path):
+    """Batch statistics are those of the first process, in all of them: a checkpoint holds these."""
+    statuses = run_ranks(tmp_path, with_own_statistics, tmp_path)
+    assert statuses == [0, 0], (tmp_path / "0.err").read_text() + (tmp_path / "1.err").read_text()
+    for rank in (0, 1):
+        assert torch.load(tmp_path / f"{rank}.pt").tolist() == [[5.0, 1.0]] * 5
+
+
 @pytest.mark.parametrize(("broken", "max_failures"), [((1, 5), 29), ((5,), 0)])
 def test_videos_that_cannot_be_read_are_named(accelerator, broken, max_failures, capsys):
     rows, _, failed = results(accelerator, networks(7)[0], 0, 7, 2, broken, max_failures=max_failures)
