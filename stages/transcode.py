@@ -253,7 +253,7 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
         recipe, grown = summary["recipe"], runlog.some(summary["num_larger"], "file")
         yield (
             f"that is {new / source:.2f} times as much, and {grown} grew: the sources are small already, and a key "
-            f"frame every {recipe['gop']} frames and crf {recipe['crf']:g} cost more than their own compression; higher "
+            f"frame every {recipe['gop']} frames and crf {recipe['crf']:g} cost more than what they had; higher "
             "--crf (published: 23) or --gop, or a lower --short_side, make smaller files; or train from the sources"
         )
     others = {"not ok from the start": "num_skipped", "found to be bad": "num_bad", "good but lost": "num_lost"}
