@@ -20,7 +20,7 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from rspnet.errors import ConfigError, VideoError
+from rspnet.errors import ConfigError, RSPNetError, VideoError
 from rspnet.runlog import say
 
 Speeds = tuple[tuple[int, ...], ...]
@@ -194,6 +194,7 @@ class Loader:
         """Let the workers begin; their batches come from what is returned.
 
         Raises:
+            RSPNetError: from there, what a worker raised.
             RuntimeError: from there, if one is still in use that lasted until now.
         """
         batches = iter(self._batches)
@@ -207,12 +208,21 @@ class Loader:
                     "a batch is kept while its memory is about to be used again; use each batch before the next, or "
                     "copy what is to be kept"
                 )
-            batch = next(batches, None)
+            try:
+                batch = next(batches, None)
+            except RSPNetError as error:
+                raise _as_raised(error) from None
             if batch is None:
                 return
             if batch.get("clips") and batch["clips"][0].is_shared():
                 self._last.append(StorageWeakRef(batch["clips"][0].untyped_storage()))
             yield batch
+
+
+def _as_raised(error: RSPNetError) -> RSPNetError:
+    """A worker's error as it was: a DataLoader hands it on with the worker's traceback in front of its message."""
+    traceback, _, message = str(error).rpartition(f"{type(error).__module__}.{type(error).__name__}: ")
+    return type(error)(message.rstrip()) if traceback else error
 
 
 def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:

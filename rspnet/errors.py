@@ -6,11 +6,6 @@ class RSPNetError(ValueError):
 
     exit_status = 2
 
-    def __init__(self, message: str) -> None:
-        if message.startswith("Caught "):  # by a DataLoader, which hands it on behind its worker's traceback
-            message = message.rpartition(f".{type(self).__name__}: ")[2].rstrip()
-        super().__init__(message)
-
 
 class ConfigError(RSPNetError):
     """A wrong option, configuration file, data-set root or index."""

@@ -69,6 +69,21 @@ def test_more_workers_than_cores_are_no_warning_of_torchs(root):
     assert len(Loader(ClipDataset(index_of(root), PICKER, SIZE), OrderedBatches(8, 3), 999)) == 3
 
 
+class Mistaken(torch.utils.data.Dataset):
+    def __getitems__(self, requests):
+        try:
+            raise KeyError("fps")
+        except KeyError:
+            raise VideoError("Caught/1.mp4: cut: copy it again\n") from None
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_mistake_that_a_worker_finds_is_as_it_raised_it(workers):
+    with pytest.raises(VideoError) as caught:
+        next(iter(Loader(Mistaken(), OrderedBatches(8, 3), workers)))
+    assert str(caught.value).rstrip() == "Caught/1.mp4: cut: copy it again"
+
+
 def test_a_workers_batches_use_shared_memory_in_turn(monkeypatch):
     memory = BatchMemory()
     one, other = memory.take((2, 3))[0], memory.take((2, 3))[0]
