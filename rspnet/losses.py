@@ -23,7 +23,7 @@ def info_nce(query: Tensor, positive: Tensor, queue: Tensor, temperature: float)
 
 
 def relative_speed(
-    query: Tensor, same_speed: Tensor, other_speed: Tensor, temperature: float, margin: float
+    query: Tensor, same: Tensor, other: Tensor, temperature: float, margin: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Motion loss (RSP): clips of one speed lie nearer than clips of two speeds, by a margin (paper eq. 2).
 
@@ -31,14 +31,14 @@ def relative_speed(
 
     Args:
         query: query embeddings (N, D).
-        same_speed: key embeddings (N, D) of clips played at the query's speed.
-        other_speed: key embeddings (N, D) of the same clips played at the other speed.
+        same: key embeddings (N, D) of clips played at the query's speed.
+        other: key embeddings (N, D) of the same clips played at the other speed.
         temperature: divisor of the cosine similarities.
         margin: wanted gap, in units of similarity / temperature.
 
     Returns:
         The mean loss, and the two similarities / temperature (N,): same speed, other speed.
     """
-    positive = (query * same_speed).sum(1) / temperature
-    negative = (query * other_speed).sum(1) / temperature
+    positive = (query * same).sum(1) / temperature
+    negative = (query * other).sum(1) / temperature
     return F.margin_ranking_loss(positive, negative, torch.ones_like(positive), margin), positive, negative

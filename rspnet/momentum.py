@@ -10,8 +10,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @torch.no_grad()
-def follow(key: nn.Module, query: nn.Module, momentum: float) -> None:
-    """Momentum update: key = momentum * key + (1 - momentum) * query, parameters only.
+def momentum_update(key: nn.Module, query: nn.Module, momentum: float) -> None:
+    """Set the key encoder to momentum * key + (1 - momentum) * query: parameters only.
 
     Buffers stay: the key encoder's batch-norm statistics come from its own forward passes (the published code).
     """
@@ -60,10 +60,10 @@ def gather(local: Tensor) -> Tensor:
 
 
 def grouped(module: nn.Module, clips: Tensor, groups: int) -> tuple[Tensor, ...]:
-    """Run `module` on `groups` equal parts of the batch, each with batch-norm statistics of its own.
+    """Run `module` on `groups` equal parts of the batch: what as many DistributedDataParallel processes would compute.
 
-    This is what as many processes would compute. As there, where the first process's buffers are the ones kept, only
-    the first part updates the running statistics.
+    Each part has batch statistics of its own. The running statistics follow the first part alone, as there the first
+    process's buffers are the ones that are kept.
 
     Args:
         module: maps clips (n, ...) to a tuple of tensors (n, ...).

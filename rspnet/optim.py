@@ -5,16 +5,13 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
-from timm.optim import create_optimizer_v2
 from torch import nn
 
 
 def sgd(module: nn.Module, lr: float, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
     """Plain momentum SGD on all trainable parameters, with weight decay on biases and batch norm too (as published)."""
-    # timm's "sgd" is Nesterov; and it spares biases and batch norm unless told not to.
-    return create_optimizer_v2(
-        module, opt="momentum", lr=lr, momentum=momentum, weight_decay=weight_decay, filter_bias_and_bn=False
-    )
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return torch.optim.SGD(trainable, lr, momentum=momentum, weight_decay=weight_decay)
 
 
 def scaled_lr(lr: float, total_batch: int, lr_batch: int | None) -> float:

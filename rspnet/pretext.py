@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rspnet.heads import Embedder
 from rspnet.losses import info_nce, relative_speed
-from rspnet.momentum import Queue, follow, gather, grouped, shuffled
+from rspnet.momentum import Queue, gather, grouped, momentum_update, shuffled
 from rspnet.sampling import shown_frames
 
 
@@ -25,14 +25,14 @@ class Draws:
     Attributes:
         fast: which of this process's clips play at the higher speed (N,), bool.
         speed: the higher playback rate; 2 keeps every second frame.
-        negative: shuffle of all clips for the key pass at the other speed (A,).
-        positive: shuffle of all clips for the key pass at the same speed (A,).
+        shuffle_other: order of all clips in the key pass at the other speed (A,).
+        shuffle_same: order of all clips in the key pass at the same speed (A,).
     """
 
     fast: Tensor
     speed: int
-    negative: Tensor
-    positive: Tensor
+    shuffle_other: Tensor
+    shuffle_same: Tensor
 
     def shown(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
         """For each video the speeds at which its query clip is shown (one), and its key clip (both)."""
@@ -69,8 +69,8 @@ def draw_step(
     return Draws(
         fast=torch.from_numpy(np.concatenate(fasts[rank * groups : (rank + 1) * groups])),
         speed=speed,
-        negative=torch.from_numpy(rng.permutation(total)),
-        positive=torch.from_numpy(rng.permutation(total)),
+        shuffle_other=torch.from_numpy(rng.permutation(total)),
+        shuffle_same=torch.from_numpy(rng.permutation(total)),
     )
 
 
@@ -131,32 +131,31 @@ class RSPNet(nn.Module):
             ``loss`` to minimise and, detached: its parts ``loss_avid`` and ``loss_rsp``; the scalar log terms of
             `LOG_TERMS`; ``logits_same`` and ``logits_other`` (N, 1 + Q), ``near`` and ``far`` (N,).
         """
-        follow(self.key_encoder, self.query_encoder, self.momentum)
+        momentum_update(self.key_encoder, self.query_encoder, self.momentum)
 
-        same_speed, other_speed = self._at_both_speeds(key_clips, draws.fast, draws.speed)
-        other_a, other_m = shuffled(self.key_encoder, other_speed, draws.negative, self.groups)
-        same_a, same_m = shuffled(self.key_encoder, same_speed, draws.positive, self.groups)
-        query_a, query_m = grouped(self.query_encoder, query_clips, self.groups)
+        same_clips, other_clips = self._at_both_speeds(key_clips, draws.fast, draws.speed)
+        other = shuffled(self.key_encoder, other_clips, draws.shuffle_other, self.groups)
+        same = shuffled(self.key_encoder, same_clips, draws.shuffle_same, self.groups)
+        query = grouped(self.query_encoder, query_clips, self.groups)
 
         negatives = self.queue.columns.clone()
         # In the queue's precision also where the encoders ran in half: a temperature of 0.07 magnifies rounding.
-        embeddings = (query_a, query_m, same_a, same_m, other_a, other_m)
-        query_a, query_m, same_a, same_m, other_a, other_m = (each.to(negatives.dtype) for each in embeddings)
+        embeddings = ([each.to(negatives.dtype) for each in heads] for heads in (query, same, other))
+        appearance, motion = zip(*embeddings)
         with torch.autocast(negatives.device.type, enabled=False):
-            loss_same, logits_same = info_nce(query_a, same_a, negatives, self.temperature)
-            loss_other, logits_other = info_nce(query_a, other_a, negatives, self.temperature)
-            loss_rsp, near, far = relative_speed(query_m, same_m, other_m, self.temperature, self.margin)
+            query, same, other = appearance
+            loss_same, logits_same = info_nce(query, same, negatives, self.temperature)
+            loss_other, logits_other = info_nce(query, other, negatives, self.temperature)
+            loss_rsp, near, far = relative_speed(*motion, self.temperature, self.margin)
         loss_avid = loss_same + loss_other
 
-        self.queue.enqueue(gather(other_a))  # only these, as published
+        self.queue.enqueue(gather(other))  # only these, as published
 
         return {
             "loss": self.appearance_weight * loss_avid + self.motion_weight * loss_rsp,
             "loss_avid": loss_avid.detach(),
             "loss_rsp": loss_rsp.detach(),
-            **_log_terms(
-                torch.cat([logits_same, logits_other]).detach(), near.detach(), far.detach(), query_a.detach()
-            ),
+            **_log_terms(torch.cat([logits_same, logits_other]).detach(), near.detach(), far.detach(), query.detach()),
             "logits_same": logits_same.detach(),
             "logits_other": logits_other.detach(),
             "near": near.detach(),

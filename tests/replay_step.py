@@ -111,8 +111,8 @@ def replay(path: Path, dtype: torch.dtype, steps: int = 3) -> dict[str, float]:
             # The first half of the permutation plays at normal speed.
             fast=torch.from_numpy(np.concatenate([np.argsort(drawn[rank]["speed"]) >= size // 2 for rank in ranks])),
             speed=2,
-            negative=torch.from_numpy(drawn[0]["neg"]),
-            positive=torch.from_numpy(drawn[0]["pos"]),
+            shuffle_other=torch.from_numpy(drawn[0]["neg"]),
+            shuffle_same=torch.from_numpy(drawn[0]["pos"]),
         )
         query, key = (
             torch.cat(

@@ -324,7 +324,7 @@ def test_shuffles_and_speeds_of_a_step():
         draws = draw_step(3, step, 3, 1, 0, 1, [2, 4, 8])
         fast.append(tuple(draws.fast.int().tolist()))
         speeds.append(draws.speed)
-        shuffles.append((tuple(draws.negative.tolist()), tuple(draws.positive.tolist())))
+        shuffles.append((tuple(draws.shuffle_other.tolist()), tuple(draws.shuffle_same.tolist())))
     two = [(0, 1, 1), (1, 0, 1), (1, 1, 0)]
     assert_even(list(zip(fast, speeds)), [(which, speed) for which in two for speed in (2, 4, 8)])
     assert_even(shuffles, [(one, other) for one in orders for other in orders])

@@ -2,15 +2,15 @@ import pytest
 import torch
 from torch import nn
 
-from rspnet.momentum import Queue, follow, gather, grouped, shuffled
+from rspnet.momentum import Queue, gather, grouped, momentum_update, shuffled
 
 
-def test_follow_moves_parameters_and_leaves_buffers():
+def test_momentum_update_moves_parameters_and_leaves_buffers():
     query, key = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
     with torch.no_grad():
         query.weight.fill_(2.0)
         query.running_mean.fill_(5.0)
-    follow(key, query, 0.9)
+    momentum_update(key, query, 0.9)
     torch.testing.assert_close(key.weight, torch.full((3,), 0.9 * 1 + 0.1 * 2))
     assert key.running_mean.eq(0).all()
 

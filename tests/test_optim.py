@@ -56,6 +56,12 @@ def test_sgd_is_plain_momentum_with_decay_on_everything():
         assert torch.equal(mine, other)
 
 
+def test_what_is_frozen_is_not_listed():
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False))
+    (group,) = optim.sgd(module, 0.1, 0.9, 0.01).param_groups
+    assert list(map(id, group["params"])) == list(map(id, module[0].parameters()))
+
+
 def test_set_lr_reaches_every_group():
     optimizer = torch.optim.SGD(
         [{"params": [nn.Parameter(torch.zeros(1))]}, {"params": [nn.Parameter(torch.zeros(1))]}], lr=1

@@ -121,7 +121,7 @@ def test_queue_takes_the_keys_of_the_other_speed():
     model.key_encoder.register_forward_hook(lambda _, __, out: seen.append(out[0]))
     draws = Draws(torch.tensor([True, False, False, True]), 2, torch.tensor([3, 1, 0, 2]), torch.arange(4))
     model(*tiny_clips(), draws)
-    torch.testing.assert_close(model.queue.columns[:, :4].T, seen[0][torch.argsort(draws.negative)])
+    torch.testing.assert_close(model.queue.columns[:, :4].T, seen[0][torch.argsort(draws.shuffle_other)])
     assert model.queue.pointer.item() == 4
     assert model.key_encoder.encoder.norm.num_batches_tracked.item() == 2
     assert model.query_encoder.encoder.norm.num_batches_tracked.item() == 1
@@ -215,7 +215,9 @@ def test_draws_are_the_same_for_one_process_and_several():
     one = draw_step(5, 3, 4, 4, 0, 1, [2, 4])
     parts = [draw_step(5, 3, 4, 2, rank, 2, [2, 4]) for rank in (0, 1)]
     assert torch.equal(one.fast, torch.cat([part.fast for part in parts]))
-    assert all(torch.equal(one.negative, p.negative) and torch.equal(one.positive, p.positive) for p in parts)
+    assert all(
+        torch.equal(one.shuffle_other, p.shuffle_other) and torch.equal(one.shuffle_same, p.shuffle_same) for p in parts
+    )
     assert {one.speed} == {p.speed for p in parts}
 
 
