@@ -121,6 +121,8 @@ def arriving(path: Path, replace: bool = False) -> Iterator[Path]:
     end = f"{secrets.token_hex(4)}.tmp" if replace else "partial"
     partial = path.with_name(f".{path.name}.{end}")
     with writing_to(path):
+        if path.parent.exists() and not path.parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(partial)
         try:

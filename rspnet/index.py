@@ -1,149 +1,43 @@
-"""The video index: one row per video, shared by every stage.
+"""The video index as it is trained from: a memory-mapped `datasets.Dataset`.
 
-A row is a dict: where the video is (`video`, relative to `root`), what it is (`label`, `split`), whether it is usable
-(`status`, `reason`) and what is in it. Rows travel as JSON Lines or Parquet, and are trained from as a memory-mapped
-`datasets.Dataset`: however many processes read it, its rows are in memory once.
+However many processes read it, its rows are in memory once. What a row is stands in rows.py, files of them in
+indexfile.py.
 """
 
 import hashlib
 import json
 import logging
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from rspnet.disk import arriving, print_line
+from rspnet.disk import arriving
 from rspnet.errors import ConfigError, RSPNetError
+from rspnet.indexfile import batches, check_out, is_index, read_rows, unpack, write_rows
+from rspnet.rows import REQUIRED, SCHEMA, USABLE, Row, new_row
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Row = dict[str, Any]
-
-SCHEMA = pa.schema(
-    [
-        ("video", pa.string()),  # path relative to the root, with /
-        ("root", pa.string()),  # absolute; in a file also relative to that file
-        ("label", pa.string()),  # class name; a ClassLabel in the Dataset
-        ("split", pa.string()),  # train, val, test or unused; of the first official fold where there are several
-        ("status", pa.string()),  # ok, or what is wrong; null: nobody has looked yet
-        ("reason", pa.string()),  # of a status that is not ok
-        ("num_frames", pa.int64()),  # as decoded
-        ("fps", pa.float64()),  # average
-        ("width", pa.int64()),  # pixels, after rotation
-        ("height", pa.int64()),
-        ("duration", pa.float64()),  # seconds
-        ("codec", pa.string()),
-        ("bytes", pa.int64()),
-        ("plan", pa.string()),  # what makes reading the file fast, made by decoding it once; see plan.py
-        ("folds", pa.list_(pa.string())),  # split in each official fold; null: the data set has one split
-        ("extra", pa.string()),  # Parquet and Dataset only: a row's further keys, as a JSON object
-    ]
-)
-"""The columns of an index."""
-
-REQUIRED = ("video", "root", "label", "split", "status")
-"""Keys that each row of a file must have (null is a value), so that a mistyped one is noticed."""
-
-USABLE = ("ok", None)
-"""Statuses of the rows that are trained and tested on; None: nobody has looked at the video yet."""
+__all__ = ["REQUIRED", "SCHEMA", "USABLE", "Row", "check_labels", "check_out", "describe", "fingerprint", "is_index"]
+__all__ += ["load", "new_row", "read_rows", "rows_of", "select", "to_dataset", "write_rows"]
 
 _log = logging.getLogger(__name__)
-_KEYS = SCHEMA.names[:-1]
-_PYTHON_TYPES = {"string": (str,), "int64": (int,), "double": (int, float), "list<item: string>": (list,)}
-_BATCH = 10_000  # rows converted at a time: 300,000 rows are never Python objects all at once
 _VERSION = 2  # of the cached files; raised when SCHEMA changes
-
-
-def new_row(video: str, root: str, label: str | None = None, split: str | None = None, **facts: Any) -> Row:
-    """The row of a video that nobody has looked at yet: every fact None but those given.
-
-    A path that is not UTF-8 can be neither JSON nor Arrow: its row has status ``bad_name`` and shows it with escapes.
-    """
-    row = dict.fromkeys(_KEYS)
-    row.update(video=video, root=root, label=label, split=split, **facts)
-    try:
-        video.encode()
-    except UnicodeEncodeError:
-        for key in ("video", "label"):
-            if row[key] is not None:
-                row[key] = os.fsencode(row[key]).decode("utf-8", "backslashreplace")
-        row.update(status="bad_name", reason="the path is not UTF-8; rename the file or its folder")
-    return row
-
-
-def read_rows(source: str | os.PathLike) -> Iterator[Row]:
-    """The rows of an index, one by one; keys beyond `SCHEMA` are kept.
-
-    Args:
-        source: a .jsonl or .parquet file, or ``-`` for JSON Lines on standard input.
-
-    Raises:
-        ConfigError: no such file, another suffix, no rows, or a line that is no index row.
-    """
-    source = os.fspath(source)
-    if source == "-":
-        return _checked(_parse("standard input", sys.stdin), "standard input", os.getcwd())
-    suffix = _suffix(source)
-    if not os.path.isfile(source):
-        raise ConfigError(f"{source}: no such index; stages/verify.py ROOT --out {source} makes one")
-    numbered = _read_parquet(source) if suffix == ".parquet" else _read_json_lines(source)
-    return _checked(numbered, source, os.path.dirname(os.path.abspath(source)))
-
-
-def write_rows(rows: Iterable[Row], out: str | os.PathLike) -> None:
-    """Write rows as they come; a file gets its name when it is whole.
-
-    Args:
-        rows: index rows.
-        out: a .jsonl or .parquet file, or ``-`` for JSON Lines on standard output.
-
-    Raises:
-        ConfigError: see `check_out`; nothing has been taken from `rows` then.
-    """
-    check_out(out)
-    out = os.fspath(out)
-    if out == "-":
-        ascii_only = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
-        for row in rows:
-            print_line(json.dumps(row, ensure_ascii=ascii_only))
-    elif _suffix(out) == ".parquet":
-        with arriving(Path(out), replace=True) as part, pq.ParquetWriter(part, SCHEMA) as writer:
-            for batch in _batches(rows):
-                writer.write_batch(batch)
-    else:
-        with arriving(Path(out), replace=True) as part, open(part, "w", encoding="utf-8") as handle:
-            for row in rows:
-                handle.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def check_out(out: str | os.PathLike) -> None:
-    """Refuse a name that `write_rows` could not write to, before hours of work go into the rows.
-
-    Raises:
-        ConfigError: another suffix than .jsonl or .parquet, or no such folder, or not one to write to.
-    """
-    if os.fspath(out) != "-":
-        _suffix(os.fspath(out))
-        if not os.path.isdir(folder := os.path.dirname(os.path.abspath(out))):
-            raise ConfigError(f"{out}: there is no folder {folder}; create it first")
-        if os.path.isdir(out) or not os.access(folder, os.W_OK):
-            raise ConfigError(f"{out}: cannot be written (its folder, or a folder of this name, is in the way)")
+_BATCH = 10_000  # rows converted at a time
 
 
 def to_dataset(rows: Iterable[Row], cache_dir: str | os.PathLike | None = None) -> "Dataset":
     """Rows as a Dataset over a memory-mapped file, which is named after its content and kept in the cache.
 
     Classes are numbered in the order of their names without regard to case. That is the official order of Kinetics,
-    UCF101 (Hammering before HammerThrow), HMDB51 and Something-Something-v2, so published classifiers fit.
+    UCF101 (Hammering before HammerThrow), HMDB51 and Something-Something-v2, so published classifiers fit. Numbers
+    are in their own order.
 
     Args:
         rows: index rows, consumed as they come.
@@ -168,8 +62,8 @@ def load(
     Raises:
         ConfigError: as for `read_rows` and `to_dataset`.
     """
-    rows, key = read_rows(source), None
     root = None if root is None else os.path.abspath(root)
+    rows, key = read_rows(source, root), None
     if os.fspath(source) != "-":
         with open(source, "rb") as handle:
             content = hashlib.file_digest(handle, "sha256").hexdigest()
@@ -177,13 +71,13 @@ def load(
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         if (dataset := _cached(key, cache_dir)) is not None:
             return dataset
-    return _cache(_table(row if root is None else row | {"root": root} for row in rows), cache_dir, key)
+    return _cache(_table(rows), cache_dir, key)
 
 
 def rows_of(dataset: "Dataset") -> Iterator[Row]:
     """The rows of a Dataset as `write_rows` takes them: labels as names, further keys in place."""
     for batch in _columns(dataset, SCHEMA.names).to_batches(max_chunksize=_BATCH):
-        yield from map(_unpack, batch.to_pylist())
+        yield from map(unpack, batch.to_pylist())
 
 
 def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tuple[Dataset, Counter]":
@@ -219,6 +113,24 @@ def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tupl
     return dataset.select(usable), left_out
 
 
+def check_labels(*datasets: "Dataset") -> None:
+    """See that every row has a class.
+
+    Raises:
+        ConfigError: some have none; names the first of them.
+    """
+    without = [
+        video for dataset in datasets for video, label in zip(dataset["video"], dataset["label"]) if label is None
+    ]
+    if without:
+        total = sum(map(len, datasets))
+        names = ", ".join(without[:3]) + (" ..." if len(without) > 3 else "")
+        raise ConfigError(
+            f"{len(without)} of {total} videos have no label: {names}; put them into class folders (train/CLASS/, "
+            "test/CLASS/), or move them away, or give an index (--data.index) whose rows say `label`"
+        )
+
+
 def fingerprint(dataset: "Dataset") -> str:
     """16 hexadecimal digits that name the content: which videos, labels, splits, frame counts and file sizes.
 
@@ -238,7 +150,7 @@ def describe(dataset: "Dataset") -> dict[str, Any]:
         ``recipes`` (the distinct `recipe` values that stages/transcode.py left in the rows).
     """
     table = _columns(dataset, ["label", "duration", "extra"])
-    recipes = {json.dumps(_unpack(row).get("recipe")) for row in table.select(["extra"]).to_pylist()}
+    recipes = {json.dumps(unpack(row).get("recipe")) for row in table.select(["extra"]).to_pylist()}
     per_class = Counter(table["label"].drop_null().to_pylist())
     seconds = pc.sum(table["duration"]).as_py()
     return {
@@ -250,73 +162,11 @@ def describe(dataset: "Dataset") -> dict[str, Any]:
     }
 
 
-def _checked(numbered: Iterable[tuple[int, Row]], source: str, folder: str) -> Iterator[Row]:
-    kinds = {field.name: _PYTHON_TYPES[str(field.type)] for field in SCHEMA if field.name != "extra"}
-    number = 0
-    for number, row in numbered:
-        if not isinstance(row, dict):
-            raise ConfigError(f"{source}:{number}: expected a JSON object, found {json.dumps(row)[:60]}")
-        for key in REQUIRED:
-            if key not in row:
-                raise ConfigError(f"{source}:{number}: key {key!r} is missing; write null where it has no value")
-        for key, kind in kinds.items():
-            value = row.get(key)
-            if not isinstance(value, kind) and (value is not None or key in ("video", "root")):
-                raise ConfigError(f"{source}:{number}: {key} is {value!r}; expected {kind[-1].__name__}")
-        row["root"] = os.path.normpath(os.path.join(folder, row["root"]))
-        yield row
-    if not number:
-        raise ConfigError(f"{source}: no rows; did the command that should write them fail?")
-
-
-def _parse(source: str, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
-    number = 0
-    try:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield number, json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{source}:{number}: not JSON: {error.msg}, column {error.colno}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{source}:{number + 1}: not UTF-8 text") from None
-
-
-def _read_json_lines(source: str) -> Iterator[tuple[int, Row]]:
-    with open(source, encoding="utf-8") as handle:
-        yield from _parse(source, handle)
-
-
-def _read_parquet(source: str) -> Iterator[tuple[int, Row]]:
-    try:
-        with pq.ParquetFile(source) as file:
-            rows = (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
-            yield from enumerate(map(_unpack, rows), 1)
-    except pa.ArrowException as error:
-        raise ConfigError(f"{source}: no Parquet file, or a damaged one: {error}") from None
-
-
-def _unpack(row: Row) -> Row:
-    extra = row.pop("extra", None)
-    return row | json.loads(extra) if extra else row
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
-    rows = iter(rows)
-    while some := list(islice(rows, _BATCH)):
-        for number, row in enumerate(some):
-            extra = {key: row[key] for key in row.keys() - _KEYS}
-            some[number] = row | {"extra": json.dumps(extra, sort_keys=True) if extra else None}
-        try:
-            yield pa.RecordBatch.from_pylist(some, schema=SCHEMA)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise ConfigError(f"a row of the index holds a value of the wrong type: {error}") from None
-
-
 def _table(rows: Iterable[Row]) -> pa.Table:
     """Rows in the Dataset's schema: labels as class numbers, their names in its metadata."""
     from datasets import ClassLabel, Features  # takes a second; rows do without
 
-    table = pa.Table.from_batches(_batches(rows), SCHEMA)
+    table = pa.Table.from_batches(batches(rows), SCHEMA)
     if not len(table):
         raise ConfigError("the index has no rows")
     paths = table.group_by(["root", "video"]).aggregate([([], "count_all")])
@@ -330,6 +180,9 @@ def _table(rows: Iterable[Row]) -> pa.Table:
 
 
 def _class_names(labels: Iterable[str]) -> list[str]:
+    labels = list(labels)
+    if all(map(str.isdecimal, labels)):  # class numbers, of a list
+        return sorted(labels, key=lambda name: (int(name), name))
     return sorted(labels, key=lambda name: (name.casefold(), name))
 
 
@@ -381,10 +234,3 @@ def _cache(table: pa.Table, cache_dir: str | os.PathLike | None, key: str | None
     except RSPNetError as error:  # it is only a cache
         _log.warning("%s; the index stays in memory. HF_DATASETS_CACHE, or HF_HOME, names another place", error)
         return Dataset(table)
-
-
-def _suffix(path: str) -> str:
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix not in (".jsonl", ".parquet"):
-        raise ConfigError(f"{path}: an index is a .jsonl or .parquet file, or - for JSON Lines through a pipe")
-    return suffix

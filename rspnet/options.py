@@ -41,7 +41,8 @@ class Data:
     root: str | None = None
     """Folder of the data set; with an index: where its videos lie now (null: where they lay when it was written)."""
     index: str | None = None
-    """Index of the videos (.jsonl or .parquet, from stages/verify.py); without one the folder is walked at start."""
+    """Index of the videos (.jsonl or .parquet, from stages/verify.py; or a list of paths and labels: .txt, .csv, .tsv);
+    without one the folder is walked at start."""
     layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
     """How the folder is organised; an index says it itself."""
     fold: int = 1

@@ -14,6 +14,8 @@ NUM_LOOKED_AT = 20
 def look_for_videos(path: Path, root: str | None, index: str | None) -> None:
     """See that every root is there, and some of the videos, before a network is loaded for nothing.
 
+    An index is kept at once (see `keep_index`); to walk a folder takes longer, and is left to `keep_index`.
+
     Args:
         path: the run's own index; looked at where it exists already.
         root: data-set folder; where the videos lie now.
@@ -28,9 +30,10 @@ def look_for_videos(path: Path, root: str | None, index: str | None) -> None:
         now = "not a folder" if Path(root).exists() else "no such folder"
         others = f"; or say --data.root null, for the one that {index} was made for" if index is not None else ""
         raise ConfigError(f"data.root: {root}: {now}; name the one that the videos are in{others}")
-    if path.exists() or index is not None:
-        rows = read_rows(path if path.exists() else index)
-        places = [(os.path.abspath(root or row["root"]), row["video"]) for row in rows if row["status"] in USABLE]
+    if index is not None:
+        keep_index(path, root, index, "auto")
+    if path.exists():
+        places = [(row["root"], row["video"]) for row in read_rows(path, root) if row["status"] in USABLE]
         _look(places, f"data.root: {root}" if root is not None else f"data.index: {index}")
 
 
@@ -59,5 +62,4 @@ def keep_index(path: Path, root: str | None, index: str | None, layout: str) -> 
     """
     if path.exists():
         return
-    rows = read_rows(index) if index is not None else layouts.scan(root, layout)
-    write_rows((row if root is None else row | {"root": str(Path(root).absolute())} for row in rows), path)
+    write_rows(read_rows(index, root) if index is not None else layouts.scan(root, layout), path)

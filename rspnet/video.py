@@ -38,10 +38,7 @@ from rspnet.pixels import Album, Converter, Crop
 from rspnet.plan import TIMED_FORMATS, Plan, Run, Survey
 from rspnet.times import promised_rate
 
-__all__ = ["VIDEO_SUFFIXES", "Video", "encode", "inspect", "read_frames", "transcode"]
-
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg")
-"""File name endings, in lower case, that the data-set layouts take for videos."""
+__all__ = ["Video", "encode", "inspect", "read_frames", "transcode"]
 
 
 def read_frames(path: str | os.PathLike, indices: Sequence[int]) -> np.ndarray:

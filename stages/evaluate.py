@@ -80,7 +80,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     from rspnet.checkpoint import load_weights, read_weights
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
-    from rspnet.index import fingerprint, load, select
+    from rspnet.index import check_labels, fingerprint, load, select
     from rspnet.memory import keep_freed_memory
     from rspnet.predict import ViewFeatures, predict, write_neighbours, write_predictions
 
@@ -103,8 +103,8 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     if config.protocol != "classify" and not unlabelled:
         gallery, gallery_out = select(index, "train", config.data.fold)
         left_out += gallery_out
-    if not unlabelled and (None in queries["label"] or None in gallery["label"]):
-        raise ConfigError(f"--protocol {config.protocol}: some of the videos have no label")
+    if not unlabelled:
+        check_labels(queries, gallery)
 
     workers = machine.workers(config.data.num_workers)
 

@@ -61,7 +61,7 @@ def train(config: Config, run_dir: Path) -> dict:
     from rspnet.checkpoint import load_weights, read_weights, save_encoder
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
-    from rspnet.index import describe, load, select
+    from rspnet.index import check_labels, describe, load, select
     from rspnet.memory import keep_freed_memory
     from rspnet.metrics import TopK, top_classes
     from rspnet.predict import predict, write_predictions
@@ -84,8 +84,7 @@ def train(config: Config, run_dir: Path) -> dict:
     index = load(run_dir / "index.parquet")
     train_videos, train_out = select(index, "train", config.data.fold)
     test_videos, test_out = select(index, dataset.test_split(index), config.data.fold)
-    if None in train_videos["label"] or None in test_videos["label"]:
-        raise ConfigError("some videos have no label; fine-tuning needs class folders, or an index with labels")
+    check_labels(train_videos, test_videos)
     num_classes = index.features["label"].num_classes
 
     def clips_of(videos, views: int, **kwargs) -> dataset.ClipDataset:

@@ -30,7 +30,8 @@ class Config:
     """A subset of classes."""
 
     source: str
-    """ROOT|INDEX: a data-set folder, or an index (.jsonl, .parquet, or - for JSON Lines on standard input)."""
+    """ROOT|INDEX: a data-set folder, or an index: .jsonl, .parquet, a list (.txt, .csv, .tsv), or - for JSON Lines on
+    standard input."""
     dst: str
     """Folder to make."""
     num_classes: int | None = None
@@ -61,7 +62,7 @@ def main(config: Config) -> dict[str, Any]:
     from rspnet import index, layouts
 
     lists: list[str] = []
-    if config.source == "-" or config.source.endswith((".jsonl", ".parquet")):
+    if index.is_index(config.source):
         layout, rows = "index", list(index.read_rows(config.source))
     else:
         layout = layouts.detect(config.source) if config.layout == "auto" else config.layout
@@ -189,11 +190,12 @@ def _fill_tree(part: str, dst: str, links: dict[str, str]) -> None:
 
 
 def _read_names(path: str, labels: set[str]) -> set[str]:
+    from rspnet.texts import read_lines
+
     try:
-        with open(path, encoding="utf-8") as handle:
-            names = {line.strip() for line in handle if line.strip()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--classes {path}: cannot be read ({error})") from None
+        names = {line for _, line in read_lines(path)}
+    except ConfigError as error:
+        raise ConfigError(f"--classes {error}") from None
     for name in sorted(names - labels):
         close = difflib.get_close_matches(name, labels, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {len(labels)}, e.g. {min(labels)!r}"

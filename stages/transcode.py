@@ -38,7 +38,8 @@ class Config:
     """Transcoding of a data set."""
 
     source: str
-    """ROOT|INDEX: a data-set folder, or an index (.jsonl, .parquet, or - for JSON Lines on standard input)."""
+    """ROOT|INDEX: a data-set folder, or an index: .jsonl, .parquet, a list (.txt, .csv, .tsv), or - for JSON Lines on
+    standard input."""
     dst: str
     """Folder to write to, outside of ROOT."""
     preset: Literal["match", "fast"] = "match"
@@ -68,7 +69,7 @@ def main(config: Config) -> dict[str, Any]:
     recipe = make_recipe(config)
     dst = os.path.abspath(config.dst)
     rows: Iterable[Row]
-    if config.source == "-" or config.source.endswith((".jsonl", ".parquet")):
+    if index.is_index(config.source):
         rows, total = index.read_rows(config.source), None
     else:
         rows = list(layouts.scan(config.source, config.layout))

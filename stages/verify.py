@@ -34,7 +34,8 @@ class Config:
     """Verification of a data set."""
 
     source: str
-    """ROOT|INDEX: a data-set folder, or an index (.jsonl, .parquet, or - for JSON Lines on standard input)."""
+    """ROOT|INDEX: a data-set folder, or an index: .jsonl, .parquet, a list (.txt, .csv, .tsv), or - for JSON Lines on
+    standard input."""
     layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
     """How a folder is organised."""
     depth: Literal["probe", "decode"] = "probe"
@@ -60,7 +61,7 @@ def main(config: Config) -> dict[str, Any]:
     index.check_out(config.out)
     ignored: Counter[str] = Counter()
     rows: Iterable[index.Row]
-    if config.source == "-" or config.source.endswith((".jsonl", ".parquet")):
+    if index.is_index(config.source):
         rows, total = index.read_rows(config.source), None
     else:
         rows = list(layouts.scan(config.source, config.layout, ignored))
@@ -88,8 +89,14 @@ def inspect_row(row: dict[str, Any], depth: str, min_frames: int) -> dict[str, A
     if row["status"] == "bad_name":
         return row
     path = os.path.join(row["root"], row["video"])
-    if not os.path.exists(path):
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
         return row | NO_FACTS | {"status": "missing", "reason": row["reason"] or "no such file"}
+    except OSError as error:  # its folder is closed to us, a link leads to itself
+        return row | NO_FACTS | {"status": "unreadable", "reason": error.strerror}
+    if not os.access(path, os.R_OK):
+        return row | NO_FACTS | {"status": "unreadable", "reason": "this user may not read the file"}
     return row | inspect(path, depth=depth, min_frames=min_frames)
 
 
@@ -183,6 +190,7 @@ class Tally:
         self.classes: Counter[str] = Counter()
         self.seconds = 0.0
         self.bad: list[str] = []
+        self.unlabelled: list[str] = []
 
     def __call__(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the rows."""
@@ -190,7 +198,9 @@ class Tally:
             self.status[row["status"]] += 1
             if row["status"] == "ok":
                 self.splits[row["split"] or "no split"] += 1
-                self.classes[row["label"]] += row["label"] is not None
+                self.classes[row["label"]] += 1
+                if row["label"] is None and len(self.unlabelled) < NUM_NAMED:
+                    self.unlabelled.append(row["video"])
                 self.seconds += row["duration"] or 0.0
             elif len(self.bad) < NUM_NAMED:
                 self.bad.append(f"{row['video']}: {row['status']}: {row['reason']}")
@@ -198,7 +208,7 @@ class Tally:
 
     def summary(self) -> dict[str, Any]:
         """What was counted; splits, classes and hours are those of the videos that are ok."""
-        classes = sorted((count, name) for name, count in self.classes.items() if count)
+        classes = sorted((count, name) for name, count in self.classes.items() if name is not None)
         return {
             "num_videos": self.status.total(),
             "num_bad": self.status.total() - self.status["ok"],
@@ -208,6 +218,8 @@ class Tally:
             "num_classes": len(classes),
             "smallest_class": classes[0][::-1] if classes else None,
             "largest_class": classes[-1][::-1] if classes else None,
+            "num_unlabelled": self.classes[None],
+            "unlabelled": self.unlabelled if classes else [],
             "bad": self.bad,
         }
 
@@ -221,7 +233,10 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
     if summary["num_classes"]:
         classes = runlog.some(summary["num_classes"], "class", "classes")
         (small, least), (large, most) = summary["smallest_class"], summary["largest_class"]
-        yield f"{classes}, from {runlog.some(least, 'video')} ({small}) to {most} ({large})"
+        text = f"{classes}, from {runlog.some(least, 'video')} ({small}) to {most} ({large})"
+        if summary["num_unlabelled"]:
+            text += f"; {runlog.some(summary['num_unlabelled'], 'video')} of no class, e.g. {summary['unlabelled'][0]}"
+        yield text
     if summary["ignored"]:
         kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in summary["ignored"].items())
         yield f"files that are not named like videos: {kinds}"

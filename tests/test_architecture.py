@@ -29,6 +29,8 @@ NETWORK = " | numpy torch timm torchvision"
 MAY_IMPORT = {
     # No torch: --help and a mistake in the configuration answer at once.
     "errors": "|",
+    "texts": "|",
+    "tree": "|",
     "registration": "|",
     "shipped": "|",
     "__main__": "rspnet shipped",
@@ -39,8 +41,12 @@ MAY_IMPORT = {
     "pool": "|",
     # Neither torch nor av: 300,000 rows are handled without them.
     "sampling": "| numpy",
-    "index": "disk | numpy pyarrow later:datasets",
-    "layouts": "index | numpy pyarrow",
+    "rows": "| pyarrow",
+    "plainlist": "rows texts tree |",
+    "indexfile": "disk plainlist rows texts | pyarrow",
+    "index": "disk indexfile rows | pyarrow later:datasets",
+    "lists": "texts tree |",
+    "layouts": "index lists tree |",
     # Video files: no index and no torch.
     "orientation": "| av numpy",
     "times": "| av numpy",
@@ -137,6 +143,9 @@ def test_tests_mirror_what_they_test():
     tests = {path.stem for path in (REPO / "tests").rglob("test_*.py")}
     helpers = {
         "errors",
+        "rows",
+        "indexfile",
+        "lists",
         "registration",
         "shipped",
         "__main__",

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rspnet import index
+from rspnet import index, indexfile
 from rspnet.errors import ConfigError
 
 
@@ -51,6 +51,36 @@ def test_files_keep_every_row(tmp_path, suffix, seed):
     assert [path.name for path in tmp_path.iterdir()] == [f"i{suffix}"]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_row(tmp_path, rows, monkeypatch):
+    index.write_rows(rows, tmp_path / "i.jsonl")
+    content = (tmp_path / "i.jsonl").read_bytes()
+    (tmp_path / "i.jsonl").write_bytes(b"\xef\xbb\xbf" + content)
+    assert list(index.read_rows(tmp_path / "i.jsonl")) == rows
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\ufeff" + content.decode()))
+    assert list(index.read_rows("-")) == rows
+
+
+def test_numbers_of_classes_are_in_their_order(tmp_path):
+    rows = [index.new_row(f"{label}.mp4", "/v", label) for label in ("10", "9", "0", "1")]
+    assert index.to_dataset(rows, tmp_path).features["label"].names == ["0", "1", "9", "10"]
+
+
+def test_rows_without_a_class_are_named(tmp_path):
+    labels = ["a", None, None, None, None]
+    dataset = index.to_dataset([index.new_row(f"{n}.mp4", "/v", label) for n, label in enumerate(labels)], tmp_path)
+    with pytest.raises(ConfigError, match=r"^4 of 5 videos have no label: 1\.mp4, 2\.mp4, 3\.mp4 \.\.\.; put them"):
+        index.check_labels(dataset)
+    index.check_labels(dataset.select([0]))
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, rows, caplog):
+    (tmp_path / "cache").touch()  # and no folder
+    dataset = index.to_dataset(rows, tmp_path / "cache")
+    assert list(index.rows_of(dataset)) == rows
+    assert "cannot be written" in caplog.text
+    assert "HF_DATASETS_CACHE, or HF_HOME, names another place" in caplog.text
+
+
 def test_pipes_keep_every_row(rows, capsys, monkeypatch):
     index.write_rows(rows, "-")
     text = capsys.readouterr().out
@@ -71,7 +101,7 @@ def test_rows_pass_through_a_pipe_one_by_one(capsys):
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_more_rows_than_a_batch(tmp_path, suffix, monkeypatch):
-    monkeypatch.setattr(index, "_BATCH", 7)
+    monkeypatch.setattr(indexfile, "_BATCH", 7)
     rows = some_rows(50)
     index.write_rows(iter(rows), tmp_path / f"i{suffix}")
     dataset = index.load(tmp_path / f"i{suffix}", cache_dir=tmp_path)
@@ -264,7 +294,7 @@ GOOD = '{"video": "a.mp4", "root": "/d", "label": null, "split": null, "status":
         (GOOD.replace("}", ', "num_frames": "12"}'), "i.jsonl:1: num_frames is '12'; expected int"),
         (GOOD.replace("}", ', "fps": "25/1"}'), "i.jsonl:1: fps is '25/1'; expected float"),
         ("\n", "i.jsonl: no rows; did the command"),
-        (b"\xff\xfe", "i.jsonl:1: not UTF-8 text"),
+        (b"\xff\xfe", "i.jsonl: UTF-16 text; save"),
     ],
 )
 def test_a_line_that_is_no_row_is_refused(tmp_path, text, message):
@@ -277,7 +307,7 @@ def test_a_line_that_is_no_row_is_refused(tmp_path, text, message):
 
 def test_files_that_are_no_index_are_refused(tmp_path):
     (tmp_path / "i.parquet").write_text("text")
-    cases = {"i.parquet": "no Parquet file", "i.csv": "a .jsonl or .parquet file", "no.jsonl": "no such index"}
+    cases = {"i.parquet": "no Parquet file", "i.json": "a .jsonl or .parquet file", "no.jsonl": "no such index"}
     for name, message in cases.items():
         with pytest.raises(ConfigError, match=message):
             list(index.read_rows(tmp_path / name))

@@ -79,12 +79,6 @@ def something_v2(tmp_path):
     return tmp_path
 
 
-def test_suffixes_are_those_of_the_reader():
-    from rspnet import video
-
-    assert layouts.VIDEO_SUFFIXES == video.VIDEO_SUFFIXES
-
-
 @pytest.mark.parametrize(("train", "val"), [("train_video", "val_video"), ("train", "val")])
 def test_kinetics(tmp_path, train, val):
     make(tmp_path, f"{train}/b c/1.mp4", f"{train}/a/2.MP4", f"{val}/a/3.mkv", f"{val}/a/list.csv", "other/4.mp4")
@@ -247,8 +241,11 @@ def test_something_v2_lists_that_are_wrong(something_v2, text, message):
         (("a/1.mp4", "a/b/2.mov"), {"a/1.mp4": (None, None), "a/b/2.mov": (None, None)}),
         (("train/a/1.mp4", "test/b/2.m4v"), {"test/b/2.m4v": ("b", "test"), "train/a/1.mp4": ("a", "train")}),
         (("train/1.mp4", "test/2.mpg"), {"test/2.mpg": (None, "test"), "train/1.mp4": (None, "train")}),
+        (("Train/a/1.mp4", "TEST/b/2.m4v"), {"TEST/b/2.m4v": ("b", "test"), "Train/a/1.mp4": ("a", "train")}),
+        (("train/a/1.mp4", "Testing/b/2.ts"), {"Testing/b/2.ts": ("b", "test"), "train/a/1.mp4": ("a", "train")}),
+        (("test 1/1.mp4", "test 2/2.mp4"), {"test 1/1.mp4": ("test 1", None), "test 2/2.mp4": ("test 2", None)}),
     ],
-    ids=["classes", "mixed depth", "deep", "splits and classes", "splits only"],
+    ids=["classes", "mixed depth", "deep", "splits and classes", "splits only", "case", "other names", "no splits"],
 )
 def test_folder(tmp_path, paths, expected):
     make(tmp_path, *paths)
@@ -257,10 +254,51 @@ def test_folder(tmp_path, paths, expected):
 
 
 def test_other_files_are_counted_and_hidden_ones_are_not(tmp_path):
-    make(tmp_path, "a/1.mp4", "a/._1.mp4", ".cache/2.mp4", "a/notes.TXT", "a/old.wmv", "README")
+    make(tmp_path, "a/1.mp4", "a/._1.mp4", ".cache/2.mp4", "a/notes.TXT", "a/old.zip", "README")
     ignored = Counter()
     assert [row["video"] for row in layouts.scan(tmp_path, ignored=ignored)] == ["a/1.mp4"]
-    assert ignored == {".txt": 1, ".wmv": 1, "": 1}
+    assert ignored == {".txt": 1, ".zip": 1, "": 1}
+
+
+@pytest.mark.parametrize("stray", ["stray.mp4", "train/stray.mp4", "train/a/deep/stray.mp4"])
+def test_a_stray_video_is_named_and_takes_nothing_away(tmp_path, stray, caplog):
+    make(tmp_path, "train/a/1.mp4", "train/b/2.mp4", "test/a/3.mp4", "test/b/4.mp4", stray)
+    rows = short(scan(tmp_path))
+    assert rows.pop(stray)[:2] == (None, "train" if "/" in stray else None)
+    assert {name: parts[:2] for name, parts in rows.items()} == {
+        "train/a/1.mp4": ("a", "train"),
+        "train/b/2.mp4": ("b", "train"),
+        "test/a/3.mp4": ("a", "test"),
+        "test/b/4.mp4": ("b", "test"),
+    }
+    assert f"1 video lies beside the folders of the others and has no label: {stray}" in caplog.text
+
+
+def test_stray_videos_of_other_layouts(tmp_path, caplog):
+    make(tmp_path / "classes", "a/1.mp4", "a/2.mp4", "b/3.mp4", "4.mp4")
+    assert [row["label"] for row in scan(tmp_path / "classes").values()] == [None, "a", "a", "b"]
+    make(tmp_path / "kinetics", "train/a/1.mp4", "val/a/2.mp4", *(f"train/{number}.mp4" for number in range(4)))
+    assert Counter(row["label"] for row in scan(tmp_path / "kinetics").values()) == {"a": 2, None: 4}
+    assert "classes: 1 video lies beside the folders of the others and has no label: 4.mp4" in caplog.text
+    assert "kinetics: 4 videos lie beside the folders of the others and have no label: train/0.mp4" in caplog.text
+    assert "train/0.mp4, train/1.mp4, train/2.mp4 ..." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("train", "val"), [("Train", "validation"), ("TRAIN", "Valid"), ("train_256", "val_256"), ("videos_train", "val")]
+)
+def test_kinetics_by_other_names(tmp_path, train, val):
+    make(tmp_path, f"{train}/a/1.mp4", f"{val}/a/2.mp4")
+    assert layouts.detect(tmp_path) == "kinetics"
+    assert short(scan(tmp_path)) == {f"{train}/a/1.mp4": ("a", "train", None), f"{val}/a/2.mp4": ("a", "val", None)}
+
+
+def test_splits_in_two_sizes(tmp_path):
+    """train/ is meant where there is train_480/ as well; of two others nobody knows."""
+    make(tmp_path / "one", "train/a/1.mp4", "train_480/a/1.mp4", "val/a/2.mp4")
+    assert list(scan(tmp_path / "one")) == ["train/a/1.mp4", "val/a/2.mp4"]
+    make(tmp_path / "two", "train_256/a/1.mp4", "train_480/a/1.mp4", "val/a/2.mp4")
+    assert layouts.detect(tmp_path / "two") == "folder"
 
 
 def test_links_are_followed_without_loops(tmp_path):
@@ -279,6 +317,37 @@ def test_a_subset_inside_the_root_is_not_seen_twice(hmdb51):
     make(hmdb51, f"small/{layouts.SUBSET_MARK}", text="{}")
     assert len(scan(hmdb51)) == 4
     assert len(scan(hmdb51 / "small")) == 4
+
+
+def test_a_closed_folder_is_left_out(tmp_path, monkeypatch, caplog):
+    make(tmp_path, "a/1.mp4", "lost+found/2.mp4")
+    list_folder = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied")  # root, who may run the tests, is refused nothing
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert list(scan(tmp_path)) == ["a/1.mp4"]
+    assert "left out a folder that is closed to this user: lost+found (Permission denied)" in caplog.text
+
+
+def test_lists_with_a_byte_order_mark(ucf101):
+    expected = short(scan(ucf101))
+    for path in ucf101.glob("ucfTrainTestlist/*.txt"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert short(scan(ucf101)) == expected
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"), [("utf-16", "UTF-16 text; save"), ("latin-1", ":2: not UTF-8 text; save")]
+)
+def test_lists_in_another_encoding(ucf101, encoding, words):
+    text = "Hammering/v_Hammering_g02_c01.avi 1\nH\xe4mmern/v_Hammern_g02_c01.avi 1\n"
+    (ucf101 / "ucfTrainTestlist/trainlist01.txt").write_bytes(text.encode(encoding))
+    with pytest.raises(ConfigError, match=f"trainlist01.txt{'' if words[0] == ':' else ': '}{words}"):
+        scan(ucf101)
 
 
 def test_a_path_that_is_not_utf8_costs_its_row_only(tmp_path):

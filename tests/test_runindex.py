@@ -56,12 +56,14 @@ def test_a_root_that_is_not_there(tmp_path, root):
     source, kept = str(tmp_path / "index.jsonl"), tmp_path / "kept.parquet"
     for rows, count in ((away, "2 of 2"), (there + away, "2 of 5")):
         write_rows(rows, source)
+        kept.unlink(missing_ok=True)
         with pytest.raises(ConfigError) as caught:
             look_for_videos(kept, None, source)
         assert str(caught.value) == (
             f"data.index: {source}: {count} videos should be in /mnt/away, and there is no such folder; "
             "say where they are with --data.root"
         )
+    kept.unlink()
     write_rows(there + unusable, source)
     look_for_videos(kept, None, source)
 

@@ -236,7 +236,7 @@ def test_videos_without_labels_or_splits(tmp_path, motions):
         (tmp_path / "unlabelled" / split).mkdir(parents=True)
         for video in (motions / split).rglob("*.mp4"):
             shutil.copy(video, tmp_path / "unlabelled" / split)
-    with pytest.raises(ConfigError, match="some videos have no label; fine-tuning needs class folders"):
+    with pytest.raises(ConfigError, match=r"\d+ of \d+ videos have no label: \S+\.mp4.*; put them into class folders"):
         main(tiny.finetune(tmp_path / "unlabelled", tmp_path / "run"))
     with pytest.raises(ConfigError, match="no video is in split 'train'"):
         main(tiny.finetune(motions / "train", tmp_path / "run"))

@@ -1,0 +1,129 @@
+"""What lies below the root of a data set: the videos, by their names, without what operating systems leave about."""
+
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from rspnet.errors import ConfigError
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".divx", ".mkv", ".webm", ".ogv", ".mpg", ".mpeg", ".mpe", ".vob")
+VIDEO_SUFFIXES += (".ts", ".m2ts", ".mts", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".gif")
+SUBSET_MARK = "subset.json"
+"""A folder below the root that holds this file is a subset (stages/subset.py) of other folders; it is not entered."""
+
+# Beside what is hidden: of macOS, of Windows, and of the network disks of Synology, QNAP and NetApp.
+_LITTER = {"__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "recycler"}
+_LITTER |= {"system volume information", "@eadir", "#recycle", "#snapshot", "@recycle", "~snapshot"}
+
+_SPLIT_WORDS = {"train": "train", "training": "train", "trainset": "train", "val": "val", "valid": "val"}
+_SPLIT_WORDS |= {"validate": "val", "validation": "val", "valset": "val"}
+_SPLIT_WORDS |= {"test": "test", "testing": "test", "testset": "test"}
+_BESIDE_SPLITS = re.compile(r"videos?|clips?|data|set|split|\d+p?x?\d*|")
+
+_log = logging.getLogger(__name__)
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder or file is named after (train, val or test): ``Train``, ``validation``, ``train_256``."""
+    words = re.split(r"[\W_]+", name.casefold())
+    splits = [_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS]
+    others = [word for word in words if word not in _SPLIT_WORDS and not _BESIDE_SPLITS.fullmatch(word)]
+    return splits[0] if len(splits) == 1 and not others else None
+
+
+class Tree:
+    """The files below a root. Links are followed, hidden files and litter are left out.
+
+    Args:
+        root: a folder.
+
+    Attributes:
+        ignored: number of files not named like videos, by suffix.
+        closed: folder that cannot be listed -> why.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+
+    def __init__(self, root: str | os.PathLike) -> None:
+        self.root = os.path.abspath(root)
+        self.ignored: Counter[str] = Counter()
+        self.closed: dict[str, str] = {}
+        if not os.path.isdir(self.root):
+            what = "not a folder" if os.path.exists(self.root) else "no such folder"
+            raise ConfigError(f"{self.root}: {what}; give the root of a data set")
+
+    def entries(self, folder: str = "") -> list[os.DirEntry]:
+        """What is in a folder below the root; nothing if it is a subset of others, or closed to us.
+
+        Raises:
+            ConfigError: the root itself cannot be listed.
+        """
+        path = os.path.join(self.root, folder)
+        try:
+            with os.scandir(path) as scanned:
+                entries = list(scanned)
+        except OSError as error:
+            if not folder:
+                raise ConfigError(f"{path}: cannot be listed ({error.strerror}); check its permissions") from None
+            self.closed[folder] = error.strerror
+            return []
+        if folder and any(entry.name == SUBSET_MARK for entry in entries):
+            return []
+        return [entry for entry in entries if entry.name[0] != "." and entry.name.casefold() not in _LITTER]
+
+    def videos(self, folder: str = "") -> Iterator[str]:
+        """Paths, relative to the root, of the files below a folder that are named like videos."""
+        stack: list[tuple[str, tuple]] = [(folder, ())]
+        while stack:
+            folder, above = stack.pop()
+            try:
+                status = os.stat(os.path.join(self.root, folder))
+            except OSError as error:
+                self.closed[folder] = error.strerror
+                continue
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                continue  # a symbolic link that leads back
+            for entry in self.entries(folder):
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if is_folder(entry):
+                    stack.append((path, (*above, identity)))
+                elif _is_named_like_a_video(entry):
+                    yield path
+                else:
+                    self.ignored[os.path.splitext(entry.name)[1].lower()] += 1
+
+    def warn_of_closed(self) -> None:
+        """Say which folders could not be listed."""
+        if self.closed:
+            folder, reason = min(self.closed.items())
+            what = "a folder that is" if len(self.closed) == 1 else f"{len(self.closed)} folders that are"
+            _log.warning("%s: left out %s closed to this user: %s (%s)", self.root, what, folder, reason)
+
+
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether it is a folder, or a link to one that may be looked at."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link into a closed folder, or to itself
+        return False
+
+
+def _is_named_like_a_video(entry: os.DirEntry) -> bool:
+    suffix = os.path.splitext(entry.name)[1].lower()
+    if suffix in (".ts", ".mts"):
+        return not _is_text(entry.path)
+    return suffix in VIDEO_SUFFIXES
+
+
+def _is_text(path: str) -> bool:
+    """Whether a file is text, and so a program in TypeScript and no MPEG transport stream."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(512)
+    except OSError:
+        return False
+    return bool(start) and not any(byte < 9 or 13 < byte < 27 for byte in start)
