@@ -9,11 +9,18 @@ import importlib
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.registration import tell_timm
 
-__all__ = ["CheckpointError", "ConfigError", "VideoError", "create_encoder", "load_encoder", "read_frames"]
+__all__ = ["CheckpointError", "ConfigError", "VideoError", "create_encoder", "load_classifier", "load_encoder"]
+__all__ += ["read_clips", "read_frames"]
 
 __version__ = "0.1.0"
 
-_HOME = {"create_encoder": "rspnet.encoders", "load_encoder": "rspnet.checkpoint", "read_frames": "rspnet.video"}
+_HOME = {
+    "create_encoder": "rspnet.encoders",
+    "load_classifier": "rspnet.weights",
+    "load_encoder": "rspnet.weights",
+    "read_clips": "rspnet.clips",
+    "read_frames": "rspnet.video",
+}
 
 
 def __getattr__(name: str):

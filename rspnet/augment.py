@@ -65,6 +65,7 @@ class Augment:
         flip: Probability of a mirrored clip.
         mean: Subtracted per channel at the end.
         std: Divided by per channel at the end.
+        channels: Order in which they leave, also that of mean and std: "RGB" or "BGR".
     """
 
     gray: float = 0.2
@@ -75,6 +76,7 @@ class Augment:
     flip: float = 0.5
     mean: tuple[float, float, float] = MEAN
     std: tuple[float, float, float] = STD
+    channels: str = "RGB"
 
     def __post_init__(self):
         limits = {"gray": 1, "brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5, "flip": 1}
@@ -121,7 +123,8 @@ class Augment:
         step = 1 if clips.device.type == "cpu" else max(len(clips), 1)
         for start in range(0, len(clips), step):
             part = slice(start, start + step)
-            done[part] = _normalise_(self.apply_(to_float(clips[part]), draws[part]), self.mean, self.std)
+            changed = self.apply_(to_float(clips[part]), draws[part])
+            done[part] = _normalise_(changed, self.mean, self.std, self.channels)
         return done
 
     def apply_(self, clips: torch.Tensor, draws: Draws) -> torch.Tensor:
@@ -143,6 +146,7 @@ def normalise(
     mean: tuple[float, float, float] = MEAN,
     std: tuple[float, float, float] = STD,
     dtype: torch.dtype = torch.float32,
+    channels: str = "RGB",
 ) -> torch.Tensor:
     """Turn clips into network input without augmenting them: validation, tests, features.
 
@@ -151,11 +155,12 @@ def normalise(
         mean: Subtracted per channel after division by 255.
         std: Divided by per channel.
         dtype: Of the result; the arithmetic is float32.
+        channels: Order in which they leave, also that of mean and std: "RGB" or "BGR".
 
     Returns:
         (N, 3, T, H, W) of ``dtype``.
     """
-    return _normalise_(to_float(clips), mean, std).to(dtype)
+    return _normalise_(to_float(clips), mean, std, channels).to(dtype)
 
 
 def to_float(clips: torch.Tensor) -> torch.Tensor:
@@ -217,7 +222,11 @@ def hue_(clips: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     return torch.clamp(clips, low, high, out=clips)
 
 
-def _normalise_(clips: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
+def _normalise_(
+    clips: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...], channels: str = "RGB"
+) -> torch.Tensor:
+    if channels == "BGR":
+        clips = clips.flip(1)
     # Copied without waiting: torch.tensor(..., device=...) would hold the host up until the device has caught up.
     mean, std = (torch.tensor(values).view(3, 1, 1, 1).to(clips.device, non_blocking=True) for values in (mean, std))
     return clips.sub_(mean).div_(std)

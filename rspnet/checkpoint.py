@@ -18,10 +18,10 @@ from pathlib import Path
 from rspnet.disk import fsync, identity, sha256, writing_to
 from rspnet.errors import CheckpointError
 from rspnet.weightfile import read_weights
-from rspnet.weights import Report, load_encoder, load_weights, save_encoder
+from rspnet.weights import Report, clip_of, load_classifier, load_encoder, load_weights, save_encoder
 
-__all__ = ["Report", "latest", "load_encoder", "load_weights", "mark", "marked", "prune", "read_weights"]
-__all__ += ["save_encoder", "writing"]
+__all__ = ["Report", "clip_of", "latest", "load_classifier", "load_encoder", "load_weights", "mark", "marked", "prune"]
+__all__ += ["read_weights", "save_encoder", "writing"]
 
 _log = logging.getLogger(__name__)
 

@@ -3,6 +3,9 @@
 Shapes: N videos, V views of each, K classes; clips are (3, T, H, W).
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,14 +22,18 @@ class Classifier(nn.Module):
         num_classes: K.
         frozen: Train the linear layer alone (linear probe): the encoder gets no gradients and stays in eval mode, so
             its batch statistics stay as they are too.
+        class_names: What the K classes are called, where that is known.
     """
 
-    def __init__(self, encoder: nn.Module, num_classes: int, frozen: bool = False):
+    def __init__(
+        self, encoder: nn.Module, num_classes: int, frozen: bool = False, class_names: Sequence[str] | None = None
+    ):
         super().__init__()
         encoder.reset_classifier(0)
         self.encoder = encoder
         self.fc = nn.Linear(encoder.num_features, num_classes)
         self.num_classes = num_classes
+        self.class_names = None if class_names is None else list(class_names)
         self.frozen = frozen
         if frozen:
             encoder.requires_grad_(False)
@@ -56,3 +63,30 @@ class Classifier(nn.Module):
         if labels is None:
             return logits
         return {"loss": F.cross_entropy(logits, labels), "logits": logits}
+
+    @torch.no_grad()
+    def predict(self, video: str | Path | Tensor, k: int = 5) -> list[tuple[str, float]]:
+        """Classify a video as the final test of fine-tuning does.
+
+        Args:
+            video: A file; or its clips (V, 3, T, H, W), as `rspnet.read_clips` returns them.
+            k: How many classes to return, at most.
+
+        Returns:
+            The likeliest classes and their probabilities, best first. A class without a name goes by its number.
+
+        Raises:
+            VideoError: If the file cannot be read.
+        """
+        from rspnet.clips import read_clips  # here: to train, a classifier reads nothing
+
+        clips = video if isinstance(video, Tensor) else read_clips(video, self)
+        training = self.training
+        self.eval()
+        try:
+            probabilities = self(clips[None])[0].softmax(0)
+        finally:
+            self.train(training)
+        best = probabilities.argsort(descending=True, stable=True)[:k].tolist()
+        names = self.class_names or list(map(str, range(self.num_classes)))
+        return [(names[number], probabilities[number].item()) for number in best]

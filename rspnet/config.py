@@ -4,8 +4,14 @@ A stage's ``Config`` is a dataclass: fields without a default are positional arg
 dataclasses are sections (``--data.root``). ``--config FILE`` reads any of them from YAML, also a recipe that comes with
 rspnet by its name (``c3d.yaml``); a section may name a file of its own (``data: data/ucf101.yaml``, relative to the
 file that names it); the command line wins. What is not declared, of the wrong type, missing or given twice is refused
-in one line. A config class may name, in ``unused``, sections that its files hold for another stage's sake; they are
-passed over.
+in one line.
+
+A config class may say more about its options:
+
+- ``unused``: sections that its files hold for another stage's sake; they are passed over.
+- ``private``: options of its own that such a file has with another meaning (its ``run_dir``); passed over there too.
+- ``refused``: section -> why a file that has it is no use here.
+- ``implied``: a function from all options to defaults for some of them, flat; files and command line win over these.
 """
 
 import argparse
@@ -78,13 +84,25 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
     argv = _spelled_out(list(sys.argv[1:] if argv is None else argv), config_class)
     parser = _parser(config_class)
     try:
-        for path in _config_files(argv):
-            parser.set_defaults(_read_file(parser, _found(path), config_class))
-        namespace = parser.parse_args(argv)
+        layers = [_read_file(parser, _found(path), config_class) for path in _config_files(argv)]
+        config, namespace = _resolve(parser, argv, layers, config_class)
+        if hasattr(config_class, "implied"):  # asked when all else is known to be right: it may have to load things
+            layers.insert(0, config_class.implied(namespace))
+            config, _ = _resolve(parser, argv, layers, config_class)
     except (ArgumentError, argparse.ArgumentError, TypeError) as error:
         raise ConfigError(_one_line(error, parser)) from None
+    return config
+
+
+def _resolve(
+    parser: ArgumentParser, argv: Sequence[str], layers: Sequence[dict[str, Any]], config_class: type[T]
+) -> tuple[T, Any]:
+    """Return the config, and the same with each option by its flat name; a later layer wins, then the command line."""
+    for layer in layers:
+        parser.set_defaults(layer)
+    namespace = parser.parse_args(argv)
     namespace.pop("config", None)
-    return config_class(**vars(parser.instantiate(namespace)))
+    return config_class(**vars(parser.instantiate(namespace))), namespace
 
 
 def dump(config: Any) -> str:
@@ -225,9 +243,15 @@ def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[st
     """Options from one config file and the section files it names, flat (``data.root``), each checked."""
     sections = {name.split(".")[0] for name in _options(parser) if "." in name}
     not_null = _not_null(config_class)
+    content = _read_mapping(path, "--config")
+    unused, refused = getattr(config_class, "unused", ()), getattr(config_class, "refused", {})
+    if any(key in content for key in unused):
+        unused = (*unused, *getattr(config_class, "private", ()))
     options = {}
-    for key, value in _read_mapping(path, "--config").items():
-        if key in getattr(config_class, "unused", ()):
+    for key, value in content.items():
+        if key in refused:
+            raise ConfigError(f"{path}: {key}: {refused[key]}")
+        if key in unused:
             continue
         source = path
         if key in sections and isinstance(value, str):

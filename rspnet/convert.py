@@ -22,10 +22,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from rspnet import published
+from rspnet.description import find_weights
 from rspnet.disk import arriving, identity
 from rspnet.errors import CheckpointError, RSPNetError
 from rspnet.nested import put_together, take_apart
-from rspnet.weightfile import WeightFile, find, read_weights
+from rspnet.weightfile import WeightFile, read_weights
 from rspnet.weights import Report, load_weights, save_encoder, write_tensors
 
 _ENCODER, _OUTLINE, _REST = "encoder.safetensors", "published.json", "published.safetensors"
@@ -76,12 +77,17 @@ def convert(src: str | Path, dst: str | Path) -> Conversion:
     src, dst = Path(src), Path(dst)
     if dst.exists() or dst.is_symlink():
         raise CheckpointError(f"{dst}: exists, and is not overwritten; give another name")
-    ours = find(src).suffix == ".safetensors"
+    ours = find_weights(src).suffix == ".safetensors"
     if ours and dst.suffix not in (".tar", ".pth", ".pt"):
         raise CheckpointError(f"{dst}: {src} becomes a file of the published layout; give a name that ends in .pth.tar")
     if not ours and dst.suffix in (".tar", ".pth", ".pt", ".safetensors"):
         raise CheckpointError(f"{dst}: {src} becomes a folder; give it a folder's name")
     file = read_weights(src)
+    if not file.known:
+        raise CheckpointError(
+            f"{src}: is of another trainer's layout ({file.layout}), which has no counterpart; --weights takes it as "
+            "it is"
+        )
     encoder, report = _filled(file)
     return _to_published(src, file, dst) if ours else _to_folder(src, file, encoder, report, dst)
 

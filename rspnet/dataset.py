@@ -4,7 +4,9 @@ Every draw is a function of (seed, epoch, position in the epoch): neither the nu
 moment a run was started or resumed changes a clip. V clips per video, T frames, S pixels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,18 +190,41 @@ class ClipDataset(Dataset):
     ) -> None:
         path = Path(row["root"]) / row["video"]
         with Video(path, num_frames=row["num_frames"], time_limit=self.time_limit, plan=row.get("plan")) as video:
-            if not video.num_frames:
-                raise VideoError(f"{path}: holds no frames; find such files with stages/verify.py --depth decode")
-            kept = self._resampled(video)
-            if not len(kept):
-                raise VideoError(f"{path}: too short to resample to {self.frame_rate:g} frames per second")
-            pairs = self.picker(rng, len(kept), video.height, video.width, speeds)
-            video.read_clips([(kept[frames], crop) for frames, crop in pairs], self.size, out)
+            read_picked(video, partial(self.picker, rng, speeds=speeds), self.size, out, self.frame_rate)
 
-    def _resampled(self, video: Video) -> np.ndarray:
-        """The frames of the video at the frame rate wanted, by their own times where its rate varies."""
-        if not self.frame_rate:
-            return np.arange(video.num_frames)
-        if not video.fps:
-            raise VideoError(f"{video.path}: does not say its frame rate; transcode it, or leave clips.frame_rate out")
-        return sampling.resample(video.num_frames, video.fps, self.frame_rate, video.moments)
+
+def read_picked(
+    video: Video,
+    picker: Callable[[int, int, int], list[tuple[np.ndarray, Crop]]],
+    size: int,
+    out: list[np.ndarray],
+    frame_rate: float | None = None,
+) -> None:
+    """Read the clips that a picker chooses of a video.
+
+    Args:
+        video: open.
+        picker: length in frames, after resampling, height and width in pixels -> frame indices and crop of each clip.
+        size: S, pixels.
+        out: V arrays (T, S, S, 3) uint8, which are filled.
+        frame_rate: as in `ClipDataset`.
+
+    Raises:
+        VideoError: it cannot be read, or has no frames at this rate.
+    """
+    if not video.num_frames:
+        raise VideoError(f"{video.path}: holds no frames; find such files with stages/verify.py --depth decode")
+    kept = _resampled(video, frame_rate)
+    if not len(kept):
+        raise VideoError(f"{video.path}: too short to resample to {frame_rate:g} frames per second")
+    pairs = picker(len(kept), video.height, video.width)
+    video.read_clips([(kept[frames], crop) for frames, crop in pairs], size, out)
+
+
+def _resampled(video: Video, frame_rate: float | None) -> np.ndarray:
+    """The frames of the video at the frame rate wanted, by their own times where its rate varies."""
+    if not frame_rate:
+        return np.arange(video.num_frames)
+    if not video.fps:
+        raise VideoError(f"{video.path}: does not say its frame rate; transcode it, or leave clips.frame_rate out")
+    return sampling.resample(video.num_frames, video.fps, frame_rate, video.moments)

@@ -105,7 +105,7 @@ class TrainLoop:
 
     Args:
         accelerator: accelerate's.
-        model: what it prepared.
+        model: what it prepared; `TrainLoop.model` is the module inside, neither wrapped nor compiled.
         optimizer: likewise.
         run_dir: the run's folder; the newest complete checkpoint in it is loaded.
         sampler: `rspnet.batches.TrainBatches`.
@@ -138,7 +138,8 @@ class TrainLoop:
         keep_epochs: int,
     ) -> None:
         self.accelerator = accelerator
-        self.model = accelerator.unwrap_model(model)
+        # Of the module as the stage built it: names in a checkpoint do not depend on who wrapped or compiled it.
+        self.model = accelerator.unwrap_model(model, keep_torch_compile=False)
         self.optimizer = optimizer
         self.run_dir = run_dir
         self.sampler = sampler

@@ -1,21 +1,28 @@
 """An encoder's weights, kept beyond the run: `encoder.safetensors`, and `encoder.json` that says what is in it.
 
 The safetensors file holds the state dict of an encoder, or of a classifier with its encoder. Loading takes the
-published files as well (rspnet/weightfile.py knows the layouts) and accounts for every entry.
+published files and other trainers' as well (rspnet/weightfile.py) and accounts for every entry.
 """
 
+import dataclasses
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from rspnet.disk import arriving, identity
+from rspnet.entries import OTHERS, SIGNATURES, sort_entries
 from rspnet.errors import CheckpointError
-from rspnet.weightfile import SIGNATURES, WeightFile, few, read_weights, sort_entries
+from rspnet.weightfile import WeightFile, few, read_weights
+
+if TYPE_CHECKING:
+    from rspnet.classifier import Classifier
+    from rspnet.encoders import ClipSpec
 
 _DESCRIBED = ("arch", "kwargs", "num_features", "clip", "provenance")
 
@@ -50,7 +57,8 @@ class Report:
         text = f"{self.path} ({what}): loaded {len(self.used)} of the network's "
         text += f"{len(self.used) + len(self.fresh)} entries" + (f"; fresh: {few(self.fresh)}" if self.fresh else "")
         if self.ignored:
-            text += "\nnot used: " + "; ".join(f"{why} ({len(keys)})" for why, keys in self.ignored.items())
+            named = {why: few(keys) if why == OTHERS else len(keys) for why, keys in self.ignored.items()}
+            text += "\nnot used: " + "; ".join(f"{why} ({what})" for why, what in named.items())
         return text
 
 
@@ -102,9 +110,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def load_encoder(path: str | Path, **overrides: Any) -> nn.Module:
     """Build the encoder that a weight file holds, load it, and return it in eval mode.
 
+    Its attribute `clip` says what it is to be fed with, as its training did; `rspnet.read_clips` obeys it.
+
     Args:
-        path: A published .pth.tar, a run folder, our .safetensors file, or torchvision's state dict in a file.
-        overrides: Arguments for `create_encoder`; `num_classes=K` gives a fresh classifier.
+        path: A run folder, our .safetensors file, a published .pth.tar, or another state dict that torch saved.
+        overrides: Arguments for `create_encoder`; `num_classes=K` gives a fresh classifier, never the trained one of a
+            fine-tuned run: that is what `load_classifier` is for, and a warning says so where the file has one.
 
     Raises:
         CheckpointError: If the file cannot be used; the message says why and what to do.
@@ -112,9 +123,54 @@ def load_encoder(path: str | Path, **overrides: Any) -> nn.Module:
     from rspnet.encoders import create_encoder  # here, so that checkpoints alone do not load timm
 
     file = read_weights(path)
+    if overrides.get("num_classes") and file.entries.head:
+        warnings.warn(
+            f"{file.path}: has a trained classifier of {file.num_classes} classes, which is not loaded: num_classes="
+            f"{overrides['num_classes']} makes a fresh one; rspnet.load_classifier gives the trained one",
+            stacklevel=2,
+        )
     encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {}), **overrides})
     load_weights(encoder, file)
+    encoder.clip = clip_of(file)
     return encoder.eval()
+
+
+def load_classifier(path: str | Path, class_names: Sequence[str] | None = None) -> "Classifier":
+    """Build the trained classifier that a weight file holds, with its encoder, and return it in eval mode.
+
+    Its `class_names` are in the order of the logits; `predict` classifies a video, fed as in the training.
+
+    Args:
+        path: A fine-tuned run folder, or another file with a classifier, as for `load_encoder`.
+        class_names: For a file that does not say them; published ones do not.
+
+    Raises:
+        CheckpointError: If the file cannot be used, or has no classifier, or one of another number of classes.
+    """
+    from rspnet.classifier import Classifier
+    from rspnet.encoders import create_encoder
+
+    file = read_weights(path)
+    if not file.num_classes:
+        raise CheckpointError(_no_classifier(file))
+    names = file.description.get("class_names") if class_names is None else list(class_names)
+    if names is not None and len(names) != file.num_classes:
+        raise CheckpointError(f"{file.path}: its classifier is for {file.num_classes} classes, not {len(names)}")
+    encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {})})
+    encoder.clip = clip_of(file)
+    classifier = Classifier(encoder, file.num_classes, class_names=names)
+    load_weights(classifier, file, head=True)
+    return classifier.eval()
+
+
+def clip_of(file: WeightFile) -> "ClipSpec":
+    """Return what the network in a file is to be fed with: what its description says, else what it is made for."""
+    from rspnet.encoders import encoder_spec
+
+    usual, said = encoder_spec(file.arch).clip, file.description.get("clip", {})
+    known = {field.name for field in dataclasses.fields(usual)}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items() if name in known}
+    return dataclasses.replace(usual, **values)
 
 
 def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool = False) -> Report:
@@ -136,8 +192,8 @@ def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool 
         raise ValueError(f"{type(module).__name__} is no encoder of rspnet, or has no classifier to load")
     if target.arch != file.arch:
         raise CheckpointError(
-            f"{file.path}: holds the network {file.arch}, but {target.arch} was asked for; ask for {file.arch} or give "
-            "another file"
+            f"{file.path}: holds the network {file.arch}, but {target.arch} was asked for; leave the choice to the "
+            "file, or give another one"
         )
     counters = "num_batches_tracked"  # used by no network here, and absent from the oldest files
     lacking = [name for name in target.encoder if name not in source.encoder and not name.endswith(counters)]
@@ -156,7 +212,8 @@ def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool 
         loaded |= _classifier(file, {name: (ours, state[ours]) for name, ours in target.head.items()})
         pairs |= {target.head[name]: theirs for name, theirs in source.head.items()}
     module.load_state_dict(loaded, strict=False)
-    ignored = {**source.others, **file.unused}
+    reasons = [*source.others, *(why for why in file.unused if why not in source.others)]
+    ignored = {why: source.others.get(why, []) + file.unused.get(why, []) for why in reasons}
     if source.head and not head:
         ignored["its classifier, not asked for"] = list(source.head.values())
     return Report(
@@ -175,14 +232,14 @@ def _other_shape(file: WeightFile, key: str, ours: Tensor, signature: Tensor) ->
     """Say that an entry does not fit, and why."""
     text = f"{file.path}: {key} is {tuple(file.tensors[key].shape)}, but {tuple(ours.shape)} was asked for; "
     if file.width != signature.shape[0]:
-        return text + f"the file's {file.arch} has width {file.width}, ask for that"
+        return text + f"the file's {file.arch} has width {file.width}, leave the choice to the file or ask for that"
     return text + f"it is another variant of {file.arch}, give another file"
 
 
 def _classifier(file: WeightFile, target: dict[str, tuple[str, Tensor]]) -> dict[str, Tensor]:
     """Return the file's classifier by the module's names; a 1x1x1 convolution and a linear layer are the same."""
     if len(file.entries.head) < 2:
-        raise CheckpointError(f"{file.path}: has no classifier; fine-tune this encoder first, or give a fine-tuned one")
+        raise CheckpointError(_no_classifier(file))
     theirs = {name: file.tensors[key] for name, key in file.entries.head.items()}
     loaded = {}
     for name, (ours, like) in target.items():
@@ -193,3 +250,7 @@ def _classifier(file: WeightFile, target: dict[str, tuple[str, Tensor]]) -> dict
             )
         loaded[ours] = theirs[name].reshape(like.shape)
     return loaded
+
+
+def _no_classifier(file: WeightFile) -> str:
+    return f"{file.path}: has no classifier; fine-tune this encoder first, or give a fine-tuned one"

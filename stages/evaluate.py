@@ -2,7 +2,8 @@
 
     accelerate launch stages/evaluate.py --config configs/finetune/ucf101_c3d.yaml --weights runs/ucf --protocol linear
 
---weights is a run folder, a published checkpoint or another weight file, or `none` for a network with fresh weights.
+--weights is a run folder, a published checkpoint or another weight file, or `none` for a network with fresh weights. It
+also says which network it is and which clips it was trained on: options and configs that differ win, and it is said.
 The protocols, all on central crops of `clips.views` clips spread evenly over each video
 (configs/retrieval/ has the published retrieval):
 
@@ -17,12 +18,13 @@ config.yaml, environment.json and index.parquet. The last line on stdout is the 
 """
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from rspnet import machine, options, rundir, runlog
+from rspnet import implied, machine, options, rundir, runlog
 from rspnet.config import dump, run
 from rspnet.errors import CheckpointError, ConfigError
 
@@ -31,7 +33,9 @@ from rspnet.errors import CheckpointError, ConfigError
 class Config:
     """Evaluation."""
 
-    unused: ClassVar = ("augment", "optim", "run", "frozen")  # in a fine-tuning config, which serves here as well
+    unused: ClassVar = ("augment", "frozen", "optim", "pretext", "run")  # in a training's config, which serves here too
+    private: ClassVar = ("weights", "run_dir")
+    implied: ClassVar = implied.by_weights
 
     weights: str | None = None
     """What to evaluate: a run folder, a weight file, or `none` for fresh weights."""
@@ -47,7 +51,8 @@ class Config:
     seed: int = 0
     """Seed of fresh weights (`--weights none`)."""
     run_dir: str | None = None
-    """Folder for what is written (null: runs/PROTOCOL, or inside the run folder that --weights names)."""
+    """Folder for what is written (null: PROTOCOL_DIGEST in the run folder that --weights names, or in runs/NAME of a
+    weight file; the digest tells options apart)."""
 
     def __post_init__(self) -> None:
         if self.protocol == "classify" and self.pooling != "average":
@@ -60,9 +65,18 @@ def main(config: Config) -> dict:
     """Evaluate, and return the result that is also printed as the last line."""
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
-    home = Path(config.weights) if Path(config.weights).is_dir() else Path("runs")
-    run_dir = Path(config.run_dir or home / config.protocol)
+    run_dir = Path(config.run_dir or default_run_dir(config))
     return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), lambda: evaluate(config, run_dir))
+
+
+def default_run_dir(config: Config) -> Path:
+    """A folder of this evaluation's own: beside the weights, and told apart from others by what decides the result."""
+    weights = Path(config.weights)
+    home = weights if weights.is_dir() else Path("runs") / weights.name.split(".")[0]
+    files = [str(Path(name).absolute()) for name in (weights, config.data.root or "", config.data.index or "")]
+    parts = (config.clips, config.encoder, config.pooling, config.seed, config.data.layout, config.data.fold)
+    digest = hashlib.sha256(repr((files, parts)).encode()).hexdigest()[:8]
+    return home / f"{config.protocol}_{digest}"
 
 
 def evaluate(config: Config, run_dir: Path) -> dict:
@@ -77,7 +91,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
 
     from rspnet import batches, dataset, lengths, metrics
     from rspnet.augment import normalise
-    from rspnet.checkpoint import load_weights, read_weights
+    from rspnet.checkpoint import clip_of, load_weights, read_weights
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
     from rspnet.index import check_labels, fingerprint, load, select
@@ -126,6 +140,8 @@ def evaluate(config: Config, run_dir: Path) -> dict:
     if weights is not None:
         report = load_weights(network, weights, head=config.protocol == "classify")
         runlog.say(report.summary())
+        for line in implied.remarks(config.clips, weights, trained=config.protocol == "classify"):
+            runlog.say(line)
         known = report.description.get("class_names", names)
         if config.protocol == "classify" and known != names:
             raise CheckpointError(
@@ -133,8 +149,8 @@ def evaluate(config: Config, run_dir: Path) -> dict:
             )
     model = network if config.protocol == "classify" else ViewFeatures(network, config.pooling)
     model = accelerator.prepare_model(model, evaluation_mode=True)
-    spec = encoder_spec(config.encoder.name)
-    normalise_clips = partial(normalise, mean=spec.mean, std=spec.std)
+    fed = encoder_spec(config.encoder.name).clip if weights is None else clip_of(weights)
+    normalise_clips = partial(normalise, mean=fed.mean, std=fed.std, channels=fed.channels)
     runlog.say(
         f"{config.protocol}: {len(queries)} videos{f' (left out: {dict(left_out)})' if left_out else ''}, "
         f"{config.clips.views} clips of {config.clips.num_frames} frames each, central crop {config.clips.size}"

@@ -3,8 +3,9 @@
     accelerate launch stages/finetune.py --config configs/finetune/ucf101_c3d.yaml --weights runs/c3d --run_dir runs/ucf
 
 Reads labelled videos with a training and a test split; --weights is a pretraining run, a published checkpoint, another
-weight file, or `none` to train from scratch. Writes the run folder as stages/pretrain.py does, with the best epoch's
-network in encoder.safetensors, and predictions.jsonl (one line per test video). Resumes as stages/pretrain.py does.
+weight file, or `none` to train from scratch. They also say which network it is and which clips it was trained on:
+options and configs that differ win, and it is said. Writes the run folder as stages/pretrain.py does, with the best
+epoch's network in encoder.safetensors, and predictions.jsonl (one line per test video). Resumes as it does.
 As published, the epoch is chosen by one central clip per video of the test list itself. The last line on stdout is the
 result as JSON: the final test over `clips.views` clips per video.
 """
@@ -13,15 +14,25 @@ import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
-from rspnet import machine, options, rundir, runlog
+from rspnet import implied, machine, options, rundir, runlog
 from rspnet.config import dump, run
 from rspnet.errors import ConfigError
+
+# Of every published fine-tuning: no grey, no colour jitter.
+AUGMENT = {"crop_area": [0.25, 1.0], "gray": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 
 
 @dataclass
 class Config:
-    """Fine-tuning."""
+    """Fine-tuning; the defaults are those of the published C3D on UCF101."""
+
+    refused: ClassVar = {
+        "pretext": "this is a pretraining's config, whose rates and colour jitter are wrong for fine-tuning; --weights "
+        "brings the network and the clips along"
+    }
+    implied: ClassVar = implied.by_weights
 
     weights: str | None = None
     """Where the encoder comes from: a run folder, a weight file, or `none` for a fresh one."""
@@ -29,9 +40,9 @@ class Config:
     """Train the classifier alone, on the encoder in evaluation mode (linear probe)."""
     data: options.Data = field(default_factory=options.Data)
     clips: options.TestedClips = field(default_factory=options.TestedClips)
-    augment: options.Augment = field(default_factory=options.Augment)
+    augment: options.Augment = field(default_factory=lambda: options.Augment(**AUGMENT))
     encoder: options.Encoder = field(default_factory=options.Encoder)
-    optim: options.Optim = field(default_factory=options.Optim)
+    optim: options.Optim = field(default_factory=lambda: options.Optim(epochs=30, total_batch=40, lr=0.005))
     test: options.Test = field(default_factory=options.Test)
     run: options.Run = field(default_factory=options.Run)
     run_dir: str = "runs/finetune"
@@ -58,7 +69,7 @@ def train(config: Config, run_dir: Path) -> dict:
 
     from rspnet import batches, dataset, lengths, optim
     from rspnet.augment import Augment, normalise
-    from rspnet.checkpoint import load_weights, read_weights, save_encoder
+    from rspnet.checkpoint import clip_of, load_weights, read_weights, save_encoder
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
     from rspnet.index import check_labels, describe, load, select
@@ -98,18 +109,20 @@ def train(config: Config, run_dir: Path) -> dict:
     instead = "another video takes its place"
     train_failures = batches.Failures(train_videos, config.data.max_failures, world_size, instead)
     test_failures = batches.Failures(test_videos, config.data.max_failures)
-    spec = encoder_spec(config.encoder.name)
+    fed = encoder_spec(config.encoder.name).clip if weights is None else clip_of(weights)
+    colours = {"mean": fed.mean, "std": fed.std, "channels": fed.channels}
     photometric = dataclasses.asdict(config.augment)
     photometric.pop("crop_area")
-    augment = Augment(**photometric, mean=spec.mean, std=spec.std)
-    normalise_clips = partial(normalise, mean=spec.mean, std=spec.std)
+    augment = Augment(**photometric, **colours)
+    normalise_clips = partial(normalise, **colours)
 
     # Encoder and classifier; one process or many
     torch.manual_seed(seed)
     width = {} if config.encoder.width is None else {"width": config.encoder.width}
     model = Classifier(create_encoder(config.encoder.name, **width), num_classes, frozen=config.frozen)
     if weights is not None:
-        runlog.say(load_weights(model, weights).summary())
+        for line in (load_weights(model, weights).summary(), *implied.remarks(clips, weights)):
+            runlog.say(line)
         del weights  # a published file brings its optimiser and queue along
     lr = optim.scaled_lr(config.optim.lr, config.optim.total_batch, config.optim.lr_batch)
     lr_at = optim.schedule(config.optim.schedule, lr, config.optim.epochs, config.optim.milestones)
@@ -197,12 +210,12 @@ def train(config: Config, run_dir: Path) -> dict:
         description = {
             "arch": config.encoder.name,
             "kwargs": width,
-            "num_features": accelerator.unwrap_model(model).encoder.num_features,
+            "num_features": loop.model.encoder.num_features,
             "class_names": index.features["label"].names,
-            "clip": {**dataclasses.asdict(clips), "mean": spec.mean, "std": spec.std, "channels": "RGB"},
+            "clip": {**dataclasses.asdict(clips), **colours},
             "provenance": {**result, "epoch": config.optim.epochs, "data": describe(index)},
         }
-        save_encoder(run_dir, accelerator.unwrap_model(model).state_dict(), description)
+        save_encoder(run_dir, loop.model.state_dict(), description)
     accelerator.end_training()
     return result
 

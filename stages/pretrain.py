@@ -180,7 +180,7 @@ def train(config: Config, run_dir: Path) -> dict:
         "device_hours": round(loop.state.seconds * world_size / 3600, 3),
     }
     if accelerator.is_main_process:
-        encoder = accelerator.unwrap_model(model).query_encoder.encoder
+        encoder = loop.model.query_encoder.encoder
         description = {
             "arch": config.encoder.name,
             "kwargs": width,

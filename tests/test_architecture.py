@@ -75,18 +75,23 @@ MAY_IMPORT = {
     "encoders.video_torchvision": "encoders.encoder" + NETWORK,
     # Encoders are handed to these.
     "pretext": "heads losses momentum sampling" + NETWORK,
-    "classifier": "heads losses momentum" + NETWORK,
+    "classifier": "heads losses momentum later:clips" + NETWORK,
+    "clips": "augment dataset video | torch",
     # What runs need: no stage and no option.
     "disk": "|",
     "machine": "runlog |",
     "memory": "|",
     "lock": "|",
-    "weightfile": "disk | torch safetensors",
-    "weights": "disk weightfile later:encoders | torch safetensors",
+    "description": "|",
+    "entries": "|",
+    "implied": "description options later:weightfile later:weights |",
+    "weightfile": "description disk entries | numpy torch safetensors",
+    "weights": "disk entries weightfile later:classifier later:encoders | torch safetensors",
     "checkpoint": "disk weights weightfile later:convert | torch safetensors",
     "nested": "| torch",
     "published": "checkpoint weightfile later:encoders later:optim | torch yaml",
-    "convert": "disk nested published weightfile weights later:classifier later:encoders | torch safetensors",
+    "convert": "description disk nested published weightfile weights later:classifier later:encoders"
+    " | torch safetensors",
     "trainloop": "checkpoint disk runlog | torch",
     "predict": "batches dataset disk runlog | torch datasets",
 }
@@ -119,7 +124,7 @@ def test_who_imports_whom(module):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stages_import_no_stage_and_load_nothing_slow(stage):
-    quick = {"config", "disk", "errors", "lock", "machine", "options", "rundir", "runlog"}
+    quick = {"config", "disk", "errors", "implied", "lock", "machine", "options", "rundir", "runlog"}
     for what, with_the_module in imports(STAGES[stage]):
         assert what in MODULES or what in ("torch", "accelerate"), f"{stage} imports {what}"
         assert not with_the_module or what in quick, f"{stage} loads {what} before it has read its options"
@@ -142,6 +147,7 @@ def test_files_stay_small_and_have_names():
 def test_tests_mirror_what_they_test():
     tests = {path.stem for path in (REPO / "tests").rglob("test_*.py")}
     helpers = {
+        "entries",
         "errors",
         "rows",
         "indexfile",

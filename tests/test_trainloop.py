@@ -28,7 +28,7 @@ class Accelerator:
         self.num_processes = num_processes
         self.others_asked = others_asked
 
-    def unwrap_model(self, model):
+    def unwrap_model(self, model, keep_torch_compile):
         return model
 
     def wait_for_everyone(self):

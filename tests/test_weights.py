@@ -1,23 +1,26 @@
 """Weight files: ours and the published layouts, every entry accounted for, and files that are none."""
 
+import argparse
 import json
 import math
 import pickle
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import video
 
 import rspnet
 from rspnet import CheckpointError
-from rspnet.checkpoint import load_encoder, load_weights, save_encoder
+from rspnet.checkpoint import load_classifier, load_encoder, load_weights, save_encoder
 from rspnet.classifier import Classifier
 from rspnet.disk import identity
 from rspnet.encoders import create_encoder, encoder_names
-from rspnet.weightfile import SIGNATURES
+from rspnet.entries import OTHERS, SIGNATURES, sort_entries
 from tests.published_files import PUBLISHED, Code, fine_tuned_file, laid_out, pretraining_file, read_layout, small
 
 
@@ -53,6 +56,10 @@ def test_signatures_tell_the_networks_apart():
     for name, key in SIGNATURES.items():
         assert [other for other in states if key in states[other]] == [name]
         assert states[name][key].shape[0] == 64
+        for prefix in ("", "module.", "module.backbone."):
+            entries = sort_entries(f"{prefix}{key}" for key in states[name])
+            assert (entries.arch, entries.prefix, entries.rivals) == (name, prefix, ())
+            assert entries.encoder == {key: f"{prefix}{key}" for key in states[name]}
 
 
 # --- files of the published code
@@ -151,6 +158,189 @@ def test_unused_classifier_of_a_width_that_other_people_extracted(tmp_path):
     torch.save(theirs.state_dict(), tmp_path / "backbone.pth")
     report = load_weights(create_encoder("c3d", width=8), tmp_path / "backbone.pth")
     assert report.ignored == {"its classifier, not asked for": ["linear.weight", "linear.bias"]}
+
+
+# --- files of other trainers
+
+
+def numpys() -> dict:
+    numbers = {"epoch": np.int64(3), "best_loss": np.float64(1), "best_acc1": np.float32(2), "flag": np.bool_(True)}
+    return numbers | {"name": np.str_("run"), "curve": np.arange(3.0), "args": argparse.Namespace(lr=0.1)}
+
+
+def prefixed(prefix: str, state: dict) -> dict:
+    return {f"{prefix}{key}": value for key, value in state.items()}
+
+
+OTHER_FILES = {
+    "DDP": (lambda state: prefixed("module.", state), "encoder below 'module.'"),
+    "compiled": (lambda state: prefixed("_orig_mod.", state), "encoder below '_orig_mod.'"),
+    "both": (lambda state: {"model": prefixed("module._orig_mod.", state)}, "in 'model' below 'module._orig_mod.'"),
+    "nested": (lambda state: {"state_dict": state, "epoch": 3}, "encoder in 'state_dict'"),
+    "deep": (
+        lambda state: {"checkpoint": {"model_state_dict": state, "optimizer": {}}},
+        "'checkpoint.model_state_dict'",
+    ),
+    "Lightning": (
+        lambda state: {
+            "state_dict": prefixed("model.backbone.", state),
+            "hyper_parameters": {"lr": 1},
+            "callbacks": {},
+        },
+        "encoder in 'state_dict' below 'model.backbone.'",
+    ),
+    "numpy": (
+        lambda state: {"model": prefixed("encoder_q.encoder.", state), "arch": "resnet18", **numpys()},
+        "published pretraining checkpoint",
+    ),
+    "MoCo": (
+        lambda state: {
+            "state_dict": prefixed("module.encoder_q.", state)
+            | prefixed("module.encoder_k.", {key: torch.zeros_like(value) for key, value in state.items()})
+            | {"module.queue": torch.zeros(4, 8)},
+            "arch": "resnet50",
+        },
+        "encoder in 'state_dict' below 'module.encoder_q.'",
+    ),
+    "average beside": (
+        lambda state: {"state_dict": state, "state_dict_ema": {key: value * 0 for key, value in state.items()}},
+        "encoder in 'state_dict'",
+    ),
+    "numbers among the tensors": (lambda state: {**state, "epoch": 3}, "encoder"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_FILES)
+def test_files_of_other_trainers(tmp_path, case):
+    """Every entry that the network has comes from the file, the place is named, and so is what is left."""
+    make, place = OTHER_FILES[case]
+    theirs = small("resnet18")
+    contents = make(theirs.state_dict())
+    torch.save(contents, tmp_path / "model.pth")
+    assert_equal(load_encoder(tmp_path / "model.pth"), theirs)
+    report = load_weights(create_encoder("resnet18", width=8), tmp_path / "model.pth")
+    assert (len(report.used), report.fresh) == (120, [])
+    assert report.layout.endswith(place)
+    accounted = [*report.used, *(key for keys in report.ignored.values() for key in keys)]
+    assert len(accounted) == len(set(accounted))
+    for key, value in contents.items():
+        if not isinstance(value, dict) and key != "arch":
+            assert key in accounted
+    if "epoch" in contents:
+        assert (report.epoch, type(report.epoch)) == (3, int)
+
+
+def test_a_wrapped_classifier(tmp_path):
+    theirs = Classifier(small("c3d"), num_classes=4)
+    torch.save({"model": prefixed("module.", theirs.state_dict())}, tmp_path / "model.pth")
+    again = Classifier(create_encoder("c3d", width=8), num_classes=4)
+    report = load_weights(again, tmp_path / "model.pth", head=True)
+    assert_equal(again, theirs)
+    assert report.layout == "fine-tuned classifier in 'model' below 'module.encoder.'"
+
+
+def test_a_trained_encoder_with_a_head_of_its_own(tmp_path):
+    theirs = small("resnet18", num_classes=6)
+    torch.save({"state_dict": prefixed("net.encoder.", theirs.state_dict())}, tmp_path / "model.pth")
+    classifier = load_classifier(tmp_path / "model.pth")
+    clips = torch.randn(1, 3, 4, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(classifier(clips), theirs.eval()(clips))
+
+
+def test_rspnet_on_torchvisions_network(tmp_path):
+    """As the SEVERE benchmark publishes it: the network's parts have numbers, and heads and key encoder lie beside."""
+    theirs = create_encoder("r2plus1d_18")
+    parts = ("stem", "layer1", "layer2", "layer3", "layer4")
+    numbered = {
+        f"{parts.index(key.split('.')[0])}.{key.split('.', 1)[1]}": value for key, value in theirs.state_dict().items()
+    }
+    model = prefixed("encoder_q.encoder.base_network.", numbered) | prefixed(
+        "encoder_k.encoder.base_network.", numbered
+    )
+    heads = {f"encoder_q.fc{head}.2.weight": torch.zeros(2, 2) for head in "12"} | {"queue": torch.zeros(2, 2)}
+    path = tmp_path / "severe.pth.tar"
+    torch.save({"epoch": 200, "arch": "r2plus1d-vcop", "model": model | heads, "best_loss": np.float64(1)}, path)
+    assert_equal(load_encoder(path), theirs)
+    report = load_weights(Classifier(create_encoder("r2plus1d_18"), 3), path)
+    place = "encoder in 'model' below 'encoder_q.encoder.base_network.', its parts numbered"
+    assert (report.layout, report.fresh, report.epoch) == (place, ["fc.weight", "fc.bias"], 200)
+    assert {"encoder_q.fc1.2.weight", "encoder_k.encoder.base_network.0.0.weight"} < set(report.ignored[OTHERS])
+
+
+def test_safetensors_of_other_trainers(tmp_path):
+    theirs = small("resnet18")
+    save_file(prefixed("module.", theirs.state_dict()), tmp_path / "model.safetensors")
+    assert_equal(load_encoder(tmp_path / "model.safetensors"), theirs)
+
+
+def test_two_networks_in_one_file(tmp_path):
+    one, two = (small("resnet18").state_dict() for _ in "ab")
+    torch.save({"first": one, "second": two}, tmp_path / "model.pth")
+    text = message(load_encoder, tmp_path / "model.pth")
+    assert "holds more than one network (resnet18 in 'first', resnet18 in 'second'); save the state dict of" in text
+    torch.save(prefixed("first.", one) | prefixed("second.", two), tmp_path / "model.pth")
+    assert "(resnet18 below 'first.', resnet18 below 'second.')" in message(load_encoder, tmp_path / "model.pth")
+
+
+def test_other_trainers_files_that_do_not_fit(tmp_path):
+    path = tmp_path / "model.pth"
+    state = small("resnet18").state_dict()
+    torch.save({"state_dict": prefixed("module.", {key: state[key] for key in list(state)[:-5]})}, path)
+    assert "layer4" in message(load_encoder, path)
+    torch.save({"state_dict": {"backbone.blocks.0.attn.qkv.weight": torch.zeros(3)}, "epoch": 1}, path)
+    assert "(in 'state_dict' backbone.blocks.0.attn.qkv.weight) are of no network known" in message(load_encoder, path)
+    torch.save({"epoch": 1, "optimizer": {"state": {}}}, path)
+    assert "holds no state dict (names and tensors) but epoch, optimizer" in message(load_encoder, path)
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    assert "is a pointer of Git LFS" in message(load_encoder, path)
+
+
+# --- trained classifiers
+
+
+def test_a_trained_classifier(tmp_path):
+    ours = Classifier(small("c3d"), num_classes=3).eval()
+    names = ["a", "b", "c"]
+    save_encoder(tmp_path, ours.state_dict(), description("c3d") | {"class_names": names})
+    classifier = rspnet.load_classifier(tmp_path)
+    assert_equal(classifier, ours)
+    assert not classifier.training
+    assert classifier.class_names == names
+    views = torch.randn(2, 3, 16, 32, 32)
+    with torch.no_grad():
+        probabilities = ours(views).softmax(1).tolist(), ours(views[None])[0].softmax(0)
+    found = classifier.predict(views, k=2)
+    best = probabilities[1].argsort(descending=True)[:2].tolist()
+    assert [name for name, _ in found] == [names[number] for number in best]
+    assert [value for _, value in found] == pytest.approx(probabilities[1][best].tolist())
+    text = f"{tmp_path}/encoder.safetensors: has a trained classifier of 3 classes, which is not loaded: num_classes=3"
+    with pytest.warns(UserWarning, match=text):
+        assert load_encoder(tmp_path, num_classes=3).num_classes == 3
+    assert "its classifier is for 3 classes, not 2" in message(load_classifier, tmp_path, class_names=["a", "b"])
+
+
+def test_a_classifier_whose_file_names_no_classes(tmp_path):
+    fine_tuned_file(tmp_path / "model_best.pth.tar", "resnet18")
+    classifier = load_classifier(tmp_path / "model_best.pth.tar")
+    assert classifier.class_names is None
+    assert {name for name, _ in classifier.predict(torch.randn(1, 3, 4, 32, 32))} == set("01234")
+    assert load_classifier(tmp_path / "model_best.pth.tar", list("abcde")).class_names == list("abcde")
+    pretraining_file(tmp_path / "pretrained.pth.tar", "resnet18")
+    assert "has no classifier; fine-tune" in message(load_classifier, tmp_path / "pretrained.pth.tar")
+
+
+# --- what to feed them with
+
+
+def test_what_a_network_is_fed_with(tmp_path):
+    usual = create_encoder("s3dg", width=8).clip
+    assert (usual.num_frames, usual.size, usual.stride, usual.sampling, usual.views) == (16, 224, 1, "clip", 10)
+    clip = {"num_frames": 8, "size": 48, "stride": 2, "frame_rate": 12.5, "mean": [0.1, 0.2, 0.3], "channels": "BGR"}
+    save_encoder(tmp_path, small("s3dg").state_dict(), description("s3dg") | {"clip": clip})
+    got = load_encoder(tmp_path).clip
+    assert (got.num_frames, got.size, got.stride, got.frame_rate, got.channels) == (8, 48, 2, 12.5, "BGR")
+    assert (got.mean, got.std, got.sampling, got.views) == ((0.1, 0.2, 0.3), usual.std, "clip", 10)
 
 
 # --- our own
@@ -308,6 +498,8 @@ def test_damaged_files_of_ours(tmp_path):
     assert "encoder.json is missing beside it" in missing
     beside.write_text(text)
     load_encoder(path)
+    beside.write_text(json.dumps(json.loads(text) | {"clip": {"mean": [0.5, 0.5]}}))
+    assert "encoder.json: is no description of weights (clip.mean is [0.5, 0.5])" in message(load_encoder, path)
 
 
 def test_another_network_names_both(tmp_path):
@@ -343,25 +535,24 @@ def test_another_variant(tmp_path):
 
 
 def test_unknown_entries(tmp_path):
+    """Beside the network they are named, inside of it they are an error."""
     path = tmp_path / "model.pth.tar"
-    pretraining_file(path, "c3d", scaler={})
-    assert "scaler" in message(load_encoder, path)
-    pretraining_file(path, "c3d")
-    torch.save(torch.load(path, weights_only=True) | {3: None}, path)
-    assert "3; save them apart" in message(load_encoder, path)
+    theirs = pretraining_file(path, "c3d", scaler={})
+    contents = torch.load(path, weights_only=True) | {3: None}
+    contents["model"]["encoder_q.fc3.2.weight"] = torch.zeros(2)
+    torch.save(contents, path)
+    encoder = create_encoder("c3d", width=8)
+    report = load_weights(encoder, path)
+    assert_equal(encoder, theirs)
+    assert report.ignored[OTHERS] == ["encoder_q.fc3.2.weight", "3", "scaler"]
+    assert "what else another trainer keeps there (encoder_q.fc3.2.weight, 3, scaler)" in report.summary()
     pretraining_file(path, "c3d", model={"resnet.conv9.weight": torch.zeros(2)})
     text = message(load_encoder, path)
     assert "resnet.conv9.weight" in text
     assert "no network known here" in text
-    for key, words in (
-        ("encoder_q.fc3.2.weight", "does not have: encoder_q.fc3.2.weight"),
-        ("encoder_q.encoder.conv6.weight", "conv6.weight too many"),
-    ):
-        pretraining_file(path, "c3d")
-        contents = torch.load(path, weights_only=True)
-        contents["model"][key] = torch.zeros(2)
-        torch.save(contents, path)
-        assert words in message(load_encoder, path)
+    contents["model"]["encoder_q.encoder.conv6.weight"] = torch.zeros(2)
+    torch.save(contents, path)
+    assert "conv6.weight too many" in message(load_encoder, path)
 
 
 def test_missing_entries(tmp_path):
@@ -374,9 +565,13 @@ def test_missing_entries(tmp_path):
 
 def test_one_stream_file_of_the_published_code(tmp_path):
     """Its names have one level less; the published fine-tuning silently loads nothing from it."""
-    state = {f"encoder_q.{key}": value for key, value in small("c3d").state_dict().items()}
+    theirs = small("c3d")
+    state = {f"encoder_q.{key}": value for key, value in theirs.state_dict().items()}
     torch.save({"model": state, "arch": "c3d"}, tmp_path / "model.pth.tar")
-    assert "no network known here" in message(load_encoder, tmp_path / "model.pth.tar")
+    encoder = create_encoder("c3d", width=8)
+    report = load_weights(encoder, tmp_path / "model.pth.tar")
+    assert_equal(encoder, theirs)
+    assert report.layout == "encoder in 'model' below 'encoder_q.'"
 
 
 def test_pretraining_file_has_no_classifier(tmp_path):

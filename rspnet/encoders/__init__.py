@@ -9,10 +9,10 @@ from typing import Any
 import timm
 
 from rspnet.encoders import c3d, r2plus1d, resnet, s3dg, video_torchvision
-from rspnet.encoders.encoder import EncoderSpec, VideoEncoder
+from rspnet.encoders.encoder import ClipSpec, EncoderSpec, VideoEncoder
 from rspnet.errors import ConfigError
 
-__all__ = ["EncoderSpec", "VideoEncoder", "create_encoder", "encoder_names", "encoder_spec"]
+__all__ = ["ClipSpec", "EncoderSpec", "VideoEncoder", "create_encoder", "encoder_names", "encoder_spec"]
 
 _SPECS = {spec.name: spec for spec in (c3d.SPEC, resnet.SPEC, r2plus1d.SPEC, s3dg.SPEC, *video_torchvision.SPECS)}
 
@@ -45,4 +45,7 @@ def create_encoder(name: str, num_classes: int = 0, **kwargs: Any) -> VideoEncod
     Raises:
         ConfigError: If there is no such encoder or width.
     """
-    return timm.create_model(f"rspnet_{encoder_spec(name).name}", num_classes=num_classes, **kwargs)
+    spec = encoder_spec(name)
+    encoder = timm.create_model(f"rspnet_{spec.name}", num_classes=num_classes, **kwargs)
+    encoder.clip = spec.clip
+    return encoder

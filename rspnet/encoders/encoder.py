@@ -5,12 +5,39 @@ Shapes: N clips, T frames, H and W pixels, D features; t, h, w are the positions
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from timm.models import build_model_with_cfg
 from torch import Tensor, nn
 
 from rspnet.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """The clips that a network is fed with: as in its training, or as it is made for.
+
+    Attributes:
+        num_frames: Frames of a clip.
+        size: Height and width of a clip, pixels.
+        mean: Mean to subtract per channel, of pixels scaled to 0-1.
+        std: Standard deviation to divide by, likewise.
+        channels: Their order.
+        stride: Gap between a clip's frames, frames.
+        sampling: Consecutive frames (clip), or frames that cover the whole video (cover).
+        frame_rate: Frames per second that videos are resampled to first; None: as they are.
+        views: Clips of a video in a test, evenly spaced.
+    """
+
+    num_frames: int
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    channels: Literal["RGB", "BGR"] = "RGB"
+    stride: int = 1
+    sampling: Literal["clip", "cover"] = "clip"
+    frame_rate: float | None = None
+    views: int = 10
 
 
 @dataclass(frozen=True)
@@ -32,6 +59,11 @@ class EncoderSpec:
     size: int
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's, as in the published code
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    @property
+    def clip(self) -> ClipSpec:
+        """The clip as a network of this kind is fed with it, unless its training says otherwise."""
+        return ClipSpec(self.num_frames, self.size, self.mean, self.std)
 
     def timm_cfg(self, first_conv: str, classifier: str) -> dict[str, Any]:
         """Return the cfg that timm keeps for the encoder: no weights to download, no classes.
@@ -59,11 +91,13 @@ class VideoEncoder(nn.Module):
     comes last in the state dict, as it does in the published files.
 
     Attributes:
+        clip: What to feed it with; set where it is created, and by what its weights say where they are loaded.
         classifier_name: Attribute (and state-dict) name of the classifier.
         num_features: D, length of a pooled feature.
         num_classes: Outputs of the classifier; 0 = none, `forward` returns the pooled features.
     """
 
+    clip: ClipSpec
     classifier_name = "fc"
     num_features: int
     num_classes: int

@@ -3,22 +3,26 @@
 import json
 import multiprocessing
 import shutil
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import rspnet
-from rspnet import options, sampling
+from rspnet import metrics, options, sampling
 from rspnet.augment import normalise
 from rspnet.config import dump, parse
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.index import write_rows
 from rspnet.layouts import scan
 from rspnet.metrics import linear_probe
-from rspnet.video import Video
-from stages.evaluate import Config, main
+from rspnet.video import Video, encode
+from stages.evaluate import Config, default_run_dir, main
 from tests import mac, tiny
+
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -228,13 +232,87 @@ def test_a_finished_evaluation_is_left_alone(tmp_path, motions, pretrained, no_s
         main(tiny.evaluate(motions, tmp_path / "run", pretrained, "linear"))
 
 
-@pytest.mark.parametrize(("weights", "where"), [("none", "runs/knn"), ("some/run", "some/run/knn")])
-def test_where_it_writes_unless_told(tmp_path, monkeypatch, weights, where):
+def test_where_it_writes_unless_told(tmp_path, monkeypatch):
+    """Beside the weights, and every evaluation in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "some/run").mkdir(parents=True)
-    with pytest.raises((ConfigError, CheckpointError)):  # no videos, an empty folder
-        main(Config(weights=weights, protocol="knn"))
-    assert (tmp_path / where / "config.yaml").is_file()
+    places = {
+        str(default_run_dir(Config(weights=weights, protocol=protocol, **changes)))
+        for weights in ("none", "some/run", "one/model_best.pth.tar", "two/model_best.pth.tar")
+        for protocol in ("knn", "retrieval")
+        for changes in ({}, {"clips": options.TestedClips(views=3)}, {"data": options.Data(root="videos")})
+    }
+    assert len(places) == 4 * 2 * 3
+    homes = ("runs/none", "some/run", "runs/model_best", "runs/model_best")
+    expected = {f"{home}/{protocol}" for home in homes for protocol in ("knn", "retrieval")}
+    assert {place.rsplit("_", 1)[0] for place in places} == expected
+    same = Config(weights=str(tmp_path / "some/run"), protocol="knn", data=options.Data(num_workers=1))
+    assert default_run_dir(same) == tmp_path / default_run_dir(Config(weights="some/run", protocol="knn"))
+
+
+def test_weights_alone_are_enough(tmp_path, monkeypatch, motions, finetuned, pretrained, capsys):
+    """Of a fine-tuned run, of a pretraining run, and of a published file: network, clips and their number."""
+    monkeypatch.chdir(tmp_path)
+    data = ["--data.root", str(motions), "--data.num_workers", "0"]
+    before = json.loads((finetuned / "result.json").read_text())
+    weights = tmp_path / "run"
+    shutil.copytree(finetuned, weights, ignore=shutil.ignore_patterns("checkpoints"))
+    result = main(parse(Config, ["--weights", str(weights), *data]))
+    assert result == result | {name: before[name] for name in ("top1", "top5", "num_videos", "views")}
+    (folder,) = weights.glob("classify_*")
+    assert tiny.read_lines(folder / "predictions.jsonl") == tiny.read_lines(finetuned / "predictions.jsonl")
+    assert "other clips" not in capsys.readouterr().err
+
+    by_config = parse(Config, ["--config", str(finetuned / "config.yaml"), "--weights", str(weights)])
+    assert by_config == parse(Config, ["--weights", str(weights), *data])
+    by_config = parse(Config, ["--config", str(pretrained / "config.yaml"), "--weights", str(pretrained)])
+    assert (by_config.clips.size, by_config.encoder.width, by_config.run_dir) == (48, 16, None)
+
+    argv = ["--protocol", "retrieval", "--run_dir", "retrieval", *data, "--clips.views", "2"]
+    result = main(parse(Config, ["--weights", str(pretrained), *argv]))
+    assert result["recall"] == run(motions, tmp_path / "config", pretrained, "retrieval")["recall"]
+    assert "other clips" not in capsys.readouterr().err
+
+    torch.save(rspnet.load_encoder(pretrained).state_dict(), "model.pth")
+    config = parse(Config, ["--weights", "model.pth", *argv])
+    assert config.encoder == options.Encoder("resnet18", 16)
+
+
+def test_clips_that_differ_from_the_weights_are_said(tmp_path, motions, finetuned, capsys):
+    clips = options.TestedClips(num_frames=8, size=32, views=1)
+    run(motions, tmp_path / "classify", finetuned, "classify", clips=clips)
+    text = "clips.size 32, not 48, clips.views 1, not 2"
+    assert (
+        f"warning: this classifier was trained on other clips than it is tested on: {text}" in capsys.readouterr().err
+    )
+    run(motions, tmp_path / "knn", finetuned, "knn", clips=clips)
+    assert f"other clips than the weights were trained on, as the options say: {text}" in capsys.readouterr().err
+
+
+def test_the_readmes_example_gives_the_features_that_are_measured(tmp_path, monkeypatch, motions, finetuned):
+    """Also where the weights say another normalisation, and for a video shorter than a clip."""
+    root, weights = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(motions, root)
+    with Video(root / "test/down/18.mp4") as video:
+        encode(root / "test/down/18.mp4", list(video.read(range(5))), fps=25, crf=0)
+    weights.mkdir()
+    shutil.copy(finetuned / "encoder.safetensors", weights)
+    said = json.loads((finetuned / "encoder.json").read_text())
+    said["clip"] |= {"mean": [0.1, 0.5, 0.9], "std": [0.5, 0.2, 0.3], "channels": "BGR"}
+    (weights / "encoder.json").write_text(json.dumps(said))
+    measured, real = [], metrics.retrieval
+    monkeypatch.setattr(metrics, "retrieval", lambda *args: measured.append(args) or real(*args))
+    main(parse(Config, ["--weights", str(weights), "--protocol", "retrieval", "--data.root", str(root)]))
+
+    ((features, *_),) = measured
+    block = next(part for part in README.read_text().split("\n\n") if "rspnet.read_clips(" in part)
+    for video, feature in zip(sorted((root / "test").rglob("*.mp4")), features, strict=True):
+        found = {}
+        exec(textwrap.dedent(block).replace("runs/c3d_ucf101", str(weights)).replace("video.mp4", str(video)), found)
+        torch.testing.assert_close(found["feature"], feature, rtol=1e-5, atol=1e-6)
+        assert not found["feature"].requires_grad
+        likeliest = [name for name, _ in found["classifier"].predict(str(video))]
+        assert sorted(likeliest) == ["down", "right", "still"] == found["classifier"].class_names
 
 
 def test_weights_that_do_not_serve(tmp_path, motions, pretrained, finetuned):

@@ -164,8 +164,46 @@ def test_a_file_that_matches_nothing_is_an_error(tmp_path, motions, contents, me
 def test_another_network_is_an_error(tmp_path, motions, pretrained):
     config = tiny.finetune(motions, tmp_path, pretrained)
     config.encoder.width = 8
-    with pytest.raises(CheckpointError, match="the file's resnet18 has width 16, ask for that"):
+    with pytest.raises(CheckpointError, match="the file's resnet18 has width 16, leave the choice to the file"):
         main(config)
+
+
+def test_what_the_weights_were_fed_with_goes_on(tmp_path, motions, pretrained):
+    """Network and clips are those of the pretraining without a word; normalisation and order of colours as well."""
+    (tmp_path / "weights").mkdir()
+    shutil.copy(pretrained / "encoder.safetensors", tmp_path / "weights")
+    said = json.loads((pretrained / "encoder.json").read_text())
+    assert "views" not in said["clip"]
+    colours = {"mean": [0.1, 0.5, 0.9], "std": [0.5, 0.2, 0.3], "channels": "BGR"}
+    (tmp_path / "weights/encoder.json").write_text(json.dumps(said | {"clip": said["clip"] | colours}))
+    argv = ["--weights", tmp_path / "weights", "--data.root", motions, "--run_dir", tmp_path / "run"]
+    argv += ["--optim.total_batch", 6, "--optim.epochs", 1, "--clips.views", 1, "--run.tracker", "none"]
+    config = parse(Config, [*map(str, argv), "--data.num_workers", "0"])
+    assert (config.clips.num_frames, config.clips.size, config.encoder.width) == (8, 48, 16)
+    main(config)
+    clip = json.loads((tmp_path / "run/encoder.json").read_text())["clip"]
+    assert clip == clip | colours | {"size": 48, "views": 1}
+
+
+def test_compiled_or_not_the_files_are_the_same(tmp_path, motions, finetuned, pretrained, interrupted, monkeypatch):
+    """torch.compile begins, a plain process goes on, and a compiled one ends: names in files know nothing of it."""
+    run = tmp_path / "run"
+    for step, backend in ((2, "EAGER"), (4, "NO"), (None, "EAGER")):
+        monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", backend)
+        AcceleratorState._reset_state()
+        config = tiny.finetune(motions, run, pretrained)
+        if step:
+            with interrupted(step):
+                main(config)
+        else:
+            main(config)
+    AcceleratorState._reset_state()
+    assert tiny.state(run)["model"].keys() == tiny.state(finetuned)["model"].keys()
+    left, expected = (load_file(folder / "encoder.safetensors") for folder in (run, finetuned))
+    assert left.keys() == expected.keys()
+    for name in left:
+        torch.testing.assert_close(left[name], expected[name], rtol=1e-3, atol=1e-3)
+    assert (tiny.read_lines(run / "metrics.jsonl")[-1])["step"] == 6
 
 
 def test_a_linear_probe_leaves_the_encoder_alone(tmp_path, motions, pretrained):

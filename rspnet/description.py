@@ -1,0 +1,103 @@
+"""What is known of weights before they are loaded: where they lie, and what encoder.json beside them says.
+
+encoder.json names the network, and the clips that it was trained on; whoever uses the weights takes both from there. It
+is read without torch, because a command's options take their defaults from it.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from rspnet.errors import CheckpointError
+
+NAME = "encoder.safetensors"
+
+_COUNTS = ("num_frames", "stride", "size", "views")
+
+
+def find_weights(path: str | Path) -> Path:
+    """Return the weight file that a path means: itself, or a run folder's encoder.safetensors.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file or folder; give a run folder or a weight file")
+    inside = path / NAME
+    if inside.is_file():
+        return inside
+    if (path / "checkpoints").is_dir():
+        raise CheckpointError(f"{path}: this run has not written its encoder yet; start it again to let it finish")
+    raise CheckpointError(f"{path}: no {NAME} in this folder; give a run folder or a weight file")
+
+
+def read_description(weights: Path) -> dict[str, Any] | None:
+    """Return what the JSON file beside a .safetensors file says of it; None where there is none and need not be.
+
+    Args:
+        weights: A file, as `find_weights` returns it.
+
+    Returns:
+        `arch`, `kwargs` (of `create_encoder`), `clip` (any of num_frames, stride, size, sampling, frame_rate, views,
+        mean, std, channels), `weights` (size and hash of the file), and whatever else was written.
+
+    Raises:
+        CheckpointError: If it is missing beside an encoder.safetensors, or is not such a description.
+    """
+    if weights.suffix != ".safetensors":
+        return None
+    beside = weights.with_suffix(".json")
+    if not beside.is_file():
+        if weights.name != NAME:
+            return None
+        raise CheckpointError(
+            f"{weights}: {beside.name} is missing beside it; copy it from where the weights came from"
+        )
+    try:
+        description = json.loads(beside.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{beside}: is no description of weights ({error}); copy both files again") from error
+    if fault := _fault(description):
+        raise CheckpointError(f"{beside}: is no description of weights ({fault}); copy both files again")
+    return description
+
+
+def _fault(description: Any) -> str | None:
+    """Say what keeps it from being used, None if nothing does."""
+    if not isinstance(description, dict):
+        return "no names and values"
+    kinds = {"arch": str, "kwargs": dict, "clip": dict, "weights": dict}
+    if missing := [name for name, kind in kinds.items() if not isinstance(description.get(name), kind)]:
+        return f"it lacks {missing[0]}"
+    width = description["kwargs"].get("width")
+    if width is not None and not _is_count(width):
+        return f"kwargs.width is {width!r}"
+    names = description.get("class_names")
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        return "class_names is no list of names"
+    clip = description["clip"]
+    rate = clip.get("frame_rate")
+    good = {name: _is_count(clip[name]) for name in _COUNTS if name in clip}
+    good["sampling"] = clip.get("sampling", "clip") in ("clip", "cover")
+    good["channels"] = clip.get("channels", "RGB") in ("RGB", "BGR")
+    good["frame_rate"] = rate is None or (_is_number(rate) and rate > 0)
+    good["mean"] = "mean" not in clip or _is_colour(clip["mean"])
+    good["std"] = "std" not in clip or (_is_colour(clip["std"]) and min(clip["std"]) > 0)
+    bad = next((name for name, fine in good.items() if not fine), None)
+    return bad and f"clip.{bad} is {clip[bad]!r}"
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
