@@ -132,6 +132,8 @@ def decode_all(packets: Iterator[av.Packet], stream: VideoStream, damage: Damage
         damage: is counted up on the way.
     """
     damage = damage or Damage()
+    # Asked for now: of a decoder that could not be opened, av 19 crashes when it is asked.
+    kind, config = stream.codec_context.name, stream.codec_context.extradata or b""
     while True:
         try:
             packet = next(packets)
@@ -147,8 +149,8 @@ def decode_all(packets: Iterator[av.Packet], stream: VideoStream, damage: Damage
             damage.encrypted += packet.has_sidedata("encryption_info")
         try:
             frames = stream.codec_context.decode(packet)
-        except av.FFmpegError:
-            is_blank = packet is not None and not _holds_picture(bytes(packet), stream)
+        except (av.FFmpegError, ValueError):  # the latter of a decoder that could not be opened
+            is_blank = packet is not None and not _holds_picture(bytes(packet), kind, config)
             damage.blank += is_blank
             damage.refused += not is_blank
             frames = []
@@ -159,9 +161,8 @@ def decode_all(packets: Iterator[av.Packet], stream: VideoStream, damage: Damage
             return
 
 
-def _holds_picture(data: bytes, stream: VideoStream) -> bool:
+def _holds_picture(data: bytes, kind: str, config: bytes) -> bool:
     """Whether there is a coded picture in a packet; so it is taken where the packet does not add up."""
-    kind, config = stream.codec_context.name, stream.codec_context.extradata or b""
     place = {"h264": 4, "hevc": 21}.get(kind)
     if place is None:
         return True

@@ -190,6 +190,7 @@ class Survey:
         self.timeline = Timeline(stream, container.format.name)
         self._hidden: set[int] = set()
         self._spans: list[tuple[int | None, int]] = []
+        self._is_mpeg4 = stream.codec_context.name == "mpeg4"
         self._framed = _has_length_prefixes(stream)
         self._sane = True
         self._packed = False
@@ -206,8 +207,7 @@ class Survey:
         self._times.append(packet.pts)
         self.timeline.note(packet.pts, packet.dts, packet.duration, packet.size)
         self._spans.append((packet.pos, packet.size))
-        is_mpeg4 = self._stream.codec_context.name == "mpeg4"
-        pictures = bytes(packet).split(PICTURE_OF_MPEG4)[1:] if is_mpeg4 else []
+        pictures = bytes(packet).split(PICTURE_OF_MPEG4)[1:] if self._is_mpeg4 else []
         self._packed |= len(pictures) > 1
         # Some writers mark what only stands for a picture that came before: nothing can be decoded from there.
         is_blank = pictures and (packet.size <= BLANK_OF_MPEG4 or pictures[0][:1] >= b"\x40")

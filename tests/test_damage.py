@@ -149,3 +149,16 @@ def test_a_disk_that_fails(tmp_path, monkeypatch):
     assert found["reason"] == "the disk cannot read all of it (Input/output error); 40 frames decode"
     path.write_bytes(b"no video")  # as where the table at its end cannot be read
     assert inspect(path)["reason"] == "cannot be read (Input/output error)"
+
+
+def test_a_decoder_that_cannot_be_opened(tmp_path):
+    """Each packet is refused, and nothing asks the decoder for more."""
+    path = write_numbered(tmp_path / "a.mkv", LENGTH, codec="ffv1", options={"level": "3"})
+    content = bytearray(path.read_bytes())
+    place = content.index(b"\x63\xa2") + 3
+    content[place : place + 20] = bytes(20)
+    path.write_bytes(content)
+    for depth in ("probe", "decode"):
+        assert inspect(path, depth)["status"] == "broken"
+    with pytest.raises(VideoError):
+        transcode(path, tmp_path / "b.mp4")
