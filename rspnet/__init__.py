@@ -29,5 +29,9 @@ def __getattr__(name: str):
     raise AttributeError(f"module 'rspnet' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])
+
+
 # Last: where timm is loaded already, this loads the encoders, which import from here.
 tell_timm()

@@ -25,7 +25,8 @@ Video representations from unlabelled video by relative speed perception. The st
 A recipe that comes with rspnet is found by its name: --config c3d.yaml, --config finetune/ucf101_c3d.yaml.
 --path NAME prints where a recipe or a stage lies. The recipes: {configs}
 
-On several processes: accelerate launch -m rspnet STAGE ..., or torchrun -m rspnet STAGE ...
+On several processes: accelerate launch -m rspnet STAGE ..., or torchrun -m rspnet STAGE ...; for the former,
+--config_file $(rspnet --path accelerate_configs/multi_gpu.yaml) and its neighbours come with rspnet too.
 """
 
 

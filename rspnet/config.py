@@ -117,7 +117,7 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     returned a non-zero ``exit_status``), 2 the command, config or data is wrong (one line), 130 interrupted, 141 the
     reader of stdout left early (``verify ROOT | head``, quiet as any Unix filter).
     """
-    _leave_the_stages_folder()
+    _leave_the_stages_folder(main)
     # On a CPU, torch's threads would spin while they wait and starve the decoding processes (measured: a training step
     # ten times slower with both cores of a small machine busy). Read when torch is loaded, hence here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -152,15 +152,15 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     sys.exit(status)
 
 
-def _leave_the_stages_folder() -> None:
-    """Take the folder of the script that was started off Python's search path, before anything is found there.
+def _leave_the_stages_folder(main: Callable[[Any], Any]) -> None:
+    """Take the folder of the stage that was started off Python's search path, before anything is found there.
 
     ``python stages/X.py`` puts it first, and ``import evaluate`` would find the stage of that name instead of the
     package. No stage imports another, so the folder has no business there, in whatever checkout it lies.
     """
-    script = getattr(sys.modules["__main__"], "__file__", None)  # none in a notebook
-    if script:
-        folder = os.path.dirname(os.path.realpath(script))
+    stage = main.__globals__.get("__file__")  # none if it was typed in
+    if stage and main.__module__ == "__main__":  # a program, under a profiler or a debugger too
+        folder = os.path.dirname(os.path.realpath(stage))
         sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != folder]
 
 

@@ -164,9 +164,10 @@ def _commit(file: Path) -> str | None:
     """What git calls the state of the repository that keeps the file.
 
     None without git, and where the file is not kept: installed into an environment that lies in somebody's repository,
-    it must not pass for that one's. Git is not told of another repository by the environment (it is in a hook).
+    it must not pass for that one's.
     """
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")  # as in hooks
+    environ = {name: value for name, value in os.environ.items() if name not in elsewhere}
     environ["GIT_OPTIONAL_LOCKS"] = "0"  # nothing is written in the checkout
     options = {"check": True, "capture_output": True, "text": True, "errors": "replace", "env": environ, "timeout": 30}
     git = ("git", "-C", str(file.parent))
