@@ -28,7 +28,7 @@ from rspnet.damage import judge
 from rspnet.errors import ConfigError, VideoError
 from rspnet.inspection import inspect
 from rspnet.orientation import UPRIGHT, Orientation, orientation
-from rspnet.packets import Clock, Damage, be_strict, decode_all, open_video
+from rspnet.packets import Clock, Damage, be_strict, decode_all, open_video, read_packets
 from rspnet.times import Schedule, Timeline
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -126,7 +126,7 @@ def transcode(
     with container, contextlib.ExitStack() as output:
         be_strict(stream)
         timeline = Timeline(stream, container.format.name)
-        frames = decode_all(timeline.watch(clock.watch(container.demux(stream))), stream, damage)
+        frames = decode_all(timeline.watch(clock.watch(read_packets(container, stream))), stream, damage)
         first = next(frames, None)
         if first is None:
             raise VideoError(f"{src}: {judge(src, container, stream, 0, damage)[1]}; drop it")
@@ -173,7 +173,7 @@ def _timeline(src: str, clock: Clock) -> Timeline:
     with container:
         timeline = Timeline(stream, container.format.name)
         with contextlib.suppress(av.FFmpegError):  # decoding says what is wrong
-            deque(timeline.watch(clock.watch(container.demux(stream))), maxlen=0)
+            deque(timeline.watch(clock.watch(read_packets(container, stream))), maxlen=0)
     return timeline
 
 

@@ -10,7 +10,7 @@ from av.video.stream import VideoStream
 from rspnet.damage import is_encrypted, judge, missing_bytes, reading_fails
 from rspnet.errors import ConfigError, VideoError
 from rspnet.orientation import orientation
-from rspnet.packets import Clock, Damage, NoVideoError, TimeLimitError, be_strict, decode_all, open_video
+from rspnet.packets import Clock, Damage, NoVideoError, TimeLimitError, be_strict, decode_all, open_video, read_packets
 from rspnet.plan import Survey
 from rspnet.times import Pace, pace_in_header
 
@@ -76,7 +76,7 @@ def _look(
     if depth == "decode":
         be_strict(stream)
     survey = Survey(container, stream)
-    frames = decode_all(survey(clock.watch(container.demux(stream))), stream, damage)
+    frames = decode_all(survey(clock.watch(read_packets(container, stream))), stream, damage)
     first = next(frames, None)
     if first is None:
         return judge(clock.path, container, stream, 0, damage)

@@ -61,6 +61,12 @@ def open_video(path: str, plan: Plan | None = None) -> tuple[InputContainer, Vid
     return container, stream
 
 
+def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    """The stream's packets from where the file stands; the last one is empty and flushes the decoder."""
+    with suppress(IndexError):  # av 18, after the last one, of a stream that turned up on the way
+        yield from container.demux(stream)
+
+
 class NoVideoError(VideoError):
     """A file without moving pictures."""
 
@@ -217,7 +223,7 @@ def packets_by_time(
     for target in dict.fromkeys((run.first, 0)):
         with suppress(av.FFmpegError):
             container.seek(int(plan.times[target]), stream=stream)
-            packets = container.demux(stream)
+            packets = read_packets(container, stream)
             landed = next(packets)
             numbers = np.flatnonzero(plan.times == landed.pts)
             if len(numbers) and numbers[0] <= run.first:

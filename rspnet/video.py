@@ -32,6 +32,7 @@ from rspnet.packets import (
     open_video,
     packets_by_time,
     packets_in_table,
+    read_packets,
     unpacked,
 )
 from rspnet.pixels import Album, Converter, Crop
@@ -304,7 +305,7 @@ class Video:
     def _packets(self) -> Iterator[av.Packet]:
         """The stream's packets from the start; the last one is empty and flushes the decoder."""
         self._fresh = False
-        return self._clock.watch(self._container.demux(self._stream))
+        return self._clock.watch(read_packets(self._container, self._stream))
 
     def _open(self) -> None:
         plan = self._plan

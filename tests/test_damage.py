@@ -162,3 +162,15 @@ def test_a_decoder_that_cannot_be_opened(tmp_path):
         assert inspect(path, depth)["status"] == "broken"
     with pytest.raises(VideoError):
         transcode(path, tmp_path / "b.mp4")
+
+
+def test_a_stream_that_turns_up_on_the_way(tmp_path):
+    """As in a broadcast that was cut from two programmes, or where damage looks like one."""
+    path = write_numbered(tmp_path / "a.ts", LENGTH, codec="mpeg2video")
+    programme = {"mpegts_service_id": "7", "mpegts_pmt_start_pid": "0x500", "mpegts_start_pid": "0x300"}
+    other = write_numbered(tmp_path / "b.ts", LENGTH, container_options=programme)
+    path.write_bytes(path.read_bytes() + other.read_bytes())
+    found = inspect(path, "decode")
+    assert (found["status"], found["num_frames"]) == ("ok", LENGTH)
+    assert transcode(path, tmp_path / "c.mp4")["num_frames"] == LENGTH
+    assert len(read_frames(path, [0, LENGTH - 1])) == 2
