@@ -94,8 +94,10 @@ def _look(
         status, reason = "truncated", f"the file ends {missing} bytes before its container says"
     else:
         status, reason = "ok", None
+        if damage.blank or (first.interlaced_frame and "matroska" in container.format.name):
+            facts["fps"] = None  # the header counts packets, and two or more of them may make a frame
         # The table of all packets comes with the header, and says what an edit list hides.
-        if trusted and not damage.blank:
+        elif trusted:
             facts["num_frames"] = sum(not entry.is_discard for entry in stream.index_entries)
     if status == "ok" and facts["num_frames"] is not None and facts["num_frames"] < min_frames:
         return "short", f"{facts['num_frames']} frames, fewer than {min_frames}"

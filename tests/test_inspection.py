@@ -9,7 +9,8 @@ import pytest
 from numbered import write_numbered
 
 from rspnet.errors import ConfigError
-from rspnet.video import inspect
+from rspnet.sampling import resample
+from rspnet.video import Video, inspect
 
 LENGTH = 40
 FACTS = {"num_frames": LENGTH, "fps": 25.0, "width": 80, "height": 64, "duration": 1.6, "codec": "h264"}
@@ -69,6 +70,29 @@ def test_facts_are_those_of_what_is_shown(tmp_path):
     for depth in ("probe", "decode"):
         found = inspect(path, depth)
         assert (found["num_frames"], found["height"], found["width"]) == (LENGTH - 7, 80, 64)
+
+
+def test_fields_are_no_frames(shared):
+    """Two packets to a frame: what the header says of the rate is that of the packets."""
+    path = shared / "cases" / "media" / "HCAFF1_mkvmerge.mkv"
+    assert inspect(path)["fps"] is None
+    found = inspect(path, "decode")
+    assert (found["num_frames"], found["fps"], found["duration"]) == (10, 25, 0.4)
+
+
+def test_a_browsers_recording(tmp_path):
+    """No rate in the header but the clock's tick, times that jump about: counted by the frames' own times."""
+    times = np.cumsum(np.random.default_rng(0).choice([16, 17, 33, 34, 50, 100, 1], size=300)).tolist()
+    path = write_numbered(tmp_path / "a.webm", 300, codec="libvpx", rate=1000, times=times)
+    assert inspect(path)["fps"] is None
+    found = inspect(path, "decode")
+    assert found["duration"] == pytest.approx((times[-1] - times[0]) / 1000, abs=0.11)
+    assert found["fps"] == pytest.approx(300 / found["duration"])
+    with Video(path, plan=found["plan"]) as video:
+        kept = resample(video.num_frames, video.fps, 25, video.moments)
+    assert len(kept) == int(found["duration"] * 25)
+    shown = [times[frame] - times[0] for frame in kept]
+    assert all(0 <= 40 * tick - time <= 101 for tick, time in enumerate(shown))
 
 
 def test_avi_headers_count_empty_packets(tmp_path):
