@@ -5,9 +5,16 @@ and a stage's ``--help`` or configuration mistake should answer at once.
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
 
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.registration import tell_timm
+
+if TYPE_CHECKING:  # for editors and type checkers, what `__getattr__` gives
+    from rspnet.clips import read_clips
+    from rspnet.encoders import create_encoder
+    from rspnet.video import read_frames
+    from rspnet.weights import load_classifier, load_encoder
 
 __all__ = ["CheckpointError", "ConfigError", "VideoError", "create_encoder", "load_classifier", "load_encoder"]
 __all__ += ["read_clips", "read_frames"]
@@ -23,7 +30,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module 'rspnet' has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """What comes with the package is found, by the command `rspnet` too; and what is built holds all of it."""
 
+import ast
 import json
 import os
 import shutil
@@ -115,6 +116,16 @@ def test_every_folder_with_something_to_ship_is_listed():
 def alone():
     """What is started with these variables does not see the checkout."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def test_public_names_are_where_editors_are_told():
+    tree = ast.parse((REPO / "rspnet/__init__.py").read_text())
+    guarded = next(node.body for node in tree.body if isinstance(node, ast.If))
+    told = {alias.name: node.module for node in guarded for alias in node.names}
+    assert told == rspnet._HOME
+    assert set(told) < set(rspnet.__all__) <= set(dir(rspnet))
+    for name in rspnet.__all__:
+        assert callable(getattr(rspnet, name))
 
 
 def test_one_version_everywhere():
