@@ -176,7 +176,8 @@ def test_a_batch_that_two_cannot_share(tmp_path, motions):
 
 def test_a_mistake_that_the_main_process_finds_while_the_other_waits_for_it(tmp_path):
     _, *errors = launch(tmp_path, "pretrain", tiny.pretrain(tmp_path / "none", tmp_path / "run"), status=2)
-    assert errors == [f"pretrain.py: {tmp_path / 'none'}: no such folder; give the root of a data set\n", ""]
+    told = f"pretrain.py: data.root: {tmp_path / 'none'}: no such folder; name the one that the videos are in\n"
+    assert errors == [told, ""]
 
 
 @dataclass
