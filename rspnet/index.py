@@ -131,14 +131,18 @@ def check_labels(*datasets: "Dataset") -> None:
         )
 
 
-def fingerprint(dataset: "Dataset") -> str:
+def fingerprint(videos: "Dataset | Iterable[Row]") -> str:
     """16 hexadecimal digits that name the content: which videos, labels, splits, frame counts and file sizes.
 
     Independent of the order of rows, the root, the file format, and when the index was made.
     """
     names = ["video", "label", "split", "folds", "num_frames", "bytes"]
-    table = _columns(dataset, names)
-    lines = sorted(map(json.dumps, zip(*(table[name].to_pylist() for name in names))))
+    if isinstance(videos, Iterable) and not hasattr(videos, "features"):
+        values = ([row.get(name) for name in names] for row in videos)
+    else:
+        table = _columns(videos, names)
+        values = zip(*(table[name].to_pylist() for name in names))
+    lines = sorted(map(json.dumps, values))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

@@ -17,6 +17,7 @@ from rspnet.dataset import ClipDataset
 from rspnet.disk import write_text
 from rspnet.errors import VideoError
 from rspnet.runlog import progress
+from rspnet.team import Team
 
 
 class ViewFeatures(nn.Module):
@@ -114,6 +115,7 @@ def predict(
     clips: ClipDataset,
     normalise: Callable[[Tensor], Tensor],
     accelerator: Any,
+    team: Team,
     failures: Failures,
     *,
     batch: int,
@@ -127,6 +129,7 @@ def predict(
         clips: the videos' clips.
         normalise: uint8 clips (N, T, H, W, 3) to network input (N, 3, T, H, W).
         accelerator: accelerate's.
+        team: the processes that share the videos.
         failures: names and counts the videos that cannot be read, those of this pass.
         batch: videos at a time in each process.
         num_workers: processes that read, of each process.
@@ -141,12 +144,10 @@ def predict(
     """
     # Without what makes it one of several: processes that have another number of batches must not wait for each other.
     network = accelerator.unwrap_model(model).eval()
-    if (
-        accelerator.num_processes > 1
-    ):  # of batch norm: each process has its own, the first one's are those that are kept
+    if team.world_size > 1:  # of batch norm: each process has its own, the first one's are those that are kept
         for buffer in network.buffers():
             torch.distributed.broadcast(buffer, 0)
-    share = OrderedBatches(len(clips), batch, accelerator.process_index, accelerator.num_processes)
+    share = OrderedBatches(len(clips), batch, team.rank, team.world_size)
     loader = Loader(clips, share, num_workers)
     failures.count = 0
     rows, outputs = [], []
@@ -161,7 +162,7 @@ def predict(
     except VideoError:  # too many: the others learn it below
         pass
     mine = [(torch.cat(rows), torch.cat(outputs))] if rows else []
-    everybodys = accelerator.gather_for_metrics([(failures.count, mine)], use_gather_object=True)
+    everybodys = team.everyones((failures.count, mine))
     failed = sum(count for count, _ in everybodys)
     if failed == len(clips):
         raise VideoError(f"{desc}: none of the {failed} can be read; stages/verify.py --depth decode says why")

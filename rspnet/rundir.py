@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,37 +16,115 @@ from typing import Any
 import yaml
 
 import rspnet
+from rspnet import sources
 from rspnet.disk import FAULTS, print_line, refusal, write_json, write_text, writing_to
 from rspnet.errors import ConfigError
 from rspnet.lock import exclusive
 from rspnet.machine import cores
 from rspnet.runlog import is_main, say
+from rspnet.sources import other_run
+from rspnet.team import Team
 
 # Options that may differ when a run goes on: they do not change what it computes.
 _FREE = ("data.num_workers", "data.max_failures", "data.time_limit", "run.log_every", "run.checkpoint_every")
 _FREE += ("run.keep_epochs", "run.tracker", "run_dir")
+# Of these not the words count but what is there: see rspnet/sources.py.
+_NAMES = ("data.root", "data.index", "data.layout", "weights")
+
+
+@dataclass
+class Start:
+    """What a run's work begins with.
+
+    Args:
+        accelerator: see below.
+        team: see below.
+        facts: see below; ``data_fingerprint`` only where the run goes on.
+        run_dir: the run's folder.
+        config: the resolved options.
+
+    Attributes:
+        accelerator: accelerate's.
+        team: the processes of the run.
+        facts: what its number comes from beside its options, for its result: ``weights_sha256`` (None: fresh ones),
+            ``data_fingerprint``, ``fold``, ``seed``, ``precision``, ``processes``, ``device``.
+    """
+
+    accelerator: Any
+    team: Team
+    facts: dict[str, Any]
+    run_dir: Path
+    config: dict[str, Any]
+
+    def keep_videos(self) -> Path:
+        """Write down a new run's videos, and what else its number comes from; all processes wait for it.
+
+        Apart from the rest since a walk through a large folder takes minutes: mistakes are looked for before.
+
+        Returns:
+            The run's own index.
+
+        Raises:
+            ConfigError: the videos are not usable; or a process does not see the run's folder.
+        """
+        path, data = self.run_dir / "index.parquet", self.config["data"]
+
+        def keep() -> str:
+            fingerprint = sources.keep_videos(path, data)
+            facts = self.facts | {"data_fingerprint": fingerprint}
+            write_json(self.run_dir / "environment.json", environment() | {"sources": facts})
+            return fingerprint
+
+        if "data_fingerprint" not in self.facts:
+            self.facts["data_fingerprint"] = self.team.by_main(keep)
+        shared = "the main process has it, and this one does not see it; put --run_dir on a disk that all of them share"
+        self.team.check(None if path.is_file() else ConfigError(f"{path}: {shared}"))
+        return path
 
 
 def run_once(
-    run_dir: Path, config: dict[str, Any], config_yaml: str, work: Callable[[], dict[str, Any]]
+    run_dir: Path,
+    config: dict[str, Any],
+    config_yaml: str,
+    start: Callable[[], Any],
+    work: Callable[[Start], dict[str, Any]],
 ) -> dict[str, Any]:
     """Do a run's work unless it is done, print its result as one line on stdout, and return it.
+
+    A run that is done, or half done, is this one if its options are the same, and the weights it began with, its videos
+    and its precision as well. Number of processes and device may be others: they move a number by rounding alone.
 
     Args:
         run_dir: the run's folder; see `open_run`.
         config: the resolved options.
         config_yaml: the same as text.
+        start: makes the accelerator. One of several processes meets the others there, before anything is looked at;
+            a single one comes to it, and to loading torch, when all else is found in order.
         work: does it, and returns the result, which is kept as result.json.
 
     Raises:
-        ConfigError: the folder is not this run's, or not free.
+        ConfigError: the folder is not this run's, or not free; or the videos are not there.
     """
-    with open_run(run_dir, config, config_yaml):
-        result = _finished(run_dir)
-        if result:
+    precision = sources.precision()
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    accelerator = None if alone else start()
+    team = Team() if alone else Team(accelerator.process_index, accelerator.num_processes)
+    with contextlib.ExitStack() as held:
+
+        def claim() -> tuple[dict[str, Any] | None, dict[str, Any]]:
+            begun = held.enter_context(open_run(run_dir, config, config_yaml))
+            result = _finished(run_dir)
+            if begun:
+                return result, sources.compare(run_dir, config, precision, result)
+            return None, sources.begin(run_dir, config, precision)
+
+        result, facts = team.by_main(claim)
+        if result is not None:
             say(f"{run_dir}: this was done before; remove the folder to do it again")
         else:
-            result = work()
+            accelerator = accelerator or start()
+            facts |= {"processes": accelerator.num_processes, "device": accelerator.device.type}
+            result = work(Start(accelerator, team, facts, run_dir, config))
             if is_main():
                 write_json(run_dir / "result.json", result)
     if is_main():
@@ -54,20 +133,20 @@ def run_once(
 
 
 @contextlib.contextmanager
-def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterator[None]:
-    """Hold the run folder; new, it gets `config.yaml` and `environment.json`, existing, it must be this run.
+def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterator[bool]:
+    """Hold the run folder; new, it gets `config.yaml`, existing, it must be of these options. For the main process.
 
     A run that ended before its first checkpoint, over a mistake in its options or its data for example, left nothing to
-    protect: it begins anew with the options and the videos of now. Processes other than the main one pass through.
+    protect: it begins anew with the options and the videos of now.
+
+    Yields:
+        Whether it has begun before.
 
     Raises:
         ConfigError: another live process writes to it, or it holds a run with other options or somebody's files,
             or cannot be made.
         DiskError: its disk is full, or read-only.
     """
-    if not is_main():
-        yield
-        return
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -78,22 +157,20 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
         path = run_dir / "config.yaml"
         if not path.exists() and any(not entry.name.startswith(".") for entry in run_dir.iterdir()):
             raise ConfigError(f"{run_dir}: is no run folder, and not empty; choose another --run_dir")
-        if any((run_dir / name).exists() for name in ("checkpoints", "result.json")):
-            if other := _difference(path, config):
-                remedy = "choose another --run_dir, or remove the folder to start again"
-                raise ConfigError(f"{run_dir}: holds a run with {other}; {remedy}")
-        else:
+        begun = any((run_dir / name).exists() for name in ("checkpoints", "result.json"))
+        if not begun:
             (run_dir / "index.parquet").unlink(missing_ok=True)
             write_text(path, config_yaml)
-            write_json(run_dir / "environment.json", environment())
-        yield
+        elif other := _difference(path, config):
+            raise other_run(run_dir, other)
+        yield begun
 
 
 def _difference(path: Path, config: dict[str, Any]) -> str | None:
     """The first option that is not what it was when the run began, and changes what it computes."""
     before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)
     for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name) and name not in _FREE:
+        if before.get(name) != now.get(name) and name not in (*_FREE, *_NAMES):
             return f"{name}={before.get(name)}, not {now.get(name)}"
     return None
 

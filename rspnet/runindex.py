@@ -1,11 +1,17 @@
 """The videos of a run, written down when it begins; without torch, so that a mistake in them is answered at once."""
 
+import json
 import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 from rspnet import layouts
 from rspnet.errors import ConfigError
-from rspnet.index import USABLE, read_rows, write_rows
+from rspnet.index import USABLE, Row, read_rows, write_rows
+
+_THREADS, _BATCH = 16, 10_000  # a network disk answers many questions at once
 
 NUM_LOOKED_AT = 20
 """Videos that are looked for before a run begins; if none of them is there, the folder is not the right one."""
@@ -60,6 +66,96 @@ def keep_index(path: Path, root: str | None, index: str | None, layout: str) -> 
     Raises:
         ConfigError: what is given is not usable.
     """
-    if path.exists():
-        return
-    write_rows(read_rows(index, root) if index is not None else layouts.scan(root, layout), path)
+    if not path.exists():
+        write_rows(_rows(root, index, layout), path)
+
+
+def follow_videos(path: Path, root: str | None, index: str | None, layout: str) -> str | None:
+    """See that a run's videos are those that it began with, wherever they lie now; its index then says where.
+
+    The same are those of one name, label, split, usability and frame count in the index, and of one size on the disk.
+
+    Args:
+        path: the run's own index.
+        root: as of `keep_index`.
+        index: as of `keep_index`.
+        layout: as of `keep_index`.
+
+    Returns:
+        What differs, in a few words; None where nothing does.
+
+    Raises:
+        ConfigError: as `keep_index`.
+    """
+    then, now = _by_name(read_rows(path)), _by_name(_rows(root, index, layout))
+    if differences := _differences(then, now):
+        return differences
+    places = {
+        (name, old_root): new_root
+        for name, entries in then.items()
+        for (_, old_root), (_, new_root) in zip(entries, now[name], strict=True)
+    }
+    if any(new_root != old_root for (_, old_root), new_root in places.items()):
+        write_rows((row | {"root": places[row["video"], row["root"]]} for row in list(read_rows(path))), path)
+    return None
+
+
+def _rows(root: str | None, index: str | None, layout: str) -> Iterator[Row]:
+    """The rows of an index or of a folder, where the videos lie now, and with the size that each usable one has."""
+    rows = iter(read_rows(index, root) if index is not None else layouts.scan(root, layout))
+    with ThreadPoolExecutor(_THREADS) as threads:
+        while some := list(islice(rows, _BATCH)):
+            for row in some:
+                row["root"] = row["root"] if root is None else os.path.abspath(root)
+            usable = [row for row in some if row["status"] in USABLE]
+            for row, size in zip(usable, threads.map(_size, usable)):
+                row["bytes"] = size
+            yield from some
+
+
+def _size(row: Row) -> int | None:
+    """Bytes of a video's file; None where it is not there."""
+    try:
+        return os.stat(os.path.join(row["root"], row["video"])).st_size
+    except OSError:
+        return None
+
+
+_TOLD_BY = ("usable", "label", "split", "folds", "num_frames", "bytes")
+
+
+def _by_name(rows: Iterable[Row]) -> dict[str, list[tuple[str, str]]]:
+    """For each name the videos of that name: what tells one from another, as text, and the root."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        facts = row | {"usable": row["status"] in USABLE}
+        found.setdefault(row["video"], []).append((json.dumps([facts.get(name) for name in _TOLD_BY]), row["root"]))
+    for entries in found.values():
+        entries.sort()
+    return found
+
+
+def _differences(then: dict[str, list[tuple[str, str]]], now: dict[str, list[tuple[str, str]]]) -> str:
+    """How many videos came, went or changed, with the first of each; empty where none did."""
+    told = {
+        "more": [name for name in now if name not in then],
+        "fewer": [name for name in then if name not in now],
+        "changed": [name for name in then if name in now and _facts(then[name]) != _facts(now[name])],
+    }
+    words = [f"{len(names)} {how} ({names[0]}{_change(then, now, names[0])})" for how, names in told.items() if names]
+    return ", ".join(words)
+
+
+def _facts(entries: list[tuple[str, str]]) -> list[str]:
+    return [facts for facts, _ in entries]
+
+
+def _change(then: dict[str, list[tuple[str, str]]], now: dict[str, list[tuple[str, str]]], name: str) -> str:
+    """What about a video of this name is another than it was: ``: bytes 12, not 13``; nothing if it came or went."""
+    if name not in then or name not in now:
+        return ""
+    for old, new in zip(then[name], now[name]):
+        for fact, was, is_now in zip(_TOLD_BY, json.loads(old[0]), json.loads(new[0])):
+            if was != is_now:
+                return f": {fact} {was}, now {is_now}"
+    return ": another number of videos of this name"

@@ -146,6 +146,20 @@ def check_launch(num_processes: int) -> None:
         )
 
 
+def check_accumulation() -> None:
+    """See that every batch is a step: accelerate would divide the loss, and nobody adds the gradients up.
+
+    Raises:
+        ConfigError: accelerate was told to accumulate.
+    """
+    name = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+    if (steps := os.environ.get(name, "1")) != "1":
+        raise ConfigError(
+            f"{name}={steps}: gradients are not accumulated over batches here; set it, or gradient_accumulation_steps "
+            "in accelerate's configuration, to 1, and choose optim.total_batch"
+        )
+
+
 def check_precision(device: str, mixed_precision: str) -> None:
     """See that gradients will be right.
 

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from rspnet import checkpoint
 from rspnet.disk import created
+from rspnet.errors import RSPNetError
 from rspnet.runlog import RunLog, is_main, say
+from rspnet.team import Team
 
 
 class RunState:
@@ -29,6 +31,7 @@ class RunState:
     Attributes:
         step: training steps made.
         best: best validation top1 so far, percent; None before the first.
+        best_epoch: its epoch, from 1.
         seconds: spent training, over all starts of the run.
         last_epoch: the values logged for the last finished epoch.
         failed: videos of the current epoch that could not be read, over all processes.
@@ -37,6 +40,7 @@ class RunState:
     def __init__(self) -> None:
         self.step = 0
         self.best: float | None = None
+        self.best_epoch: int | None = None
         self.seconds = 0.0
         self.last_epoch: dict[str, float] = {}
         self.failed = 0
@@ -74,7 +78,7 @@ class RunState:
         for window, terms in self._sums.items():
             rows = gather(torch.stack(list(terms.values()))[None]).cpu() if terms else None
             sums[window] = {"names": list(terms), "rows": rows}
-        names = ("step", "best", "seconds", "last_epoch", "failed")
+        names = ("step", "best", "best_epoch", "seconds", "last_epoch", "failed")
         kept = {name: getattr(self, name) for name in names}
         return {**kept, "sums": sums, "counts": dict(self._counts)}
 
@@ -105,6 +109,7 @@ class TrainLoop:
 
     Args:
         accelerator: accelerate's.
+        team: the processes of the run.
         model: what it prepared; `TrainLoop.model` is the module inside, neither wrapped nor compiled.
         optimizer: likewise.
         run_dir: the run's folder; the newest complete checkpoint in it is loaded.
@@ -123,6 +128,7 @@ class TrainLoop:
     def __init__(
         self,
         accelerator: Any,
+        team: Team,
         model: nn.Module,
         optimizer: Any,
         run_dir: Path,
@@ -138,6 +144,7 @@ class TrainLoop:
         keep_epochs: int,
     ) -> None:
         self.accelerator = accelerator
+        self.team = team
         # Of the module as the stage built it: names in a checkpoint do not depend on who wrapped or compiled it.
         self.model = accelerator.unwrap_model(model, keep_torch_compile=False)
         self.optimizer = optimizer
@@ -151,7 +158,8 @@ class TrainLoop:
         self.checkpoint_every = checkpoint_every
         self.keep_epochs = keep_epochs
         self.state = RunState()
-        if newest := checkpoint.latest(run_dir):
+        # One process looks for it: several might disagree about a damaged one.
+        if newest := team.by_main(lambda: checkpoint.latest(run_dir)):
             self._load(newest[0])
             say(f"going on from {newest[0]}")
         total = num_epochs * len(sampler)
@@ -185,9 +193,18 @@ class TrainLoop:
         """The rest of the current epoch's batches."""
         self.sampler.seek(*divmod(self.state.step, len(self.sampler)))
         self.log.start()
-        for batch in self.loader:
+        batches = iter(self.loader)
+        while True:
+            batch, error = None, None
+            try:
+                if batch := next(batches, None):
+                    self.failures.add(batch)
+            except RSPNetError as mistake:
+                error = mistake
+            self.team.check(error)  # before anybody waits for this process's gradients
+            if batch is None:
+                return
             self.log.batch_arrived()
-            self.failures.add(batch)
             yield batch
 
     def step(self, terms: dict[str, Tensor]) -> None:
@@ -205,8 +222,10 @@ class TrainLoop:
             epoch = (step - 1) // len(self.sampler)
             values = {**self._means("interval"), "lr": self.lr_at(epoch)}
             self.log.interval(step, epoch, values, aloud=step % self.log_every == 0)
-        # One process sees its own signal at once; several must agree, which costs a synchronisation.
-        stopping = self._anyone_asked() if log_due or self.accelerator.num_processes == 1 else False
+        self._asked = stopping = self.team.anyone(self._asked)
+        if stopping:
+            what = "when this epoch is tested and kept" if epoch_done else "after this step"
+            say(f"stopping {what}; once more to stop at once")
         if not epoch_done and (stopping or step % self.checkpoint_every == 0):
             self._save()
             self._stop_if(stopping)
@@ -230,9 +249,9 @@ class TrainLoop:
         top1 = state.last_epoch.get("val_top1")
         better = top1 is not None and (state.best is None or top1 > state.best)
         if better:
-            state.best = top1
+            state.best, state.best_epoch = top1, epoch
         self._save(best=better)
-        self._stop_if(self._anyone_asked())
+        self._stop_if(self.team.anyone(self._asked))
 
     def load_best(self) -> None:
         """Put the weights of the best epoch into the model; the run's other state stays."""
@@ -283,10 +302,6 @@ class TrainLoop:
         scaler = self.accelerator.scaler  # there with float16 only
         return parts if scaler is None else {**parts, "scaler": scaler}
 
-    def _anyone_asked(self) -> bool:
-        asked = torch.tensor(float(self._asked), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(asked, "sum"))
-
     def _stop_if(self, stopping: bool) -> None:
         if stopping:
             raise KeyboardInterrupt(f"step {self.state.step} is kept; the same command goes on from there")
@@ -294,5 +309,4 @@ class TrainLoop:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._asked:
             raise KeyboardInterrupt
-        self._asked = True
-        say("stopping after this step; once more to stop at once")
+        self._asked = True  # `step` says so: whatever was interrupted may have been printing

@@ -22,7 +22,7 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from rspnet import implied, machine, options, rundir, runlog
 from rspnet.config import dump, run
@@ -66,7 +66,8 @@ def main(config: Config) -> dict:
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
     run_dir = Path(config.run_dir or default_run_dir(config))
-    return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), lambda: evaluate(config, run_dir))
+    work = partial(evaluate, config, run_dir)
+    return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), start, work)
 
 
 def default_run_dir(config: Config) -> Path:
@@ -79,36 +80,37 @@ def default_run_dir(config: Config) -> Path:
     return home / f"{config.protocol}_{digest}"
 
 
-def evaluate(config: Config, run_dir: Path) -> dict:
-    """The evaluation itself."""
-    from rspnet.runindex import keep_index, look_for_videos
-
-    # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
-    if runlog.is_main():
-        look_for_videos(run_dir / "index.parquet", config.data.root, config.data.index)
-    import torch
+def start() -> Any:
+    """The accelerator of all processes of the evaluation."""
     from accelerate import Accelerator
+
+    from rspnet.memory import keep_freed_memory
+
+    accelerator = Accelerator()
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    runlog.check_launch(accelerator.num_processes)
+    return accelerator
+
+
+def evaluate(config: Config, run_dir: Path, start: rundir.Start) -> dict:
+    """The evaluation itself."""
+    # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
+    import torch
 
     from rspnet import batches, dataset, lengths, metrics
     from rspnet.augment import normalise
     from rspnet.checkpoint import clip_of, load_weights, read_weights
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
-    from rspnet.index import check_labels, fingerprint, load, select
-    from rspnet.memory import keep_freed_memory
+    from rspnet.index import check_labels, load, select
     from rspnet.predict import ViewFeatures, predict, write_neighbours, write_predictions
 
-    accelerator = Accelerator()
-    if accelerator.device.type == "cpu":
-        keep_freed_memory()
-    runlog.check_launch(accelerator.num_processes)
+    accelerator, team = start.accelerator, start.team
     weights = None if config.weights == "none" else read_weights(config.weights)
 
     # Videos -> queries (the test split) and, for features, a gallery (the training split)
-    if accelerator.is_main_process:
-        keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
-    accelerator.wait_for_everyone()
-    index = load(run_dir / "index.parquet")
+    index = load(start.keep_videos())
     splits, names = set(index["split"]), index.features["label"].names
     unlabelled = config.protocol == "retrieval" and (not names or splits == {None})
     query_split = None if unlabelled else dataset.test_split(index)
@@ -129,7 +131,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
         lengths.tell_short(clips, desc)
         failures = batches.Failures(videos, config.data.max_failures)
         load = {"batch": config.test.batch, "num_workers": workers, "desc": desc}
-        return predict(model, clips, normalise_clips, accelerator, failures, **load)
+        return predict(model, clips, normalise_clips, accelerator, team, failures, **load)
 
     # Weights -> classifier, or encoder
     torch.manual_seed(config.seed)
@@ -164,7 +166,7 @@ def evaluate(config: Config, run_dir: Path) -> dict:
         "weights": config.weights,
         "arch": config.encoder.name,
         "views": config.clips.views,
-        "data_fingerprint": fingerprint(index),
+        **start.facts,
         "num_failed": failed,
     }
     if config.protocol != "classify":

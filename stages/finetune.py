@@ -14,7 +14,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rspnet import implied, machine, options, rundir, runlog
 from rspnet.config import dump, run
@@ -54,18 +54,30 @@ def main(config: Config) -> dict:
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` to train from scratch")
     run_dir = Path(config.run_dir)
-    return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), lambda: train(config, run_dir))
+    runlog.check_accumulation()
+    work = partial(train, config, run_dir)
+    return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), partial(start, config), work)
 
 
-def train(config: Config, run_dir: Path) -> dict:
-    """The run itself, from the newest checkpoint if there is one."""
-    from rspnet.runindex import keep_index, look_for_videos
-
-    # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
-    if runlog.is_main():
-        look_for_videos(run_dir / "index.parquet", config.data.root, config.data.index)
-    import torch
+def start(config: Config) -> Any:
+    """The accelerator of all processes of the run."""
     from accelerate import Accelerator
+
+    from rspnet.memory import keep_freed_memory
+
+    tracker = None if config.run.tracker == "none" else config.run.tracker
+    accelerator = Accelerator(log_with=tracker, project_dir=config.run_dir)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    runlog.check_launch(accelerator.num_processes)
+    runlog.check_precision(accelerator.device.type, accelerator.mixed_precision)
+    return accelerator
+
+
+def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:
+    """The run itself, from the newest checkpoint if there is one."""
+    # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
+    import torch
 
     from rspnet import batches, dataset, lengths, optim
     from rspnet.augment import Augment, normalise
@@ -73,26 +85,17 @@ def train(config: Config, run_dir: Path) -> dict:
     from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder, encoder_spec
     from rspnet.index import check_labels, describe, load, select
-    from rspnet.memory import keep_freed_memory
     from rspnet.metrics import TopK, top_classes
     from rspnet.predict import predict, write_predictions
     from rspnet.trainloop import TrainLoop
 
-    tracked = config.run.tracker != "none"
-    accelerator = Accelerator(log_with=config.run.tracker if tracked else None, project_dir=run_dir)
-    if accelerator.device.type == "cpu":
-        keep_freed_memory()
-    rank, world_size = accelerator.process_index, accelerator.num_processes
-    runlog.check_launch(world_size)
-    runlog.check_precision(accelerator.device.type, accelerator.mixed_precision)
+    accelerator, team = start.accelerator, start.team
+    rank, world_size = team.rank, team.world_size
     seed, clips, workers = config.run.seed, config.clips, machine.workers(config.data.num_workers)
     weights = None if config.weights == "none" else read_weights(config.weights)
 
     # Videos -> random training clips, and evenly spaced test views
-    if accelerator.is_main_process:
-        keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
-    accelerator.wait_for_everyone()
-    index = load(run_dir / "index.parquet")
+    index = load(start.keep_videos())
     train_videos, train_out = select(index, "train", config.data.fold)
     test_videos, test_out = select(index, dataset.test_split(index), config.data.fold)
     check_labels(train_videos, test_videos)
@@ -128,7 +131,7 @@ def train(config: Config, run_dir: Path) -> dict:
     lr_at = optim.schedule(config.optim.schedule, lr, config.optim.epochs, config.optim.milestones)
     optimizer = optim.sgd(model, lr, config.optim.momentum, config.optim.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
-    if tracked:
+    if config.run.tracker != "none":
         accelerator.init_trackers("tensorboard")
     left_out = f" (left out: {dict(train_out + test_out)})" if train_out + test_out else ""
     plan = runlog.plan(
@@ -151,13 +154,14 @@ def train(config: Config, run_dir: Path) -> dict:
     def accuracy(views: int, desc: str) -> tuple[dict[str, float], torch.Tensor, torch.Tensor, int]:
         load = {"batch": config.test.batch, "num_workers": workers, "desc": desc}
         videos = clips_of(test_videos, views)
-        rows, logits, failed = predict(model, videos, normalise_clips, accelerator, test_failures, **load)
+        rows, logits, failed = predict(model, videos, normalise_clips, accelerator, team, test_failures, **load)
         labels = torch.tensor(test_videos["label"])[rows]
         topk = TopK().compute(predictions=top_classes(logits).tolist(), references=labels.tolist())
         return topk, rows, logits, failed
 
     with TrainLoop(
         accelerator,
+        team,
         model,
         optimizer,
         run_dir,
@@ -197,12 +201,14 @@ def train(config: Config, run_dir: Path) -> dict:
         "num_videos": len(rows),
         "num_failed": failed,
         "best_val_top1": loop.state.best,
+        "best_epoch": loop.state.best_epoch,
         "chance_top1": 100 / num_classes,
         "views": clips.views,
         "epochs": config.optim.epochs,
         "steps": loop.state.step,
         "weights": config.weights,
         "frozen": config.frozen,
+        **start.facts,
         "device_hours": round(loop.state.seconds * world_size / 3600, 3),
     }
     if accelerator.is_main_process:

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rspnet import machine, options, rundir, runlog
 from rspnet.config import dump, run
@@ -44,43 +45,46 @@ class Config:
 def main(config: Config) -> dict:
     """Train, and return the result that is also printed as the last line."""
     run_dir = Path(config.run_dir)
-    return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), lambda: train(config, run_dir))
+    runlog.check_accumulation()
+    work = partial(train, config, run_dir)
+    return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), partial(start, config), work)
 
 
-def train(config: Config, run_dir: Path) -> dict:
-    """The run itself, from the newest checkpoint if there is one."""
-    from rspnet.runindex import keep_index, look_for_videos
-
-    # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
-    if runlog.is_main():
-        look_for_videos(run_dir / "index.parquet", config.data.root, config.data.index)
-    import torch
+def start(config: Config) -> Any:
+    """The accelerator of all processes of the run."""
     from accelerate import Accelerator
+
+    from rspnet.memory import keep_freed_memory
+
+    tracker = None if config.run.tracker == "none" else config.run.tracker
+    accelerator = Accelerator(log_with=tracker, project_dir=config.run_dir)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    runlog.check_launch(accelerator.num_processes)
+    runlog.check_precision(accelerator.device.type, accelerator.mixed_precision)
+    return accelerator
+
+
+def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:
+    """The run itself, from the newest checkpoint if there is one."""
+    # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
+    import torch
 
     from rspnet import batches, dataset, lengths, optim
     from rspnet.augment import Augment
     from rspnet.checkpoint import save_encoder
     from rspnet.encoders import create_encoder, encoder_spec
     from rspnet.index import describe, load, select
-    from rspnet.memory import keep_freed_memory
     from rspnet.pretext import LOG_TERMS, RSPNet, draw_step
     from rspnet.trainloop import TrainLoop
 
-    tracked = config.run.tracker != "none"
-    accelerator = Accelerator(log_with=config.run.tracker if tracked else None, project_dir=run_dir)
-    if accelerator.device.type == "cpu":
-        keep_freed_memory()
-    rank, world_size = accelerator.process_index, accelerator.num_processes
-    runlog.check_launch(world_size)
-    runlog.check_precision(accelerator.device.type, accelerator.mixed_precision)
+    accelerator, team = start.accelerator, start.team
+    rank, world_size = team.rank, team.world_size
     seed, total_batch, speeds = config.run.seed, config.optim.total_batch, config.pretext.speeds
     groups, group_size = bn_groups(total_batch, config.pretext.bn_groups, world_size)
 
     # Videos -> batches of two clips each, of which only the frames are read that a step shows
-    if accelerator.is_main_process:
-        keep_index(run_dir / "index.parquet", config.data.root, config.data.index, config.data.layout)
-    accelerator.wait_for_everyone()
-    index = load(run_dir / "index.parquet")
+    index = load(start.keep_videos())
     videos, left_out = select(index, "train" if any(index["split"]) else None, config.data.fold)
     picker = dataset.Picker(
         config.clips.num_frames,
@@ -124,7 +128,7 @@ def train(config: Config, run_dir: Path) -> dict:
     lr_at = optim.schedule(config.optim.schedule, lr, config.optim.epochs, config.optim.milestones)
     optimizer = optim.sgd(model, lr, config.optim.momentum, config.optim.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
-    if tracked:
+    if config.run.tracker != "none":
         accelerator.init_trackers("tensorboard")
 
     chance_top1 = 100 / (1 + config.pretext.queue_length)
@@ -142,6 +146,7 @@ def train(config: Config, run_dir: Path) -> dict:
 
     with TrainLoop(
         accelerator,
+        team,
         model,
         optimizer,
         run_dir,
@@ -177,6 +182,7 @@ def train(config: Config, run_dir: Path) -> dict:
         "epochs": config.optim.epochs,
         **loop.state.last_epoch,
         "num_videos": len(videos),
+        **start.facts,
         "device_hours": round(loop.state.seconds * world_size / 3600, 3),
     }
     if accelerator.is_main_process:

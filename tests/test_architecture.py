@@ -37,7 +37,9 @@ MAY_IMPORT = {
     "config": "disk runlog shipped | yaml jsonargparse",
     "options": "|",
     "runlog": "disk | tqdm",
-    "rundir": "rspnet disk lock machine runlog | yaml",
+    "rundir": "rspnet disk lock machine runlog sources team | yaml",
+    "sources": "disk runlog later:index later:runindex |",
+    "team": "| later:torch",
     "pool": "|",
     # Neither torch nor av: 300,000 rows are handled without them.
     "sampling": "| numpy",
@@ -92,8 +94,8 @@ MAY_IMPORT = {
     "published": "checkpoint weightfile later:encoders later:optim | torch yaml",
     "convert": "description disk nested published weightfile weights later:classifier later:encoders"
     " | torch safetensors",
-    "trainloop": "checkpoint disk runlog | torch",
-    "predict": "batches dataset disk runlog | torch datasets",
+    "trainloop": "checkpoint disk runlog team | torch",
+    "predict": "batches dataset disk runlog team | torch datasets",
 }
 
 

@@ -20,6 +20,7 @@ from rspnet.classifier import Classifier
 from rspnet.errors import VideoError
 from rspnet.index import new_row, to_dataset
 from rspnet.predict import ViewFeatures, predict, write_neighbours, write_predictions
+from rspnet.team import Team
 from tests import slow
 from tests.ranks import run_ranks
 
@@ -125,7 +126,12 @@ def results(
     clips = dataset.ClipDataset(index, dataset.Picker(FRAMES, views=VIEWS), SIZE)
     failures = batches.Failures(index, max_failures)
     load = {"batch": batch, "num_workers": 0, "desc": desc}
-    return predict(model, clips, lambda clips: clips.permute(0, 4, 1, 2, 3).float(), accelerator, failures, **load)
+    accelerator, team = accelerator
+    return predict(model, clips, as_floats, accelerator, team, failures, **load)
+
+
+def as_floats(clips):
+    return clips.permute(0, 4, 1, 2, 3).float()
 
 
 def evaluate(accelerator, classes: int, videos: int, batch: int, broken: tuple[int, ...]) -> dict:
@@ -208,7 +214,7 @@ def accelerator(monkeypatch):
     from accelerate import Accelerator
 
     monkeypatch.setattr(dataset, "Video", FakeVideo)
-    return Accelerator()
+    return Accelerator(), Team()
 
 
 def in_a_rank(folder: Path) -> None:
@@ -216,14 +222,15 @@ def in_a_rank(folder: Path) -> None:
 
     dataset.Video = FakeVideo
     accelerator = Accelerator()
-    assert accelerator.num_processes == 2
-    found = [evaluate(accelerator, classes, *case) for case in CASES for classes in (3, 7)]
+    rank = accelerator.process_index
+    both = accelerator, Team(rank, accelerator.num_processes)
+    found = [evaluate(both, classes, *case) for case in CASES for classes in (3, 7)]
     for broken, max_failures in (((0, 1, 2), 100), ((1, 2), 50), ((2,), 0)):
         try:
-            found.append(results(accelerator, networks(3)[0], 0, 3, 1, broken, max_failures=max_failures)[2])
+            found.append(results(both, networks(3)[0], 0, 3, 1, broken, max_failures=max_failures)[2])
         except VideoError as error:
             found.append(str(error))
-    torch.save(found, folder / f"{accelerator.process_index}.pt")
+    torch.save(found, folder / f"{rank}.pt")
 
 
 def test_there_are_ties_to_break():

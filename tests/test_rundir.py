@@ -9,49 +9,90 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import torch
 
 import rspnet
 from rspnet import rundir
 from rspnet.errors import ConfigError
+from rspnet.index import fingerprint, load
 from rspnet.rundir import open_run, run_once
 
-CONFIG = {"run_dir": "x", "data": {"root": "a", "num_workers": 4}, "optim": {"lr": 0.1}, "run": {"log_every": 10}}
+CONFIG = {
+    "run_dir": "x",
+    "data": {"root": "a", "index": None, "layout": "auto", "fold": 1, "num_workers": 4},
+    "optim": {"lr": 0.1},
+    "run": {"seed": 3, "log_every": 10},
+}
 
 
 def opened(folder, **changes):
     """Open and leave a run; changes by `section__name`."""
-    config = json.loads(json.dumps(CONFIG))
-    for name, value in changes.items():
-        section, key = name.split("__")
-        config[section][key] = value
+    config = changed(**changes)
     with open_run(folder, config, json.dumps(config)):
         return json.loads((folder / "config.yaml").read_text())
 
 
-def test_new_folder_gets_config_and_environment(tmp_path):
+def changed(**changes):
+    config = json.loads(json.dumps(CONFIG))
+    for name, value in changes.items():
+        section, key = name.split("__")
+        config[section][key] = value
+    return config
+
+
+def test_new_folder_gets_its_config(tmp_path):
     folder = tmp_path / "a" / "run"
     assert opened(folder) == CONFIG
-    environment = json.loads((folder / "environment.json").read_text())
-    assert environment["versions"].keys() >= {"torch", "accelerate", "av", "rspnet"}
     assert opened(folder) == CONFIG
 
 
-def test_the_work_is_done_once(tmp_path, capsys):
-    folder, result = tmp_path / "run", {"stage": "x", "top1": 2.5}
-    results = iter([result])  # only one
-    for _ in range(2):
-        assert run_once(folder, CONFIG, json.dumps(CONFIG), lambda: next(results)) == result
+@pytest.fixture
+def once(tmp_path, videos):
+    """Do a run on the `videos`: `once(result)` returns what `run_once` does, `once()` must find it done."""
+
+    def run(result=None, weights="none", **changes):
+        config = changed(**{"data__root": str(videos)} | changes) | {"weights": str(weights)}
+        begun = []
+
+        def work(start):
+            begun.append(start)
+            assert start.keep_videos() == tmp_path / "run/index.parquet"
+            return result | start.facts
+
+        found = run_once(tmp_path / "run", config, json.dumps(config), Accelerator, work)
+        assert len(begun) == (0 if result is None else 1)
+        return found
+
+    return run
+
+
+class Accelerator:
+    """Of one process."""
+
+    num_processes, device = 1, torch.device("cpu")
+
+
+def test_the_work_is_done_once(tmp_path, once, videos, capsys):
+    result = once({"stage": "x", "top1": 2.5})
+    facts = {"weights_sha256": None, "fold": 1, "seed": 3, "precision": "no", "processes": 1, "device": "cpu"}
+    index = load(tmp_path / "run/index.parquet")
+    assert result == {"stage": "x", "top1": 2.5, "data_fingerprint": fingerprint(index)} | facts
+    assert once() == result
     out, err = capsys.readouterr()
     assert [json.loads(line) for line in out.splitlines()] == [result, result]
-    assert err == f"{folder}: this was done before; remove the folder to do it again\n"
-    assert json.loads((folder / "result.json").read_text()) == result
+    assert err == f"{tmp_path}/run: this was done before; remove the folder to do it again\n"
+    assert json.loads((tmp_path / "run/result.json").read_text()) == result
+    environment = json.loads((tmp_path / "run/environment.json").read_text())
+    assert environment["versions"].keys() >= {"torch", "accelerate", "av", "rspnet"}
+    assert environment["sources"] == {name: result[name] for name in environment["sources"]}
 
 
-def test_work_that_fails_leaves_no_result(tmp_path, capsys):
+def test_work_that_fails_leaves_no_result(tmp_path, once, videos, capsys):
+    config = changed(data__root=str(videos))
     with pytest.raises(ZeroDivisionError):
-        run_once(tmp_path, CONFIG, json.dumps(CONFIG), lambda: 1 / 0)
+        run_once(tmp_path / "run", config, json.dumps(config), Accelerator, lambda start: 1 / 0)
     assert capsys.readouterr().out == ""
-    assert not (tmp_path / "result.json").exists()
+    assert not (tmp_path / "run/result.json").exists()
 
 
 def test_other_options_are_refused_once_there_is_something_to_protect(tmp_path):
@@ -83,8 +124,9 @@ def test_a_run_that_never_got_anywhere_begins_anew(tmp_path):
     (tmp_path / "result.json").write_text("{}")
     opened(tmp_path, data__num_workers=1)
     assert (tmp_path / "index.parquet").exists()
-    with pytest.raises(ConfigError, match=r"data\.root=a, not b"):
-        opened(tmp_path, data__root="b")
+    opened(tmp_path, data__root="b")  # not its name counts, but what is there: tests/test_sources.py
+    with pytest.raises(ConfigError, match=r"optim\.lr=0.1, not 1"):
+        opened(tmp_path, optim__lr=1)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
@@ -125,12 +167,6 @@ def test_lock_is_let_go_after_an_error(tmp_path):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with pytest.raises(ConfigError, match="is writing to this run"):
             opened(tmp_path)
-
-
-def test_other_processes_leave_the_folder_alone(tmp_path, monkeypatch):
-    monkeypatch.setenv("RANK", "1")
-    with open_run(tmp_path / "run", CONFIG, "{}"):
-        assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from rspnet import checkpoint
 from rspnet.batches import TrainBatches
+from rspnet.errors import VideoError
+from rspnet.team import Team
 from rspnet.trainloop import RunState, TrainLoop
 
 VIDEOS, BATCH, EPOCHS = 13, 4, 3  # 3 steps an epoch; one video is left out of each
@@ -24,9 +26,9 @@ class Accelerator:
     scaler = None
     process_index = 0
 
-    def __init__(self, num_processes=1, others_asked=False):
+    def __init__(self, num_processes=1, others_failed=0):
         self.num_processes = num_processes
-        self.others_asked = others_asked
+        self.others_failed = others_failed
 
     def unwrap_model(self, model, keep_torch_compile):
         return model
@@ -41,7 +43,27 @@ class Accelerator:
         return row.repeat(self.num_processes, 1)
 
     def reduce(self, tensor, how):
-        return tensor + 1 if self.others_asked and how == "sum" else tensor
+        return tensor + self.others_failed if how == "sum" else tensor
+
+
+class Others(Team):
+    """Of several processes, whose main one knows where the run stands, and some other is asked to stop in a step."""
+
+    def __init__(self, asked_at=None, newest=None):
+        super().__init__()
+        self.asked_at = asked_at
+        self.newest = newest
+        self.steps = 0
+
+    def by_main(self, work):
+        return self.newest
+
+    def anyone(self, mine):
+        return mine or self.steps == self.asked_at
+
+    def check(self, mine):
+        assert mine is None
+        self.steps += 1  # in the step that begins now
 
 
 class Toy(Dataset):
@@ -61,10 +83,11 @@ class Failures:
 class Run:
     """A run that can be started over and over on one folder."""
 
-    def __init__(self, folder, accelerator=None, top1=None, loss_at=None, at=None, **settings):
+    def __init__(self, folder, accelerator=None, team=None, top1=None, loss_at=None, at=None, **settings):
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.accelerator = accelerator or Accelerator()
+        self.team = team or Team()
         self.top1 = top1  # of each epoch
         self.loss_at = loss_at or {}  # step -> a loss to report instead
         self.at = at or {}  # step -> what happens within it
@@ -77,6 +100,7 @@ class Run:
         sampler = TrainBatches(VIDEOS, BATCH, seed=3)
         with TrainLoop(
             self.accelerator,
+            self.team,
             self.model,
             self.optimizer,
             self.folder,
@@ -296,14 +320,47 @@ def test_asked_twice_it_stops_at_once(tmp_path):
     assert checkpoint.latest(tmp_path) is None
 
 
-def test_several_processes_agree_before_they_stop(tmp_path):
-    """To ask one another costs time, so only with a log line; whoever is asked, all stop."""
-    run = Run(tmp_path / "asked", Accelerator(num_processes=2), at={4: ask()}, log_every=5)
-    with pytest.raises(KeyboardInterrupt, match="step 5 is kept"):
+def test_several_processes_stop_after_one_step(tmp_path):
+    """Whoever is asked, and without waiting for a line of the log."""
+    for step, settings in ((4, {"at": {4: ask()}}), (2, {"team": Others(asked_at=2)})):
+        with pytest.raises(KeyboardInterrupt, match=f"step {step} is kept"):
+            Run(tmp_path / str(step), Accelerator(num_processes=2), log_every=100, **settings)()
+
+
+def test_a_signal_is_spoken_of_when_the_step_is_done(tmp_path, capsys):
+    """Not in its handler, which may have interrupted a print."""
+    said = []
+
+    def press():
+        ask()()
+        said.append(capsys.readouterr().err)
+
+    with pytest.raises(KeyboardInterrupt):
+        Run(tmp_path, at={3: press}, log_every=100)()
+    assert said == [""]
+    assert capsys.readouterr().err == "stopping when this epoch is tested and kept; once more to stop at once\n"
+
+
+def test_the_main_process_chooses_the_checkpoint(tmp_path):
+    """One that another process would take for damaged, or does not see yet."""
+    run = Run(tmp_path, checkpoint_every=1, at={6: ask()})
+    with pytest.raises(KeyboardInterrupt):
         run()
-    run = Run(tmp_path / "other", Accelerator(num_processes=2, others_asked=True), log_every=2)
-    with pytest.raises(KeyboardInterrupt, match="step 2 is kept"):
-        run()
+    again = Run(tmp_path, team=Others(newest=(tmp_path / "checkpoints/step_5", 5)), at={6: lambda: 1 / 0})
+    with pytest.raises(ZeroDivisionError):
+        again()
+
+
+def test_a_mistake_in_a_batch_ends_all_processes(tmp_path, monkeypatch):
+    """That of the other one; this one has no reason to stop."""
+
+    class Broken(Team):
+        def check(self, mine):
+            assert mine is None
+            raise VideoError("the other's")
+
+    with pytest.raises(VideoError, match=r"^the other's$"):
+        Run(tmp_path, team=Broken())()
 
 
 def test_killed_without_a_word(tmp_path, uninterrupted):
@@ -374,7 +431,7 @@ def test_unreadable_videos_are_counted(tmp_path, uninterrupted):
         expected.append(sum(request.row < 4 for batch in sampler for request in batch))
     assert [line["failed_videos"] for line in uninterrupted.log() if line["event"] == "epoch"] == expected
     # Those of the other processes too: here one more, in the one epoch that is brought to its end.
-    run = Run(tmp_path, Accelerator(num_processes=2, others_asked=True), log_every=3)
+    run = Run(tmp_path, Accelerator(num_processes=2, others_failed=1), Others(asked_at=3))
     with pytest.raises(KeyboardInterrupt):
         run()
     assert run.log()[-1]["failed_videos"] == expected[0] + 1

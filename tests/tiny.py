@@ -7,6 +7,9 @@ import torch
 
 from rspnet import options
 
+SOURCES = {"weights_sha256", "data_fingerprint", "fold", "seed", "precision", "processes", "device"}
+"""What every result tells of where it comes from."""
+
 
 def sizes(**views):
     clips = options.TestedClips if views else options.Clips

@@ -64,6 +64,6 @@ def interrupted(monkeypatch):
 @pytest.fixture
 def no_steps(monkeypatch):
     """Whoever trains or loads a network fails."""
-    from rspnet import runindex
+    from rspnet import rundir
 
-    monkeypatch.setattr(runindex, "look_for_videos", lambda *args: pytest.fail("the work was begun"))
+    monkeypatch.setattr(rundir, "Start", lambda *args: pytest.fail("the work was begun"))

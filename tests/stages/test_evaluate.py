@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import rspnet
-from rspnet import metrics, options, sampling
+from rspnet import metrics, options, rundir, sampling
 from rspnet.augment import normalise
-from rspnet.config import dump, parse
+from rspnet.config import parse
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.index import write_rows
 from rspnet.layouts import scan
@@ -219,17 +219,27 @@ def test_weights_are_looked_at_before_the_videos(tmp_path):
         main(tiny.evaluate(tmp_path, tmp_path / "run", tmp_path / "w.pth"))
 
 
-def test_a_finished_evaluation_is_left_alone(tmp_path, motions, pretrained, no_steps, capsys):
-    config = tiny.evaluate(motions, tmp_path / "run", pretrained, "knn")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/config.yaml").write_text(dump(config))
-    (tmp_path / "run/result.json").write_text('{"top1": 1.0}')
-    assert main(config) == {"top1": 1.0}
+def test_a_finished_evaluation_is_left_alone(tmp_path, motions, pretrained, monkeypatch, capsys):
+    """Unless what it was measured on is not what it was: weights under the same name, videos in the same folder."""
+    shutil.copytree(pretrained, tmp_path / "weights")
+    shutil.copytree(motions, tmp_path / "data")
+    config = tiny.evaluate(tmp_path / "data", tmp_path / "run", tmp_path / "weights", "knn")
+    result = main(config)
+    capsys.readouterr()
+    monkeypatch.setattr(rundir, "Start", lambda *args: pytest.fail("the work was begun"))
+    assert main(config) == result
     out, err = capsys.readouterr()
-    assert out == '{"top1": 1.0}\n'
+    assert json.loads(out) == result
     assert "this was done before; remove the folder to do it again" in err
     with pytest.raises(ConfigError, match="holds a run with protocol=knn, not linear"):
         main(tiny.evaluate(motions, tmp_path / "run", pretrained, "linear"))
+    shutil.copy(tmp_path / "data/test/down/18.mp4", tmp_path / "data/test/down/99.mp4")
+    with pytest.raises(ConfigError, match=r"holds a run with other videos: 1 more \(test/down/99\.mp4\); "):
+        main(config)
+    with (tmp_path / "weights/encoder.safetensors").open("ab") as weights:
+        weights.write(b"0")
+    with pytest.raises(ConfigError, match=r"holds a run with other weights: SHA-256 "):
+        main(config)
 
 
 def test_where_it_writes_unless_told(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 import rspnet
 from rspnet.batches import Request
 from rspnet.config import parse
+from rspnet.disk import sha256
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from stages.finetune import Config, main
 from tests import tiny
@@ -39,7 +40,11 @@ def test_what_is_written(finetuned, motions, pretrained):
     expected = {"stage": "finetune", "run_dir": str(finetuned), "steps": 6, "epochs": 2, "num_videos": 5, "views": 2}
     expected |= {"num_failed": 0, "weights": str(pretrained), "frozen": False, "chance_top1": pytest.approx(100 / 3)}
     assert result == result | expected
-    assert result.keys() == expected.keys() | {"top1", "top5", "best_val_top1", "device_hours"}
+    others = {"top1", "top5", "best_val_top1", "best_epoch", "device_hours", *tiny.SOURCES}
+    assert result.keys() == expected.keys() | others
+    assert result["weights_sha256"] == sha256(pretrained / "encoder.safetensors")
+    best = json.loads((finetuned / "checkpoints/best/manifest.json").read_text())["step"]
+    assert result["best_epoch"] == best / 3
     assert 0 <= result["top1"] <= result["top5"] == 100
     assert parse(Config, ["--config", str(finetuned / "config.yaml")]) == tiny.finetune(motions, finetuned, pretrained)
     description = json.loads((finetuned / "encoder.json").read_text())

@@ -40,7 +40,14 @@ def test_what_is_written(pretrained, motions):
     result = json.loads((pretrained / "result.json").read_text())
     expected = {"stage": "pretrain", "run_dir": str(pretrained), "steps": 6, "epochs": 2, "num_videos": 18}
     assert result == result | expected
-    assert result.keys() == expected.keys() | {"loss", "loss_avid", "loss_rsp", "device_hours", *LOG_TERMS}
+    assert result.keys() == expected.keys() | {
+        "loss",
+        "loss_avid",
+        "loss_rsp",
+        "device_hours",
+        *LOG_TERMS,
+        *tiny.SOURCES,
+    }
     last = tiny.metrics(pretrained)[-1]
     assert last == last | {"event": "epoch", "step": 6, "epoch": 2, "loss": result["loss"], "failed_videos": 0}
     assert parse(Config, ["--config", str(pretrained / "config.yaml")]) == tiny.pretrain(motions, pretrained)

@@ -1,0 +1,149 @@
+"""A run is the same one if its weights, videos and precision are; else it is said what differs."""
+
+import json
+import shutil
+
+import pytest
+
+from rspnet import sources
+from rspnet.errors import ConfigError
+from rspnet.index import read_rows, write_rows
+from rspnet.layouts import VIDEO_SUFFIXES, scan
+
+
+@pytest.fixture
+def data(videos, tmp_path):
+    """A copy of two classes of the `videos`, to change files in."""
+    classes = sorted({path.parent for path in videos.rglob("*.*") if path.suffix in VIDEO_SUFFIXES})
+    for folder in classes[:2]:
+        shutil.copytree(folder, tmp_path / "data" / folder.name)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def again(tmp_path, data):
+    """A run that began; `again(option=value)` asks for it once more."""
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/encoder.safetensors").write_bytes(b"1")
+
+    def config(weights=tmp_path / "weights", root=data, index=None):
+        named = {name: None if value is None else str(value) for name, value in {"root": root, "index": index}.items()}
+        return {"weights": str(weights), "seed": 0, "data": {**named, "layout": "auto", "fold": 1}}
+
+    facts = sources.begin(run_dir, config(), "no")
+    facts["data_fingerprint"] = sources.keep_videos(run_dir / "index.parquet", config()["data"])
+    (run_dir / "environment.json").write_text(json.dumps({"sources": facts}))
+
+    def ask(result=None, precision="no", **changes):
+        assert sources.compare(run_dir, config(**changes), precision, result) == facts
+
+    return ask
+
+
+def refused(again, message, **changes):
+    for result in (None, {"top1": 1.0}):
+        with pytest.raises(
+            ConfigError, match=rf"/run: holds a run with {message}; choose another --run_dir, or remove"
+        ):
+            again(result, **changes)
+
+
+def test_nothing_changed(again, data, monkeypatch, capsys):
+    again()
+    again(root=f"{data}/../data/")
+    monkeypatch.chdir(data.parent)
+    again(root="data", weights="weights/encoder.safetensors")
+    assert capsys.readouterr().err == ""
+
+
+def test_other_weights_under_the_same_name(again, tmp_path):
+    (tmp_path / "weights/encoder.safetensors").write_bytes(b"2")
+    refused(again, r"other weights: SHA-256 \w{12}\.\.\., now SHA-256 \w{12}\.\.\. \(.*/weights\)")
+    refused(again, r"other weights: SHA-256 \w{12}\.\.\., now none \(none\)", weights="none")
+
+
+def test_the_same_weights_under_another_name(again, tmp_path):
+    (tmp_path / "weights").rename(tmp_path / "moved")
+    again(weights=tmp_path / "moved")
+
+
+def test_another_precision(again):
+    refused(again, "mixed precision no, not bf16", precision="bf16")
+
+
+def test_videos_that_came_and_went(again, data):
+    videos = sorted(path for path in data.rglob("*.*"))
+    shutil.copy(videos[0], videos[0].with_name("new.mp4"))
+    refused(again, r"other videos: 1 more \(\w+/new\.mp4\)")
+    videos[0].unlink()
+    videos[1].unlink()
+    name = videos[0].relative_to(data)
+    refused(again, rf"other videos: 1 more \(\w+/new\.mp4\), 2 fewer \({name}\)")
+
+
+def test_a_video_that_was_replaced(again, data):
+    """As its size tells, without a look inside."""
+    video = sorted(data.rglob("*.*"))[3]
+    size = video.stat().st_size
+    video.write_bytes(video.read_bytes() + b"0")
+    refused(again, rf"other videos: 1 changed \({video.relative_to(data)}: bytes {size}, now {size + 1}\)")
+
+
+def test_a_video_of_another_class(again, data):
+    one, two = sorted(data.iterdir())
+    video = sorted(one.iterdir())[0]
+    video.rename(two / "moved.mp4")
+    refused(again, r"other videos: 1 more .*, 1 fewer .*")
+
+
+def test_an_index_for_a_folder_and_another_index(again, data, tmp_path):
+    """What an index says beside the same files counts as well."""
+    rows = list(scan(data))
+    write_rows(rows, tmp_path / "index.jsonl")
+    again(root=None, index=tmp_path / "index.jsonl")
+    rows[2]["status"] = "broken"
+    write_rows(rows, tmp_path / "index.jsonl")
+    refused(again, r"other videos: 1 changed \(.*: usable True, now False\)", root=None, index=tmp_path / "index.jsonl")
+
+
+def test_videos_that_moved(again, data, tmp_path):
+    """The run's index then says where they are; its rows, and what it knows of them, stay as they were."""
+    kept = tmp_path / "run/index.parquet"
+    before = list(read_rows(kept))
+    write_rows(before[::-1], kept)
+    data.rename(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"^data\.root: .*/data: no such folder; name the one that the videos are in"):
+        again()
+    again(root=tmp_path / "elsewhere")
+    assert list(read_rows(kept)) == [row | {"root": str(tmp_path / "elsewhere")} for row in before[::-1]]
+
+
+def test_a_result_outlives_what_it_was_measured_on(again, data, tmp_path, capsys):
+    shutil.rmtree(data)
+    shutil.rmtree(tmp_path / "weights")
+    again({"top1": 1.0})
+    weights, videos = capsys.readouterr().err.splitlines()
+    assert weights.endswith("/weights: not there any more; whether the result is of these weights is not known")
+    assert videos.startswith(f"data.root: {data}: no such folder; ")
+    assert videos.endswith("; whether the result is of these videos is not known")
+
+
+def test_a_folder_that_lost_what_tells_its_sources(again, tmp_path):
+    (tmp_path / "run/index.parquet").unlink()
+    refused(again, r"no index\.parquet any more, which told its videos")
+    (tmp_path / "run/environment.json").unlink()
+    refused(again, r"an environment\.json that does not tell its sources .*")
+
+
+@pytest.mark.parametrize(("said", "known"), [(None, "no"), ("FP16", "fp16"), ("fp8", None), ("half", None)])
+def test_precisions(monkeypatch, said, known):
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    if said:
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", said)
+    if known:
+        assert sources.precision() == known
+    else:
+        with pytest.raises(ConfigError, match=f"^mixed precision {said}: there are no, fp16, bf16; launch with one"):
+            sources.precision()
