@@ -285,7 +285,8 @@ def with_own_statistics(folder: Path) -> None:
     accelerator = Accelerator()
     model = accelerator.prepare_model(Shifted())
     accelerator.unwrap_model(model).mean[0] = 5.0 + accelerator.process_index  # as after a training step
-    torch.save(results(accelerator, model, 0, 5, 1)[1], folder / f"{accelerator.process_index}.pt")
+    rank = accelerator.process_index
+    torch.save(results((accelerator, Team(rank, 2)), model, 0, 5, 1)[1], folder / f"{rank}.pt")
 
 
 def test_two_processes_test_the_network_that_is_kept(tmp_path):

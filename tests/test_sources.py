@@ -8,13 +8,13 @@ import pytest
 from rspnet import sources
 from rspnet.errors import ConfigError
 from rspnet.index import read_rows, write_rows
-from rspnet.layouts import VIDEO_SUFFIXES, scan
+from rspnet.layouts import scan
 
 
 @pytest.fixture
 def data(videos, tmp_path):
     """A copy of two classes of the `videos`, to change files in."""
-    classes = sorted({path.parent for path in videos.rglob("*.*") if path.suffix in VIDEO_SUFFIXES})
+    classes = sorted({path.parent for path in videos.rglob("*.*") if path.suffix == ".mp4"})
     for folder in classes[:2]:
         shutil.copytree(folder, tmp_path / "data" / folder.name)
     return tmp_path / "data"
