@@ -6,6 +6,7 @@ started or resumed changes one.
 
 import math
 import os
+import shutil
 import signal
 import threading
 import warnings
@@ -28,6 +29,11 @@ Speeds = tuple[tuple[int, ...], ...]
 
 PREFETCH = 2
 """Batches a worker makes ahead of the training process."""
+
+SHARED_MEMORY = "/dev/shm"
+"""The folder that Linux makes of it; a container gets 64 MB unless it is told otherwise."""
+
+_SPARE = 250_000  # bytes of shared memory for what is not clips, with every process that reads
 
 SLOTS = PREFETCH + 2
 """Batches of one worker that can be alive at once: those ahead, the one that is asked for, and the one before it."""
@@ -60,16 +66,39 @@ class BatchMemory:
         self._slots = [torch.empty(0, dtype=torch.uint8)] * SLOTS
 
     def take(self, *shapes: tuple[int, ...]) -> list[torch.Tensor]:
-        """Uninitialised uint8 tensors of these shapes; outside of a worker their memory is their own."""
+        """Uninitialised uint8 tensors of these shapes; outside of a worker their memory is their own.
+
+        Raises:
+            ConfigError: there is no shared memory left.
+        """
         sizes = list(map(math.prod, shapes))
         if get_worker_info() is None:
             memory = torch.empty(sum(sizes), dtype=torch.uint8)
         else:
             memory = self._slots.pop(0)
             if len(memory) < sum(sizes):
-                memory = memory.new_empty(0).set_(torch.UntypedStorage._new_shared(sum(sizes)))
+                try:
+                    memory = memory.new_empty(0).set_(torch.UntypedStorage._new_shared(sum(sizes)))
+                except RuntimeError:  # torch reserves the pages at once, so it is told here and not by a bus error
+                    raise _no_room(f"another {_megabytes(sum(sizes))} for a batch") from None
             self._slots.append(memory)
         return [part.view(shape) for part, shape in zip(memory[: sum(sizes)].split(sizes), shapes)]
+
+
+def _no_room(wanted: str) -> ConfigError:
+    return ConfigError(
+        f"data.num_workers: no room for {wanted} in shared memory: {SHARED_MEMORY} has {_megabytes(_free_memory())}; "
+        "give a container more of it (docker run --shm-size=8g, or --ipc=host), or take fewer data.num_workers"
+    )
+
+
+def _free_memory() -> float:
+    """Bytes left for shared memory; not known where a system has no such folder."""
+    return shutil.disk_usage(SHARED_MEMORY).free if os.path.isdir(SHARED_MEMORY) else math.inf
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 class TrainBatches(Sampler):
@@ -170,6 +199,7 @@ class Loader:
 
     def __init__(self, dataset: Dataset, batches: Sampler, num_workers: int, keep_workers: bool = False) -> None:
         self.dataset = dataset
+        self.num_workers = num_workers
         # How many there are is said in one line where it is decided (rspnet.machine); torch takes six, at each loader.
         warnings.filterwarnings("ignore", message="This DataLoader will create")
         self._batches = DataLoader(
@@ -194,12 +224,25 @@ class Loader:
         """Let the workers begin; their batches come from what is returned.
 
         Raises:
+            ConfigError: shared memory cannot hold them.
             RSPNetError: from there, what a worker raised.
             RuntimeError: from there, if one is still in use that lasted until now.
         """
+        if self.num_workers and not self.pids:  # workers that are kept have theirs
+            self._check_room()
         batches = iter(self._batches)
         self.pids = [worker.pid for worker in getattr(batches, "_workers", ())]
         return self._watched(batches)
+
+    def _check_room(self) -> None:
+        """Before the workers begin: one that finds no room in the middle of its work may leave all waiting."""
+        first = next(iter(self._batches.batch_sampler), [])
+        at_once = min(len(self), SLOTS * self.num_workers)
+        needed = at_once * self.dataset.batch_bytes(first) + self.num_workers * _SPARE
+        if first and needed > _free_memory():
+            raise _no_room(
+                f"the {_megabytes(needed)} of {at_once} batches that {self.num_workers} processes read ahead"
+            )
 
     def _watched(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         while True:

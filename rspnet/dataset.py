@@ -144,6 +144,10 @@ class ClipDataset(Dataset):
         one = {"clips": [view[0] for view in batch.pop("clips")], "seeds": batch.pop("seeds")[0]}
         return one | {"reason": batch.pop("reason")[0]} | {name: value.item() for name, value in batch.items()}
 
+    def batch_bytes(self, requests: list[Request]) -> int:
+        """Memory that the clips of a batch take, bytes."""
+        return sum(self.picker.lengths(requests[0].speeds)) * len(requests) * 3 * self.size**2 if requests else 0
+
     def __getitems__(self, requests: list[Request]) -> dict[str, Any]:
         """A whole batch at once, which is what a DataLoader asks for: clips are read straight into its memory."""
         # The same number of frames for all of a batch, whichever of them play fast.

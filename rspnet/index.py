@@ -18,13 +18,24 @@ import pyarrow.compute as pc
 
 from rspnet.disk import arriving
 from rspnet.errors import ConfigError, RSPNetError
-from rspnet.indexfile import batches, check_out, is_index, read_rows, unpack, write_rows
+from rspnet.indexfile import batches, check_out, check_roots, is_index, read_rows, unpack, write_rows
 from rspnet.rows import REQUIRED, SCHEMA, USABLE, Row, new_row
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["REQUIRED", "SCHEMA", "USABLE", "Row", "check_labels", "check_out", "describe", "fingerprint", "is_index"]
+__all__ = [
+    "REQUIRED",
+    "SCHEMA",
+    "USABLE",
+    "Row",
+    "check_labels",
+    "check_out",
+    "check_roots",
+    "describe",
+    "fingerprint",
+    "is_index",
+]
 __all__ += ["load", "new_row", "read_rows", "rows_of", "select", "to_dataset", "write_rows"]
 
 _log = logging.getLogger(__name__)

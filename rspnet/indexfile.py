@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from rspnet.disk import arriving, print_line
 from rspnet.errors import ConfigError
 from rspnet.plainlist import LIST_SUFFIXES, read_list
-from rspnet.rows import KEYS, REQUIRED, SCHEMA, Row
+from rspnet.rows import KEYS, REQUIRED, SCHEMA, USABLE, Row
 from rspnet.texts import not_utf8
 
 _PYTHON_TYPES = {"string": (str,), "int64": (int,), "double": (int, float), "list<item: string>": (list,)}
@@ -51,6 +51,25 @@ def read_rows(source: str | os.PathLike, root: str | os.PathLike | None = None) 
     return rows if root is None else (row | {"root": root} for row in rows)
 
 
+def check_roots(rows: Iterable[Row]) -> Iterator[Row]:
+    """Pass rows on, and see that the folders of those that are usable are there.
+
+    Raises:
+        ConfigError: one is not; else each of its videos would be called missing.
+    """
+    seen = set()
+    for row in rows:
+        root = row["root"]
+        if root not in seen and row["status"] in USABLE:
+            seen.add(root)
+            if not os.path.isdir(root):
+                raise ConfigError(
+                    f"{root}: no such folder, but {row['video']} and others of the index should be in it; if they have "
+                    "moved, look at that folder anew (stages/verify.py FOLDER)"
+                )
+        yield row
+
+
 def write_rows(rows: Iterable[Row], out: str | os.PathLike) -> None:
     """Write rows as they come; a file gets its name when it is whole.
 
@@ -83,6 +102,8 @@ def check_out(out: str | os.PathLike) -> None:
     Raises:
         ConfigError: another suffix than .jsonl or .parquet, or no such folder, or not one to write to.
     """
+    if os.fspath(out) == "-" and sys.stdout is None:
+        raise ConfigError("standard output is closed; name a file with --out")
     if os.fspath(out) != "-":
         _suffix(os.fspath(out))
         if not os.path.isdir(folder := os.path.dirname(os.path.abspath(out))):

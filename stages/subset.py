@@ -63,7 +63,7 @@ def main(config: Config) -> dict[str, Any]:
 
     lists: list[str] = []
     if index.is_index(config.source):
-        layout, rows = "index", list(index.read_rows(config.source))
+        layout, rows = "index", list(index.check_roots(index.read_rows(config.source)))
     else:
         layout = layouts.detect(config.source) if config.layout == "auto" else config.layout
         rows = list(layouts.scan(config.source, layout))

@@ -13,6 +13,7 @@ does what is not done: a file is when it was made from the same video with the s
 Ends with status 1 if a video that was ok before could not be transcoded, or one could not be written.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -70,7 +71,7 @@ def main(config: Config) -> dict[str, Any]:
     dst = os.path.abspath(config.dst)
     rows: Iterable[Row]
     if index.is_index(config.source):
-        rows, total = index.read_rows(config.source), None
+        rows, total = index.check_roots(index.read_rows(config.source)), None
     else:
         rows = list(layouts.scan(config.source, config.layout))
         total = len(rows)
@@ -88,9 +89,10 @@ def main(config: Config) -> dict[str, Any]:
     work = partial(transcode_row, dst=dst, recipe=recipe)
     items = (Ready(task, (task[0], False)) if task[1] is None else task for task in tasks)
     results = run_parallel(work, items, config.jobs, config.time_limit)
-    ends = ((task[0], *outcome(task, result, dst)) for task, result in results)
     tally = Tally()
-    index.write_rows(tally(runlog.progress(ends, total, "transcode", "videos")), config.out)
+    with contextlib.closing(results):  # its workers end here, whatever happens
+        ends = ((task[0], *outcome(task, result, dst)) for task, result in results)
+        index.write_rows(tally(runlog.progress(ends, total, "transcode", "videos")), config.out)
     summary = {"stage": "transcode", "dst": dst, "recipe": recipe} | tally.summary()
     for line in report(summary):
         runlog.say(line)

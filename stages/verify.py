@@ -62,15 +62,16 @@ def main(config: Config) -> dict[str, Any]:
     ignored: Counter[str] = Counter()
     rows: Iterable[index.Row]
     if index.is_index(config.source):
-        rows, total = index.read_rows(config.source), None
+        rows, total = index.check_roots(index.read_rows(config.source)), None
     else:
         rows = list(layouts.scan(config.source, config.layout, ignored))
         total = len(rows)
     look = partial(inspect_row, depth=config.depth, min_frames=config.min_frames)
     tally = Tally()
-    with Journal(config) as journal:
+    with Journal(config) as journal, contextlib.ExitStack() as stack:
         items = (Ready(row, journal.done[key(row)]) if key(row) in journal.done else row for row in rows)
         results = run_parallel(look, items, config.jobs, config.time_limit)
+        stack.enter_context(contextlib.closing(results))  # its workers end here, whatever happens
         looked_at = (outcome(row, result) for row, result in results)
         looked_at = tally(journal(runlog.progress(looked_at, total, "verify", "videos")))
         # A file is written when all is known: no half-written one lies about during the scan.

@@ -70,6 +70,9 @@ def test_more_workers_than_cores_are_no_warning_of_torchs(root):
 
 
 class Mistaken(torch.utils.data.Dataset):
+    def batch_bytes(self, requests):
+        return 0
+
     def __getitems__(self, requests):
         try:
             raise KeyError("fps")
@@ -82,6 +85,32 @@ def test_a_mistake_that_a_worker_finds_is_as_it_raised_it(workers):
     with pytest.raises(VideoError) as caught:
         next(iter(Loader(Mistaken(), OrderedBatches(8, 3), workers)))
     assert str(caught.value).rstrip() == "Caught/1.mp4: cut: copy it again"
+
+
+def test_too_little_shared_memory_is_said_before_the_workers_begin(root, monkeypatch):
+    clips = ClipDataset(index_of(root), PICKER, SIZE)
+    batch = 3 * 2 * 6 * SIZE**2 * 3  # videos, views, frames, picture
+    assert clips.batch_bytes([Request(0, row, row) for row in range(3)]) == batch
+    needed = 3 * batch + 250_000  # a pass of three batches
+    monkeypatch.setattr("rspnet.batches._free_memory", lambda: needed - 1)
+    with pytest.raises(
+        ConfigError, match=r"^data\.num_workers: no room for the 0\.8 MB of 3 batches .*/dev/shm has 0\.8 MB; .*--ipc"
+    ):
+        iter(Loader(clips, OrderedBatches(8, 3), 1))
+    monkeypatch.setattr("rspnet.batches._free_memory", lambda: needed)
+    assert sum(1 for _ in Loader(clips, OrderedBatches(8, 3), 1)) == 3
+
+
+def test_shared_memory_that_others_take_meanwhile(root, monkeypatch):
+    def refuse(size):
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.UntypedStorage, "_new_shared", refuse)
+    clips = ClipDataset(index_of(root), PICKER, SIZE)
+    with pytest.raises(
+        ConfigError, match=r"^data\.num_workers: no room for another 0\.2 MB for a batch in shared memory"
+    ):
+        next(iter(Loader(clips, OrderedBatches(8, 3), 1)))
 
 
 def test_a_workers_batches_use_shared_memory_in_turn(monkeypatch):

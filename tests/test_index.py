@@ -332,6 +332,12 @@ def test_a_bad_name_to_write_costs_no_work(tmp_path, out, message):
     assert len(list(rows)) == 1
 
 
+def test_a_folder_in_the_place_of_the_file(tmp_path):
+    (tmp_path / "i.jsonl").mkdir()
+    with pytest.raises(ConfigError, match=r"i\.jsonl: cannot be written"):
+        index.check_out(tmp_path / "i.jsonl")
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_an_error_leaves_the_old_file(tmp_path, suffix, rows):
     def failing():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from rspnet import index, runlog
-from rspnet.errors import ConfigError
+from rspnet.errors import ConfigError, DiskError
 from rspnet.video import encode
 from stages import verify
 
@@ -140,7 +141,7 @@ def misbehave(row, depth, min_frames):
 def test_files_that_hang_or_crash_the_worker_cost_their_own_row(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(verify, "inspect_row", misbehave)
     names = ["1.mp4", "hang.mp4", "2.mp4", "crash.mp4", "3.mp4", "bug.mp4", "4.mp4"]
-    rows = [index.new_row(name, "/data", "a", bytes=9) for name in names]
+    rows = [index.new_row(name, str(tmp_path), "a", bytes=9) for name in names]
     index.write_rows(rows, tmp_path / "i.jsonl")
     summary = run(tmp_path / "i.jsonl", time_limit=1.0)
     found = read(capsys.readouterr().out)
@@ -150,6 +151,52 @@ def test_files_that_hang_or_crash_the_worker_cost_their_own_row(tmp_path, monkey
     assert "a fault of ours" in found["bug.mp4"]["reason"]
     assert found["hang.mp4"]["bytes"] is None  # nothing old is kept
     assert (summary["hours"], summary["num_bad"]) == (4.0, 3)
+
+
+def test_an_index_of_videos_on_a_disk_that_is_not_there(tmp_path):
+    """They are not called missing, which would throw away what is known of them."""
+    index.write_rows([index.new_row("1.mp4", "/mnt/away", status="ok")], tmp_path / "i.jsonl")
+    with pytest.raises(ConfigError, match=r"^/mnt/away: no such folder, but 1\.mp4 and others of the index"):
+        run(tmp_path / "i.jsonl")
+
+
+def test_files_that_nobody_may_read(tmp_path, root, monkeypatch, capsys):
+    shutil.copy(root / "test/b/3.mp4", tmp_path / "closed.mp4")
+    os.symlink("loop.mp4", tmp_path / "loop.mp4")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root, who may run the tests, is refused nothing
+    rows = [index.new_row(name, str(tmp_path)) for name in ("closed.mp4", "loop.mp4")]
+    closed, loop = (verify.inspect_row(row, "probe", 2) for row in rows)
+    assert (closed["status"], closed["reason"]) == ("unreadable", "this user may not read the file")
+    assert (loop["status"], loop["reason"]) == ("unreadable", "Too many levels of symbolic links")
+
+
+def test_a_full_disk_keeps_what_is_done(root, tmp_path, no_file_larger_than, capsys):
+    out = tmp_path / "i.jsonl"
+    with no_file_larger_than(1500), pytest.raises(DiskError, match=r"i\.jsonl\.partial: cannot be written: its disk"):
+        run(root, out=str(out))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["i.jsonl.partial"]
+    run(root, out=str(out))
+    assert "going on after the" in capsys.readouterr().err
+    assert len(list(index.read_rows(out))) == 6
+    assert not (tmp_path / "i.jsonl.partial").exists()
+
+
+def test_two_scans_for_one_file(root, tmp_path):
+    out = str(tmp_path / "i.jsonl")
+    with (
+        verify.Journal(verify.Config(str(root), out=out)),
+        pytest.raises(ConfigError, match="another process is making"),
+    ):
+        run(root, out=out)
+
+
+def test_classes_tell_which_videos_have_none(tmp_path, root, capsys):
+    for name in ("a/1.mp4", "a/2.mp4", "b/3.mp4", "stray.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(root / "test/b/3.mp4", tmp_path / name)
+    summary = run(tmp_path)
+    assert (summary["num_classes"], summary["num_unlabelled"], summary["unlabelled"]) == (2, 1, ["stray.mp4"])
+    assert "2 classes, from 1 video (b) to 2 (a); 1 video of no class, e.g. stray.mp4" in capsys.readouterr().err
 
 
 def stop_after(number):
