@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import rspnet
 from rspnet import __main__, shipped
@@ -103,6 +104,21 @@ def test_a_recipe_is_found_by_its_name_where_there_is_no_such_file(monkeypatch, 
     Path("c3d.yaml").write_text("optim: {epochs: 3}")
     assert parse(pretrain.Config, ["--config", "c3d.yaml"]).optim.epochs == 3
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_pinned_is_what_is_asked_for():
+    """`make test-newest` installs what pyproject.toml asks for, the other targets what requirements.txt pins."""
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    asked = {
+        each.name: each for each in map(Requirement, project["dependencies"] + project["optional-dependencies"]["dev"])
+    }
+    lines = (line.partition("#")[0].strip() for line in (REPO / "requirements.txt").read_text().splitlines())
+    pinned = {each.name: each for each in map(Requirement, filter(lambda line: line and line != "-e .", lines))}
+    assert pinned.keys() == asked.keys()
+    for name, each in pinned.items():
+        (pin,) = each.specifier
+        assert (pin.operator, each.extras) == ("==", asked[name].extras)
+        assert asked[name].specifier.contains(pin.version)
 
 
 def test_every_folder_with_something_to_ship_is_listed():
