@@ -192,9 +192,12 @@ class Tally:
         self.seconds = 0.0
         self.bad: list[str] = []
         self.unlabelled: list[str] = []
+        self.slow: Counter[str] = Counter()
 
     def __call__(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the rows."""
+        from rspnet.plan import Plan
+
         for row in rows:
             self.status[row["status"]] += 1
             if row["status"] == "ok":
@@ -203,6 +206,8 @@ class Tally:
                 if row["label"] is None and len(self.unlabelled) < NUM_NAMED:
                     self.unlabelled.append(row["video"])
                 self.seconds += row["duration"] or 0.0
+                if row["plan"] and not len(Plan.from_text(row["plan"]).keys):
+                    self.slow[os.path.splitext(row["video"])[1].lower()] += 1
             elif len(self.bad) < NUM_NAMED:
                 self.bad.append(f"{row['video']}: {row['status']}: {row['reason']}")
             yield row
@@ -221,6 +226,7 @@ class Tally:
             "largest_class": classes[-1][::-1] if classes else None,
             "num_unlabelled": self.classes[None],
             "unlabelled": self.unlabelled if classes else [],
+            "slow": dict(self.slow.most_common()),
             "bad": self.bad,
         }
 
@@ -241,6 +247,9 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
     if summary["ignored"]:
         kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in summary["ignored"].items())
         yield f"files that are not named like videos: {kinds}"
+    if summary["slow"]:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in summary["slow"].items())
+        yield f"can be read from their beginning only, which is slow: {kinds}; stages/transcode.py mends it"
     yield from summary["bad"]
     if summary["num_bad"] > len(summary["bad"]):
         yield f"... and {summary['num_bad'] - len(summary['bad'])} more that are not ok"

@@ -1,5 +1,6 @@
 """Verification of small real files, of workers that hang and die, and of scans that are stopped."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import pytest
 
 from rspnet import index, runlog
 from rspnet.errors import ConfigError, DiskError
+from rspnet.plan import Plan
 from rspnet.video import encode
 from stages import verify
 
@@ -197,6 +199,19 @@ def test_classes_tell_which_videos_have_none(tmp_path, root, capsys):
     summary = run(tmp_path)
     assert (summary["num_classes"], summary["num_unlabelled"], summary["unlabelled"]) == (2, 1, ["stray.mp4"])
     assert "2 classes, from 1 video (b) to 2 (a); 1 video of no class, e.g. stray.mp4" in capsys.readouterr().err
+
+
+def test_videos_that_are_slow_to_read_are_counted(root, tmp_path, capsys):
+    row = index.new_row("test/b/3.mp4", str(root))
+    facts = verify.inspect_row(row, "decode", 2)
+    plan = dataclasses.replace(Plan.from_text(facts["plan"]), keys=np.empty(0, np.int64), header=-1, times=None)
+    tally = verify.Tally()
+    assert list(tally([facts, facts | {"video": "a.TS", "plan": plan.to_text()}]))
+    summary = tally.summary() | {"ignored": {}, "out": "-"}
+    assert summary["slow"] == {".ts": 1}
+    assert "can be read from their beginning only, which is slow: 1 .ts; stages/transcode.py mends it" in [
+        *verify.report(summary)
+    ]
 
 
 def stop_after(number):
