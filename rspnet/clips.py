@@ -31,8 +31,11 @@ def read_clips(path: str | Path, encoder: nn.Module, views: int | None = None) -
 
     Raises:
         VideoError: If the file cannot be read.
+        ValueError: If the network is none of rspnet's, or `views` is less than 1.
     """
-    clip = getattr(encoder, "encoder", encoder).clip
+    clip = getattr(getattr(encoder, "encoder", encoder), "clip", None)
+    if clip is None:
+        raise ValueError(f"{type(encoder).__name__} does not say what it is fed with; give an encoder of rspnet")
     picker = Picker(clip.num_frames, clip.stride, clip.sampling, clip.views if views is None else views)
     clips = torch.empty((picker.views, clip.num_frames, clip.size, clip.size, 3), dtype=torch.uint8)
     with Video(path, time_limit=60.0) as video:  # as long as data.time_limit is, unless given

@@ -74,6 +74,8 @@ def _fault(description: Any) -> str | None:
     if missing := [name for name, kind in kinds.items() if not isinstance(description.get(name), kind)]:
         return f"it lacks {missing[0]}"
     width = description["kwargs"].get("width")
+    if strange := description["kwargs"].keys() - {"width"}:
+        return f"kwargs.{min(strange)} is unknown here"
     if width is not None and not _is_count(width):
         return f"kwargs.width is {width!r}"
     names = description.get("class_names")

@@ -102,6 +102,11 @@ def read_weights(path: str | Path) -> WeightFile:
     published = common and isinstance(named, str)
     if said or published:
         _check_arch(path, said.get("arch", named), entries)
+    width = tensors[entries.encoder[SIGNATURES[entries.arch]]].shape[0]
+    if said and said["kwargs"].get("width", width) not in (None, width):
+        raise CheckpointError(
+            f"{path}: says it has width {said['kwargs']['width']}, but its entries have {width}; do not use it"
+        )
     origin = "rspnet " if said else "published " if published else ""
     return WeightFile(
         path=path,

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import timm
 import torch
 
 import rspnet
@@ -62,6 +63,13 @@ def test_a_video_shorter_than_a_clip(tmp_path, encoder):
     assert torch.equal(clips[0], clips[2])
     with torch.no_grad():
         assert encoder(clips).shape == (3, encoder.num_features)
+
+
+def test_networks_of_timm_and_of_others(tmp_path):
+    write_numbered(tmp_path / "v.mp4", 4)
+    assert rspnet.read_clips(tmp_path / "v.mp4", timm.create_model("rspnet_resnet18", width=8)).shape[-1] == 112
+    with pytest.raises(ValueError, match="Linear does not say what it is fed with"):
+        rspnet.read_clips(tmp_path / "v.mp4", torch.nn.Linear(1, 1))
 
 
 def test_a_file_that_is_no_video(tmp_path, encoder):

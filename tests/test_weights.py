@@ -498,6 +498,8 @@ def test_damaged_files_of_ours(tmp_path):
     assert "encoder.json is missing beside it" in missing
     beside.write_text(text)
     load_encoder(path)
+    beside.write_text(json.dumps(json.loads(text) | {"kwargs": {"width": 16}}))
+    assert "says it has width 16, but its entries have 8; do not use it" in message(load_encoder, path)
     beside.write_text(json.dumps(json.loads(text) | {"clip": {"mean": [0.5, 0.5]}}))
     assert "encoder.json: is no description of weights (clip.mean is [0.5, 0.5])" in message(load_encoder, path)
 

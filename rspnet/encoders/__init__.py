@@ -45,7 +45,4 @@ def create_encoder(name: str, num_classes: int = 0, **kwargs: Any) -> VideoEncod
     Raises:
         ConfigError: If there is no such encoder or width.
     """
-    spec = encoder_spec(name)
-    encoder = timm.create_model(f"rspnet_{spec.name}", num_classes=num_classes, **kwargs)
-    encoder.clip = spec.clip
-    return encoder
+    return timm.create_model(f"rspnet_{encoder_spec(name).name}", num_classes=num_classes, **kwargs)

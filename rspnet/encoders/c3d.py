@@ -62,4 +62,4 @@ class C3D(VideoEncoder):
 @register_model
 def rspnet_c3d(pretrained: bool = False, **kwargs) -> VideoEncoder:
     """C3D of the RSPNet authors."""
-    return build(C3D, "rspnet_c3d", pretrained, **kwargs)
+    return build(C3D, SPEC, pretrained, **kwargs)

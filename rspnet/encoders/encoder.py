@@ -129,16 +129,18 @@ class VideoEncoder(nn.Module):
         setattr(self, self.classifier_name, layer)
 
 
-def build(make: Callable[..., VideoEncoder], name: str, pretrained: bool, **kwargs: Any) -> VideoEncoder:
-    """Build an encoder the way timm does, for its registered entry point.
+def build(make: Callable[..., VideoEncoder], spec: EncoderSpec, pretrained: bool, **kwargs: Any) -> VideoEncoder:
+    """Build an encoder the way timm does, for its registered entry point, and tell it its clip.
 
     Raises:
         ConfigError: If other than three input channels are asked for.
     """
     if kwargs.get("in_chans", 3) != 3:
-        raise ConfigError(f"{name}: in_chans is {kwargs['in_chans']}; clips are RGB, leave it at 3")
+        raise ConfigError(f"rspnet_{spec.name}: in_chans is {kwargs['in_chans']}; clips are RGB, leave it at 3")
     # timm adds in_chans itself, taken from input_size.
-    return build_model_with_cfg(make, name, pretrained, kwargs_filter=("in_chans",), **kwargs)
+    encoder = build_model_with_cfg(make, f"rspnet_{spec.name}", pretrained, kwargs_filter=("in_chans",), **kwargs)
+    encoder.clip = spec.clip
+    return encoder
 
 
 def scaled(channels: int, width: int) -> int:

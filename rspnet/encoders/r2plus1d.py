@@ -112,4 +112,4 @@ class R2Plus1D(VideoEncoder):
 @register_model
 def rspnet_r2plus1d(pretrained: bool = False, **kwargs) -> VideoEncoder:
     """R(2+1)D with four blocks, of the RSPNet authors."""
-    return build(R2Plus1D, "rspnet_r2plus1d", pretrained, **kwargs)
+    return build(R2Plus1D, SPEC, pretrained, **kwargs)

@@ -78,4 +78,4 @@ class ResNet18(VideoEncoder):
 @register_model
 def rspnet_resnet18(pretrained: bool = False, **kwargs) -> VideoEncoder:
     """3-D ResNet-18 of the RSPNet authors."""
-    return build(ResNet18, "rspnet_resnet18", pretrained, **kwargs)
+    return build(ResNet18, SPEC, pretrained, **kwargs)

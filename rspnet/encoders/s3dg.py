@@ -145,4 +145,4 @@ class S3DG(VideoEncoder):
 @register_model
 def rspnet_s3dg(pretrained: bool = False, **kwargs) -> VideoEncoder:
     """S3D-G of the RSPNet authors."""
-    return build(S3DG, "rspnet_s3dg", pretrained, **kwargs)
+    return build(S3DG, SPEC, pretrained, **kwargs)

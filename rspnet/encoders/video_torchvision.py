@@ -110,16 +110,16 @@ class TorchvisionS3D(VideoEncoder):
 @register_model
 def rspnet_r3d_18(pretrained: bool = False, **kwargs) -> VideoEncoder:
     """3-D ResNet-18 of torchvision."""
-    return build(partial(TorchvisionResNet, video.r3d_18), "rspnet_r3d_18", pretrained, **kwargs)
+    return build(partial(TorchvisionResNet, video.r3d_18), SPECS[0], pretrained, **kwargs)
 
 
 @register_model
 def rspnet_r2plus1d_18(pretrained: bool = False, **kwargs) -> VideoEncoder:
     """R(2+1)D with 18 layers, of torchvision."""
-    return build(partial(TorchvisionResNet, video.r2plus1d_18), "rspnet_r2plus1d_18", pretrained, **kwargs)
+    return build(partial(TorchvisionResNet, video.r2plus1d_18), SPECS[1], pretrained, **kwargs)
 
 
 @register_model
 def rspnet_s3d(pretrained: bool = False, **kwargs) -> VideoEncoder:
     """S3D of torchvision."""
-    return build(TorchvisionS3D, "rspnet_s3d", pretrained, **kwargs)
+    return build(TorchvisionS3D, SPECS[2], pretrained, **kwargs)
