@@ -1,10 +1,16 @@
 """What a video file holds, and whether it can be used: the facts of an index row."""
 
+import contextlib
+import itertools
 import math
 import os
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
+import av
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rspnet.damage import is_encrypted, judge, missing_bytes, reading_fails
@@ -16,6 +22,9 @@ from rspnet.times import Pace, pace_in_header
 
 FACTS = ("status", "reason", "num_frames", "fps", "width", "height", "duration", "codec", "bytes", "plan")
 """The keys of what `inspect` returns."""
+
+NUM_PROBED = 24
+"""Packets that a probe reads beyond the first frame, to see whether they come as fast as the header says."""
 
 
 def inspect(
@@ -71,12 +80,13 @@ def _look(
     """Fill in the facts of an open file; returns its status and the reason."""
     facts["codec"] = stream.codec_context.codec.canonical_name
     trusted = "mp4" in container.format.name and stream.frames
-    facts.update(_paced(pace_in_header(stream, container.format.name), container))
+    facts.update(_paced(pace_in_header(stream, container.format.name)))
     damage = Damage()
     if depth == "decode":
         be_strict(stream)
     survey = Survey(container, stream)
-    frames = decode_all(survey(clock.watch(read_packets(container, stream))), stream, damage)
+    packets = survey(clock.watch(read_packets(container, stream)))
+    frames = decode_all(packets, stream, damage)
     first = next(frames, None)
     if first is None:
         return judge(clock.path, container, stream, 0, damage)
@@ -84,7 +94,7 @@ def _look(
     if depth == "decode":
         shown = [first.pts, *(frame.pts for frame in frames)]
         count = facts["num_frames"] = len(shown)
-        facts.update(_paced(survey.timeline.pace(shown), container))
+        facts.update(_paced(survey.timeline.pace(shown)))
         status, reason = judge(clock.path, container, stream, count, damage)
         if status == "ok":
             facts["plan"] = survey.plan(shown, first=first).to_text()
@@ -94,17 +104,26 @@ def _look(
         status, reason = "truncated", f"the file ends {missing} bytes before its container says"
     else:
         status, reason = "ok", None
-        if damage.blank or (first.interlaced_frame and "matroska" in container.format.name):
-            facts["fps"] = None  # the header counts packets, and two or more of them may make a frame
+        if damage.blank or not (
+            trusted or container.format.name == "avi" or _goes_on(packets, first, survey, container)
+        ):
+            facts["fps"] = None
         # The table of all packets comes with the header, and says what an edit list hides.
-        elif trusted:
+        if trusted and not damage.blank:
             facts["num_frames"] = sum(not entry.is_discard for entry in stream.index_entries)
     if status == "ok" and facts["num_frames"] is not None and facts["num_frames"] < min_frames:
         return "short", f"{facts['num_frames']} frames, fewer than {min_frames}"
     return status, reason
 
 
-def _paced(pace: Pace, container: InputContainer) -> dict[str, float | None]:
+def _goes_on(packets: Iterator[av.Packet], first: VideoFrame, survey: Survey, container: InputContainer) -> bool:
+    """Whether some packets more come as fast as the header says, and are frames as far as can be seen."""
+    with contextlib.suppress(av.FFmpegError):
+        deque(itertools.islice(packets, NUM_PROBED), maxlen=0)
+    may_be_fields = first.interlaced_frame and "matroska" in container.format.name
+    return survey.timeline.keeps_promise() and not may_be_fields
+
+
+def _paced(pace: Pace) -> dict[str, float | None]:
     """Frames per second and seconds, None where not known."""
-    seconds = pace.seconds or (container.duration or 0) / 1e6
-    return {"fps": float(pace.rate) or None, "duration": seconds or None}
+    return {"fps": float(pace.rate) or None, "duration": pace.seconds or None}

@@ -24,6 +24,7 @@ FINEST_UNIT = Fraction(1, 90_000)
 
 _SLACK = Fraction(102, 100)  # frames that times may be off by: one, and they are rounded
 _BACK = 5  # seconds that times may go back by from packet to packet, where pictures are stored out of order
+_STEP_BACK = Fraction(1, 2)  # seconds; times of decoding that go back by more begin anew
 _AHEAD = 6 * 3600  # seconds; no picture stands for longer (mp4 could not say it): the clock was set, or is broken
 _TICKS = 240  # frames per second beyond which a rate that equals the clock's is only the clock's
 
@@ -75,14 +76,16 @@ def pace_in_header(stream: VideoStream, format_name: str) -> Pace:
             timeline.note(None, entry.timestamp, None, entry.size)
             if entry.size and not entry.is_discard:
                 shown.append(number)
-    pace, told = timeline.pace(shown), timeline.promised_seconds
-    return replace(pace, seconds=told or pace.seconds)
+    elif format_name == "avi":
+        return Pace(Fraction(0), None)  # a pipe cannot go back to fill in its header
+    pace = timeline.pace(shown)
+    return replace(pace, seconds=timeline.promised_seconds or pace.seconds or (stream.container.duration or 0) / 1e6)
 
 
 def _is_whole(stream: VideoStream, format_name: str) -> bool:
     """Whether the table of packets is all there: a fragmented mp4 gives it in pieces, a cut avi has lost its own."""
     if format_name == "avi":  # whose header counts empty packets, and its table does not
-        return stream.index_entries[len(stream.index_entries) - 1].timestamp >= stream.frames * 0.9
+        return stream.index_entries[len(stream.index_entries) - 1].timestamp >= stream.frames * 0.9 > 0
     return "mp4" in format_name and len(stream.index_entries) == stream.frames
 
 
@@ -94,14 +97,14 @@ class _Clock:
         self._offset = self._count = 0
         self._first: int | None = None
 
-    def __call__(self, time: int | None) -> int | None:
+    def __call__(self, time: int | None, is_set: bool = False) -> int | None:
         if time is None:
             return None
         time += self._offset
         if self._first is None:
             self._first = self._latest = time
         ahead = time - self._latest
-        if not -self._back <= ahead <= self._ahead:
+        if is_set or not -self._back <= ahead <= self._ahead:
             next_one = self._latest + (self._latest - self._first) // max(self._count - 1, 1)
             self._offset += next_one - time
             time = next_one
@@ -128,10 +131,13 @@ class Timeline:
         self.unit = Fraction(stream.time_base)
         self.promises = promised_rates(stream)
         self.promised_seconds = float(stream.duration * self.unit) if stream.duration else None
+        self._told_frames = 2 if "mp4" in format_name else 1  # that it may be off by: others are guessed at
         self._has_times = True
         self._counts_places = format_name == "avi"  # which keeps no times, but counts empty packets as well
         self.visible: list[int] = []
         self._packets: list[tuple[int | None, int | None, int]] = []
+        self._is_matroska = "matroska" in format_name
+        self._decoded: int | None = None  # of the packet before
         self._clocks = _Clock(self.unit), _Clock(self.unit)  # each is set at another packet where B-frames are
 
     def watch(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
@@ -147,7 +153,10 @@ class Timeline:
 
     def note(self, shown: int | None, decoded: int | None, duration: int | None, size: int) -> None:
         """The next packet's pts, dts, duration and size. An empty one only lets time pass."""
-        shown, decoded = self._clocks[0](shown), self._clocks[1](decoded)
+        # Times of decoding only rise, whatever the order of showing; but .mkv keeps none.
+        is_set = None not in (decoded, self._decoded) and decoded < self._decoded - _STEP_BACK / self.unit
+        self._decoded = None if self._is_matroska else decoded
+        shown, decoded = self._clocks[0](shown, is_set), self._clocks[1](decoded, is_set)
         self._has_times &= shown is not None or not size
         self._packets.append((shown, decoded, duration or 0))
 
@@ -172,14 +181,23 @@ class Timeline:
         ticks = np.array([time for time, _ in in_order((time, None) for time in times)])
         first, step = int(ticks[0]), (int(ticks.max()) - int(ticks[0])) * self.unit / (count - 1)
         seconds = step * (count - 1) + self._last_frame(ticks, shown) * self.unit
-        if told is not None and abs(told - float(seconds)) <= float(step):
+        if told is not None and abs(told - seconds) <= self._told_frames * step:
             seconds = Fraction(told)
         rate = self._promise_that_fits(ticks, step) or (count / seconds).limit_denominator(10**6)
         moments, away = None, np.abs((ticks - first) * float(self.unit * rate) - np.arange(count))
         if away.max() > _SLACK:
+            rate = (count / seconds).limit_denominator(10**6)
             ends = np.append(ticks - first, float(seconds / self.unit))
             moments = np.maximum.accumulate(np.rint(ends * float(self.unit * 1000)).astype(np.int64))
         return Pace(rate, float(seconds), moments)
+
+    def keeps_promise(self) -> bool:
+        """Whether most packets that were noted so far follow each other as fast as promised; so few only contradict."""
+        times = {time for number in range(len(self._packets)) if (time := self.time(number)) is not None}
+        if len(times) < 3 or not self.promises:
+            return True
+        usual = float(np.median(np.diff(sorted(times))) * self.unit)
+        return any(0.9 < usual * rate < 1.1 for rate in self.promises)
 
     def _promise_that_fits(self, ticks: np.ndarray, step: Fraction) -> Fraction | None:
         """The promised rate that is not a frame off at the end, of several the one that most frames keep to."""
@@ -198,7 +216,7 @@ class Timeline:
         packets = self._packets if self._counts_places else [self._packets[number] for number in shown]
         ends = [time + packet[2] for packet in packets if (time := packet[not self._has_times]) is not None]
         said = max(ends) - int(ticks.max())
-        return said if self._counts_places or said * 2 >= np.median(steps) else int(steps[-1])
+        return said if (said > 0 and self._counts_places) or said * 2 >= np.median(steps) else int(steps[-1])
 
 
 class Schedule:

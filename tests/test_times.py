@@ -101,13 +101,24 @@ def test_no_times_at_all():
 
 def test_a_clock_that_is_set():
     """Back to its start in the middle, or a year ahead: the video goes on."""
-    for second in (0, 10**10):
-        times = [*range(0, 10_000, 40), *range(second, second + 10_000, 40)]
-        timeline = Timeline(a_stream(25), "mpegts")
-        for time in times:
-            timeline.note(time, time, 40, 100)
-        pace = timeline.pace(range(len(times)))
-        assert (pace.rate, pace.seconds, pace.moments) == (25, 20, None)
+    for length in (1000, 10_000):
+        for second in (0, 10**10):
+            times = [*range(0, length, 40), *range(second, second + length, 40)]
+            timeline = Timeline(a_stream(25), "mpegts")
+            for time in times:
+                timeline.note(time, time, 40, 100)
+            pace = timeline.pace(range(len(times)))
+            assert (pace.rate, pace.seconds, pace.moments) == (25, length / 500, None)
+
+
+def test_a_promise_that_the_first_packets_contradict():
+    places = [0, *(3 * group + place for group in range(7) for place in (3, 1, 2))]  # two B-frames to a P-frame
+    for step, keeps in ((40, True), (33, False), (100, False)):
+        timeline = Timeline(a_stream(25), "matroska,webm")
+        assert timeline.keeps_promise()
+        for place in places:
+            timeline.note(step * place, None, step, 100)
+        assert timeline.keeps_promise() == keeps
 
 
 def test_repeated_times():
