@@ -25,6 +25,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from rspnet.damage import judge
+from rspnet.disk import FAULTS, refusal
 from rspnet.errors import ConfigError, VideoError
 from rspnet.inspection import inspect
 from rspnet.orientation import UPRIGHT, Orientation, orientation
@@ -269,6 +270,8 @@ def _writing(
             output.mux(stream.encode(None))
         temporary.replace(path)
     except (av.FFmpegError, OSError) as error:
+        if error.errno in FAULTS:
+            raise refusal(path, error) from None
         what = getattr(error, "strerror", None) or error
         raise VideoError(f"{path}: cannot be written ({what}); look at the folder's space and permissions") from None
     finally:

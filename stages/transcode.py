@@ -10,7 +10,8 @@ stdout or to --out, with the `source` and the `recipe` of each new file. Rows th
 not to be, are passed on with their status, pointing at the original. The same command again, after an interruption too,
 does what is not done: a file is when it was made from the same video with the same recipe.
 
-Ends with status 1 if a video that was ok before could not be transcoded, or one could not be written.
+Ends with status 1 if a video that was ok before could not be transcoded, or one could not be written; at once where the
+disk is full.
 """
 
 import contextlib
@@ -25,7 +26,8 @@ from typing import Any, Literal
 
 from rspnet import runlog
 from rspnet.config import run
-from rspnet.errors import ConfigError, VideoError
+from rspnet.disk import writing_to
+from rspnet.errors import ConfigError, DiskError, VideoError
 from rspnet.machine import cores
 
 NUM_NAMED = 10  # failures that the summary names
@@ -168,14 +170,17 @@ def copy_lists(root: str, dst: str, layout: str) -> None:
     except ConfigError:
         return  # an index of videos that are in no known order
     for folder in sorted({os.path.dirname(path) for path in lists}):
-        os.makedirs(os.path.join(dst, folder), exist_ok=True)
-        for entry in os.scandir(os.path.join(root, folder)):
-            if entry.is_file() and entry.name.endswith((".txt", ".json", ".csv")):
-                shutil.copy(entry.path, os.path.join(dst, folder, entry.name))
+        with writing_to(os.path.join(dst, folder)):
+            os.makedirs(os.path.join(dst, folder), exist_ok=True)
+            for entry in os.scandir(os.path.join(root, folder)):
+                if entry.is_file() and entry.name.endswith((".txt", ".json", ".csv")):
+                    shutil.copy(entry.path, os.path.join(dst, folder, entry.name))
 
 
-def transcode_row(task: tuple[Row, str], dst: str, recipe: dict[str, Any]) -> tuple[Row, bool]:
+def transcode_row(task: tuple[Row, str], dst: str, recipe: dict[str, Any]) -> tuple[Row, bool] | DiskError:
     """The row of the new file, or the old one with what is wrong, and whether the file was made just now.
+
+    Where the disk takes no more, what is to be said of it.
 
     Called in a worker process.
     """
@@ -196,6 +201,8 @@ def transcode_row(task: tuple[Row, str], dst: str, recipe: dict[str, Any]) -> tu
         os.makedirs(os.path.dirname(path), exist_ok=True)
         options = {name: value for name, value in recipe.items() if name != "codec"}
         return row | transcode(source, path, **options, comment=comment) | new, True
+    except DiskError as error:
+        return error
     except (VideoError, OSError) as error:
         found = inspect(source, depth="decode")
         if found["status"] == "ok":  # then it is the writing that failed
@@ -207,6 +214,8 @@ def outcome(task: tuple[Row, str], result: Any, dst: str) -> tuple[Row, bool]:
     """What a worker returned, or the row with why it could not."""
     from rspnet.encode import temporary_path
 
+    if isinstance(result, DiskError):
+        raise result  # all that follow would fail as well, and the same command goes on from here
     if isinstance(result, tuple):
         return result
     row, target = task

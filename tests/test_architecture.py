@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "pixels": "orientation | av cv2 numpy",
     "damage": "packets | av",
     "inspection": "damage times orientation packets plan | av numpy",
-    "encode": "damage times inspection orientation packets plan | av numpy",
+    "encode": "damage disk times inspection orientation packets plan | av numpy",
     "video": "times encode inspection packets pixels plan | av numpy",
     "synthetic": "disk encode runlog | numpy",
     "batches": "runlog | cv2 numpy torch datasets",

@@ -15,7 +15,7 @@ import pytest
 
 from rspnet import index, layouts
 from rspnet.encode import PRESETS
-from rspnet.errors import ConfigError
+from rspnet.errors import ConfigError, DiskError
 from rspnet.video import inspect, transcode
 from stages.transcode import Config, main, make_recipe, transcode_row
 
@@ -255,3 +255,12 @@ def test_the_worker_alone(few, tmp_path):
     assert new["bytes"] == os.path.getsize(tmp_path / "x" / "y.mp4")
     assert transcode_row((row, "x/y.mp4"), str(tmp_path), recipe) == (new, False)
     assert min(new["width"], new["height"]) == 32
+
+
+def test_a_full_disk_ends_it_and_leaves_what_is_whole(few, tmp_path, no_file_larger_than):
+    dst = tmp_path / "small"
+    with no_file_larger_than(1000), pytest.raises(DiskError, match=r"\.mp4: cannot be written: its disk"):
+        run(few, dst, short_side=32)
+    assert not list(dst.rglob("*.mp4"))
+    assert not list(dst.rglob(".*.mp4"))
+    assert counts(run(few, dst, short_side=32)[0]) == [8, 8, 0, 0, 0, 0]
