@@ -6,6 +6,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import av
@@ -17,11 +18,15 @@ from rspnet.damage import is_encrypted, judge, missing_bytes, reading_fails
 from rspnet.errors import ConfigError, VideoError
 from rspnet.orientation import orientation
 from rspnet.packets import Clock, Damage, NoVideoError, TimeLimitError, be_strict, decode_all, open_video, read_packets
-from rspnet.plan import Survey
+from rspnet.starts import Starts
+from rspnet.survey import Survey
 from rspnet.times import Pace, pace_in_header
 
 FACTS = ("status", "reason", "num_frames", "fps", "width", "height", "duration", "codec", "bytes", "plan")
 """The keys of what `inspect` returns."""
+
+READ_AT_PROBE = 8 * 2**20
+"""Bytes of a file, at most, whose packets are all looked at without decoding them: some milliseconds."""
 
 NUM_PROBED = 24
 """Packets that a probe reads beyond the first frame, to see whether they come as fast as the header says."""
@@ -42,10 +47,11 @@ def inspect(
         `status`: "ok", "empty" (no bytes), "broken" (cannot be opened or read, or nothing decodes), "no_video" (no
         moving pictures), "encrypted", "truncated" (the file ends before its container says), "corrupt" (packets that
         the decoder refuses or frames that it flags), "short" or "timeout"; `reason`: one sentence, None where ok; and,
-        None where not known, `num_frames` (as decoded; at depth "probe" only where the header can be trusted), `fps`
-        (average, by the frames' own times; at depth "probe" as the header says, where that can be), `width` and
-        `height` (pixels, as shown), `duration` (seconds, the same way), `codec`, `bytes`, `plan` (at depth "decode", of
-        a file that is ok: what makes reading it fast, see plan.py).
+        None where not known, `num_frames` (as decoded; at depth "probe" only of small files whose packets leave no
+        doubt), `fps` (average, by the frames' own times; at depth "probe" as the header says, where that can be),
+        `width` and `height` (pixels, as shown), `duration` (seconds, the same way), `codec`, `bytes`, `plan` (at depth
+        "decode", of a file that is ok: what makes reading it fast, see plan.py; where marks of key frames are not sure,
+        they are tried out, which takes about as long again).
 
     Raises:
         ConfigError: no such depth.
@@ -62,8 +68,9 @@ def inspect(
             verdict = "empty", "the file has no bytes"
         else:
             container, stream = open_video(path)
-            with container:
-                verdict = _look(container, stream, facts, depth, min_frames, Clock(path, time_limit))
+            with container, Starts(path, container, stream) as starts:
+                survey = Survey(container, stream, starts if depth == "decode" else None)
+                verdict = _look(container, stream, facts, survey, depth, min_frames, Clock(path, time_limit))
     except OSError as error:
         verdict = "broken", f"cannot be read ({error.strerror})"
     except VideoError as error:
@@ -71,11 +78,19 @@ def inspect(
         verdict = kinds.get(type(error), "broken"), str(error).removeprefix(f"{path}: ").split(";")[0]
         if verdict[0] == "broken" and (failure := reading_fails(path)):
             verdict = "broken", f"cannot be read ({failure})"
+    except Exception as error:  # a file from anywhere is no reason to stop
+        verdict = "broken", f"cannot be read ({type(error).__name__}: {error})"
     return facts | dict(zip(("status", "reason"), verdict))
 
 
 def _look(
-    container: InputContainer, stream: VideoStream, facts: dict[str, Any], depth: str, min_frames: int, clock: Clock
+    container: InputContainer,
+    stream: VideoStream,
+    facts: dict[str, Any],
+    survey: Survey,
+    depth: str,
+    min_frames: int,
+    clock: Clock,
 ) -> tuple[str, str | None]:
     """Fill in the facts of an open file; returns its status and the reason."""
     facts["codec"] = stream.codec_context.codec.canonical_name
@@ -84,18 +99,17 @@ def _look(
     damage = Damage()
     if depth == "decode":
         be_strict(stream)
-    survey = Survey(container, stream)
     packets = survey(clock.watch(read_packets(container, stream)))
-    frames = decode_all(packets, stream, damage)
+    frames = survey.compared(decode_all(packets, stream, damage))
     first = next(frames, None)
     if first is None:
         return judge(clock.path, container, stream, 0, damage)
     facts["height"], facts["width"] = orientation(first).size(first.height, first.width)
     if depth == "decode":
         shown = [first.pts, *(frame.pts for frame in frames)]
-        count = facts["num_frames"] = len(shown)
+        facts["num_frames"] = len(shown)
         facts.update(_paced(survey.timeline.pace(shown)))
-        status, reason = judge(clock.path, container, stream, count, damage)
+        status, reason = judge(clock.path, container, stream, len(shown), damage)
         if status == "ok":
             facts["plan"] = survey.plan(shown, first=first).to_text()
     elif is_encrypted(stream, damage):
@@ -108,11 +122,15 @@ def _look(
             trusted or container.format.name == "avi" or _goes_on(packets, first, survey, container)
         ):
             facts["fps"] = None
-        # The table of all packets comes with the header, and says what an edit list hides.
-        if trusted and not damage.blank:
-            facts["num_frames"] = sum(not entry.is_discard for entry in stream.index_entries)
-    if status == "ok" and facts["num_frames"] is not None and facts["num_frames"] < min_frames:
-        return "short", f"{facts['num_frames']} frames, fewer than {min_frames}"
+        if facts["bytes"] <= READ_AT_PROBE:
+            with suppress(av.FFmpegError):
+                deque(packets, maxlen=0)
+                facts["num_frames"] = len(survey.shown_by_headers() or ()) or None
+    count, about = facts["num_frames"], ""
+    if count is None and stream.frames:  # of the header, which may count what is never shown
+        count, about = stream.frames, "about "
+    if status == "ok" and count is not None and count < min_frames:
+        return "short", f"{about}{count} frames, fewer than {min_frames}"
     return status, reason
 
 

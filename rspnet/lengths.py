@@ -54,7 +54,8 @@ def frame_counts(clips: ClipDataset) -> Counter[int]:
     for place in np.linspace(0, len(unknown) - 1, min(len(unknown), LOOKED_AT)).round().astype(int):
         row = clips.index[unknown[place]]
         facts = inspect(Path(row["root"]) / row["video"], "probe")
-        known[unknown[place]] = facts["num_frames"], facts["fps"]
+        about = round(facts["duration"] * facts["fps"]) if facts["duration"] and facts["fps"] else None
+        known[unknown[place]] = facts["num_frames"] or about, facts["fps"]
     lengths: Counter[int] = Counter()
     for (frames, fps), number in Counter(known).items():
         if frames is not None and (fps or not clips.frame_rate):

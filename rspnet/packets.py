@@ -10,12 +10,14 @@ from typing import BinaryIO
 
 import av
 import numpy as np
+from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from rspnet.bitstream import BLANK_OF_MPEG4, PICTURE_OF_MPEG4
 from rspnet.errors import VideoError
-from rspnet.plan import BLANK_OF_MPEG4, PICTURE_OF_MPEG4, Plan, Run
+from rspnet.plan import Plan, Run
 
 ODD_TEXT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 """For `av.open`: metadata that is not UTF-8 is no mistake. From av 19 on it never is, and the argument is gone."""
@@ -23,12 +25,13 @@ ODD_TEXT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) <
 _NO_PROBING = {"probesize": "32", "skip_frame": "all", "codec_whitelist": "none"}
 
 
-def open_video(path: str, plan: Plan | None = None) -> tuple[InputContainer, VideoStream]:
+def open_video(path: str, index: int | None = None, kind: str | None = None) -> tuple[InputContainer, VideoStream]:
     """Open a file and choose its video stream.
 
     Args:
         path: the file.
-        plan: of the file, where it is known; then nothing is guessed from its bytes, which is several times faster.
+        index: of the stream, where it is known; then nothing is guessed from the bytes, which is several times faster.
+        kind: what libavformat calls the container; None to find out.
 
     Raises:
         VideoError: it cannot be opened.
@@ -36,8 +39,7 @@ def open_video(path: str, plan: Plan | None = None) -> tuple[InputContainer, Vid
     """
     try:
         # As a file, whatever the name looks like (a colon makes a protocol), and nothing that it may refer to.
-        options = {"protocol_whitelist": "file"} | (_NO_PROBING if plan else {})
-        kind = plan.container if plan else None
+        options = {"protocol_whitelist": "file"} | ({} if index is None else _NO_PROBING)
         container = av.open(f"file:{path}", format=kind, options=options, **ODD_TEXT)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path}: cannot be opened as a video ({_short(error)}); replace it or drop it") from None
@@ -49,8 +51,7 @@ def open_video(path: str, plan: Plan | None = None) -> tuple[InputContainer, Vid
         what = "only a cover picture" if best else "no video stream"
         raise NoVideoError(f"{path}: {what}; drop it")
     stream = best if best in videos else videos[0]
-    if plan:
-        stream = next((other for other in videos if other.index == plan.stream), stream)
+    stream = next((other for other in videos if other.index == index), stream)
     if stream.codec_context is None:
         container.close()
         raise VideoError(f"{path}: no decoder for its codec; transcode it elsewhere or drop it")
@@ -65,6 +66,32 @@ def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[av.
     """The stream's packets from where the file stands; the last one is empty and flushes the decoder."""
     with suppress(IndexError):  # av 18, after the last one, of a stream that turned up on the way
         yield from container.demux(stream)
+
+
+def new_decoder(stream: VideoStream) -> CodecContext:
+    """A decoder for a stream that has seen nothing of it: flushing leaves some decoders with what they saw."""
+    known = stream.codec_context
+    decoder = CodecContext.create(known.codec, "r")
+    for fact in ("extradata", "codec_tag", "width", "height", "pix_fmt", "bits_per_coded_sample"):
+        with suppress(UnicodeDecodeError):  # a tag that is no text; where it matters, trials fail
+            if value := getattr(known, fact):
+                setattr(decoder, fact, value)
+    for fact in ("color_range", "color_primaries", "color_trc", "colorspace"):
+        setattr(decoder, fact, getattr(known, fact))
+    decoder.thread_count = 1
+    return decoder
+
+
+def packet_of(data: bytes | memoryview | av.Packet, number: int, is_key: bool) -> av.Packet:
+    """A packet as decoders get it here: the file's bytes and the file's own mark, its number for a time.
+
+    The mark matters: the decoder of PNG adds the picture before where there is none.
+    """
+    packet = av.Packet(len(data) if isinstance(data, bytes | memoryview) else data.size)
+    packet.update(data)
+    packet.pts = packet.dts = number
+    packet.is_keyframe = is_key
+    return packet
 
 
 class NoVideoError(VideoError):
@@ -197,6 +224,7 @@ def packets_in_table(file: BinaryIO, stream: VideoStream, plan: Plan, run: Run) 
     """
     entries = stream.index_entries[run.first : run.last + 1]
     spans = [(entry.pos + plan.header, entry.size) for entry in entries]
+    marks = [entry.is_keyframe for entry in entries]
     start, end = min(spans)[0], max(place + size for place, size in spans)
     together = end - start < 2 * sum(size for _, size in spans) + 2**20  # else too much of others lies between
     block = memoryview(os.pread(file.fileno(), end - start, start)) if together else None
@@ -205,11 +233,7 @@ def packets_in_table(file: BinaryIO, stream: VideoStream, plan: Plan, run: Run) 
             data = block[place - start :][:size] if together else os.pread(file.fileno(), size, place)
             if len(data) < size:
                 raise UnexpectedError
-            packet = av.Packet(size)
-            packet.update(data)
-            packet.pts = packet.dts = number
-            packet.is_keyframe = number == run.first
-            yield number, packet
+            yield number, packet_of(data, number, marks[number - run.first])
 
 
 def packets_by_time(
@@ -234,9 +258,7 @@ def packets_by_time(
         if packet.pts != plan.times[number]:
             raise UnexpectedError
         if number >= run.first:
-            # The decoder hands a frame out with the time of its packet: make that the packet's number.
-            packet.pts = packet.dts = number
-            yield number, packet
+            yield number, packet_of(packet, number, packet.is_keyframe)
         if number == run.last:
             return
 
@@ -260,8 +282,4 @@ def unpacked(packets: Iterable[tuple[int, av.Packet]]) -> Iterator[tuple[int, av
             data, aside = aside, data if waits else b""
         elif waits and start > first:
             data, aside = data[:start], data[start:]
-        single = av.Packet(len(data))
-        single.update(data)
-        single.pts = single.dts = number
-        single.is_keyframe = packet.is_keyframe
-        yield number, single
+        yield number, packet_of(data, number, packet.is_keyframe)

@@ -9,6 +9,8 @@ samples. A crop that cuts through a sample takes all of it. Against the publishe
 luma, on 72 clips of J-HMDB; compression costs more, 39 to 44 dB.
 """
 
+import math
+import operator
 from collections.abc import Sequence
 from functools import cache
 
@@ -122,6 +124,10 @@ class Converter:
         return colour_matrix(frame.colorspace, frame.format.name[3] == "j" or frame.color_range == ColorRange.JPEG)
 
 
+class MisfitError(ValueError):
+    """An array that a clip should go to has another shape: the caller's mistake, not the video's."""
+
+
 class Album:
     """The clips of one video, filled frame by frame.
 
@@ -133,7 +139,8 @@ class Album:
         out: for each clip the array to fill, uint8 (frames, S, S, 3); made where None.
 
     Raises:
-        ValueError: such an array does not fit; from the methods.
+        VideoError: an index or a side is no whole number.
+        MisfitError: such an array does not fit; from the methods.
     """
 
     def __init__(
@@ -145,17 +152,17 @@ class Album:
         out: Sequence[np.ndarray] | None = None,
     ) -> None:
         self._path = path
-        self._clips = clips
-        self._side = size
+        self._clips = [(self._whole(indices, "frame", -math.inf), crop) for indices, crop in clips]
+        self._side = None if size is None else self._whole([size], "size", 1)[0]
         self._converter = converter
         self._out = out
         self._boxes: dict[Crop | None, Crop] = {}
         self._windows: dict[tuple[str, Crop | None], tuple[Crop, Crop, Crop]] = {}
         # Frame -> crop -> clip and place where it shows: made once for a crop, then copied.
         self._spots: dict[int, dict[Crop | None, list[tuple[int, int]]]] = {}
-        for clip, (indices, crop) in enumerate(clips):
+        for clip, (indices, crop) in enumerate(self._clips):
             for place, index in enumerate(indices):
-                self._spots.setdefault(int(index), {}).setdefault(crop, []).append((clip, place))
+                self._spots.setdefault(index, {}).setdefault(crop, []).append((clip, place))
 
     @property
     def wanted(self) -> list[int]:
@@ -215,14 +222,27 @@ class Album:
             self._out = [np.empty(shape, np.uint8) for shape in shapes]
         given = [(clip.shape, clip.dtype, clip.flags.c_contiguous) for clip in self._out]
         if given != [(shape, np.uint8, True) for shape in shapes]:  # OpenCV would write elsewhere
-            raise ValueError(f"out: {given}; the clips are contiguous uint8 of {shapes}")
+            raise MisfitError(f"out: {given}; the clips are contiguous uint8 of {shapes}")
         if side:
             self._merged = np.empty((side, side, 3), np.uint8)
             self._small = [np.empty((side, side), np.uint8) for _ in range(3)]
 
+    def _whole(self, numbers: Sequence[int], what: str, least: float) -> list[int]:
+        """Whole numbers as Python's own."""
+        try:
+            found = [None if isinstance(number, bool | np.bool_) else operator.index(number) for number in numbers]
+        except TypeError:
+            found = [None]
+        if any(number is None or number < least for number in found):
+            raise VideoError(f"{self._path}: {what} {numbers!r:.60}; whole numbers are needed")
+        return found
+
     def _box(self, crop: Crop | None) -> Crop:
         full_height, full_width = self._converter.size
-        top, left, height, width = (0, 0, full_height, full_width) if crop is None else map(int, crop)
+        box = (0, 0, full_height, full_width) if crop is None else self._whole(crop, "crop", -math.inf)
+        if len(box) != 4:
+            raise VideoError(f"{self._path}: crop {tuple(box)}; it is top, left, height, width")
+        top, left, height, width = box
         if not (0 <= top < top + height <= full_height and 0 <= left < left + width <= full_width):
             frame = f"the {full_height} x {full_width} frame"
             raise VideoError(f"{self._path}: crop {tuple(crop)} (top, left, height, width) leaves {frame}")

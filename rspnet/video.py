@@ -11,35 +11,42 @@ inspection.py says what a file holds and encode.py writes files; both are offere
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import wraps
 from itertools import chain
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
+from av.codec.context import CodecContext
 from av.video.frame import VideoFrame
 
 from rspnet.encode import encode, transcode
-from rspnet.errors import VideoError
+from rspnet.errors import RSPNetError, VideoError
 from rspnet.inspection import inspect
 from rspnet.packets import (
     Clock,
     Damage,
     UnexpectedError,
     decode_all,
+    new_decoder,
     open_video,
     packets_by_time,
     packets_in_table,
     read_packets,
     unpacked,
 )
-from rspnet.pixels import Album, Converter, Crop
-from rspnet.plan import TIMED_FORMATS, Plan, Run, Survey
+from rspnet.pixels import Album, Converter, Crop, MisfitError
+from rspnet.plan import Plan, Run
+from rspnet.survey import Survey
 from rspnet.times import promised_rate
 
 __all__ = ["Video", "encode", "inspect", "read_frames", "transcode"]
+
+_SKIPPING = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9")
+"""Codecs whose decoders leave out single frames on demand (that of AV1 does not: it asks once, when it is opened)."""
 
 
 def read_frames(path: str | os.PathLike, indices: Sequence[int]) -> np.ndarray:
@@ -47,7 +54,7 @@ def read_frames(path: str | os.PathLike, indices: Sequence[int]) -> np.ndarray:
 
     Args:
         path: the file.
-        indices: which frames, in any order; repeats are fine.
+        indices: which frames, in any order; repeats are fine. Whole numbers, of Python or NumPy.
 
     Returns:
         uint8 (len(indices), H, W, 3), RGB.
@@ -57,6 +64,26 @@ def read_frames(path: str | os.PathLike, indices: Sequence[int]) -> np.ndarray:
     """
     with Video(path) as video:
         return video.read(indices)
+
+
+def _only_video_errors(method: Callable) -> Callable:
+    """For what users call: whatever goes wrong with a file is a VideoError that names it."""
+
+    @wraps(method)
+    def guarded(video: "Video", *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(video, *args, **kwargs)
+        except (RSPNetError, MisfitError):
+            raise
+        except Exception as error:
+            if not hasattr(video, "path"):
+                raise  # what was given as a path is none
+            what = getattr(error, "strerror", None) or str(error) or "no more is known"
+            raise VideoError(
+                f"{video.path}: cannot be read ({type(error).__name__}: {what}); look at it with verify --depth decode"
+            ) from error
+
+    return guarded
 
 
 class Video:
@@ -78,6 +105,7 @@ class Video:
         VideoError: not a video that can be opened, or the plan is none.
     """
 
+    @_only_video_errors
     def __init__(
         self,
         path: str | os.PathLike,
@@ -107,6 +135,7 @@ class Video:
             self._bytes.close()
 
     @property
+    @_only_video_errors
     def num_frames(self) -> int:
         """How many frames a full decode gives: as promised to the constructor, else counted."""
         if self._num_frames is None:
@@ -118,11 +147,13 @@ class Video:
         return self._num_frames
 
     @property
+    @_only_video_errors
     def fps(self) -> float:
         """Average frames per second, by the frames' own times where those are known; 0.0 where nothing tells."""
         return float(self._paced().rate if self._paced() else promised_rate(self._stream))
 
     @property
+    @_only_video_errors
     def moments(self) -> np.ndarray | None:
         """int64 (frames + 1,), milliseconds, when each frame is shown and the last one ends.
 
@@ -131,15 +162,18 @@ class Video:
         return self._paced().moments if self._paced() else None
 
     @property
+    @_only_video_errors
     def height(self) -> int:
         """Pixels, as shown."""
         return self._size()[0]
 
     @property
+    @_only_video_errors
     def width(self) -> int:
         """Pixels, as shown."""
         return self._size()[1]
 
+    @_only_video_errors
     def read(self, indices: Sequence[int], crop: Crop | None = None, size: int | None = None) -> np.ndarray:
         """Read the frames of one clip.
 
@@ -153,11 +187,12 @@ class Video:
             uint8 (len(indices), height, width, 3), RGB.
 
         Raises:
-            VideoError: no such frame, the crop leaves the picture, the file yields fewer frames than promised, or
-                the time is up.
+            VideoError: no such frame, indices that are no whole numbers, the crop leaves the picture, the file yields
+                fewer frames than promised or cannot be read, or the time is up.
         """
         return self.read_clips([(indices, crop)], size)[0]
 
+    @_only_video_errors
     def read_clips(
         self,
         clips: Sequence[tuple[Sequence[int], Crop | None]],
@@ -176,7 +211,7 @@ class Video:
 
         Raises:
             VideoError: as from `read`.
-            ValueError: an array of `out` does not fit.
+            MisfitError: an array of `out` does not fit.
         """
         self._clock.start()
         album = Album(self.path, clips, size, self._converter, out)
@@ -215,13 +250,11 @@ class Video:
         if self._plan or self._surveyed:
             return
         self._surveyed = True
-        if self._container.format.name not in TIMED_FORMATS:
-            return
         self._rewind()
         survey = Survey(self._container, self._stream)
         with suppress(av.FFmpegError):
             deque(survey(self._packets()), maxlen=0)
-            shown = survey.shown_by_time()
+            shown = survey.shown_by_headers()
             if shown and self._num_frames in (None, len(shown)):
                 self._plan = survey.plan(shown)
 
@@ -242,7 +275,9 @@ class Video:
                 for run in self._plan.runs(wanted):
                     yield from self._feed(run)
                 return
-            except (UnexpectedError, av.FFmpegError):
+            except RSPNetError:
+                raise
+            except (UnexpectedError, av.FFmpegError, OSError, IndexError, ValueError):
                 self._plan = replace(self._plan, keys=self._plan.keys[:0])
         left = iter(wanted)
         index = next(left, None)
@@ -268,10 +303,15 @@ class Video:
         """
         places, decoder = self._plan.places, self._stream.codec_context
         self._fresh = False
-        decoder.flush_buffers()
+        if self._plan.afresh:
+            decoder = new_decoder(self._stream)
+        else:
+            decoder.flush_buffers()
         decoder.reorder_depth = max(decoder.reorder_depth, self._plan.depth)  # flushing may forget it
         first, previous = places[run.first], None
-        left, skips = len(run.wanted), None
+        if run.first == 0 and first > 0:
+            first = -1  # what is shown before a start may lean on earlier packets, but there are none
+        left = len(run.wanted)
         if self._plan.times is None:
             self._bytes = self._bytes or open(self.path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
             packets = packets_in_table(self._bytes, self._stream, self._plan, run)
@@ -279,24 +319,37 @@ class Video:
             packets = packets_by_time(self._container, self._stream, self._plan, run)
         if self._plan.packed:
             packets = unpacked(packets)
-        for number, packet in chain(self._clock.watch(packets), [(None, None)]):
-            if not left:
-                return  # and what the decoder still holds is never asked for
-            if skips != (number not in run.wanted):
+        for frame in self._decode_run(decoder, self._clock.watch(packets), run):
+            place = -1 if frame.pts is None else places[frame.pts]
+            if place < max(first, 0):
+                continue  # hidden, or shown before the start
+            if place <= previous if previous is not None else first not in (place, -1):
+                raise UnexpectedError
+            previous = place
+            if frame.pts in run.wanted:
+                left -= 1
+                yield run.wanted[frame.pts], frame
+                if not left:
+                    return  # and what the decoder still holds is never asked for
+        raise UnexpectedError
+
+    def _decode_run(
+        self, decoder: CodecContext, packets: Iterable[tuple[int, av.Packet]], run: Run
+    ) -> Iterator[VideoFrame]:
+        """What a decoder gives for packets with their numbers; may leave out frames that nobody wants."""
+        places = self._plan.places
+        may_skip, skips = not self._plan.afresh and decoder.codec.canonical_name in _SKIPPING, None
+        for number, packet in chain(packets, [(None, None)]):
+            is_part = number is not None and places[number] < 0  # of the frame of the packet before, perhaps
+            if may_skip and not is_part and skips != (number not in run.wanted):
                 skips = not skips
                 decoder.skip_frame = "NONREF" if skips else "DEFAULT"  # nothing leans on what this leaves out
-            for frame in decoder.decode(packet):
-                place = -1 if frame.pts is None else places[frame.pts]
-                if place < max(first, 0):
-                    continue  # hidden, or shown before the key frame: then it may lean on packets before that
-                if place <= previous if previous is not None else first not in (place, -1):
-                    raise UnexpectedError
-                previous = place
-                if frame.pts in run.wanted:
-                    left -= 1
-                    yield run.wanted[frame.pts], frame
-        if left:
-            raise UnexpectedError
+            try:
+                yield from decoder.decode(packet)
+            except av.FFmpegError:
+                if number is None or places[number] >= 0:
+                    raise
+                # Else it holds no picture.
 
     def _decode_all(self) -> Iterator[VideoFrame]:
         self._rewind()
@@ -311,7 +364,7 @@ class Video:
         plan = self._plan
         if plan and plan.can_jump:
             with suppress(VideoError):  # opening it without the plan says what is wrong
-                self._container, self._stream = open_video(self.path, plan)
+                self._container, self._stream = open_video(self.path, plan.stream, plan.container)
                 known = self._stream.index == plan.stream
                 self._fresh = False  # not fit for anything but the plan
                 if known and (plan.times is not None or len(self._stream.index_entries) == plan.num_packets):

@@ -8,7 +8,8 @@ import pytest
 from numbered import number, write_numbered
 
 from rspnet.errors import VideoError
-from rspnet.plan import Plan, Survey, _pack, _unpack
+from rspnet.plan import Plan, _pack, _unpack
+from rspnet.survey import Survey
 from rspnet.video import Video, inspect
 
 B_FRAMES = {"bf": "3", "b_strategy": "0"}

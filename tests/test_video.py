@@ -4,15 +4,19 @@ import contextlib
 import csv
 import os
 import random
+from dataclasses import replace
+from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
-from numbered import number, write_numbered, write_packed
+from numbered import number, picture, write_numbered, write_packed
 
 import rspnet
 from rspnet.errors import VideoError
+from rspnet.orientation import orientation
 from rspnet.packets import ODD_TEXT
+from rspnet.plan import Plan
 from rspnet.video import Video, inspect, read_frames
 
 LENGTH = 40
@@ -172,6 +176,138 @@ def test_samples(shared):
             assert (video.height, video.width) == expected.shape[1:3]
             assert np.array_equal(video.read(indices[1:4]), expected[1:4]), path
             assert np.array_equal(video.read(indices), expected), path
+
+
+def test_foreign_files(shared):
+    """Files from test collections of other projects, single frames in any order: marks, times and counts that lie."""
+    for path in sorted((shared / "cases/media").iterdir()):
+        facts = inspect(path, "decode")
+        if facts["status"] != "ok" or path.stem.startswith("damaged"):
+            continue
+        frames = decode(path)
+        assert facts["num_frames"] == len(frames)
+        rng = random.Random(path.name)
+        first = orientation(frames[0])
+        size = first.size(*first.size(frames[0].height, frames[0].width))
+        for promised, plan, times in ((None, None, 1), (len(frames), None, 1), (len(frames), facts["plan"], 7)):
+            indices = rng.choices(range(len(frames)), k=times)
+            with Video(path, promised, plan=plan) as video:
+                for index in indices:
+                    stored = frames[index].to_ndarray(format="rgb24", width=size[1], height=size[0])
+                    assert np.array_equal(video.read([index])[0], first.apply(stored)), (path, index)
+                assert video.num_frames == len(frames)
+                assert (video.height, video.width) == first.size(*size)
+
+
+def test_the_first_frame_decides_the_size(tmp_path):
+    path = tmp_path / "a.webm"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libvpx", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 80, 64, "yuv420p"
+        for part, size in enumerate(((80, 64), (48, 40))):
+            encoder = av.CodecContext.create("libvpx", "w")
+            encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = *size, "yuv420p", Fraction(1, 25)
+            packets = []
+            for index in range(10):
+                frame = av.VideoFrame.from_ndarray(picture(10 * part + index, *size), format="rgb24")
+                frame = frame.reformat(format="yuv420p")
+                frame.pts = index
+                packets += encoder.encode(frame)
+            for index, packet in enumerate([*packets, *encoder.encode(None)]):
+                packet.stream, packet.pts, packet.dts = stream, 10 * part + index, 10 * part + index
+                packet.time_base = Fraction(1, 25)
+                output.mux(packet)
+    for plan in (None, inspect(path, "decode")["plan"]):
+        for index in (15, 3):
+            with Video(path, plan=plan) as video:
+                shown = video.read([index])[0]
+                assert shown.shape == (64, 80, 3)
+                assert number(shown) == index
+
+
+def test_frames_before_the_first_key_packet(tmp_path):
+    """A recording cut at a key frame: pictures that lean on what was cut off are shown first."""
+    options = {"x265-params": "keyint=12:min-keyint=12:bframes=4:open-gop=1:radl=0:log-level=none"}
+    source = write_numbered(tmp_path / "a.mkv", LENGTH, codec="libx265", options=options)
+    plans = {}
+    for cut in (False, True):
+        path = tmp_path / f"cut{cut}.mkv"
+        with av.open(str(source)) as container, av.open(str(path), "w") as output:
+            stream = container.streams.video[0]
+            target = output.add_stream_from_template(stream)
+            packets = [packet for packet in container.demux(stream) if packet.size]
+            keys = [place for place, packet in enumerate(packets) if packet.is_keyframe]
+            for packet in packets[keys[1] if cut else 0 :]:
+                packet.stream = target
+                output.mux(packet)
+        expected = pictures(decode(path))
+        plans[cut] = inspect(path, "decode")["plan"]
+        check_random_access(path, expected, 20)
+        check_random_access(path, expected, 20, plan=plans[cut])
+    # All packets of the uncut file, taken for shown in another order: places before the first key packet.
+    plan = Plan.from_text(plans[False])
+    shown = np.roll(plan.shown, -3)
+    runs = replace(plan, shown=shown).runs(range(3))
+    assert [run.first for run in runs] == [0]
+
+
+@pytest.mark.parametrize("indices", [[0.5], [0.0], ["1"], "12", [True], [None], 5, [np.float64(1)], [1, 2.0], [[1]]])
+def test_indices_that_are_no_whole_numbers(tmp_path, indices):
+    path = write_numbered(tmp_path / "a.mp4", 20)
+    with pytest.raises(VideoError, match=r"a\.mp4: frame .*; whole numbers are needed"):
+        read_frames(path, indices)
+
+
+def test_whole_numbers_of_all_kinds(tmp_path):
+    path = write_numbered(tmp_path / "a.mp4", 20)
+    for indices in ((7,), np.array([7], np.uint8), [np.int64(7)], range(7, 8), iter([7])):
+        assert number(read_frames(path, indices)[0]) == 7
+    for size in (0, -1, 2.0, "3", True):
+        with Video(path) as video, pytest.raises(VideoError, match=r"size .*; whole numbers are needed"):
+            video.read([1], None, size)
+    for crop in ((0, 0, 8), (0, 0, 8.0, 8), "abcd"):
+        with Video(path) as video, pytest.raises(VideoError, match="crop"):
+            video.read([1], crop)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4"), ("a.webm", "libvpx"), ("a.mov", "png")],
+)
+def test_nothing_but_video_errors(tmp_path, name, codec):
+    """Whatever bytes are changed, with the plan of the file as it was, or without one."""
+    pix_fmt = "rgb24" if codec == "png" else "yuv420p"
+    path = write_numbered(tmp_path / name, 12, codec=codec, pix_fmt=pix_fmt)
+    whole, plan = path.read_bytes(), inspect(path, "decode")["plan"]
+    rng = np.random.default_rng(0)
+    for attempt in range(60):
+        content = bytearray(whole)
+        for place in rng.integers(0, len(whole), 1 + attempt % 7):
+            content[place] = rng.integers(256)
+        if attempt % 5 == 0:
+            content = content[: rng.integers(len(whole))]
+        path.write_bytes(content)
+        assert inspect(path, "decode")["status"]
+        for used in (plan, None):
+            with contextlib.suppress(VideoError), Video(path, plan=used) as video:
+                video.read([0, 11, 5])
+
+
+def test_what_goes_wrong_inside_is_a_video_error(tmp_path, monkeypatch):
+    path = write_numbered(tmp_path / "a.mp4", 12)
+    for error in (IndexError("no place"), OSError(5, "Input/output error"), OverflowError("big"), MemoryError()):
+
+        def fails(*_, error=error):
+            raise error
+
+        with monkeypatch.context() as context, Video(path) as video:
+            context.setattr("rspnet.video.decode_all", fails)
+            context.setattr("rspnet.video.Survey", fails)
+            with pytest.raises(VideoError, match=rf"a\.mp4: cannot be read \({type(error).__name__}: ") as caught:
+                video.read([3])
+            assert caught.value.__cause__ is error
+            with pytest.raises(VideoError, match="cannot be read"):
+                _ = video.num_frames
 
 
 def test_the_public_function(tmp_path):
