@@ -176,3 +176,20 @@ def test_a_stream_that_turns_up_on_the_way(tmp_path):
     assert (found["status"], found["num_frames"]) == ("ok", LENGTH)
     assert transcode(path, tmp_path / "c.mp4")["num_frames"] == LENGTH
     assert len(read_frames(path, [0, LENGTH - 1])) == 2
+
+
+@pytest.mark.parametrize("live", ["0", "1"])
+def test_a_broken_structure(tmp_path, live):
+    """VP8 decodes anything, and the demuxer looks for the next block that it knows: the gaps tell."""
+    how = {"codec": "libvpx", "size": (160, 128), "container_options": {"live": live}}
+    path = write_numbered(tmp_path / "a.webm", LENGTH, **how)
+    assert damage.broken_at(path) is None
+    assert inspect(path, "decode")["status"] == "ok"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])  # which is another thing
+    assert damage.broken_at(path) is None
+    path.write_bytes(whole)
+    overwrite(path, 0.5, 4000)
+    found = inspect(path, "decode")
+    assert found["status"] == "corrupt"
+    assert len(whole) * 0.4 < damage.broken_at(path) < len(whole) * 0.9
