@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rspnet.disk import arriving, print_line
+from rspnet.disk import arriving, print_line, writing_to
 from rspnet.errors import ConfigError
 from rspnet.plainlist import LIST_SUFFIXES, read_list
 from rspnet.rows import KEYS, REQUIRED, SCHEMA, USABLE, Row
@@ -101,6 +102,7 @@ def check_out(out: str | os.PathLike) -> None:
 
     Raises:
         ConfigError: another suffix than .jsonl or .parquet, or no such folder, or not one to write to.
+        DiskError: its disk is full, or read-only.
     """
     if os.fspath(out) == "-" and sys.stdout is None:
         raise ConfigError("standard output is closed; name a file with --out")
@@ -108,8 +110,10 @@ def check_out(out: str | os.PathLike) -> None:
         _suffix(os.fspath(out))
         if not os.path.isdir(folder := os.path.dirname(os.path.abspath(out))):
             raise ConfigError(f"{out}: there is no folder {folder}; create it first")
-        if os.path.isdir(out) or not os.access(folder, os.W_OK):
-            raise ConfigError(f"{out}: cannot be written (its folder, or a folder of this name, is in the way)")
+        if os.path.isdir(out):
+            raise ConfigError(f"{out}: is a folder; name a file")
+        with writing_to(out), tempfile.TemporaryFile(dir=folder):
+            pass
 
 
 def batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:

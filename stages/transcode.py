@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 from rspnet import runlog
 from rspnet.config import run
-from rspnet.disk import writing_to
+from rspnet.disk import FAULTS, refusal, writing_to
 from rspnet.errors import ConfigError, DiskError, VideoError
 from rspnet.machine import cores
 
@@ -84,6 +84,8 @@ def main(config: Config) -> dict[str, Any]:
     try:
         os.makedirs(dst, exist_ok=True)
     except OSError as error:
+        if error.errno in FAULTS:
+            raise refusal(dst, error) from None
         raise ConfigError(f"{dst}: cannot be made ({error.strerror}); give another folder to write to") from None
     index.check_out(config.out)
 

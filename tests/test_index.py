@@ -334,7 +334,7 @@ def test_a_bad_name_to_write_costs_no_work(tmp_path, out, message):
 
 def test_a_folder_in_the_place_of_the_file(tmp_path):
     (tmp_path / "i.jsonl").mkdir()
-    with pytest.raises(ConfigError, match=r"i\.jsonl: cannot be written"):
+    with pytest.raises(ConfigError, match=r"i\.jsonl: is a folder; name a file"):
         index.check_out(tmp_path / "i.jsonl")
 
 
