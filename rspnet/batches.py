@@ -293,7 +293,7 @@ class Failures:
 
     Args:
         index: the list; what the rows mean.
-        max_failures: percent of its videos; a single one is no share of anything, and never too many.
+        max_failures: percent of its videos; a single one is no share of anything, and only too many where this is 0.
         world_size: processes that share a pass's videos.
         instead: what becomes of such a video.
     """
@@ -330,7 +330,7 @@ class Failures:
             VideoError: they are.
         """
         total = len(self.index)
-        if count > max(1.0, self.max_failures / 100 * total / parts):
+        if count > (max(1.0, self.max_failures / 100 * total / parts) if self.max_failures else 0):
             among = f"{total} videos" if parts == 1 else f"{total // parts} videos of this process"
             raise VideoError(
                 f"{count} of the {among} could not be read so far; more than {self.max_failures:g} % "

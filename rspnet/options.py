@@ -51,7 +51,7 @@ class Data:
     """Decoding processes of each process (null: its share of the machine's cores, at most 16); 0 decodes in the process
     itself. Never changes a result."""
     max_failures: float = 5.0
-    """Percent of videos that may fail to decode in an epoch before the run stops."""
+    """Percent of videos that may fail to decode in an epoch before the run stops (one always may, unless this is 0)."""
     time_limit: float = 60.0
     """Seconds one video may take to read before it counts as failed."""
 
@@ -80,6 +80,7 @@ class Clips:
     def __post_init__(self) -> None:
         _within(self, 1, math.inf, "num_frames", "size", "stride")
         _positive(self, "frame_rate")
+        _within(self, 0, 1000, "frame_rate")
         if self.sampling == "cover" and self.stride != 1:
             raise ConfigError(
                 f"clips.stride: {self.stride}; frames that cover the whole video (clips.sampling cover) have no stride "
@@ -242,5 +243,5 @@ class Run:
     """Where to send curves, besides metrics.jsonl."""
 
     def __post_init__(self) -> None:
-        _within(self, 0, math.inf, "seed")
+        _within(self, 0, 2**63 - 1, "seed")
         _within(self, 1, math.inf, "log_every", "checkpoint_every", "keep_epochs")

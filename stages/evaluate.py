@@ -57,6 +57,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.protocol == "classify" and self.pooling != "average":
             raise ConfigError(f"pooling: {self.pooling}; a classifier is tested as it was trained, on averages")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed: {self.seed}; it must be between 0 and {2**63 - 1}")
         if self.seed and self.weights not in (None, "none"):
             raise ConfigError(f"seed: {self.seed}; only fresh weights (--weights none) are drawn: leave the seed out")
 
@@ -102,11 +104,12 @@ def evaluate(config: Config, run_dir: Path, start: rundir.Start) -> dict:
     from rspnet.augment import normalise
     from rspnet.checkpoint import clip_of, load_weights, read_weights
     from rspnet.classifier import Classifier
-    from rspnet.encoders import create_encoder, encoder_spec
+    from rspnet.encoders import check_clips, create_encoder, encoder_spec
     from rspnet.index import check_labels, load, select
     from rspnet.predict import ViewFeatures, predict, write_neighbours, write_predictions
 
     accelerator, team = start.accelerator, start.team
+    check_clips(config.encoder.name, config.clips.num_frames, config.clips.size, config.encoder.width)
     weights = None if config.weights == "none" else read_weights(config.weights)
 
     # Videos -> queries (the test split) and, for features, a gallery (the training split)

@@ -83,7 +83,7 @@ def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:
     from rspnet.augment import Augment, normalise
     from rspnet.checkpoint import clip_of, load_weights, read_weights, save_encoder
     from rspnet.classifier import Classifier
-    from rspnet.encoders import create_encoder, encoder_spec
+    from rspnet.encoders import check_clips, create_encoder, encoder_spec
     from rspnet.index import check_labels, describe, load, select
     from rspnet.metrics import TopK, top_classes
     from rspnet.predict import predict, write_predictions
@@ -92,6 +92,8 @@ def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:
     accelerator, team = start.accelerator, start.team
     rank, world_size = team.rank, team.world_size
     seed, clips, workers = config.run.seed, config.clips, machine.workers(config.data.num_workers)
+    batch = {"batch": max(1, config.optim.total_batch // world_size), "training": not config.frozen}
+    check_clips(config.encoder.name, clips.num_frames, clips.size, config.encoder.width, **batch)
     weights = None if config.weights == "none" else read_weights(config.weights)
 
     # Videos -> random training clips, and evenly spaced test views

@@ -73,7 +73,7 @@ def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:
     from rspnet import batches, dataset, lengths, optim
     from rspnet.augment import Augment
     from rspnet.checkpoint import save_encoder
-    from rspnet.encoders import create_encoder, encoder_spec
+    from rspnet.encoders import check_clips, create_encoder, encoder_spec
     from rspnet.index import describe, load, select
     from rspnet.pretext import LOG_TERMS, RSPNet, draw_step
     from rspnet.trainloop import TrainLoop
@@ -82,6 +82,8 @@ def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:
     rank, world_size = team.rank, team.world_size
     seed, total_batch, speeds = config.run.seed, config.optim.total_batch, config.pretext.speeds
     groups, group_size = bn_groups(total_batch, config.pretext.bn_groups, world_size)
+    clips, encoder = config.clips, config.encoder
+    check_clips(encoder.name, clips.num_frames, clips.size, encoder.width, batch=group_size, training=True)
 
     # Videos -> batches of two clips each, of which only the frames are read that a step shows
     index = load(start.keep_videos())

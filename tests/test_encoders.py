@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torchvision.models import video
 
 from rspnet import ConfigError
-from rspnet.encoders import create_encoder, encoder_names, encoder_spec
+from rspnet.encoders import check_clips, create_encoder, encoder_names, encoder_spec
 
 PUBLISHED = ("c3d", "resnet18", "r2plus1d", "s3dg")
 TORCHVISION = ("r3d_18", "r2plus1d_18", "s3d")
@@ -117,6 +117,28 @@ def test_mistakes_are_named(name, kwargs, words):
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("name", PUBLISHED + TORCHVISION)
+def test_clips_that_a_network_cannot_take_are_refused(name):
+    """As the network itself would, and without a draw."""
+    spec = encoder_spec(name)
+    check_clips(name, spec.num_frames, spec.size, training=True)
+    check_clips(name, 16, 32)
+    for num_frames, size, kind in ((1, 1, {}), (8, 32, {"batch": 1, "training": True})):
+        encoder = create_encoder(name).train(kind.get("training", False))
+        try:
+            encoder(torch.zeros(1, 3, num_frames, size, size))
+        except (RuntimeError, ValueError):
+            with pytest.raises(ConfigError, match=rf"^clips.num_frames: {num_frames}, clips.size: {size}.* {name}, "):
+                check_clips(name, num_frames, size, **kind)
+        else:
+            check_clips(name, num_frames, size, **kind)
+    with pytest.raises(ConfigError, match=f"^clips.num_frames: 1, clips.size: 4, 1 in a batch: too little for {name}"):
+        check_clips(name, 1, 4, batch=1, training=True)
+    before = torch.get_rng_state()
+    check_clips(name, 16, 32)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_resnet_starts_with_kaiming_fan_out():

@@ -4,6 +4,7 @@ import pytest
 
 from rspnet import lengths, options
 from rspnet.dataset import ClipDataset, Picker
+from rspnet.errors import ConfigError
 from rspnet.index import new_row, to_dataset
 from rspnet.trainloop import TrainLoop
 from stages import evaluate, finetune, pretrain
@@ -50,6 +51,19 @@ def test_the_stages_say_it(motions, tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().err
     assert f"5 of 5 test videos {short}\n" in said
     assert f"18 of 18 training videos {short}\n" in said
+
+
+def test_the_stages_refuse_clips_that_the_network_cannot_take(motions, tmp_path):
+    """The first before it has listed a video."""
+    c3d = {"encoder": options.Encoder("c3d", width=4)}
+    with pytest.raises(ConfigError, match=r"^clips.num_frames: 4, clips.size: 32, 3 in a batch: too little for c3d, "):
+        pretrain.main(tiny.pretrain(motions, tmp_path / "1", **c3d, clips=options.Clips(num_frames=4, size=32)))
+    assert not (tmp_path / "1/index.parquet").exists()
+    clips = {"clips": options.TestedClips(num_frames=4, size=32)}
+    with pytest.raises(ConfigError, match=r"^clips.num_frames: 4, clips.size: 32, 6 in a batch: too little for c3d, "):
+        finetune.main(tiny.finetune(motions, tmp_path / "2", **c3d, **clips))
+    with pytest.raises(ConfigError, match=r"^clips.num_frames: 4, clips.size: 32: too little for c3d, "):
+        evaluate.main(tiny.evaluate(motions, tmp_path / "3", **c3d, **clips))
 
 
 def told(index, capsys, picker, **kwargs):

@@ -39,7 +39,9 @@ STAGES = sorted(path.stem for path in (REPO / "stages").glob("*.py"))
         ("optim.milestones=[2,2]", "optim.milestones: [2, 2]; they must ascend"),
         ("optim.milestones=[0,2]", "optim.milestones: [0, 2]; it must be at least 1"),
         ("run.log_every=0", "run.log_every: 0; it must be at least 1"),
-        ("run.seed=-1", "run.seed: -1; it must be at least 0"),
+        ("run.seed=-1", "run.seed: -1; it must be between 0 and 9223372036854775807"),
+        ("run.seed=9223372036854775808", "run.seed: 9223372036854775808; it must be between 0 and "),
+        ("clips.frame_rate=25000", "clips.frame_rate: 25000.0; it must be between 0 and 1000"),
     ],
 )
 def test_values_that_can_never_be_right(option, message):
@@ -77,6 +79,7 @@ def test_options_that_go_together_may_come_from_two_places(tmp_path):
     ("stage", "arguments", "message"),
     [
         (evaluate, "--weights=runs/c3d --seed=1", "seed: 1; only fresh weights (--weights none) are drawn"),
+        (evaluate, "--weights=none --seed=-1", "seed: -1; it must be between 0 and 9223372036854775807"),
         (subset, "a b --num_classes=2 --seed=1", "seed: 1; only --by random draws"),
         (subset, "a b --classes=names.txt --by=random", "by: random; with --classes the file names the classes"),
     ],

@@ -7,6 +7,7 @@ pooled features (N, D); its `forward_features` gives the last map (N, D, t, h, w
 from typing import Any
 
 import timm
+import torch
 
 from rspnet.encoders import c3d, r2plus1d, resnet, s3dg, video_torchvision
 from rspnet.encoders.encoder import ClipSpec, EncoderSpec, VideoEncoder
@@ -46,3 +47,31 @@ def create_encoder(name: str, num_classes: int = 0, **kwargs: Any) -> VideoEncod
         ConfigError: If there is no such encoder or width.
     """
     return timm.create_model(f"rspnet_{encoder_spec(name).name}", num_classes=num_classes, **kwargs)
+
+
+def check_clips(
+    name: str, num_frames: int, size: int, width: int | None = None, batch: int = 1, training: bool = False
+) -> None:
+    """See that a network can take such clips, on torch's device without memory: a moment, and nothing is drawn.
+
+    Args:
+        name: One of `encoder_names()`.
+        num_frames: Frames of a clip.
+        size: Its height and width, pixels.
+        width: Base channels; None as published.
+        batch: Clips that share batch statistics.
+        training: Whether they do: with one clip and one position left there is nothing to normalise by.
+
+    Raises:
+        ConfigError: It cannot, or as for `create_encoder`.
+    """
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        encoder = create_encoder(name, **({} if width is None else {"width": width})).train(training)
+        try:
+            encoder(torch.empty(batch, 3, num_frames, size, size))
+        except (RuntimeError, ValueError):  # an output of no size; one value to normalise
+            spec, several = encoder_spec(name), f", {batch} in a batch" if training else ""
+            raise ConfigError(
+                f"clips.num_frames: {num_frames}, clips.size: {size}{several}: too little for {name}, which halves "
+                f"them layer by layer; it is made for {spec.num_frames} frames of {spec.size} pixels"
+            ) from None
