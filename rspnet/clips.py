@@ -18,8 +18,8 @@ def read_clips(path: str | Path, encoder: nn.Module, views: int | None = None) -
     """Read the clips of a video that stages/evaluate.py feeds this network with.
 
     The same frames (evenly spaced clips, looped where the video is shorter than one), crop, size, frame rate and
-    normalisation, so that ``encoder(clips).mean(0)`` is the video's feature there, but for rounding: there, several
-    videos go through the network together.
+    normalisation, so that ``encoder(clips).mean(0)`` is the video's feature there, but for rounding (1e-5 of it), since
+    several videos go through the network together there.
 
     Args:
         path: A video file.

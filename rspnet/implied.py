@@ -72,8 +72,9 @@ def remarks(clips: Any, weights: Any, trained: bool = False) -> list[str]:
     said = weights.description.get("clip")
     if said is None:
         return [
-            f"{weights.path}: does not say what clips it was trained on; fed with {clips.num_frames} frames, stride "
-            f"{clips.stride}, {clips.size} pixels (--clips.num_frames, --clips.stride, --clips.size)"
+            f"{'warning: ' if trained else ''}{weights.path}: does not say what clips it was trained on; fed with "
+            f"{clips.num_frames} frames, stride {clips.stride}, {clips.size} pixels (--clips.num_frames, "
+            f"--clips.stride, --clips.size) and the normalisation usual for {weights.arch}"
         ]
     idle = ("stride",) if clips.sampling == said.get("sampling") == "cover" else ()
     differing = [name for name in said if name in _CLIP and name not in idle and said[name] != getattr(clips, name)]

@@ -236,6 +236,8 @@ def _load(path: Path, start: bytes) -> Any:
                 f"{path}: holds Python objects beside tensors, which are never run{f' ({named[1]})' if named else ''}; "
                 "save its state dict and give that"
             ) from error
+        if path.suffix in (".json", ".yaml", ".jsonl", ".parquet"):
+            raise CheckpointError(f"{path}: is no weight file; give the run folder or a weight file") from error
         raise CheckpointError(f"{path}: is damaged, cut short or no weight file; download or copy it again") from error
 
 

@@ -126,8 +126,11 @@ def test_what_differs_is_said(changes, trained, said):
 
 
 def test_weights_that_say_nothing_of_clips():
-    (line,) = implied.remarks(options.TestedClips(), SimpleNamespace(path="w.pth", description={}))
+    weights = SimpleNamespace(path="w.pth", description={}, arch="c3d")
+    (line,) = implied.remarks(options.TestedClips(), weights)
     assert line.startswith("w.pth: does not say what clips it was trained on; fed with 16 frames, stride 1, 112 pixels")
+    assert line.endswith("and the normalisation usual for c3d")
+    assert implied.remarks(options.TestedClips(), weights, trained=True) == [f"warning: {line}"]
 
 
 def test_configs_of_other_stages(run, tmp_path):

@@ -472,6 +472,8 @@ def test_bytes_that_are_nothing(tmp_path):
     path = tmp_path / "model.pth"
     path.write_bytes(bytes(range(3, 256)) * 20)
     assert "no weight file" in message(load_encoder, path)
+    (tmp_path / "encoder.json").write_text("{}")
+    assert "is no weight file; give the run folder" in message(load_encoder, tmp_path / "encoder.json")
     torch.save([torch.zeros(2)], path)
     assert "no state dict" in message(load_encoder, path)
     torch.save({"conv1.bias": 3}, path)
