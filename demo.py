@@ -3,31 +3,70 @@
     make demo                 on ten kinds of motion, generated: about four minutes on two cores
     make demo DATA=FOLDER     on your own videos: pretrains on them and lists each one's nearest neighbours
 
-Each command is shown as you would type it. Everything lands in runs/demo (or runs/demo_FOLDER); a second call goes on
-where the first was stopped, and shows the same table once all is done.
+Each command is shown as you would type it. Everything lands in runs/demo (or in runs/demo_FOLDER_..., for these videos of this
+folder); a second call goes on where the first was stopped, and shows the same table once all is done.
 """
 
 import argparse
+import glob
+import hashlib
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from rspnet.errors import ConfigError
+from rspnet.layouts import scan
 
 HERE = Path(__file__).resolve().parent
 DEMO_STEPS = 800  # of pretraining, as long as configs/demo.yaml takes on its own data
 
 
 def stage(*command: object) -> dict:
-    """Run one command, shown first; the JSON object on its last line, if it prints one."""
+    """Run one command, shown first; the JSON object on its last line, if it prints one.
+
+    What asks the demo to stop is for the command alone, which ends in order: it finishes its step and keeps it.
+    """
     words = [str(word) for word in command]
+    if asked:
+        leave()
     print(f"\n$ python {shlex.join(words)}", file=sys.stderr, flush=True)
-    done = subprocess.run([sys.executable, *words], cwd=HERE, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(done.returncode)
-    lines = done.stdout.splitlines()
+    # In a process group of its own, a terminal's Ctrl-C does not reach it a second time, which would be one too many.
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=HERE, stdout=subprocess.PIPE, text=True, process_group=0
+    ) as child:
+        running.append(child)
+        for number in asked:  # before it was known
+            child.send_signal(number)
+        lines = child.communicate()[0].splitlines()
+        running.clear()
+    if child.returncode:
+        sys.exit(child.returncode if child.returncode > 0 else 128 - child.returncode)
     return json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
+
+
+asked: list[int] = []
+"""Signals so far."""
+running: list[subprocess.Popen] = []
+"""The command at work, if any."""
+
+
+def pass_on(number: int, frame: FrameType | None) -> None:
+    """Hand a signal to the command at work."""
+    asked.append(number)
+    for child in running:
+        child.send_signal(number)
+
+
+def leave() -> NoReturn:
+    """End between two commands."""
+    print("demo.py: interrupted; the same command goes on from there", file=sys.stderr)
+    sys.exit(130)
 
 
 def main() -> None:
@@ -36,11 +75,30 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of your own videos")
     options = parser.parse_args()
     started = time.monotonic()
-    if options.data is None:
-        labelled(HERE / "runs" / "demo")
-    else:
-        unlabelled(options.data.resolve(), HERE / "runs" / f"demo_{options.data.resolve().name}")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    try:
+        if options.data is None:
+            labelled(HERE / "runs" / "demo")
+        else:
+            unlabelled(options.data.resolve(), folder_of(options.data.resolve()))
+    except ConfigError as error:
+        print(f"demo.py: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
     print(f"({time.monotonic() - started:.0f} seconds)")
+
+
+def folder_of(source: Path) -> Path:
+    """Where the demo of a folder's videos lies: another for another folder of that name, or for other videos in it."""
+    videos = []
+    for row in scan(source):
+        path = source / row["video"]
+        videos.append((row["video"], path.stat().st_size if path.is_file() else None))
+    place, content = (hashlib.sha256(repr(facts).encode()).hexdigest()[:6] for facts in (str(source), videos))
+    run = HERE / "runs" / f"demo_{source.name}_{place}_{content}"
+    if not run.exists() and any(run.parent.glob(f"demo_{glob.escape(source.name)}_{place}_*")):
+        print(f"{source}: not the videos of the last call; beginning anew in {run}", file=sys.stderr)
+    return run
 
 
 def prepare(source: Path, run: Path) -> Path:
@@ -80,7 +138,7 @@ def unlabelled(source: Path, run: Path) -> None:
     usable = sum(json.loads(line)["status"] == "ok" for line in index.read_text().splitlines())
     batch = min(32, usable // 2 * 2)
     if batch < 4:
-        sys.exit(f"{source}: {usable} usable videos; the demo needs at least 4 (see {run / 'found.jsonl'})")
+        raise ConfigError(f"{source}: {usable} usable videos; the demo needs at least 4 (see {run / 'found.jsonl'})")
     common = ("--data.index", index, "--run_dir")
     epochs = max(1, round(DEMO_STEPS / (usable // batch)))
     sizes = ("--optim.total_batch", batch, "--optim.epochs", epochs, "--pretext.queue_length", batch)

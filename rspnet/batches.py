@@ -277,6 +277,7 @@ def _start_worker(worker: int) -> None:
     # Ctrl-C, and a scheduler's SIGTERM, reach every process. The training process decides when its workers end: one
     # that went before would take the run with it before its checkpoint.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "sigwaitinfo"):  # macOS does not tell who sent a signal: there SIGTERM ends a worker at once
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_at_the_parents_word, daemon=True).start()

@@ -20,6 +20,7 @@ import difflib
 import os
 import re
 import select
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -123,6 +124,22 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     take_warnings()
     quieten_threads()
+    before = signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's word ends a stage as Ctrl-C does
+    try:
+        status = _status(main, config_class)
+    except KeyboardInterrupt:  # once more, in the middle of saying why it ends
+        status = 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    sys.exit(status)
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _status(main: Callable[[Any], Any], config_class: type) -> int:
+    """Parse, call main, and say what went wrong; the exit status."""
     stage = Path(sys.argv[0]).name
     config = None
     try:
@@ -149,7 +166,7 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
         else:
             say(traceback.format_exc().rstrip(), everywhere=True)
         status = 1
-    sys.exit(status)
+    return status
 
 
 def _leave_the_stages_folder(main: Callable[[Any], Any]) -> None:
