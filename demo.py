@@ -3,8 +3,8 @@
     make demo                 on ten kinds of motion, generated: about four minutes on two cores
     make demo DATA=FOLDER     on your own videos: pretrains on them and lists each one's nearest neighbours
 
-Each command is shown as you would type it. Everything lands in runs/demo (or in runs/demo_FOLDER_..., for these videos of this
-folder); a second call goes on where the first was stopped, and shows the same table once all is done.
+Each command is shown as you would type it. Everything lands in runs/demo (or in runs/demo_FOLDER_..., for these very
+videos); a second call goes on where the first was stopped, and shows the same table once all is done.
 """
 
 import argparse
