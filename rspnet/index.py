@@ -247,5 +247,6 @@ def _cache(table: pa.Table, cache_dir: str | os.PathLike | None, key: str | None
             writer.write_table(table)
         return Dataset.from_file(str(path))
     except RSPNetError as error:  # it is only a cache
-        _log.warning("%s; the index stays in memory. HF_DATASETS_CACHE, or HF_HOME, names another place", error)
+        said = str(error).rpartition(";")[0]
+        _log.warning("the index stays in memory: %s; HF_DATASETS_CACHE or HF_HOME names another place", said)
         return Dataset(table)
