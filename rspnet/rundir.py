@@ -21,7 +21,7 @@ from rspnet.disk import FAULTS, print_line, refusal, write_json, write_text, wri
 from rspnet.errors import ConfigError
 from rspnet.lock import exclusive
 from rspnet.machine import cores
-from rspnet.runlog import is_main, say
+from rspnet.runlog import check_accumulation, is_main, say
 from rspnet.sources import other_run
 from rspnet.team import Team
 
@@ -103,8 +103,10 @@ def run_once(
         work: does it, and returns the result, which is kept as result.json.
 
     Raises:
-        ConfigError: the folder is not this run's, or not free; or the videos are not there.
+        ConfigError: the folder is not this run's, or not free; or the videos are not there; or accelerate was told
+            what cannot be done.
     """
+    check_accumulation()
     precision = sources.precision()
     alone = os.environ.get("WORLD_SIZE", "1") == "1"
     accelerator = None if alone else start()

@@ -54,7 +54,6 @@ def main(config: Config) -> dict:
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` to train from scratch")
     run_dir = Path(config.run_dir)
-    runlog.check_accumulation()
     work = partial(train, config, run_dir)
     return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), partial(start, config), work)
 

@@ -45,7 +45,6 @@ class Config:
 def main(config: Config) -> dict:
     """Train, and return the result that is also printed as the last line."""
     run_dir = Path(config.run_dir)
-    runlog.check_accumulation()
     work = partial(train, config, run_dir)
     return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), partial(start, config), work)
 

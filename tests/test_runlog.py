@@ -16,7 +16,7 @@ import pytest
 
 from rspnet import runlog
 from rspnet.errors import ConfigError
-from rspnet.runlog import RunLog, check_launch, check_precision, duration, some
+from rspnet.runlog import RunLog, check_accumulation, check_launch, check_precision, duration, some
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -250,3 +250,12 @@ def test_other_processes_log_nothing(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
     assert not tracked
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("steps", ["4", "0", "many"])
+def test_accumulation_is_refused(monkeypatch, steps):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
+    check_accumulation()
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", steps)
+    with pytest.raises(ConfigError, match=rf"^ACCELERATE_GRADIENT_ACCUMULATION_STEPS={steps}: gradients are not acc"):
+        check_accumulation()
