@@ -131,7 +131,8 @@ class Timeline:
         self.unit = Fraction(stream.time_base)
         self.promises = promised_rates(stream)
         self.promised_seconds = float(stream.duration * self.unit) if stream.duration else None
-        self._told_frames = 2 if "mp4" in format_name else 1  # that it may be off by: others are guessed at
+        declares = "mp4" in format_name or format_name == "avi"  # others are guessed at
+        self._told_frames = 2 if declares else 1  # that the promised duration may be off by
         self._has_times = True
         self._counts_places = format_name == "avi"  # which keeps no times, but counts empty packets as well
         self.visible: list[int] = []
@@ -181,7 +182,7 @@ class Timeline:
         ticks = np.array([time for time, _ in in_order((time, None) for time in times)])
         first, step = int(ticks[0]), (int(ticks.max()) - int(ticks[0])) * self.unit / (count - 1)
         seconds = step * (count - 1) + self._last_frame(ticks, shown) * self.unit
-        if told is not None and abs(told - seconds) <= self._told_frames * step:
+        if told is not None and abs(told - seconds) <= self._told_frames * _SLACK * step:
             seconds = Fraction(told)
         rate = self._promise_that_fits(ticks, step) or (count / seconds).limit_denominator(10**6)
         moments, away = None, np.abs((ticks - first) * float(self.unit * rate) - np.arange(count))
