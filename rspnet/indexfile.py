@@ -44,7 +44,8 @@ def read_rows(source: str | os.PathLike, root: str | os.PathLike | None = None) 
     else:
         suffix = _suffix(source, LIST_SUFFIXES)
         if not os.path.isfile(source):
-            raise ConfigError(f"{source}: no such index; stages/verify.py ROOT --out {source} makes one")
+            makes = "" if suffix in LIST_SUFFIXES else f" index; stages/verify.py ROOT --out {source} makes one"
+            raise ConfigError(f"{source}: no such{makes or ' list'}")
         if suffix in LIST_SUFFIXES:
             return read_list(source, root)
         numbered = _read_parquet(source) if suffix == ".parquet" else _read_json_lines(source)

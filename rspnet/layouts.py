@@ -90,6 +90,7 @@ def scan(root: str | os.PathLike, layout: str = "auto", ignored: Counter | None 
     if layout == "kinetics":
         return _scan_kinetics(root, videos, folders)
     if layout == "folder":
+        _hint_below(tree, videos)
         return _scan_folder(root, videos, folders)
     return _scan_listed(root, videos, read_lists(root, layout))
 
@@ -137,6 +138,13 @@ def _scan_folder(root: str, videos: list[str], folders: dict[str, str]) -> Itera
         _warn_of_strays(root, [video for video, place in zip(videos, inside) if place is None])
     for video, label, split in zip(videos, labels, splits):
         yield new_row(video, root, label, split)
+
+
+def _hint_below(tree: Tree, videos: list[str]) -> None:
+    """Say so where the data set lies one folder deeper, as archives unpack."""
+    above = {video.split("/")[0] for video in videos}
+    if len(above) == 1 and os.path.isdir(below := os.path.join(tree.root, *above)) and _split_folders(Tree(below)):
+        _log.warning("%s: its splits are not in it, but in %s; give that folder to have them", tree.root, below)
 
 
 def _most(values: list[str | None]) -> bool:

@@ -307,7 +307,12 @@ def test_a_line_that_is_no_row_is_refused(tmp_path, text, message):
 
 def test_files_that_are_no_index_are_refused(tmp_path):
     (tmp_path / "i.parquet").write_text("text")
-    cases = {"i.parquet": "no Parquet file", "i.json": "a .jsonl or .parquet file", "no.jsonl": "no such index"}
+    cases = {
+        "i.parquet": "no Parquet file",
+        "i.json": "a .jsonl or .parquet file",
+        "no.jsonl": "no such index",
+        "no.txt": "no such list$",
+    }
     for name, message in cases.items():
         with pytest.raises(ConfigError, match=message):
             list(index.read_rows(tmp_path / name))

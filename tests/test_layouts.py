@@ -293,6 +293,12 @@ def test_kinetics_by_other_names(tmp_path, train, val):
     assert short(scan(tmp_path)) == {f"{train}/a/1.mp4": ("a", "train", None), f"{val}/a/2.mp4": ("a", "val", None)}
 
 
+def test_a_data_set_one_folder_deeper(tmp_path, caplog):
+    make(tmp_path, "set/train/a/1.mp4", "set/test/a/2.mp4")
+    assert [row["split"] for row in scan(tmp_path).values()] == [None, None]
+    assert f"{tmp_path}: its splits are not in it, but in {tmp_path}/set; give that folder to have them" in caplog.text
+
+
 def test_splits_in_two_sizes(tmp_path):
     """train/ is meant where there is train_480/ as well; of two others nobody knows."""
     make(tmp_path / "one", "train/a/1.mp4", "train_480/a/1.mp4", "val/a/2.mp4")
