@@ -23,8 +23,8 @@ from rspnet.errors import ConfigError
 
 T = TypeVar("T")
 
-LAST_WORDS = 5.0
-"""Seconds in which a launcher ends the other processes when one has ended; it looks ten times a second."""
+LAST_WORDS = 30.0
+"""Seconds in which a launcher ends the other processes when one has ended: a moment, or 13 on a busy machine."""
 
 
 def is_main() -> bool:
