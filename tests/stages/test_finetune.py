@@ -190,6 +190,8 @@ def test_what_the_weights_were_fed_with_goes_on(tmp_path, motions, pretrained):
     assert clip == clip | colours | {"size": 48, "views": 1}
 
 
+# torch.compile says so on Python 3.13.0 alone.
+@pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
 def test_compiled_or_not_the_files_are_the_same(tmp_path, motions, finetuned, pretrained, interrupted, monkeypatch):
     """torch.compile begins, a plain process goes on, and a compiled one ends: names in files know nothing of it."""
     run = tmp_path / "run"
