@@ -208,3 +208,16 @@ def test_a_mistake_that_one_process_finds_is_said_once(tmp_path, rank):
     assert statuses[rank] == 2, errors
     assert errors.pop(rank) == f"{'[rank 1] ' * rank}stage.py: 1.mp4: cut; copy it again\n"
     assert errors == [""]
+
+
+def test_too_many_broken_videos_of_one_process_end_both(tmp_path, motions):
+    """Before the other waits for gradients that never come; what one met, both say."""
+    root = tmp_path / "data"
+    shutil.copytree(motions, root)
+    for video in sorted(root.glob("train/*/*.mp4"))[:6]:
+        video.write_bytes(b"no video" * 50)
+    config = tiny.finetune(root, tmp_path / "run")
+    _, *errors = launch(tmp_path, "finetune", config, status=2)
+    told = "finetune.py: 2 of the 9 videos of this process could not be read so far; more than 5 % "
+    assert any(told in error for error in errors), errors
+    assert not any("Traceback" in error or "another process of this run" in error for error in errors)
