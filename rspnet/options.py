@@ -229,10 +229,19 @@ class Test:
 
 @dataclass
 class Run:
-    """Bookkeeping; nothing here changes a result but the seed."""
+    """What is drawn at random."""
 
     seed: int = 0
-    """Seed of the fresh weights, of the data's order and of every random draw."""
+    """Seed of fresh weights; in training also of the data's order and of every other draw."""
+
+    def __post_init__(self) -> None:
+        _within(self, 0, 2**63 - 1, "seed")
+
+
+@dataclass
+class TrainingRun(Run):
+    """Bookkeeping; nothing here changes a result but the seed."""
+
     log_every: int = 10
     """Steps between log lines."""
     checkpoint_every: int = 500
@@ -243,5 +252,5 @@ class Run:
     """Where to send curves, besides metrics.jsonl."""
 
     def __post_init__(self) -> None:
-        _within(self, 0, 2**63 - 1, "seed")
+        super().__post_init__()
         _within(self, 1, math.inf, "log_every", "checkpoint_every", "keep_epochs")

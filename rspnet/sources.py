@@ -37,7 +37,7 @@ def begin(run_dir: Path, config: dict[str, Any], precision: str) -> dict[str, An
     return {
         "weights_sha256": sha256(weights) if weights and weights.is_file() else None,
         "fold": data["fold"],
-        "seed": config["run"]["seed"] if "run" in config else config["seed"],
+        "seed": config["run"]["seed"],
         "precision": precision,
     }
 

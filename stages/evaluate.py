@@ -33,8 +33,8 @@ from rspnet.errors import CheckpointError, ConfigError
 class Config:
     """Evaluation."""
 
-    unused: ClassVar = ("augment", "frozen", "optim", "pretext", "run")  # in a training's config, which serves here too
-    private: ClassVar = ("weights", "run_dir")
+    unused: ClassVar = ("augment", "frozen", "optim", "pretext")  # in a training's config, which serves here too
+    private: ClassVar = ("weights", "run", "run_dir")
     implied: ClassVar = implied.by_weights
 
     weights: str | None = None
@@ -48,8 +48,7 @@ class Config:
     clips: options.TestedClips = field(default_factory=options.TestedClips)
     encoder: options.Encoder = field(default_factory=options.Encoder)
     test: options.Test = field(default_factory=options.Test)
-    seed: int = 0
-    """Seed of fresh weights (`--weights none`)."""
+    run: options.Run = field(default_factory=options.Run)
     run_dir: str | None = None
     """Folder for what is written (null: PROTOCOL_DIGEST in the run folder that --weights names, or in runs/NAME of a
     weight file; the digest tells options apart)."""
@@ -57,10 +56,10 @@ class Config:
     def __post_init__(self) -> None:
         if self.protocol == "classify" and self.pooling != "average":
             raise ConfigError(f"pooling: {self.pooling}; a classifier is tested as it was trained, on averages")
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"seed: {self.seed}; it must be between 0 and {2**63 - 1}")
-        if self.seed and self.weights not in (None, "none"):
-            raise ConfigError(f"seed: {self.seed}; only fresh weights (--weights none) are drawn: leave the seed out")
+        if self.run.seed and self.weights not in (None, "none"):
+            raise ConfigError(
+                f"run.seed: {self.run.seed}; only fresh weights (--weights none) are drawn: leave the seed out"
+            )
 
 
 def main(config: Config) -> dict:
@@ -77,7 +76,7 @@ def default_run_dir(config: Config) -> Path:
     weights = Path(config.weights)
     home = weights if weights.is_dir() else Path("runs") / weights.name.split(".")[0]
     files = [str(Path(name).absolute()) for name in (weights, config.data.root or "", config.data.index or "")]
-    parts = (config.clips, config.encoder, config.pooling, config.seed, config.data.layout, config.data.fold)
+    parts = (config.clips, config.encoder, config.pooling, config.run.seed, config.data.layout, config.data.fold)
     digest = hashlib.sha256(repr((files, parts)).encode()).hexdigest()[:8]
     return home / f"{config.protocol}_{digest}"
 
@@ -137,7 +136,7 @@ def evaluate(config: Config, run_dir: Path, start: rundir.Start) -> dict:
         return predict(model, clips, normalise_clips, accelerator, team, failures, **load)
 
     # Weights -> classifier, or encoder
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.run.seed)
     width = {} if config.encoder.width is None else {"width": config.encoder.width}
     network = create_encoder(config.encoder.name, **width)
     if config.protocol == "classify":

@@ -44,7 +44,7 @@ class Config:
     encoder: options.Encoder = field(default_factory=options.Encoder)
     optim: options.Optim = field(default_factory=lambda: options.Optim(epochs=30, total_batch=40, lr=0.005))
     test: options.Test = field(default_factory=options.Test)
-    run: options.Run = field(default_factory=options.Run)
+    run: options.TrainingRun = field(default_factory=options.TrainingRun)
     run_dir: str = "runs/finetune"
     """Folder for everything the run writes."""
 

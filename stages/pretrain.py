@@ -30,7 +30,7 @@ class Config:
     encoder: options.Encoder = field(default_factory=options.Encoder)
     pretext: options.Pretext = field(default_factory=options.Pretext)
     optim: options.Optim = field(default_factory=options.Optim)
-    run: options.Run = field(default_factory=options.Run)
+    run: options.TrainingRun = field(default_factory=options.TrainingRun)
     run_dir: str = "runs/pretrain"
     """Folder for everything the run writes."""
 

@@ -30,7 +30,7 @@ def again(tmp_path, data):
 
     def config(weights=tmp_path / "weights", root=data, index=None):
         named = {name: None if value is None else str(value) for name, value in {"root": root, "index": index}.items()}
-        return {"weights": str(weights), "seed": 0, "data": {**named, "layout": "auto", "fold": 1}}
+        return {"weights": str(weights), "run": {"seed": 0}, "data": {**named, "layout": "auto", "fold": 1}}
 
     facts = sources.begin(run_dir, config(), "no")
     facts["data_fingerprint"] = sources.keep_videos(run_dir / "index.parquet", config()["data"])
