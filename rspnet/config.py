@@ -124,7 +124,7 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     take_warnings()
     quieten_threads()
-    before = signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's word ends a stage as Ctrl-C does
+    before = signal.signal(signal.SIGTERM, _terminate)  # a scheduler's word ends a stage as Ctrl-C does
     try:
         status = _status(main, config_class)
     except KeyboardInterrupt:  # once more, in the middle of saying why it ends
@@ -134,8 +134,12 @@ def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
     sys.exit(status)
 
 
-def _interrupt(*_: Any) -> NoReturn:
-    raise KeyboardInterrupt
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+def _terminate(*_: Any) -> NoReturn:
+    raise _TerminatedError
 
 
 def _status(main: Callable[[Any], Any], config_class: type) -> int:
@@ -150,7 +154,9 @@ def _status(main: Callable[[Any], Any], config_class: type) -> int:
         say_last(f"{stage}: {error}")
         status = error.exit_status
     except KeyboardInterrupt as error:  # all processes of a run have agreed on it
-        say(f"{stage}: interrupted{f'; {error}' if str(error) else ''}")
+        # A launcher ends so what is left when one process has ended, which has said why.
+        if not isinstance(error, _TerminatedError) or os.environ.get("WORLD_SIZE", "1") == "1":
+            say(f"{stage}: interrupted{f'; {error}' if str(error) else ''}")
         status = 130
     except FloatingPointError as error:
         say_last(f"{stage}: {error}")
