@@ -4,6 +4,7 @@ A media library may hang or crash on a broken file, and then takes its process w
 that is killed past a time limit and replaced, and a worker that dies costs the one item it was at.
 """
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -25,6 +26,9 @@ Item = TypeVar("Item")
 _PATIENCE = 10.0
 """Seconds to wait for the end of a process that was killed: one that hangs in the kernel (a network disk that does not
 answer) does not die before the call returns."""
+
+_FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
+"""Signals that may go to a whole group of processes (Ctrl-C, a batch system that ends a job): the parent decides."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def _settled(workers: "dict[Connection, _Worker]", time_limit: float) -> Iterato
 
 @contextlib.contextmanager
 def _interrupt_later() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block.
+    """Let Ctrl-C and SIGTERM wait for the end of the block.
 
     Blocking the signal is not enough: another thread (a progress bar's) may take it, and Python would still raise in
     this one.
@@ -143,13 +147,17 @@ def _interrupt_later() -> Iterator[None]:
         yield
         return
     came: list[tuple[int, FrameType | None]] = []
-    before = signal.signal(signal.SIGINT, lambda *signalled: came.append(signalled))
+    before = {each: signal.signal(each, lambda *signalled: came.append(signalled)) for each in _FOR_THE_PARENT}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        if came and callable(before):
-            before(*came[0])
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for number, frame in came[:1]:
+            if callable(before[number]):
+                before[number](number, frame)
+            else:
+                signal.raise_signal(number)
 
 
 class _Worker:
@@ -160,14 +168,15 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, function), daemon=True)
-        # Ctrl-C is for the parent, which kills its workers: they inherit that it is blocked. Starting a process starts
-        # multiprocessing's resource tracker first if it is not there, which would lift the block.
+        # These signals are for the parent, which kills its workers: they inherit that they are blocked. Starting a
+        # process starts multiprocessing's resource tracker first if it is not there, which would lift the block.
         resource_tracker.ensure_running()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
         try:
             self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        atexit.register(self.process.kill)  # multiprocessing would send SIGTERM there, and wait for ever
         theirs.close()
         self.started = False
         self.task: tuple[int, Any] | None = None
@@ -197,6 +206,7 @@ class _Worker:
         return message[0] if len(message) == 1 else Failure(*message)
 
     def kill(self) -> None:
+        atexit.unregister(self.process.kill)
         self.process.kill()
         self.process.join(_PATIENCE)
         self.pipe.close()  # not before: the worker would take it for a fault

@@ -26,6 +26,8 @@ def work(item):
             time.sleep(100)
         case "mistake":
             raise VideoError("x.mp4: bad")
+        case "terminated":
+            os.kill(os.getpid(), signal.SIGTERM)
         case "bug":
             raise KeyError("x")
         case "unpicklable":
@@ -62,6 +64,14 @@ def test_one_bad_item_costs_only_itself():
     assert failures["hang"] == "not done after 1 s"
     assert failures["mistake"] == "x.mp4: bad"
     assert failures["bug"] == "KeyError: 'x'"
+
+
+def test_a_signal_to_the_whole_group_is_for_the_parent_alone():
+    """A batch system ends a job so; a video that a worker is at is not called crashed for it."""
+    assert list(run_parallel(work, ["terminated", 1], jobs=1, time_limit=30)) == [
+        ("terminated", 2 * "terminated"),
+        (1, 2),
+    ]
 
 
 def test_items_are_taken_as_they_are_needed():
@@ -128,6 +138,19 @@ def test_ctrl_c_waits_for_a_worker_to_be_known():
         known = False
     assert known
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_sigterm_waits_for_a_worker_to_be_known():
+    came = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(known))
+    try:
+        known = False
+        with pool._interrupt_later():
+            signal.raise_signal(signal.SIGTERM)
+            known = True
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert came == [True]
 
 
 def test_wrong_arguments():
