@@ -174,8 +174,11 @@ def _parse(source: str, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
 
 
 def _read_json_lines(source: str) -> Iterator[tuple[int, Row]]:
-    with open(source, "rb") as handle:
-        yield from _parse(source, (line.decode() for line in handle))
+    try:
+        with open(source, "rb") as handle:
+            yield from _parse(source, (line.decode() for line in handle))
+    except OSError as error:
+        raise _unreadable(source, error) from None
 
 
 def _read_parquet(source: str) -> Iterator[tuple[int, Row]]:
@@ -183,8 +186,14 @@ def _read_parquet(source: str) -> Iterator[tuple[int, Row]]:
         with pq.ParquetFile(source) as file:
             rows = (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
             yield from enumerate(map(unpack, rows), 1)
+    except OSError as error:
+        raise _unreadable(source, error) from None
     except pa.ArrowException as error:
         raise ConfigError(f"{source}: no Parquet file, or a damaged one: {error}") from None
+
+
+def _unreadable(source: str, error: OSError) -> ConfigError:
+    return ConfigError(f"{source}: cannot be read ({error.strerror or error})")
 
 
 def _suffix(path: str, others: tuple[str, ...] = ()) -> str:

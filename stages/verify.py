@@ -6,7 +6,8 @@
 Reads a data-set folder (its layout is recognised), or an index whose videos are looked at again. Writes one JSON object
 per video to stdout, or an index file with --out; a summary goes to stderr. A file that hangs or crashes the decoder
 costs its own row only. With --out, rows are kept in FILE.partial until the scan is complete, and the same command goes
-on from there after an interruption. A completed scan starts over when it is asked for again: files may have changed.
+on from there after an interruption; another command is refused until that file is removed. A completed scan starts over
+when it is asked for again: files may have changed.
 """
 
 import contextlib
@@ -27,6 +28,7 @@ from rspnet.machine import cores
 
 NUM_NAMED = 10  # bad videos that the summary names
 NO_FACTS = dict.fromkeys(("num_frames", "fps", "width", "height", "duration", "codec", "bytes", "plan"))
+LOOKED_AT_AGAIN = ("timeout", "crashed", "error", "missing", "unreadable")  # what may have gone by when a scan goes on
 
 
 @dataclass
@@ -69,7 +71,7 @@ def main(config: Config) -> dict[str, Any]:
     look = partial(inspect_row, depth=config.depth, min_frames=config.min_frames)
     tally = Tally()
     with Journal(config) as journal, contextlib.ExitStack() as stack:
-        items = (Ready(row, journal.done[key(row)]) if key(row) in journal.done else row for row in rows)
+        items = (Ready(row, row | journal.done[key(row)]) if key(row) in journal.done else row for row in rows)
         results = run_parallel(look, items, config.jobs, config.time_limit)
         stack.enter_context(contextlib.closing(results))  # its workers end here, whatever happens
         looked_at = (outcome(row, result) for row, result in results)
@@ -118,7 +120,10 @@ class Journal:
     """FILE.partial, the rows of a scan that writes FILE and is not complete: its settings, then a row per line.
 
     Attributes:
-        done: rows by `key` that an interrupted scan with the same settings left.
+        done: status and facts, by `key`, that an interrupted scan with the same settings left.
+
+    Raises:
+        ConfigError: an interrupted scan with other settings left it, or one is at work on it.
     """
 
     def __init__(self, config: Config) -> None:
@@ -128,15 +133,19 @@ class Journal:
         if config.out == "-":
             return
         self._path = f"{config.out}.partial"
-        settings = {"source": os.path.abspath(config.source), "depth": config.depth, "min_frames": config.min_frames}
+        settings = {name: getattr(config, name) for name in ("layout", "depth", "min_frames")}
+        settings["source"] = os.path.abspath(config.source)
         with writing_to(self._path):
             self._file = self._stack.enter_context(open(self._path, "a+b"))  # noqa: SIM115
         try:
             self._stack.enter_context(exclusive(self._file))
+            good = self._read(settings)
         except BlockingIOError:
             self._file.close()
             raise ConfigError(f"{self._path}: another process is making {config.out}; wait for it") from None
-        good = self._read(settings)
+        except ConfigError:
+            self._stack.close()
+            raise
         with writing_to(self._path):
             self._file.truncate(good)
         if not good:
@@ -146,18 +155,26 @@ class Journal:
 
     def _read(self, settings: dict[str, Any]) -> int:
         """Take over the rows of an earlier scan; returns the bytes of the file that are good."""
-        good = 0
         self._file.seek(0)
+        expected, head = _line(settings), self._file.readline()
+        if head != expected:
+            if expected.startswith(head):  # empty, or stopped before there was a row
+                return 0
+            raise ConfigError(
+                f"{self._path}: an interrupted scan left it{_differences(head, settings)}; give that command again to "
+                "go on with it, or remove the file to start over"
+            )
+        good = len(head)
         for line in self._file:
             try:
-                content = json.loads(line)
+                row = json.loads(line)
             except ValueError:
                 break
-            if not line.endswith(b"\n") or (good == 0 and content != settings):
-                break  # cut short when the scan was stopped, or another scan's
-            if good:
-                self.done[key(content)] = content
+            if not line.endswith(b"\n"):
+                break  # cut short when the scan was stopped
+            self.done[key(row)] = {name: row.get(name) for name in ("status", "reason", *NO_FACTS)}
             good += len(line)
+        self.done = {name: facts for name, facts in self.done.items() if facts["status"] not in LOOKED_AT_AGAIN}
         return good
 
     def __call__(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -178,8 +195,22 @@ class Journal:
 
     def _write(self, content: dict[str, Any]) -> None:
         with writing_to(self._path):
-            self._file.write(json.dumps(content).encode() + b"\n")
+            self._file.write(_line(content))
             self._file.flush()
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    return json.dumps(content).encode() + b"\n"
+
+
+def _differences(head: bytes, settings: dict[str, Any]) -> str:
+    """What a journal's first line says otherwise, in words; empty where it is not understood."""
+    try:
+        then = json.loads(head)
+        told = [f"{name} {then[name]}" for name in settings if then[name] != settings[name]]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f" with {', '.join(told)}"
 
 
 class Tally:

@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rspnet import index, indexfile
@@ -316,6 +317,17 @@ def test_files_that_are_no_index_are_refused(tmp_path):
     for name, message in cases.items():
         with pytest.raises(ConfigError, match=message):
             list(index.read_rows(tmp_path / name))
+
+
+@pytest.mark.parametrize(("suffix", "where", "name"), [(".jsonl", indexfile, "open"), (".parquet", pq, "ParquetFile")])
+def test_a_file_that_nobody_may_read(tmp_path, rows, monkeypatch, suffix, where, name):
+    def refuse(*_):  # root, who may run the tests, is refused nothing
+        raise PermissionError(13, "Permission denied")
+
+    index.write_rows(rows, tmp_path / f"i{suffix}")
+    monkeypatch.setattr(where, name, refuse, raising=False)
+    with pytest.raises(ConfigError, match=rf"i\{suffix}: cannot be read \(Permission denied\)$"):
+        list(index.read_rows(tmp_path / f"i{suffix}"))
 
 
 def test_rows_that_contradict_are_refused(tmp_path):

@@ -246,15 +246,36 @@ def test_a_stopped_scan_goes_on(root, tmp_path, monkeypatch, capsys):
     assert "as kept" not in {row["codec"] for row in rows[3:]}
 
 
-def test_a_stopped_scan_with_other_settings_is_not_taken_up(root, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "i.jsonl"
+def test_a_stopped_scan_with_other_settings_loses_nothing(root, tmp_path, monkeypatch):
+    out, part = tmp_path / "i.jsonl", tmp_path / "i.jsonl.partial"
     with monkeypatch.context() as patch:
         patch.setattr(runlog, "progress", stop_after(3))
         with pytest.raises(KeyboardInterrupt):
             run(root, out=str(out))
-    run(root, out=str(out), depth="decode")
-    assert "going on" not in capsys.readouterr().err
-    assert len(list(index.read_rows(out))) == 6
+    kept = part.read_bytes()
+    for options, told in [({"depth": "decode"}, "depth probe"), ({"layout": "kinetics"}, "layout auto")]:
+        with pytest.raises(ConfigError, match=rf"i\.jsonl\.partial: an interrupted scan left it with {told}; .*remove"):
+            run(root, out=str(out), **options)
+    assert part.read_bytes() == kept
+    part.write_text("mine\n")
+    with pytest.raises(ConfigError, match=r"i\.jsonl\.partial: an interrupted scan left it; "):
+        run(root, out=str(out))
+    assert part.read_text() == "mine\n"
+
+
+def test_what_is_taken_over_are_facts_of_files_that_answered(root, tmp_path):
+    """What an index says of a video is what it says now, and a file that took too long gets another chance."""
+    source, out = tmp_path / "i.jsonl", tmp_path / "o.jsonl"
+    names = ["train/a/1.mp4", "train/b/2.mp4"]
+    index.write_rows([index.new_row(name, str(root), "new", "val") for name in names], source)
+    old = [index.new_row(name, str(root), "old", "train", codec="as kept") for name in names]
+    rows = [old[0] | {"status": "ok"}, old[1] | {"status": "timeout", "reason": "not done after 1 s"}]
+    journal = verify.Journal(verify.Config(str(source), out=str(out)))
+    assert list(journal(rows)) == rows
+    journal.__exit__(KeyboardInterrupt)
+    run(source, out=str(out))
+    found = [(row["label"], row["split"], row["status"], row["reason"], row["codec"]) for row in index.read_rows(out)]
+    assert found == [("new", "val", "ok", None, "as kept"), ("new", "val", "ok", None, "h264")]
 
 
 @pytest.mark.parametrize(
