@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rspnet import checkpoint
-from rspnet.disk import created
+from rspnet.disk import created, writing_to
 from rspnet.errors import RSPNetError
 from rspnet.runlog import RunLog, is_main, say
 from rspnet.team import Team
@@ -162,6 +162,7 @@ class TrainLoop:
         if newest := team.by_main(lambda: checkpoint.latest(run_dir)):
             self._load(newest[0])
             say(f"going on from {newest[0]}")
+            team.by_main(self._mark_best)
         total = num_epochs * len(sampler)
         self.log = RunLog(run_dir, self.state.step, total, clips_per_step, accelerator.log, chance)
         self._mark = time.monotonic()
@@ -193,10 +194,12 @@ class TrainLoop:
         """The rest of the current epoch's batches."""
         self.sampler.seek(*divmod(self.state.step, len(self.sampler)))
         self.log.start()
-        batches = iter(self.loader)
+        batches = None
         while True:
             batch, error = None, None
             try:
+                if batches is None:
+                    batches = iter(self.loader)  # starts the workers, and fails without shared memory for example
                 if batch := next(batches, None):
                     self.failures.add(batch)
             except RSPNetError as mistake:
@@ -296,6 +299,14 @@ class TrainLoop:
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
         self.state.load_state_dict(saved["run"], self.accelerator.process_index, self.accelerator.num_processes)
+
+    def _mark_best(self) -> None:
+        """Who was killed between a checkpoint and the mark that it is the best one had no time to set that."""
+        step = (self.state.best_epoch or 0) * len(self.sampler)
+        folder = self.run_dir / "checkpoints" / f"step_{step}"
+        if step and folder.is_dir():
+            with writing_to(folder):
+                checkpoint.mark(self.run_dir, "best", step)
 
     def _parts(self) -> dict[str, Any]:
         parts = {"model": self.model, "optimizer": self.optimizer}

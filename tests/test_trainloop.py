@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from rspnet import checkpoint
 from rspnet.batches import TrainBatches
-from rspnet.errors import VideoError
+from rspnet.errors import ConfigError, VideoError
 from rspnet.team import Team
 from rspnet.trainloop import RunState, TrainLoop
 
@@ -83,7 +83,7 @@ class Failures:
 class Run:
     """A run that can be started over and over on one folder."""
 
-    def __init__(self, folder, accelerator=None, team=None, top1=None, loss_at=None, at=None, **settings):
+    def __init__(self, folder, accelerator=None, team=None, top1=None, loss_at=None, at=None, loader=None, **settings):
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.accelerator = accelerator or Accelerator()
@@ -91,6 +91,7 @@ class Run:
         self.top1 = top1  # of each epoch
         self.loss_at = loss_at or {}  # step -> a loss to report instead
         self.at = at or {}  # step -> what happens within it
+        self.loader = loader
         self.settings = {"log_every": 2, "checkpoint_every": 100, "keep_epochs": 100} | settings
 
     def __call__(self):
@@ -105,7 +106,7 @@ class Run:
             self.optimizer,
             self.folder,
             sampler,
-            DataLoader(Toy(), batch_sampler=sampler),
+            self.loader or DataLoader(Toy(), batch_sampler=sampler),
             Failures(),
             EPOCHS,
             clips_per_step=BATCH,
@@ -363,6 +364,20 @@ def test_a_mistake_in_a_batch_ends_all_processes(tmp_path, monkeypatch):
         Run(tmp_path, team=Broken())()
 
 
+def test_a_loader_that_cannot_start_is_told_to_all_processes(tmp_path):
+    class Heard(Team):
+        def check(self, mine):
+            raise VideoError(f"told to all: {mine}")
+
+    class Refusing:
+        def __iter__(self):
+            raise ConfigError("no shared memory")
+
+    run = Run(tmp_path, team=Heard(), loader=Refusing())
+    with pytest.raises(VideoError, match=r"^told to all: no shared memory$"):
+        run()
+
+
 def test_killed_without_a_word(tmp_path, uninterrupted):
     """It goes on from the last checkpoint, and what it logged since is written anew."""
     run = Run(tmp_path, checkpoint_every=4, at={6: lambda: 1 / 0})
@@ -413,6 +428,25 @@ def test_the_best_survives_an_interruption(tmp_path):
     run.at = {}
     run()
     assert os.readlink(tmp_path / "checkpoints/best") == "step_3"
+
+
+def test_killed_between_a_checkpoint_and_the_mark_of_the_best(tmp_path, monkeypatch):
+    def mark(run_dir, name, step):
+        if (name, step) == ("best", 6):
+            raise ZeroDivisionError
+        set_mark(run_dir, name, step)
+
+    set_mark = checkpoint.mark
+    monkeypatch.setattr(checkpoint, "mark", mark)
+    run = Run(tmp_path, top1=[10.0, 30.0, 20.0])
+    with pytest.raises(ZeroDivisionError):
+        run()
+    assert os.readlink(tmp_path / "checkpoints/best") == "step_3"
+    monkeypatch.setattr(checkpoint, "mark", set_mark)
+    run().loop.load_best()
+    saved = torch.load(tmp_path / "checkpoints/step_6/state.pt", weights_only=True)
+    assert same(run.model.state_dict(), saved["model"])
+    assert os.readlink(tmp_path / "checkpoints/best") == "step_6"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
