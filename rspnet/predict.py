@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from rspnet.batches import Failures, Loader, OrderedBatches
 from rspnet.dataset import ClipDataset
 from rspnet.disk import write_text
-from rspnet.errors import VideoError
+from rspnet.errors import RSPNetError, VideoError
 from rspnet.runlog import progress
 from rspnet.team import Team
 
@@ -141,6 +141,7 @@ def predict(
 
     Raises:
         VideoError: that is all of them, or more than are allowed to fail.
+        RSPNetError: a process cannot read for another reason, for want of shared memory for example; in all of them.
     """
     # Without what makes it one of several: processes that have another number of batches must not wait for each other.
     network = accelerator.unwrap_model(model).eval()
@@ -150,7 +151,7 @@ def predict(
     share = OrderedBatches(len(clips), batch, team.rank, team.world_size)
     loader = Loader(clips, share, num_workers)
     failures.count = 0
-    rows, outputs = [], []
+    rows, outputs, mistake = [], [], None
     try:
         for part in progress(loader, len(loader), desc, "batches"):
             failures.add(part)
@@ -161,6 +162,9 @@ def predict(
             outputs.append(network(inputs).float().cpu()[readable])
     except VideoError:  # too many: the others learn it below
         pass
+    except RSPNetError as error:
+        mistake = error
+    team.check(mistake)
     mine = [(torch.cat(rows), torch.cat(outputs))] if rows else []
     everybodys = team.everyones((failures.count, mine))
     failed = sum(count for count, _ in everybodys)

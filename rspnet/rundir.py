@@ -139,7 +139,8 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
     """Hold the run folder; new, it gets `config.yaml`, existing, it must be of these options. For the main process.
 
     A run that ended before its first checkpoint, over a mistake in its options or its data for example, left nothing to
-    protect: it begins anew with the options and the videos of now.
+    protect: it begins anew with the options and the videos of now. Such a run's folder is known by its lock, which
+    no other folder gets: a config.yaml or an index that somebody else put there is not replaced.
 
     Yields:
         Whether it has begun before.
@@ -155,17 +156,24 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
         if error.errno in FAULTS:
             raise refusal(run_dir, error) from None
         raise ConfigError(f"{run_dir}: cannot be made ({error.strerror}); choose another --run_dir") from None
-    with _exclusive(run_dir):
-        path = run_dir / "config.yaml"
-        if not path.exists() and any(not entry.name.startswith(".") for entry in run_dir.iterdir()):
-            raise ConfigError(f"{run_dir}: is no run folder, and not empty; choose another --run_dir")
-        begun = any((run_dir / name).exists() for name in ("checkpoints", "result.json"))
+    path, lock = run_dir / "config.yaml", run_dir / ".lock"
+    with writing_to(run_dir):
+        empty = all(entry.name.startswith(".") for entry in run_dir.iterdir())
+    if not empty and not (path.exists() and (lock.exists() or _has_begun(run_dir))):
+        raise ConfigError(f"{run_dir}: is no run folder, and not empty; choose another --run_dir")
+    with _exclusive(run_dir, lock):
+        begun = _has_begun(run_dir)
         if not begun:
             (run_dir / "index.parquet").unlink(missing_ok=True)
             write_text(path, config_yaml)
         elif other := _difference(path, config):
             raise other_run(run_dir, other)
         yield begun
+
+
+def _has_begun(run_dir: Path) -> bool:
+    """Whether there is something of a run to protect."""
+    return any((run_dir / name).exists() for name in ("checkpoints", "result.json"))
 
 
 def _difference(path: Path, config: dict[str, Any]) -> str | None:
@@ -191,11 +199,11 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _exclusive(run_dir: Path) -> Iterator[None]:
+def _exclusive(run_dir: Path, lock: Path) -> Iterator[None]:
     """Hold the run's lock, which says who has it."""
     with contextlib.ExitStack() as stack:
         with writing_to(run_dir):
-            handle = stack.enter_context((run_dir / ".lock").open("a+"))
+            handle = stack.enter_context(lock.open("a+"))
         try:
             lacking = stack.enter_context(exclusive(handle))
         except BlockingIOError:

@@ -17,7 +17,7 @@ from torch import nn
 
 from rspnet import batches, dataset, metrics
 from rspnet.classifier import Classifier
-from rspnet.errors import VideoError
+from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.index import new_row, to_dataset
 from rspnet.predict import ViewFeatures, predict, write_neighbours, write_predictions
 from rspnet.team import Team
@@ -313,6 +313,19 @@ def test_too_many_videos_that_cannot_be_read(accelerator, capsys):
 def test_no_video_that_can_be_read(accelerator):
     with pytest.raises(VideoError, match=r"^test videos: none of the 3 can be read; stages/verify\.py .* says why$"):
         results(accelerator, networks(3)[0], 0, 3, 2, (0, 1, 2))
+
+
+def test_what_keeps_one_process_from_reading_is_told_to_all(accelerator, monkeypatch):
+    class Heard(Team):
+        def check(self, mine):
+            raise CheckpointError(f"told to all: {mine}")
+
+    def refuse(loader):
+        raise ConfigError("no shared memory")
+
+    monkeypatch.setattr(batches.Loader, "__iter__", refuse)
+    with pytest.raises(CheckpointError, match=r"^told to all: no shared memory$"):
+        results((accelerator[0], Heard()), networks(3)[0], 0, 3, 2)
 
 
 def test_halves_are_averaged_in_single_precision():

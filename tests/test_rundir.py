@@ -139,7 +139,25 @@ def test_somebody_elses_folder_is_refused(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ConfigError, match="is no run folder, and not empty; choose another --run_dir"):
         opened(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "thesis.tex"]
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_somebody_elses_config_and_index_are_not_replaced(tmp_path):
+    """Put there for the run, which is to begin in the same folder; asked twice, it is as it was."""
+    files = {"config.yaml": "optim:\n  lr: 0.1  # mine\n", "index.parquet": "mine"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="is no run folder, and not empty; choose another --run_dir"):
+            opened(tmp_path)
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
+
+
+def test_a_run_copied_without_its_hidden_files_goes_on(tmp_path):
+    opened(tmp_path)
+    (tmp_path / ".lock").unlink()
+    (tmp_path / "checkpoints").mkdir()
+    assert opened(tmp_path) == CONFIG
 
 
 def test_second_process_is_refused_while_the_first_lives(tmp_path):
