@@ -57,7 +57,8 @@ def read_list(source: str, root: str | None = None) -> Iterator[Row]:
     if not lines:
         raise ConfigError(f"{source}: no lines; did the command that should write it fail?")
     split = _split_of_list(source)
-    if _LINE.fullmatch(lines[0][1]) or _QUOTED.fullmatch(lines[0][1]):
+    quoted = _QUOTED.fullmatch(lines[0][1])
+    if _is_video(_unquoted(quoted[1])) if quoted else _LINE.fullmatch(lines[0][1]):
         return _plain_rows([_entry(where, line, split) for where, line in lines], source, base, root)
     names = _fields(lines[0][1], _gap(lines[0][1]))
     columns = [name.lower() for name in names]
@@ -75,14 +76,16 @@ def read_list(source: str, root: str | None = None) -> Iterator[Row]:
 
 def _entry(where: str, line: str, split: str | None) -> _Entry:
     """A line without names of columns."""
-    if quoted := _QUOTED.fullmatch(line):
-        path, rest = quoted[1].replace('""', '"'), quoted[2]
+    if (quoted := _QUOTED.fullmatch(line)) and _is_video(_unquoted(quoted[1])):
+        path, rest = _unquoted(quoted[1]), quoted[2]
         gap, rest = (rest[0], rest[1:].strip()) if rest[:1] in (",", ";") else (" ", rest)
-    elif match := _LINE.fullmatch(line):
+    elif not quoted and (match := _LINE.fullmatch(line)):
         path, gap, rest = match["path"].rstrip(), match["gap"], match["rest"]
     else:
         raise ConfigError(f"{where}: expected PATH LABEL, with a path that ends like a video; found {line[:80]!r}")
-    rest = (rest or "").strip().strip('"')
+    rest = (rest or "").strip()
+    if (label := _QUOTED.fullmatch(rest)) and not label[2]:
+        return _Entry(where, path, _unquoted(label[1]), split)
     several = gap in (",", ";", "\t") and gap in rest
     if several or (" " in rest and all(word.isdigit() for word in rest.split())):
         raise ConfigError(
@@ -92,13 +95,21 @@ def _entry(where: str, line: str, split: str | None) -> _Entry:
     return _Entry(where, path, rest or None, split)
 
 
+def _is_video(path: str) -> bool:
+    return path.lower().endswith(VIDEO_SUFFIXES)
+
+
+def _unquoted(text: str) -> str:
+    """What stood between quotes, where a quote itself is doubled."""
+    return text.replace('""', '"')
+
+
 def _gap(line: str) -> str:
     return next((gap for gap in ("\t", ",", ";") if gap in line), " ")
 
 
 def _fields(line: str, gap: str) -> list[str]:
-    fields = line.split() if gap == " " else next(csv.reader([line], delimiter=gap))
-    return [field.strip() for field in fields]
+    return [field.strip() for field in next(csv.reader([line], delimiter=gap, skipinitialspace=True))]
 
 
 def _table(lines: list[tuple[str, str]], columns: list[str], path: str | None) -> Iterator[_Entry]:

@@ -30,10 +30,24 @@ def test_paths_and_labels(folder, gap, label):
 
 
 def test_quoted_paths_as_spreadsheets_write_them(folder):
-    assert read(folder, '"b/x, y.webm",3\na/1.mp4,"4"\n', "list.csv") == [
+    text = '"b/x, y.webm",3\na/1.mp4,"4"\n"a/1.mp4","tap, ""dance"""\n'
+    assert read(folder, text, "list.csv") == [
         ("b/x, y.webm", "3", None),
         ("a/1.mp4", "4", None),
+        ("a/1.mp4", 'tap, "dance"', None),
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"video","label"\n"b/x, y.webm","tap, dance"\n"a/1.mp4","4"\n',
+        '"","video","label"\n"1","b/x, y.webm","tap, dance"\n"2","a/1.mp4","4"\n',  # of R, with the rows' names
+        '"label"  "video"\n"tap, dance" "b/x, y.webm"\n4   "a/1.mp4"\n',
+    ],
+)
+def test_quoted_names_of_columns(folder, text):
+    assert read(folder, text, "list.csv") == [("b/x, y.webm", "tap, dance", None), ("a/1.mp4", "4", None)]
 
 
 @pytest.mark.parametrize("gap", [",", "\t", ";"])
@@ -110,6 +124,8 @@ def test_where_paths_begin(folder, tmp_path):
         ("a/1.mp4 120 3\n", "list.txt:1: more than a path and a label"),
         ("a/1.mp4,0,train\n", "list.txt:1: more than a path and a label"),
         ("a/1.mp4 0\nsomething 1\n", "list.txt:2: expected PATH LABEL, with a path that ends like a video"),
+        ('"a/1.mp4",0\n"a/1.mp4 2",0\n', "list.txt:2: expected PATH LABEL, with a path that ends like a video"),
+        ('"1","a/1.mp4","0"\n', "list.txt:1: neither PATH LABEL nor the names of columns"),
         ("frames/1 120 3\n", "list.txt:1: neither PATH LABEL nor the names of columns"),
         ("video,split\na/1.mp4,holdout\n", "list.txt:2: split 'holdout'; it is train, val or test"),
         ("video,label\na/1.mp4\n", "list.txt:2: 1 columns; the first line names 2"),
