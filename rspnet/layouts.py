@@ -88,6 +88,7 @@ def scan(root: str | os.PathLike, layout: str = "auto", ignored: Counter | None 
     if not videos:
         raise ConfigError(f"{root}: no videos in the {layout} layout; {LOOKED_FOR}")
     if layout == "kinetics":
+        _warn_of_passed_over(tree, folders)
         return _scan_kinetics(root, videos, folders)
     if layout == "folder":
         _hint_below(tree, videos)
@@ -96,20 +97,25 @@ def scan(root: str | os.PathLike, layout: str = "auto", ignored: Counter | None 
 
 
 def _split_folders(tree: Tree) -> dict[str, str]:
-    """Folders in the root that hold a split -> split; Kinetics' own names go before ``train``, that before others."""
+    """Folders in the root that hold a split -> split; for each ``train_video`` goes before ``train``, before others."""
     found: dict[tuple[str, int], list[str]] = {}
     for entry in tree.entries():
         split = split_of(entry.name)
         if split and is_folder(entry):
             names = [f"{split}_video", split, entry.name.lower()]
             found.setdefault((split, names.index(entry.name.lower())), []).append(entry.name)
-    published = [split for split, rank in found if rank == 0]
     folders = {}
-    for split in published or ("train", "val", "test"):
+    for split in ("train", "val", "test"):
         candidates = next((found[split, rank] for rank in range(3) if (split, rank) in found), [])
         if len(candidates) == 1:  # of several, as train_256 and train_480, nobody knows which
             folders[candidates[0]] = split
     return folders
+
+
+def _warn_of_passed_over(tree: Tree, folders: dict[str, str]) -> None:
+    for entry in tree.entries():
+        if entry.name not in folders and (split := split_of(entry.name)) and is_folder(entry):
+            _log.warning("%s: %s/ is left out, for it is not the only folder of %s", tree.root, entry.name, split)
 
 
 def _scan_kinetics(root: str, videos: list[str], folders: dict[str, str]) -> Iterator[Row]:

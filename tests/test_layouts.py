@@ -90,9 +90,20 @@ def test_kinetics(tmp_path, train, val):
     }
 
 
-def test_kinetics_prefers_the_published_names(tmp_path):
+def test_kinetics_prefers_the_published_names(tmp_path, caplog):
     make(tmp_path, "train_video/a/1.mp4", "train/a/1.mp4", "val_video/a/2.mp4")
     assert list(scan(tmp_path)) == ["train_video/a/1.mp4", "val_video/a/2.mp4"]
+    assert caplog.messages == [f"{tmp_path}: train/ is left out, for it is not the only folder of train"]
+
+
+@pytest.mark.parametrize(
+    "folders", [("train", "val_video"), ("train_video", "val_video", "test"), ("Train", "test_video")]
+)
+def test_no_split_is_lost_for_another_ones_name(tmp_path, folders):
+    make(tmp_path, *(f"{folder}/a/1.mp4" for folder in folders))
+    assert layouts.detect(tmp_path) == "kinetics"
+    splits = {video: row["split"] for video, row in scan(tmp_path).items()}
+    assert splits == {f"{folder}/a/1.mp4": folder.lower().removesuffix("_video") for folder in folders}
 
 
 def test_rows_have_the_keys_of_the_index_and_no_facts(tmp_path):
