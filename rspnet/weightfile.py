@@ -90,8 +90,9 @@ def read_weights(path: str | Path) -> WeightFile:
     start = _first_bytes(path)
     said = _describe(path)
     contents = _load(path, start)
-    where, tensors, entries = _network(path, contents)
-    beside = _beside(contents, where)
+    keys, tensors, entries = _network(path, contents)
+    where = ".".join(keys)
+    beside = _beside(contents, keys)
     unused = {}
     if state := sorted(key for key in beside if key in _TRAINING_STATE):
         unused["the state of training, only to go on with it"] = state
@@ -121,49 +122,55 @@ def read_weights(path: str | Path) -> WeightFile:
     )
 
 
-def _network(path: Path, contents: Any) -> tuple[str, dict[str, Tensor], Entries]:
-    """Return the state dict that holds a network: its place in the file (`a.b`, "" at the top), itself, its entries."""
+def _network(path: Path, contents: Any) -> tuple[tuple[str, ...], dict[str, Tensor], Entries]:
+    """Return the state dict that holds a network: the keys that lead to it (none at the top), itself, its entries."""
     states = list(_state_dicts(contents))
     if not states:
         raise CheckpointError(
             f"{path}: holds no state dict (names and tensors){_what(contents)}; give a run folder, an "
             "encoder.safetensors, a published .pth.tar or a saved state dict"
         )
-    found = [(where, state, sort_entries(state)) for where, state in states]
+    found = [(keys, state, sort_entries(state)) for keys, state in states]
     whole = [candidate for candidate in found if candidate[2].arch]
     if not whole:
-        names = "; ".join(f"{f'in {where!r} ' if where else ''}{few(list(state))}" for where, state in states[:3])
+        names = "; ".join(f"{f'in {_dotted(keys)} ' if keys else ''}{few(list(state))}" for keys, state in states[:3])
         raise CheckpointError(
             f"{path}: its entries ({names}) are of no network known here ({', '.join(SIGNATURES)}); give another file"
         )
-    chosen, *rivals = sort_out(whole, [where for where, *_ in whole])
-    others = [f"{entries.arch} in {where!r}" for where, _, entries in rivals] + list(chosen[2].rivals)
+    chosen, *rivals = sort_out(whole, [".".join(keys) for keys, *_ in whole])
+    others = [f"{entries.arch} in {_dotted(keys)}" for keys, _, entries in rivals] + list(chosen[2].rivals)
     if others:
-        first = f"{chosen[2].arch} {'in ' + repr(chosen[0]) if rivals else 'below ' + repr(chosen[2].prefix)}"
+        first = f"{chosen[2].arch} {'in ' + _dotted(chosen[0]) if rivals else 'below ' + repr(chosen[2].prefix)}"
         raise CheckpointError(
             f"{path}: holds more than one network ({first}, {few(others)}); save the state dict of the one you mean"
         )
     return chosen
 
 
-def _state_dicts(contents: Any, where: str = "", depth: int = _DEPTH) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield every dict of the file that holds tensors by name, with its place."""
+def _dotted(keys: tuple[str, ...]) -> str:
+    return repr(".".join(keys))
+
+
+def _state_dicts(
+    contents: Any, keys: tuple[str, ...] = (), depth: int = _DEPTH
+) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
+    """Yield every dict of the file that holds tensors by name, with the keys that lead to it."""
     if not isinstance(contents, dict):
         return
     tensors = {key: value for key, value in contents.items() if isinstance(key, str) and isinstance(value, Tensor)}
     if tensors:
-        yield where, contents if len(tensors) == len(contents) else tensors
+        yield keys, contents if len(tensors) == len(contents) else tensors
     for key, value in contents.items():
         if depth and isinstance(key, str):
-            yield from _state_dicts(value, f"{where}.{key}" if where else key, depth - 1)
+            yield from _state_dicts(value, (*keys, key), depth - 1)
 
 
-def _beside(contents: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return what the file holds that is not in the state dict at a place of it."""
-    here, _, below = where.partition(".")
-    if not here:
+def _beside(contents: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return what the file holds that is not in the state dict to which these keys lead."""
+    if not keys:
         return {str(key): value for key, value in contents.items() if not isinstance(value, Tensor)}
-    inside = _beside(contents[here], below) if below else {}
+    here, *below = keys
+    inside = _beside(contents[here], tuple(below)) if below else {}
     beside = {str(key): value for key, value in contents.items() if key != here}
     return beside | {f"{here}.{key}": value for key, value in inside.items()}
 

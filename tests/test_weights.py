@@ -206,6 +206,10 @@ OTHER_FILES = {
         lambda state: {"state_dict": state, "state_dict_ema": {key: value * 0 for key, value in state.items()}},
         "encoder in 'state_dict'",
     ),
+    "a dot in a name": (
+        lambda state: {"step": 1, "ema.model": {"net.0": state, "decay": 0.9}},
+        "encoder in 'ema.model.net.0'",
+    ),
     "numbers among the tensors": (lambda state: {**state, "epoch": 3}, "encoder"),
 }
 
