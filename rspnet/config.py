@@ -31,7 +31,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, set_loader, set_parsing_settings
 
 from rspnet import shipped
-from rspnet.disk import FAULTS, forget_stdout, quieten_threads, refusal
+from rspnet.disk import FAULTS, forget_stdout, is_there, quieten_threads, reading, refusal
 from rspnet.errors import ConfigError, RSPNetError
 from rspnet.runlog import say, say_last, take_warnings
 
@@ -252,7 +252,7 @@ def _config_files(argv: Sequence[str]) -> list[str]:
 
 def _found(path: str) -> str:
     """The user's own file, else the one of that name which comes with rspnet."""
-    if Path(path).exists():
+    if is_there(path):
         return path
     shipped_one = shipped.find(path) if path.endswith(".yaml") else None
     if shipped_one is None:
@@ -309,10 +309,12 @@ def _not_null(config_class: type, prefix: str = "") -> set[str]:
 
 
 def _read_mapping(path: str, named_by: str) -> dict[str, Any]:
-    if not Path(path).is_file():
+    if not is_there(path) or not os.path.isfile(path):
         raise ConfigError(f"{named_by}: no such file: {path}")
     try:
-        content = read_yaml(Path(path).read_text())
+        with reading(path):
+            text = Path(path).read_text()
+        content = read_yaml(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

@@ -6,9 +6,11 @@ is read without torch, because a command's options take their defaults from it.
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
+from rspnet.disk import is_there
 from rspnet.errors import CheckpointError
 
 NAME = "encoder.safetensors"
@@ -20,15 +22,15 @@ def find_weights(path: str | Path) -> Path:
     """Return the weight file that a path means: itself, or a run folder's encoder.safetensors.
 
     Raises:
-        CheckpointError: If there is none.
+        CheckpointError: If there is none, or the system does not tell.
     """
     path = Path(path)
-    if path.is_file():
-        return path
-    if not path.exists():
+    if not is_there(path, CheckpointError):
         raise CheckpointError(f"{path}: no such file or folder; give a run folder or a weight file")
+    if os.path.isfile(path):
+        return path
     inside = path / NAME
-    if inside.is_file():
+    if is_there(inside, CheckpointError) and os.path.isfile(inside):
         return inside
     if (path / "checkpoints").is_dir():
         raise CheckpointError(f"{path}: this run has not written its encoder yet; start it again to let it finish")

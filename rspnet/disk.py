@@ -55,6 +55,34 @@ def writing_to(path: str | os.PathLike) -> Iterator[None]:
         raise refusal(path, error) from None
 
 
+@contextmanager
+def reading(path: str | os.PathLike, mistake: type[RSPNetError] = ConfigError) -> Iterator[None]:
+    """Let a refused read in the block be told in one line that names `path`.
+
+    Args:
+        path: what is read.
+        mistake: what to raise then.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise mistake(f"{os.fspath(path)}: cannot be read ({error.strerror or error})") from None
+
+
+def is_there(path: str | os.PathLike, mistake: type[RSPNetError] = ConfigError) -> bool:
+    """Whether a path names anything; one that the system does not tell of is no path that names nothing.
+
+    Raises:
+        RSPNetError: it is in a folder that is closed to this user, for example; a `mistake`.
+    """
+    with reading(path, mistake):
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+    return True
+
+
 class _Noting(io.FileIO):
     """Keeps what the system said first: a library that writes through it may tell another story (torch does)."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from rspnet import layouts
 from rspnet.errors import ConfigError
 from rspnet.index import USABLE, Row, read_rows, write_rows
+from rspnet.tree import no_folder
 
 _THREADS, _BATCH = 16, 10_000  # a network disk answers many questions at once
 
@@ -23,23 +24,23 @@ def look_for_videos(path: Path, root: str | None, index: str | None) -> None:
     An index is kept at once (see `keep_index`); to walk a folder takes longer, and is left to `keep_index`.
 
     Args:
-        path: the run's own index; looked at where it exists already.
+        path: the run's own index; looked at where it exists already and no other says where the videos lie now.
         root: data-set folder; where the videos lie now.
-        index: an index file.
+        index: an index file; its own places count where there is no root.
 
     Raises:
         ConfigError: neither is given, or the videos are not where they should be.
     """
     if index is None and root is None:
         raise ConfigError("data.root: say where the videos are, with --data.root FOLDER or --data.index FILE")
-    if root is not None and not Path(root).is_dir():
-        now = "not a folder" if Path(root).exists() else "no such folder"
+    if root is not None and (now := no_folder(root)):
         others = f"; or say --data.root null, for the one that {index} was made for" if index is not None else ""
         raise ConfigError(f"data.root: {root}: {now}; name the one that the videos are in{others}")
+    source = path if index in (None, "-") or not path.exists() else index
     if index is not None:
         keep_index(path, root, index, "auto")
-    if path.exists():
-        places = [(row["root"], row["video"]) for row in read_rows(path, root) if row["status"] in USABLE]
+    if index is not None or path.exists():
+        places = [(row["root"], row["video"]) for row in read_rows(source, root) if row["status"] in USABLE]
         _look(places, f"data.root: {root}" if root is not None else f"data.index: {index}")
 
 

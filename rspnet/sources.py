@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rspnet.disk import sha256
-from rspnet.errors import ConfigError
+from rspnet.disk import reading, sha256
+from rspnet.errors import CheckpointError, ConfigError
 from rspnet.runlog import say
 
 PRECISIONS = ("no", "fp16", "bf16")
@@ -35,7 +35,7 @@ def begin(run_dir: Path, config: dict[str, Any], precision: str) -> dict[str, An
     look_for_videos(run_dir / "index.parquet", data["root"], data["index"])
     weights = _weight_file(config)
     return {
-        "weights_sha256": sha256(weights) if weights and weights.is_file() else None,
+        "weights_sha256": _hash(weights) if weights and os.path.isfile(weights) else None,
         "fold": data["fold"],
         "seed": config["run"]["seed"],
         "precision": precision,
@@ -69,8 +69,8 @@ def compare(run_dir: Path, config: dict[str, Any], precision: str, result: dict[
     if precision != facts["precision"]:
         raise other_run(run_dir, f"mixed precision {facts['precision']}, not {precision}")
     weights = _weight_file(config)
-    if weights is None or weights.is_file():
-        if (now := sha256(weights) if weights else None) != facts["weights_sha256"]:
+    if weights is None or os.path.isfile(weights):
+        if (now := _hash(weights) if weights else None) != facts["weights_sha256"]:
             kinds = [f"SHA-256 {known[:12]}..." if known else "none" for known in (facts["weights_sha256"], now)]
             raise other_run(run_dir, f"other weights: {kinds[0]}, now {kinds[1]} ({config['weights']})")
     elif result:
@@ -101,7 +101,12 @@ def _weight_file(config: dict[str, Any]) -> Path | None:
     named = config.get("weights")
     if named in (None, "none"):
         return None
-    return Path(named) / "encoder.safetensors" if Path(named).is_dir() else Path(named)
+    return Path(named) / "encoder.safetensors" if os.path.isdir(named) else Path(named)
+
+
+def _hash(weights: Path) -> str:
+    with reading(weights, CheckpointError):
+        return sha256(weights)
 
 
 def other_run(run_dir: Path, what: str) -> ConfigError:

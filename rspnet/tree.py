@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator
 
@@ -33,6 +34,16 @@ def split_of(name: str) -> str | None:
     return splits[0] if len(splits) == 1 and not others else None
 
 
+def no_folder(path: str | os.PathLike) -> str | None:
+    """What a path is, in a few words, if it is no folder to look into; None if it is one."""
+    try:
+        return None if stat.S_ISDIR(os.stat(path).st_mode) else "not a folder"
+    except (FileNotFoundError, NotADirectoryError):
+        return "no such folder"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
 class Tree:
     """The files below a root. Links are followed, hidden files and litter are left out.
 
@@ -51,8 +62,7 @@ class Tree:
         self.root = os.path.abspath(root)
         self.ignored: Counter[str] = Counter()
         self.closed: dict[str, str] = {}
-        if not os.path.isdir(self.root):
-            what = "not a folder" if os.path.exists(self.root) else "no such folder"
+        if what := no_folder(self.root):
             raise ConfigError(f"{self.root}: {what}; give the root of a data set")
 
     def entries(self, folder: str = "") -> list[os.DirEntry]:

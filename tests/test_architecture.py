@@ -65,7 +65,7 @@ MAY_IMPORT = {
     "video": "times encode inspection packets pixels plan survey | av numpy",
     "synthetic": "disk encode runlog | numpy",
     "batches": "runlog | cv2 numpy torch datasets",
-    "runindex": "index layouts |",
+    "runindex": "index layouts tree |",
     "dataset": "batches sampling video | numpy torch datasets",
     "lengths": "dataset inspection runlog sampling | numpy",
     # The method: torch, and none of the others.
@@ -88,7 +88,7 @@ MAY_IMPORT = {
     "machine": "runlog |",
     "memory": "|",
     "lock": "|",
-    "description": "|",
+    "description": "disk |",
     "entries": "|",
     "implied": "description options later:weightfile later:weights |",
     "weightfile": "description disk entries | numpy torch safetensors",

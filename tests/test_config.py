@@ -207,6 +207,8 @@ def test_broken_yaml_is_refused_with_the_place():
         (["--first.kind", "c"], "first.kind: expected one of a, b, got c"),
         (["stray"], "stray: unknown option; see --help for the options"),
         (["--config", "none.yaml"], "--config: no such file: none.yaml"),
+        (["--config", "n" * 300], f"{'n' * 300}: cannot be read (File name too long)"),
+        (["--config", "/proc/self/mem"], "/proc/self/mem: cannot be read (Input/output error)"),
         (["--config"], "argument --config: expected one argument"),
     ],
 )

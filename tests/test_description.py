@@ -29,6 +29,13 @@ def test_what_it_says(tmp_path):
     assert read_description(written(tmp_path, "\ufeff" + json.dumps(GOOD), "another")) == GOOD
 
 
+def test_weights_that_the_system_does_not_tell_of(tmp_path):
+    with pytest.raises(CheckpointError, match=r"/n+: cannot be read \(File name too long\)$"):
+        find_weights(tmp_path / ("n" * 300))
+    with pytest.raises(CheckpointError, match=r"none: no such file or folder"):
+        find_weights(tmp_path / "none")
+
+
 def test_where_there_need_be_none(tmp_path):
     (tmp_path / "model.pth").write_bytes(b"abc")
     (tmp_path / "model.safetensors").write_bytes(b"abc")

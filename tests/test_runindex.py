@@ -43,6 +43,8 @@ def test_no_videos_named(tmp_path):
         look_for_videos(tmp_path / "index.parquet", None, None)
     with pytest.raises(ConfigError, match=r"none: no such folder; name the one that the videos are in$"):
         look_for_videos(tmp_path / "index.parquet", str(tmp_path / "none"), None)
+    with pytest.raises(ConfigError, match=r"^data\.root: n+: cannot be read \(File name too long\); name the one"):
+        look_for_videos(tmp_path / "index.parquet", "n" * 300, None)
     (tmp_path / "none").touch()
     with pytest.raises(ConfigError, match=r"none: not a folder; name the one that the videos are in$"):
         look_for_videos(tmp_path / "index.parquet", str(tmp_path / "none"), None)
@@ -74,6 +76,12 @@ def test_a_root_that_went_away_before_the_run_goes_on(tmp_path, root):
     shutil.copy(root / "0.mp4", source / "a.mp4")
     keep_index(kept, str(source), None, "auto")
     source.rename(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError, match=r"1 of 1 videos should be in \S+/data, and there is no such folder; say"):
-        look_for_videos(kept, None, "was.jsonl")
+    was, now = (str(tmp_path / f"{name}.jsonl") for name in ("was", "now"))
+    write_rows([new_row("a.mp4", str(source))], was)
+    write_rows([new_row("a.mp4", str(tmp_path / "elsewhere"))], now)
+    with pytest.raises(ConfigError, match=r"was\.jsonl: 1 of 1 videos should be in \S+/data, and there is no such"):
+        look_for_videos(kept, None, was)
+    look_for_videos(kept, None, now)
     look_for_videos(kept, str(tmp_path / "elsewhere"), None)
+    with pytest.raises(ConfigError, match=r"gone\.jsonl: no such index"):
+        look_for_videos(kept, None, str(tmp_path / "gone.jsonl"))

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from rspnet import sources
-from rspnet.errors import ConfigError
+from rspnet.errors import CheckpointError, ConfigError
 from rspnet.index import read_rows, write_rows
 from rspnet.layouts import scan
 
@@ -118,6 +118,14 @@ def test_videos_that_moved(again, data, tmp_path):
         again()
     again(root=tmp_path / "elsewhere")
     assert list(read_rows(kept)) == [row | {"root": str(tmp_path / "elsewhere")} for row in before[::-1]]
+
+
+def test_weights_that_cannot_be_read(again, tmp_path):
+    """By one of several processes, which tells the others: a mistake, and no error of the system."""
+    (tmp_path / "weights/encoder.safetensors").unlink()
+    (tmp_path / "weights/encoder.safetensors").symlink_to("/proc/self/mem")
+    with pytest.raises(CheckpointError, match=r"/encoder\.safetensors: cannot be read \(Input/output error\)$"):
+        again()
 
 
 def test_a_result_outlives_what_it_was_measured_on(again, data, tmp_path, capsys):
