@@ -123,7 +123,7 @@ def evaluate(config: Config, run_dir: Path, start: rundir.Start) -> dict:
         gallery, gallery_out = select(index, "train", config.data.fold)
         left_out += gallery_out
     if not unlabelled:
-        check_labels(queries, gallery)
+        check_labels(*([queries] if gallery is queries else [queries, gallery]))
 
     workers = machine.workers(config.data.num_workers)
 
