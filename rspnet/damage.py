@@ -35,8 +35,9 @@ def judge(
         return "broken", f"none of its {damage.packets} packets decodes"
     promised, missing = stream.frames, missing_bytes(path)
     # Not every difference is damage: avi headers count empty packets, and edit lists hide frames. But the table of an
-    # mp4 lists the very packets that must come.
-    lost = len(stream.index_entries) - damage.packets if "mp4" in container.format.name else 0
+    # mp4 lists the very packets that must come; those without bytes, of pictures that stay, are not counted on the way.
+    is_mp4 = "mp4" in container.format.name
+    lost = sum(entry.size > 0 for entry in stream.index_entries) - damage.packets if is_mp4 else 0
     if lost > 0 or (missing and (not promised or count < promised)):
         ending = (
             f"the file ends {missing} bytes before its container says" if missing else f"{lost} packets are missing"

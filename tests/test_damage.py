@@ -83,6 +83,20 @@ def test_each_unit_a_packet_of_its_own(tmp_path, codec, units, container):
     assert len(read_frames(tmp_path / "a", range(10))) == 10
 
 
+def test_a_sample_without_bytes_is_no_missing_packet(tmp_path):
+    """It stands for a picture that stays; here the last one of the table (ISO/IEC 14496-12, 8.7.3)."""
+    path = write_numbered(tmp_path / "a.mp4", LENGTH, options={"bf": "0"})
+    content = bytearray(path.read_bytes())
+    sizes = content.index(b"stsz") + 16
+    content[sizes + 4 * (LENGTH - 1) : sizes + 4 * LENGTH] = bytes(4)
+    path.write_bytes(content)
+    with av.open(str(path)) as file:
+        assert [entry.size for entry in file.streams.video[0].index_entries].count(0) == 1
+    found = inspect(path, "decode")
+    assert (found["status"], found["reason"], found["num_frames"]) == ("ok", None, LENGTH - 1)
+    assert len(read_frames(path, [0, LENGTH - 2])) == 2
+
+
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF])
 def test_a_size_that_a_pipe_left_open(tmp_path, size):
     path = write_numbered(tmp_path / "a.avi", LENGTH, codec="mpeg4", size=(320, 256))
