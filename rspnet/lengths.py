@@ -13,6 +13,9 @@ from rspnet.runlog import is_main, say
 LOOKED_AT = 200
 """Videos whose headers are read where the index does not know their frames: a second or so."""
 
+SECONDS = 5.0
+"""That each of these may take, or `ClipDataset.time_limit` where that is less: the run waits for them."""
+
 
 def tell_short(clips: ClipDataset, videos: str) -> None:
     """Say how many of the videos are shorter than a clip, if there are any; from the main process only.
@@ -53,7 +56,7 @@ def frame_counts(clips: ClipDataset) -> Counter[int]:
     unknown = [row for row, (frames, fps) in enumerate(known) if frames is None or (clips.frame_rate and not fps)]
     for place in np.linspace(0, len(unknown) - 1, min(len(unknown), LOOKED_AT)).round().astype(int):
         row = clips.index[unknown[place]]
-        facts = inspect(Path(row["root"]) / row["video"], "probe")
+        facts = inspect(Path(row["root"]) / row["video"], "probe", time_limit=min(SECONDS, clips.time_limit))
         about = round(facts["duration"] * facts["fps"]) if facts["duration"] and facts["fps"] else None
         known[unknown[place]] = facts["num_frames"] or about, facts["fps"]
     lengths: Counter[int] = Counter()

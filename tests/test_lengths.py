@@ -104,6 +104,18 @@ def test_where_the_index_does_not_know_them_headers_are_read(root, capsys, monke
     assert told(index_of(root), capsys, Picker(31)).startswith("1 of 2 test videos looked at (there are 8) are shorter")
 
 
+@pytest.mark.parametrize(("given", "limit"), [(60.0, lengths.SECONDS), (2.0, 2.0)])
+def test_a_header_that_takes_long_is_given_up(root, capsys, monkeypatch, given, limit):
+    def inspect(path, depth, time_limit):
+        asked.append((depth, time_limit))
+        return {"num_frames": None, "fps": None, "duration": None}  # as where there was no time to see it
+
+    asked = []
+    monkeypatch.setattr(lengths, "inspect", inspect)
+    assert told(index_of(root), capsys, Picker(31), time_limit=given) == ""
+    assert asked == [("probe", limit)] * 8
+
+
 def test_the_main_process_alone_counts(root, capsys, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setattr(lengths, "frame_counts", lambda clips: pytest.fail("counted"))
