@@ -21,7 +21,8 @@ from rspnet.disk import FAULTS, print_line, refusal, write_json, write_text, wri
 from rspnet.errors import ConfigError
 from rspnet.lock import exclusive
 from rspnet.machine import cores
-from rspnet.runlog import check_accumulation, is_main, say
+from rspnet.memory import keep_freed_memory
+from rspnet.runlog import check_accumulation, check_launch, check_precision, is_main, say
 from rspnet.sources import other_run
 from rspnet.team import Team
 
@@ -132,6 +133,27 @@ def run_once(
     if is_main():
         print_line(json.dumps(result))
     return result
+
+
+def fit(accelerator: Any, trains: bool) -> Any:
+    """See that a stage's work can be done with an accelerator, and make its process ready for it.
+
+    Args:
+        accelerator: accelerate's.
+        trains: whether gradients will be computed.
+
+    Returns:
+        It.
+
+    Raises:
+        ConfigError: its processes did not find each other, or gradients would be wrong.
+    """
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    check_launch(accelerator.num_processes)
+    if trains:
+        check_precision(accelerator.device.type, accelerator.mixed_precision)
+    return accelerator
 
 
 @contextlib.contextmanager

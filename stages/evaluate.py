@@ -86,13 +86,7 @@ def start() -> Any:
     """The accelerator of all processes of the evaluation."""
     from accelerate import Accelerator
 
-    from rspnet.memory import keep_freed_memory
-
-    accelerator = Accelerator()
-    if accelerator.device.type == "cpu":
-        keep_freed_memory()
-    runlog.check_launch(accelerator.num_processes)
-    return accelerator
+    return rundir.fit(Accelerator(), trains=False)
 
 
 def evaluate(config: Config, run_dir: Path, start: rundir.Start) -> dict:

@@ -53,15 +53,8 @@ def start(config: Config) -> Any:
     """The accelerator of all processes of the run."""
     from accelerate import Accelerator
 
-    from rspnet.memory import keep_freed_memory
-
     tracker = None if config.run.tracker == "none" else config.run.tracker
-    accelerator = Accelerator(log_with=tracker, project_dir=config.run_dir)
-    if accelerator.device.type == "cpu":
-        keep_freed_memory()
-    runlog.check_launch(accelerator.num_processes)
-    runlog.check_precision(accelerator.device.type, accelerator.mixed_precision)
-    return accelerator
+    return rundir.fit(Accelerator(log_with=tracker, project_dir=config.run_dir), trains=True)
 
 
 def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "config": "disk runlog shipped | yaml jsonargparse",
     "options": "|",
     "runlog": "disk | tqdm",
-    "rundir": "rspnet disk lock machine runlog sources team | yaml",
+    "rundir": "rspnet disk lock machine memory runlog sources team | yaml",
     "sources": "disk runlog later:index later:runindex |",
     "team": "| later:torch",
     "pool": "|",

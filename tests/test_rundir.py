@@ -72,6 +72,23 @@ class Accelerator:
     num_processes, device = 1, torch.device("cpu")
 
 
+def test_what_a_stage_can_work_with(monkeypatch):
+    class Halved(Accelerator):
+        mixed_precision = "bf16"
+
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    prepared = []
+    monkeypatch.setattr(rundir, "keep_freed_memory", lambda: prepared.append(True))
+    halved = Halved()
+    assert rundir.fit(halved, trains=False) is halved
+    assert prepared == [True]
+    with pytest.raises(ConfigError, match="mixed precision bf16: on a CPU"):
+        rundir.fit(halved, trains=True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="2 processes were started, but each sees 1"):
+        rundir.fit(halved, trains=False)
+
+
 def test_the_work_is_done_once(tmp_path, once, videos, capsys):
     result = once({"stage": "x", "top1": 2.5})
     facts = {"weights_sha256": None, "fold": 1, "seed": 3, "precision": "no", "processes": 1, "device": "cpu"}
