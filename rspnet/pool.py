@@ -147,7 +147,9 @@ def _interrupt_later() -> Iterator[None]:
         yield
         return
     came: list[tuple[int, FrameType | None]] = []
-    before = {each: signal.signal(each, lambda *signalled: came.append(signalled)) for each in _FOR_THE_PARENT}
+    # A handler that is not Python's could not be put back; where Python is ending there is none any more.
+    held = [each for each in _FOR_THE_PARENT if signal.getsignal(each) is not None]
+    before = {each: signal.signal(each, lambda *signalled: came.append(signalled)) for each in held}
     try:
         yield
     finally:

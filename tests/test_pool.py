@@ -153,6 +153,13 @@ def test_sigterm_waits_for_a_worker_to_be_known():
     assert came == [True]
 
 
+def test_handlers_that_are_not_pythons_are_left_alone(monkeypatch):
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: pytest.fail("replaced"))
+    with pool._interrupt_later():
+        pass
+
+
 def test_wrong_arguments():
     with pytest.raises(ConfigError, match="jobs: 0"):
         next(run_parallel(work, [1], jobs=0, time_limit=1))
