@@ -185,6 +185,12 @@ def _leave_the_stages_folder(main: Callable[[Any], Any]) -> None:
     if stage and main.__module__ == "__main__":  # a program, under a profiler or a debugger too
         folder = os.path.dirname(os.path.realpath(stage))
         sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != folder]
+        beside, used = os.path.join(os.path.dirname(folder), "rspnet"), os.path.dirname(os.path.realpath(__file__))
+        if os.path.isdir(beside) and beside != used:
+            say(
+                f"warning: {stage} works with the rspnet in {used}, not with the one beside it; set "
+                f"PYTHONPATH={os.path.dirname(beside)} to have that one"
+            )
 
 
 def _other_process_left(error: Exception) -> bool:

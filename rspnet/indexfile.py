@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rspnet.disk import arriving, print_line, writing_to
+from rspnet.disk import arriving, print_line, refusal
 from rspnet.errors import ConfigError
 from rspnet.plainlist import LIST_SUFFIXES, read_list
 from rspnet.rows import KEYS, REQUIRED, SCHEMA, USABLE, Row
@@ -113,8 +113,10 @@ def check_out(out: str | os.PathLike) -> None:
             raise ConfigError(f"{out}: there is no folder {folder}; create it first")
         if os.path.isdir(out):
             raise ConfigError(f"{out}: is a folder; name a file")
-        with writing_to(out), tempfile.TemporaryFile(dir=folder):
-            pass
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise refusal(out, error) from None
 
 
 def batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:

@@ -71,7 +71,10 @@ def read_lists(root: str, layout: str) -> Lists:
     """
     files = list_files(root, layout)
     if not complete(layout, files):
-        raise ConfigError(f"{root}: the lists of {layout} are missing; {LOOKED_FOR}")
+        raise ConfigError(
+            f"{root}: the lists of {layout} are missing, which is the layout asked for; say --data.layout auto (or "
+            f"--layout auto) for what is there; {LOOKED_FOR}"
+        )
     key = _stem if layout == "something_v2" else _class_and_stem
     lists = Lists({}, key, has_folds=layout != "something_v2")
     matches = {path: LIST_NAMES[layout].fullmatch(os.path.basename(path)) for path in files}

@@ -119,10 +119,12 @@ def test_evaluate_finds_the_evaluate_package(motions, tmp_path):
     Here that of another checkout, as after `pip install .`, by a relative path and a link, from among the stages.
     """
     shutil.copytree(REPO / "stages", tmp_path / "second/stages")
+    (tmp_path / "second/rspnet").mkdir()  # which is not the one that is used, and that is said
     (tmp_path / "link.py").symlink_to("second/stages/evaluate.py")
     config = as_file(tiny.evaluate(motions, tmp_path / "run", protocol="knn"), tmp_path / "config.yaml")
-    done = run("../../link.py", "--config", config, "--seed", 3, cwd=tmp_path / "second/stages")
+    done = run("../../link.py", "--config", config, "--run.seed", 3, cwd=tmp_path / "second/stages")
     assert done.returncode == 0, done.stderr
+    assert f"works with the rspnet in {REPO / 'rspnet'}, not with the one beside it; set PYTHONPATH=" in done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert (result["stage"], result["protocol"], result["num_videos"]) == ("evaluate", "knn", 5)
     assert result == json.loads((tmp_path / "run/result.json").read_text())

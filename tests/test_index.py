@@ -4,6 +4,7 @@ import concurrent.futures
 import io
 import json
 import multiprocessing
+import os
 import pickle
 import random
 import string
@@ -353,6 +354,12 @@ def test_a_folder_in_the_place_of_the_file(tmp_path):
     (tmp_path / "i.jsonl").mkdir()
     with pytest.raises(ConfigError, match=r"i\.jsonl: is a folder; name a file"):
         index.check_out(tmp_path / "i.jsonl")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a folder of the kernel's, in which nothing can be made")
+def test_a_folder_that_takes_no_file():
+    with pytest.raises(ConfigError, match=r"^/proc/i\.jsonl: cannot be written "):
+        index.check_out("/proc/i.jsonl")
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])

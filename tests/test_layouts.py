@@ -394,7 +394,10 @@ def test_two_data_sets_in_one_root_are_refused(ucf101):
 
 def test_a_layout_that_is_not_there_is_refused(tmp_path):
     make(tmp_path, "a/1.mp4")
-    for layout, message in [("kinetics", "needs train_video/"), ("ucf101", "lists of ucf101 are missing")]:
+    for layout, message in [
+        ("kinetics", "needs train_video/"),
+        ("ucf101", "ucf101 are missing, .* --data.layout auto"),
+    ]:
         with pytest.raises(ConfigError, match=message):
             scan(tmp_path, layout)
     with pytest.raises(ConfigError, match="unknown layout 'ucf'; choose auto, kinetics"):
