@@ -125,7 +125,7 @@ OURS_ALONE = {
         "run.tracker": KEPT,
         "weights": PLACE,
     },
-    "retrieval": {"seed": SEED, "weights": PLACE},
+    "retrieval": {"run.seed": SEED, "weights": PLACE},
 }
 
 # Published files without a published result, hence without a config of ours.
