@@ -33,9 +33,9 @@ from torch.utils.data import Dataset
 
 from rspnet import dataset, index
 from rspnet.batches import Loader, TrainBatches
+from rspnet.console import some
 from rspnet.encode import transcode
 from rspnet.pretext import draw_step
-from rspnet.runlog import some
 from rspnet.video import Video
 
 BATCH = 32

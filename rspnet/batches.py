@@ -21,8 +21,8 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from rspnet.console import say
 from rspnet.errors import ConfigError, RSPNetError, VideoError
-from rspnet.runlog import say
 
 Speeds = tuple[tuple[int, ...], ...]
 """For each clip of a video the playback rates it will be shown at, 1 normal."""

@@ -1,4 +1,4 @@
-"""Command line and YAML -> a stage's typed `Config`, and the frame every stage runs in.
+"""Command line and YAML -> a stage's typed `Config`, and back to YAML.
 
 A stage's ``Config`` is a dataclass: fields without a default are positional arguments, the others are options, nested
 dataclasses are sections (``--data.root``). ``--config FILE`` reads any of them from YAML, also a recipe that comes with
@@ -16,24 +16,21 @@ A config class may say more about its options:
 
 import argparse
 import dataclasses
-import difflib
 import os
 import re
-import select
-import signal
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, set_loader, set_parsing_settings
 
 from rspnet import shipped
-from rspnet.disk import FAULTS, forget_stdout, is_there, quieten_threads, reading, refusal
-from rspnet.errors import ConfigError, RSPNetError
-from rspnet.runlog import say, say_last, take_warnings
+from rspnet.console import say
+from rspnet.disk import is_there, reading
+from rspnet.errors import ConfigError
+from rspnet.parser_messages import is_missing, one_line
 
 T = TypeVar("T")
 
@@ -91,7 +88,7 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
             layers.insert(0, config_class.implied(namespace))
             config, _ = _resolve(parser, argv, layers, config_class)
     except (ArgumentError, argparse.ArgumentError, TypeError) as error:
-        raise ConfigError(_one_line(error, parser)) from None
+        raise ConfigError(one_line(error, _options(parser))) from None
     return config
 
 
@@ -109,106 +106,6 @@ def _resolve(
 def dump(config: Any) -> str:
     """The resolved config as YAML that ``--config`` takes back."""
     return yaml.dump(dataclasses.asdict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-
-
-def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
-    """Run a stage as a program: parse, call ``main(config)``, exit.
-
-    Exit status: 0 done, 1 the work failed (one line where a disk or the loss is to blame, else a traceback; or main
-    returned a non-zero ``exit_status``), 2 the command, config or data is wrong (one line), 130 interrupted, 141 the
-    reader of stdout left early (``verify ROOT | head``, quiet as any Unix filter).
-    """
-    _leave_the_stages_folder(main)
-    # On a CPU, torch's threads would spin while they wait and starve the decoding processes (measured: a training step
-    # ten times slower with both cores of a small machine busy). Read when torch is loaded, hence here.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    take_warnings()
-    quieten_threads()
-    before = signal.signal(signal.SIGTERM, _terminate)  # a scheduler's word ends a stage as Ctrl-C does
-    try:
-        status = _status(main, config_class)
-    except KeyboardInterrupt:  # once more, in the middle of saying why it ends
-        status = 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    sys.exit(status)
-
-
-class _TerminatedError(KeyboardInterrupt):
-    """SIGTERM came."""
-
-
-def _terminate(*_: Any) -> NoReturn:
-    raise _TerminatedError
-
-
-def _status(main: Callable[[Any], Any], config_class: type) -> int:
-    """Parse, call main, and say what went wrong; the exit status."""
-    stage = Path(sys.argv[0]).name
-    config = None
-    try:
-        config = parse(config_class)
-        result = main(config)
-        status = result.get("exit_status", 0) if isinstance(result, dict) else 0
-    except RSPNetError as error:
-        say_last(f"{stage}: {error}")
-        status = error.exit_status
-    except KeyboardInterrupt as error:  # all processes of a run have agreed on it
-        # A launcher ends so what is left when one process has ended, which has said why.
-        if not isinstance(error, _TerminatedError) or os.environ.get("WORLD_SIZE", "1") == "1":
-            say(f"{stage}: interrupted{f'; {error}' if str(error) else ''}")
-        status = 130
-    except FloatingPointError as error:
-        say_last(f"{stage}: {error}")
-        status = 1
-    except Exception as error:
-        if isinstance(error, BrokenPipeError) and _reader_left():
-            forget_stdout()
-            sys.exit(141)
-        if isinstance(error, OSError) and error.errno in FAULTS:  # wherever a library wrote
-            say_last(f"{stage}: {refusal(error.filename or _folder(config), error)}")
-        elif _other_process_left(error):
-            say_last(f"{stage}: another process of this run has ended; what it said is the reason", after_others=True)
-        else:
-            say(traceback.format_exc().rstrip(), everywhere=True)
-        status = 1
-    return status
-
-
-def _leave_the_stages_folder(main: Callable[[Any], Any]) -> None:
-    """Take the folder of the stage that was started off Python's search path, before anything is found there.
-
-    ``python stages/X.py`` puts it first, and ``import evaluate`` would find the stage of that name instead of the
-    package. No stage imports another, so the folder has no business there, in whatever checkout it lies.
-    """
-    stage = main.__globals__.get("__file__")  # none if it was typed in
-    if stage and main.__module__ == "__main__":  # a program, under a profiler or a debugger too
-        folder = os.path.dirname(os.path.realpath(stage))
-        sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != folder]
-        beside, used = os.path.join(os.path.dirname(folder), "rspnet"), os.path.dirname(os.path.realpath(__file__))
-        if os.path.isdir(beside) and beside != used:
-            say(
-                f"warning: {stage} works with the rspnet in {used}, not with the one beside it; set "
-                f"PYTHONPATH={os.path.dirname(beside)} to have that one"
-            )
-
-
-def _other_process_left(error: Exception) -> bool:
-    """Whether it is what torch raises where a process waits for another that is gone."""
-    lost = r"Connection (closed by peer|reset by peer|refused)|NCCL|Socket Timeout|recvValue failed"
-    return os.environ.get("WORLD_SIZE", "1") != "1" and re.search(lost, str(error)) is not None
-
-
-def _folder(config: Any) -> str:
-    """Where a stage writes, as far as it says so."""
-    return next((value for name in ("run_dir", "dst", "out") if (value := getattr(config, name, None))), "a file")
-
-
-def _reader_left() -> bool:
-    """Whether the broken pipe is stdout's, not one to a worker process."""
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -293,8 +190,8 @@ def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[st
         try:
             parser.parse_object({key: value})
         except (ArgumentError, TypeError) as error:
-            if "arguments are required" not in str(error):  # those come from the command line
-                raise ConfigError(f"{source}: {_one_line(error, parser)}") from None
+            if not is_missing(error):  # those come from the command line
+                raise ConfigError(f"{source}: {one_line(error, _options(parser))}") from None
         flat = {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
         for name in flat:
             if flat[name] is None and name in not_null:
@@ -329,39 +226,5 @@ def _read_mapping(path: str, named_by: str) -> dict[str, Any]:
     return content
 
 
-def _one_line(error: Exception, parser: ArgumentParser) -> str:
-    """The parser's message with the full name of the option first, and the likely name of a mistyped one."""
-    text = re.sub(r"\s+", " ", str(error)).strip()
-    if match := re.search(r"Group '([^']+)' does not accept option '([^']+)'", text):
-        return _unknown(f"{match[1]}.{match[2]}", parser)
-    if match := re.search(r"Option '([^']+)' is not accepted", text):
-        return _unknown(match[1], parser)
-    if match := re.search(r"unrecognized arguments: (\S+)", text):
-        return _unknown(match[1].split("=")[0], parser)
-    if match := re.search(r'Parser key "([^"]+)": Expected an? (.+?)\. Got value: (.*)', text):
-        return f"{match[1]}: expected {_plain(match[2])}, got {match[3]}"
-    if match := re.search(r"Unable to load config '([^']+)' - (.*)", text):
-        return f"no such file: {match[1]}" if "Unable to load" in match[2] else f"{match[1]}: {match[2]}"
-    if match := re.search(r'Parser key "([^"]+)": .* Union subtypes Subtypes: \[(.+?)\] Errors: .* value: (.*)', text):
-        return f"{match[1]}: expected {_plain(match[2]).replace(', ', ' or ')}, got {match[3]}"
-    return re.sub(r'Parser key "([^"]+)":', r"\1:", text)
-
-
-def _plain(kind: str) -> str:
-    """The parser's way to write a type, as a person would."""
-    kind = re.sub(r"<class '([^']+)'>", r"\1", kind).replace("typing.", "").replace("NoneType", "null")
-    kind = re.sub(r"Literal\[(.+)\]", r"one of \1", kind).replace("'", "")
-    return re.sub(r"\bstr\b", "a quoted string", kind)
-
-
 def _options(parser: ArgumentParser) -> list[str]:
     return [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
-
-
-def _unknown(name: str, parser: ArgumentParser) -> str:
-    options = _options(parser)
-    sections = {option.split(".")[0] for option in options}
-    close = difflib.get_close_matches(name.lstrip("-"), [*options, *sections, "config"], n=1)
-    dashes = "--" if name.startswith("--") else ""
-    hint = f"did you mean {dashes}{close[0]}?" if close else "see --help for the options"
-    return f"{name}: unknown option; {hint}"

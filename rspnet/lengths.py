@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from rspnet import sampling
+from rspnet.console import is_main, say
 from rspnet.dataset import ClipDataset, Picker
 from rspnet.inspection import inspect
-from rspnet.runlog import is_main, say
 
 LOOKED_AT = 200
 """Videos whose headers are read where the index does not know their frames: a second or so."""

@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import Path
 
-from rspnet.runlog import say, some
+from rspnet.console import say, some
 
 MAX_WORKERS = 16
 """Decoding processes that nobody asked for: each holds a few batches in shared memory, half a gigabyte at full size."""

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from rspnet.batches import Failures, Loader, OrderedBatches
+from rspnet.console import progress
 from rspnet.dataset import ClipDataset
 from rspnet.disk import write_text
 from rspnet.errors import RSPNetError, VideoError
-from rspnet.runlog import progress
 from rspnet.team import Team
 
 

@@ -17,12 +17,13 @@ import yaml
 
 import rspnet
 from rspnet import sources
+from rspnet.console import is_main, say
 from rspnet.disk import FAULTS, print_line, refusal, write_json, write_text, writing_to
 from rspnet.errors import ConfigError
+from rspnet.launch import check_accumulation, check_launch, check_precision
 from rspnet.lock import exclusive
 from rspnet.machine import cores
 from rspnet.memory import keep_freed_memory
-from rspnet.runlog import check_accumulation, check_launch, check_precision, is_main, say
 from rspnet.sources import other_run
 from rspnet.team import Team
 

@@ -1,103 +1,17 @@
-"""What a run says: lines and bars on stderr, and `metrics.jsonl`.
-
-stdout belongs to results; nothing here writes to it.
-"""
+"""What a training run logs: `metrics.jsonl`, a tracker's curves, and lines on stderr."""
 
 import contextlib
 import json
-import logging
-import multiprocessing
-import os
-import signal
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tqdm import tqdm
 
+from rspnet.console import duration, is_main, say, some
 from rspnet.disk import write_text, writing_to
-from rspnet.errors import ConfigError
-
-T = TypeVar("T")
-
-LAST_WORDS = 30.0
-"""Seconds in which a launcher ends the other processes when one has ended: a moment, or 13 on a busy machine."""
-
-
-def is_main() -> bool:
-    """Whether this process is the one that speaks (rank 0; torchrun and accelerate set RANK)."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def say(text: str, everywhere: bool = False) -> None:
-    """Print a line to stderr without tearing a progress bar; from the main process only, unless `everywhere`."""
-    if not (is_main() or everywhere):
-        return
-    if is_main() and multiprocessing.parent_process() is None:
-        tqdm.write(text, file=sys.stderr)
-    else:  # the bar is another process's, which draws it again below the line
-        print(f"\r\033[K{text}" if sys.stderr.isatty() else text, file=sys.stderr)
-    sys.stderr.flush()
-
-
-def say_last(text: str, after_others: bool | None = None) -> None:
-    """Say why this process ends; where several do so for one reason, as they mostly do, the main process alone.
-
-    The launcher ends all processes when it sees that one has ended. So the others wait a while for that before they
-    speak: if it does not come, the main process knows nothing of their reason, and it must be heard.
-
-    Args:
-        text: why.
-        after_others: whether this process waits; None: unless it is the main one.
-    """
-    if after_others or (after_others is None and not is_main()):
-        before = signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
-        time.sleep(LAST_WORDS)
-        signal.signal(signal.SIGTERM, before)
-    say(text if is_main() else f"[rank {os.environ['RANK']}] {text}", everywhere=True)
-
-
-def take_warnings() -> None:
-    """Let the warnings of Python and of libraries come as lines of `say`, one for each, from the main process."""
-
-    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
-        say(f"warning: {' '.join(str(message).split())} ({Path(filename).name}, line {lineno})")
-
-    class Spoken(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            say(self.format(record))
-
-    warnings.showwarning = show
-    logging.lastResort = Spoken(logging.WARNING)  # for all that asks for no handler of its own
-
-
-def progress(items: Iterable[T], total: int | None, desc: str, unit: str, initial: int = 0) -> Iterator[T]:
-    """Iterate with a bar on stderr where it is a terminal, else with a plain line every 30 seconds."""
-    if not is_main():
-        yield from items
-    elif sys.stderr.isatty():
-        yield from tqdm(
-            items, desc=desc, unit=f" {unit}", total=total, initial=initial, dynamic_ncols=True, leave=False
-        )
-    else:
-        started = spoken = time.monotonic()
-        done = initial
-        for done, item in enumerate(items, initial + 1):
-            yield item
-            now = time.monotonic()
-            if now - spoken >= 30:
-                spoken = now
-                rate = (done - initial) / (now - started)
-                left = f", {duration((total - done) / rate)} left" if total else ""
-                say(f"{desc}: {done}{f' of {total}' if total else ''} {unit}, {rate:.1f} a second{left}")
-
-
-def some(number: int, thing: str, things: str | None = None) -> str:
-    """``1 video``, ``2 videos``: a number with its noun."""
-    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def plan(
@@ -119,65 +33,6 @@ def plan(
         f"{total_batch // world_size}; learning rate {lr:g}{f' (never at its milestones {late})' if late else ''}; "
         f"on {device}"
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person reads them: ``42 s``, ``7 min``, ``3 h 20 min``, ``6 d 4 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
-
-
-def check_launch(num_processes: int) -> None:
-    """See that the launcher's processes found each other.
-
-    Raises:
-        ConfigError: they would train side by side, each alone.
-    """
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started != num_processes:
-        raise ConfigError(
-            f"{started} processes were started, but each sees {num_processes}; "
-            "without GPUs set ACCELERATE_USE_CPU=true before the launcher"
-        )
-
-
-def check_accumulation() -> None:
-    """See that every batch is a step: accelerate would divide the loss, and nobody adds the gradients up.
-
-    Raises:
-        ConfigError: accelerate was told to accumulate.
-    """
-    name = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
-    if (steps := os.environ.get(name, "1")) != "1":
-        raise ConfigError(
-            f"{name}={steps}: gradients are not accumulated over batches here; set it, or gradient_accumulation_steps "
-            "in accelerate's configuration, to 1, and choose optim.total_batch"
-        )
-
-
-def check_precision(device: str, mixed_precision: str) -> None:
-    """See that gradients will be right.
-
-    On a CPU, torch 2.14 computes the gradients of some 3-D convolutions' weights wrongly in bfloat16, down to memory
-    that nobody has filled (many channels, small maps: every network here has such layers); what comes forward is right.
-
-    Args:
-        device: the kind, such as "cpu" or "cuda".
-        mixed_precision: accelerate's.
-
-    Raises:
-        ConfigError: they would not.
-    """
-    if device == "cpu" and mixed_precision == "bf16":
-        raise ConfigError(
-            f"mixed precision {mixed_precision}: on a CPU torch computes wrong gradients of 3-D convolutions in it; "
-            "launch with --mixed_precision no"
-        )
 
 
 class RunLog:

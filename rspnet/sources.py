@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rspnet.console import say
 from rspnet.disk import reading, sha256
 from rspnet.errors import CheckpointError, ConfigError
-from rspnet.runlog import say
 
 PRECISIONS = ("no", "fp16", "bf16")
 

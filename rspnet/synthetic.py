@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rspnet import disk, runlog
+from rspnet import console, disk
 from rspnet.encode import encode
 from rspnet.errors import ConfigError, RSPNetError
 
@@ -63,7 +63,7 @@ def make_dataset(dst: str | Path, videos_per_class: int = 40, seed: int = 0) -> 
     names = sorted(MOTIONS)
     videos = []  # path, label, group
     todo = itertools.product(range(len(names)), range(videos_per_class))
-    for label, number in runlog.progress(todo, len(names) * videos_per_class, "synthetic", "videos"):
+    for label, number in console.progress(todo, len(names) * videos_per_class, "synthetic", "videos"):
         group, clip = number % num_groups + 1, number // num_groups + 1
         path = f"{names[label]}/v_{names[label]}_g{group:02d}_c{clip:02d}.mp4"
         scene, course = np.random.default_rng([seed, group]), np.random.default_rng([seed, group, label, clip])

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from rspnet import checkpoint
+from rspnet.console import is_main, say
 from rspnet.disk import created, writing_to
 from rspnet.errors import RSPNetError
-from rspnet.runlog import RunLog, is_main, say
+from rspnet.runlog import RunLog
 from rspnet.team import Team
 
 

@@ -25,8 +25,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from rspnet import implied, machine, options, rundir, runlog
-from rspnet.config import dump, run
+from rspnet import console, implied, machine, options, rundir
+from rspnet.command import run
+from rspnet.config import dump
 from rspnet.errors import CheckpointError, ConfigError
 
 
@@ -138,9 +139,9 @@ def evaluate(config: Config, run_dir: Path, start: rundir.Start) -> dict:
         network = Classifier(network, len(names))
     if weights is not None:
         report = load_weights(network, weights, head=config.protocol == "classify")
-        runlog.say(report.summary())
+        console.say(report.summary())
         for line in implied.remarks(config.clips, weights, trained=config.protocol == "classify"):
-            runlog.say(line)
+            console.say(line)
         known = report.description.get("class_names", names)
         if config.protocol == "classify" and known != names:
             raise CheckpointError(
@@ -150,7 +151,7 @@ def evaluate(config: Config, run_dir: Path, start: rundir.Start) -> dict:
     model = accelerator.prepare_model(model, evaluation_mode=True)
     fed = encoder_spec(config.encoder.name).clip if weights is None else clip_of(weights)
     normalise_clips = partial(normalise, mean=fed.mean, std=fed.std, channels=fed.channels)
-    runlog.say(
+    console.say(
         f"{config.protocol}: {len(queries)} videos{f' (left out: {dict(left_out)})' if left_out else ''}, "
         f"{config.clips.views} clips of {config.clips.num_frames} frames each, central crop {config.clips.size}"
         f"{'' if config.protocol == 'classify' else f', {config.pooling} pooling'}"

@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rspnet import implied, machine, options, rundir, runlog
-from rspnet.config import dump, run
+from rspnet import console, implied, machine, options, rundir, runlog
+from rspnet.command import run
+from rspnet.config import dump
 from rspnet.errors import ConfigError
 
 # Of every published fine-tuning: no grey, no colour jitter.
@@ -119,7 +120,7 @@ def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:
     model = Classifier(create_encoder(config.encoder.name, **width), num_classes, frozen=config.frozen)
     if weights is not None:
         for line in (load_weights(model, weights).summary(), *implied.remarks(clips, weights)):
-            runlog.say(line)
+            console.say(line)
         del weights  # a published file brings its optimiser and queue along
     lr = optim.scaled_lr(config.optim.lr, config.optim.total_batch, config.optim.lr_batch)
     lr_at = optim.schedule(config.optim.schedule, lr, config.optim.epochs, config.optim.milestones)
@@ -137,9 +138,9 @@ def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:
         accelerator.device.type,
         config.optim.milestones,
     )
-    runlog.say(
+    console.say(
         f"{len(train_videos)} training and {len(test_videos)} test videos of "
-        f"{runlog.some(num_classes, 'class', 'classes')}{left_out}; {plan}"
+        f"{console.some(num_classes, 'class', 'classes')}{left_out}; {plan}"
     )
 
     lengths.tell_short(train_clips, "training videos")

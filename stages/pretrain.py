@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rspnet import machine, options, rundir, runlog
-from rspnet.config import dump, run
+from rspnet import console, machine, options, rundir, runlog
+from rspnet.command import run
+from rspnet.config import dump
 from rspnet.errors import ConfigError
 
 
@@ -129,11 +130,11 @@ def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:
     missing = f" (left out: {dict(left_out)})" if left_out else ""
     device, milestones = accelerator.device.type, config.optim.milestones
     plan = runlog.plan(config.optim.epochs, len(sampler), total_batch, world_size, lr, device, milestones)
-    groups_of = f"{runlog.some(groups * world_size, 'batch-norm group')} of {group_size}"
-    runlog.say(f"{runlog.some(len(videos), 'video')}{missing}; {plan}; {groups_of}")
+    groups_of = f"{console.some(groups * world_size, 'batch-norm group')} of {group_size}"
+    console.say(f"{console.some(len(videos), 'video')}{missing}; {plan}; {groups_of}")
     lengths.tell_short(clips_of, "videos")
     if config.pretext.queue_length > len(videos):
-        runlog.say(
+        console.say(
             f"the queue of {config.pretext.queue_length} is longer than the data: it holds other clips of the query's "
             "own video as negatives; consider a shorter pretext.queue_length"
         )

@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rspnet import runlog
-from rspnet.config import run
+from rspnet import console
+from rspnet.command import run
 from rspnet.disk import writing_to
 from rspnet.errors import ConfigError
 
@@ -78,8 +78,8 @@ def main(config: Config) -> dict[str, Any]:
     index.write_rows(kept, config.out)  # FILE may lie in DST
     splits = Counter(row["split"] or "no split" for row in kept)
     counts = ", ".join(f"{count} {split}" for split, count in splits.items())
-    what = f"{runlog.some(len(classes), 'class', 'classes')}, {runlog.some(len(kept), 'video')}"
-    runlog.say(f"{dst}: {what} ({counts}){'' if made else '; was there already'}")
+    what = f"{console.some(len(classes), 'class', 'classes')}, {console.some(len(kept), 'video')}"
+    console.say(f"{dst}: {what} ({counts}){'' if made else '; was there already'}")
     summary = {"stage": "subset", "dst": dst, "made": made, "num_links": len(links), "num_classes": len(classes)}
     return summary | {"num_videos": len(kept), "splits": dict(splits), "classes": classes}
 

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from rspnet import runlog
-from rspnet.config import run
+from rspnet import console
+from rspnet.command import run
 from rspnet.disk import FAULTS, refusal, writing_to
 from rspnet.errors import ConfigError, DiskError, VideoError
 from rspnet.machine import cores
@@ -96,10 +96,10 @@ def main(config: Config) -> dict[str, Any]:
     tally = Tally()
     with contextlib.closing(results):  # its workers end here, whatever happens
         ends = ((task[0], *outcome(task, result, dst)) for task, result in results)
-        index.write_rows(tally(runlog.progress(ends, total, "transcode", "videos")), config.out)
+        index.write_rows(tally(console.progress(ends, total, "transcode", "videos")), config.out)
     summary = {"stage": "transcode", "dst": dst, "recipe": recipe} | tally.summary()
     for line in report(summary):
-        runlog.say(line)
+        console.say(line)
     return summary | {"exit_status": int(summary["num_lost"] > 0)}
 
 
@@ -261,10 +261,10 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
     """The summary in a few lines."""
     source, new = (summary["bytes"][key] / 1e6 for key in ("source", "new"))
     made, kept = summary["num_made"], summary["num_kept"]
-    counts = f"{runlog.some(made, 'video')} made, {kept} were there"
+    counts = f"{console.some(made, 'video')} made, {kept} were there"
     yield f"{summary['dst']}: {counts}; {new:.1f} MB in all, from {source:.1f} MB"
     if new > source:
-        recipe, grown = summary["recipe"], runlog.some(summary["num_larger"], "file")
+        recipe, grown = summary["recipe"], console.some(summary["num_larger"], "file")
         yield (
             f"that is {new / source:.2f} times as much, and {grown} grew: the sources are small already, and a key "
             f"frame every {recipe['gop']} frames and crf {recipe['crf']:g} cost more than what they had; higher "
@@ -272,7 +272,7 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
         )
     others = {"not ok from the start": "num_skipped", "found to be bad": "num_bad", "good but lost": "num_lost"}
     if text := ", ".join(f"{summary[key]} {what}" for what, key in others.items() if summary[key]):
-        yield f"of {runlog.some(summary['num_videos'], 'video')}, {text}"
+        yield f"of {console.some(summary['num_videos'], 'video')}, {text}"
     yield from summary["bad"]
     if (more := summary["num_bad"] + summary["num_lost"] - len(summary["bad"])) > 0:
         yield f"... and {more} more"

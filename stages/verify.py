@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from rspnet import runlog
-from rspnet.config import run
+from rspnet import console
+from rspnet.command import run
 from rspnet.disk import writing_to
 from rspnet.errors import ConfigError
 from rspnet.lock import exclusive
@@ -75,13 +75,13 @@ def main(config: Config) -> dict[str, Any]:
         results = run_parallel(look, items, config.jobs, config.time_limit)
         stack.enter_context(contextlib.closing(results))  # its workers end here, whatever happens
         looked_at = (outcome(row, result) for row, result in results)
-        looked_at = tally(journal(runlog.progress(looked_at, total, "verify", "videos")))
+        looked_at = tally(journal(console.progress(looked_at, total, "verify", "videos")))
         # A file is written when all is known: no half-written one lies about during the scan.
         index.write_rows(looked_at if config.out == "-" else list(looked_at), config.out)
     summary = {"stage": "verify", "source": config.source, "depth": config.depth, "out": config.out}
     summary |= tally.summary() | {"ignored": dict(ignored.most_common())}
     for line in report(summary):
-        runlog.say(line)
+        console.say(line)
     return summary | {"exit_status": int(config.strict and summary["num_bad"] > 0)}
 
 
@@ -151,7 +151,7 @@ class Journal:
         if not good:
             self._write(settings)
         elif self.done:
-            runlog.say(f"going on after the {runlog.some(len(self.done), 'video')} in {self._path}")
+            console.say(f"going on after the {console.some(len(self.done), 'video')} in {self._path}")
 
     def _read(self, settings: dict[str, Any]) -> int:
         """Take over the rows of an earlier scan; returns the bytes of the file that are good."""
@@ -265,15 +265,15 @@ class Tally:
 def report(summary: dict[str, Any]) -> Iterator[str]:
     """The summary in a few lines."""
     counts = ", ".join(f"{count} {status}" for status, count in summary["status"].items())
-    yield f"{runlog.some(summary['num_videos'], 'video')} ({counts}); {summary['hours']:.2f} hours are ok"
+    yield f"{console.some(summary['num_videos'], 'video')} ({counts}); {summary['hours']:.2f} hours are ok"
     if summary["splits"].keys() - {"no split"}:
         yield "of these " + ", ".join(f"{count} {split}" for split, count in summary["splits"].items())
     if summary["num_classes"]:
-        classes = runlog.some(summary["num_classes"], "class", "classes")
+        classes = console.some(summary["num_classes"], "class", "classes")
         (small, least), (large, most) = summary["smallest_class"], summary["largest_class"]
-        text = f"{classes}, from {runlog.some(least, 'video')} ({small}) to {most} ({large})"
+        text = f"{classes}, from {console.some(least, 'video')} ({small}) to {most} ({large})"
         if summary["num_unlabelled"]:
-            text += f"; {runlog.some(summary['num_unlabelled'], 'video')} of no class, e.g. {summary['unlabelled'][0]}"
+            text += f"; {console.some(summary['num_unlabelled'], 'video')} of no class, e.g. {summary['unlabelled'][0]}"
         yield text
     if summary["ignored"]:
         kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in summary["ignored"].items())

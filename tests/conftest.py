@@ -16,7 +16,7 @@ REPO = Path(__file__).resolve().parent.parent
 # Numbers to compare with were computed on a CPU; what wants a GPU says so itself. And no test leaves anything in the
 # user's cache.
 os.environ["ACCELERATE_USE_CPU"] = "true"
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as rspnet.config.run does for the stages, and why
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as rspnet.command.run does for the stages, and why
 # A shell makes what it starts in the background deaf to Ctrl-C, and so would be what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # What tests start imports this checkout too, whatever is installed.

@@ -34,11 +34,15 @@ MAY_IMPORT = {
     "registration": "|",
     "shipped": "|",
     "__main__": "rspnet shipped",
-    "config": "disk runlog shipped | yaml jsonargparse",
+    "config": "console disk parser_messages shipped | yaml jsonargparse",
+    "command": "config console disk |",
+    "parser_messages": "|",
     "options": "|",
-    "runlog": "disk | tqdm",
-    "rundir": "rspnet disk lock machine memory runlog sources team | yaml",
-    "sources": "disk runlog later:index later:runindex |",
+    "console": "| tqdm",
+    "launch": "|",
+    "runlog": "console disk | tqdm",
+    "rundir": "rspnet console disk launch lock machine memory sources team | yaml",
+    "sources": "console disk later:index later:runindex |",
     "team": "| later:torch",
     "pool": "|",
     # Neither torch nor av: 300,000 rows are handled without them.
@@ -63,11 +67,11 @@ MAY_IMPORT = {
     "inspection": "damage times orientation packets starts survey | av",
     "encode": "damage disk times inspection orientation packets plan survey | av numpy",
     "video": "times encode inspection packets pixels plan survey | av numpy",
-    "synthetic": "disk encode runlog | numpy",
-    "batches": "runlog | cv2 numpy torch datasets",
+    "synthetic": "console disk encode | numpy",
+    "batches": "console | cv2 numpy torch datasets",
     "runindex": "index layouts tree |",
     "dataset": "batches sampling video | numpy torch datasets",
-    "lengths": "dataset inspection runlog sampling | numpy",
+    "lengths": "dataset inspection console sampling | numpy",
     # The method: torch, and none of the others.
     "augment": NETWORK,
     "heads": NETWORK,
@@ -85,7 +89,7 @@ MAY_IMPORT = {
     "clips": "augment dataset video | torch",
     # What runs need: no stage and no option.
     "disk": "|",
-    "machine": "runlog |",
+    "machine": "console |",
     "memory": "|",
     "lock": "|",
     "description": "disk |",
@@ -98,8 +102,8 @@ MAY_IMPORT = {
     "published": "checkpoint weightfile later:encoders later:optim | torch yaml",
     "convert": "description disk nested published weightfile weights later:classifier later:encoders"
     " | torch safetensors",
-    "trainloop": "checkpoint disk runlog team | torch",
-    "predict": "batches dataset disk runlog team | torch datasets",
+    "trainloop": "checkpoint console disk runlog team | torch",
+    "predict": "batches console dataset disk team | torch datasets",
 }
 
 
@@ -130,7 +134,19 @@ def test_who_imports_whom(module):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stages_import_no_stage_and_load_nothing_slow(stage):
-    quick = {"config", "disk", "errors", "implied", "lock", "machine", "options", "rundir", "runlog"}
+    quick = {
+        "command",
+        "config",
+        "console",
+        "disk",
+        "errors",
+        "implied",
+        "lock",
+        "machine",
+        "options",
+        "rundir",
+        "runlog",
+    }
     for what, with_the_module in imports(STAGES[stage]):
         assert what in MODULES or what in ("torch", "accelerate"), f"{stage} imports {what}"
         assert not with_the_module or what in quick, f"{stage} loads {what} before it has read its options"

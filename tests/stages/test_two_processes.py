@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import pytest
 import torch.distributed as dist
 
-from rspnet import options, runlog
-from rspnet.config import dump, run
+from rspnet import console, options
+from rspnet.command import run
+from rspnet.config import dump
 from rspnet.errors import VideoError
 from rspnet.trainloop import TrainLoop
 from stages import evaluate, pretrain
@@ -190,7 +191,7 @@ class Nothing:
 def one_is_mistaken(mistaken):
     """A stage in which one process finds a mistake, and the others wait for it."""
     dist.init_process_group("gloo")
-    runlog.LAST_WORDS = 0.2
+    console.LAST_WORDS = 0.2
     sys.argv = ["stages/stage.py"]
 
     def main(config):

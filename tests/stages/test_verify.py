@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rspnet import index, runlog
+from rspnet import console, index
 from rspnet.errors import ConfigError, DiskError
 from rspnet.plan import Plan
 from rspnet.video import encode
@@ -228,7 +228,7 @@ def test_a_stopped_scan_goes_on(root, tmp_path, monkeypatch, capsys):
     out = tmp_path / "i.parquet"
     part = tmp_path / "i.parquet.partial"
     with monkeypatch.context() as patch:
-        patch.setattr(runlog, "progress", stop_after(3))
+        patch.setattr(console, "progress", stop_after(3))
         with pytest.raises(KeyboardInterrupt):
             run(root, out=str(out))
     assert [path.name for path in tmp_path.iterdir()] == [part.name]
@@ -249,7 +249,7 @@ def test_a_stopped_scan_goes_on(root, tmp_path, monkeypatch, capsys):
 def test_a_stopped_scan_with_other_settings_loses_nothing(root, tmp_path, monkeypatch):
     out, part = tmp_path / "i.jsonl", tmp_path / "i.jsonl.partial"
     with monkeypatch.context() as patch:
-        patch.setattr(runlog, "progress", stop_after(3))
+        patch.setattr(console, "progress", stop_after(3))
         with pytest.raises(KeyboardInterrupt):
             run(root, out=str(out))
     kept = part.read_bytes()

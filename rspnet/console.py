@@ -1,0 +1,106 @@
+"""What is said to a person: lines and bars on stderr, counts and durations as words.
+
+stdout belongs to results; nothing here writes to it.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+LAST_WORDS = 30.0
+"""Seconds in which a launcher ends the other processes when one has ended: a moment, or 13 on a busy machine."""
+
+
+def is_main() -> bool:
+    """Whether this process is the one that speaks (rank 0; torchrun and accelerate set RANK)."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(text: str, everywhere: bool = False) -> None:
+    """Print a line to stderr without tearing a progress bar; from the main process only, unless `everywhere`."""
+    if not (is_main() or everywhere):
+        return
+    if is_main() and multiprocessing.parent_process() is None:
+        tqdm.write(text, file=sys.stderr)
+    else:  # the bar is another process's, which draws it again below the line
+        print(f"\r\033[K{text}" if sys.stderr.isatty() else text, file=sys.stderr)
+    sys.stderr.flush()
+
+
+def say_last(text: str, after_others: bool | None = None) -> None:
+    """Say why this process ends; where several do so for one reason, as they mostly do, the main process alone.
+
+    The launcher ends all processes when it sees that one has ended. So the others wait a while for that before they
+    speak: if it does not come, the main process knows nothing of their reason, and it must be heard.
+
+    Args:
+        text: why.
+        after_others: whether this process waits; None: unless it is the main one.
+    """
+    if after_others or (after_others is None and not is_main()):
+        before = signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+        time.sleep(LAST_WORDS)
+        signal.signal(signal.SIGTERM, before)
+    say(text if is_main() else f"[rank {os.environ['RANK']}] {text}", everywhere=True)
+
+
+def take_warnings() -> None:
+    """Let the warnings of Python and of libraries come as lines of `say`, one for each, from the main process."""
+
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+        say(f"warning: {' '.join(str(message).split())} ({Path(filename).name}, line {lineno})")
+
+    class Spoken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(self.format(record))
+
+    warnings.showwarning = show
+    logging.lastResort = Spoken(logging.WARNING)  # for all that asks for no handler of its own
+
+
+def progress(items: Iterable[T], total: int | None, desc: str, unit: str, initial: int = 0) -> Iterator[T]:
+    """Iterate with a bar on stderr where it is a terminal, else with a plain line every 30 seconds."""
+    if not is_main():
+        yield from items
+    elif sys.stderr.isatty():
+        yield from tqdm(
+            items, desc=desc, unit=f" {unit}", total=total, initial=initial, dynamic_ncols=True, leave=False
+        )
+    else:
+        started = spoken = time.monotonic()
+        done = initial
+        for done, item in enumerate(items, initial + 1):
+            yield item
+            now = time.monotonic()
+            if now - spoken >= 30:
+                spoken = now
+                rate = (done - initial) / (now - started)
+                left = f", {duration((total - done) / rate)} left" if total else ""
+                say(f"{desc}: {done}{f' of {total}' if total else ''} {unit}, {rate:.1f} a second{left}")
+
+
+def some(number: int, thing: str, things: str | None = None) -> str:
+    """``1 video``, ``2 videos``: a number with its noun."""
+    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: ``42 s``, ``7 min``, ``3 h 20 min``, ``6 d 4 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

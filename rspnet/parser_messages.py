@@ -1,0 +1,76 @@
+"""The parser's messages as one line of ours: the option's full name first, then what is wrong with it.
+
+jsonargparse promises nothing about its wording. So what is made of it stands in one table, and
+tests/test_parser_messages.py provokes each row from the parser itself.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+
+_MISSING = "arguments are required"
+
+
+def _unaccepted(match: re.Match[str], options: Sequence[str]) -> str:
+    return _unknown(match[1].split("=")[0], options)
+
+
+def _unaccepted_in_section(match: re.Match[str], options: Sequence[str]) -> str:
+    return _unknown(f"{match[1]}.{match[2]}", options)
+
+
+def _of_another_type(match: re.Match[str], options: Sequence[str]) -> str:
+    return f"{match[1]}: expected {_plain(match[2])}, got {match[3]}"
+
+
+def _of_no_type(match: re.Match[str], options: Sequence[str]) -> str:
+    return f"{match[1]}: expected {_plain(match[2]).replace(', ', ' or ')}, got {match[3]}"
+
+
+def _unreadable_section(match: re.Match[str], options: Sequence[str]) -> str:
+    return f"no such file: {match[1]}" if "Unable to load" in match[2] else f"{match[1]}: {match[2]}"
+
+
+WORDINGS: tuple[tuple[str, Callable[[re.Match[str], Sequence[str]], str]], ...] = (
+    (r"Group '([^']+)' does not accept option '([^']+)'", _unaccepted_in_section),
+    (r"Option '([^']+)' is not accepted", _unaccepted),
+    (r"unrecognized arguments: (\S+)", _unaccepted),
+    (r'Parser key "([^"]+)": Expected an? (.+?)\. Got value: (.*)', _of_another_type),
+    (r"Unable to load config '([^']+)' - (.*)", _unreadable_section),
+    (r'Parser key "([^"]+)": .* Union subtypes Subtypes: \[(.+?)\] Errors: .* value: (.*)', _of_no_type),
+)
+"""What is looked for, and what is said in its place; the first that is found counts."""
+
+
+def one_line(error: Exception, options: Sequence[str]) -> str:
+    """Return what the parser says, as one line.
+
+    Args:
+        error: the parser's.
+        options: the names of all options, flat, among which the likely one for a mistyped one is looked for.
+    """
+    text = " ".join(str(error).split())
+    for pattern, said in WORDINGS:
+        if match := re.search(pattern, text):
+            return said(match, options)
+    return text
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether the parser misses a positional argument."""
+    return _MISSING in str(error)
+
+
+def _plain(kind: str) -> str:
+    """The parser's way to write a type, as a person would."""
+    kind = re.sub(r"<class '([^']+)'>", r"\1", kind).replace("typing.", "").replace("NoneType", "null")
+    kind = re.sub(r"Literal\[(.+)\]", r"one of \1", kind).replace("'", "")
+    return re.sub(r"\bstr\b", "a quoted string", kind)
+
+
+def _unknown(name: str, options: Sequence[str]) -> str:
+    sections = {option.split(".")[0] for option in options}
+    close = difflib.get_close_matches(name.lstrip("-"), [*options, *sections, "config"], n=1)
+    dashes = "--" if name.startswith("--") else ""
+    hint = f"did you mean {dashes}{close[0]}?" if close else "see --help for the options"
+    return f"{name}: unknown option; {hint}"

@@ -1,0 +1,150 @@
+"""What is said to a person, on a terminal and elsewhere, and by which process."""
+
+import contextlib
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from rspnet import console
+from rspnet.console import duration, some
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (99.4, "99 s"),
+        (100, "2 min"),
+        (3600, "60 min"),
+        (6000, "1 h 40 min"),
+        (7199, "2 h 0 min"),
+        (2 * 86400 - 29, "2 d 0 h"),
+        (6 * 86400 + 4 * 3600, "6 d 4 h"),
+    ],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_numbers_with_their_nouns():
+    assert [some(number, "video") for number in (0, 1, 2)] == ["0 videos", "1 video", "2 videos"]
+    assert [some(number, "class", "classes") for number in (1, 2)] == ["1 class", "2 classes"]
+
+
+def test_only_the_main_process_speaks(monkeypatch, capsys):
+    console.say("one")
+    monkeypatch.setenv("RANK", "1")
+    console.say("two")
+    assert list(console.progress(range(3), 3, "d", "u")) == [0, 1, 2]
+    assert capsys.readouterr() == ("", "one\n")
+
+
+def test_a_message_of_any_process_where_only_the_main_one_speaks(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    console.say("not this")
+    console.say("this", everywhere=True)
+    assert capsys.readouterr() == ("", "this\n")
+
+
+def last_words(rank, at_sleep):
+    """What a process says at its end when `at_sleep` happens while it waits for its launcher; its exit status."""
+    program = f"import os, time\nfrom rspnet import console\ntime.sleep = lambda s: {at_sleep}\nconsole.say_last('why')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"RANK": rank}, cwd=REPO, capture_output=True, text=True
+    )
+    return done.stderr, done.returncode
+
+
+def test_processes_with_the_same_mistake_say_it_once():
+    assert last_words("0", "1 / 0") == ("why\n", 0)
+    assert last_words("1", "os.kill(os.getpid(), 15)") == ("", 143)
+    assert last_words("1", "None") == ("[rank 1] why\n", 0)
+
+
+def shown(written):
+    """The lines that stand on a terminal after this was written to it."""
+    lines, column = [""], 0
+    for part in re.findall(r"\r|\n|\033\[K|[^\r\n\033]+", written):
+        if part == "\r":
+            column = 0
+        elif part == "\n":
+            lines.append("")
+        elif part == "\033[K":
+            lines[-1] = lines[-1][:column]
+        else:
+            lines[-1] = lines[-1][:column] + part + lines[-1][column + len(part) :]
+            column += len(part)
+    return [line.rstrip() for line in lines]
+
+
+TALK = """
+import logging, multiprocessing, warnings
+from rspnet import console
+
+def worker():
+    console.say("from a worker")
+    warnings.warn("of a worker")
+
+console.take_warnings()
+for item in console.progress(range(3), 3, "videos", "files"):
+    if item == 1:
+        console.say("a line")
+        warnings.warn("several\\nlines")
+        logging.getLogger("any").warning("of a %s", "library")
+        process = multiprocessing.get_context("fork").Process(target=worker)
+        process.start()
+        process.join()
+"""
+
+
+def test_nothing_is_written_into_a_bar(tmp_path):
+    """On a terminal: messages and warnings, of this process and of its workers, each have a line of their own."""
+    own, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    (tmp_path / "talk.py").write_text(TALK)
+    environment = os.environ | {"PYTHONPATH": str(REPO)}
+    with subprocess.Popen([sys.executable, "talk.py"], cwd=tmp_path, env=environment, stderr=terminal) as process:
+        os.close(terminal)
+        written = b""
+        with contextlib.suppress(OSError):  # its end, on Linux
+            while some_bytes := os.read(own, 4096):
+                written += some_bytes
+    os.close(own)
+    assert process.returncode == 0
+    assert "videos:   0%" in written.decode()
+    assert shown(written.decode()) == [
+        "a line",
+        "warning: several lines (talk.py, line 13)",
+        "of a library",
+        "from a worker",
+        "warning: of a worker (talk.py, line 7)",
+        "",
+    ]
+
+
+def test_progress_is_a_plain_line_now_and_then(monkeypatch, capsys):
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    assert list(console.progress("abcde", 10, "videos", "files", initial=5)) == list("abcde")
+    assert capsys.readouterr().err.splitlines() == [
+        "videos: 7 of 10 files, 0.1 a second, 60 s left",
+        "videos: 9 of 10 files, 0.1 a second, 20 s left",
+    ]
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert list(console.progress(range(3), 3, "videos", "files")) == [0, 1, 2]
+    assert "videos" in terminal.getvalue()

@@ -1,0 +1,31 @@
+"""What a run cannot begin with."""
+
+import pytest
+
+from rspnet.errors import ConfigError
+from rspnet.launch import check_accumulation, check_launch, check_precision
+
+
+def test_processes_that_did_not_find_each_other_are_refused(monkeypatch):
+    check_launch(1)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    check_launch(2)
+    with pytest.raises(ConfigError, match=r"2 processes were started, but each sees 1; .*ACCELERATE_USE_CPU=true"):
+        check_launch(1)
+
+
+def test_no_training_with_wrong_gradients():
+    check_precision("cpu", "no")
+    check_precision("cuda", "bf16")
+    check_precision("cpu", "fp16")  # which accelerate computes in float32 there
+    with pytest.raises(ConfigError, match=r"mixed precision bf16: on a CPU .* launch with --mixed_precision no"):
+        check_precision("cpu", "bf16")
+
+
+@pytest.mark.parametrize("steps", ["4", "0", "many"])
+def test_accumulation_is_refused(monkeypatch, steps):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
+    check_accumulation()
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", steps)
+    with pytest.raises(ConfigError, match=rf"^ACCELERATE_GRADIENT_ACCUMULATION_STEPS={steps}: gradients are not acc"):
+        check_accumulation()
