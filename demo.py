@@ -114,7 +114,7 @@ def prepare(source: Path, run: Path) -> Path:
 
 def labelled(run: Path) -> None:
     """Pretrain on generated motions, then compare with the same network untrained."""
-    stage("-m", "rspnet.synthetic", run / "motions")
+    stage("stages/synthetic.py", run / "motions")
     index = prepare(run / "motions", run)
     data = ("--data.index", index)
     pretrained = run / "pretrain"

@@ -1,9 +1,7 @@
-"""The checkpoints that a run resumes from; also the door to the weights it leaves behind (rspnet/weights.py).
+"""The checkpoints that a run resumes from.
 
 A folder `checkpoints/step_N` exists under that name only when it is complete, which its manifest proves; `last` and
 `best` are relative symbolic links to such folders.
-
-    python -m rspnet.checkpoint convert SRC DST     # published checkpoints to ours and back (rspnet/convert.py)
 """
 
 import json
@@ -17,11 +15,6 @@ from pathlib import Path
 
 from rspnet.disk import fsync, identity, sha256, writing_to
 from rspnet.errors import CheckpointError
-from rspnet.weightfile import read_weights
-from rspnet.weights import Report, clip_of, load_classifier, load_encoder, load_weights, save_encoder
-
-__all__ = ["Report", "clip_of", "latest", "load_classifier", "load_encoder", "load_weights", "mark", "marked", "prune"]
-__all__ += ["read_weights", "save_encoder", "writing"]
 
 _log = logging.getLogger(__name__)
 
@@ -185,9 +178,3 @@ def _fault(folder: Path, step: int, read_files: bool) -> str | None:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return f"its manifest is damaged ({error!r})"
     return None
-
-
-if __name__ == "__main__":
-    from rspnet.convert import main  # `python -m rspnet.checkpoint convert SRC DST`
-
-    main()

@@ -6,16 +6,13 @@ the tensors of it that are not the encoder's. With these the folder becomes the 
 weights of ours alone, become a published file in the way of rspnet/published.py.
 """
 
-import argparse
-import dataclasses
 import io
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file
@@ -24,11 +21,13 @@ from torch import nn
 from rspnet import published
 from rspnet.description import find_weights
 from rspnet.disk import arriving, identity
-from rspnet.errors import CheckpointError, RSPNetError
+from rspnet.errors import CheckpointError
 from rspnet.nested import put_together, take_apart
 from rspnet.weightfile import WeightFile, read_weights
 from rspnet.weights import Report, load_weights, save_encoder, write_tensors
 
+ReadRun = Callable[[Path, Literal["last", "best"]], published.FinishedRun]
+"""Reads a finished run's folder, at the checkpoint of that name."""
 _ENCODER, _OUTLINE, _REST = "encoder.safetensors", "published.json", "published.safetensors"
 
 
@@ -63,13 +62,14 @@ class Conversion:
         return "\n".join([what, *self.notes])
 
 
-def convert(src: str | Path, dst: str | Path) -> Conversion:
+def convert(src: str | Path, dst: str | Path, read_run: ReadRun) -> Conversion:
     """Convert a published checkpoint to a folder of ours, or weights of ours to a published checkpoint.
 
     Args:
         src: A published .pth.tar, or another file of torch's that `load_encoder` reads; or the folder of a finished
             run, a folder that this function wrote, or an encoder.safetensors alone.
         dst: What to write; nothing of that name may exist.
+        read_run: Asked where `src` is the folder of a run.
 
     Raises:
         CheckpointError: If `src` cannot be used or has no counterpart, or `dst` cannot be written.
@@ -88,8 +88,8 @@ def convert(src: str | Path, dst: str | Path) -> Conversion:
             f"{src}: is of another trainer's layout ({file.layout}), which has no counterpart; --weights takes it as "
             "it is"
         )
-    encoder, report = _filled(file)
-    return _to_published(src, file, dst) if ours else _to_folder(src, file, encoder, report, dst)
+    filled = _filled(file)
+    return _to_published(src, dst, file, read_run=read_run) if ours else _to_folder(src, dst, file, filled=filled)
 
 
 def _filled(file: WeightFile) -> tuple[nn.Module, Report]:
@@ -104,7 +104,7 @@ def _filled(file: WeightFile) -> tuple[nn.Module, Report]:
     return encoder, load_weights(Classifier(encoder, classes), file, head=True)
 
 
-def _to_folder(src: Path, file: WeightFile, encoder: nn.Module, report: Report, dst: Path) -> Conversion:
+def _to_folder(src: Path, dst: Path, file: WeightFile, *, filled: tuple[nn.Module, Report]) -> Conversion:
     """Write the network as `save_encoder` does, and beside it what is left of the file."""
     from rspnet.encoders import encoder_spec
 
@@ -112,7 +112,7 @@ def _to_folder(src: Path, file: WeightFile, encoder: nn.Module, report: Report, 
         outline, tensors = take_apart(file.contents)
     except ValueError as error:
         raise CheckpointError(f"{src}: {error}, which cannot be kept; save the rest of it apart") from error
-    entries, spec = file.entries, encoder_spec(file.arch)
+    (encoder, report), entries, spec = filled, file.entries, encoder_spec(file.arch)
     model = "" if file.contents is file.tensors else "model."
     start = "encoder_q.encoder." if entries.layout == "pretraining checkpoint" else ""
     used = {f"{model}{key}": key for key in (*entries.encoder.values(), *entries.head.values())}
@@ -152,14 +152,14 @@ def _to_folder(src: Path, file: WeightFile, encoder: nn.Module, report: Report, 
     return Conversion(str(src), str(dst), file.layout, file.arch, file.epoch, len(tensors), [], notes)
 
 
-def _to_published(src: Path, file: WeightFile, dst: Path) -> Conversion:
+def _to_published(src: Path, dst: Path, file: WeightFile, *, read_run: ReadRun) -> Conversion:
     """Write what the published code loads, as complete as `src` is."""
     tuned, lacks = bool(file.entries.head), []
     if (src / _OUTLINE).is_file():
         contents, notes = _put_back(src, file), ["every value as in the file that the folder was converted from"]
     else:
         if (src / "checkpoints").is_dir():
-            contents = published.of_run(file, src)
+            contents = published.of_run(file, read_run(src, "best" if tuned else "last"))
         else:
             contents, lacks = published.of_weights(file)
         notes = ["zeros for the 1-class classifier that the published network has, and never uses"]
@@ -205,51 +205,3 @@ def _new(dst: Path) -> Iterator[Path]:
             yield partial
     except OSError as error:
         raise CheckpointError(f"{dst}: cannot be written ({error.strerror or error}); give another name") from error
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see --help\n")
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    whole = _Parser(prog="python -m rspnet.checkpoint", description="What can be done with checkpoints.")
-    commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    command = commands.add_parser(
-        "convert",
-        help="published checkpoints to ours, and ours to published ones",
-        description=_ABOUT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument("src", metavar="SRC", help="what to convert")
-    command.add_argument("dst", metavar="DST", help="what to write; nothing of that name may exist")
-    return whole
-
-
-_ABOUT = """Published checkpoints to ours, and ours to published ones; what SRC is tells which:
-
-  a published .pth.tar (pretrained, fine-tuned)   DST becomes a folder to give to --weights: encoder.safetensors and
-                                                  encoder.json, and all else of the file in published.safetensors and
-                                                  published.json
-  a finished run folder                           DST becomes a published .pth.tar, with all that the published code
-                                                  needs to go on: pretraining as it ended, fine-tuning at its best
-  a folder converted before                       DST becomes the file it was made of, the same to the bit
-  an encoder.safetensors alone                    DST becomes a .pth.tar for the published fine-tuning and retrieval
-
-No code in SRC is executed. The last line on stdout is the result as JSON; what to know of it is on stderr."""
-
-
-def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """The command line; exit status 0 done, 1 the disk refuses, 2 SRC or DST is wrong, 130 interrupted."""
-    whole = parser()
-    options = whole.parse_args(argv)
-    try:
-        done = convert(options.src, options.dst)
-    except RSPNetError as error:
-        whole.exit(error.exit_status, f"{whole.prog}: {error}\n")
-    except KeyboardInterrupt:
-        whole.exit(130, f"{whole.prog}: interrupted; nothing is left behind\n")
-    print(done.summary(), file=sys.stderr)
-    print(json.dumps(dataclasses.asdict(done)))
-    sys.exit(0)

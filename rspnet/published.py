@@ -6,22 +6,28 @@ used, which ours do not have; it gets zeros. The optimizer lists all parameters 
 that it has no momentum for: the key encoder's and the unused classifier's. The scheduler counts finished epochs.
 """
 
-import json
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-import yaml
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
 
-from rspnet.checkpoint import marked
 from rspnet.errors import CheckpointError
 from rspnet.weightfile import PUBLISHED_NAMES, WeightFile, few
 
 _ARCHS = {ours: theirs for theirs, ours in PUBLISHED_NAMES.items()}
 _WIDTH = 64  # the published code builds no other
+
+
+class FinishedRun(Protocol):
+    """What is needed of a run: the options, the checkpoint in a folder, and what was logged of each epoch until it."""
+
+    folder: Path
+    config: dict[str, Any]
+    state: dict[str, Any]
+    epochs: list[dict[str, Any]]
 
 
 def of_weights(file: WeightFile) -> tuple[dict[str, Any], list[str]]:
@@ -42,40 +48,38 @@ def of_weights(file: WeightFile) -> tuple[dict[str, Any], list[str]]:
     return {**known, "arch": arch, "model": _model(file, state, names)}, lacks
 
 
-def of_run(file: WeightFile, run_dir: Path) -> dict[str, Any]:
+def of_run(file: WeightFile, run: FinishedRun) -> dict[str, Any]:
     """Return the contents of a published file for a finished run: pretraining at its end, fine-tuning at its best.
 
     Args:
         file: The run's encoder.safetensors.
-        run_dir: The run folder.
+        run: The run.
 
     Raises:
-        CheckpointError: If the published code has no such network, or the folder is not as the run left it.
+        CheckpointError: If the published code has no such network, or the run's checkpoint holds other weights.
     """
     arch, tuned = _arch(file), bool(file.entries.head)
-    folder, step = marked(run_dir, "best" if tuned else "last")
-    saved = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-    state = saved["model"]
+    state = run.state["model"]
     inside = {key: state.get(key if tuned else f"query_encoder.encoder.{key}") for key in file.tensors}
     if not all(inside[key] is not None and torch.equal(inside[key], value) for key, value in file.tensors.items()):
-        raise CheckpointError(f"{folder}: holds other weights than {file.path}; give a run folder as the run left it")
+        raise CheckpointError(
+            f"{run.folder}: holds other weights than {file.path}; give a run folder as the run left it"
+        )
 
-    config = yaml.safe_load(_text(run_dir / "config.yaml"))
-    epochs = _epochs(run_dir / "metrics.jsonl", step)
     if tuned:
-        names, trained = _classifier_names(file), "fc." if config["frozen"] else ""
-        best = {"best_acc1": max(event["val_top1"] for event in epochs)}
+        names, trained = _classifier_names(file), "fc." if run.config["frozen"] else ""
+        best = {"best_acc1": max(event["val_top1"] for event in run.epochs)}
     else:
         names, trained = _pretraining_names(file), "query_encoder."
-        best = {"best_loss": min(event["loss"] for event in epochs)}
+        best = {"best_loss": min(event["loss"] for event in run.epochs)}
     ours = [name for name in state if _is_parameter(name) and name.startswith(trained)]
-    group, scheduler = _schedule(config["optim"], epochs[-1]["epoch"])
+    group, scheduler = _schedule(run.config["optim"], run.epochs[-1]["epoch"])
     return {
-        "epoch": epochs[-1]["epoch"],
+        "epoch": run.epochs[-1]["epoch"],
         "arch": arch,
         "model": _model(file, state, names),
         **best,
-        "optimizer": _optimizer(saved["optimizer"], ours, names, group),
+        "optimizer": _optimizer(run.state["optimizer"], ours, names, group),
         "scheduler": scheduler,
     }
 
@@ -173,21 +177,5 @@ def _schedule(settings: dict[str, Any], epoch: int) -> tuple[dict[str, Any], dic
     return group, scheduler.state_dict() | {"last_epoch": epoch, "_step_count": epoch + 1, "_last_lr": [now]}
 
 
-def _epochs(path: Path, step: int) -> list[dict[str, Any]]:
-    """Return what was logged of each epoch, up to the one that ended with a step."""
-    lines = [json.loads(line) for line in _text(path).splitlines()]
-    epochs = [line for line in lines if line["event"] == "epoch" and line["step"] <= step]
-    if not epochs or epochs[-1]["step"] != step:
-        raise CheckpointError(f"{path}: has no epoch that ended with step {step}; copy the whole run folder")
-    return epochs
-
-
 def _is_parameter(name: str) -> bool:
     return name.endswith((".weight", ".bias"))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); copy the whole run folder") from error

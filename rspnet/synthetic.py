@@ -1,19 +1,15 @@
 """A small set of real video files that only motion tells apart, for the demo and the tests.
 
-    python -m rspnet.synthetic DST [--videos_per_class 40] [--seed 0]
-
-DST gets the folders of UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. One object
-moves on a background, brighter than it or darker; the class is the path it takes, and whether it goes there over and
-over fast or slowly. Size, place, the length of the way and the shaking camera are drawn alike for all classes, so a
-single frame does not tell the class, and no class becomes another one in the mirror. As in UCF101, the clips of a group
-(gXX) share a scene (background, a still distractor, the object's shape, texture and colours), and no group is in both
-train and test; here every scene is there for all classes, so that clips of it can be told apart by their motion alone.
+It is laid out as UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. One object moves on
+a background, brighter than it or darker; the class is the path it takes, and whether it goes there over and over fast
+or slowly. Size, place, the length of the way and the shaking camera are drawn alike for all classes, so a single frame
+does not tell the class, and no class becomes another one in the mirror. As in UCF101, the clips of a group (gXX) share
+a scene (background, a still distractor, the object's shape, texture and colours), and no group is in both train and
+test; here every scene is there for all classes, so that clips of it can be told apart by their motion alone.
 """
 
-import argparse
 import itertools
 import json
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,7 +18,7 @@ import numpy as np
 
 from rspnet import console, disk
 from rspnet.encode import encode
-from rspnet.errors import ConfigError, RSPNetError
+from rspnet.errors import ConfigError
 
 NUM_FRAMES = 48
 FPS = 25
@@ -32,26 +28,31 @@ Track = tuple[np.ndarray, np.ndarray, np.ndarray]
 """x, y, radius of the object over time, each (T,), pixels."""
 
 
-def make_dataset(dst: str | Path, videos_per_class: int = 40, seed: int = 0) -> None:
+def make_dataset(dst: str | Path, videos_per_class: int, seed: int) -> bool:
     """Write the videos and the lists. The same arguments give the same pixels; complete, it is left alone.
 
     Args:
         dst: a new or empty folder, or one this function was at before with the same arguments.
         videos_per_class: at least 4.
-        seed: of all draws.
+        seed: of all draws, at least 0.
+
+    Returns:
+        Whether there was something left to make.
 
     Raises:
-        ConfigError: too few videos, or a folder with something else in it.
+        ConfigError: too few videos, no such seed, or a folder with something else in it.
     """
     if videos_per_class < 4:
         raise ConfigError(f"videos_per_class: {videos_per_class}; three folds need at least 4")
+    if seed < 0:
+        raise ConfigError(f"seed: {seed}; it must be at least 0")
     dst = Path(dst)
     mark = dst / "synthetic.json"
     settings = {"videos_per_class": videos_per_class, "seed": seed, "complete": True}
     if mark.exists():
         found = json.loads(mark.read_text())
         if found == settings:
-            return
+            return False
         if found | {"complete": True} != settings:
             raise ConfigError(f"{dst}: holds a set made with {found}; remove it, or choose another folder")
     elif dst.exists() and any(dst.iterdir()):
@@ -73,6 +74,7 @@ def make_dataset(dst: str | Path, videos_per_class: int = 40, seed: int = 0) -> 
         videos.append((path, label, group))
     _write_lists(dst / "ucfTrainTestlist", names, sorted(videos))
     disk.write_json(mark, settings)
+    return True
 
 
 def _write_lists(folder: Path, names: list[str], videos: list[tuple[str, int, int]]) -> None:
@@ -281,21 +283,3 @@ def _painter(rng: np.random.Generator) -> Callable[..., None]:
         part += cover * (first + mix * (second - first) - part)
 
     return paint
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m rspnet.synthetic", description=__doc__.splitlines()[0])
-    parser.add_argument("dst", type=Path, help="folder to write, new or empty")
-    parser.add_argument("--videos_per_class", type=int, default=40, help="at least 4 (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of all random draws (default %(default)s)")
-    args = parser.parse_args()
-    try:
-        make_dataset(args.dst, args.videos_per_class, args.seed)
-    except RSPNetError as error:
-        print(f"rspnet.synthetic: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
-
-
-if __name__ == "__main__":
-    main()

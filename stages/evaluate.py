@@ -97,11 +97,12 @@ def evaluate(config: Config, run_dir: Path, start: rundir.Start) -> dict:
 
     from rspnet import batches, dataset, lengths, metrics
     from rspnet.augment import normalise
-    from rspnet.checkpoint import clip_of, load_weights, read_weights
     from rspnet.classifier import Classifier
     from rspnet.encoders import check_clips, create_encoder, encoder_spec
     from rspnet.index import check_labels, load, select
     from rspnet.predict import ViewFeatures, predict, write_neighbours, write_predictions
+    from rspnet.weightfile import read_weights
+    from rspnet.weights import clip_of, load_weights
 
     accelerator, team = start.accelerator, start.team
     check_clips(config.encoder.name, config.clips.num_frames, config.clips.size, config.encoder.width)

@@ -74,13 +74,14 @@ def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:
 
     from rspnet import batches, dataset, lengths, optim
     from rspnet.augment import Augment, normalise
-    from rspnet.checkpoint import clip_of, load_weights, read_weights, save_encoder
     from rspnet.classifier import Classifier
     from rspnet.encoders import check_clips, create_encoder, encoder_spec
     from rspnet.index import check_labels, describe, load, select
     from rspnet.metrics import TopK, top_classes
     from rspnet.predict import predict, write_predictions
     from rspnet.trainloop import TrainLoop
+    from rspnet.weightfile import read_weights
+    from rspnet.weights import clip_of, load_weights, save_encoder
 
     accelerator, team = start.accelerator, start.team
     rank, world_size = team.rank, team.world_size

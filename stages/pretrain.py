@@ -65,11 +65,11 @@ def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:
 
     from rspnet import batches, dataset, lengths, optim
     from rspnet.augment import Augment
-    from rspnet.checkpoint import save_encoder
     from rspnet.encoders import check_clips, create_encoder, encoder_spec
     from rspnet.index import describe, load, select
     from rspnet.pretext import LOG_TERMS, RSPNet, draw_step
     from rspnet.trainloop import TrainLoop
+    from rspnet.weights import save_encoder
 
     accelerator, team = start.accelerator, start.team
     rank, world_size = team.rank, team.world_size

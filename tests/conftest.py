@@ -66,7 +66,7 @@ def videos(tmp_path_factory) -> Path:
     from rspnet.synthetic import make_dataset
 
     folder = tmp_path_factory.mktemp("videos")
-    make_dataset(folder, videos_per_class=4)
+    make_dataset(folder, videos_per_class=4, seed=0)
     return folder
 
 

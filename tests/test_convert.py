@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,10 +12,12 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import video
 
-from rspnet import CheckpointError, convert, published
-from rspnet.checkpoint import load_encoder, load_weights, save_encoder
+from rspnet import CheckpointError, config, convert, published
 from rspnet.classifier import Classifier
 from rspnet.encoders import create_encoder
+from rspnet.finished import finished_run
+from rspnet.weights import load_encoder, load_weights, save_encoder
+from stages import convert as stage
 from tests.exact import assert_same
 from tests.published_files import (
     KINDS,
@@ -34,6 +35,10 @@ from tests.published_files import (
 FILES = ["encoder.json", "encoder.safetensors", "published.json", "published.safetensors"]
 
 
+def converted(src: Path, dst: Path) -> convert.Conversion:
+    return convert.convert(src, dst, finished_run)
+
+
 def saved(path):
     return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -46,7 +51,7 @@ def there_and_back(src: Path, tmp_path: Path) -> convert.Conversion:
     """Convert a file to tmp_path/ours and that to tmp_path/back.pth.tar; both must hold all of it, once."""
     ours, back = tmp_path / "ours", tmp_path / "back.pth.tar"
     before = names(tmp_path)
-    done = convert.convert(src, ours)
+    done = converted(src, ours)
     assert names(ours) == FILES
     kept, beside = load_file(ours / "encoder.safetensors"), load_file(ours / "published.safetensors")
     assert done.tensors == len(kept) + len(beside)
@@ -55,7 +60,7 @@ def there_and_back(src: Path, tmp_path: Path) -> convert.Conversion:
     at = json.loads((ours / "published.json").read_text())["encoder_at"]
     assert places == Counter([*(f"{at}{key}" for key in kept), *beside])  # each tensor is in one of them, and once
 
-    again = convert.convert(ours, back)
+    again = converted(ours, back)
     assert again.tensors == done.tensors
     assert_same(saved(src), saved(back))
     assert names(tmp_path) == sorted([*before, "ours", "back.pth.tar"])
@@ -109,7 +114,7 @@ def test_fine_tuned_file_there_and_back(tmp_path, name):
 def test_what_the_folder_says(tmp_path):
     path = tmp_path / "model_best_c3d_200epoch.pth.tar"
     pretraining_file(path, "c3d")
-    convert.convert(path, tmp_path / "ours")
+    converted(path, tmp_path / "ours")
     said = json.loads((tmp_path / "ours/encoder.json").read_text())
     assert (said["arch"], said["kwargs"], said["num_features"]) == ("c3d", {"width": 8}, 64)
     assert (said["clip"]["num_frames"], said["clip"]["size"], said["clip"]["channels"]) == (16, 112, "RGB")
@@ -200,7 +205,7 @@ def of_ours(folder: Path, module: nn.Module, name: str) -> Path:
 def test_encoder_alone_is_loaded_by_the_published_rules(tmp_path, name):
     ours = small(name)
     src, dst = of_ours(tmp_path / "run", ours, name), tmp_path / "encoder.pth.tar"
-    done = convert.convert(src, dst)
+    done = converted(src, dst)
     assert done.lacks == ["heads", "key encoder", "queue", "best_loss", "optimizer", "scheduler"]
     assert "enough for the published fine-tuning and retrieval, not to go on pretraining" in done.summary()
     contents = saved(dst)
@@ -223,7 +228,7 @@ def test_encoder_alone_is_loaded_by_the_published_rules(tmp_path, name):
         expected = ours.eval().forward_features(clips)
         assert torch.equal(tuning.encoder.eval().forward_features(clips), expected)
         assert torch.equal(backbone.eval().forward_features(clips), expected)
-    convert.convert(dst, tmp_path / "back")
+    converted(dst, tmp_path / "back")
     assert_same(load_file(tmp_path / "back/encoder.safetensors"), load_file(src))
 
 
@@ -231,22 +236,22 @@ def test_encoder_alone_is_loaded_by_the_published_rules(tmp_path, name):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_classifier_alone(tmp_path, name):
     src, dst = of_ours(tmp_path / "run", Classifier(small(name), 4), name), tmp_path / "model.pth.tar"
-    done = convert.convert(tmp_path / "run", dst)  # a run folder without its checkpoints
+    done = converted(tmp_path / "run", dst)  # a run folder without its checkpoints
     assert done.lacks == ["best_acc1", "optimizer", "scheduler"]
     assert "as --mc it would silently load nothing of it" in done.summary()
     contents = saved(dst)
     whole = fine_tuned(name, 4)
     assert list(contents["model"]) == list(whole.state_dict())
     whole.load_state_dict(contents["model"])
-    convert.convert(dst, tmp_path / "back")
+    converted(dst, tmp_path / "back")
     assert_same(load_file(tmp_path / "back/encoder.safetensors"), load_file(src))
 
 
 @pytest.mark.usefixtures("any_width")
 def test_a_converted_encoder_alone_is_no_whole_file(tmp_path):
     pretraining_file(tmp_path / "model.pth.tar", "c3d")
-    convert.convert(tmp_path / "model.pth.tar", tmp_path / "ours")
-    done = convert.convert(tmp_path / "ours/encoder.safetensors", tmp_path / "encoder.pth.tar")
+    converted(tmp_path / "model.pth.tar", tmp_path / "ours")
+    done = converted(tmp_path / "ours/encoder.safetensors", tmp_path / "encoder.pth.tar")
     assert done.epoch == 200
     assert "optimizer" in done.lacks
 
@@ -254,10 +259,10 @@ def test_a_converted_encoder_alone_is_no_whole_file(tmp_path):
 def test_what_the_published_code_could_not_load(tmp_path):
     src = of_ours(tmp_path / "narrow", small("c3d"), "c3d")
     with pytest.raises(CheckpointError, match="has width 8; the published code has only 64"):
-        convert.convert(src, tmp_path / "model.pth.tar")
+        converted(src, tmp_path / "model.pth.tar")
     src = of_ours(tmp_path / "torchvision", create_encoder("s3d"), "s3d")
     with pytest.raises(CheckpointError, match="holds s3d; the published code has only c3d, "):
-        convert.convert(src, tmp_path / "model.pth.tar")
+        converted(src, tmp_path / "model.pth.tar")
     assert names(tmp_path) == ["narrow", "torchvision"]
 
 
@@ -324,8 +329,9 @@ def command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
+        monkeypatch.setattr(sys, "argv", ["stages/convert.py", *words])
         with pytest.raises(SystemExit) as ended:
-            convert.main(["convert", *words])
+            config.run(stage.main, stage.Config)
         return ended.value.code, *capsys.readouterr()
 
     return run
@@ -341,7 +347,7 @@ def test_a_wrong_source(tmp_path, command, mistake):
     before = names(tmp_path)
     status, out, err = command("src", "dst.pth.tar" if (tmp_path / "src").is_dir() else "dst")
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("python -m rspnet.checkpoint: src")
+    assert err.startswith("convert.py: src")
     assert words in err
     assert names(tmp_path) == before
 
@@ -364,7 +370,7 @@ def test_nothing_is_overwritten(tmp_path, command, make):
     make(tmp_path / "dst")
     status, out, err = command("src", "dst")
     assert (status, out) == (2, "")
-    assert err == "python -m rspnet.checkpoint: dst: exists, and is not overwritten; give another name\n"
+    assert err == "convert.py: dst: exists, and is not overwritten; give another name\n"
     assert names(tmp_path) == ["dst", "src"]
 
 
@@ -376,17 +382,6 @@ def test_a_name_of_the_wrong_kind(tmp_path, command):
     status, _, err = command("run", "dst")
     assert (status, "give a name that ends in .pth.tar" in err) == (2, True)
     assert names(tmp_path) == ["run", "src.pth.tar"]
-
-
-WRONG_WORDS = [((), "SRC, DST"), (("a",), "required: DST"), (("a", "b", "c"), "c"), (("a", "b", "--force"), "--force")]
-
-
-@pytest.mark.parametrize(("words", "expected"), WRONG_WORDS)
-def test_wrong_words(command, words, expected):
-    status, out, err = command(*words)
-    assert (status, out, err.count("\n")) == (2, "", 1)
-    assert expected in err
-    assert err.endswith("; see --help\n")
 
 
 def test_the_disk_refuses(tmp_path, command, monkeypatch):
@@ -413,7 +408,7 @@ def test_interrupted(tmp_path, command, monkeypatch):
 
     pretraining_file(tmp_path / "src", "c3d")
     monkeypatch.setattr(convert, "write_tensors", press)
-    assert command("src", "dst") == (130, "", "python -m rspnet.checkpoint: interrupted; nothing is left behind\n")
+    assert command("src", "dst") == (130, "", "convert.py: interrupted\n")
     assert names(tmp_path) == ["src"]
 
 
@@ -421,7 +416,7 @@ def test_interrupted(tmp_path, command, monkeypatch):
 def test_a_converted_folder_that_was_changed(tmp_path, command, name):
     """A byte of another file, or the file gone: said of the file, never written back."""
     pretraining_file(tmp_path / "src", "c3d")
-    convert.convert(tmp_path / "src", tmp_path / "ours")
+    converted(tmp_path / "src", tmp_path / "ours")
     path = tmp_path / "ours" / name
     whole = bytearray(path.read_bytes())
     whole[len(whole) // 2 if name.endswith("safetensors") else 0] ^= 1
@@ -438,7 +433,7 @@ def test_a_converted_folder_that_was_changed(tmp_path, command, name):
 def test_a_converted_folder_with_another_encoder(tmp_path, command):
     for number in "12":
         pretraining_file(tmp_path / f"src{number}", "c3d")
-        convert.convert(tmp_path / f"src{number}", tmp_path / f"ours{number}")
+        converted(tmp_path / f"src{number}", tmp_path / f"ours{number}")
     for name in FILES[:2]:
         shutil.copy(tmp_path / "ours2" / name, tmp_path / "ours1" / name)
     status, _, err = command("ours1", "back.pth.tar")
@@ -446,20 +441,12 @@ def test_a_converted_folder_with_another_encoder(tmp_path, command):
     assert "ours1/encoder.safetensors: is not the one that published.json belongs to" in err
 
 
-def test_the_command_as_it_is_typed(tmp_path):
-    """With its two outputs apart, and help that names what it takes."""
+def test_what_the_command_says(tmp_path, command):
     fine_tuned_file(tmp_path / "src.pth.tar", "c3d")
-
-    def run(*words):
-        line = [sys.executable, "-W", "error", "-m", "rspnet.checkpoint", *words]
-        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-
-    done = run("convert", "src.pth.tar", "ours")
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    status, out, err = command("src.pth.tar", "ours")
+    assert (status, out.count("\n")) == (0, 1)
+    result = json.loads(out)
+    assert list(result) == ["src", "dst", "layout", "arch", "epoch", "tensors", "lacks", "notes"]
     assert (result["src"], result["dst"], result["arch"], result["epoch"]) == ("src.pth.tar", "ours", "c3d", 30)
-    assert done.stderr.startswith("src.pth.tar (published fine-tuned classifier, c3d, epoch 30) -> ours (94 tensors)\n")
-    helped = run("convert", "--help")
-    assert helped.returncode == 0
-    assert "SRC" in helped.stdout
-    assert "a finished run folder" in helped.stdout
+    assert err.startswith("src.pth.tar (published fine-tuned classifier, c3d, epoch 30) -> ours (94 tensors)\n")
+    assert err.splitlines()[1:] == result["notes"]

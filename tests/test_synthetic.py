@@ -1,16 +1,17 @@
 """The synthetic set: files, lists, determinism, and motion as the only cue."""
 
+import json
 import re
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from rspnet import layouts
+from rspnet import config, layouts
 from rspnet.errors import ConfigError
 from rspnet.synthetic import MOTIONS, NUM_FRAMES, SIDES, draw, make_dataset
 from rspnet.video import inspect
+from stages import synthetic as stage
 
 SIDE = 72
 
@@ -38,7 +39,7 @@ def test_files_and_lists(videos):
 
 def test_groups_never_cross_train_and_test(tmp_path, monkeypatch):
     monkeypatch.setattr("rspnet.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
-    make_dataset(tmp_path / "a", videos_per_class=18)
+    make_dataset(tmp_path / "a", videos_per_class=18, seed=0)
     splits = {}
     for row in layouts.scan(tmp_path / "a"):
         group = re.search(r"_g(\d\d)_", row["video"])[1]
@@ -63,16 +64,16 @@ def test_the_seed_decides_everything(tmp_path, videos, monkeypatch):
 
 def test_made_once_and_never_over_something_else(tmp_path, monkeypatch):
     monkeypatch.setattr("rspnet.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
-    make_dataset(tmp_path / "a", 4)
+    make_dataset(tmp_path / "a", 4, seed=0)
     files = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
-    make_dataset(tmp_path / "a", 4)
+    make_dataset(tmp_path / "a", 4, seed=0)
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == files
     with pytest.raises(ConfigError, match="holds a set made with"):
-        make_dataset(tmp_path / "a", 5)
+        make_dataset(tmp_path / "a", 5, seed=0)
     with pytest.raises(ConfigError, match="not empty"):
-        make_dataset(tmp_path, 4)
+        make_dataset(tmp_path, 4, seed=0)
     with pytest.raises(ConfigError, match="videos_per_class: 3"):
-        make_dataset(tmp_path / "b", 3)
+        make_dataset(tmp_path / "b", 3, seed=0)
 
 
 def test_an_interrupted_set_is_finished(tmp_path, monkeypatch):
@@ -80,8 +81,8 @@ def test_an_interrupted_set_is_finished(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("rspnet.synthetic._write_lists", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            make_dataset(tmp_path / "a", 4)
-    make_dataset(tmp_path / "a", 4)
+            make_dataset(tmp_path / "a", 4, seed=0)
+    make_dataset(tmp_path / "a", 4, seed=0)
     assert len(list(layouts.scan(tmp_path / "a", "ucf101"))) == 4
 
 
@@ -141,7 +142,7 @@ def test_what_is_drawn_moves():
 def test_a_group_shares_its_scene_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setattr("rspnet.synthetic.encode", lambda path, frames, *_, **__: np.save(path, frames))
     monkeypatch.setattr("rspnet.synthetic.MOTIONS", {name: MOTIONS[name] for name in ("FastPulse", "SlowRise")})
-    make_dataset(tmp_path, videos_per_class=8)
+    make_dataset(tmp_path, videos_per_class=8, seed=0)
     pictures = {}  # of each group's four videos, what stands still in each
     for file in sorted(tmp_path.rglob("*.npy")):
         group = re.search(r"_g(\d\d)_", file.name)[1]
@@ -157,8 +158,27 @@ def test_a_group_shares_its_scene_and_nothing_else(tmp_path, monkeypatch):
     assert all(np.median(np.abs(one - first[0])) > 16 for one in first[1:])
 
 
-def test_command(tmp_path):
-    command = [sys.executable, "-m", "rspnet.synthetic", tmp_path / "a", "--videos_per_class", "3"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr == "rspnet.synthetic: videos_per_class: 3; three folds need at least 4\n"
+def test_the_stage_says_what_it_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("rspnet.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
+    for made, more in ((True, ""), (False, "; was there already")):
+        result = stage.main(stage.Config(str(tmp_path / "a"), videos_per_class=4))
+        facts = {"stage": "synthetic", "dst": str(tmp_path / "a"), "made": made, "num_classes": 1, "num_videos": 4}
+        out, err = capsys.readouterr()
+        assert (result, json.loads(out)) == (facts, facts)
+        assert err == f"{tmp_path / 'a'}: 1 class, 4 videos{more}\n"
+    assert len(list(layouts.scan(tmp_path / "a"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--videos_per_class=3", "videos_per_class: 3; three folds need at least 4"),
+        ("--seed=-1", "seed: -1; it must be at least 0"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path, monkeypatch, capsys, option, message):
+    monkeypatch.setattr(sys, "argv", ["stages/synthetic.py", str(tmp_path / "a"), option])
+    with pytest.raises(SystemExit) as ended:
+        config.run(stage.main, stage.Config)
+    assert (ended.value.code, *capsys.readouterr()) == (2, "", f"synthetic.py: {message}\n")
+    assert not (tmp_path / "a").exists()

@@ -9,12 +9,13 @@ from safetensors.torch import load_file
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from rspnet import CheckpointError, optim, published
-from rspnet.checkpoint import load_encoder
+from rspnet import convert as conversion
 from rspnet.classifier import Classifier
-from rspnet.convert import convert
 from rspnet.disk import identity
 from rspnet.encoders import create_encoder
+from rspnet.finished import finished_run
 from rspnet.pretext import RSPNet
+from rspnet.weights import load_encoder
 from tests import tiny
 from tests.exact import assert_same
 from tests.published_files import fine_tuned, optimizer_of, pretraining
@@ -24,6 +25,10 @@ from tests.published_files import fine_tuned, optimizer_of, pretraining
 def _width(monkeypatch):
     """As if the published code built networks as narrow as the toy runs'."""
     monkeypatch.setattr(published, "_WIDTH", 16)
+
+
+def convert(src, dst):
+    return conversion.convert(src, dst, finished_run)
 
 
 def converted(run, path):

@@ -1,0 +1,53 @@
+"""Convert published checkpoints to ours, and ours to published ones; no value changes, and no code in them is executed.
+
+    python stages/convert.py model_best_c3d_200epoch.pth.tar published/c3d
+    python stages/convert.py runs/c3d runs/c3d.pth.tar
+
+What SRC is tells which:
+
+    a published .pth.tar (pretrained, fine-tuned)   DST becomes a folder to give to --weights: encoder.safetensors and
+                                                    encoder.json, and all else of the file in published.safetensors and
+                                                    published.json
+    a finished run folder                           DST becomes a published .pth.tar, with all that the published code
+                                                    needs to go on: pretraining as it ended, fine-tuning at its best
+    a folder converted before                       DST becomes the file it was made of, the same to the bit
+    an encoder.safetensors alone                    DST becomes a .pth.tar for the published fine-tuning and retrieval
+
+The last line on stdout is the result as JSON; what to know of it is on stderr.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rspnet import runlog
+from rspnet.config import run
+from rspnet.disk import print_line
+
+
+@dataclass
+class Config:
+    """Conversion of a checkpoint."""
+
+    src: str
+    """What to convert."""
+    dst: str
+    """What to write; nothing of that name may exist."""
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Convert, and return the result that is also printed as the last line."""
+    from rspnet.convert import convert
+    from rspnet.finished import finished_run
+
+    done = convert(config.src, config.dst, finished_run)
+    for line in done.summary().splitlines():
+        runlog.say(line)
+    result = dataclasses.asdict(done)
+    print_line(json.dumps(result))
+    return result
+
+
+if __name__ == "__main__":
+    run(main, Config)

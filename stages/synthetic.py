@@ -1,0 +1,49 @@
+"""Make a small data set of real video files that only motion tells apart, for the demo and the tests.
+
+    python stages/synthetic.py runs/demo/motions
+    python stages/synthetic.py motions --videos_per_class 8 --seed 1
+
+DST gets the folders of UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. Ten classes:
+an object bounces, circles, pulses, rises or slides, fast or slowly. The same options give the same pixels; a set that
+was interrupted is made again, a complete one is left alone.
+
+The last line on stdout is the result as JSON.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rspnet import runlog
+from rspnet.config import run
+from rspnet.disk import print_line
+
+
+@dataclass
+class Config:
+    """A synthetic data set."""
+
+    dst: str
+    """Folder to write, new or empty."""
+    videos_per_class: int = 40
+    """Videos of each class, at least 4."""
+    seed: int = 0
+    """Seed of all random draws, at least 0."""
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Make the set, and return the result that is also printed as the last line."""
+    from rspnet.synthetic import MOTIONS, make_dataset
+
+    made = make_dataset(config.dst, config.videos_per_class, config.seed)
+    num_videos = len(MOTIONS) * config.videos_per_class
+    what = f"{runlog.some(len(MOTIONS), 'class', 'classes')}, {runlog.some(num_videos, 'video')}"
+    runlog.say(f"{config.dst}: {what}{'' if made else '; was there already'}")
+    summary = {"stage": "synthetic", "dst": config.dst, "made": made}
+    summary |= {"num_classes": len(MOTIONS), "num_videos": num_videos}
+    print_line(json.dumps(summary))
+    return summary
+
+
+if __name__ == "__main__":
+    run(main, Config)
