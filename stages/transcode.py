@@ -92,7 +92,7 @@ def main(config: Config) -> dict[str, Any]:
     tasks = plan(itertools.chain(head, rows), dst, config.layout)
     work = partial(transcode_row, dst=dst, recipe=recipe)
     items = (Ready(task, (task[0], False)) if task[1] is None else task for task in tasks)
-    results = run_parallel(work, items, config.jobs, config.time_limit)
+    results = run_parallel(work, items, jobs=config.jobs, time_limit=config.time_limit)
     tally = Tally()
     with contextlib.closing(results):  # its workers end here, whatever happens
         ends = ((task[0], *outcome(task, result, dst)) for task, result in results)
@@ -223,7 +223,7 @@ def outcome(task: tuple[Row, str], result: Any, dst: str) -> tuple[Row, bool]:
     row, target = task
     temporary_path(os.path.join(dst, target)).unlink(missing_ok=True)
     status = {"timeout": "timeout", "crash": "crashed", "error": FAILED}[result.kind]
-    return row | {"status": status, "reason": str(result)}, False
+    return row | {"status": status, "reason": result.text}, False
 
 
 class Tally:

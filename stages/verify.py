@@ -72,7 +72,7 @@ def main(config: Config) -> dict[str, Any]:
     tally = Tally()
     with Journal(config) as journal, contextlib.ExitStack() as stack:
         items = (Ready(row, row | journal.done[key(row)]) if key(row) in journal.done else row for row in rows)
-        results = run_parallel(look, items, config.jobs, config.time_limit)
+        results = run_parallel(look, items, jobs=config.jobs, time_limit=config.time_limit)
         stack.enter_context(contextlib.closing(results))  # its workers end here, whatever happens
         looked_at = (outcome(row, result) for row, result in results)
         looked_at = tally(journal(console.progress(looked_at, total, "verify", "videos")))
@@ -108,7 +108,7 @@ def outcome(row: dict[str, Any], result: Any) -> dict[str, Any]:
     if isinstance(result, dict):
         return result
     status = {"timeout": "timeout", "crash": "crashed", "error": "error"}[result.kind]
-    return row | NO_FACTS | {"status": status, "reason": str(result)}
+    return row | NO_FACTS | {"status": status, "reason": result.text}
 
 
 def key(row: dict[str, Any]) -> tuple[str, str]:

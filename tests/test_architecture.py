@@ -42,7 +42,8 @@ MAY_IMPORT = {
     "rundir": "rspnet console disk launch lock machine memory sources team | yaml",
     "sources": "console disk later:index later:runindex |",
     "team": "| later:torch",
-    "pool": "|",
+    "worker": "|",
+    "pool": "worker |",
     # Neither torch nor av: 300,000 rows are handled without them.
     "sampling": "| numpy",
     "rows": "| pyarrow",

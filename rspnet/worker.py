@@ -1,0 +1,146 @@
+"""A process that answers one item after another, and can be lost at any moment without harm to the others."""
+
+import atexit
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
+from typing import Generic, Literal, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_PATIENCE = 10.0
+"""Seconds to wait for the end of a process that was killed: one that hangs in the kernel (a network disk that does not
+answer) does not die before the call returns."""
+
+_FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
+"""Signals that may go to a whole group of processes (Ctrl-C, a batch system that ends a job): the parent decides."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an item has no result: its process died ("crash"), the function raised ("error"), or it took too long."""
+
+    kind: Literal["timeout", "crash", "error"]
+    text: str
+
+
+class Worker(Generic[Item, Result]):
+    """A process, and the item that it is at.
+
+    Attributes:
+        outcome: where the result of that item goes; None while there is none.
+        deadline: when it must be there, by time.monotonic().
+        lost: whether the process is of no more use.
+    """
+
+    def __init__(self, function: Callable[[Item], Result], time_limit: float) -> None:
+        """Start the process; inside `uninterrupted`, and known to who kills it when that ends."""
+        context = multiprocessing.get_context("spawn")  # not fork: the parent may hold threads and open media files
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, function), daemon=True)
+        self.process.start()
+        atexit.register(self.process.kill)  # multiprocessing would send SIGTERM there, and wait for ever
+        theirs.close()
+        self.time_limit, self.deadline = time_limit, float("inf")
+        self.outcome: Future[Result | Failure] | None = None
+        self.started = self.lost = False
+
+    def assign(self, item: Item, outcome: "Future[Result | Failure]") -> None:
+        """Give it an item to work on."""
+        self.outcome = outcome
+        if self.started:  # starting (imports, on a busy machine) is not counted against the first item
+            self.deadline = time.monotonic() + self.time_limit
+        with contextlib.suppress(OSError):  # died while idle: `hear` will see it
+            self.pipe.send(item)
+
+    def hear(self) -> None:
+        """Take what it sent: that it has started, or what came of its item.
+
+        Raises:
+            RuntimeError: it could not even start.
+        """
+        try:
+            message = self.pipe.recv()
+        except (EOFError, OSError):
+            self.process.join(5)
+            text = f"its process died (exit code {self.process.exitcode})"
+            if not self.started:
+                raise RuntimeError(f"a worker process could not start: {text}; see its message above") from None
+            message = Failure("crash", text)
+        if self.started:
+            self.end(message)
+        else:
+            self.started, self.deadline = True, time.monotonic() + self.time_limit
+
+    def end(self, result: Result | Failure) -> None:
+        """Hand over what came of the item."""
+        self.lost = isinstance(result, Failure) and result.kind != "error"
+        if self.outcome:
+            self.outcome.set_result(result)
+        self.outcome = None
+
+    def kill(self) -> None:
+        """End the process, whatever it is at; once more is harmless."""
+        atexit.unregister(self.process.kill)
+        self.process.kill()
+        self.process.join(_PATIENCE)
+        self.pipe.close()  # not before: the worker would take it for a fault
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end of the block; a process that is started in it never gets them.
+
+    It inherits that they are blocked. In this process that is not enough: another thread (a progress bar's) may take
+    the signal, and Python would still raise in the main one.
+    """
+    came: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    # A handler that is not Python's could not be put back; where Python is ending there is none any more.
+    held = [each for each in _FOR_THE_PARENT if is_main and signal.getsignal(each) is not None]
+    before = {each: signal.signal(each, lambda number, _: came.append(number)) for each in held}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
+def _serve(pipe: Connection, function: Callable[[Item], Result]) -> None:
+    """A worker: it lives as long as its parent, and answers until nobody asks."""
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    _converse(pipe, function)
+
+
+def _converse(pipe: Connection, function: Callable[[Item], Result]) -> None:
+    """Answer every item from the pipe with the function's result or a `Failure`, until the other end is closed."""
+    with contextlib.suppress(EOFError, OSError):  # closed, with or without something unread in it
+        pipe.send("started")
+        while True:
+            item = pipe.recv()
+            try:
+                answer = ForkingPickler.dumps(function(item))
+            except Exception as error:  # of the function, or of a result that cannot be pickled
+                text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+                answer = ForkingPickler.dumps(Failure("error", text))
+            pipe.send_bytes(answer)
+
+
+def _follow_parent() -> None:
+    """End this process with its parent, even a killed one, and even while a library call hangs."""
+    if parent := multiprocessing.parent_process():
+        wait([parent.sentinel])
+    os._exit(1)
