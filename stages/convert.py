@@ -1,4 +1,4 @@
-"""Convert published checkpoints to ours, and ours to published ones; no value changes, and no code in them is executed.
+"""Convert published checkpoints to ours, and ours to published ones, without changing a value.
 
     python stages/convert.py model_best_c3d_200epoch.pth.tar published/c3d
     python stages/convert.py runs/c3d runs/c3d.pth.tar
@@ -13,7 +13,7 @@ What SRC is tells which:
     a folder converted before                       DST becomes the file it was made of, the same to the bit
     an encoder.safetensors alone                    DST becomes a .pth.tar for the published fine-tuning and retrieval
 
-The last line on stdout is the result as JSON; what to know of it is on stderr.
+No code in SRC is executed. The last line on stdout is the result as JSON; what to know of it is on stderr.
 """
 
 import dataclasses
@@ -21,8 +21,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from rspnet import runlog
-from rspnet.config import run
+from rspnet import console
+from rspnet.command import run
 from rspnet.disk import print_line
 
 
@@ -43,7 +43,7 @@ def main(config: Config) -> dict[str, Any]:
 
     done = convert(config.src, config.dst, finished_run)
     for line in done.summary().splitlines():
-        runlog.say(line)
+        console.say(line)
     result = dataclasses.asdict(done)
     print_line(json.dumps(result))
     return result

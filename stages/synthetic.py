@@ -14,8 +14,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from rspnet import runlog
-from rspnet.config import run
+from rspnet import console
+from rspnet.command import run
 from rspnet.disk import print_line
 
 
@@ -37,8 +37,8 @@ def main(config: Config) -> dict[str, Any]:
 
     made = make_dataset(config.dst, config.videos_per_class, config.seed)
     num_videos = len(MOTIONS) * config.videos_per_class
-    what = f"{runlog.some(len(MOTIONS), 'class', 'classes')}, {runlog.some(num_videos, 'video')}"
-    runlog.say(f"{config.dst}: {what}{'' if made else '; was there already'}")
+    what = f"{console.some(len(MOTIONS), 'class', 'classes')}, {console.some(num_videos, 'video')}"
+    console.say(f"{config.dst}: {what}{'' if made else '; was there already'}")
     summary = {"stage": "synthetic", "dst": config.dst, "made": made}
     summary |= {"num_classes": len(MOTIONS), "num_videos": num_videos}
     print_line(json.dumps(summary))

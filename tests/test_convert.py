@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import video
 
-from rspnet import CheckpointError, config, convert, published
+from rspnet import CheckpointError, convert, published
 from rspnet.classifier import Classifier
+from rspnet.command import run as run_stage
 from rspnet.encoders import create_encoder
 from rspnet.finished import finished_run
 from rspnet.weights import load_encoder, load_weights, save_encoder
@@ -331,7 +332,7 @@ def command(tmp_path, monkeypatch, capsys):
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["stages/convert.py", *words])
         with pytest.raises(SystemExit) as ended:
-            config.run(stage.main, stage.Config)
+            run_stage(stage.main, stage.Config)
         return ended.value.code, *capsys.readouterr()
 
     return run

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from rspnet import config, layouts
+from rspnet import command, layouts
 from rspnet.errors import ConfigError
 from rspnet.synthetic import MOTIONS, NUM_FRAMES, SIDES, draw, make_dataset
 from rspnet.video import inspect
@@ -179,6 +179,6 @@ def test_the_stage_says_what_it_made(tmp_path, monkeypatch, capsys):
 def test_a_mistake_is_one_line(tmp_path, monkeypatch, capsys, option, message):
     monkeypatch.setattr(sys, "argv", ["stages/synthetic.py", str(tmp_path / "a"), option])
     with pytest.raises(SystemExit) as ended:
-        config.run(stage.main, stage.Config)
+        command.run(stage.main, stage.Config)
     assert (ended.value.code, *capsys.readouterr()) == (2, "", f"synthetic.py: {message}\n")
     assert not (tmp_path / "a").exists()
