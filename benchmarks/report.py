@@ -1,11 +1,11 @@
-"""Put the tables of results/*.json into the README, between the lines that name the file.
+"""Put the tables of results/*.json into the pages of docs/, below the line that names the file.
 
     python benchmarks/decode.py ORIGINALS --json results/decode.json
     python benchmarks/loader.py ORIGINALS --json results/loader.json
     python benchmarks/transcode.py ORIGINALS --json results/transcode.json
     python benchmarks/report.py
 
-No number of these tables is typed by hand; tests/test_report.py holds the README against the files.
+No number of these tables is typed by hand; tests/test_report.py holds the pages against the files.
 """
 
 import json
@@ -14,6 +14,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
+PAGES = {
+    "results/decode.json": HERE / "docs/benchmarks.md",
+    "results/loader.json": HERE / "docs/benchmarks.md",
+    "results/transcode.json": HERE / "docs/transcoding.md",
+}
 PEERS = {
     "torchcodec + cv2": "torchcodec, resized by OpenCV",
     "torchcodec": "torchcodec alone",
@@ -74,21 +79,17 @@ def transcode(found: dict) -> str:
 
 
 def main() -> None:
-    """Rewrite the README."""
-    readme = HERE / "README.md"
-    text = readme.read_text()
+    """Rewrite the pages."""
     for name, table in tables().items():
-        text = re.sub(rf"(<!-- {name} -->\n)(\|.*\n)*", lambda match, table=table: match[1] + table, text)
-    readme.write_text(text)
+        marked = re.compile(rf"(<!-- {name} -->\n)(\|.*\n)*")
+        page = PAGES[name].read_text()
+        PAGES[name].write_text(marked.sub(lambda match, table=table: match[1] + table, page))
 
 
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
-    made = {"decode": decode, "loader": loader, "transcode": transcode}
-    return {
-        f"results/{name}.json": make(json.loads((HERE / f"results/{name}.json").read_text()))
-        for name, make in made.items()
-    }
+    made = dict(zip(PAGES, (decode, loader, transcode), strict=True))
+    return {name: make(json.loads((HERE / name).read_text())) for name, make in made.items()}
 
 
 if __name__ == "__main__":

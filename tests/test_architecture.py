@@ -1,15 +1,10 @@
-"""Rules of the whole tree that a reader relies on: who imports whom, sizes, and a README that does not lie."""
+"""Rules of the whole tree that a reader relies on: who imports whom, sizes, names."""
 
 import ast
-import importlib
-import re
-import shlex
 import sys
 from pathlib import Path
 
 import pytest
-
-from rspnet.config import parse
 
 REPO = Path(__file__).resolve().parent.parent
 MODULES = {
@@ -19,7 +14,6 @@ MODULES = {
 }
 STAGES = {path.stem: path for path in sorted((REPO / "stages").glob("*.py"))}
 PRODUCT = [REPO / "rspnet/__init__.py", *MODULES.values(), *STAGES.values(), *sorted(REPO.glob("*.py"))]
-README = REPO / "README.md"
 
 # What each module may import besides the standard library: modules of rspnet first, then packages. rspnet.errors is
 # for all. "later" marks what must not be loaded with the module, only where it is needed.
@@ -126,7 +120,7 @@ def imports(path):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_who_imports_whom(module):
-    assert module in MAY_IMPORT, "a new module: say above what it may import, and in the README what it is"
+    assert module in MAY_IMPORT, "a new module: say above what it may import"
     allowed = MAY_IMPORT[module].replace("|", "errors").split()
     for what, with_the_module in imports(MODULES[module]):
         assert what in allowed or (f"later:{what}" in allowed and not with_the_module), f"{module} imports {what}"
@@ -196,63 +190,3 @@ def test_the_product_knows_nothing_of_where_it_was_made():
         text = path.read_text()
         for word in ("../shared", "/work/", "/tmp/"):
             assert word not in text, f"{path} mentions {word}"
-
-
-# The README
-
-
-def commands():
-    """Command lines of the README's indented blocks, each as words."""
-    text = README.read_text().replace("\\\n", " ")
-    for line in re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE):
-        for part in line.split(" | "):
-            words = shlex.split(part.replace("'", ""), comments=True)
-            ours = words[:1] in (["make"], ["rspnet"]) or words[2:4] == ["-m", "rspnet"]
-            if ours or any(word.startswith("stages/") and word.endswith(".py") for word in words):
-                yield words
-
-
-def test_there_are_commands_in_the_readme():
-    stages = {word.split("/")[1][:-3] for words in commands() for word in words if word.startswith("stages/")}
-    assert stages == set(STAGES) - {"synthetic"}  # which the demo runs
-
-
-@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
-def test_commands_of_the_readme_are_understood(words, monkeypatch, tmp_path):
-    if words[0] == "make":
-        assert re.search(rf"^{words[1]}:", (REPO / "Makefile").read_text(), re.MULTILINE)
-        return
-    monkeypatch.chdir(tmp_path if "rspnet" in words else REPO)
-    place = next(place for place, word in enumerate(words) if word.startswith("stages/") or word == "rspnet")
-    if words[place] == "rspnet":
-        del words[place]  # the stage follows
-    for word in words[:place]:
-        assert not word.endswith(".yaml") or Path(word).is_file()
-    arguments = words[place + 1 :]
-    if ">" in arguments:
-        arguments = arguments[: arguments.index(">")]
-    if "..." in arguments:
-        arguments = arguments[: arguments.index("...") - 1]
-    module = importlib.import_module(f"stages.{Path(words[place]).stem}")
-    parse(module.Config, arguments)
-
-
-def test_options_and_files_that_the_readme_names_exist():
-    text = README.read_text()
-    options = {line.split()[1] for line in (REPO / "tests/data/options.txt").read_text().splitlines()}
-    sections = {option.split(".")[0] for option in options if "." in option}
-    for name in re.findall(r"`(?:--)?(\w+\.\w+)[` ]", text):
-        assert name in options or name.split(".")[0] not in sections, name
-    for name in re.findall(r"--(\w[\w.]+)", text):
-        known = options | {"config", "help", "config_file", "multi_gpu", "num_processes"}
-        assert name in known, name
-    for name in re.findall(r"(?:configs|accelerate_configs|tests|stages|rspnet)/[a-z0-9_/]+\.\w+", text):
-        assert (REPO / name).is_file(), name
-
-
-def test_the_readme_shows_the_whole_tree():
-    tree = README.read_text().split("## The tree")[1]
-    for module in MODULES:
-        assert re.search(rf"\b{module.split('.')[0]}\b", tree), module
-    for stage in STAGES:
-        assert re.search(rf"\b{stage}\b", tree), stage

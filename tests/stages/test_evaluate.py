@@ -3,8 +3,6 @@
 import json
 import multiprocessing
 import shutil
-import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +19,7 @@ from rspnet.metrics import linear_probe
 from rspnet.video import Video, encode
 from stages.evaluate import Config, default_run_dir, main
 from tests import mac, tiny
-
-README = Path(__file__).resolve().parents[2] / "README.md"
+from tests.pages import README, REPO, blocks
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +297,7 @@ def test_clips_that_differ_from_the_weights_are_said(tmp_path, motions, finetune
     assert f"other clips than the weights were trained on, as the options say: {text}" in capsys.readouterr().err
 
 
-def test_the_readmes_example_gives_the_features_that_are_measured(tmp_path, monkeypatch, motions, finetuned):
+def test_the_examples_of_the_pages_give_the_features_that_are_measured(tmp_path, monkeypatch, motions, finetuned):
     """Also where the weights say another normalisation, and for a video shorter than a clip."""
     root, weights = tmp_path / "data", tmp_path / "run"
     shutil.copytree(motions, root)
@@ -316,14 +313,21 @@ def test_the_readmes_example_gives_the_features_that_are_measured(tmp_path, monk
     main(parse(Config, ["--weights", str(weights), "--protocol", "retrieval", "--data.root", str(root)]))
 
     ((features, *_),) = measured
-    block = next(part for part in README.read_text().split("\n\n") if "rspnet.read_clips(" in part)
+    (code,) = blocks(README, "python")
     for video, feature in zip(sorted((root / "test").rglob("*.mp4")), features, strict=True):
         found = {}
-        exec(textwrap.dedent(block).replace("runs/c3d_ucf101", str(weights)).replace("video.mp4", str(video)), found)
+        exec(code.replace("runs/c3d_ucf101", str(weights)).replace("video.mp4", str(video)), found)
         torch.testing.assert_close(found["feature"], feature, rtol=1e-5, atol=1e-6)
         assert not found["feature"].requires_grad
         likeliest = [name for name, _ in found["classifier"].predict(str(video))]
         assert sorted(likeliest) == ["down", "right", "still"] == found["classifier"].class_names
+
+    (code,) = blocks(REPO / "docs/weights.md", "python")
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("runs/c3d_ucf101", str(weights)).replace('"videos"', '"data/test"'), {})
+    kept = torch.load("features.pt")
+    assert list(kept) == [path.relative_to(tmp_path).as_posix() for path in sorted((root / "test").rglob("*.mp4"))]
+    torch.testing.assert_close(torch.stack(list(kept.values())), features, rtol=1e-5, atol=1e-6)
 
 
 def test_weights_that_do_not_serve(tmp_path, motions, pretrained, finetuned):
