@@ -7,11 +7,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 from rspnet.config import parse
-from rspnet.console import say, say_last, take_warnings
+from rspnet.console import program, say, say_last, take_warnings
 from rspnet.disk import FAULTS, forget_stdout, quieten_threads, refusal
 from rspnet.errors import RSPNetError
 
@@ -49,7 +48,7 @@ def _terminate(*_: Any) -> NoReturn:
 
 def _status(main: Callable[[Any], Any], config_class: type) -> int:
     """Parse, call main, and say what went wrong; the exit status."""
-    stage = Path(sys.argv[0]).name
+    stage = program()
     config = None
     try:
         config = parse(config_class)

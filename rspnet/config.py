@@ -24,15 +24,21 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, set_loader, set_parsing_settings
+from jsonargparse import ArgumentError, ArgumentParser, set_loader, set_parsing_settings
 
 from rspnet import shipped
-from rspnet.console import say
+from rspnet.console import program, say
 from rspnet.disk import is_there, reading
 from rspnet.errors import ConfigError
+from rspnet.helptext import HelpFormatter, describe
 from rspnet.parser_messages import is_missing, one_line
 
 T = TypeVar("T")
+
+_CONFIG = (
+    "YAML file with any of the options below: your own, or by its name one that comes with rspnet. May be given more "
+    "than once: a later one wins, and the command line over all."
+)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -108,10 +114,6 @@ def dump(config: Any) -> str:
     return yaml.dump(dataclasses.asdict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Leaves the stage's docstring as it is written."""
-
-
 def _positionals(config_class: type) -> list[str]:
     return [
         field.name.upper()
@@ -122,18 +124,19 @@ def _positionals(config_class: type) -> list[str]:
 
 def _parser(config_class: type) -> ArgumentParser:
     parser = ArgumentParser(
-        prog=Path(sys.argv[0]).name,
+        prog=program(),
         usage=" ".join(
             ["%(prog)s", *map(str.upper, _positionals(config_class)), "[--config FILE] [--option VALUE ...]"]
         ),
         description=sys.modules[config_class.__module__].__doc__,
-        formatter_class=_HelpFormatter,
+        formatter_class=HelpFormatter,
         exit_on_error=False,
         allow_abbrev=False,
         parser_mode="strict_yaml",
     )
-    parser.add_argument("--config", action="append", type=str, help="YAML file with any of the options below")
+    parser.add_argument("--config", action="append", type=str, metavar="FILE", help=_CONFIG, default=argparse.SUPPRESS)
     parser.add_class_arguments(config_class, as_positional=True, sub_configs=True)
+    describe(parser, _kinds(config_class))
     return parser
 
 
@@ -168,7 +171,8 @@ def _found(path: str) -> str:
 def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[str, Any]:
     """Options from one config file and the section files it names, flat (``data.root``), each checked."""
     sections = {name.split(".")[0] for name in _options(parser) if "." in name}
-    not_null = _not_null(config_class)
+    # What leaves no room for null, which the parser lets pass all the same.
+    not_null = {name for name, kind in _kinds(config_class).items() if type(None) not in get_args(kind)}
     content = _read_mapping(path, "--config")
     unused, refused = getattr(config_class, "unused", ()), getattr(config_class, "refused", {})
     if any(key in content for key in unused):
@@ -200,15 +204,13 @@ def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[st
     return options
 
 
-def _not_null(config_class: type, prefix: str = "") -> set[str]:
-    """Options whose type leaves no room for null, which the parser lets pass all the same."""
-    names = set()
+def _kinds(config_class: type, prefix: str = "") -> dict[str, Any]:
+    """Each option's type by its flat name."""
+    kinds: dict[str, Any] = {}
     for field in dataclasses.fields(config_class):
-        if dataclasses.is_dataclass(field.type):
-            names |= _not_null(field.type, f"{prefix}{field.name}.")
-        elif type(None) not in get_args(field.type):
-            names.add(f"{prefix}{field.name}")
-    return names
+        name = f"{prefix}{field.name}"
+        kinds |= _kinds(field.type, f"{name}.") if dataclasses.is_dataclass(field.type) else {name: field.type}
+    return kinds
 
 
 def _read_mapping(path: str, named_by: str) -> dict[str, Any]:

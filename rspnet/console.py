@@ -6,11 +6,13 @@ stdout belongs to results; nothing here writes to it.
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,10 +29,30 @@ def is_main() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def program() -> str:
+    """What the user typed to start this program: ``rspnet verify``, or ``verify.py``."""
+    name = Path(sys.argv[0])
+    by_name = any(Path(word).stem == "rspnet" and after == name.stem for word, after in pairwise(sys.orig_argv))
+    return f"rspnet {name.stem}" if by_name else name.name
+
+
+def as_typed(text: str) -> str:
+    """A text that names stages by their files and recipes by their paths, as who started this one by `rspnet` types it.
+
+    ``python stages/verify.py`` becomes ``rspnet verify``, ``--config configs/c3d.yaml`` becomes ``--config c3d.yaml``.
+    """
+    if not program().startswith("rspnet "):
+        return text
+    text = re.sub(r"(accelerate launch|torchrun) stages/(\w+)\.py", r"\1 -m rspnet \2", text)
+    text = re.sub(r"(?<![\w./])(python )?stages/(\w+)\.py", r"rspnet \2", text)
+    return re.sub(r"--config configs/", "--config ", text)
+
+
 def say(text: str, everywhere: bool = False) -> None:
     """Print a line to stderr without tearing a progress bar; from the main process only, unless `everywhere`."""
     if not (is_main() or everywhere):
         return
+    text = as_typed(text)
     if is_main() and multiprocessing.parent_process() is None:
         tqdm.write(text, file=sys.stderr)
     else:  # the bar is another process's, which draws it again below the line

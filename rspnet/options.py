@@ -36,24 +36,24 @@ def _name(section: Any) -> str:
 
 @dataclass
 class Data:
-    """Which videos to read, and how."""
+    """Videos: which to read, and how."""
 
     root: str | None = None
     """Folder of the data set; with an index: where its videos lie now (null: where they lay when it was written)."""
     index: str | None = None
-    """Index of the videos (.jsonl or .parquet, from stages/verify.py; or a list of paths and labels: .txt, .csv, .tsv);
-    without one the folder is walked at start."""
+    """Index of the videos: .jsonl or .parquet from stages/verify.py, or a list of paths and labels (.txt, .csv, .tsv);
+    without one the folder is walked at the start."""
     layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
-    """How the folder is organised; an index says it itself."""
+    """How the folder is organised (auto: it is recognised); an index says it itself."""
     fold: int = 1
-    """Official train/test split of UCF101 and HMDB51, 1 to 3."""
+    """Official train/test split of UCF101 or HMDB51 that is used, 1 to 3."""
     num_workers: int | None = None
-    """Decoding processes of each process (null: its share of the machine's cores, at most 16); 0 decodes in the process
-    itself. Never changes a result."""
+    """Worker processes that decode videos for each process of the run (null: its share of the machine's cores, at most
+    16; 0: it decodes them itself). Never changes a result."""
     max_failures: float = 5.0
     """Percent of videos that may fail to decode in an epoch before the run stops (one always may, unless this is 0)."""
     time_limit: float = 60.0
-    """Seconds one video may take to read before it counts as failed."""
+    """Seconds that reading one video may take before it counts as failed."""
 
     def __post_init__(self) -> None:
         _within(self, 1, math.inf, "fold")
@@ -64,18 +64,19 @@ class Data:
 
 @dataclass
 class Clips:
-    """What a clip is."""
+    """Clips: what is cut out of a video."""
 
     num_frames: int = 16
-    """Frames of a clip."""
+    """Number of frames in a clip."""
     size: int = 112
-    """Height and width of a clip, pixels."""
+    """Height and width of a clip in pixels."""
     stride: int = 1
-    """Gap between a clip's frames, frames; not in sampling `cover`, which sets it by the video's length."""
+    """Gap between the frames of a clip, in frames of the video; with --clips.sampling cover the video's length sets
+    it."""
     frame_rate: float | None = None
-    """Frames per second that videos are resampled to first (null: as they are)."""
+    """Frames per second to which videos are resampled first (null: they stay as they are)."""
     sampling: Literal["clip", "cover"] = "clip"
-    """Take consecutive frames (clip), or frames that cover the whole video (cover)."""
+    """Which frames make a clip: consecutive ones (clip), or ones that cover the whole video (cover)."""
 
     def __post_init__(self) -> None:
         _within(self, 1, math.inf, "num_frames", "size", "stride")
@@ -90,10 +91,10 @@ class Clips:
 
 @dataclass
 class TestedClips(Clips):
-    """What a clip is, and how many of a video are tested."""
+    """Clips: what is cut out of a video, and how many of them are tested."""
 
     views: int = 10
-    """Clips per video, evenly spaced, in a test."""
+    """Number of clips that a test takes of each video, evenly spaced."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,22 +103,22 @@ class TestedClips(Clips):
 
 @dataclass
 class Augment:
-    """Random changes of training clips, one draw per clip for all its frames."""
+    """Augmentation: random changes of training clips, the same for all frames of one."""
 
     crop_area: list[float] = field(default_factory=lambda: [0.4, 1.0])
-    """Smallest and largest part of the frame's area that a crop keeps."""
+    """Smallest and largest part of the frame's area that a random crop keeps."""
     gray: float = 0.2
-    """Probability of a grey clip."""
+    """Probability that a clip turns grey."""
     brightness: float = 0.4
-    """Factor of the brightness drawn from 1 - this to 1 + this; 0 leaves it alone."""
+    """Largest change of the brightness: a factor is drawn from 1 - this to 1 + this; 0 leaves it alone."""
     contrast: float = 0.4
-    """Factor of the contrast drawn from 1 - this to 1 + this; 0 leaves it alone."""
+    """Largest change of the contrast: a factor is drawn from 1 - this to 1 + this; 0 leaves it alone."""
     saturation: float = 0.4
-    """Factor of the saturation drawn from 1 - this to 1 + this; 0 leaves it alone."""
+    """Largest change of the saturation: a factor is drawn from 1 - this to 1 + this; 0 leaves it alone."""
     hue: float = 0.4
-    """Largest hue shift either way, in turns of the colour circle (0 to 0.5)."""
+    """Largest shift of the hue either way, in turns of the colour circle (0 to 0.5); 0 leaves it alone."""
     flip: float = 0.5
-    """Probability of a horizontal flip; 0 where left and right matter."""
+    """Probability that a clip is flipped horizontally; 0 where left and right matter."""
 
     def __post_init__(self) -> None:
         _within(self, 0, 1, "crop_area", "gray", "brightness", "contrast", "saturation", "flip")
@@ -130,12 +131,12 @@ class Augment:
 
 @dataclass
 class Encoder:
-    """The network."""
+    """Encoder: the network."""
 
     name: Literal["c3d", "resnet18", "r2plus1d", "s3dg", "r3d_18", "r2plus1d_18", "s3d"] = "resnet18"
-    """The published four (r2plus1d has 4 blocks), then torchvision's three."""
+    """Which network: the published four (r2plus1d has 4 blocks), then torchvision's three."""
     width: int | None = None
-    """Channels of the first layer, for small variants of the published four (null: the published width)."""
+    """Number of channels of the first layer, for small variants of the published four (null: the published width)."""
 
     def __post_init__(self) -> None:
         _within(self, 1, math.inf, "width")
@@ -143,26 +144,28 @@ class Encoder:
 
 @dataclass
 class Pretext:
-    """The pretraining tasks."""
+    """Pretraining tasks: appearance (A-VID) and relative speed (RSP)."""
 
     speeds: list[int] = field(default_factory=lambda: [2])
-    """Playback rates of the fast clips; each step draws one."""
+    """Playback rates of the fast clips, as [2] or [2, 4]; each step draws one."""
     dim: int = 128
-    """Embedding dimension of both heads."""
+    """Dimension of the embedding that each of the two heads makes."""
     queue_length: int = 16384
-    """Negatives in the queue; any number of at least the total batch."""
+    """Number of negatives in the queue, at least optim.total_batch."""
     momentum: float = 0.999
     """Momentum of the key encoder: key = momentum * key + (1 - momentum) * query, once a step."""
     temperature: float = 0.07
-    """Divisor of the similarities in both losses."""
+    """Temperature by which both losses divide the similarities."""
     margin: float = 2.0
-    """Gap that the motion loss (RSP) asks for between same and other speed, in units of similarity / temperature."""
+    """Margin by which the motion loss (RSP) wants a clip of the same speed to be nearer than one of another, in units
+    of similarity / temperature."""
     appearance_weight: float = 1.0
-    """Factor of the appearance loss (A-VID) in the loss."""
+    """Weight of the appearance loss (A-VID) in the total loss."""
     motion_weight: float = 1.0
-    """Factor of the motion loss (RSP) in the loss."""
+    """Weight of the motion loss (RSP) in the total loss."""
     bn_groups: int = 4
-    """Batch-norm groups over all processes, between which clips are shuffled; raised to a multiple of the processes."""
+    """Number of batch-norm groups over all processes, between which clips are shuffled; raised to a multiple of the
+    number of processes."""
 
     def __post_init__(self) -> None:
         _within(self, 2, math.inf, "speeds")
@@ -181,21 +184,23 @@ class Optim:
     """Optimisation: SGD with momentum, weight decay on every parameter, as published."""
 
     epochs: int = 200
-    """Passes over the training videos."""
+    """Number of passes over the training videos."""
     total_batch: int = 64
-    """Videos per step over all processes."""
+    """Number of videos in a training step, over all processes."""
     lr: float = 0.1
-    """Learning rate, for `lr_batch` videos per step."""
+    """Learning rate at the start, for steps of optim.lr_batch videos."""
     lr_batch: int | None = None
-    """The rate grows in proportion to total_batch / lr_batch (null: used as it is)."""
+    """Number of videos in a step for which optim.lr is meant: the learning rate is optim.lr * total_batch / lr_batch
+    (null: optim.lr as it is)."""
     momentum: float = 0.9
-    """Momentum of SGD (not Nesterov's)."""
+    """Momentum of SGD (the plain one, not Nesterov's)."""
     weight_decay: float = 1e-4
-    """Weight decay, on every parameter."""
+    """Weight decay of SGD, on every parameter."""
     schedule: Literal["cosine", "multi_step"] = "cosine"
-    """How the rate falls, epoch by epoch: half a cosine down to a thousandth, or to a tenth at each milestone."""
+    """How the learning rate falls, epoch by epoch: along half a cosine to a thousandth (cosine), or to a tenth at each
+    milestone (multi_step)."""
     milestones: list[int] = field(default_factory=list)
-    """Epochs done when schedule multi_step divides the rate by ten; only multi_step has any."""
+    """Epochs after which --optim.schedule multi_step divides the learning rate by ten, as [50, 70]."""
 
     def __post_init__(self) -> None:
         _within(self, 1, math.inf, "epochs", "total_batch", "lr_batch", "milestones")
@@ -218,10 +223,10 @@ class Optim:
 
 @dataclass
 class Test:
-    """Testing: central square crop, clips evenly spaced over the video."""
+    """Testing: central square crops of clips that are evenly spaced over the video."""
 
     batch: int = 4
-    """Videos at a time in each process."""
+    """Number of videos tested at a time in each process."""
 
     def __post_init__(self) -> None:
         _within(self, 1, math.inf, "batch")
@@ -229,10 +234,10 @@ class Test:
 
 @dataclass
 class Run:
-    """What is drawn at random."""
+    """Random numbers."""
 
     seed: int = 0
-    """Seed of fresh weights; in training also of the data's order and of every other draw."""
+    """Seed of fresh weights; in training also of the order of the videos and of every other random draw."""
 
     def __post_init__(self) -> None:
         _within(self, 0, 2**63 - 1, "seed")
@@ -240,16 +245,17 @@ class Run:
 
 @dataclass
 class TrainingRun(Run):
-    """Bookkeeping; nothing here changes a result but the seed."""
+    """Bookkeeping: nothing here changes a result but the seed."""
 
     log_every: int = 10
-    """Steps between log lines."""
+    """Number of training steps from one log line to the next."""
     checkpoint_every: int = 500
-    """Steps between checkpoints, besides the end of each epoch; at Ctrl-C or SIGTERM one is written at once."""
+    """Number of training steps from one checkpoint to the next; one is also written at the end of each epoch, and at
+    Ctrl-C or SIGTERM."""
     keep_epochs: int = 50
-    """Checkpoints of every so many epochs are kept for good; of the others the last two."""
+    """Number of epochs from one checkpoint that is kept for good to the next; of the others the last two are kept."""
     tracker: Literal["tensorboard", "none"] = "tensorboard"
-    """Where to send curves, besides metrics.jsonl."""
+    """Where the curves go besides metrics.jsonl."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

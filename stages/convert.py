@@ -5,13 +5,17 @@
 
 What SRC is tells which:
 
-    a published .pth.tar (pretrained, fine-tuned)   DST becomes a folder to give to --weights: encoder.safetensors and
-                                                    encoder.json, and all else of the file in published.safetensors and
-                                                    published.json
-    a finished run folder                           DST becomes a published .pth.tar, with all that the published code
-                                                    needs to go on: pretraining as it ended, fine-tuning at its best
-    a folder converted before                       DST becomes the file it was made of, the same to the bit
-    an encoder.safetensors alone                    DST becomes a .pth.tar for the published fine-tuning and retrieval
+    a published .pth.tar, pretrained or fine-tuned
+        DST becomes a folder to give to --weights: encoder.safetensors and
+        encoder.json, and all else of the file in published.safetensors and
+        published.json
+    a finished run folder
+        DST becomes a published .pth.tar, with all that the published code needs
+        to go on: pretraining as it ended, fine-tuning at its best
+    a folder converted before
+        DST becomes the file it was made of, the same to the bit
+    an encoder.safetensors alone
+        DST becomes a .pth.tar for the published fine-tuning and retrieval
 
 No code in SRC is executed. The last line on stdout is the result as JSON; what to know of it is on stderr.
 """
@@ -28,12 +32,12 @@ from rspnet.disk import print_line
 
 @dataclass
 class Config:
-    """Conversion of a checkpoint."""
+    """What is converted, and where it goes."""
 
     src: str
-    """What to convert."""
+    """Checkpoint to convert: a file or a folder."""
     dst: str
-    """What to write; nothing of that name may exist."""
+    """File or folder that is written; nothing of that name may exist."""
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -1,17 +1,23 @@
 """Evaluate a network: as a classifier, or by what its features tell without training it further.
 
-    accelerate launch stages/evaluate.py --config configs/finetune/ucf101_c3d.yaml --weights runs/ucf --protocol linear
+    python stages/evaluate.py --config configs/finetune/ucf101_c3d.yaml --weights runs/finetune
+    accelerate launch stages/evaluate.py --weights runs/c3d --protocol retrieval --data.root VIDEOS
 
 --weights is a run folder, a published checkpoint or another weight file, or `none` for a network with fresh weights. It
 also says which network it is and which clips it was trained on: options and configs that differ win, and it is said.
 The protocols, all on central crops of `clips.views` clips spread evenly over each video
 (configs/retrieval/ has the published retrieval):
 
-    classify    the fine-tuned classifier; logits averaged over the clips; top1 and top5
-    retrieval   test videos look for their class among the training videos, by the cosine of pooled features averaged
-                over the clips; recall at 1, 5, 10, 20, 50. Without labels it only lists each video's neighbours
-    knn         the same features; a weighted vote of the 20 nearest training videos; top1 and top5
-    linear      the same features; logistic regression on the training videos' features; top1 and top5
+    classify    the fine-tuned classifier; its logits averaged over the clips
+    retrieval   test videos look for their class among the training videos,
+                by the cosine of pooled features averaged over the clips;
+                without labels it only lists each video's neighbours
+    knn         the same features; a weighted vote of the 20 nearest
+                training videos
+    linear      the same features; logistic regression on those of the
+                training videos
+
+Retrieval is measured by the recall at 1, 5, 10, 20 and 50, the others by the top-1 and top-5 accuracy.
 
 Writes into --run_dir: result.json, predictions.jsonl (retrieval: neighbours.jsonl) with one line per test video,
 config.yaml, environment.json and index.parquet. The last line on stdout is the result as JSON.
@@ -33,18 +39,18 @@ from rspnet.errors import CheckpointError, ConfigError
 
 @dataclass
 class Config:
-    """Evaluation."""
+    """What is measured, of which network, and where the result is kept."""
 
     unused: ClassVar = ("augment", "frozen", "optim", "pretext")  # in a training's config, which serves here too
     private: ClassVar = ("weights", "run", "run_dir")
     implied: ClassVar = implied.by_weights
 
     weights: str | None = None
-    """What to evaluate: a run folder, a weight file, or `none` for fresh weights."""
+    """Network to evaluate: a run folder, a weight file, or `none` for fresh weights."""
     protocol: Literal["classify", "retrieval", "knn", "linear"] = "classify"
-    """What to measure."""
+    """What is measured; the protocols are explained above."""
     pooling: Literal["average", "max"] = "average"
-    """Over the positions of a feature map, in retrieval, knn and linear: average as in the published code, or max as
+    """How retrieval, knn and linear pool a feature map over its positions: average as in the published code, or max as
     the paper describes retrieval."""
     data: options.Data = field(default_factory=options.Data)
     clips: options.TestedClips = field(default_factory=options.TestedClips)
@@ -52,8 +58,8 @@ class Config:
     test: options.Test = field(default_factory=options.Test)
     run: options.Run = field(default_factory=options.Run)
     run_dir: str | None = None
-    """Folder for what is written (null: PROTOCOL_DIGEST in the run folder that --weights names, or in runs/NAME of a
-    weight file; the digest tells options apart)."""
+    """Folder of the evaluation: everything that it writes lies there (null: PROTOCOL_DIGEST in the run folder that
+    --weights names, or in runs/NAME of a weight file; the digest tells options apart)."""
 
     def __post_init__(self) -> None:
         if self.protocol == "classify" and self.pooling != "average":

@@ -1,13 +1,15 @@
 """Fine-tune an encoder for action recognition, or train a linear probe on it, and test the best epoch.
 
-    accelerate launch stages/finetune.py --config configs/finetune/ucf101_c3d.yaml --weights runs/c3d --run_dir runs/ucf
+    python stages/finetune.py --config configs/finetune/ucf101_c3d.yaml --weights runs/c3d
+    accelerate launch stages/finetune.py --weights runs/c3d --data.root VIDEOS --frozen
 
 Reads labelled videos with a training and a test split; --weights is a pretraining run, a published checkpoint, another
 weight file, or `none` to train from scratch. They also say which network it is and which clips it was trained on:
 options and configs that differ win, and it is said. Writes the run folder as stages/pretrain.py does, with the best
 epoch's network in encoder.safetensors, and predictions.jsonl (one line per test video). Resumes as it does.
-As published, the epoch is chosen by one central clip per video of the test list itself. The last line on stdout is the
-result as JSON: the final test over `clips.views` clips per video.
+As published, the epoch is chosen by one central clip per video of the test list itself. The options' defaults are those
+of the published C3D on UCF101. The last line on stdout is the result as JSON: the final test over `clips.views` clips
+per video.
 """
 
 import dataclasses
@@ -27,7 +29,7 @@ AUGMENT = {"crop_area": [0.25, 1.0], "gray": 0.0, "brightness": 0.0, "contrast":
 
 @dataclass
 class Config:
-    """Fine-tuning; the defaults are those of the published C3D on UCF101."""
+    """What is trained, and where the run is kept."""
 
     refused: ClassVar = {
         "pretext": "this is a pretraining's config, whose rates and colour jitter are wrong for fine-tuning; --weights "
@@ -36,9 +38,9 @@ class Config:
     implied: ClassVar = implied.by_weights
 
     weights: str | None = None
-    """Where the encoder comes from: a run folder, a weight file, or `none` for a fresh one."""
+    """Where the encoder comes from: a run folder, a weight file, or `none` for fresh weights."""
     frozen: bool = False
-    """Train the classifier alone, on the encoder in evaluation mode (linear probe)."""
+    """Train the classifier alone, on the unchanged encoder in evaluation mode (a linear probe)."""
     data: options.Data = field(default_factory=options.Data)
     clips: options.TestedClips = field(default_factory=options.TestedClips)
     augment: options.Augment = field(default_factory=lambda: options.Augment(**AUGMENT))
@@ -47,7 +49,7 @@ class Config:
     test: options.Test = field(default_factory=options.Test)
     run: options.TrainingRun = field(default_factory=options.TrainingRun)
     run_dir: str = "runs/finetune"
-    """Folder for everything the run writes."""
+    """Folder of the run: everything that it writes lies there."""
 
 
 def main(config: Config) -> dict:

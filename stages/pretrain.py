@@ -1,6 +1,7 @@
 """Pretrain a 3-D network on unlabelled videos by relative speed perception (RSPNet).
 
-    accelerate launch stages/pretrain.py --config configs/c3d.yaml --data.root DIR --run_dir runs/c3d
+    python stages/pretrain.py --config configs/demo.yaml --data.root VIDEOS
+    accelerate launch stages/pretrain.py --config configs/c3d.yaml --run_dir runs/c3d
 
 Reads a folder of videos or an index of them; writes the run folder: config.yaml, index.parquet (the videos used),
 metrics.jsonl, checkpoints/, encoder.safetensors with encoder.json (the trained encoder), environment.json, result.json.
@@ -23,7 +24,7 @@ from rspnet.errors import ConfigError
 
 @dataclass
 class Config:
-    """Pretraining."""
+    """Where the run is kept."""
 
     data: options.Data = field(default_factory=options.Data)
     clips: options.Clips = field(default_factory=options.Clips)
@@ -33,7 +34,7 @@ class Config:
     optim: options.Optim = field(default_factory=options.Optim)
     run: options.TrainingRun = field(default_factory=options.TrainingRun)
     run_dir: str = "runs/pretrain"
-    """Folder for everything the run writes."""
+    """Folder of the run: everything that it writes lies there."""
 
     def __post_init__(self) -> None:
         if self.pretext.queue_length < self.optim.total_batch:

@@ -1,6 +1,7 @@
 """Make a smaller data set of whole classes out of symbolic links: Kinetics-100 from Kinetics-400.
 
     python stages/subset.py ROOT DST --num_classes 100 --out subset.jsonl
+    python stages/subset.py index.parquet DST --classes names.txt > subset.jsonl
 
 Chooses classes of the data set in ROOT (or of an index) and makes DST, a folder in the same layout whose class folders,
 or single videos where there are none, are relative symbolic links into ROOT; official list files are linked as well.
@@ -27,26 +28,26 @@ from rspnet.errors import ConfigError
 
 @dataclass
 class Config:
-    """A subset of classes."""
+    """What is chosen, from where, and where it goes."""
 
     source: str
-    """ROOT|INDEX: a data-set folder, or an index: .jsonl, .parquet, a list (.txt, .csv, .tsv), or - for JSON Lines on
+    """Folder of a data set, or an index of videos: .jsonl, .parquet, a list (.txt, .csv, .tsv), or - for JSON Lines on
     standard input."""
     dst: str
-    """Folder to make."""
+    """Folder that is made."""
     num_classes: int | None = None
-    """Number of classes to take."""
+    """Number of classes that are taken (null: all that --classes names)."""
     by: Literal["bytes", "count", "random"] = "bytes"
-    """Take the classes of smallest total training file size (bytes, as the published Kinetics-100), of fewest training
-    videos (count), or any (random)."""
+    """Which classes are taken: those of smallest total training file size (bytes, as the published Kinetics-100), of
+    fewest training videos (count), or any (random)."""
     classes: str | None = None
-    """Text file that names the classes to take, one per line, in place of a rule."""
+    """Text file that names the classes to take, one per line, in place of --by."""
     seed: int = 0
-    """Seed of the choice `--by random`."""
+    """Seed of the choice that --by random makes."""
     layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
-    """How a folder is organised."""
+    """How the folder is organised (auto: it is recognised)."""
     out: str = "-"
-    """Index file to write (.jsonl or .parquet); - is stdout."""
+    """Index file that is written (.jsonl or .parquet); - is stdout."""
 
     def __post_init__(self) -> None:
         if self.classes is not None and self.by != "bytes":

@@ -21,12 +21,12 @@ from rspnet.disk import print_line
 
 @dataclass
 class Config:
-    """A synthetic data set."""
+    """What is made, and where it goes."""
 
     dst: str
-    """Folder to write, new or empty."""
+    """Folder that is written, new or empty."""
     videos_per_class: int = 40
-    """Videos of each class, at least 4."""
+    """Number of videos of each class, at least 4."""
     seed: int = 0
     """Seed of all random draws, at least 0."""
 

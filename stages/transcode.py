@@ -1,6 +1,6 @@
 """Rewrite the videos of a data set small and fast to read at random: what makes training from files pay.
 
-    python stages/transcode.py /data/kinetics400 /data/kinetics400_256 --out /data/kinetics400_256/index.parquet
+    python stages/transcode.py ROOT DST --out DST/index.parquet
     python stages/verify.py ROOT --depth decode | python stages/transcode.py - DST > index.jsonl
 
 Reads a data-set folder (its layout is recognised) or an index. Each video becomes DST/<the same path>.mp4: H.264, the
@@ -38,30 +38,33 @@ Row = dict[str, Any]
 
 @dataclass
 class Config:
-    """Transcoding of a data set."""
+    """What is transcoded, how, and where it goes."""
 
     source: str
-    """ROOT|INDEX: a data-set folder, or an index: .jsonl, .parquet, a list (.txt, .csv, .tsv), or - for JSON Lines on
+    """Folder of a data set, or an index of videos: .jsonl, .parquet, a list (.txt, .csv, .tsv), or - for JSON Lines on
     standard input."""
     dst: str
-    """Folder to write to, outside of ROOT."""
+    """Folder that the new files go into, outside of the data set's."""
     preset: Literal["match", "fast"] = "match"
-    """match: the published short side of 256 and a key frame every 16 frames, at crf 20 by x264's preset medium. fast:
-    short side 160, as many key frames, crf 20, veryfast: decoded in half the time, for crops of 112 pixels."""
+    """Settings of the new files: the published short side of 256 and a key frame every 16 frames, at crf 20 by x264's
+    preset medium (match); or short side 160, as many key frames, crf 20 by veryfast, which is decoded in half the time
+    and enough for crops of 112 pixels (fast)."""
     short_side: int | None = None
-    """Pixels of the shorter side, even, in place of the preset's; smaller videos keep their size."""
+    """Length of the shorter side in pixels, even, in place of the preset's; smaller videos keep their size."""
     gop: int | None = None
-    """A key frame every so many frames, in place of the preset's: many give smaller files, and slower random access."""
+    """Number of frames from one key frame to the next, in place of the preset's: more give smaller files, and slower
+    random access."""
     crf: float | None = None
-    """x264's constant rate factor, in place of the preset's: lower is better and larger. The published project: 23."""
+    """Constant rate factor of x264, in place of the preset's: lower is better and larger; the published project took
+    23."""
     layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
-    """How a folder is organised."""
+    """How the folder is organised (auto: it is recognised)."""
     jobs: int = cores()
-    """Videos transcoded in parallel, each by a process of its own with one thread."""
+    """Number of videos transcoded in parallel, each by a process of its own with one thread."""
     out: str = "-"
-    """Index file to write (.jsonl or .parquet); - is stdout."""
+    """Index file that is written (.jsonl or .parquet); - is stdout."""
     time_limit: float = 1800.0
-    """Seconds for one video; past them it is given up with status timeout."""
+    """Seconds that transcoding one video may take; past them it gets status timeout."""
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -33,25 +33,26 @@ LOOKED_AT_AGAIN = ("timeout", "crashed", "error", "missing", "unreadable")  # wh
 
 @dataclass
 class Config:
-    """Verification of a data set."""
+    """What is looked at, how, and where the index goes."""
 
     source: str
-    """ROOT|INDEX: a data-set folder, or an index: .jsonl, .parquet, a list (.txt, .csv, .tsv), or - for JSON Lines on
+    """Folder of a data set, or an index of videos: .jsonl, .parquet, a list (.txt, .csv, .tsv), or - for JSON Lines on
     standard input."""
     layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
-    """How a folder is organised."""
+    """How the folder is organised (auto: it is recognised)."""
     depth: Literal["probe", "decode"] = "probe"
-    """Read headers (probe), or decode every frame: counts those that decode, finds damage inside a file (decode)."""
+    """How closely each file is looked at: by its headers and packets alone (probe), or every frame is decoded, which
+    counts those that can be and finds damage inside a file (decode)."""
     jobs: int = cores()
-    """Files looked at in parallel, each by a process of its own."""
+    """Number of files looked at in parallel, each by a process of its own."""
     out: str = "-"
-    """Index file to write (.jsonl or .parquet); - is stdout."""
+    """Index file that is written (.jsonl or .parquet); - is stdout."""
     strict: bool = False
-    """Exit with status 1 if any video is not ok."""
+    """End with exit status 1 if any video is not ok."""
     time_limit: float = 300.0
-    """Seconds for one file; past them it is given up with status timeout."""
+    """Seconds that looking at one file may take; past them it gets status timeout."""
     min_frames: int = 2
-    """A video with fewer frames gets status short; a single picture shows no motion."""
+    """Number of frames below which a video gets status short; a single picture shows no motion."""
 
 
 def main(config: Config) -> dict[str, Any]:

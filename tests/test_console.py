@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rspnet import console
-from rspnet.console import duration, some
+from rspnet.console import as_typed, duration, program, some
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -39,6 +39,30 @@ def test_durations(seconds, text):
 def test_numbers_with_their_nouns():
     assert [some(number, "video") for number in (0, 1, 2)] == ["0 videos", "1 video", "2 videos"]
     assert [some(number, "class", "classes") for number in (1, 2)] == ["1 class", "2 classes"]
+
+
+TEXT = "see python stages/subset.py --config configs/c3d.yaml, /a/stages/x.py"
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "text"),
+    [
+        (
+            "python stages/verify.py",
+            "verify.py",
+            "see python stages/subset.py --config configs/c3d.yaml, /a/stages/x.py",
+        ),
+        ("python -m rspnet verify", "rspnet verify", "see rspnet subset --config c3d.yaml, /a/stages/x.py"),
+        ("/bin/python /bin/rspnet verify", "rspnet verify", "see rspnet subset --config c3d.yaml, /a/stages/x.py"),
+    ],
+)
+def test_commands_are_named_as_the_user_types_them(typed, name, text, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", typed.split())
+    monkeypatch.setattr(sys, "argv", ["/somewhere/stages/verify.py"])
+    assert program() == name
+    assert as_typed(TEXT) == text
+    launch = "accelerate launch stages/pretrain.py"
+    assert as_typed(launch) == ("accelerate launch -m rspnet pretrain" if name != "verify.py" else launch)
 
 
 def test_only_the_main_process_speaks(monkeypatch, capsys):

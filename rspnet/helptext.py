@@ -1,0 +1,70 @@
+"""How a stage's `--help` looks: texts and options as a person reads them, in the width of the terminal."""
+
+import argparse
+import shutil
+import textwrap
+from typing import Any, Literal, get_args, get_origin
+
+from jsonargparse import DefaultHelpFormatter
+
+from rspnet.console import as_typed
+
+WIDTH = 100
+"""Columns at most: longer lines are hard to read."""
+_VALUES = {int: "INT", float: "NUMBER", bool: "[true|false]"}
+
+
+class HelpFormatter(DefaultHelpFormatter):
+    """Wraps a stage's docstring but for what is indented (commands, tables), and shows each option's value simply."""
+
+    def __init__(self, prog: str, **settings: Any) -> None:
+        super().__init__(prog, **settings | {"width": min(shutil.get_terminal_size().columns - 2, WIDTH)})
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        wrap = {"width": width, "break_long_words": False, "break_on_hyphens": False}
+        parts = as_typed(text.strip()).split("\n\n")
+        return "\n\n".join(part if part.startswith(" ") else textwrap.fill(part, **wrap) for part in parts)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return action.dest.upper()
+        names = ", ".join(name for name in action.option_strings if not name.endswith("+"))  # what appends to a list
+        return f"{names} {action.metavar}" if action.metavar else names
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        text = as_typed(" ".join(action.help.split()))
+        told = action.option_strings and action.default != argparse.SUPPRESS
+        return f"{text} (default: {_plain(action.default)})" if told else text
+
+
+def describe(parser: argparse.ArgumentParser, kinds: dict[str, Any]) -> None:
+    """Give every option of a parser what stands for its value, and a section's own option its text.
+
+    Args:
+        parser: a stage's.
+        kinds: each option's type by its flat name.
+    """
+    for action in parser._actions:
+        if action.dest == "help":
+            action.help = "Show this and end."
+        elif action.dest in kinds:
+            action.metavar = value_of(kinds[action.dest]) or action.dest.rpartition(".")[2].upper()
+        elif any(name.startswith(f"{action.dest}.") for name in kinds):
+            action.metavar, action.help = "FILE", "YAML file with options of this section."
+
+
+def value_of(kind: Any) -> str:
+    """What stands for an option's value: ``INT``, ``{a,b}``, ``[INT,...]``; empty where the option's name does."""
+    inner = [part for part in get_args(kind) if part is not type(None)]
+    if get_origin(kind) is Literal:
+        return f"{{{','.join(inner)}}}"
+    if get_origin(kind) is list:
+        return f"[{value_of(inner[0])},...]"
+    return value_of(inner[0]) if inner else _VALUES.get(kind, "")
+
+
+def _plain(default: Any) -> str:
+    named = {None: "null", True: "true", False: "false"}
+    if default is None or isinstance(default, bool):
+        return named[default]
+    return f"{default:g}" if isinstance(default, float) else str(default)
