@@ -15,22 +15,21 @@ its facts stay None.
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from rspnet.errors import ConfigError
 from rspnet.index import Row, new_row
-from rspnet.lists import LIST_NAMES, LOOKED_FOR, Lists, complete, list_files, read_lists
+from rspnet.lists import LIST_NAMES, LOOKED_FOR, complete, list_files, read_lists
 from rspnet.tree import SUBSET_MARK, Tree, is_folder, split_of
 
 __all__ = ["LAYOUTS", "SUBSET_MARK", "detect", "list_files", "scan"]
-
-LAYOUTS = ("kinetics", "ucf101", "hmdb51", "something_v2", "folder")
 
 _log = logging.getLogger(__name__)
 
 
 def detect(root: str | os.PathLike) -> str:
-    """The layout of a data-set root, one of `LAYOUTS`.
+    """The layout of a data-set root, one of `LAYOUTS`, by its split folders and list files; others must be asked for.
 
     Raises:
         ConfigError: no folder, the lists of two data sets, or nothing that looks like videos; says what was looked for.
@@ -71,29 +70,18 @@ def scan(root: str | os.PathLike, layout: str = "auto", ignored: Counter | None 
         ConfigError: an unknown layout, no videos, lists that are missing, unreadable or contradict themselves.
     """
     tree = Tree(root)
-    root = tree.root
     if layout == "auto":
-        layout = detect(root)
+        layout = detect(tree.root)
     if layout not in LAYOUTS:
         raise ConfigError(f"unknown layout {layout!r}; choose auto, {', '.join(LAYOUTS)}")
-    folders = _split_folders(tree)
-    if layout == "kinetics" and not folders:
-        raise ConfigError(
-            f"{root}: not in the kinetics layout; it needs train_video/ and val_video/, or train/ and val/"
-        )
-    videos = sorted(video for folder in (folders if layout == "kinetics" else [""]) for video in tree.videos(folder))
+    folders = _kinetics_folders(tree) if layout == "kinetics" else [""]
+    videos = sorted(video for folder in folders for video in tree.videos(folder))
     tree.warn_of_closed()
     if ignored is not None:
         ignored.update(tree.ignored)
     if not videos:
-        raise ConfigError(f"{root}: no videos in the {layout} layout; {LOOKED_FOR}")
-    if layout == "kinetics":
-        _warn_of_passed_over(tree, folders)
-        return _scan_kinetics(root, videos, folders)
-    if layout == "folder":
-        _hint_below(tree, videos)
-        return _scan_folder(root, videos, folders)
-    return _scan_listed(root, videos, read_lists(root, layout))
+        raise ConfigError(f"{tree.root}: no videos in the {layout} layout; {LOOKED_FOR}")
+    return LAYOUTS[layout](tree, videos)
 
 
 def _split_folders(tree: Tree) -> dict[str, str]:
@@ -112,23 +100,36 @@ def _split_folders(tree: Tree) -> dict[str, str]:
     return folders
 
 
+def _kinetics_folders(tree: Tree) -> dict[str, str]:
+    folders = _split_folders(tree)
+    if not folders:
+        raise ConfigError(
+            f"{tree.root}: not in the kinetics layout; it needs train_video/ and val_video/, or train/ and val/"
+        )
+    return folders
+
+
 def _warn_of_passed_over(tree: Tree, folders: dict[str, str]) -> None:
     for entry in tree.entries():
         if entry.name not in folders and (split := split_of(entry.name)) and is_folder(entry):
             _log.warning("%s: %s/ is left out, for it is not the only folder of %s", tree.root, entry.name, split)
 
 
-def _scan_kinetics(root: str, videos: list[str], folders: dict[str, str]) -> Iterator[Row]:
+def _scan_kinetics(tree: Tree, videos: list[str]) -> Iterator[Row]:
+    folders = _split_folders(tree)
+    _warn_of_passed_over(tree, folders)
     parts = [video.split("/") for video in videos]
     labels = [path[1] if len(path) > 2 else None for path in parts]
     if any(labels):
-        _warn_of_strays(root, [video for video, label in zip(videos, labels) if label is None])
+        _warn_of_strays(tree.root, [video for video, label in zip(videos, labels) if label is None])
     for video, path, label in zip(videos, parts, labels):
-        yield new_row(video, root, label, folders[path[0]])
+        yield new_row(video, tree.root, label, folders[path[0]])
 
 
-def _scan_folder(root: str, videos: list[str], folders: dict[str, str]) -> Iterator[Row]:
+def _scan_folder(tree: Tree, videos: list[str]) -> Iterator[Row]:
     """A few videos that lie elsewhere take neither the labels nor the splits of the others away."""
+    _hint_below(tree, videos)
+    folders = _split_folders(tree)
     paths = [video.split("/")[:-1] for video in videos]
     splits = [folders.get(path[0]) if path else None for path in paths]
     if not (all(splits) or (_most(splits) and len(set(splits) - {None}) > 1)):
@@ -141,9 +142,9 @@ def _scan_folder(root: str, videos: list[str], folders: dict[str, str]) -> Itera
         labels = [None] * len(videos)
     if any(labels) or any(splits):
         inside = labels if any(labels) else splits
-        _warn_of_strays(root, [video for video, place in zip(videos, inside) if place is None])
+        _warn_of_strays(tree.root, [video for video, place in zip(videos, inside) if place is None])
     for video, label, split in zip(videos, labels, splits):
-        yield new_row(video, root, label, split)
+        yield new_row(video, tree.root, label, split)
 
 
 def _hint_below(tree: Tree, videos: list[str]) -> None:
@@ -164,7 +165,8 @@ def _warn_of_strays(root: str, strays: list[str]) -> None:
         _log.warning("%s: %d %s beside the folders of the others and %s no label: %s", root, num, they, have, names)
 
 
-def _scan_listed(root: str, videos: list[str], lists: Lists) -> Iterator[Row]:
+def _scan_listed(layout: str, tree: Tree, videos: list[str]) -> Iterator[Row]:
+    root, lists = tree.root, read_lists(tree.root, layout)
     found: dict[tuple[str, ...], str] = {}
     homes: dict[str | None, str] = {}  # class -> a folder with its videos
     for video in videos:
@@ -203,3 +205,11 @@ def _warn_of_gaps(root: str, num_found: int, num_unlisted: int, missing: list[st
         )
     if num_unlisted:
         _log.warning("%s: videos in no official list, and so in no split: %d", root, num_unlisted)
+
+
+LAYOUTS: dict[str, Callable[[Tree, list[str]], Iterator[Row]]] = {
+    "kinetics": _scan_kinetics,
+    **{layout: partial(_scan_listed, layout) for layout in LIST_NAMES},
+    "folder": _scan_folder,
+}
+"""Layout -> what makes rows of a data set's folder and the videos in it, sorted."""
