@@ -1,34 +1,34 @@
 """Published checkpoints to ours, and ours to published ones; there and back, every value is the same to the bit.
 
 A published file becomes a folder that is read as a run folder is: encoder.safetensors and encoder.json, and beside them
-what only the published code has a use for: published.json, the outline of the whole file, and published.safetensors,
-the tensors of it that are not the encoder's. With these the folder becomes the same file again. A run folder, or
+what only the published code has a use for: published.pt, the whole file but for the encoder's tensors, which are empty
+there, and published.json, which says where they go. With these the folder becomes the same file again. A run folder, or
 weights of ours alone, become a published file in the way of rspnet/published.py.
 """
 
+import copy
 import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from rspnet import published
 from rspnet.description import find_weights
 from rspnet.disk import arriving, identity
 from rspnet.errors import CheckpointError
-from rspnet.nested import put_together, take_apart
-from rspnet.weightfile import WeightFile, read_weights
-from rspnet.weights import Report, load_weights, save_encoder, write_tensors
+from rspnet.weightfile import WeightFile, load_harmless, read_weights
+from rspnet.weights import Report, load_weights, save_encoder
 
 ReadRun = Callable[[Path, Literal["last", "best"]], published.FinishedRun]
 """Reads a finished run's folder, at the checkpoint of that name."""
-_ENCODER, _OUTLINE, _REST = "encoder.safetensors", "published.json", "published.safetensors"
+_ENCODER, _OUTLINE, _REST = "encoder.safetensors", "published.json", "published.pt"
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,10 @@ def _to_folder(src: Path, dst: Path, file: WeightFile, *, filled: tuple[nn.Modul
     """Write the network as `save_encoder` does, and beside it what is left of the file."""
     from rspnet.encoders import encoder_spec
 
-    try:
-        outline, tensors = take_apart(file.contents)
-    except ValueError as error:
-        raise CheckpointError(f"{src}: {error}, which cannot be kept; save the rest of it apart") from error
     (encoder, report), entries, spec = filled, file.entries, encoder_spec(file.arch)
-    model = "" if file.contents is file.tensors else "model."
     start = "encoder_q.encoder." if entries.layout == "pretraining checkpoint" else ""
-    used = {f"{model}{key}": key for key in (*entries.encoder.values(), *entries.head.values())}
+    used = (*entries.encoder.values(), *entries.head.values())
+    rest = _emptied(src, file, used)
     stages = {"pretraining checkpoint": "pretrain", "fine-tuned classifier": "finetune"}
     clip = {"num_frames": spec.num_frames, "stride": 1, "size": spec.size, "mean": spec.mean, "std": spec.std}
     description = {
@@ -131,13 +127,13 @@ def _to_folder(src: Path, dst: Path, file: WeightFile, *, filled: tuple[nn.Modul
     }
     with _new(dst) as folder:
         folder.mkdir()
-        save_encoder(folder, {key.removeprefix(start): file.tensors[key] for key in used.values()}, description)
-        write_tensors(folder / _REST, {place: tensors[place] for place in tensors if place not in used})
+        save_encoder(folder, {key.removeprefix(start): file.tensors[key] for key in used}, description)
+        _save(rest, folder / _REST)
         beside = {
             "format": 1,
             "files": {name: identity(folder / name) for name in (_ENCODER, _REST)},
-            "encoder_at": f"{model}{start}",
-            "outline": outline,
+            "state_dict": None if file.contents is file.tensors else "model",
+            "prefix": start,
         }
         (folder / _OUTLINE).write_text(json.dumps(beside, allow_nan=False) + "\n", encoding="utf-8")
     kept = "; ".join(f"{why} ({len(keys)})" for why, keys in report.ignored.items())
@@ -149,7 +145,40 @@ def _to_folder(src: Path, dst: Path, file: WeightFile, *, filled: tuple[nn.Modul
     ]
     if entries.head:
         notes.append("the file does not name its classes: they are taken to be the data set's, in alphabetical order")
-    return Conversion(str(src), str(dst), file.layout, file.arch, file.epoch, len(tensors), [], notes)
+    return Conversion(str(src), str(dst), file.layout, file.arch, file.epoch, _num_tensors(rest), [], notes)
+
+
+def _emptied(src: Path, file: WeightFile, used: tuple[str, ...]) -> dict[str, Any]:
+    """Return the file's contents with nothing in the entries that are kept elsewhere."""
+    state = copy.copy(file.tensors)
+    for key in used:
+        value = state[key]
+        if type(value) is not Tensor or value.layout is not torch.strided or value.requires_grad:
+            raise CheckpointError(
+                f"{src}: {key} is a {type(value).__name__} ({value.layout}, requires_grad {value.requires_grad}), "
+                "which would not come back as it is; save its data alone"
+            )
+        state[key] = value.new_empty(0)
+    return state if file.contents is file.tensors else file.contents | {"model": state}
+
+
+def _num_tensors(contents: Any) -> int:
+    """Return how many tensors there are in dicts, lists and tuples in one another."""
+    number, seen, todo = 0, set(), [contents]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Tensor):
+            number += 1
+        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            todo += value.values() if isinstance(value, dict) else value
+    return number
+
+
+def _save(contents: Any, path: Path) -> None:
+    buffer = io.BytesIO()  # torch itself hides what the disk says
+    torch.save(contents, buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def _to_published(src: Path, dst: Path, file: WeightFile, *, read_run: ReadRun) -> Conversion:
@@ -173,11 +202,9 @@ def _to_published(src: Path, dst: Path, file: WeightFile, *, read_run: ReadRun) 
             length = contents["model"]["queue"].shape[1]
             notes.append(f"to go on pretraining, the published code must be told the same queue length, {length}")
     with _new(dst) as partial:
-        buffer = io.BytesIO()  # torch itself hides what the disk says
-        torch.save(contents, buffer)
-        partial.write_bytes(buffer.getbuffer())
+        _save(contents, partial)
     # Of a fine-tuned run it is the best epoch, which need not be the last one.
-    epoch, tensors = contents.get("epoch"), len(take_apart(contents)[1])
+    epoch, tensors = contents.get("epoch"), _num_tensors(contents)
     return Conversion(str(src), str(dst), file.layout, file.arch, epoch, tensors, lacks, notes)
 
 
@@ -188,13 +215,15 @@ def _put_back(folder: Path, file: WeightFile) -> Any:
         for name, was in beside["files"].items():
             if identity(folder / name) != was:
                 raise CheckpointError(f"{folder / name}: is not the one that {_OUTLINE} belongs to; convert anew")
-        tensors = {f"{beside['encoder_at']}{key}": value for key, value in file.tensors.items()}
-        return put_together(beside["outline"], tensors | load_file(folder / _REST))
+        contents = load_harmless(folder / _REST)
+        state = contents if beside["state_dict"] is None else contents[beside["state_dict"]]
+        state |= {f"{beside['prefix']}{key}": value for key, value in file.tensors.items()}
+        return contents
     except CheckpointError:
         raise
     except OSError as error:
         raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror}); convert anew") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, UnpicklingError) as error:
         raise CheckpointError(f"{folder / _OUTLINE}: is damaged ({error!r}); convert anew") from error
 
 

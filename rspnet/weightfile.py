@@ -231,9 +231,7 @@ def _load(path: Path, start: bytes) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_harmless()):
-            warnings.simplefilter("ignore")  # about files that are refused below
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return load_harmless(path)
     except MemoryError:
         raise
     except Exception as error:  # readers raise all sorts on a damaged file: EOFError, IndexError, OSError, RuntimeError
@@ -246,6 +244,13 @@ def _load(path: Path, start: bytes) -> Any:
         if path.suffix in (".json", ".yaml", ".jsonl", ".parquet"):
             raise CheckpointError(f"{path}: is no weight file; give the run folder or a weight file") from error
         raise CheckpointError(f"{path}: is damaged, cut short or no weight file; download or copy it again") from error
+
+
+def load_harmless(path: Path) -> Any:
+    """Return what torch saved, on the CPU, if all of it can do nothing; raises what torch does."""
+    with warnings.catch_warnings(), torch.serialization.safe_globals(_harmless()):
+        warnings.simplefilter("ignore")  # about files that are refused, and how long a look at them takes
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 @functools.cache

@@ -84,13 +84,13 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
     weights, beside = folder / "encoder.safetensors", folder / "encoder.json"
     num_classes = encoder_state[entries.head["weight"]].shape[0] if entries.head else 0
     with arriving(beside, replace=True) as new_beside, arriving(weights, replace=True) as new_weights:
-        write_tensors(new_weights, encoder_state)
+        _write_tensors(new_weights, encoder_state)
         facts = {"file": weights.name, **identity(new_weights)}
         text = json.dumps({"format": 1, **description, "num_classes": num_classes, "weights": facts}, indent=2)
         new_beside.write_text(text + "\n", encoding="utf-8")
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a safetensors file, from tensors wherever and however they lie in memory.
 
     Raises:

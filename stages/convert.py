@@ -7,7 +7,7 @@ What SRC is tells which:
 
     a published .pth.tar, pretrained or fine-tuned
         DST becomes a folder to give to --weights: encoder.safetensors and
-        encoder.json, and all else of the file in published.safetensors and
+        encoder.json, and all else of the file in published.pt and
         published.json
     a finished run folder
         DST becomes a published .pth.tar, with all that the published code needs

@@ -93,10 +93,8 @@ MAY_IMPORT = {
     "weights": "disk entries weightfile later:classifier later:encoders | torch safetensors",
     "checkpoint": "disk |",
     "finished": "checkpoint | torch yaml",
-    "nested": "| torch",
     "published": "weightfile later:encoders later:optim | torch",
-    "convert": "description disk nested published weightfile weights later:classifier later:encoders"
-    " | torch safetensors",
+    "convert": "description disk published weightfile weights later:classifier later:encoders | torch",
     "trainloop": "checkpoint console disk runlog team | torch",
     "predict": "batches console dataset disk team | torch datasets",
 }

@@ -3,9 +3,11 @@
 import json
 import shutil
 import sys
-from collections import Counter
+from argparse import Namespace
+from collections import Counter, OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -17,6 +19,7 @@ from rspnet.classifier import Classifier
 from rspnet.command import run as run_stage
 from rspnet.encoders import create_encoder
 from rspnet.finished import finished_run
+from rspnet.weightfile import load_harmless
 from rspnet.weights import load_encoder, load_weights, save_encoder
 from stages import convert as stage
 from tests.exact import assert_same
@@ -33,10 +36,10 @@ from tests.published_files import (
     small,
 )
 
-FILES = ["encoder.json", "encoder.safetensors", "published.json", "published.safetensors"]
+FILES = ["encoder.json", "encoder.safetensors", "published.json", "published.pt"]
 
 
-def converted(src: Path, dst: Path) -> convert.Conversion:
+def convert_file(src: Path, dst: Path) -> convert.Conversion:
     return convert.convert(src, dst, finished_run)
 
 
@@ -52,28 +55,24 @@ def there_and_back(src: Path, tmp_path: Path) -> convert.Conversion:
     """Convert a file to tmp_path/ours and that to tmp_path/back.pth.tar; both must hold all of it, once."""
     ours, back = tmp_path / "ours", tmp_path / "back.pth.tar"
     before = names(tmp_path)
-    done = converted(src, ours)
+    done = convert_file(src, ours)
     assert names(ours) == FILES
-    kept, beside = load_file(ours / "encoder.safetensors"), load_file(ours / "published.safetensors")
-    assert done.tensors == len(kept) + len(beside)
-    outline = json.loads((ours / "published.json").read_text())["outline"]
-    places = Counter(tensors_in(outline))
-    at = json.loads((ours / "published.json").read_text())["encoder_at"]
-    assert places == Counter([*(f"{at}{key}" for key in kept), *beside])  # each tensor is in one of them, and once
+    kept, beside = load_file(ours / "encoder.safetensors"), list(tensors_in(saved(ours / "published.pt")))
+    filled = [value for value in beside if value.numel()]
+    assert done.tensors == len(beside) == len(kept) + len(filled)  # each is in one of them, and once
 
-    again = converted(ours, back)
+    again = convert_file(ours, back)
     assert again.tensors == done.tensors
     assert_same(saved(src), saved(back))
     assert names(tmp_path) == sorted([*before, "ours", "back.pth.tar"])
     return done
 
 
-def tensors_in(outline):
-    """The tensors that an outline names."""
-    if isinstance(outline, dict) and "tensor" in outline:
-        yield outline["tensor"]
-    elif isinstance(outline, dict | list):
-        for inside in outline.values() if isinstance(outline, dict) else outline:
+def tensors_in(contents):
+    if isinstance(contents, torch.Tensor):
+        yield contents
+    elif isinstance(contents, dict | list):
+        for inside in contents.values() if isinstance(contents, dict) else contents:
             yield from tensors_in(inside)
 
 
@@ -92,7 +91,7 @@ def test_pretraining_file_there_and_back(tmp_path, name):
     assert (report.layout, report.ignored, report.fresh) == ("rspnet encoder", {}, ["fc.weight", "fc.bias"])
     # What ours has no use for is named, with the reason.
     assert done.notes[1] == (
-        "published.safetensors and published.json, for the way back: the queue, for pretraining only (2); the "
+        "published.pt and published.json, for the way back: the queue, for pretraining only (2); the "
         "network's own 1-class classifier, never trained or used (2); the A-VID head, for pretraining only (2); the "
         f"RSP head, for pretraining only (2); the key encoder, for pretraining only ({len(theirs.state_dict()) + 4}); "
         "the state of training, only to go on with it (4)"
@@ -115,7 +114,7 @@ def test_fine_tuned_file_there_and_back(tmp_path, name):
 def test_what_the_folder_says(tmp_path):
     path = tmp_path / "model_best_c3d_200epoch.pth.tar"
     pretraining_file(path, "c3d")
-    converted(path, tmp_path / "ours")
+    convert_file(path, tmp_path / "ours")
     said = json.loads((tmp_path / "ours/encoder.json").read_text())
     assert (said["arch"], said["kwargs"], said["num_features"]) == ("c3d", {"width": 8}, 64)
     assert (said["clip"]["num_frames"], said["clip"]["size"], said["clip"]["channels"]) == (16, 112, "RGB")
@@ -173,6 +172,38 @@ def test_tensors_of_one_storage_there_and_back(tmp_path):
     there_and_back(path, tmp_path)
 
 
+ODD = {
+    "numbers": [0.1, -0.0, float("inf"), float("nan"), 2**80, 1 + 2j, np.float64(3.5)],
+    "keys": {1: "a", "1": "b", None: "c", (1, 2): {}},
+    "kinds": ({30, 50}, b"x", Counter({50: 1}), OrderedDict(b=1, a=2), Namespace(lr=0.1)),
+    "tensors": [torch.arange(6.0).reshape(2, 3).T, torch.zeros(2, 2).to_sparse(), nn.Parameter(torch.ones(1))],
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_whatever_a_trainer_keeps_there_and_back(tmp_path, name):
+    pretraining_file(tmp_path / "model.pth.tar", "c3d", more=ODD[name])
+    done = convert_file(tmp_path / "model.pth.tar", tmp_path / "ours")
+    convert_file(tmp_path / "ours", tmp_path / "back.pth.tar")
+    before, after = (load_harmless(tmp_path / name) for name in ("model.pth.tar", "back.pth.tar"))
+    if name == "tensors":
+        sparse = [contents["more"].pop(1) for contents in (before, after)]
+        assert torch.equal(*(value.to_dense() for value in sparse))
+        assert after["more"][0].stride() == (1, 3)
+    assert_same(before, after)
+    assert done.tensors == len(before["model"]) + len(before["optimizer"]["state"]) + 3 * (name == "tensors")
+
+
+def test_a_file_that_holds_itself_there_and_back(tmp_path):
+    loop = [torch.ones(1)]
+    loop.append(loop)
+    pretraining_file(tmp_path / "model.pth.tar", "c3d", more=loop)
+    convert_file(tmp_path / "model.pth.tar", tmp_path / "ours")
+    convert_file(tmp_path / "ours", tmp_path / "back.pth.tar")
+    again = saved(tmp_path / "back.pth.tar")["more"]
+    assert again[1] is again
+
+
 def test_plain_state_dict_there_and_back(tmp_path):
     path = tmp_path / "s3d.pth"
     torch.save(video.s3d(weights=None, num_classes=3).state_dict(), path)
@@ -206,7 +237,7 @@ def of_ours(folder: Path, module: nn.Module, name: str) -> Path:
 def test_encoder_alone_is_loaded_by_the_published_rules(tmp_path, name):
     ours = small(name)
     src, dst = of_ours(tmp_path / "run", ours, name), tmp_path / "encoder.pth.tar"
-    done = converted(src, dst)
+    done = convert_file(src, dst)
     assert done.lacks == ["heads", "key encoder", "queue", "best_loss", "optimizer", "scheduler"]
     assert "enough for the published fine-tuning and retrieval, not to go on pretraining" in done.summary()
     contents = saved(dst)
@@ -229,7 +260,7 @@ def test_encoder_alone_is_loaded_by_the_published_rules(tmp_path, name):
         expected = ours.eval().forward_features(clips)
         assert torch.equal(tuning.encoder.eval().forward_features(clips), expected)
         assert torch.equal(backbone.eval().forward_features(clips), expected)
-    converted(dst, tmp_path / "back")
+    convert_file(dst, tmp_path / "back")
     assert_same(load_file(tmp_path / "back/encoder.safetensors"), load_file(src))
 
 
@@ -237,22 +268,22 @@ def test_encoder_alone_is_loaded_by_the_published_rules(tmp_path, name):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_classifier_alone(tmp_path, name):
     src, dst = of_ours(tmp_path / "run", Classifier(small(name), 4), name), tmp_path / "model.pth.tar"
-    done = converted(tmp_path / "run", dst)  # a run folder without its checkpoints
+    done = convert_file(tmp_path / "run", dst)  # a run folder without its checkpoints
     assert done.lacks == ["best_acc1", "optimizer", "scheduler"]
     assert "as --mc it would silently load nothing of it" in done.summary()
     contents = saved(dst)
     whole = fine_tuned(name, 4)
     assert list(contents["model"]) == list(whole.state_dict())
     whole.load_state_dict(contents["model"])
-    converted(dst, tmp_path / "back")
+    convert_file(dst, tmp_path / "back")
     assert_same(load_file(tmp_path / "back/encoder.safetensors"), load_file(src))
 
 
 @pytest.mark.usefixtures("any_width")
 def test_a_converted_encoder_alone_is_no_whole_file(tmp_path):
     pretraining_file(tmp_path / "model.pth.tar", "c3d")
-    converted(tmp_path / "model.pth.tar", tmp_path / "ours")
-    done = converted(tmp_path / "ours/encoder.safetensors", tmp_path / "encoder.pth.tar")
+    convert_file(tmp_path / "model.pth.tar", tmp_path / "ours")
+    done = convert_file(tmp_path / "ours/encoder.safetensors", tmp_path / "encoder.pth.tar")
     assert done.epoch == 200
     assert "optimizer" in done.lacks
 
@@ -260,10 +291,10 @@ def test_a_converted_encoder_alone_is_no_whole_file(tmp_path):
 def test_what_the_published_code_could_not_load(tmp_path):
     src = of_ours(tmp_path / "narrow", small("c3d"), "c3d")
     with pytest.raises(CheckpointError, match="has width 8; the published code has only 64"):
-        converted(src, tmp_path / "model.pth.tar")
+        convert_file(src, tmp_path / "model.pth.tar")
     src = of_ours(tmp_path / "torchvision", create_encoder("s3d"), "s3d")
     with pytest.raises(CheckpointError, match="holds s3d; the published code has only c3d, "):
-        converted(src, tmp_path / "model.pth.tar")
+        convert_file(src, tmp_path / "model.pth.tar")
     assert names(tmp_path) == ["narrow", "torchvision"]
 
 
@@ -305,9 +336,12 @@ def an_entry_too_few(folder):
     return "src: its entries are not those of c3d: conv2.bias missing"
 
 
-def what_json_cannot_keep(folder):
-    pretraining_file(folder / "src", "c3d", scheduler={"milestones": {30, 50}})
-    return "src: scheduler.milestones is of type set, which cannot be kept"
+def an_entry_that_safetensors_cannot_keep(folder):
+    pretraining_file(folder / "src", "c3d")
+    contents = saved(folder / "src")
+    contents["model"]["encoder_q.encoder.conv2.bias"].requires_grad = True
+    torch.save(contents, folder / "src")
+    return "src: encoder_q.encoder.conv2.bias is a Tensor (torch.strided, requires_grad True), which would not come"
 
 
 def nothing(folder):
@@ -339,7 +373,7 @@ def command(tmp_path, monkeypatch, capsys):
 
 
 MISTAKES = [page, cut, code, another_network, of_another_trainer, an_entry_too_few]
-MISTAKES += [what_json_cannot_keep, nothing, no_run, unfinished]
+MISTAKES += [an_entry_that_safetensors_cannot_keep, nothing, no_run, unfinished]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -392,11 +426,11 @@ def test_the_disk_refuses(tmp_path, command, monkeypatch):
     assert (status, err.count("\n")) == (2, 1)
     assert "file/dst: cannot be written (" in err
 
-    def full(path, tensors):
+    def full(contents, path):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(convert, "write_tensors", full)
+    monkeypatch.setattr(convert, "_save", full)
     status, _, err = command("src", "dst")
     assert (status, err.count("\n")) == (1, 1)
     assert "dst: cannot be written: its disk is full (No space left on device)" in err
@@ -408,7 +442,7 @@ def test_interrupted(tmp_path, command, monkeypatch):
         raise KeyboardInterrupt
 
     pretraining_file(tmp_path / "src", "c3d")
-    monkeypatch.setattr(convert, "write_tensors", press)
+    monkeypatch.setattr(convert, "_save", press)
     assert command("src", "dst") == (130, "", "convert.py: interrupted\n")
     assert names(tmp_path) == ["src"]
 
@@ -417,7 +451,7 @@ def test_interrupted(tmp_path, command, monkeypatch):
 def test_a_converted_folder_that_was_changed(tmp_path, command, name):
     """A byte of another file, or the file gone: said of the file, never written back."""
     pretraining_file(tmp_path / "src", "c3d")
-    converted(tmp_path / "src", tmp_path / "ours")
+    convert_file(tmp_path / "src", tmp_path / "ours")
     path = tmp_path / "ours" / name
     whole = bytearray(path.read_bytes())
     whole[len(whole) // 2 if name.endswith("safetensors") else 0] ^= 1
@@ -434,7 +468,7 @@ def test_a_converted_folder_that_was_changed(tmp_path, command, name):
 def test_a_converted_folder_with_another_encoder(tmp_path, command):
     for number in "12":
         pretraining_file(tmp_path / f"src{number}", "c3d")
-        converted(tmp_path / f"src{number}", tmp_path / f"ours{number}")
+        convert_file(tmp_path / f"src{number}", tmp_path / f"ours{number}")
     for name in FILES[:2]:
         shutil.copy(tmp_path / "ours2" / name, tmp_path / "ours1" / name)
     status, _, err = command("ours1", "back.pth.tar")
