@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from rspnet.errors import ConfigError
 
+Layout = Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"]
+"""How a folder of videos is organised: `rspnet.layouts.LAYOUTS`, or by what is there (auto)."""
+
 
 def _within(section: Any, low: float, high: float, *names: str) -> None:
     """Refuse a number, or a list with a number, outside low to high; None is no number."""
@@ -43,7 +46,7 @@ class Data:
     index: str | None = None
     """Index of the videos: .jsonl or .parquet from stages/verify.py, or a list of paths and labels (.txt, .csv, .tsv);
     without one the folder is walked at the start."""
-    layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
+    layout: Layout = "auto"
     """How the folder is organised (auto: it is recognised); an index says it itself."""
     fold: int = 1
     """Official train/test split of UCF101 or HMDB51 that is used, 1 to 3."""

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rspnet import console
+from rspnet import console, options
 from rspnet.command import run
 from rspnet.disk import writing_to
 from rspnet.errors import ConfigError
@@ -44,7 +44,7 @@ class Config:
     """Text file that names the classes to take, one per line, in place of --by."""
     seed: int = 0
     """Seed of the choice that --by random makes."""
-    layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
+    layout: options.Layout = "auto"
     """How the folder is organised (auto: it is recognised)."""
     out: str = "-"
     """Index file that is written (.jsonl or .parquet); - is stdout."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from rspnet import console
+from rspnet import console, options
 from rspnet.command import run
 from rspnet.disk import FAULTS, refusal, writing_to
 from rspnet.errors import ConfigError, DiskError, VideoError
@@ -57,7 +57,7 @@ class Config:
     crf: float | None = None
     """Constant rate factor of x264, in place of the preset's: lower is better and larger; the published project took
     23."""
-    layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
+    layout: options.Layout = "auto"
     """How the folder is organised (auto: it is recognised)."""
     jobs: int = cores()
     """Number of videos transcoded in parallel, each by a process of its own with one thread."""

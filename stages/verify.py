@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from rspnet import console
+from rspnet import console, options
 from rspnet.command import run
 from rspnet.disk import writing_to
 from rspnet.errors import ConfigError
@@ -38,7 +38,7 @@ class Config:
     source: str
     """Folder of a data set, or an index of videos: .jsonl, .parquet, a list (.txt, .csv, .tsv), or - for JSON Lines on
     standard input."""
-    layout: Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"] = "auto"
+    layout: options.Layout = "auto"
     """How the folder is organised (auto: it is recognised)."""
     depth: Literal["probe", "decode"] = "probe"
     """How closely each file is looked at: by its headers and packets alone (probe), or every frame is decoded, which

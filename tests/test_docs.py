@@ -8,6 +8,9 @@ import tomllib
 import pytest
 
 from rspnet.config import parse
+from rspnet.layouts import LAYOUTS
+from rspnet.rows import KEYS
+from rspnet.tree import VIDEO_SUFFIXES
 from tests.pages import CONTRIBUTING, PAGES, README, REPO, blocks, commands, commands_of_a_stage, headings, links, prose
 
 STAGES = {path.stem for path in (REPO / "stages").glob("*.py")}
@@ -108,6 +111,14 @@ def test_options_and_files_that_are_named_exist(page):
     folders = "|".join(("accelerate_configs", "benchmarks", "configs", "docs", "results", "rspnet", "stages", "tests"))
     for name in set(re.findall(rf"\b(?:{folders})/[a-z0-9_/]+\.\w+", text)) - EXAMPLES:
         assert (REPO / name).is_file(), name
+
+
+def test_the_page_on_data_names_all_that_is_taken():
+    text = (REPO / "docs/data.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", text.split("## Lists")[0], re.MULTILINE)) == set(LAYOUTS)
+    assert set(re.search(r"\((\.mp4[^)]*)\)", text)[1].split()) == set(VIDEO_SUFFIXES)
+    keys = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", text.split("## The index")[1], re.MULTILINE)
+    assert set(re.findall(r"\w+", " ".join(keys))) == set(KEYS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

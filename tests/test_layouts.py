@@ -4,10 +4,11 @@ import json
 import logging
 import os
 from collections import Counter
+from typing import get_args
 
 import pytest
 
-from rspnet import layouts
+from rspnet import layouts, options
 from rspnet.errors import ConfigError
 
 
@@ -29,6 +30,10 @@ def lines(path):
 def short(rows):
     """Video -> (label, split, folds)."""
     return {name: (row["label"], row["split"], row["folds"]) for name, row in rows.items()}
+
+
+def test_every_layout_may_be_asked_for():
+    assert {"auto", *layouts.LAYOUTS} == set(get_args(options.Layout))
 
 
 @pytest.fixture
