@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 
+import rspnet
 from rspnet.config import parse
 from rspnet.layouts import LAYOUTS
 from rspnet.rows import KEYS
@@ -119,6 +120,11 @@ def test_the_page_on_data_names_all_that_is_taken():
     assert set(re.search(r"\((\.mp4[^)]*)\)", text)[1].split()) == set(VIDEO_SUFFIXES)
     keys = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", text.split("## The index")[1], re.MULTILINE)
     assert set(re.findall(r"\w+", " ".join(keys))) == set(KEYS)
+
+
+def test_the_page_on_weights_names_the_whole_package():
+    text = (REPO / "docs/weights.md").read_text()
+    assert set(re.findall(r"`rspnet\.(\w+)", text)) == set(rspnet.__all__)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
