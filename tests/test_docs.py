@@ -118,7 +118,7 @@ def test_the_page_on_data_names_all_that_is_taken():
     text = (REPO / "docs/data.md").read_text()
     assert set(re.findall(r"^\| `(\w+)` \|", text.split("## Lists")[0], re.MULTILINE)) == set(LAYOUTS)
     assert set(re.search(r"\((\.mp4[^)]*)\)", text)[1].split()) == set(VIDEO_SUFFIXES)
-    keys = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", text.split("## The index")[1], re.MULTILINE)
+    keys = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", text.split("## The index")[1].split("\n## ")[0], re.MULTILINE)
     assert set(re.findall(r"\w+", " ".join(keys))) == set(KEYS)
 
 
