@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from rspnet import published
 from rspnet.description import find_weights
-from rspnet.disk import arriving, identity
+from rspnet.disk import identity, sweep, whole
 from rspnet.errors import CheckpointError
 from rspnet.weightfile import WeightFile, load_harmless, read_weights
 from rspnet.weights import Report, load_weights, save_encoder
@@ -125,8 +125,7 @@ def _to_folder(src: Path, dst: Path, file: WeightFile, *, filled: tuple[nn.Modul
             "converted_from": {"file": src.name, **identity(src)},
         },
     }
-    with _new(dst) as folder:
-        folder.mkdir()
+    with _new(dst, folder=True) as folder:
         save_encoder(folder, {key.removeprefix(start): file.tensors[key] for key in used}, description)
         _save(rest, folder / _REST)
         beside = {
@@ -228,9 +227,10 @@ def _put_back(folder: Path, file: WeightFile) -> Any:
 
 
 @contextmanager
-def _new(dst: Path) -> Iterator[Path]:
+def _new(dst: Path, folder: bool = False) -> Iterator[Path]:
+    sweep(dst.parent)
     try:
-        with arriving(dst) as partial:
+        with whole(dst, folder=folder, replace=False) as partial:
             yield partial
     except OSError as error:
         raise CheckpointError(f"{dst}: cannot be written ({error.strerror or error}); give another name") from error

@@ -1,16 +1,19 @@
 """Files that are whole or not there at all, and known again by checksum; what is said where a disk refuses."""
 
 import errno
+import fcntl
 import hashlib
 import io
 import json
 import os
+import platform
 import secrets
 import shutil
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +28,9 @@ FAULTS = {
     errno.ESTALE: ("its network disk has changed", "see that it is there, then give the same command again"),
 }
 """What no choice of options is to blame for: number of the system's error -> what is wrong, and what to do."""
+
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+"""This machine, in temporary names: a lock may say nothing of processes on another one."""
 
 
 def refusal(path: str | os.PathLike, error: OSError) -> RSPNetError:
@@ -135,36 +141,72 @@ def fsync(path: Path) -> None:
 
 
 @contextmanager
-def arriving(path: Path, replace: bool = False) -> Iterator[Path]:
-    """Yield a temporary name for a new file or folder, which gets its own when the block ends without an error.
+def whole(path: str | os.PathLike, *, folder: bool = False, replace: bool = True) -> Iterator[Path]:
+    """Yield a hidden file or folder beside `path`, which gets that name when the block ends without an error.
+
+    By then it is on the disk. Any number of processes may write one path at once: the last one wins. What a killed one
+    leaves is in nobody's way, and `sweep` removes it.
 
     Args:
-        path: where it will be.
-        replace: a file may have the name already, and any number of processes may write it at once: the last one wins.
+        path: where it will be; folders above it are made.
+        folder: whether it is a folder.
+        replace: a file, or an empty folder, may have the name already.
 
     Raises:
-        FileExistsError: If something has got the name by then, and is not to be replaced.
+        FileExistsError: something has got the name by then, and is not to be replaced.
         DiskError, ConfigError: see `writing_to`.
     """
-    end = f"{secrets.token_hex(4)}.tmp" if replace else "partial"
-    partial = path.with_name(f".{path.name}.{end}")
-    with writing_to(path):
+    path = Path(path)
+    with writing_to(path), ExitStack() as stack:
         if path.parent.exists() and not path.parent.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(partial)
-        try:
-            yield partial
-            for part in sorted(partial.rglob("*")):
-                fsync(part)
-            fsync(partial)
-            if not replace and os.path.lexists(path):
-                raise FileExistsError(f"{path}: exists")
-            partial.replace(path)
-            fsync(path.parent)
-        except BaseException:
-            _remove(partial)
-            raise
+        temporary = _temporary(path)
+        stack.callback(_remove, temporary)
+        temporary.mkdir() if folder else temporary.touch(exist_ok=False)
+        with suppress(OSError):  # a file system without locks: it is never swept there
+            stack.enter_context(_locked(temporary))
+        yield temporary
+        _sync(temporary)
+        if not replace and os.path.lexists(path):
+            raise FileExistsError(f"{path}: exists")
+        temporary.replace(path)
+        fsync(path.parent)
+
+
+def sweep(*folders: str | os.PathLike) -> None:
+    """Remove what killed processes of this machine left of what they were writing to these folders with `whole`."""
+    for folder in folders:
+        for rest in Path(folder).glob(f".*.{_HOST}-*.partial"):
+            with suppress(OSError), _locked(rest):
+                _remove(rest)
+
+
+def _temporary(path: Path) -> Path:
+    """A name that no other process takes, and that is no longer than file systems allow."""
+    name = os.fsencode(path.name)[:150].decode(errors="ignore")
+    return path.with_name(f".{name}.{_HOST}-{secrets.token_hex(4)}.partial")
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, is on the disk; links are not followed."""
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not entry.is_symlink():
+                    _sync(Path(entry))
+    fsync(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that goes with this process, however that ends: what is not locked, nobody is writing any more."""
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -173,8 +215,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         DiskError, ConfigError: see `writing_to`.
     """
-    with arriving(path, replace=True) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:

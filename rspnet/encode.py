@@ -15,7 +15,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -25,7 +24,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from rspnet.damage import judge
-from rspnet.disk import FAULTS, refusal
+from rspnet.disk import FAULTS, refusal, whole
 from rspnet.errors import ConfigError, VideoError
 from rspnet.inspection import inspect
 from rspnet.orientation import UPRIGHT, Orientation, orientation
@@ -54,7 +53,7 @@ def encode(
     """Write pictures as an H.264 .mp4.
 
     Args:
-        path: the file to write; its folder must exist.
+        path: the file to write.
         frames: uint8 (H, W, 3), RGB, all of one even size.
         fps: frames per second.
         crf: x264's constant rate factor, 0 (lossless) to 51.
@@ -62,7 +61,8 @@ def encode(
         x264_preset: x264's trade of time for size.
 
     Raises:
-        VideoError: no frames, frames that differ in size or have an odd one, or the file cannot be written.
+        VideoError: no frames, frames that differ in size or have an odd one, or x264 takes no such options.
+        DiskError, ConfigError: the file cannot be written.
     """
     shape = None
     rate = Fraction(fps).limit_denominator(1001)
@@ -102,7 +102,7 @@ def transcode(
 
     Args:
         src: any video.
-        dst: the .mp4 to write; its folder must exist.
+        dst: the .mp4 to write.
         short_side: scaled down to this, pixels, even; a smaller video keeps its size. Sides become even.
         gop: a key frame every `gop` frames.
         crf: x264's constant rate factor, 0 (lossless) to 51.
@@ -115,8 +115,9 @@ def transcode(
         What `inspect` says of the new file: num_frames, fps, width, height, duration (seconds), codec, bytes, plan ...
 
     Raises:
-        VideoError: the source is damaged or cut, or the new file cannot be written.
-        ConfigError: short_side is odd.
+        VideoError: the source is damaged or cut, or x264 takes no such options.
+        ConfigError: short_side is odd, or the new file cannot be written.
+        DiskError: the disk takes no more.
     """
     if short_side < 2 or short_side % 2:
         raise ConfigError(f"short_side: {short_side}; H.264 with 4:2:0 colour needs an even number")
@@ -161,11 +162,6 @@ def read_comment(path: str | os.PathLike) -> str:
     container, _ = open_video(os.fspath(path))
     with container:
         return container.metadata.get("comment", "")
-
-
-def temporary_path(path: str | os.PathLike) -> Path:
-    """The name that a file has while it is written; a killed process leaves it behind."""
-    return Path(path).with_name(f".{Path(path).name}.part")
 
 
 def _timeline(src: str, clock: Clock) -> Timeline:
@@ -228,7 +224,7 @@ def _writing(
     like: VideoFrame | None = None,
     shape: Fraction = Fraction(1),
 ) -> Iterator[Callable[[VideoFrame, int, int], None]]:
-    """Open an .mp4 under a temporary name, and give it its own when the block ends well.
+    """Open an .mp4 that is there when the block ends well.
 
     Args:
         path: the final name.
@@ -244,10 +240,11 @@ def _writing(
     Yields:
         A function that takes a yuv420p frame, its time and its duration.
     """
-    path = Path(path)
-    temporary = temporary_path(path)
     try:
-        with av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}) as output:
+        with (
+            whole(path) as temporary,
+            av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"}) as output,
+        ):
             if comment:
                 output.metadata["comment"] = comment
             stream = output.add_stream("libx264", rate=rate, options=options)
@@ -268,14 +265,11 @@ def _writing(
 
             yield put
             output.mux(stream.encode(None))
-        temporary.replace(path)
     except (av.FFmpegError, OSError) as error:
         if error.errno in FAULTS:
             raise refusal(path, error) from None
         what = getattr(error, "strerror", None) or error
         raise VideoError(f"{path}: cannot be written ({what}); look at the folder's space and permissions") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _facts(path: str | os.PathLike, num_frames: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rspnet.disk import arriving
+from rspnet.disk import whole
 from rspnet.errors import ConfigError, RSPNetError
 from rspnet.indexfile import batches, check_out, check_roots, is_index, read_rows, unpack, write_rows
 from rspnet.rows import REQUIRED, SCHEMA, USABLE, Row, new_row
@@ -240,7 +240,7 @@ def _cache(table: pa.Table, cache_dir: str | os.PathLike | None, key: str | None
     path = folder / f"{key}.arrow"
     try:
         with (
-            arriving(path, replace=True) as part,
+            whole(path) as part,
             pa.OSFile(str(part), "wb") as file,
             pa.ipc.new_stream(file, table.schema) as writer,
         ):

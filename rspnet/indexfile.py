@@ -6,12 +6,11 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rspnet.disk import arriving, print_line, refusal
+from rspnet.disk import print_line, refusal, whole
 from rspnet.errors import ConfigError
 from rspnet.plainlist import LIST_SUFFIXES, read_list
 from rspnet.rows import KEYS, REQUIRED, SCHEMA, USABLE, Row
@@ -89,11 +88,11 @@ def write_rows(rows: Iterable[Row], out: str | os.PathLike) -> None:
         for row in rows:
             print_line(json.dumps(row, ensure_ascii=ascii_only))
     elif _suffix(out) == ".parquet":
-        with arriving(Path(out), replace=True) as part, pq.ParquetWriter(part, SCHEMA) as writer:
+        with whole(out) as part, pq.ParquetWriter(part, SCHEMA) as writer:
             for batch in batches(rows):
                 writer.write_batch(batch)
     else:
-        with arriving(Path(out), replace=True) as part, open(part, "w", encoding="utf-8") as handle:
+        with whole(out) as part, open(part, "w", encoding="utf-8") as handle:
             for row in rows:
                 handle.write(json.dumps(row, ensure_ascii=False) + "\n")
 

@@ -1,4 +1,8 @@
-"""One process at a time at a file, also where the file system has no locks (Lustre without them, NFS without lockd)."""
+"""One process at a time at a file, also where the file system has no locks (Lustre without them, NFS without lockd).
+
+Not filelock (4.3.1): of file systems without locks it knows ENOSYS alone, where a lock file that stayed from an earlier
+run holds it off for ever; ENOLCK ends it.
+"""
 
 import errno
 import fcntl

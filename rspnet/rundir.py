@@ -18,7 +18,7 @@ import yaml
 import rspnet
 from rspnet import sources
 from rspnet.console import is_main, say
-from rspnet.disk import FAULTS, print_line, refusal, write_json, write_text, writing_to
+from rspnet.disk import FAULTS, print_line, refusal, sweep, write_json, write_text, writing_to
 from rspnet.errors import ConfigError
 from rspnet.launch import check_accumulation, check_launch, check_precision
 from rspnet.lock import exclusive
@@ -185,6 +185,7 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
     if not empty and not (path.exists() and (lock.exists() or _has_begun(run_dir))):
         raise ConfigError(f"{run_dir}: is no run folder, and not empty; choose another --run_dir")
     with _exclusive(run_dir, lock):
+        sweep(run_dir)
         begun = _has_begun(run_dir)
         if not begun:
             (run_dir / "index.parquet").unlink(missing_ok=True)

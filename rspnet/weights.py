@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from rspnet.disk import arriving, identity
+from rspnet.disk import identity, whole
 from rspnet.entries import OTHERS, SIGNATURES, sort_entries
 from rspnet.errors import CheckpointError
 from rspnet.weightfile import WeightFile, few, read_weights
@@ -83,7 +83,7 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
     folder = Path(folder)
     weights, beside = folder / "encoder.safetensors", folder / "encoder.json"
     num_classes = encoder_state[entries.head["weight"]].shape[0] if entries.head else 0
-    with arriving(beside, replace=True) as new_beside, arriving(weights, replace=True) as new_weights:
+    with whole(beside) as new_beside, whole(weights) as new_weights:
         _write_tensors(new_weights, encoder_state)
         facts = {"file": weights.name, **identity(new_weights)}
         text = json.dumps({"format": 1, **description, "num_classes": num_classes, "weights": facts}, indent=2)

@@ -14,15 +14,15 @@ import hashlib
 import json
 import os
 import random
-import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from rspnet import console, options
 from rspnet.command import run
-from rspnet.disk import writing_to
+from rspnet.disk import sweep, whole
 from rspnet.errors import ConfigError
 
 
@@ -162,23 +162,15 @@ def make_tree(dst: str, links: dict[str, str], mark: dict[str, Any], mark_name: 
             raise ConfigError(f"{dst}: exists and is no subset; choose another folder") from None
         raise ConfigError(f"{dst}: holds another subset; choose another folder, or remove it first")
     home = os.path.realpath(os.path.dirname(dst))  # links are followed from where they really are
-    part = os.path.join(home, f".{os.path.basename(dst)}.partial")
-    shutil.rmtree(part, ignore_errors=True)  # an interrupted run left it
-    try:
-        with writing_to(dst):
-            _fill_tree(part, os.path.join(home, os.path.basename(dst)), links)
-            with open(os.path.join(part, mark_name), "w", encoding="utf-8") as handle:
-                json.dump(mark, handle, indent=2, ensure_ascii=False)
-            os.rename(part, dst)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+    sweep(os.path.dirname(dst))
+    with whole(dst, folder=True) as part:
+        _fill_tree(part, os.path.join(home, os.path.basename(dst)), links)
+        (part / mark_name).write_text(json.dumps(mark, indent=2, ensure_ascii=False), encoding="utf-8")
     return True
 
 
-def _fill_tree(part: str, dst: str, links: dict[str, str]) -> None:
+def _fill_tree(part: Path, dst: str, links: dict[str, str]) -> None:
     """Make the links in the folder `part`, as they will be right when it is `dst`."""
-    os.makedirs(part)
     relative: dict[tuple[str, str], str] = {}  # (folder in the subset, folder pointed to) -> the way between them
     for path, target in links.items():
         folder, (target_folder, name) = os.path.dirname(path), os.path.split(target)

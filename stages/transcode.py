@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 from rspnet import console, options
 from rspnet.command import run
-from rspnet.disk import FAULTS, refusal, writing_to
+from rspnet.disk import FAULTS, refusal, sweep, whole, writing_to
 from rspnet.errors import ConfigError, DiskError, VideoError
 from rspnet.machine import cores
 
@@ -92,13 +92,16 @@ def main(config: Config) -> dict[str, Any]:
         raise ConfigError(f"{dst}: cannot be made ({error.strerror}); give another folder to write to") from None
     index.check_out(config.out)
 
-    tasks = plan(itertools.chain(head, rows), dst, config.layout)
+    folders: set[str] = set()
+    tasks = plan(itertools.chain(head, rows), dst, config.layout, folders=folders)
     work = partial(transcode_row, dst=dst, recipe=recipe)
     items = (Ready(task, (task[0], False)) if task[1] is None else task for task in tasks)
     results = run_parallel(work, items, jobs=config.jobs, time_limit=config.time_limit)
     tally = Tally()
-    with contextlib.closing(results):  # its workers end here, whatever happens
-        ends = ((task[0], *outcome(task, result, dst)) for task, result in results)
+    with contextlib.ExitStack() as stack:
+        stack.callback(lambda: sweep(*folders))  # what workers that were killed were writing
+        stack.enter_context(contextlib.closing(results))  # its workers end here, whatever happens
+        ends = ((task[0], *outcome(task, result)) for task, result in results)
         index.write_rows(tally(console.progress(ends, total, "transcode", "videos")), config.out)
     summary = {"stage": "transcode", "dst": dst, "recipe": recipe} | tally.summary()
     for line in report(summary):
@@ -125,10 +128,11 @@ def make_recipe(config: Config) -> dict[str, Any]:
     return {"codec": "h264"} | recipe
 
 
-def plan(rows: Iterable[Row], dst: str, layout: str) -> Iterator[tuple[Row, str | None]]:
+def plan(rows: Iterable[Row], dst: str, layout: str, *, folders: set[str]) -> Iterator[tuple[Row, str | None]]:
     """Yield each row with its path below `dst`, or None where there is nothing to transcode.
 
-    List files of a data set are copied when its first row comes.
+    List files of a data set are copied when its first row comes. A folder that is to get a file is cleared of what an
+    interrupted run left there, and added to `folders`.
 
     Raises:
         ConfigError: `dst` lies in a data set, or the other way round.
@@ -152,6 +156,9 @@ def plan(rows: Iterable[Row], dst: str, layout: str) -> Iterator[tuple[Row, str 
         elif (other := taken.setdefault(target, source)) != source:
             yield row | {"status": FAILED, "reason": f"{other} becomes {target} as well; rename one"}, None
         else:
+            if (folder := os.path.dirname(os.path.join(dst, target))) not in folders:
+                folders.add(folder)
+                sweep(folder)
             yield row, target
 
 
@@ -179,7 +186,8 @@ def copy_lists(root: str, dst: str, layout: str) -> None:
             os.makedirs(os.path.join(dst, folder), exist_ok=True)
             for entry in os.scandir(os.path.join(root, folder)):
                 if entry.is_file() and entry.name.endswith((".txt", ".json", ".csv")):
-                    shutil.copy(entry.path, os.path.join(dst, folder, entry.name))
+                    with whole(os.path.join(dst, folder, entry.name)) as copy:
+                        shutil.copy(entry.path, copy)
 
 
 def transcode_row(task: tuple[Row, str], dst: str, recipe: dict[str, Any]) -> tuple[Row, bool] | DiskError:
@@ -203,28 +211,24 @@ def transcode_row(task: tuple[Row, str], dst: str, recipe: dict[str, Any]) -> tu
                 return row | kept | new, False
             if not made.startswith('{"video": '):
                 raise VideoError(f"{path}: is there already, and not from this stage; remove it")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
         options = {name: value for name, value in recipe.items() if name != "codec"}
         return row | transcode(source, path, **options, comment=comment) | new, True
     except DiskError as error:
         return error
-    except (VideoError, OSError) as error:
+    except (VideoError, ConfigError, OSError) as error:
         found = inspect(source, depth="decode")
         if found["status"] == "ok":  # then it is the writing that failed
             found |= {"status": FAILED, "reason": str(error)}
         return row | found, False
 
 
-def outcome(task: tuple[Row, str], result: Any, dst: str) -> tuple[Row, bool]:
+def outcome(task: tuple[Row, str], result: Any) -> tuple[Row, bool]:
     """What a worker returned, or the row with why it could not."""
-    from rspnet.encode import temporary_path
-
     if isinstance(result, DiskError):
         raise result  # all that follow would fail as well, and the same command goes on from here
     if isinstance(result, tuple):
         return result
-    row, target = task
-    temporary_path(os.path.join(dst, target)).unlink(missing_ok=True)
+    row, _ = task
     status = {"timeout": "timeout", "crash": "crashed", "error": FAILED}[result.kind]
     return row | {"status": status, "reason": result.text}, False
 

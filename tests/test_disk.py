@@ -1,15 +1,17 @@
 """What arrives is whole, or nothing is there."""
 
 import errno
+import fcntl
 import json
 import os
+import signal
 import sys
 
 import pytest
 import torch
 
 from rspnet import disk
-from rspnet.disk import arriving, identity
+from rspnet.disk import identity, sweep, whole
 from rspnet.errors import ConfigError, DiskError
 
 
@@ -17,25 +19,29 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_and_a_folder_arrive_whole(tmp_path):
-    with arriving(tmp_path / "new/file") as partial:
-        partial.write_text("half")
+def test_a_file_and_a_folder_get_their_names_when_whole(tmp_path):
+    with whole(tmp_path / "new/file") as temporary:
+        temporary.write_text("half")
+        assert temporary.parent == tmp_path / "new"
+        assert temporary.name.startswith(".file.")
         assert not (tmp_path / "new/file").exists()
-        partial.write_text("whole")
+        temporary.write_text("whole")
     assert (tmp_path / "new/file").read_text() == "whole"
-    with arriving(tmp_path / "new/folder") as partial:
-        (partial / "inside").mkdir(parents=True)
-        (partial / "inside/file").write_text("a")
+    (tmp_path / "new/folder").mkdir()
+    with whole(tmp_path / "new/folder", folder=True) as temporary:
+        (temporary / "inside").mkdir()
+        (temporary / "inside/file").write_text("a")
+        (temporary / "inside/link").symlink_to("nowhere")
     assert (tmp_path / "new/folder/inside/file").read_text() == "a"
     assert names(tmp_path / "new") == ["file", "folder"]
 
 
+@pytest.mark.parametrize("folder", [False, True])
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_nothing_is_left_of_what_did_not(tmp_path, error):
+def test_nothing_is_left_of_what_was_not_finished(tmp_path, error, folder):
     def interrupted():
-        with arriving(tmp_path / "folder") as partial:
-            partial.mkdir()
-            (partial / "file").write_text("a")
+        with whole(tmp_path / "new", folder=folder) as temporary:
+            (temporary / "file" if folder else temporary).write_text("a")
             raise error
 
     with pytest.raises(error):
@@ -45,8 +51,8 @@ def test_nothing_is_left_of_what_did_not(tmp_path, error):
 
 def test_what_has_got_the_name_meanwhile_stays(tmp_path):
     def overtaken():
-        with arriving(tmp_path / "file") as partial:
-            partial.write_text("mine")
+        with whole(tmp_path / "file", replace=False) as temporary:
+            temporary.write_text("mine")
             (tmp_path / "file").write_text("another's")
 
     with pytest.raises(FileExistsError, match="file: exists"):
@@ -55,11 +61,63 @@ def test_what_has_got_the_name_meanwhile_stays(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
-def test_the_rest_of_a_killed_attempt_is_cleared_away(tmp_path):
-    (tmp_path / ".file.partial/old").mkdir(parents=True)
-    with arriving(tmp_path / "file") as partial:
-        partial.write_text("new")
+def test_the_contents_are_on_the_disk_before_the_name(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = disk.fsync, os.replace
+    monkeypatch.setattr(disk, "fsync", lambda path: (done.append(path.name), fsync(path)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append("replace"), replace(old, new)))
+    with whole(tmp_path / "new", folder=True) as temporary:
+        (temporary / "file").write_text("a")
+    assert done == ["file", temporary.name, "replace", tmp_path.name]
+
+
+def test_two_who_write_one_file_do_not_meet(tmp_path):
+    path = tmp_path / "file"
+    with whole(path) as one:
+        one.write_text("one")
+        with whole(path) as other:
+            other.write_text("other")
+            sweep(tmp_path)  # takes nothing from those who live
+        assert path.read_text() == "other"
+        assert names(tmp_path) == sorted([one.name, "file"])
+    assert path.read_text() == "one"
     assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_killed_before_the_name_is_given(tmp_path, folder):
+    """The old file stays; what the killed process left harms nobody, and is swept away."""
+    (tmp_path / "file").write_text("old")
+    (tmp_path / ".hidden.partial").write_text("somebody's")
+    if (child := os.fork()) == 0:
+        with whole(tmp_path / ("folder" if folder else "file"), folder=folder) as temporary:
+            (temporary / "inside" if folder else temporary).write_text("new")
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert (tmp_path / "file").read_text() == "old"
+    assert len(names(tmp_path)) == 3
+    sweep(tmp_path)
+    assert names(tmp_path) == [".hidden.partial", "file"]
+
+
+def test_file_systems_without_locks(tmp_path, monkeypatch):
+    """There nobody knows who lives, and nothing is swept."""
+
+    def refuse(*args):
+        raise OSError(errno.ENOSYS, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with whole(tmp_path / "file") as temporary:
+        temporary.write_text("new")
+        sweep(tmp_path)
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_long_names(tmp_path):
+    """A file system takes 255 bytes, which may be fewer letters."""
+    for name in ("x" * 255, "ü" * 127):
+        disk.write_text(tmp_path / name, "a")
+    assert sorted(len(name) for name in names(tmp_path)) == [127, 255]
 
 
 def test_identity_tells_files_apart(tmp_path):

@@ -162,7 +162,7 @@ def test_an_interrupted_run_is_made_good(kinetics, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "rename", stop)
+        patch.setattr(os, "replace", stop)
         with pytest.raises(KeyboardInterrupt):
             make(kinetics, tmp_path / "k", num_classes=2)
     assert not (tmp_path / "k").exists()

@@ -13,7 +13,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from rspnet import index, layouts
+from rspnet import disk, index, layouts
 from rspnet.encode import PRESETS
 from rspnet.errors import ConfigError, DiskError
 from rspnet.video import inspect, transcode
@@ -140,7 +140,7 @@ def test_bad_rows_and_files_are_passed_on(few, tmp_path):
     assert counts(summary) == [10, 4, 0, 1, 1, 4]
     assert summary["exit_status"] == 1
     assert len(list((tmp_path / "new").rglob("*.mp4"))) == 4
-    assert not list(tmp_path.rglob(".*.part"))
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_bad_files_that_nobody_had_looked_at_are_no_failure(few, tmp_path):
@@ -168,7 +168,7 @@ def test_a_file_that_takes_too_long_is_given_up(few, tmp_path):
     summary, rows = run(few, tmp_path / "new", time_limit=0.001)
     assert {row["status"] for row in rows} <= {"timeout", "ok"}
     assert Counter(row["status"] for row in rows)["timeout"] > 0
-    assert not list(tmp_path.rglob(".*.part"))
+    assert not list(tmp_path.rglob(".*"))
     assert summary["num_bad"] == Counter(row["status"] for row in rows)["timeout"]
 
 
@@ -239,11 +239,14 @@ def test_interrupted_and_started_again(few, tmp_path):
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert not (tmp_path / "out.parquet").exists()
+    assert not list((tmp_path / "new").rglob(".*"))  # the worker that was killed left nothing
+    temporary = next((tmp_path / "new").rglob("*.mp4")).parent / disk._temporary(Path("x.mp4")).name
+    temporary.touch()  # as it is left where nobody could clear up
     made = len(list((tmp_path / "new").rglob("*.mp4")))
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert f"{8 - made} videos made, {made} were there" in done.stderr
     assert len(list(index.read_rows(tmp_path / "out.parquet"))) == 8
-    assert not list((tmp_path / "new").rglob(".*.part"))
+    assert not list((tmp_path / "new").rglob(".*"))
 
 
 def test_the_worker_alone(few, tmp_path):
@@ -262,5 +265,5 @@ def test_a_full_disk_ends_it_and_leaves_what_is_whole(few, tmp_path, no_file_lar
     with no_file_larger_than(1000), pytest.raises(DiskError, match=r"\.mp4: cannot be written: its disk"):
         run(few, dst, short_side=32)
     assert not list(dst.rglob("*.mp4"))
-    assert not list(dst.rglob(".*.mp4"))
+    assert not list(dst.rglob(".*"))
     assert counts(run(few, dst, short_side=32)[0]) == [8, 8, 0, 0, 0, 0]
