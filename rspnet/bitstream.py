@@ -5,6 +5,7 @@ first bytes of a packet tell both. Where they do not, or where anything is out o
 somebody has to decode to find out.
 """
 
+from abc import ABC, abstractmethod
 from bisect import insort
 
 PICTURE_OF_MPEG4 = b"\x00\x00\x01\xb6"
@@ -20,7 +21,7 @@ _HIDDEN = ()
 Rank = tuple[int, ...]
 
 
-class Headers:
+class Headers(ABC):
     """Takes note of the packets of one stream, in their order. Each codec has a subclass.
 
     Args:
@@ -55,15 +56,17 @@ class Headers:
         """
         if None in self._ranks or len(set(self._ranks) - {_HIDDEN}) < len(self._ranks) - self._ranks.count(_HIDDEN):
             return None
-        shown = sorted((number for number, rank in enumerate(self._ranks) if rank), key=self._ranks.__getitem__)
+        ranks = {number: rank for number, rank in enumerate(self._ranks) if rank}
+        shown = sorted(ranks, key=ranks.__getitem__)
         places = {number: place for place, number in enumerate(shown)}
         before: list[int] = []  # places of the pictures that come earlier in the file, in order
         for number in sorted(places):
             insort(before, places[number])
-            if before[-depth - 1 :][0] > places[number]:
+            if before[max(0, len(before) - depth - 1)] > places[number]:
                 return None
         return shown
 
+    @abstractmethod
     def _read(self, data: bytes | memoryview) -> tuple[bool, Rank | None]:
         """Whether decoding can start at a packet, and a rank that sorts pictures as they are shown.
 
@@ -72,7 +75,6 @@ class Headers:
         Raises:
             IndexError, KeyError, ValueError: the packet is not what it should be.
         """
-        raise NotImplementedError
 
 
 class Bits:

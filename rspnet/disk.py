@@ -33,7 +33,7 @@ _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 """This machine, in temporary names: a lock may say nothing of processes on another one."""
 
 
-def refusal(path: str | os.PathLike, error: OSError) -> RSPNetError:
+def refusal(path: str | os.PathLike[str], error: OSError) -> RSPNetError:
     """What to raise where a write to `path`, or to what lies in it, ended with `error`."""
     said = error.strerror or str(error)
     if error.errno in FAULTS:
@@ -44,7 +44,7 @@ def refusal(path: str | os.PathLike, error: OSError) -> RSPNetError:
 
 
 @contextmanager
-def writing_to(path: str | os.PathLike) -> Iterator[None]:
+def writing_to(path: str | os.PathLike[str]) -> Iterator[None]:
     """Let a refused write in the block be told in one line that names `path`.
 
     Raises:
@@ -62,7 +62,7 @@ def writing_to(path: str | os.PathLike) -> Iterator[None]:
 
 
 @contextmanager
-def reading(path: str | os.PathLike, mistake: type[RSPNetError] = ConfigError) -> Iterator[None]:
+def reading(path: str | os.PathLike[str], mistake: type[RSPNetError] = ConfigError) -> Iterator[None]:
     """Let a refused read in the block be told in one line that names `path`.
 
     Args:
@@ -75,7 +75,7 @@ def reading(path: str | os.PathLike, mistake: type[RSPNetError] = ConfigError) -
         raise mistake(f"{os.fspath(path)}: cannot be read ({error.strerror or error})") from None
 
 
-def is_there(path: str | os.PathLike, mistake: type[RSPNetError] = ConfigError) -> bool:
+def is_there(path: str | os.PathLike[str], mistake: type[RSPNetError] = ConfigError) -> bool:
     """Whether a path names anything; one that the system does not tell of is no path that names nothing.
 
     Raises:
@@ -103,7 +103,7 @@ class _Noting(io.FileIO):
 
 
 @contextmanager
-def created(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def created(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A new binary file, for a library to write to.
 
     Raises:
@@ -141,7 +141,7 @@ def fsync(path: Path) -> None:
 
 
 @contextmanager
-def whole(path: str | os.PathLike, *, folder: bool = False, replace: bool = True) -> Iterator[Path]:
+def whole(path: str | os.PathLike[str], *, folder: bool = False, replace: bool = True) -> Iterator[Path]:
     """Yield a hidden file or folder beside `path`, which gets that name when the block ends without an error.
 
     By then it is on the disk. Any number of processes may write one path at once: the last one wins. What a killed one
@@ -174,7 +174,7 @@ def whole(path: str | os.PathLike, *, folder: bool = False, replace: bool = True
         fsync(path.parent)
 
 
-def sweep(*folders: str | os.PathLike) -> None:
+def sweep(*folders: str | os.PathLike[str]) -> None:
     """Remove what killed processes of this machine left of what they were writing to these folders with `whole`."""
     for folder in folders:
         for rest in Path(folder).glob(f".*.{_HOST}-*.partial"):

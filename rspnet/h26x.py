@@ -1,6 +1,7 @@
 """What packets of H.264 and HEVC say of themselves, see bitstream.py."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator
 
 from rspnet.bitstream import START_CODE, Bits, Headers, Rank
@@ -36,21 +37,20 @@ class Units(Headers):
                 raise ValueError
             yield data[start:place]
 
+    @abstractmethod
     def kind(self, unit: bytes | memoryview) -> int:
         """The type of a unit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _configured(self, config: bytes) -> Iterator[bytes]:
         """The units in `config`."""
-        raise NotImplementedError
 
-    def _learn(self, unit: bytes) -> None:
+    def _learn(self, unit: bytes | memoryview) -> None:
         """Keep a parameter set; one that comes later and is new makes the stream change."""
-        unit = bytes(unit).rstrip(b"\x00")
-        known = self._sets.get(self.kind(unit))
-        if known is not None and unit not in known:
+        known, content = self._sets.get(self.kind(unit)), bytes(unit).rstrip(b"\x00")
+        if known is not None and content not in known:
             self.changes |= self._is_configured or bool(self._ranks)
-            known.add(unit)
+            known.add(content)
 
     def _only(self, kind: int) -> bytes:
         """The one parameter set of a kind."""

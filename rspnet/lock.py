@@ -16,7 +16,7 @@ _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # EACCES: file systems 
 
 
 @contextmanager
-def exclusive(file: IO) -> Iterator[str | None]:
+def exclusive(file: IO[str] | IO[bytes]) -> Iterator[str | None]:
     """Hold an open file's lock, which goes with the process however that ends.
 
     Where the file system cannot lock, a name that the machine's kernel keeps stands in for it: it holds off the other
@@ -44,7 +44,7 @@ def exclusive(file: IO) -> Iterator[str | None]:
                 fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _bind(stand_in: socket.socket, file: IO) -> None:
+def _bind(stand_in: socket.socket, file: IO[str] | IO[bytes]) -> None:
     facts = os.fstat(file.fileno())
     try:
         stand_in.bind(f"\0rspnet-lock-{facts.st_dev}-{facts.st_ino}")

@@ -1,10 +1,13 @@
 """What packets say of themselves: the order that a decoder gives, and true starts only."""
 
+import heapq
+
 import av
 import numpy as np
 import pytest
 from numbered import number, write_numbered
 
+from rspnet.bitstream import Headers
 from rspnet.packets import open_video
 from rspnet.survey import _HEADERS, Survey
 
@@ -75,6 +78,33 @@ def test_too_few_pictures_held_back(tmp_path):
         list(survey(container.demux(stream)))
     assert len(survey._headers.shown(2)) == 30
     assert survey._headers.shown(0) is None
+
+
+class Given(Headers):
+    """Packets that say their rank, a byte."""
+
+    def _read(self, data):
+        return False, (data[0],)
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_the_order_is_told_where_a_decoder_of_that_depth_keeps_it(depth):
+    """Compared with one that holds so many pictures back, and shows the earliest of them and the next."""
+    rng = np.random.default_rng(0)
+    told = 0
+    for _ in range(200):
+        ranks = np.argsort(np.arange(8) + rng.uniform(0, 5, 8)).tolist()
+        headers, held, put_out = Given(b""), [], []
+        for rank in ranks:
+            headers.note(bytes([rank]))
+            heapq.heappush(held, rank)
+            if len(held) > depth:
+                put_out.append(heapq.heappop(held))
+        put_out += sorted(held)
+        is_kept = put_out == sorted(ranks)
+        assert headers.shown(depth) == (np.argsort(ranks).tolist() if is_kept else None)
+        told += is_kept
+    assert 0 < told < 200
 
 
 @pytest.mark.parametrize("codec", _HEADERS)
