@@ -117,6 +117,22 @@ def some(number: int, thing: str, things: str | None = None) -> str:
     return f"{number} {thing if number == 1 else things or f'{thing}s'}"
 
 
+def figures(number: float) -> str:
+    """A number by its first three digits: ``5.40``, ``0.693``, ``1230``."""
+    return f"{number:.0f}" if abs(number) >= 100 else f"{number:#.3g}"
+
+
+def percent(value: float, short: bool = False) -> str:
+    """A percentage with one decimal, a smaller one than 1 by its first two digits: ``73.2``, ``50.0``, ``0.0061``.
+
+    Args:
+        value: 0 to 100.
+        short: leave out a decimal that is 0: ``50``.
+    """
+    text = f"{value:.1f}" if value >= 1 or value == 0 else f"{value:.2g}"
+    return text.removesuffix(".0") if short else text
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person reads them: ``42 s``, ``7 min``, ``3 h 20 min``, ``6 d 4 h``."""
     if seconds < 100:

@@ -24,6 +24,7 @@ from rspnet.launch import check_accumulation, check_launch, check_precision
 from rspnet.lock import exclusive
 from rspnet.machine import cores
 from rspnet.memory import keep_freed_memory
+from rspnet.results import rounded, summary
 from rspnet.sources import other_run
 from rspnet.team import Team
 
@@ -91,7 +92,7 @@ def run_once(
     start: Callable[[], Any],
     work: Callable[[Start], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Do a run's work unless it is done, print its result as one line on stdout, and return it.
+    """Do a run's work unless it is done, say its result in words, print it as one line on stdout, and return it.
 
     A run that is done, or half done, is this one if its options are the same, and the weights it began with, its videos
     and its precision as well. Number of processes and device may be others: they move a number by rounding alone.
@@ -102,7 +103,7 @@ def run_once(
         config_yaml: the same as text.
         start: makes the accelerator. One of several processes meets the others there, before anything is looked at;
             a single one comes to it, and to loading torch, when all else is found in order.
-        work: does it, and returns the result, which is kept as result.json.
+        work: does it, and returns the result, which is rounded and kept as result.json.
 
     Raises:
         ConfigError: the folder is not this run's, or not free; or the videos are not there; or accelerate was told
@@ -128,10 +129,11 @@ def run_once(
         else:
             accelerator = accelerator or start()
             facts |= {"processes": accelerator.num_processes, "device": accelerator.device.type}
-            result = work(Start(accelerator, team, facts, run_dir, config))
+            result = rounded(work(Start(accelerator, team, facts, run_dir, config)))
             if is_main():
                 write_json(run_dir / "result.json", result)
     if is_main():
+        say(summary(result))
         print_line(json.dumps(result))
     return result
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from rspnet.console import duration, is_main, say, some
+from rspnet.console import duration, figures, is_main, percent, say, some
 from rspnet.disk import write_text, writing_to
 
 
@@ -33,6 +33,19 @@ def plan(
         f"{total_batch // world_size}; learning rate {lr:g}{f' (never at its milestones {late})' if late else ''}; "
         f"on {device}"
     )
+
+
+SHOWN = {
+    "loss": "loss",
+    "avid_top1": "A-VID",
+    "rsp_accuracy": "RSP",
+    "train_top1": "top-1",
+    "val_top1": "validation top-1",
+    "val_top5": "top-5",
+}
+"""The terms of a log line, and what it calls them."""
+WAITING = 0.2
+"""Share of the time that steps may wait for data before that is said."""
 
 
 class RunLog:
@@ -81,6 +94,7 @@ class RunLog:
         self._mark = time.perf_counter()
         self._waited = self._worked = 0.0
         self._steps = 0
+        self._explained = self._settled = self._told = False
 
     def start(self) -> None:
         """Say that the wait for a batch begins; what came before (a validation) is not training time."""
@@ -102,10 +116,11 @@ class RunLog:
 
     def interval(self, step: int, epoch: int, values: dict[str, float], aloud: bool = True) -> None:
         """Log the means of the steps since the last call, with speed and remaining time; `aloud` on stderr too."""
-        seconds = (self._waited + self._worked) / self._steps
+        waited, worked = self._waited, self._worked
+        seconds = (waited + worked) / self._steps
         left = seconds * (self.total_steps - step)
         times = {
-            "data_time": self._waited / self._steps,
+            "data_time": waited / self._steps,
             "step_time": seconds,
             "clips_per_second": self.clips_per_step / seconds,
             "seconds_left": left,
@@ -114,17 +129,15 @@ class RunLog:
         self._steps = 0
         self._write({"event": "interval", "step": step, "epoch": epoch, **values, **times})
         if aloud:
-            say(
-                f"step {step}/{self.total_steps}  {self._terms(values)}  "
-                f"data {times['data_time']:.3f} of {seconds:.3f} s, {times['clips_per_second']:.0f} clips/s, "
-                f"{duration(left)} left"
-            )
+            text = f"{self._terms(values)}, {times['clips_per_second']:.0f} clips/s, {_left(left)} left"
+            self._speak(f"epoch {epoch + 1} step {step}/{self.total_steps}: {text}")
+            self._tell_waiting(waited, waited + worked)
 
     def epoch(self, step: int, epoch: int, values: dict[str, float], aloud: bool = True) -> None:
         """Log an epoch's values, `aloud` on stderr too; `epoch` counts the finished ones."""
         self._write({"event": "epoch", "step": step, "epoch": epoch, **values})
         if aloud:
-            say(f"epoch {epoch} done  {self._terms(values)}")
+            self._speak(f"epoch {epoch} done: {self._terms(values)}")
 
     def close(self) -> None:
         """Take the bar away and close the file."""
@@ -141,11 +154,38 @@ class RunLog:
             with writing_to(self._path.with_name("tensorboard")):
                 self.track({f"{event}/{k}": v for k, v in line.items() if isinstance(v, float)}, line["step"])
 
+    def _speak(self, line: str) -> None:
+        if not self._explained:
+            self._explained = True
+            say(f"log lines: accuracies in percent, with chance in brackets; every term is in {self._path}")
+        say(line)
+
     def _terms(self, values: dict[str, float]) -> str:
-        return "  ".join(
-            f"{name} {value:.4g}" + (f" (chance {self.chance[name]:.3g})" if name in self.chance else "")
+        """Those that one looks at; the others are in the file."""
+        return ", ".join(
+            f"{SHOWN[name]} {figures(value) if name == 'loss' else percent(value)}"
+            + (f" ({percent(self.chance[name], short=True)})" if name in self.chance else "")
             for name, value in values.items()
+            if name in SHOWN
         )
+
+    def _tell_waiting(self, waited: float, seconds: float) -> None:
+        """Say once if the steps wait for data, not counting the start, when the workers have read nothing yet."""
+        if waited > max(WAITING * seconds, 1) and self._settled and not self._told:
+            self._told = True
+            say(
+                f"{percent(100 * waited / seconds)} % of the time is spent waiting for data: more data.num_workers, if "
+                "there are cores for them, or videos that are read faster (stages/transcode.py) would make steps faster"
+            )
+        self._settled = True
+
+
+def _left(seconds: float) -> str:
+    """A duration in few letters: ``42 s``, ``7 min``, ``9.9 h``, ``27 h``, ``6.2 d``."""
+    if seconds < 6000:
+        return duration(seconds)
+    number, unit = (seconds / 3600, "h") if seconds < 48 * 3600 else (seconds / 86400, "d")
+    return f"{number:.{int(number < 9.95)}f} {unit}"
 
 
 def _step_of(line: str) -> float:

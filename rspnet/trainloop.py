@@ -266,8 +266,9 @@ class TrainLoop:
     def _means(self, window: str) -> dict[str, float]:
         values = self.state.take(window, lambda tensor: self.accelerator.reduce(tensor, "mean"))
         if not all(map(math.isfinite, values.values())):
+            told = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
             raise FloatingPointError(
-                f"step {self.state.step}: the loss is no number any more ({values}); lower optim.lr and start "
+                f"step {self.state.step}: the loss is no number any more ({told}); lower optim.lr and start "
                 "anew in another --run_dir"
             )
         return values

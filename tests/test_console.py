@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rspnet import console
-from rspnet.console import as_typed, duration, program, some
+from rspnet.console import as_typed, duration, figures, percent, program, some
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -39,6 +39,14 @@ def test_durations(seconds, text):
 def test_numbers_with_their_nouns():
     assert [some(number, "video") for number in (0, 1, 2)] == ["0 videos", "1 video", "2 videos"]
     assert [some(number, "class", "classes") for number in (1, 2)] == ["1 class", "2 classes"]
+
+
+def test_numbers_as_people_write_them():
+    numbers = (5.4, 0.69314, 12.345, 123.4, 1230.0, 0.00012345, 0.0)
+    assert [figures(number) for number in numbers] == ["5.40", "0.693", "12.3", "123", "1230", "0.000123", "0.00"]
+    values = (73.19999999999999, 100.0, 50.0, 1.54, 0.25, 100 / 16385, 0.0)
+    assert [percent(value) for value in values] == ["73.2", "100.0", "50.0", "1.5", "0.25", "0.0061", "0.0"]
+    assert [percent(value, short=True) for value in values] == ["73.2", "100", "50", "1.5", "0.25", "0.0061", "0"]
 
 
 TEXT = "see python stages/subset.py --config configs/c3d.yaml, /a/stages/x.py"

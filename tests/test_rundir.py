@@ -90,14 +90,17 @@ def test_what_a_stage_can_work_with(monkeypatch):
 
 
 def test_the_work_is_done_once(tmp_path, once, videos, capsys):
-    result = once({"stage": "x", "top1": 2.5})
+    found = {"stage": "finetune", "top1": 200 / 3, "top5": 100.0, "chance_top1": 10.0, "num_videos": 3, "best_epoch": 1}
+    result = once(found)
     facts = {"weights_sha256": None, "fold": 1, "seed": 3, "precision": "no", "processes": 1, "device": "cpu"}
     index = load(tmp_path / "run/index.parquet")
-    assert result == {"stage": "x", "top1": 2.5, "data_fingerprint": fingerprint(index)} | facts
+    assert result == found | {"top1": 66.67, "data_fingerprint": fingerprint(index)} | facts
     assert once() == result
     out, err = capsys.readouterr()
     assert [json.loads(line) for line in out.splitlines()] == [result, result]
-    assert err == f"{tmp_path}/run: this was done before; remove the folder to do it again\n"
+    words = "finetune: top-1 66.7 % of 3 test videos (chance 10), top-5 100.0 %; best epoch 1"
+    again = f"{tmp_path}/run: this was done before; remove the folder to do it again"
+    assert err.splitlines() == [words, again, words]
     assert json.loads((tmp_path / "run/result.json").read_text()) == result
     environment = json.loads((tmp_path / "run/environment.json").read_text())
     assert environment["versions"].keys() >= {"torch", "accelerate", "av", "rspnet"}

@@ -1,7 +1,10 @@
 """The log of a run, across an interruption too."""
 
 import json
+import re
 import time
+
+import pytest
 
 from rspnet.runlog import RunLog
 
@@ -56,9 +59,77 @@ def test_log_goes_on_without_a_seam(tmp_path, capsys):
     assert tracked[2][1] == {"epoch/loss": 4.0}
     assert tracked[0][1].keys() >= {"interval/loss", "interval/clips_per_second"}
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("step 2/8  loss 2 (chance 5)  data 0.000 of 0.000 s, ")
-    assert lines[0].endswith(" clips/s, 0 s left")
-    assert lines[2] == "epoch 1 done  loss 4 (chance 5)"
+    assert (
+        lines[0] == f"log lines: accuracies in percent, with chance in brackets; every term is in {whole}/metrics.jsonl"
+    )
+    assert re.fullmatch(r"epoch 1 step 2/8: loss 2\.00 \(5\), \d+ clips/s, 0 s left", lines[1])
+    assert lines[3] == "epoch 1 done: loss 4.00 (5)"
+
+
+@pytest.mark.parametrize(
+    ("clips", "values", "chance", "line"),
+    [
+        (
+            128,
+            {"loss": 12.3456, "loss_avid": 9.0, "avid_top1": 73.19999999999999, "rsp_accuracy": 81.04, "lr": 0.1},
+            {"avid_top1": 100 / 16385, "avid_top5": 500 / 16385, "rsp_accuracy": 50},
+            "epoch 200 step 100000/752000: loss 12.3, A-VID 73.2 (0.0061), RSP 81.0 (50), 859 clips/s, 27 h left",
+        ),
+        (
+            40,
+            {"loss": 0.0123456, "train_top1": 100.0, "lr": 0.005},
+            {"val_top1": 10.0},
+            "epoch 200 step 100000/752000: loss 0.0123, top-1 100.0, 268 clips/s, 27 h left",
+        ),
+    ],
+    ids=["pretrain", "finetune"],
+)
+def test_a_line_of_the_largest_run_fits_a_terminal(clips, values, chance, line, tmp_path, monkeypatch, capsys):
+    """Kinetics-400 for 200 epochs on many devices."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    log = RunLog(tmp_path, 0, 752000, clips, lambda values, step: None, chance)
+    log.start()
+    clock[0] += 0.149
+    log.batch_arrived()
+    log.step_done()
+    log.interval(100000, 199, values)
+    log.close()
+    assert len(line) < 100
+    assert capsys.readouterr().err.splitlines()[1:] == [line]
+    (kept,) = read_log(tmp_path)
+    assert {name: kept[name] for name in values} == values  # all of them, and every digit
+
+
+def test_long_times_are_short(tmp_path, monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    log = new_log(tmp_path, 0, [])
+    for hours in (0.1, 9.9, 27.0, 50.0):
+        log.start()
+        clock[0] += 3600 * hours
+        log.batch_arrived()
+        log.step_done()
+        log.interval(7, 0, {})
+    log.close()
+    ends = [line.split(", ")[-1] for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
+    assert ends == ["6 min left", "9.9 h left", "27 h left", "2.1 d left"]
+
+
+def test_waiting_for_data_is_said_once_where_it_matters(tmp_path, monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    log = new_log(tmp_path, 0, [])
+    for waited, said in ((90.0, False), (1.5, False), (5.0, True), (5.0, False)):  # the first: the workers start
+        log.start()
+        clock[0] += waited
+        log.batch_arrived()
+        clock[0] += 10
+        log.step_done()
+        log.interval(2, 0, {"loss": 1.0})
+        told = "33.3 % of the time is spent waiting for data: more data.num_workers" in capsys.readouterr().err
+        assert told == said, waited
+    log.close()
 
 
 def test_times_are_those_of_the_steps(tmp_path, monkeypatch):

@@ -1,0 +1,70 @@
+"""A run's result: its numbers as people write them, and as one line."""
+
+from typing import Any
+
+from rspnet.console import figures, percent, some
+
+_PERCENTAGES = ("top1", "top5", "accuracy", "recall", "chance")
+
+
+def rounded(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result with as many digits as mean something: percentages 2 decimals, hours 3, all else 6 digits.
+
+    Args:
+        result: by name; ``recall`` and ``chance`` of a retrieval are such results themselves.
+    """
+    return {name: _rounded(name, value) for name, value in result.items()}
+
+
+def _rounded(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(name, item) for key, item in value.items()}
+    if not isinstance(value, float):
+        return value
+    if name.endswith("hours"):
+        return round(value, 3)
+    return round(value, 2) if any(word in name for word in _PERCENTAGES) else float(f"{value:.6g}")
+
+
+def summary(result: dict[str, Any]) -> str:
+    """Return a result as a sentence: ``finetune: top-1 60.0 % of 50 test videos (chance 10), top-5 92.0 %; ...``.
+
+    Args:
+        result: of pretrain, finetune or evaluate.
+    """
+    if result["stage"] == "pretrain":
+        text = _pretraining(result)
+    elif result.get("protocol") == "retrieval":
+        text = _retrieval(result)
+    else:
+        text = _classification(result)
+    failed = result.get("num_failed")
+    unread = f"; {some(failed, 'video')} could not be read" if failed else ""
+    return f"{result.get('protocol', result['stage'])}: {text}{unread}"
+
+
+def _pretraining(result: dict[str, Any]) -> str:
+    return (
+        f"loss {figures(result['loss'])}, A-VID top-1 {percent(result['avid_top1'])} %, RSP accuracy "
+        f"{percent(result['rsp_accuracy'])} % (chance 50); {some(result['num_videos'], 'video')}, "
+        f"{some(result['epochs'], 'epoch')}, {result['device_hours']:.3g} device hours"
+    )
+
+
+def _classification(result: dict[str, Any]) -> str:
+    text = (
+        f"top-1 {percent(result['top1'])} % of {some(result['num_videos'], 'test video')} "
+        f"(chance {percent(result['chance_top1'], short=True)}), top-5 {percent(result['top5'])} %"
+    )
+    return f"{text}; best epoch {result['best_epoch']}" if "best_epoch" in result else text
+
+
+def _retrieval(result: dict[str, Any]) -> str:
+    among = f"{some(result['num_queries'], 'query', 'queries')} in {some(result['num_gallery'], 'video')}"
+    if "recall" not in result:
+        return f"the nearest neighbours of {among}; without labels there is no recall"
+    (one, chance_one), (five, chance_five) = ((result["recall"][k], result["chance"][k]) for k in ("1", "5"))
+    return (
+        f"recall at 1 {percent(one)} % (chance {percent(chance_one, short=True)}), at 5 {percent(five)} % "
+        f"({percent(chance_five, short=True)}); {among}"
+    )

@@ -1,0 +1,59 @@
+"""What a result looks like: its digits, and its sentence."""
+
+import pytest
+
+from rspnet.results import rounded, summary
+
+PRETRAIN = {"stage": "pretrain", "loss": 5.4321, "avid_top1": 73.19999999999999, "rsp_accuracy": 81.0}
+PRETRAIN |= {"num_videos": 9537, "epochs": 200, "device_hours": 12.345}
+FINETUNE = {"stage": "finetune", "top1": 60.0, "top5": 92.0, "num_videos": 50, "num_failed": 0, "chance_top1": 10.0}
+KNN = {"stage": "evaluate", "protocol": "knn", "top1": 2.5, "top5": 9.04, "num_videos": 1, "chance_top1": 0.25}
+RETRIEVAL = {"stage": "evaluate", "protocol": "retrieval", "num_queries": 48, "num_gallery": 102, "num_failed": 0}
+RECALL = {"recall": {"1": 39.0, "5": 80.0}, "chance": {"1": 10.06, "5": 41.2}}
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (
+            PRETRAIN,
+            "pretrain: loss 5.43, A-VID top-1 73.2 %, RSP accuracy 81.0 % (chance 50); 9537 videos, 200 epochs, "
+            "12.3 device hours",
+        ),
+        (
+            FINETUNE | {"best_epoch": 5},
+            "finetune: top-1 60.0 % of 50 test videos (chance 10), top-5 92.0 %; best epoch 5",
+        ),
+        (
+            KNN | {"num_failed": 2},
+            "knn: top-1 2.5 % of 1 test video (chance 0.25), top-5 9.0 %; 2 videos could not be read",
+        ),
+        (
+            RETRIEVAL | RECALL,
+            "retrieval: recall at 1 39.0 % (chance 10.1), at 5 80.0 % (41.2); 48 queries in 102 videos",
+        ),
+        (
+            RETRIEVAL | {"num_queries": 1},
+            "retrieval: the nearest neighbours of 1 query in 102 videos; without labels there is no recall",
+        ),
+    ],
+)
+def test_a_result_in_words(result, text):
+    assert summary(result) == text
+
+
+def test_digits_that_mean_nothing_are_left_out():
+    result = {"stage": "x", "top1": 200 / 3, "recall": {"1": 100 / 3}, "loss": 5.43210987, "device_hours": 1.23456}
+    result |= {"spread": 1e-7 / 3, "views": 10, "frozen": False, "weights": None, "best_val_top1": 73.19999999999999}
+    assert rounded(result) == {
+        "stage": "x",
+        "top1": 66.67,
+        "recall": {"1": 33.33},
+        "loss": 5.43211,
+        "device_hours": 1.235,
+        "spread": 3.33333e-08,
+        "views": 10,
+        "frozen": False,
+        "weights": None,
+        "best_val_top1": 73.2,
+    }
