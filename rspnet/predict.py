@@ -53,7 +53,7 @@ class ViewFeatures(nn.Module):
 def write_predictions(path: Path, index: datasets.Dataset, rows: Tensor, logits: Tensor, k: int = 5) -> None:
     """One JSON object per video: what it is, what the network says, and how sure it is.
 
-    Of equal logits the lower class comes first, as in `rspnet.metrics`.
+    Of equal logits the lower class comes first, as in `rspnet.accuracy`.
 
     Args:
         path: a .jsonl file.

@@ -252,7 +252,7 @@ def _exclusive(run_dir: Path, lock: Path) -> Iterator[None]:
 
 def environment() -> dict[str, Any]:
     """Versions, machine and the code's git commit, for `environment.json`; null stands for what cannot be known."""
-    names = ("torch", "torchvision", "accelerate", "av", "timm", "datasets", "evaluate", "numpy")
+    names = ("torch", "torchvision", "accelerate", "av", "timm", "datasets", "evaluate", "numpy", "scikit-learn")
     return {
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in names} | {"rspnet": rspnet.__version__},

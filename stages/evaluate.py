@@ -101,7 +101,7 @@ def evaluate(config: Config, run_dir: Path, start: rundir.Start) -> dict:
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
     import torch
 
-    from rspnet import batches, dataset, lengths, metrics
+    from rspnet import accuracy, batches, dataset, lengths, linear, neighbours
     from rspnet.augment import normalise
     from rspnet.classifier import Classifier
     from rspnet.encoders import check_clips, create_encoder, encoder_spec
@@ -188,19 +188,19 @@ def evaluate(config: Config, run_dir: Path, start: rundir.Start) -> dict:
     if config.protocol == "retrieval":
         result["num_queries"] = len(rows)
         if not unlabelled:
-            recall = metrics.retrieval(outputs, labels, features, gallery_labels)
-            chance = metrics.chance_recall(labels, gallery_labels)
+            recall = neighbours.retrieval(outputs, labels, features, gallery_labels)
+            chance = neighbours.chance_recall(labels, gallery_labels)
             result["recall"] = {str(k): value for k, value in recall.items()}
             result["chance"] = {str(k): value for k, value in chance.items()}
-        near = metrics.neighbours(outputs, features, 10, exclude_self=unlabelled)
+        near = neighbours.neighbours(outputs, features, 10, exclude_self=unlabelled)
         if accelerator.is_main_process:
             write_neighbours(run_dir / "neighbours.jsonl", queries, rows, gallery, gallery_rows, *near)
     else:
         if config.protocol == "knn":
-            outputs = metrics.knn(outputs, features, gallery_labels, len(names))
+            outputs = neighbours.knn(outputs, features, gallery_labels, len(names))
         elif config.protocol == "linear":
-            outputs = metrics.linear_probe(features, gallery_labels, outputs, len(names))
-        topk = metrics.TopK().compute(predictions=metrics.top_classes(outputs).tolist(), references=labels.tolist())
+            outputs = linear.linear_probe(features, gallery_labels, outputs, len(names))
+        topk = accuracy.TopK().compute(predictions=accuracy.top_classes(outputs).tolist(), references=labels.tolist())
         result |= {**topk, "num_videos": len(rows), "chance_top1": 100 / len(names)}
         if accelerator.is_main_process:
             write_predictions(run_dir / "predictions.jsonl", queries, rows, outputs)

@@ -75,11 +75,11 @@ def train(config: Config, run_dir: Path, start: rundir.Start) -> dict:
     import torch
 
     from rspnet import batches, dataset, lengths, optim
+    from rspnet.accuracy import TopK, top_classes
     from rspnet.augment import Augment, normalise
     from rspnet.classifier import Classifier
     from rspnet.encoders import check_clips, create_encoder, encoder_spec
     from rspnet.index import check_labels, describe, load, select
-    from rspnet.metrics import TopK, top_classes
     from rspnet.predict import predict, write_predictions
     from rspnet.trainloop import TrainLoop
     from rspnet.weightfile import read_weights

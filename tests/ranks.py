@@ -14,7 +14,7 @@ from typing import Any
 from torch.distributed import TCPStore
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["accelerate", "rspnet.encoders", "rspnet.metrics", "rspnet.trainloop"])
+_context.set_forkserver_preload(["accelerate", "rspnet.encoders", "rspnet.accuracy", "rspnet.trainloop"])
 
 
 def run_ranks(

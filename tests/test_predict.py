@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from rspnet import batches, dataset, metrics
+from rspnet import accuracy, batches, dataset, neighbours
 from rspnet.classifier import Classifier
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.index import new_row, to_dataset
@@ -137,7 +137,7 @@ def as_floats(clips):
 def evaluate(accelerator, classes: int, videos: int, batch: int, broken: tuple[int, ...]) -> dict:
     """The protocols on `videos` test videos, the broken ones counted from the end in the training set of 3 more.
 
-    Not the linear probe: it takes the same features, and tests/test_metrics.py compares it with loops.
+    Not the linear probe: it takes the same features, and tests/test_linear.py compares it with loops.
     """
     classifier, features_of = networks(classes)
     gallery_broken = tuple(videos + 2 - n for n in broken)
@@ -148,10 +148,10 @@ def evaluate(accelerator, classes: int, videos: int, batch: int, broken: tuple[i
     labels, gallery_labels = (
         torch.tensor([label_of(first + n, classes) for n in each.tolist()]) for first, each in ((0, rows), (50, places))
     )
-    votes = metrics.knn(query, gallery, gallery_labels, classes, k=4)
+    votes = neighbours.knn(query, gallery, gallery_labels, classes, k=4)
 
     def topk(scores):
-        return metrics.TopK().compute(predictions=metrics.top_classes(scores).tolist(), references=labels.tolist())
+        return accuracy.TopK().compute(predictions=accuracy.top_classes(scores).tolist(), references=labels.tolist())
 
     return {
         "rows": rows.tolist(),
@@ -160,8 +160,8 @@ def evaluate(accelerator, classes: int, videos: int, batch: int, broken: tuple[i
         "features": query.tolist(),
         "gallery": (places.tolist(), lost),
         "classify": topk(logits),
-        "recall": metrics.retrieval(query, labels, gallery, gallery_labels, KS),
-        "neighbours": metrics.neighbours(query, gallery, 6)[0].tolist(),
+        "recall": neighbours.retrieval(query, labels, gallery, gallery_labels, ks=KS),
+        "neighbours": neighbours.neighbours(query, gallery, 6)[0].tolist(),
         "shares": votes.softmax(1).tolist(),
         "knn": topk(votes),
     }
@@ -190,7 +190,7 @@ def evaluate_by_hand(classes: int, videos: int, broken: tuple[int, ...]) -> dict
         "features": query,
         "gallery": (places, len(broken)),
         "classify": slow.accuracy(logits, labels),
-        "recall": slow.recall(query, labels, gallery, gallery_labels, KS),
+        "recall": slow.recall(query, labels, gallery, gallery_labels, ks=KS),
         "neighbours": slow.neighbours(query, gallery, 6)[0],
         "shares": shares,
         "knn": slow.accuracy([[round(share, 7) for share in row] for row in shares], labels),
@@ -364,7 +364,7 @@ def test_predictions_rank_as_the_accuracy_does(tmp_path, index):
         ("b.mp4", "b"),
         ("unlabelled.mp4", None),
     ]
-    for line, row, ranked in zip(lines, logits.tolist(), metrics.top_classes(logits).tolist(), strict=True):
+    for line, row, ranked in zip(lines, logits.tolist(), accuracy.top_classes(logits).tolist(), strict=True):
         assert ranked == slow.ranking(row)[:5]
         assert line["predicted"] == ["abcdef"[number] for number in ranked]
         powers = [np.exp(logit) for logit in row]

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import rspnet
-from rspnet import metrics, options, rundir, sampling
+from rspnet import neighbours, options, rundir, sampling
 from rspnet.augment import normalise
 from rspnet.config import parse
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.index import write_rows
 from rspnet.layouts import scan
-from rspnet.metrics import linear_probe
+from rspnet.linear import linear_probe
 from rspnet.video import Video, encode
 from stages.evaluate import Config, default_run_dir, main
 from tests import mac, tiny
@@ -308,8 +308,8 @@ def test_the_examples_of_the_pages_give_the_features_that_are_measured(tmp_path,
     said = json.loads((finetuned / "encoder.json").read_text())
     said["clip"] |= {"mean": [0.1, 0.5, 0.9], "std": [0.5, 0.2, 0.3], "channels": "BGR"}
     (weights / "encoder.json").write_text(json.dumps(said))
-    measured, real = [], metrics.retrieval
-    monkeypatch.setattr(metrics, "retrieval", lambda *args: measured.append(args) or real(*args))
+    measured, real = [], neighbours.retrieval
+    monkeypatch.setattr(neighbours, "retrieval", lambda *args: measured.append(args) or real(*args))
     main(parse(Config, ["--weights", str(weights), "--protocol", "retrieval", "--data.root", str(root)]))
 
     ((features, *_),) = measured
