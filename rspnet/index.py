@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +36,10 @@ __all__ = [
     "fingerprint",
     "is_index",
 ]
-__all__ += ["load", "new_row", "read_rows", "rows_of", "select", "to_dataset", "write_rows"]
+__all__ += ["load", "new_row", "read_rows", "select", "to_dataset", "write_rows"]
 
 _log = logging.getLogger(__name__)
 _VERSION = 2  # of the cached files; raised when SCHEMA changes
-_BATCH = 10_000  # rows converted at a time
 
 
 def to_dataset(rows: Iterable[Row], cache_dir: str | os.PathLike | None = None) -> "Dataset":
@@ -83,12 +82,6 @@ def load(
         if (dataset := _cached(key, cache_dir)) is not None:
             return dataset
     return _cache(_table(rows), cache_dir, key)
-
-
-def rows_of(dataset: "Dataset") -> Iterator[Row]:
-    """The rows of a Dataset as `write_rows` takes them: labels as names, further keys in place."""
-    for batch in _columns(dataset, SCHEMA.names).to_batches(max_chunksize=_BATCH):
-        yield from map(unpack, batch.to_pylist())
 
 
 def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tuple[Dataset, Counter]":

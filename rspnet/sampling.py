@@ -9,7 +9,7 @@ Functions that draw take the generator as their first argument and draw in the p
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -41,25 +41,18 @@ def strided_clip(num_frames: int, size: int, stride: int = 1, start: int = 0) ->
     return start + stride * np.arange(size)
 
 
-def sample_clip(
-    rng: np.random.Generator, num_frames: int, size: int, stride: int | Mapping[int, float] = 1
-) -> np.ndarray:
+def sample_clip(rng: np.random.Generator, num_frames: int, size: int, stride: int = 1) -> np.ndarray:
     """Draw a clip's start evenly among all that fit (the published RandomStrideCrop).
 
     Args:
-        rng: Where the draws come from: one for the stride if there is a choice of strides, one for the start unless
-            the video is too short for a clip.
+        rng: Where the draw comes from: one for the start, unless the video is too short for a clip.
         num_frames: Frames in the video.
         size: Frames in the clip.
-        stride: The gap between frames, or the gaps to choose from with their weights (any positive sum).
+        stride: The gap between frames.
 
     Returns:
         (size,) int64 frame indices; see ``strided_clip`` for short videos.
     """
-    if isinstance(stride, Mapping):
-        edges = np.cumsum(list(stride.values()), dtype=np.float64)
-        # Rounding may leave the last edge below 1, hence the search among all but the last.
-        stride = list(stride)[int(np.searchsorted(edges[:-1] / edges[-1], rng.random()))]
     spare = _spare(num_frames, size, stride)
     start = int(rng.integers(0, spare + 1)) if spare >= 0 else 0
     return strided_clip(num_frames, size, stride, start)

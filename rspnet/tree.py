@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from rspnet.errors import ConfigError
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".divx", ".mkv", ".webm", ".ogv", ".mpg", ".mpeg", ".mpe", ".vob")
-VIDEO_SUFFIXES += (".ts", ".m2ts", ".mts", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".gif")
+_VIDEO_NAMES = "mp4 m4v mov avi divx mkv webm ogv mpg mpeg mpe vob ts m2ts mts wmv asf flv f4v 3gp 3g2 gif"
+VIDEO_SUFFIXES = tuple(f".{name}" for name in _VIDEO_NAMES.split())
 SUBSET_MARK = "subset.json"
 """A folder below the root that holds this file is a subset (stages/subset.py) of other folders; it is not entered."""
 

@@ -282,13 +282,6 @@ def test_starts(num_frames, size, stride):
     assert set(starts) == set(range(last + 1))
 
 
-def test_strides_by_their_weights():
-    rng = np.random.default_rng(0)
-    gaps = Counter(int(np.diff(sampling.sample_clip(rng, 500, 16, {1: 8, 2: 1, 4: 2}))[0]) for _ in range(DRAWS))
-    assert_counts([gaps.pop(1), gaps.pop(2), gaps.pop(4)], [DRAWS * 8 / 11, DRAWS / 11, DRAWS * 2 / 11])
-    assert not gaps
-
-
 @pytest.mark.parametrize(("num_frames", "size"), [(24, 16), (61, 16), (17, 16), (100, 8)])
 def test_frames_that_cover_the_video(num_frames, size):
     """One offset, uniform in the part of the video that a frame stands for."""

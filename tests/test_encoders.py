@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import video
 
-from rspnet import ConfigError
-from rspnet.encoders import check_clips, create_encoder, encoder_names, encoder_spec
+from rspnet import ConfigError, options
+from rspnet.encoders import _SPECS, check_clips, create_encoder, encoder_spec
 
 PUBLISHED = ("c3d", "resnet18", "r2plus1d", "s3dg")
 TORCHVISION = ("r3d_18", "r2plus1d_18", "s3d")
@@ -32,7 +33,7 @@ def clips(count: int = 2) -> torch.Tensor:
 
 
 def test_names():
-    assert encoder_names() == PUBLISHED + TORCHVISION
+    assert tuple(_SPECS) == PUBLISHED + TORCHVISION == get_args(get_type_hints(options.Encoder)["name"])
 
 
 @pytest.mark.parametrize("name", PUBLISHED + TORCHVISION)

@@ -18,7 +18,7 @@ import rspnet
 from rspnet import CheckpointError
 from rspnet.classifier import Classifier
 from rspnet.disk import identity
-from rspnet.encoders import create_encoder, encoder_names
+from rspnet.encoders import _SPECS, create_encoder
 from rspnet.entries import OTHERS, SIGNATURES, sort_entries
 from rspnet.weights import load_classifier, load_encoder, load_weights, save_encoder
 from tests.published_files import PUBLISHED, Code, fine_tuned_file, laid_out, pretraining_file, read_layout, small
@@ -51,7 +51,7 @@ def message(call, *args, **kwargs) -> str:
 
 def test_signatures_tell_the_networks_apart():
     with torch.device("meta"):
-        states = {name: create_encoder(name).state_dict() for name in encoder_names()}
+        states = {name: create_encoder(name).state_dict() for name in _SPECS}
     assert set(SIGNATURES) == set(states)
     for name, key in SIGNATURES.items():
         assert [other for other in states if key in states[other]] == [name]

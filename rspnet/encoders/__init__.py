@@ -13,14 +13,9 @@ from rspnet.encoders import c3d, r2plus1d, resnet, s3dg, video_torchvision
 from rspnet.encoders.encoder import ClipSpec, EncoderSpec, VideoEncoder
 from rspnet.errors import ConfigError
 
-__all__ = ["ClipSpec", "EncoderSpec", "VideoEncoder", "create_encoder", "encoder_names", "encoder_spec"]
+__all__ = ["ClipSpec", "EncoderSpec", "VideoEncoder", "create_encoder", "encoder_spec"]
 
 _SPECS = {spec.name: spec for spec in (c3d.SPEC, resnet.SPEC, r2plus1d.SPEC, s3dg.SPEC, *video_torchvision.SPECS)}
-
-
-def encoder_names() -> tuple[str, ...]:
-    """Return the names that `create_encoder` knows."""
-    return tuple(_SPECS)
 
 
 def encoder_spec(name: str) -> EncoderSpec:
@@ -39,7 +34,7 @@ def create_encoder(name: str, num_classes: int = 0, **kwargs: Any) -> VideoEncod
     """Create an encoder with fresh weights.
 
     Args:
-        name: One of `encoder_names()`.
+        name: The encoder's: c3d, resnet18, r2plus1d, s3dg, r3d_18, r2plus1d_18 or s3d.
         num_classes: Outputs of a linear classifier; 0 = none, `encoder(clips)` then gives pooled features (N, D).
         kwargs: `width`: base channels, 64 as published (torchvision's networks have only that).
 
@@ -55,7 +50,7 @@ def check_clips(
     """See that a network can take such clips, on torch's device without memory: a moment, and nothing is drawn.
 
     Args:
-        name: One of `encoder_names()`.
+        name: As for `create_encoder`.
         num_frames: Frames of a clip.
         size: Its height and width, pixels.
         width: Base channels; None as published.
