@@ -72,7 +72,7 @@ def draw_clips(seed: list[int], facts: dict) -> list[Clip]:
     rng = np.random.default_rng(seed)
     clips = []
     for _ in range(2):
-        crop = sampling.random_area_crop(rng, facts["height"], facts["width"])
+        crop = sampling.random_area_crop(rng, facts["height"], facts["width"], area=(0.4, 1.0))
         shares = np.divide(crop, [facts["height"], facts["width"]] * 2)
         clips.append((sampling.sample_clip(rng, facts["num_frames"], LENGTH), tuple(shares)))
     return clips

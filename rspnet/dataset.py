@@ -59,7 +59,7 @@ class Picker:
             frames = self._random(rng, length)
             if speeds is not None:
                 frames = frames[sampling.shown_frames(self.num_frames, speeds[view])]
-            pairs.append((frames, sampling.random_area_crop(rng, height, width, self.crop_area)))
+            pairs.append((frames, sampling.random_area_crop(rng, height, width, area=self.crop_area)))
         return pairs
 
     def lengths(self, speeds: Speeds | None = None) -> list[int]:

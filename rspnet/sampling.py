@@ -144,12 +144,12 @@ def resample(
     return np.floor(np.arange(math.floor(num_frames / step)) * step).astype(np.int64)
 
 
+_ASPECT = (3 / 4, 4 / 3)
+"""Range of width / height of a random crop, uniform in its logarithm."""
+
+
 def random_area_crop(
-    rng: np.random.Generator,
-    height: int,
-    width: int,
-    area: tuple[float, float] = (0.4, 1.0),
-    aspect: tuple[float, float] = (3 / 4, 4 / 3),
+    rng: np.random.Generator, height: int, width: int, *, area: tuple[float, float]
 ) -> tuple[int, int, int, int]:
     """Draw a crop of random area and shape, as published: ten attempts, then the largest centred one that is allowed.
 
@@ -158,7 +158,6 @@ def random_area_crop(
         height: Frame height, pixels.
         width: Frame width, pixels.
         area: Range of the crop's share of the frame, uniform (published: 0.4-1 in pretraining, 0.25-1 in fine-tuning).
-        aspect: Range of width / height, uniform in its logarithm.
 
     Returns:
         (top, left, height, width) in pixels, inside the frame.
@@ -166,11 +165,11 @@ def random_area_crop(
     _check_frame(height, width)
     for _ in range(10):
         pixels = rng.uniform(*area) * height * width
-        shape = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1])))
+        shape = math.exp(rng.uniform(math.log(_ASPECT[0]), math.log(_ASPECT[1])))
         w, h = round(math.sqrt(pixels * shape)), round(math.sqrt(pixels / shape))
         if 0 < w <= width and 0 < h <= height:
             return int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1)), h, w
-    shape = min(max(width / height, aspect[0]), aspect[1])
+    shape = min(max(width / height, _ASPECT[0]), _ASPECT[1])
     # One of the two is the whole side; min() keeps the other inside when a side is a pixel or two.
     w, h = min(width, max(1, round(height * shape))), min(height, max(1, round(width / shape)))
     return (height - h) // 2, (width - w) // 2, h, w

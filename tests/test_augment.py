@@ -120,7 +120,7 @@ def test_published_whole_chain(published):
     clips, draws = [], []
     for seed in range(8):
         stream = random.Random(seed)
-        top, left, height, width = random_area_crop(PythonRandom(stream), 20, 28)
+        top, left, height, width = random_area_crop(PythonRandom(stream), 20, 28, area=(0.4, 1.0))
         crop = frames[:, :, top : top + height, left : left + width]
         clips.append(resize(augment.to_float(crop), 16))
         gray = stream.random() < settings.gray

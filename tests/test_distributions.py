@@ -241,7 +241,7 @@ def assert_crops(crops, plain, height, width):
 def test_crops(height, width, area):
     rng = np.random.default_rng(0)
     plain = plain_crops(height, width, area)
-    crops = [sampling.random_area_crop(rng, height, width, area) for _ in range(8000)]
+    crops = [sampling.random_area_crop(rng, height, width, area=area) for _ in range(8000)]
     assert_crops(crops, plain, height, width)
     if (height, width) == (150, 300):
         share = plain.count((0, 50, 150, 200)) / len(plain)
@@ -254,7 +254,7 @@ def test_crops(height, width, area):
 def test_shares_and_shapes_without_a_frame():
     """Where everything fits, the share of the frame is uniform and so is the logarithm of the shape."""
     rng = np.random.default_rng(0)
-    crops = [sampling.random_area_crop(rng, 10_000, 10_000, (0.25, 0.5)) for _ in range(8000)]
+    crops = [sampling.random_area_crop(rng, 10_000, 10_000, area=(0.25, 0.5)) for _ in range(8000)]
     _, _, height, width = np.array(crops).T
     assert_uniform(height * width / 1e8, 0.25 - 1e-4, 0.5 + 1e-4)
     assert_uniform(np.log(width / height), math.log(3 / 4) - 2e-4, math.log(4 / 3) + 2e-4)
@@ -264,7 +264,7 @@ def test_shares_and_shapes_without_a_frame():
 @pytest.mark.parametrize(("height", "width"), [(100, 1000), (1000, 100), (37, 211), (211, 37)])
 def test_what_never_fits_is_cut_from_the_middle(height, width):
     rng = np.random.default_rng(0)
-    assert {sampling.random_area_crop(rng, height, width) for _ in range(50)} == set(
+    assert {sampling.random_area_crop(rng, height, width, area=(0.4, 1.0)) for _ in range(50)} == set(
         plain_crops(height, width, (0.4, 1), 50)
     )
 

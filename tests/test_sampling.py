@@ -83,7 +83,7 @@ def test_published_crops(cases):
             assert list(crop) == case["center_max_crop"], case
             continue
         draws = PythonRandom(case["python_random_seed"])
-        crop = sampling.random_area_crop(draws, case["height"], case["width"], case["scale"])
+        crop = sampling.random_area_crop(draws, case["height"], case["width"], area=case["scale"])
         assert list(crop) == case["top_left_h_w"], case
         assert draws.random() == case["next_random"], case  # the same number of draws was made
 
@@ -201,7 +201,7 @@ def test_clips_of_a_resampled_video_map_back():
 def test_area_crops_stay_inside(height, width):
     rng = np.random.default_rng(0)
     for _ in range(300):
-        top, left, h, w = sampling.random_area_crop(rng, height, width)
+        top, left, h, w = sampling.random_area_crop(rng, height, width, area=(0.4, 1.0))
         assert 0 <= top <= height - h
         assert 0 <= left <= width - w
         assert h >= 1
@@ -235,4 +235,4 @@ def test_what_cannot_be_sampled_is_refused():
     with pytest.raises(ValueError, match="frame rates must be positive"):
         sampling.resample(20, float("nan"), 25)
     with pytest.raises(ValueError, match="0 x 5 pixels"):
-        sampling.random_area_crop(rng, 0, 5)
+        sampling.random_area_crop(rng, 0, 5, area=(0.4, 1.0))
