@@ -10,7 +10,7 @@ A config class may say more about its options:
 
 - ``unused``: sections that its files hold for another stage's sake; they are passed over.
 - ``private``: options of its own that such a file has with another meaning (its ``run_dir``); passed over there too.
-- ``refused``: section -> why a file that has it is no use here.
+- ``refused``: section or option -> why a file that has it is no use here.
 - ``implied``: a function from all options to defaults for some of them, flat; files and command line win over these.
 """
 
@@ -86,6 +86,7 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
         SystemExit: after ``--help``.
     """
     argv = _spelled_out(list(sys.argv[1:] if argv is None else argv), config_class)
+    argv = _sections_found(argv, config_class)
     parser = _parser(config_class)
     try:
         layers = [_read_file(parser, _found(path), config_class) for path in _config_files(argv)]
@@ -168,6 +169,20 @@ def _found(path: str) -> str:
     return str(shipped_one)
 
 
+def _sections_found(argv: list[str], config_class: type) -> list[str]:
+    """``--data data/ucf101.yaml`` with the file that comes with rspnet, where the user has none of that name."""
+    sections = {f"--{field.name}" for field in dataclasses.fields(config_class) if dataclasses.is_dataclass(field.type)}
+    found = []
+    for before, item in zip(["", *argv], argv):
+        option, given, path = item.partition("=")
+        name = path if given and option in sections else item if before in sections else ""
+        inside = shipped.find(name) if name.endswith(".yaml") and not is_there(name) else None
+        if inside is not None:
+            say(f"{option if given else before} {name}: the one that comes with rspnet, {inside}")
+        found.append(item if inside is None else f"{option}={inside}" if given else str(inside))
+    return found
+
+
 def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[str, Any]:
     """Options from one config file and the section files it names, flat (``data.root``), each checked."""
     sections = {name.split(".")[0] for name in _options(parser) if "." in name}
@@ -177,10 +192,12 @@ def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[st
     unused, refused = getattr(config_class, "unused", ()), getattr(config_class, "refused", {})
     if any(key in content for key in unused):
         unused = (*unused, *getattr(config_class, "private", ()))
+    inner = {f"{key}.{name}" for key, value in content.items() if isinstance(value, dict) for name in value}
+    for name in refused:
+        if name in content or name in inner:
+            raise ConfigError(f"{path}: {name}: {refused[name]}")
     options = {}
     for key, value in content.items():
-        if key in refused:
-            raise ConfigError(f"{path}: {key}: {refused[key]}")
         if key in unused:
             continue
         source = path

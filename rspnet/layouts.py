@@ -49,7 +49,7 @@ def detect(root: str | os.PathLike) -> str:
         return "kinetics"
     if next(tree.videos(), None) is None:
         tree.warn_of_closed()
-        raise ConfigError(f"{tree.root}: no data set found; {LOOKED_FOR}")
+        raise ConfigError(f"{tree.root}: no data set found{tree.instead()}; {LOOKED_FOR}")
     return "folder"
 
 
@@ -64,7 +64,7 @@ def scan(root: str | os.PathLike, layout: str = "auto", ignored: Counter | None 
     Args:
         root: the data set's folder.
         layout: one of `LAYOUTS`, or ``auto`` for `detect`.
-        ignored: is given the number of files not named like videos, by suffix.
+        ignored: is given the number of files not named like videos, by suffix; of official lists under ``lists``.
 
     Raises:
         ConfigError: an unknown layout, no videos, lists that are missing, unreadable or contradict themselves.
@@ -78,9 +78,11 @@ def scan(root: str | os.PathLike, layout: str = "auto", ignored: Counter | None 
     videos = sorted(video for folder in folders for video in tree.videos(folder))
     tree.warn_of_closed()
     if ignored is not None:
-        ignored.update(tree.ignored)
+        lists = Counter(os.path.splitext(path)[1].lower() for path in list_files(tree.root, layout))
+        ignored.update(tree.ignored - lists)
+        ignored.update({"lists": lists.total()} if lists else {})
     if not videos:
-        raise ConfigError(f"{tree.root}: no videos in the {layout} layout; {LOOKED_FOR}")
+        raise ConfigError(f"{tree.root}: no videos in the {layout} layout{tree.instead()}; {LOOKED_FOR}")
     return LAYOUTS[layout](tree, videos)
 
 

@@ -117,6 +117,8 @@ def run_once(
     with contextlib.ExitStack() as held:
 
         def claim() -> tuple[dict[str, Any] | None, dict[str, Any]]:
+            if not _has_begun(run_dir):
+                sources.check_named(config)
             begun = held.enter_context(open_run(run_dir, config, config_yaml))
             result = _finished(run_dir)
             if begun:

@@ -18,6 +18,23 @@ NUM_LOOKED_AT = 20
 """Videos that are looked for before a run begins; if none of them is there, the folder is not the right one."""
 
 
+def check_places(root: str | None, index: str | None) -> None:
+    """See that it is said where the videos are, and that their folder is there.
+
+    Args:
+        root: as in `look_for_videos`.
+        index: likewise.
+
+    Raises:
+        ConfigError: neither is given, or there is no such folder.
+    """
+    if index is None and root is None:
+        raise ConfigError("data.root: say where the videos are, with --data.root FOLDER or --data.index FILE")
+    if root is not None and (now := no_folder(root)):
+        others = f"; or say --data.root null, for the one that {index} was made for" if index is not None else ""
+        raise ConfigError(f"data.root: {root}: {now}; name the one that the videos are in{others}")
+
+
 def look_for_videos(path: Path, root: str | None, index: str | None) -> None:
     """See that every root is there, and some of the videos, before a network is loaded for nothing.
 
@@ -31,11 +48,7 @@ def look_for_videos(path: Path, root: str | None, index: str | None) -> None:
     Raises:
         ConfigError: neither is given, or the videos are not where they should be.
     """
-    if index is None and root is None:
-        raise ConfigError("data.root: say where the videos are, with --data.root FOLDER or --data.index FILE")
-    if root is not None and (now := no_folder(root)):
-        others = f"; or say --data.root null, for the one that {index} was made for" if index is not None else ""
-        raise ConfigError(f"data.root: {root}: {now}; name the one that the videos are in{others}")
+    check_places(root, index)
     source = path if index in (None, "-") or not path.exists() else index
     if index is not None:
         keep_index(path, root, index, "auto")

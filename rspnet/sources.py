@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rspnet.console import say
+from rspnet.description import find_weights
 from rspnet.disk import reading, sha256
 from rspnet.errors import CheckpointError, ConfigError
 
@@ -25,6 +26,20 @@ def precision() -> str:
     if wanted not in PRECISIONS:
         raise ConfigError(f"mixed precision {wanted}: there are {', '.join(PRECISIONS)}; launch with one of them")
     return wanted
+
+
+def check_named(config: dict[str, Any]) -> None:
+    """See that what a new run names is there, before it has a folder.
+
+    Raises:
+        ConfigError: the folder of its videos is not.
+        CheckpointError: its weights are not.
+    """
+    from rspnet.runindex import check_places
+
+    check_places(config["data"]["root"], config["data"]["index"])
+    if config.get("weights") not in (None, "none"):
+        find_weights(config["weights"])
 
 
 def begin(run_dir: Path, config: dict[str, Any], precision: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rspnet.errors import ConfigError
 
 _VIDEO_NAMES = "mp4 m4v mov avi divx mkv webm ogv mpg mpeg mpe vob ts m2ts mts wmv asf flv f4v 3gp 3g2 gif"
 VIDEO_SUFFIXES = tuple(f".{name}" for name in _VIDEO_NAMES.split())
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 SUBSET_MARK = "subset.json"
 """A folder below the root that holds this file is a subset (stages/subset.py) of other folders; it is not entered."""
 
@@ -105,6 +106,14 @@ class Tree:
                     yield path
                 else:
                     self.ignored[os.path.splitext(entry.name)[1].lower()] += 1
+
+    def instead(self) -> str:
+        """What was found where no video was, in words: ``, only 200 .jpg files (pictures)``; empty for nothing."""
+        if not self.ignored:
+            return ""
+        kinds = ", ".join(f"{count} {suffix or 'nameless'}" for suffix, count in self.ignored.most_common(3))
+        pictures = " (pictures)" if self.ignored.most_common(1)[0][0] in PICTURE_SUFFIXES else ""
+        return f", only {kinds} file{'' if self.ignored.total() == 1 else 's'}{pictures}"
 
     def warn_of_closed(self) -> None:
         """Say which folders could not be listed."""

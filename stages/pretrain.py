@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rspnet import console, machine, options, rundir, runlog
 from rspnet.command import run
@@ -25,6 +25,11 @@ from rspnet.errors import ConfigError
 @dataclass
 class Config:
     """Where the run is kept."""
+
+    refused: ClassVar = dict.fromkeys(
+        ("clips.views", "frozen", "test"),
+        "this is a config of fine-tuning or of an evaluation; stages/finetune.py and stages/evaluate.py take it",
+    )
 
     data: options.Data = field(default_factory=options.Data)
     clips: options.Clips = field(default_factory=options.Clips)

@@ -276,8 +276,11 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
         if summary["num_unlabelled"]:
             text += f"; {console.some(summary['num_unlabelled'], 'video')} of no class, e.g. {summary['unlabelled'][0]}"
         yield text
-    if summary["ignored"]:
-        kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in summary["ignored"].items())
+    ignored = dict(summary["ignored"])
+    if lists := ignored.pop("lists", 0):
+        yield f"official lists of the data set, which say the splits: {console.some(lists, 'file')}"
+    if ignored:
+        kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in ignored.items())
         yield f"files that are not named like videos: {kinds}"
     if summary["slow"]:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in summary["slow"].items())

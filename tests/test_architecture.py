@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "runlog": "console disk | tqdm",
     "results": "console |",
     "rundir": "rspnet console disk launch lock machine memory results sources team | yaml",
-    "sources": "console disk later:index later:runindex |",
+    "sources": "console description disk later:index later:runindex |",
     "team": "| later:torch",
     "worker": "|",
     "pool": "worker |",

@@ -382,13 +382,34 @@ def test_a_path_that_is_not_utf8_costs_its_row_only(tmp_path):
 
 
 def test_detect_says_what_it_looked_for(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"no data set found; looked for train_video/"):
+        layouts.detect(tmp_path / "empty")
     make(tmp_path, "notes.txt")
-    with pytest.raises(ConfigError, match=r"no data set found; looked for train_video/.*trainlist01.*labels.json.*mp4"):
+    with pytest.raises(
+        ConfigError,
+        match=r"no data set found, only 1 \.txt file; looked for .*trainlist01.*labels.json.*mp4",
+    ):
         layouts.detect(tmp_path)
     with pytest.raises(ConfigError, match="no such folder"):
         layouts.detect(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="not a folder"):
         layouts.detect(tmp_path / "notes.txt")
+    make(tmp_path, "a/1.JPG", "a/2.jpg", "b/3.jpg")
+    found = r"only 3 \.jpg, 1 \.txt files \(pictures\); looked for"
+    with pytest.raises(ConfigError, match=rf"no data set found, {found}"):
+        layouts.detect(tmp_path)
+    with pytest.raises(ConfigError, match=rf"no videos in the folder layout, {found}"):
+        layouts.scan(tmp_path, "folder")
+
+
+def test_official_lists_are_no_stray_files(tmp_path):
+    make(tmp_path, "a/v_a_g01_c01.avi", "a/v_a_g02_c01.avi", "notes.txt")
+    (tmp_path / "trainlist01.txt").write_text("a/v_a_g01_c01.avi 1\n")
+    (tmp_path / "testlist01.txt").write_text("a/v_a_g02_c01.avi\n")
+    ignored = Counter()
+    assert len(list(layouts.scan(tmp_path, "auto", ignored))) == 2
+    assert ignored == {"lists": 2, ".txt": 1}
 
 
 def test_two_data_sets_in_one_root_are_refused(ucf101):

@@ -66,6 +66,13 @@ def test_options_that_do_not_go_together(arguments, message):
         parse(pretrain.Config, arguments.split())
 
 
+def test_a_recipe_of_another_stage_is_refused_with_its_stage():
+    told = "this is a config of fine-tuning or of an evaluation; stages/finetune.py and stages/evaluate.py take it"
+    path = REPO / "configs/finetune/ucf101_c3d.yaml"
+    with pytest.raises(ConfigError, match=rf"^{path}: clips\.views: {told}$"):
+        parse(pretrain.Config, [f"--config={path}"])
+
+
 def test_options_that_go_together_may_come_from_two_places(tmp_path):
     (tmp_path / "a.yaml").write_text("optim: {schedule: multi_step}")
     (tmp_path / "b.yaml").write_text("optim: {milestones: [3, 5]}")

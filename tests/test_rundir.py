@@ -13,7 +13,7 @@ import torch
 
 import rspnet
 from rspnet import rundir
-from rspnet.errors import ConfigError
+from rspnet.errors import CheckpointError, ConfigError
 from rspnet.index import fingerprint, load
 from rspnet.rundir import open_run, run_once
 
@@ -105,6 +105,13 @@ def test_the_work_is_done_once(tmp_path, once, videos, capsys):
     environment = json.loads((tmp_path / "run/environment.json").read_text())
     assert environment["versions"].keys() >= {"torch", "accelerate", "av", "rspnet"}
     assert environment["sources"] == {name: result[name] for name in environment["sources"]}
+
+
+def test_what_is_refused_at_once_leaves_no_folder(tmp_path, once):
+    for changes in ({"data__root": str(tmp_path / "nowhere")}, {"weights": tmp_path / "gone.pth"}):
+        with pytest.raises((ConfigError, CheckpointError), match=r"no such (folder|file or folder); "):
+            once({}, **changes)
+        assert not (tmp_path / "run").exists()
 
 
 def test_work_that_fails_leaves_no_result(tmp_path, once, videos, capsys):

@@ -97,6 +97,13 @@ def test_a_recipe_is_found_by_its_name_where_there_is_no_such_file(monkeypatch, 
         assert (
             capsys.readouterr().err == f"--config {name}: the one that comes with rspnet, {REPO / 'configs/c3d.yaml'}\n"
         )
+    for argv in (["--data", "data/ucf101.yaml"], ["--data=data/ucf101.yaml"], ["--data", "configs/data/ucf101.yaml"]):
+        assert parse(pretrain.Config, argv).data.layout == "ucf101"
+        assert capsys.readouterr().err.startswith(
+            f"--data {argv[-1].removeprefix('--data=')}: the one that comes with "
+        )
+    with pytest.raises(ConfigError, match=r"^no such file: data/ucf10\.yaml$"):
+        parse(pretrain.Config, ["--data", "data/ucf10.yaml"])
     with pytest.raises(ConfigError, match=r"^--config: no such file: resnet81\.yaml; did you mean resnet18\.yaml\?$"):
         parse(pretrain.Config, ["--config", "resnet81.yaml"])
     with pytest.raises(ConfigError, match=r"^--config: no such file: pretrain$"):

@@ -42,6 +42,21 @@ def again(tmp_path, data):
     return ask
 
 
+@pytest.mark.parametrize(
+    ("weights", "root", "mistake", "message"),
+    [
+        ("none", "nowhere", ConfigError, r"^data\.root: .*nowhere: no such folder; "),
+        ("gone", ".", CheckpointError, "gone: no such file or folder; give a run folder or a weight file"),
+        (".", ".", CheckpointError, r"no encoder\.safetensors in this folder"),
+    ],
+)
+def test_what_a_new_run_names_is_looked_for(weights, root, mistake, message, tmp_path):
+    named = {"root": str(tmp_path / root), "index": None}
+    with pytest.raises(mistake, match=message):
+        sources.check_named({"weights": weights if weights == "none" else str(tmp_path / weights), "data": named})
+    sources.check_named({"data": named | {"root": str(tmp_path)}})  # a pretraining has no weights
+
+
 def refused(again, message, **changes):
     for result in (None, {"top1": 1.0}):
         with pytest.raises(
