@@ -21,7 +21,6 @@ import resource
 import statistics
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -32,11 +31,12 @@ from decode import make_originals
 from torch.utils.data import Dataset
 
 from rspnet import dataset, index
-from rspnet.batches import Loader, TrainBatches
+from rspnet.batches import TrainBatches
 from rspnet.console import some
+from rspnet.draws import StepDraws
 from rspnet.encode import transcode
-from rspnet.pretext import draw_step
 from rspnet.video import Video
+from rspnet.workers import Loader
 
 BATCH = 32
 SIZE = 112
@@ -57,9 +57,8 @@ def training_set(rows: list[dict], folder: str) -> tuple[dataset.ClipDataset, Tr
     """Pretraining's clips and batches, as stages/pretrain.py makes them."""
     videos = index.to_dataset(rows, folder)
     picker = dataset.Picker(16, views=2, crop_area=(0.4, 1.0), top_speed=2)
-    draw = partial(draw_step, 0, group_size=BATCH, groups=1, rank=0, world_size=1, speeds=[2])
     clips = dataset.ClipDataset(videos, picker, SIZE, replace=True)
-    return clips, TrainBatches(len(videos), BATCH, 0, speeds=lambda step: draw(step).shown())
+    return clips, TrainBatches(len(videos), BATCH, 0, speeds=StepDraws(0, BATCH, [2], bn_groups=1).shown)
 
 
 class Requests(dataset.Video):

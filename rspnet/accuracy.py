@@ -72,6 +72,11 @@ class TopK(evaluate.Metric):
         return {f"top{k}": 100 * float(hits[:, :k].any(axis=1).mean()) for k in (1, 5)}
 
 
+def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    """Return {"top1", "top5"} in percent, of the logits (N, classes) of samples with these labels (N,)."""
+    return TopK().compute(predictions=top_classes(logits).tolist(), references=labels.tolist())
+
+
 def chance_top(num_classes: int) -> dict[str, float]:
     """Return the top-1 and top-5 accuracy, in percent, of guessing among the classes at random."""
     return {f"top{k}": 100 * min(k, num_classes) / num_classes for k in (1, 5)}

@@ -6,11 +6,15 @@ normalise. What a clip is given depends on its own seed alone, not on its batch,
 N clips, T frames, H W pixels; clips arrive as uint8 (N, T, H, W, 3) and leave as float (N, 3, T, H, W).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+
+from rspnet.clipspec import ClipSpec
 
 # ImageNet's, as in the published code.
 MEAN = (0.485, 0.456, 0.406)
@@ -66,6 +70,8 @@ class Augment:
         mean: Subtracted per channel at the end.
         std: Divided by per channel at the end.
         channels: Order in which they leave, also that of mean and std: "RGB" or "BGR".
+        crop_area: Smallest and largest part of the frame's area that a crop keeps; made where the clip is read
+            (rspnet.dataset), since only that part is decoded to pixels.
     """
 
     gray: float = 0.2
@@ -77,12 +83,35 @@ class Augment:
     mean: tuple[float, float, float] = MEAN
     std: tuple[float, float, float] = STD
     channels: str = "RGB"
+    crop_area: tuple[float, float] = (0.4, 1.0)
 
     def __post_init__(self):
         limits = {"gray": 1, "brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5, "flip": 1}
         for name, limit in limits.items():
             if not 0 <= getattr(self, name) <= limit:
                 raise ValueError(f"augmentation: {name} must lie between 0 and {limit}, not {getattr(self, name)}")
+
+    @classmethod
+    def to_feed(cls, clip: ClipSpec, crop_area: list[float], **changes: float) -> "Augment":
+        """The chain at whose end stands what a network is fed with.
+
+        Args:
+            clip: Says its normalisation and channels.
+            crop_area: As the attribute.
+            changes: The attributes from `gray` to `flip`.
+        """
+        low, high = crop_area
+        return cls(mean=clip.mean, std=clip.std, channels=clip.channels, crop_area=(low, high), **changes)
+
+    def views(self, batch: dict[str, Any], device: torch.device) -> Iterator[torch.Tensor]:
+        """Each view of a batch as network input (N, 3, T, H, W) on a device, in turn.
+
+        Args:
+            batch: As `rspnet.dataset.ClipDataset` makes it: its ``clips`` and ``seeds``.
+            device: To augment on.
+        """
+        for clips, seeds in zip(batch["clips"], batch["seeds"].numpy().T, strict=True):
+            yield self(clips.to(device, non_blocking=True), self.draw(seeds))
 
     def draw(self, seeds: np.ndarray) -> Draws:
         """Draw for N clips, each from its own seed: the same seed always gives the same clip the same draws.
@@ -161,6 +190,11 @@ def normalise(
         (N, 3, T, H, W) of ``dtype``.
     """
     return _normalise_(to_float(clips), mean, std, channels).to(dtype)
+
+
+def normaliser(clip: ClipSpec) -> Callable[[torch.Tensor], torch.Tensor]:
+    """`normalise`, as the network wants it that is fed so."""
+    return partial(normalise, mean=clip.mean, std=clip.std, channels=clip.channels)
 
 
 def to_float(clips: torch.Tensor) -> torch.Tensor:

@@ -39,6 +39,11 @@ class Classifier(nn.Module):
             encoder.requires_grad_(False)
             encoder.eval()
 
+    @property
+    def chance(self) -> dict[str, float]:
+        """What log terms would be for a network that has learnt nothing, percent."""
+        return {f"val_top{k}": 100 * min(k, self.num_classes) / self.num_classes for k in (1, 5)}
+
     def train(self, mode: bool = True) -> "Classifier":
         """Set training mode; a frozen encoder stays in eval mode."""
         super().train(mode)
@@ -47,7 +52,7 @@ class Classifier(nn.Module):
         return self
 
     def forward(self, clips: Tensor, labels: Tensor | None = None) -> Tensor | dict[str, Tensor]:
-        """Return logits (N, K), or with labels a dict of `loss` and `logits`.
+        """Return logits (N, K), or with labels a dict of `loss`, `logits`, and `top1`: percent of the clips told right.
 
         Args:
             clips: Normalised clips (N, 3, T, H, W), or views (N, V, 3, T, H, W), whose logits are averaged (no
@@ -62,7 +67,8 @@ class Classifier(nn.Module):
         logits = logits.unflatten(0, (-1, views)).mean(dim=1, dtype=precision)
         if labels is None:
             return logits
-        return {"loss": F.cross_entropy(logits, labels), "logits": logits}
+        hits = (logits.detach().argmax(1) == labels).float()
+        return {"loss": F.cross_entropy(logits, labels), "top1": 100 * hits.mean(), "logits": logits}
 
     @torch.no_grad()
     def predict(self, video: str | Path | Tensor, k: int = 5) -> list[tuple[str, float]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rspnet.augment import normalise
+from rspnet.augment import normaliser
 from rspnet.dataset import Picker, read_picked
 from rspnet.video import Video
 
@@ -42,4 +42,4 @@ def read_clips(path: str | Path, encoder: nn.Module, views: int | None = None) -
         out = [each.numpy() for each in clips]
         read_picked(video, partial(picker, None), clip.size, out, clip.frame_rate)
     clips = clips.to(next(encoder.parameters()).device)
-    return normalise(clips, clip.mean, clip.std, channels=clip.channels)
+    return normaliser(clip)(clips)

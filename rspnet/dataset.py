@@ -16,9 +16,11 @@ import torch
 from torch.utils.data import Dataset
 
 from rspnet import sampling
-from rspnet.batches import BatchMemory, Request, Speeds
+from rspnet.batches import Request, Speeds
+from rspnet.clipspec import ClipSpec
 from rspnet.errors import ConfigError, VideoError
 from rspnet.video import Crop, Video
+from rspnet.workers import BatchMemory
 
 MAX_TRIES = 8
 """Videos tried in a row for one place in a batch; eight broken ones in a row are no accident."""
@@ -195,6 +197,45 @@ class ClipDataset(Dataset):
         path = Path(row["root"]) / row["video"]
         with Video(path, num_frames=row["num_frames"], time_limit=self.time_limit, plan=row.get("plan")) as video:
             read_picked(video, partial(self.picker, rng, speeds=speeds), self.size, out, self.frame_rate)
+
+
+def random_clips(
+    index: datasets.Dataset,
+    clip: ClipSpec,
+    crop_area: tuple[float, float],
+    *,
+    seed: int,
+    time_limit: float,
+    views: int = 1,
+    top_speed: int = 1,
+) -> ClipDataset:
+    """Clips to train on: V of each video, anywhere in it, of a random part of the picture.
+
+    Args:
+        index: the videos.
+        clip: what a clip is.
+        crop_area: see `Picker`.
+        seed: of the run.
+        time_limit: seconds to read one video.
+        views: V.
+        top_speed: see `Picker`.
+    """
+    picker = Picker(clip.num_frames, clip.stride, clip.sampling, views, crop_area, top_speed)
+    limits = {"frame_rate": clip.frame_rate, "time_limit": time_limit}
+    return ClipDataset(index, picker, clip.size, seed=seed, replace=True, **limits)
+
+
+def even_clips(index: datasets.Dataset, clip: ClipSpec, *, time_limit: float, views: int | None = None) -> ClipDataset:
+    """Clips to test on: evenly spaced over each video, of the central square.
+
+    Args:
+        index: the videos.
+        clip: what a clip is, and how many of a video.
+        time_limit: seconds to read one video.
+        views: another number of clips.
+    """
+    picker = Picker(clip.num_frames, clip.stride, clip.sampling, clip.views if views is None else views)
+    return ClipDataset(index, picker, clip.size, frame_rate=clip.frame_rate, time_limit=time_limit)
 
 
 def read_picked(

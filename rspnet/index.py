@@ -117,6 +117,12 @@ def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tupl
     return dataset.select(usable), left_out
 
 
+def selection(*left_out: Counter) -> str:
+    """What one or several `select` left out, in words for after a number of videos; nothing where that is nothing."""
+    total = sum(left_out, Counter())
+    return f" (left out: {dict(total)})" if total else ""
+
+
 def check_labels(*datasets: "Dataset") -> None:
     """See that every row has a class.
 

@@ -1,8 +1,39 @@
-"""What a run cannot begin with: processes that did not find each other, gradients that would be wrong."""
+"""The start of a run's processes, and what it cannot begin with.
+
+That is: processes that did not find each other, gradients that would be wrong.
+"""
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rspnet.errors import ConfigError
+from rspnet.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def start(trains: bool, run_dir: str | Path, tracker: str = "none") -> "Accelerator":
+    """Make the accelerator of a run's processes, the one place that does, and this process ready for it.
+
+    Args:
+        trains: whether gradients will be computed.
+        run_dir: the run's folder.
+        tracker: where curves go: "tensorboard", or "none".
+
+    Raises:
+        ConfigError: the processes did not find each other, or gradients would be wrong.
+    """
+    from accelerate import Accelerator  # takes seconds
+
+    accelerator = Accelerator(log_with=None if tracker == "none" else tracker, project_dir=run_dir)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    check_launch(accelerator.num_processes)
+    if trains:
+        check_precision(accelerator.device.type, accelerator.mixed_precision)
+    return accelerator
 
 
 def check_launch(num_processes: int) -> None:

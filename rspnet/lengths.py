@@ -37,6 +37,15 @@ def tell_short(clips: ClipDataset, videos: str) -> None:
         say(f"{short} of {of} are shorter than a clip of {described}{rate}, and are looped{closer}")
 
 
+def tell_long_queue(queue_length: int, num_videos: int) -> None:
+    """Say it where the queue holds what is no negative."""
+    if queue_length > num_videos:
+        say(
+            f"the queue of {queue_length} is longer than the data: it holds other clips of the query's own video as "
+            "negatives; consider a shorter pretext.queue_length"
+        )
+
+
 def clip_span(picker: Picker) -> tuple[int, str]:
     """The frames that a clip reaches over, and how it does in words: ``32 frames (16 at speed 2)``."""
     size = picker.num_frames * picker.top_speed

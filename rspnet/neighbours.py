@@ -54,7 +54,7 @@ def neighbours(
     return places, similarities
 
 
-def retrieval(
+def recall(
     query_features: torch.Tensor,
     query_labels: torch.Tensor,
     gallery_features: torch.Tensor,
@@ -82,7 +82,7 @@ def retrieval(
     return {k: _percent(hits[:, :k].any(dim=1)) for k in ks}
 
 
-def knn(
+def knn_votes(
     query_features: torch.Tensor,
     gallery_features: torch.Tensor,
     gallery_labels: torch.Tensor,

@@ -1,8 +1,10 @@
 """Optimiser and learning-rate schedule of the published recipes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -19,30 +21,60 @@ def scaled_lr(lr: float, total_batch: int, lr_batch: int | None) -> float:
     return lr if lr_batch is None else lr * total_batch / lr_batch
 
 
-def schedule(kind: str, lr: float, epochs: int, milestones: Sequence[int] = ()) -> Callable[[int], float]:
+@dataclass(frozen=True)
+class Schedule:
     """The learning rate as a function of the epoch (from 0), so that a resumed run needs no state.
 
-    Args:
+    Attributes:
         kind: "cosine" from `lr` to lr / 1000 at the end of the last epoch, or "multi_step", lr / 10 per milestone
             passed (both as published).
         lr: at the start.
-        epochs: length of the cosine.
+        epochs: of the whole run; length of the cosine.
         milestones: ascending epochs.
 
     Raises:
         ValueError: an unknown kind, or milestones that do not ascend.
     """
-    if kind == "cosine":
-        low = lr / 1000
-        return lambda epoch: low + (lr - low) * (1 + math.cos(math.pi * epoch / epochs)) / 2
-    if kind == "multi_step":
-        if any(later <= earlier for earlier, later in pairwise(milestones)):
-            raise ValueError(f"milestones {list(milestones)} must ascend")
-        return lambda epoch: lr * 0.1 ** sum(epoch >= milestone for milestone in milestones)
-    raise ValueError(f"unknown schedule {kind!r}; choose cosine or multi_step")
+
+    kind: str
+    lr: float
+    epochs: int
+    milestones: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("cosine", "multi_step"):
+            raise ValueError(f"unknown schedule {self.kind!r}; choose cosine or multi_step")
+        if any(later <= earlier for earlier, later in pairwise(self.milestones)):
+            raise ValueError(f"milestones {list(self.milestones)} must ascend")
+
+    def __call__(self, epoch: float) -> float:
+        """The rate of an epoch."""
+        if self.kind == "multi_step":
+            return self.lr * 0.1 ** sum(epoch >= milestone for milestone in self.milestones)
+        low = self.lr / 1000
+        return low + (self.lr - low) * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every parameter group this learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = lr
+
+
+class Recipe(Protocol):
+    """How to train; `rspnet.options.Optim` says what each means."""
+
+    epochs: int
+    total_batch: int
+    lr: float
+    lr_batch: int | None
+    momentum: float
+    weight_decay: float
+    schedule: str
+    milestones: list[int]
+
+
+def recipe(module: nn.Module, how: Recipe) -> tuple[torch.optim.Optimizer, Schedule]:
+    """The optimiser of a module, and its learning rate by epoch."""
+    lr = scaled_lr(how.lr, how.total_batch, how.lr_batch)
+    return sgd(module, lr, how.momentum, how.weight_decay), Schedule(how.schedule, lr, how.epochs, how.milestones)

@@ -3,21 +3,20 @@
 N videos, V views of each, K outputs.
 """
 
-import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import torch
 from torch import Tensor, nn
 
-from rspnet.batches import Failures, Loader, OrderedBatches
 from rspnet.console import progress
-from rspnet.dataset import ClipDataset
-from rspnet.disk import write_text
 from rspnet.errors import RSPNetError, VideoError
-from rspnet.team import Team
+from rspnet.sets import TestSet
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 class ViewFeatures(nn.Module):
@@ -50,58 +49,43 @@ class ViewFeatures(nn.Module):
         return features.unflatten(0, views.shape[:2]).mean(1, dtype=precision)
 
 
-def write_predictions(path: Path, index: datasets.Dataset, rows: Tensor, logits: Tensor, k: int = 5) -> None:
-    """One JSON object per video: what it is, what the network says, and how sure it is.
+def predictions(logits: "Outputs", k: int = 5) -> list[dict[str, Any]]:
+    """For each video what it is, what the network says, and how sure it is.
 
     Of equal logits the lower class comes first, as in `rspnet.accuracy`.
 
     Args:
-        path: a .jsonl file.
-        index: what the rows mean; its class names are those of the logits.
-        rows: (N,).
-        logits: (N, classes).
+        logits: of the videos; the class names are their index's.
         k: classes to name, best first.
     """
-    names = index.features["label"]
-    probabilities = logits.softmax(1)
-    ranked = logits.argsort(dim=1, descending=True, stable=True)[:, :k]
-    lines = []
-    for row, classes, probability in zip(rows.tolist(), ranked.tolist(), probabilities.tolist()):
-        line = {
-            **_named(index, row),
+    names = logits.index.features["label"]
+    probabilities = logits.values.softmax(1)
+    ranked = logits.values.argsort(dim=1, descending=True, stable=True)[:, :k]
+    return [
+        {
+            **_named(logits.index, row),
             "predicted": [names.int2str(number) for number in classes],
             "probability": [round(probability[number], 5) for number in classes],
         }
-        lines.append(json.dumps(line, ensure_ascii=False) + "\n")
-    write_text(path, "".join(lines))
+        for row, classes, probability in zip(logits.rows.tolist(), ranked.tolist(), probabilities.tolist())
+    ]
 
 
-def write_neighbours(
-    path: Path,
-    queries: datasets.Dataset,
-    query_rows: Tensor,
-    gallery: datasets.Dataset,
-    gallery_rows: Tensor,
-    nearest: Tensor,
-    similarities: Tensor,
-) -> None:
-    """One JSON object per query video: what it is, and its nearest gallery videos, nearest first.
+def nearest(queries: "Outputs", gallery: "Outputs", places: Tensor, similarities: Tensor) -> list[dict[str, Any]]:
+    """For each query what it is, and its nearest gallery videos, nearest first.
 
     Args:
-        path: a .jsonl file.
-        queries: index of the queries.
-        query_rows: (N,) rows of it.
-        gallery: index of the gallery.
-        gallery_rows: (M,) rows of it.
-        nearest: (N, k) places in `gallery_rows`.
+        queries: N videos.
+        gallery: M videos.
+        places: (N, k) places in the gallery.
         similarities: (N, k) cosines.
     """
     lines = []
-    for row, places, cosines in zip(query_rows.tolist(), nearest, similarities.tolist()):
-        found = [_named(gallery, gallery_row) for gallery_row in gallery_rows[places].tolist()]
+    for row, near, cosines in zip(queries.rows.tolist(), places, similarities.tolist()):
+        found = [_named(gallery.index, gallery_row) for gallery_row in gallery.rows[near].tolist()]
         found = [{**name, "similarity": round(cosine, 5)} for name, cosine in zip(found, cosines)]
-        lines.append(json.dumps({**_named(queries, row), "neighbours": found}, ensure_ascii=False) + "\n")
-    write_text(path, "".join(lines))
+        lines.append({**_named(queries.index, row), "neighbours": found})
+    return lines
 
 
 def _named(index: datasets.Dataset, row: int) -> dict[str, str | None]:
@@ -109,52 +93,57 @@ def _named(index: datasets.Dataset, row: int) -> dict[str, str | None]:
     return {"video": video, "label": None if label is None else index.features["label"].int2str(label)}
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """What a network says of the videos of a list that can be read, in the list's order, on the CPU of every process.
+
+    Attributes:
+        index: the list.
+        rows: (M,) of it.
+        values: (M, K) float32.
+        num_failed: how many videos could not be read.
+    """
+
+    index: datasets.Dataset
+    rows: Tensor
+    values: Tensor
+    num_failed: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def labels(self) -> Tensor:
+        """Classes of the videos (M,)."""
+        return torch.tensor(self.index["label"])[self.rows]
+
+
 @torch.no_grad()
 def predict(
-    model: nn.Module,
-    clips: ClipDataset,
-    normalise: Callable[[Tensor], Tensor],
-    accelerator: Any,
-    team: Team,
-    failures: Failures,
-    *,
-    batch: int,
-    num_workers: int,
-    desc: str,
-) -> tuple[Tensor, Tensor, int]:
-    """The network's output for every video of a data set that can be read, each read by one process.
+    model: nn.Module, videos: TestSet, normalise: Callable[[Tensor], Tensor], accelerator: "Accelerator", desc: str
+) -> Outputs:
+    """The network's output for every video of a list that can be read, each read by one process.
 
     Args:
         model: maps views (N, V, 3, T, H, W) to (N, K); left in evaluation mode.
-        clips: the videos' clips.
+        videos: the list's clips, and the processes that share them.
         normalise: uint8 clips (N, T, H, W, 3) to network input (N, 3, T, H, W).
         accelerator: accelerate's.
-        team: the processes that share the videos.
-        failures: names and counts the videos that cannot be read, those of this pass.
-        batch: videos at a time in each process.
-        num_workers: processes that read, of each process.
         desc: what the videos are, for the progress bar and messages.
 
-    Returns:
-        Rows of the index (M,), outputs (M, K) float32, both in the order of the index on the CPU of every process, and
-        how many videos could not be read.
-
     Raises:
-        VideoError: that is all of them, or more than are allowed to fail.
+        VideoError: none can be read, or more cannot than are allowed to fail.
         RSPNetError: a process cannot read for another reason, for want of shared memory for example; in all of them.
     """
     # Without what makes it one of several: processes that have another number of batches must not wait for each other.
     network = accelerator.unwrap_model(model).eval()
+    team, failures = videos.team, videos.failures
     if team.world_size > 1:  # of batch norm: each process has its own, the first one's are those that are kept
         for buffer in network.buffers():
             torch.distributed.broadcast(buffer, 0)
-    share = OrderedBatches(len(clips), batch, team.rank, team.world_size)
-    loader = Loader(clips, share, num_workers)
-    failures.count = 0
     rows, outputs, mistake = [], [], None
     try:
-        for part in progress(loader, len(loader), desc, "batches"):
-            failures.add(part)
+        for part in progress(videos, len(videos), desc, "batches"):
             views = torch.stack([view.to(accelerator.device, non_blocking=True) for view in part["clips"]], dim=1)
             inputs = normalise(views.flatten(0, 1)).unflatten(0, views.shape[:2])
             readable = part["failed"] < 0
@@ -168,7 +157,7 @@ def predict(
     mine = [(torch.cat(rows), torch.cat(outputs))] if rows else []
     everybodys = team.everyones((failures.count, mine))
     failed = sum(count for count, _ in everybodys)
-    if failed == len(clips):
+    if failed == len(failures.index):
         raise VideoError(f"{desc}: none of the {failed} can be read; stages/verify.py --depth decode says why")
     try:
         failures.judge(failed)
@@ -176,4 +165,4 @@ def predict(
         raise VideoError(f"{desc}: {error}") from None
     rows, outputs = (torch.cat(column) for column in zip(*(part for _, parts in everybodys for part in parts)))
     order = rows.argsort()
-    return rows[order], outputs[order], failed
+    return Outputs(failures.index, rows[order], outputs[order], failed)

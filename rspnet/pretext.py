@@ -6,72 +6,16 @@ Paper: Chen et al., AAAI 2021, arXiv:2011.07949. Proven against recorded steps o
 """
 
 import copy
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rspnet.draws import Draws
 from rspnet.heads import Embedder
 from rspnet.losses import info_nce, relative_speed
 from rspnet.momentum import Queue, gather, grouped, momentum_update, shuffled
 from rspnet.sampling import shown_frames
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Every random choice of one step.
-
-    Attributes:
-        fast: which of this process's clips play at the higher speed (N,), bool.
-        speed: the higher playback rate; 2 keeps every second frame.
-        shuffle_other: order of all clips in the key pass at the other speed (A,).
-        shuffle_same: order of all clips in the key pass at the same speed (A,).
-    """
-
-    fast: Tensor
-    speed: int
-    shuffle_other: Tensor
-    shuffle_same: Tensor
-
-    def shown(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """For each video the speeds at which its query clip is shown (one), and its key clip (both)."""
-        return [((self.speed if fast else 1,), (1, self.speed)) for fast in self.fast.tolist()]
-
-    def to(self, device: torch.device) -> "Draws":
-        """The same draws with their tensors on `device`."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return Draws(**{**vars(self), **moved})
-
-
-def draw_step(
-    seed: int, step: int, group_size: int, groups: int, rank: int, world_size: int, speeds: list[int]
-) -> Draws:
-    """The draws of training step `step`, a function of the seed and the step alone.
-
-    In each batch-norm group a random half plays fast (the smaller half normal, as published). With the same total of
-    groups, one process and several draw the same.
-
-    Args:
-        seed: of the run.
-        step: training step, from 0.
-        group_size: clips per batch-norm group.
-        groups: batch-norm groups per process.
-        rank: this process.
-        world_size: number of processes.
-        speeds: higher speeds to choose from.
-    """
-    rng = np.random.default_rng([seed, step, 0, 2])  # a stream apart from those of rspnet.dataset
-    speed = int(rng.choice(speeds))
-    fast = np.arange(group_size) >= group_size // 2
-    fasts = [rng.permutation(fast) for _ in range(groups * world_size)]
-    total = group_size * groups * world_size
-    return Draws(
-        fast=torch.from_numpy(np.concatenate(fasts[rank * groups : (rank + 1) * groups])),
-        speed=speed,
-        shuffle_other=torch.from_numpy(rng.permutation(total)),
-        shuffle_same=torch.from_numpy(rng.permutation(total)),
-    )
 
 
 class RSPNet(nn.Module):
@@ -117,6 +61,12 @@ class RSPNet(nn.Module):
         self.appearance_weight = appearance_weight
         self.motion_weight = motion_weight
         self.groups = groups
+
+    @property
+    def chance(self) -> dict[str, float]:
+        """What log terms would be for a network that has learnt nothing, percent."""
+        top1 = 100 / (1 + self.queue.columns.shape[1])
+        return {"avid_top1": top1, "avid_top5": min(5 * top1, 100), "rsp_accuracy": 50}
 
     def forward(self, query_clips: Tensor, key_clips: Tensor, draws: Draws) -> dict[str, Tensor]:
         """One training step's losses; updates the key encoder and the queue.

@@ -164,7 +164,7 @@ def _schedule(settings: dict[str, Any], epoch: int) -> tuple[dict[str, Any], dic
     from rspnet import optim  # here, because it loads timm
 
     lr = optim.scaled_lr(settings["lr"], settings["total_batch"], settings["lr_batch"])
-    lr_at = optim.schedule(settings["schedule"], lr, settings["epochs"], settings["milestones"])
+    lr_at = optim.Schedule(settings["schedule"], lr, settings["epochs"], settings["milestones"])
     # torch's own objects say what belongs into such a state.
     decay = {name: float(settings[name]) for name in ("momentum", "weight_decay")}
     sgd = torch.optim.SGD([torch.zeros(1)], lr=lr, dampening=0.0, **decay)

@@ -1,32 +1,37 @@
 """The folder of a run: who may write to it, what it is told at the start, and the result at the end."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 import rspnet
 from rspnet import sources
+from rspnet.config import dump
 from rspnet.console import is_main, say
 from rspnet.disk import FAULTS, print_line, refusal, sweep, write_json, write_text, writing_to
 from rspnet.errors import ConfigError
-from rspnet.launch import check_accumulation, check_launch, check_precision
+from rspnet.launch import check_accumulation
 from rspnet.lock import exclusive
 from rspnet.machine import cores
-from rspnet.memory import keep_freed_memory
 from rspnet.results import rounded, summary
 from rspnet.sources import other_run
 from rspnet.team import Team
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+    from accelerate import Accelerator
 
 # Options that may differ when a run goes on: they do not change what it computes.
 _FREE = ("data.num_workers", "data.max_failures", "data.time_limit", "run.log_every", "run.checkpoint_every")
@@ -36,8 +41,8 @@ _NAMES = ("data.root", "data.index", "data.layout", "weights")
 
 
 @dataclass
-class Start:
-    """What a run's work begins with.
+class Run:
+    """A run under way: its folder, its processes, and what its number comes from.
 
     Args:
         accelerator: see below.
@@ -53,7 +58,7 @@ class Start:
             ``data_fingerprint``, ``fold``, ``seed``, ``precision``, ``processes``, ``device``.
     """
 
-    accelerator: Any
+    accelerator: "Accelerator"
     team: Team
     facts: dict[str, Any]
     run_dir: Path
@@ -84,13 +89,18 @@ class Start:
         self.team.check(None if path.is_file() else ConfigError(f"{path}: {shared}"))
         return path
 
+    def write_lines(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
+        """Write a .jsonl file of the run, one object to a line; from the main process."""
+        if is_main():
+            write_text(self.run_dir / name, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
 
 def run_once(
-    run_dir: Path,
-    config: dict[str, Any],
-    config_yaml: str,
-    start: Callable[[], Any],
-    work: Callable[[Start], dict[str, Any]],
+    run_dir: str | Path,
+    config: "DataclassInstance",
+    work: Callable[[Any, Run], dict[str, Any]],
+    *,
+    start: Callable[[], "Accelerator"],
 ) -> dict[str, Any]:
     """Do a run's work unless it is done, say its result in words, print it as one line on stdout, and return it.
 
@@ -100,30 +110,29 @@ def run_once(
     Args:
         run_dir: the run's folder; see `open_run`.
         config: the resolved options.
-        config_yaml: the same as text.
+        work: does it with these, and returns the result, which is rounded and kept as result.json.
         start: makes the accelerator. One of several processes meets the others there, before anything is looked at;
             a single one comes to it, and to loading torch, when all else is found in order.
-        work: does it, and returns the result, which is rounded and kept as result.json.
 
     Raises:
         ConfigError: the folder is not this run's, or not free; or the videos are not there; or accelerate was told
             what cannot be done.
     """
     check_accumulation()
-    precision = sources.precision()
+    run_dir, options, precision = Path(run_dir), dataclasses.asdict(config), sources.precision()
     alone = os.environ.get("WORLD_SIZE", "1") == "1"
     accelerator = None if alone else start()
-    team = Team() if alone else Team(accelerator.process_index, accelerator.num_processes)
+    team = Team() if accelerator is None else Team(accelerator.process_index, accelerator.num_processes)
     with contextlib.ExitStack() as held:
 
         def claim() -> tuple[dict[str, Any] | None, dict[str, Any]]:
             if not _has_begun(run_dir):
-                sources.check_named(config)
-            begun = held.enter_context(open_run(run_dir, config, config_yaml))
+                sources.check_named(options)
+            begun = held.enter_context(open_run(run_dir, options, dump(config)))
             result = _finished(run_dir)
             if begun:
-                return result, sources.compare(run_dir, config, precision, result)
-            return None, sources.begin(run_dir, config, precision)
+                return result, sources.compare(run_dir, options, precision, result)
+            return None, sources.begin(run_dir, options, precision)
 
         result, facts = team.by_main(claim)
         if result is not None:
@@ -131,34 +140,14 @@ def run_once(
         else:
             accelerator = accelerator or start()
             facts |= {"processes": accelerator.num_processes, "device": accelerator.device.type}
-            result = rounded(work(Start(accelerator, team, facts, run_dir, config)))
+            result = rounded(work(config, Run(accelerator, team, facts, run_dir, options)))
             if is_main():
                 write_json(run_dir / "result.json", result)
+            accelerator.end_training()
     if is_main():
         say(summary(result))
         print_line(json.dumps(result))
     return result
-
-
-def fit(accelerator: Any, trains: bool) -> Any:
-    """See that a stage's work can be done with an accelerator, and make its process ready for it.
-
-    Args:
-        accelerator: accelerate's.
-        trains: whether gradients will be computed.
-
-    Returns:
-        It.
-
-    Raises:
-        ConfigError: its processes did not find each other, or gradients would be wrong.
-    """
-    if accelerator.device.type == "cpu":
-        keep_freed_memory()
-    check_launch(accelerator.num_processes)
-    if trains:
-        check_precision(accelerator.device.type, accelerator.mixed_precision)
-    return accelerator
 
 
 @contextlib.contextmanager

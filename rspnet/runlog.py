@@ -4,33 +4,30 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from rspnet.console import duration, figures, is_main, percent, say, some
 from rspnet.disk import write_text, writing_to
 
+if TYPE_CHECKING:
+    from rspnet.optim import Schedule
+    from rspnet.sets import TrainSet
 
-def plan(
-    epochs: int,
-    steps: int,
-    total_batch: int,
-    world_size: int,
-    lr: float,
-    device: str,
-    milestones: Sequence[int] = (),
-) -> str:
+
+def plan(schedule: "Schedule", train_set: "TrainSet", world_size: int, device: str) -> str:
     """How a run will train, in one sentence: ``30 epochs of 9 steps; 64 videos a step = 2 x 32; ...``.
 
     Milestones that the run does not reach are named: some published recipes have them.
     """
-    late = [milestone for milestone in milestones if milestone >= epochs]
+    late = [milestone for milestone in schedule.milestones if milestone >= schedule.epochs]
+    each = train_set.total_batch // world_size
     return (
-        f"{some(epochs, 'epoch')} of {some(steps, 'step')}; {total_batch} videos a step = {world_size} x "
-        f"{total_batch // world_size}; learning rate {lr:g}{f' (never at its milestones {late})' if late else ''}; "
+        f"{some(schedule.epochs, 'epoch')} of {some(len(train_set), 'step')}; {train_set.total_batch} videos a step = "
+        f"{world_size} x {each}; learning rate {schedule.lr:g}{f' (never at its milestones {late})' if late else ''}; "
         f"on {device}"
     )
 

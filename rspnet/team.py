@@ -33,6 +33,10 @@ class Team:
 
             self._group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
 
+    def share(self, total: int) -> int:
+        """How many of a total each process has, at least one."""
+        return max(1, total // self.world_size)
+
     def by_main(self, work: Callable[[], T]) -> T:
         """Let the main process do something while the others wait; all get what it returned, or raise what it raised.
 

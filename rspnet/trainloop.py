@@ -7,10 +7,10 @@ handed in, so that the package does not depend on it.
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,13 @@ from rspnet.console import is_main, say
 from rspnet.disk import created, writing_to
 from rspnet.errors import RSPNetError
 from rspnet.runlog import RunLog
-from rspnet.team import Team
+
+if TYPE_CHECKING:
+    from accelerate.optimizer import AcceleratedOptimizer
+
+    from rspnet.optim import Schedule
+    from rspnet.rundir import Run
+    from rspnet.sets import TrainSet
 
 
 class RunState:
@@ -95,6 +101,20 @@ class RunState:
         vars(self).update(state)
 
 
+class Intervals(Protocol):
+    """When to log and to keep what.
+
+    Attributes:
+        log_every: steps.
+        checkpoint_every: steps.
+        keep_epochs: checkpoints of every so many epochs are kept for good.
+    """
+
+    log_every: int
+    checkpoint_every: int
+    keep_epochs: int
+
+
 class TrainLoop:
     """The frame around a stage's steps.
 
@@ -103,69 +123,52 @@ class TrainLoop:
 
         with TrainLoop(...) as loop:
             for epoch in loop.epochs():
-                for batch in loop.batches():
+                for step, batch in loop.batches():
                     ...
                     loop.step(terms)
                 loop.end_epoch()
 
     Args:
-        accelerator: accelerate's.
-        team: the processes of the run.
-        model: what it prepared; `TrainLoop.model` is the module inside, neither wrapped nor compiled.
+        run: folder, accelerator, processes; the newest complete checkpoint in the folder is loaded.
+        model: what the accelerator prepared; `TrainLoop.model` is the module inside, neither wrapped nor compiled,
+            whose `chance` says what log terms would be for a network that has learnt nothing.
         optimizer: likewise.
-        run_dir: the run's folder; the newest complete checkpoint in it is loaded.
-        sampler: `rspnet.batches.TrainBatches`.
-        loader: `rspnet.batches.Loader` over it.
-        failures: `rspnet.batches.Failures`.
-        num_epochs: of the whole run.
-        clips_per_step: over all processes.
-        lr_at: learning rate of an epoch, for the log.
-        chance: what a term would be for a network that has learnt nothing.
-        log_every: steps.
-        checkpoint_every: steps.
-        keep_epochs: checkpoints of every so many epochs are kept for good.
+        schedule: learning rate by epoch, and number of epochs.
+        train_set: the batches.
+        often: when to log and to keep what.
     """
 
     def __init__(
         self,
-        accelerator: Any,
-        team: Team,
+        run: "Run",
         model: nn.Module,
-        optimizer: Any,
-        run_dir: Path,
-        sampler: Any,
-        loader: Iterable[dict[str, Tensor]],
-        failures: Any,
-        num_epochs: int,
-        clips_per_step: int,
-        lr_at: Callable[[int], float],
-        chance: dict[str, float],
-        log_every: int,
-        checkpoint_every: int,
-        keep_epochs: int,
+        optimizer: "AcceleratedOptimizer",
+        *,
+        schedule: "Schedule",
+        train_set: "TrainSet",
+        often: Intervals,
     ) -> None:
-        self.accelerator = accelerator
-        self.team = team
+        self.run = run
+        self.accelerator = run.accelerator
+        self.team = run.team
+        self.run_dir = run.run_dir
         # Of the module as the stage built it: names in a checkpoint do not depend on who wrapped or compiled it.
-        self.model = accelerator.unwrap_model(model, keep_torch_compile=False)
+        self.model = self.accelerator.unwrap_model(model, keep_torch_compile=False)
         self.optimizer = optimizer
-        self.run_dir = run_dir
-        self.sampler = sampler
-        self.loader = loader
-        self.failures = failures
-        self.num_epochs = num_epochs
-        self.lr_at = lr_at
-        self.log_every = log_every
-        self.checkpoint_every = checkpoint_every
-        self.keep_epochs = keep_epochs
+        self.schedule = schedule
+        self.train_set = train_set
+        self.often = often
         self.state = RunState()
         # One process looks for it: several might disagree about a damaged one.
-        if newest := team.by_main(lambda: checkpoint.latest(run_dir)):
+        if newest := self.team.by_main(lambda: checkpoint.latest(self.run_dir)):
             self._load(newest[0])
             say(f"going on from {newest[0]}")
-            team.by_main(self._mark_best)
-        total = num_epochs * len(sampler)
-        self.log = RunLog(run_dir, self.state.step, total, clips_per_step, accelerator.log, chance)
+            self.team.by_main(self._mark_best)
+        if self.accelerator.log_with:
+            self.accelerator.init_trackers("tensorboard")
+        total = schedule.epochs * len(train_set)
+        per_step, track = train_set.clips_per_step, self.accelerator.log
+        self.log = RunLog(self.run_dir, self.state.step, total, per_step, track, self.model.chance)
         self._mark = time.monotonic()
         self._asked = False
         self._failed_before = 0
@@ -183,33 +186,29 @@ class TrainLoop:
 
     def epochs(self) -> Iterator[int]:
         """The epochs still to do, from 0; the first may be half done."""
-        while self.state.step < self.num_epochs * len(self.sampler):
-            epoch = self.state.step // len(self.sampler)
-            if self.state.step % len(self.sampler) == 0:
+        while self.state.step < self.schedule.epochs * len(self.train_set):
+            epoch = self.state.step // len(self.train_set)
+            if self.state.step % len(self.train_set) == 0:
                 self.state.failed = 0
             self._failed_before = self.state.failed
-            self.failures.count = 0
+            self.train_set.failures.count = 0
             yield epoch
 
-    def batches(self) -> Iterator[dict[str, Tensor]]:
-        """The rest of the current epoch's batches."""
-        self.sampler.seek(*divmod(self.state.step, len(self.sampler)))
+    def batches(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The rest of the current epoch's batches, each with the number of its step, from 0."""
+        batches = self.train_set.epoch(*divmod(self.state.step, len(self.train_set)))
         self.log.start()
-        batches = None
         while True:
             batch, error = None, None
             try:
-                if batches is None:
-                    batches = iter(self.loader)  # starts the workers, and fails without shared memory for example
-                if batch := next(batches, None):
-                    self.failures.add(batch)
+                batch = next(batches, None)
             except RSPNetError as mistake:
                 error = mistake
             self.team.check(error)  # before anybody waits for this process's gradients
             if batch is None:
                 return
             self.log.batch_arrived()
-            yield batch
+            yield self.state.step, batch
 
     def step(self, terms: dict[str, Tensor]) -> None:
         """Count a step with its scalar log terms; log and checkpoint when due.
@@ -220,17 +219,17 @@ class TrainLoop:
         """
         self.state.add(terms)
         self.log.step_done()
-        step, epoch_done = self.state.step, self.state.step % len(self.sampler) == 0
-        log_due = epoch_done or step % self.log_every == 0
+        step, epoch_done = self.state.step, self.state.step % len(self.train_set) == 0
+        log_due = epoch_done or step % self.often.log_every == 0
         if log_due:
-            epoch = (step - 1) // len(self.sampler)
-            values = {**self._means("interval"), "lr": self.lr_at(epoch)}
-            self.log.interval(step, epoch, values, aloud=step % self.log_every == 0)
+            epoch = (step - 1) // len(self.train_set)
+            values = {**self._means("interval"), "lr": self.schedule(epoch)}
+            self.log.interval(step, epoch, values, aloud=step % self.often.log_every == 0)
         self._asked = stopping = self.team.anyone(self._asked)
         if stopping:
             what = "when this epoch is tested and kept" if epoch_done else "after this step"
             say(f"stopping {what}; once more to stop at once")
-        if not epoch_done and (stopping or step % self.checkpoint_every == 0):
+        if not epoch_done and (stopping or step % self.often.checkpoint_every == 0):
             self._save()
             self._stop_if(stopping)
 
@@ -238,17 +237,20 @@ class TrainLoop:
         """Log the epoch's means and the `validation` values, and checkpoint; the best ``val_top1`` is linked as such.
 
         Args:
-            validation: values by name.
+            validation: values by name; the log has each as ``val_NAME``.
             failed: videos that could not be read for them; the log's ``failed_videos`` has them too.
 
         Raises:
             FloatingPointError: as `step`.
             KeyboardInterrupt: as `step`.
         """
-        state, epoch = self.state, self.state.step // len(self.sampler)
-        state.last_epoch = {**self._means("epoch"), **(validation or {})}
+        state, epoch = self.state, self.state.step // len(self.train_set)
+        state.last_epoch = {
+            **self._means("epoch"),
+            **{f"val_{name}": value for name, value in (validation or {}).items()},
+        }
         self._count_failed()
-        aloud = validation is not None or len(self.sampler) >= self.log_every
+        aloud = validation is not None or len(self.train_set) >= self.often.log_every
         self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": state.failed + failed}, aloud)
         top1 = state.last_epoch.get("val_top1")
         better = top1 is not None and (state.best is None or top1 > state.best)
@@ -263,6 +265,23 @@ class TrainLoop:
         saved = torch.load(best, map_location="cpu", weights_only=True)
         self.model.load_state_dict(saved["model"])
 
+    def result(self, stage: str, **values: Any) -> dict[str, Any]:
+        """What the run leaves: `values`, how far it went, where its number comes from, and what it took.
+
+        Args:
+            stage: who trained.
+            values: of the stage.
+        """
+        return {
+            "stage": stage,
+            "run_dir": str(self.run_dir),
+            **values,
+            "epochs": self.schedule.epochs,
+            "steps": self.state.step,
+            **self.run.facts,
+            "device_hours": round(self.state.seconds * self.team.world_size / 3600, 3),
+        }
+
     def _means(self, window: str) -> dict[str, float]:
         values = self.state.take(window, lambda tensor: self.accelerator.reduce(tensor, "mean"))
         if not all(map(math.isfinite, values.values())):
@@ -274,7 +293,7 @@ class TrainLoop:
         return values
 
     def _count_failed(self) -> None:
-        mine = torch.tensor(float(self.failures.count), device=self.accelerator.device)
+        mine = torch.tensor(float(self.train_set.failures.count), device=self.accelerator.device)
         self.state.failed = self._failed_before + int(self.accelerator.reduce(mine, "sum"))
 
     def _save(self, best: bool = False) -> None:
@@ -282,7 +301,7 @@ class TrainLoop:
         now = time.monotonic()
         self.state.seconds += now - self._mark
         self._mark = now
-        step, per_epoch = self.state.step, self.keep_epochs * len(self.sampler)
+        step, per_epoch = self.state.step, self.often.keep_epochs * len(self.train_set)
         run = self.state.state_dict(self.accelerator.gather)
         # Not accelerate's save_state: its files of one process do not load into several, nor the reverse.
         with checkpoint.writing(self.run_dir, step, is_main(), self.accelerator.wait_for_everyone) as folder:
@@ -304,7 +323,7 @@ class TrainLoop:
 
     def _mark_best(self) -> None:
         """Who was killed between a checkpoint and the mark that it is the best one had no time to set that."""
-        step = (self.state.best_epoch or 0) * len(self.sampler)
+        step = (self.state.best_epoch or 0) * len(self.train_set)
         folder = self.run_dir / "checkpoints" / f"step_{step}"
         if step and folder.is_dir():
             with writing_to(folder):

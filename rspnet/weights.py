@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from rspnet.clipspec import ClipSpec
 from rspnet.disk import identity, whole
 from rspnet.entries import OTHERS, SIGNATURES, sort_entries
 from rspnet.errors import CheckpointError
@@ -22,7 +23,6 @@ from rspnet.weightfile import WeightFile, few, read_weights
 
 if TYPE_CHECKING:
     from rspnet.classifier import Classifier
-    from rspnet.encoders import ClipSpec
 
 _DESCRIBED = ("arch", "kwargs", "num_features", "clip", "provenance")
 
@@ -90,6 +90,25 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
         new_beside.write_text(text + "\n", encoding="utf-8")
 
 
+def save_network(folder: str | Path, network: nn.Module, clip: dict[str, Any], provenance: dict[str, Any]) -> None:
+    """`save_encoder` for a network as it was trained.
+
+    Args:
+        folder: Run folder.
+        network: An encoder, or a `Classifier`, whose `class_names` are written too.
+        clip: What it is to be fed with, by the names of `rspnet.clipspec.ClipSpec`.
+        provenance: As for `save_encoder`.
+
+    Raises:
+        DiskError, ConfigError: If the folder cannot be written to.
+    """
+    encoder = getattr(network, "encoder", network)
+    description = {"arch": encoder.spec.name, "kwargs": encoder.kwargs, "num_features": encoder.num_features}
+    if names := getattr(network, "class_names", None):
+        description["class_names"] = names
+    save_encoder(folder, network.state_dict(), {**description, "clip": clip, "provenance": provenance})
+
+
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a safetensors file, from tensors wherever and however they lie in memory.
 
@@ -131,7 +150,6 @@ def load_encoder(path: str | Path, **overrides: Any) -> nn.Module:
         )
     encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {}), **overrides})
     load_weights(encoder, file)
-    encoder.clip = clip_of(file)
     return encoder.eval()
 
 
@@ -157,13 +175,12 @@ def load_classifier(path: str | Path, class_names: Sequence[str] | None = None) 
     if names is not None and len(names) != file.num_classes:
         raise CheckpointError(f"{file.path}: its classifier is for {file.num_classes} classes, not {len(names)}")
     encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {})})
-    encoder.clip = clip_of(file)
     classifier = Classifier(encoder, file.num_classes, class_names=names)
     load_weights(classifier, file, head=True)
     return classifier.eval()
 
 
-def clip_of(file: WeightFile) -> "ClipSpec":
+def clip_of(file: WeightFile) -> ClipSpec:
     """Return what the network in a file is to be fed with: what its description says, else what it is made for."""
     from rspnet.encoders import encoder_spec
 
@@ -175,6 +192,8 @@ def clip_of(file: WeightFile) -> "ClipSpec":
 
 def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool = False) -> Report:
     """Put a weight file into an encoder or a `Classifier`, and account for every entry of both.
+
+    The encoder's `clip` is then what the file says.
 
     Args:
         module: Encoder, or module with an `encoder` and a linear `fc`.
@@ -212,6 +231,7 @@ def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool 
         loaded |= _classifier(file, {name: (ours, state[ours]) for name, ours in target.head.items()})
         pairs |= {target.head[name]: theirs for name, theirs in source.head.items()}
     module.load_state_dict(loaded, strict=False)
+    getattr(module, "encoder", module).clip = clip_of(file)
     reasons = [*source.others, *(why for why in file.unused if why not in source.others)]
     ignored = {why: source.others.get(why, []) + file.unused.get(why, []) for why in reasons}
     if source.head and not head:

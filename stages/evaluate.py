@@ -29,12 +29,21 @@ import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from rspnet import console, implied, machine, options, rundir
+from rspnet import console, implied, launch, machine, options, rundir
 from rspnet.command import run
-from rspnet.config import dump
 from rspnet.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from datasets import Dataset
+    from torch import nn
+
+    from rspnet.clipspec import ClipSpec
+    from rspnet.predict import Outputs
+    from rspnet.weightfile import WeightFile
 
 
 @dataclass
@@ -74,9 +83,8 @@ def main(config: Config) -> dict:
     """Evaluate, and return the result that is also printed as the last line."""
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
-    run_dir = Path(config.run_dir or default_run_dir(config))
-    work = partial(evaluate, config, run_dir)
-    return rundir.run_once(run_dir, dataclasses.asdict(config), dump(config), start, work)
+    run_dir = config.run_dir or default_run_dir(config)
+    return rundir.run_once(run_dir, config, evaluate, start=partial(launch.start, trains=False, run_dir=run_dir))
 
 
 def default_run_dir(config: Config) -> Path:
@@ -89,124 +97,148 @@ def default_run_dir(config: Config) -> Path:
     return home / f"{config.protocol}_{digest}"
 
 
-def start() -> Any:
-    """The accelerator of all processes of the evaluation."""
-    from accelerate import Accelerator
-
-    return rundir.fit(Accelerator(), trains=False)
-
-
-def evaluate(config: Config, run_dir: Path, start: rundir.Start) -> dict:
-    """The evaluation itself."""
+def evaluate(config: Config, run: rundir.Run) -> dict:
+    """The evaluation itself: read, embed, score, write."""
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
-    import torch
-
-    from rspnet import accuracy, batches, dataset, lengths, linear, neighbours
-    from rspnet.augment import normalise
-    from rspnet.classifier import Classifier
-    from rspnet.encoders import check_clips, create_encoder, encoder_spec
-    from rspnet.index import check_labels, load, select
-    from rspnet.predict import ViewFeatures, predict, write_neighbours, write_predictions
+    from rspnet.augment import normaliser
+    from rspnet.dataset import even_clips
+    from rspnet.encoders import check_clips
+    from rspnet.index import load, selection
+    from rspnet.lengths import tell_short
+    from rspnet.predict import Outputs, predict
+    from rspnet.sets import Failures, TestSet
     from rspnet.weightfile import read_weights
-    from rspnet.weights import clip_of, load_weights
 
-    accelerator, team = start.accelerator, start.team
     check_clips(config.encoder.name, config.clips.num_frames, config.clips.size, config.encoder.width)
     weights = None if config.weights == "none" else read_weights(config.weights)
+    index = load(run.keep_videos())
+    queries, gallery, left_out = test_and_training_videos(config, index)
+    network, clip = trained_network(config, weights, index.features["label"].names)
+    model = run.accelerator.prepare_model(network, evaluation_mode=True)
+    load_with = {"batch": config.test.batch, "team": run.team, "num_workers": machine.workers(config.data.num_workers)}
 
-    # Videos -> queries (the test split) and, for features, a gallery (the training split)
-    index = load(start.keep_videos())
-    splits, names = set(index["split"]), index.features["label"].names
-    unlabelled = config.protocol == "retrieval" and (not names or splits == {None})
-    query_split = None if unlabelled else dataset.test_split(index)
-    queries, left_out = select(index, query_split, config.data.fold)
-    gallery = queries
-    if config.protocol != "classify" and not unlabelled:
-        gallery, gallery_out = select(index, "train", config.data.fold)
-        left_out += gallery_out
-    if not unlabelled:
-        check_labels(*([queries] if gallery is queries else [queries, gallery]))
+    def outputs_of(videos: "Dataset", desc: str) -> Outputs:
+        clips = even_clips(videos, clip, time_limit=config.data.time_limit)
+        tell_short(clips, desc)
+        test_set = TestSet(clips, Failures(videos, config.data.max_failures), **load_with)
+        return predict(model, test_set, normaliser(clip), run.accelerator, desc)
 
-    workers = machine.workers(config.data.num_workers)
-
-    def outputs_of(videos, desc: str) -> tuple[torch.Tensor, torch.Tensor, int]:
-        picker = dataset.Picker(config.clips.num_frames, config.clips.stride, config.clips.sampling, config.clips.views)
-        limits = {"frame_rate": config.clips.frame_rate, "time_limit": config.data.time_limit}
-        clips = dataset.ClipDataset(videos, picker, config.clips.size, **limits)
-        lengths.tell_short(clips, desc)
-        failures = batches.Failures(videos, config.data.max_failures)
-        load = {"batch": config.test.batch, "num_workers": workers, "desc": desc}
-        return predict(model, clips, normalise_clips, accelerator, team, failures, **load)
-
-    # Weights -> classifier, or encoder
-    torch.manual_seed(config.run.seed)
-    width = {} if config.encoder.width is None else {"width": config.encoder.width}
-    network = create_encoder(config.encoder.name, **width)
-    if config.protocol == "classify":
-        network = Classifier(network, len(names))
-    if weights is not None:
-        report = load_weights(network, weights, head=config.protocol == "classify")
-        console.say(report.summary())
-        for line in implied.remarks(config.clips, weights, trained=config.protocol == "classify"):
-            console.say(line)
-        known = report.description.get("class_names", names)
-        if config.protocol == "classify" and known != names:
-            raise CheckpointError(
-                f"{config.weights}: was trained on other classes than these videos have: {known[:5]} ..."
-            )
-    model = network if config.protocol == "classify" else ViewFeatures(network, config.pooling)
-    model = accelerator.prepare_model(model, evaluation_mode=True)
-    fed = encoder_spec(config.encoder.name).clip if weights is None else clip_of(weights)
-    normalise_clips = partial(normalise, mean=fed.mean, std=fed.std, channels=fed.channels)
+    pooling = {} if config.protocol == "classify" else {"pooling": config.pooling}
     console.say(
-        f"{config.protocol}: {len(queries)} videos{f' (left out: {dict(left_out)})' if left_out else ''}, "
-        f"{config.clips.views} clips of {config.clips.num_frames} frames each, central crop {config.clips.size}"
-        f"{'' if config.protocol == 'classify' else f', {config.pooling} pooling'}"
+        f"{config.protocol}: {len(queries)} videos{selection(*left_out)}, {clip.views} clips of {clip.num_frames} "
+        f"frames each, central crop {clip.size}{f', {config.pooling} pooling' if pooling else ''}"
     )
-
-    rows, outputs, failed = outputs_of(queries, "test videos")
-    result = {
+    tested = outputs_of(queries, "test videos")
+    known = None if gallery is None else outputs_of(gallery, "training videos")
+    file, lines, score = PROTOCOLS[config.protocol](tested, known)
+    run.write_lines(file, lines)
+    return {
         "stage": "evaluate",
         "protocol": config.protocol,
         "weights": config.weights,
         "arch": config.encoder.name,
-        "views": config.clips.views,
-        **start.facts,
-        "num_failed": failed,
+        "views": clip.views,
+        **run.facts,
+        "num_failed": sum(outputs.num_failed for outputs in (tested, known) if outputs is not None),
+        **pooling,
+        **score,
     }
-    if config.protocol != "classify":
-        result["pooling"] = config.pooling
-        if unlabelled:
-            gallery_rows, features = rows, outputs
-        else:
-            gallery_rows, features, gallery_failed = outputs_of(gallery, "training videos")
-            result["num_failed"] += gallery_failed
-            gallery_labels = torch.tensor(gallery["label"])[gallery_rows]
-        result["num_gallery"] = len(gallery_rows)
-    labels = None if unlabelled else torch.tensor(queries["label"])[rows]
 
-    if config.protocol == "retrieval":
-        result["num_queries"] = len(rows)
-        if not unlabelled:
-            recall = neighbours.retrieval(outputs, labels, features, gallery_labels)
-            chance = neighbours.chance_recall(labels, gallery_labels)
-            result["recall"] = {str(k): value for k, value in recall.items()}
-            result["chance"] = {str(k): value for k, value in chance.items()}
-        near = neighbours.neighbours(outputs, features, 10, exclude_self=unlabelled)
-        if accelerator.is_main_process:
-            write_neighbours(run_dir / "neighbours.jsonl", queries, rows, gallery, gallery_rows, *near)
-    else:
-        if config.protocol == "knn":
-            outputs = neighbours.knn(outputs, features, gallery_labels, len(names))
-        elif config.protocol == "linear":
-            outputs = linear.linear_probe(features, gallery_labels, outputs, len(names))
-        topk = accuracy.TopK().compute(predictions=accuracy.top_classes(outputs).tolist(), references=labels.tolist())
-        result |= {**topk, "num_videos": len(rows), "chance_top1": 100 / len(names)}
-        if accelerator.is_main_process:
-            write_predictions(run_dir / "predictions.jsonl", queries, rows, outputs)
 
-    accelerator.end_training()
-    return result
+def test_and_training_videos(config: Config, index: "Dataset") -> "tuple[Dataset, Dataset | None, list[Counter]]":
+    """The queries, the gallery of features if there is one, and what was left out of both."""
+    from rspnet.dataset import test_split
+    from rspnet.index import check_labels, select
+
+    unlabelled = not index.features["label"].names or set(index["split"]) == {None}
+    if config.protocol == "retrieval" and unlabelled:
+        videos, left_out = select(index, None, config.data.fold)
+        return videos, None, [left_out]
+    queries, left_out = select(index, test_split(index), config.data.fold)
+    if config.protocol == "classify":
+        check_labels(queries)
+        return queries, None, [left_out]
+    gallery, gallery_left_out = select(index, "train", config.data.fold)
+    check_labels(queries, gallery)
+    return queries, gallery, [left_out, gallery_left_out]
+
+
+def trained_network(config: Config, weights: "WeightFile | None", names: list[str]) -> "tuple[nn.Module, ClipSpec]":
+    """What maps views (N, V, 3, T, H, W) to logits or features, and what it is to be fed with."""
+    import torch
+
+    from rspnet.classifier import Classifier
+    from rspnet.encoders import create_encoder
+    from rspnet.predict import ViewFeatures
+    from rspnet.weights import load_weights
+
+    torch.manual_seed(config.run.seed)
+    encoder = create_encoder(**vars(config.encoder))
+    classify = config.protocol == "classify"
+    network = Classifier(encoder, len(names)) if classify else ViewFeatures(encoder, config.pooling)
+    if weights is not None:
+        report = load_weights(network if classify else encoder, weights, head=classify)
+        for line in (report.summary(), *implied.remarks(config.clips, weights, trained=classify)):
+            console.say(line)
+        known = report.description.get("class_names", names)
+        if classify and known != names:
+            raise CheckpointError(
+                f"{config.weights}: was trained on other classes than these videos have: {known[:5]} ..."
+            )
+    return network, dataclasses.replace(encoder.clip, **vars(config.clips))
+
+
+# The protocols: outputs for the test videos, and for the training videos where they are looked at -> the file for what
+# is said of each test video, its lines, and what the result tells.
+Score = tuple[str, list[dict[str, Any]], dict[str, Any]]
+
+
+def classify(tested: "Outputs", known: "Outputs | None" = None) -> Score:
+    """Of logits."""
+    from rspnet.accuracy import accuracy, chance_top
+    from rspnet.predict import predictions
+
+    chance = chance_top(tested.index.features["label"].num_classes)["top1"]
+    found = accuracy(tested.values, tested.labels)
+    return "predictions.jsonl", predictions(tested), {**found, "num_videos": len(tested), "chance_top1": chance}
+
+
+def retrieval(tested: "Outputs", known: "Outputs | None") -> Score:
+    """Of features; where there is no gallery, each video's neighbours among the others, and no number."""
+    from rspnet.neighbours import chance_recall, neighbours, recall
+    from rspnet.predict import nearest
+
+    gallery = tested if known is None else known
+    score: dict[str, Any] = {"num_gallery": len(gallery), "num_queries": len(tested)}
+    if known is not None:
+        found = recall(tested.values, tested.labels, known.values, known.labels)
+        score["recall"] = {str(k): value for k, value in found.items()}
+        score["chance"] = {str(k): value for k, value in chance_recall(tested.labels, known.labels).items()}
+    near = neighbours(tested.values, gallery.values, 10, exclude_self=known is None)
+    return "neighbours.jsonl", nearest(tested, gallery, *near), score
+
+
+def knn(tested: "Outputs", known: "Outputs") -> Score:
+    """Of features."""
+    from rspnet.neighbours import knn_votes
+
+    num_classes = known.index.features["label"].num_classes
+    votes = knn_votes(tested.values, known.values, known.labels, num_classes)
+    file, lines, score = classify(dataclasses.replace(tested, values=votes))
+    return file, lines, {"num_gallery": len(known), **score}
+
+
+def linear(tested: "Outputs", known: "Outputs") -> Score:
+    """Of features."""
+    from rspnet.linear import linear_probe
+
+    num_classes = known.index.features["label"].num_classes
+    logits = linear_probe(known.values, known.labels, tested.values, num_classes)
+    file, lines, score = classify(dataclasses.replace(tested, values=logits))
+    return file, lines, {"num_gallery": len(known), **score}
+
+
+PROTOCOLS = {"classify": classify, "retrieval": retrieval, "knn": knn, "linear": linear}
 
 
 if __name__ == "__main__":

@@ -225,7 +225,7 @@ def _training_rows(theirs, ours):
     lr = theirs["lr"] * (total / theirs["lr_videos"] if theirs["lr_videos"] else 1)
     epochs = ours["optim.epochs"]
     our_lr = optim.scaled_lr(ours["optim.lr"], ours["optim.total_batch"], ours["optim.lr_batch"])
-    our_rate = optim.schedule(ours["optim.schedule"], our_lr, epochs, ours["optim.milestones"])
+    our_rate = optim.Schedule(ours["optim.schedule"], our_lr, epochs, ours["optim.milestones"])
     sgd = ("momentum", "weight_decay", "dampening", "nesterov")
     (group,) = optim.sgd(torch.nn.Linear(1, 1), our_lr, ours["optim.momentum"], ours["optim.weight_decay"]).param_groups
     photometric = ("gray", "brightness", "contrast", "saturation", "hue", "flip")

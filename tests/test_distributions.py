@@ -17,8 +17,8 @@ from rspnet import dataset, options, sampling
 from rspnet.augment import Augment
 from rspnet.batches import Request, TrainBatches
 from rspnet.dataset import ClipDataset, Picker
+from rspnet.draws import StepDraws
 from rspnet.errors import VideoError
-from rspnet.pretext import draw_step
 
 DRAWS = 4000
 FRAMES, HEIGHT, WIDTH = 40, 240, 320
@@ -303,8 +303,9 @@ def test_half_of_each_group_plays_fast():
     """Any half, in each group of four apart from the other."""
     halves = list(combinations(range(4), 2))
     found = []
+    draws = StepDraws(0, 8, [2], bn_groups=2)
     for step in range(DRAWS):
-        groups = draw_step(0, step, 4, 2, 0, 1, [2]).fast.view(2, 4).tolist()
+        groups = draws[step].fast.view(2, 4).tolist()
         found.append(tuple(tuple(n for n in range(4) if group[n]) for group in groups))
     assert_even(found, [(one, other) for one in halves for other in halves])
 
@@ -314,7 +315,7 @@ def test_shuffles_and_speeds_of_a_step():
     orders = list(permutations(range(3)))
     fast, speeds, shuffles = [], [], []
     for step in range(DRAWS):
-        draws = draw_step(3, step, 3, 1, 0, 1, [2, 4, 8])
+        draws = StepDraws(3, 3, [2, 4, 8], bn_groups=1)[step]
         fast.append(tuple(draws.fast.int().tolist()))
         speeds.append(draws.speed)
         shuffles.append((tuple(draws.shuffle_other.tolist()), tuple(draws.shuffle_same.tolist())))

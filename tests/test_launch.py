@@ -1,7 +1,9 @@
 """What a run cannot begin with."""
 
 import pytest
+import torch
 
+from rspnet import launch
 from rspnet.errors import ConfigError
 from rspnet.launch import check_accumulation, check_launch, check_precision
 
@@ -29,3 +31,29 @@ def test_accumulation_is_refused(monkeypatch, steps):
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", steps)
     with pytest.raises(ConfigError, match=rf"^ACCELERATE_GRADIENT_ACCUMULATION_STEPS={steps}: gradients are not acc"):
         check_accumulation()
+
+
+class Accelerator:
+    """Of one process."""
+
+    num_processes, device, mixed_precision = 1, torch.device("cpu"), "bf16"
+
+    def __init__(self, **options):
+        self.options = options
+
+
+def test_what_a_stage_can_work_with(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    prepared = []
+    monkeypatch.setattr(launch, "keep_freed_memory", lambda: prepared.append(True))
+    monkeypatch.setattr("accelerate.Accelerator", Accelerator)
+    assert launch.start(trains=False, run_dir="x").options == {"log_with": None, "project_dir": "x"}
+    assert prepared == [True]
+    with pytest.raises(ConfigError, match="mixed precision bf16: on a CPU"):
+        launch.start(trains=True, run_dir="x")
+    monkeypatch.setattr(Accelerator, "mixed_precision", "no")
+    found = launch.start(trains=True, run_dir="x", tracker="tensorboard")
+    assert found.options == {"log_with": "tensorboard", "project_dir": "x"}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="2 processes were started, but each sees 1"):
+        launch.start(trains=False, run_dir="x")

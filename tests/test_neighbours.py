@@ -8,7 +8,7 @@ import torch
 
 from rspnet import neighbours as module
 from rspnet.accuracy import top_classes
-from rspnet.neighbours import chance_recall, knn, largest, neighbours, retrieval
+from rspnet.neighbours import chance_recall, knn_votes, largest, neighbours, recall
 from tests import slow
 
 
@@ -73,7 +73,7 @@ def test_retrieval_equals_the_slow_one(gallery_size):
     query, gallery = tied_features(31, seed=0, size=4), tied_features(gallery_size, seed=1, size=4)
     query_labels = torch.randint(0, 6, (31,), generator=seeded(2))
     gallery_labels = torch.randint(0, 4, (gallery_size,), generator=seeded(3))  # two classes have no gallery entry
-    recall = retrieval(query, query_labels, gallery, gallery_labels)
+    recall = recall(query, query_labels, gallery, gallery_labels)
     by_hand = [each.tolist() for each in (query, query_labels, gallery, gallery_labels)]
     assert recall == pytest.approx(slow.recall(*by_hand, ks), abs=1e-9)
     assert 0 < recall[1] < 100
@@ -84,7 +84,7 @@ def test_retrieval_equals_the_slow_one(gallery_size):
 def test_knn_equals_the_slow_one(k):
     query, gallery = tied_features(17, seed=0), tied_features(40, seed=1)
     labels = torch.randint(0, 5, (40,), generator=seeded(2))
-    logits = knn(query, gallery, labels, num_classes=6, k=k, temperature=0.2)
+    logits = knn_votes(query, gallery, labels, num_classes=6, k=k, temperature=0.2)
     expected = slow.shares(query.tolist(), gallery.tolist(), labels.tolist(), 6, k, 0.2)
     for row, share in zip(logits.softmax(dim=1).tolist(), expected, strict=True):
         assert row == pytest.approx(share, abs=1e-6)
@@ -96,8 +96,8 @@ def test_a_tied_vote_goes_to_the_lower_class():
     """Two entries of one direction and two classes; only the earlier one votes where there is room for one."""
     query, gallery = torch.tensor([[1.0, 2.0]]), torch.tensor([[2.0, 4.0], [0.5, 1.0], [-1.0, 0.0]])
     labels = torch.tensor([3, 1, 0])
-    assert top_classes(knn(query, gallery, labels, num_classes=4, k=2)).tolist() == [[1, 3, 0, 2]]
-    assert top_classes(knn(query, gallery, labels, num_classes=4, k=1)).tolist() == [[3, 0, 1, 2]]
+    assert top_classes(knn_votes(query, gallery, labels, num_classes=4, k=2)).tolist() == [[1, 3, 0, 2]]
+    assert top_classes(knn_votes(query, gallery, labels, num_classes=4, k=1)).tolist() == [[3, 0, 1, 2]]
 
 
 def test_the_length_of_a_feature_does_not_matter():
@@ -146,5 +146,5 @@ def test_chance_recall_is_what_random_features_reach():
     query_labels = torch.arange(3000) % 12
     gallery_labels = torch.randint(0, 12, (400,), generator=seeded()).pow(2) // 12  # uneven classes
     features = torch.randn(3400, 16, generator=seeded(1))
-    recall = retrieval(features[:3000], query_labels, features[3000:], gallery_labels)
+    recall = recall(features[:3000], query_labels, features[3000:], gallery_labels)
     assert recall == pytest.approx(chance_recall(query_labels, gallery_labels), abs=2.5)

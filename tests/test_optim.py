@@ -8,14 +8,14 @@ from rspnet import optim
 
 
 def test_cosine_ends_at_a_thousandth():
-    rate = optim.schedule("cosine", 0.2, 200)
+    rate = optim.Schedule("cosine", 0.2, 200)
     assert rate(0) == pytest.approx(0.2)
     assert rate(100) == pytest.approx(0.2 * (1 + 1e-3) / 2)
     assert rate(200) == pytest.approx(0.2e-3)
 
 
 def test_cosine_is_torchs():
-    rate = optim.schedule("cosine", 0.1, 30)
+    rate = optim.Schedule("cosine", 0.1, 30)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=30, eta_min=1e-4)
     for epoch in range(30):
@@ -25,15 +25,15 @@ def test_cosine_is_torchs():
 
 
 def test_multi_step_divides_by_ten():
-    rate = optim.schedule("multi_step", 0.01, 50, [20, 40])
+    rate = optim.Schedule("multi_step", 0.01, 50, [20, 40])
     assert [rate(e) for e in (0, 19, 20, 39, 40, 49)] == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4])
 
 
 def test_wrong_schedules_are_refused():
     with pytest.raises(ValueError, match="ascend"):
-        optim.schedule("multi_step", 0.1, 10, [5, 5])
+        optim.Schedule("multi_step", 0.1, 10, [5, 5])
     with pytest.raises(ValueError, match="cosine or multi_step"):
-        optim.schedule("linear", 0.1, 10)
+        optim.Schedule("linear", 0.1, 10)
 
 
 def test_rate_scales_with_the_batch_where_asked():

@@ -4,7 +4,6 @@ The pixels, features and weights are small whole numbers and halves, so that eve
 is equal in the network, and ties are ties.
 """
 
-import json
 import random
 import re
 from pathlib import Path
@@ -15,12 +14,14 @@ import pytest
 import torch
 from torch import nn
 
-from rspnet import accuracy, batches, dataset, neighbours
+from rspnet import accuracy, dataset, neighbours
 from rspnet.classifier import Classifier
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.index import new_row, to_dataset
-from rspnet.predict import ViewFeatures, predict, write_neighbours, write_predictions
+from rspnet.predict import Outputs, ViewFeatures, nearest, predict, predictions
+from rspnet.sets import Failures, TestSet
 from rspnet.team import Team
+from rspnet.workers import Loader
 from tests import slow
 from tests.ranks import run_ranks
 
@@ -124,10 +125,12 @@ def results(
     rows = [{"video": name, "root": "", "num_frames": None, "label": None} for name in names]
     index = datasets.Dataset.from_list(rows)
     clips = dataset.ClipDataset(index, dataset.Picker(FRAMES, views=VIEWS), SIZE)
-    failures = batches.Failures(index, max_failures)
-    load = {"batch": batch, "num_workers": 0, "desc": desc}
     accelerator, team = accelerator
-    return predict(model, clips, as_floats, accelerator, team, failures, **load)
+    test_set = TestSet(clips, Failures(index, max_failures), batch=batch, team=team, num_workers=0)
+    found = predict(model, test_set, as_floats, accelerator, desc)
+    assert found.index is index
+    assert len(found) == len(found.rows) == len(found.values)
+    return found.rows, found.values, found.num_failed
 
 
 def as_floats(clips):
@@ -148,10 +151,10 @@ def evaluate(accelerator, classes: int, videos: int, batch: int, broken: tuple[i
     labels, gallery_labels = (
         torch.tensor([label_of(first + n, classes) for n in each.tolist()]) for first, each in ((0, rows), (50, places))
     )
-    votes = neighbours.knn(query, gallery, gallery_labels, classes, k=4)
+    votes = neighbours.knn_votes(query, gallery, gallery_labels, classes, k=4)
 
     def topk(scores):
-        return accuracy.TopK().compute(predictions=accuracy.top_classes(scores).tolist(), references=labels.tolist())
+        return accuracy.accuracy(scores, labels)
 
     return {
         "rows": rows.tolist(),
@@ -160,7 +163,7 @@ def evaluate(accelerator, classes: int, videos: int, batch: int, broken: tuple[i
         "features": query.tolist(),
         "gallery": (places.tolist(), lost),
         "classify": topk(logits),
-        "recall": neighbours.retrieval(query, labels, gallery, gallery_labels, ks=KS),
+        "recall": neighbours.recall(query, labels, gallery, gallery_labels, ks=KS),
         "neighbours": neighbours.neighbours(query, gallery, 6)[0].tolist(),
         "shares": votes.softmax(1).tolist(),
         "knn": topk(votes),
@@ -323,7 +326,7 @@ def test_what_keeps_one_process_from_reading_is_told_to_all(accelerator, monkeyp
     def refuse(loader):
         raise ConfigError("no shared memory")
 
-    monkeypatch.setattr(batches.Loader, "__iter__", refuse)
+    monkeypatch.setattr(Loader, "__iter__", refuse)
     with pytest.raises(CheckpointError, match=r"^told to all: no shared memory$"):
         results((accelerator[0], Heard()), networks(3)[0], 0, 3, 2)
 
@@ -353,12 +356,11 @@ def index(tmp_path):
     return to_dataset([*rows, new_row("unlabelled.mp4", "/")], tmp_path / "cache")
 
 
-def test_predictions_rank_as_the_accuracy_does(tmp_path, index):
+def test_predictions_rank_as_the_accuracy_does(index):
     rows = torch.tensor([0, 2, 6])
     logits = torch.randint(0, 3, (3, 6), generator=torch.Generator().manual_seed(0)).float()
     logits[1, 0] = -torch.inf  # as of a class without a vote
-    write_predictions(tmp_path / "predictions.jsonl", index, rows, logits)
-    lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    lines = predictions(Outputs(index, rows, logits, 0))
     assert [(line["video"], line["label"]) for line in lines] == [
         ("c.mp4", "c"),
         ("b.mp4", "b"),
@@ -371,12 +373,11 @@ def test_predictions_rank_as_the_accuracy_does(tmp_path, index):
         assert line["probability"] == pytest.approx([powers[n] / sum(powers) for n in ranked], abs=6e-6)
 
 
-def test_neighbours_are_named_by_their_rows(tmp_path, index):
+def test_neighbours_are_named_by_their_rows(index):
     """Places among the entries that could be read are not rows of the index."""
-    nearest, similarities = torch.tensor([[1, 0], [2, 1]]), torch.tensor([[1.0, 0.123456], [0.5, -1.0]])
-    path = tmp_path / "neighbours.jsonl"
-    write_neighbours(path, index, torch.tensor([6, 1]), index, torch.tensor([0, 3, 5]), nearest, similarities)
-    one, two = (json.loads(line) for line in path.read_text().splitlines())
+    places, similarities = torch.tensor([[1, 0], [2, 1]]), torch.tensor([[1.0, 0.123456], [0.5, -1.0]])
+    queries, gallery = (Outputs(index, torch.tensor(rows), torch.empty(0), 0) for rows in ([6, 1], [0, 3, 5]))
+    one, two = nearest(queries, gallery, places, similarities)
     assert one == {
         "video": "unlabelled.mp4",
         "label": None,

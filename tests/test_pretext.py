@@ -8,7 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from rspnet.pretext import LOG_TERMS, Draws, RSPNet, draw_step
+from rspnet.draws import Draws, StepDraws
+from rspnet.pretext import LOG_TERMS, RSPNet
 
 sys.path.insert(0, str(Path(__file__).parent))
 import replay_step
@@ -82,7 +83,7 @@ def test_the_key_encoder_starts_as_a_copy_and_is_one_of_its_own():
 
 def test_gradient_reaches_the_query_encoder_only():
     model = tiny_model()
-    out = model(*tiny_clips(), draw_step(0, 0, 4, 1, 0, 1, [2]))
+    out = model(*tiny_clips(), StepDraws(0, 4, [2], bn_groups=1)[0])
     out["loss"].backward()
     assert all(
         p.grad is not None and p.grad.abs().sum() > 0
@@ -107,12 +108,7 @@ def test_keys_play_at_both_speeds(speed, shown):
 def test_keys_without_the_frames_of_both_speeds_are_refused():
     query, key = tiny_clips()
     with pytest.raises(ValueError, match="key clips of 4 frames; speeds 1 and 2 show 6"):
-        tiny_model()(query, key[:, :, :4], draw_step(0, 0, 4, 1, 0, 1, [2]))
-
-
-def test_what_the_draws_show():
-    draws = Draws(torch.tensor([True, False]), 3, torch.arange(2), torch.arange(2))
-    assert draws.shown() == [((3,), (1, 3)), ((1,), (1, 3))]
+        tiny_model()(query, key[:, :, :4], StepDraws(0, 4, [2], bn_groups=1)[0])
 
 
 def test_queue_takes_the_keys_of_the_other_speed():
@@ -129,7 +125,7 @@ def test_queue_takes_the_keys_of_the_other_speed():
 
 def test_a_group_of_its_own_is_a_run_of_its_own():
     """With an unmixed shuffle two groups compute what two separate batches would."""
-    draws = draw_step(0, 0, 2, 2, 0, 1, [2])
+    draws = StepDraws(0, 4, [2], bn_groups=2)[0]
     draws = Draws(draws.fast, 2, torch.arange(4), torch.arange(4))
     query, key = tiny_clips()
     whole = tiny_model(groups=2)(query, key, draws)
@@ -154,6 +150,7 @@ def three_steps(groups, rank=0, world_size=1):
     module = nn.parallel.DistributedDataParallel(model) if world_size > 1 else model
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     mine = slice(rank * 12 // world_size, (rank + 1) * 12 // world_size)
+    draws = StepDraws(5, 12, [2], bn_groups=groups * world_size, rank=rank, world_size=world_size)
     steps = []
     for step in range(3):
         # Each clip has a brightness of its own, so that statistics of other clips are other statistics.
@@ -161,7 +158,7 @@ def three_steps(groups, rank=0, world_size=1):
         offset, noise = (torch.randn(2, 12, *shape, generator=generator).double() for shape in ((1,) * 4, (3, 6, 5, 5)))
         query, key = (offset + noise)[:, mine]
         query = query[:, :, :4]
-        out = module(query, key, draw_step(5, step, 12 // (groups * world_size), groups, rank, world_size, [2]))
+        out = module(query, key, draws[step])
         optimizer.zero_grad()
         out["loss"].backward()
         steps.append(
@@ -211,16 +208,6 @@ def test_groups_are_not_one_batch():
     assert max((two["gradients"][name] - four["gradients"][name]).abs().max() for name in two["gradients"]) > 1e-3
 
 
-def test_draws_are_the_same_for_one_process_and_several():
-    one = draw_step(5, 3, 4, 4, 0, 1, [2, 4])
-    parts = [draw_step(5, 3, 4, 2, rank, 2, [2, 4]) for rank in (0, 1)]
-    assert torch.equal(one.fast, torch.cat([part.fast for part in parts]))
-    assert all(
-        torch.equal(one.shuffle_other, p.shuffle_other) and torch.equal(one.shuffle_same, p.shuffle_same) for p in parts
-    )
-    assert {one.speed} == {p.speed for p in parts}
-
-
 def test_log_terms_at_the_extremes():
     from rspnet.pretext import _log_terms
 
@@ -249,7 +236,7 @@ def test_speed_is_learnt():
         t = torch.arange(16.0).view(1, -1, 1, 1)
         clips = [torch.sin(0.9 * wave[:, None] + 0.4 * t + (phase + shift).view(-1, 1, 1, 1)) for shift in (0, 2.5)]
         query, key = (clip[:, None].expand(-1, 3, -1, -1, -1) for clip in clips)
-        draws = draw_step(0, step, 16, 1, 0, 1, [2])
+        draws = StepDraws(0, 16, [2], bn_groups=1)[step]
         query = torch.where(draws.fast.view(-1, 1, 1, 1, 1), query[:, :, ::2], query[:, :, :8])
         out = model(query, key[:, :, [*range(8), *range(8, 16, 2)]], draws)
         optimizer.zero_grad()
@@ -262,7 +249,7 @@ def test_speed_is_learnt():
 def test_losses_stay_in_full_precision_under_autocast():
     model = tiny_model()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = model(*tiny_clips(), draw_step(0, 0, 4, 1, 0, 1, [2]))
+        out = model(*tiny_clips(), StepDraws(0, 4, [2], bn_groups=1)[0])
     assert {out[name].dtype for name in ("loss", "logits_same", "near")} == {torch.float32}
     # The similarities to the queue are a matrix product, which autocast would give in bfloat16, with 8 bits each.
     similarities = out["logits_same"][:, 1:] * model.temperature

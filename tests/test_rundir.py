@@ -1,5 +1,6 @@
 """Who may write to a run's folder, what lies in it, and that its work is done once."""
 
+import dataclasses
 import fcntl
 import json
 import shutil
@@ -23,6 +24,15 @@ CONFIG = {
     "optim": {"lr": 0.1},
     "run": {"seed": 3, "log_every": 10},
 }
+
+
+@dataclasses.dataclass
+class Config:
+    run_dir: str
+    data: dict
+    optim: dict
+    run: dict
+    weights: str
 
 
 def opened(folder, **changes):
@@ -51,15 +61,16 @@ def once(tmp_path, videos):
     """Do a run on the `videos`: `once(result)` returns what `run_once` does, `once()` must find it done."""
 
     def run(result=None, weights="none", **changes):
-        config = changed(**{"data__root": str(videos)} | changes) | {"weights": str(weights)}
+        config = Config(**changed(**{"data__root": str(videos)} | changes), weights=str(weights))
         begun = []
 
-        def work(start):
-            begun.append(start)
-            assert start.keep_videos() == tmp_path / "run/index.parquet"
-            return result | start.facts
+        def work(given, run):
+            begun.append(run)
+            assert given is config
+            assert run.keep_videos() == tmp_path / "run/index.parquet"
+            return result | run.facts
 
-        found = run_once(tmp_path / "run", config, json.dumps(config), Accelerator, work)
+        found = run_once(tmp_path / "run", config, work, start=Accelerator)
         assert len(begun) == (0 if result is None else 1)
         return found
 
@@ -69,33 +80,25 @@ def once(tmp_path, videos):
 class Accelerator:
     """Of one process."""
 
-    num_processes, device = 1, torch.device("cpu")
+    num_processes, device, mixed_precision = 1, torch.device("cpu"), "bf16"
+    ended = 0
 
+    def __init__(self, **options):
+        self.options = options
 
-def test_what_a_stage_can_work_with(monkeypatch):
-    class Halved(Accelerator):
-        mixed_precision = "bf16"
-
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    prepared = []
-    monkeypatch.setattr(rundir, "keep_freed_memory", lambda: prepared.append(True))
-    halved = Halved()
-    assert rundir.fit(halved, trains=False) is halved
-    assert prepared == [True]
-    with pytest.raises(ConfigError, match="mixed precision bf16: on a CPU"):
-        rundir.fit(halved, trains=True)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="2 processes were started, but each sees 1"):
-        rundir.fit(halved, trains=False)
+    def end_training(self):
+        Accelerator.ended += 1
 
 
 def test_the_work_is_done_once(tmp_path, once, videos, capsys):
     found = {"stage": "finetune", "top1": 200 / 3, "top5": 100.0, "chance_top1": 10.0, "num_videos": 3, "best_epoch": 1}
     result = once(found)
+    ended = Accelerator.ended
     facts = {"weights_sha256": None, "fold": 1, "seed": 3, "precision": "no", "processes": 1, "device": "cpu"}
     index = load(tmp_path / "run/index.parquet")
     assert result == found | {"top1": 66.67, "data_fingerprint": fingerprint(index)} | facts
     assert once() == result
+    assert Accelerator.ended == ended > 0
     out, err = capsys.readouterr()
     assert [json.loads(line) for line in out.splitlines()] == [result, result]
     words = "finetune: top-1 66.7 % of 3 test videos (chance 10), top-5 100.0 %; best epoch 1"
@@ -115,9 +118,9 @@ def test_what_is_refused_at_once_leaves_no_folder(tmp_path, once):
 
 
 def test_work_that_fails_leaves_no_result(tmp_path, once, videos, capsys):
-    config = changed(data__root=str(videos))
+    config = Config(**changed(data__root=str(videos)), weights="none")
     with pytest.raises(ZeroDivisionError):
-        run_once(tmp_path / "run", config, json.dumps(config), Accelerator, lambda start: 1 / 0)
+        run_once(tmp_path / "run", config, lambda config, run: 1 / 0, start=Accelerator)
     assert capsys.readouterr().out == ""
     assert not (tmp_path / "run/result.json").exists()
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from rspnet import checkpoint
 from rspnet.batches import TrainBatches
 from rspnet.errors import ConfigError, VideoError
+from rspnet.optim import Schedule
+from rspnet.rundir import Run as RunUnderWay
 from rspnet.team import Team
 from rspnet.trainloop import RunState, TrainLoop
 
@@ -24,6 +27,7 @@ class Accelerator:
 
     device = torch.device("cpu")
     scaler = None
+    log_with = ()
     process_index = 0
 
     def __init__(self, num_processes=1, others_failed=0):
@@ -76,8 +80,25 @@ class Toy(Dataset):
 class Failures:
     count = 0
 
-    def add(self, batch):
-        self.count += int((batch["failed"] >= 0).sum())
+
+class ToySet:
+    """Stands for `rspnet.sets.TrainSet`."""
+
+    clips_per_step = BATCH
+
+    def __init__(self, loader=None):
+        self.sampler = TrainBatches(VIDEOS, BATCH, seed=3)
+        self.loader = loader or DataLoader(Toy(), batch_sampler=self.sampler)
+        self.failures = Failures()
+
+    def __len__(self):
+        return len(self.sampler)
+
+    def epoch(self, epoch, start):
+        self.sampler.seek(epoch, start)
+        for batch in self.loader:
+            self.failures.count += int((batch["failed"] >= 0).sum())
+            yield batch
 
 
 class Run:
@@ -92,39 +113,29 @@ class Run:
         self.loss_at = loss_at or {}  # step -> a loss to report instead
         self.at = at or {}  # step -> what happens within it
         self.loader = loader
-        self.settings = {"log_every": 2, "checkpoint_every": 100, "keep_epochs": 100} | settings
+        self.often = SimpleNamespace(**{"log_every": 2, "checkpoint_every": 100, "keep_epochs": 100} | settings)
 
     def __call__(self):
         torch.manual_seed(0)
         self.model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9)
-        sampler = TrainBatches(VIDEOS, BATCH, seed=3)
-        with TrainLoop(
-            self.accelerator,
-            self.team,
-            self.model,
-            self.optimizer,
-            self.folder,
-            sampler,
-            self.loader or DataLoader(Toy(), batch_sampler=sampler),
-            Failures(),
-            EPOCHS,
-            clips_per_step=BATCH,
-            lr_at=lambda epoch: 0.1 / (epoch + 1),
-            chance={},
-            **self.settings,
-        ) as loop:
+        self.model.chance = {}
+        run = RunUnderWay(self.accelerator, self.team, {}, self.folder, {})
+        schedule = Schedule("multi_step", 0.1, EPOCHS, [1, 2])
+        parts = {"schedule": schedule, "train_set": ToySet(self.loader), "often": self.often}
+        with TrainLoop(run, self.model, self.optimizer, **parts) as loop:
             self.loop = loop
             for epoch in loop.epochs():
-                for batch in loop.batches():
-                    self.at.get(loop.state.step + 1, lambda: None)()
+                for step, batch in loop.batches():
+                    assert step == loop.state.step
+                    self.at.get(step + 1, lambda: None)()
                     loss = self.model(batch["x"]).square().sum(1).sub(1).abs().mean()
                     loss.backward()
                     self.optimizer.step()
                     self.optimizer.zero_grad()
                     loss = torch.tensor(self.loss_at.get(loop.state.step + 1, loss.item()))
                     loop.step({"loss": loss, "double": 2 * loss})
-                loop.end_epoch(None if self.top1 is None else {"val_top1": self.top1[epoch]})
+                loop.end_epoch(None if self.top1 is None else {"top1": self.top1[epoch]})
         return self
 
     def log(self):
@@ -234,7 +245,7 @@ def test_a_run_from_end_to_end(uninterrupted):
         *[("interval", 4, 1), ("interval", 6, 1), ("epoch", 6, 2)],
         *[("interval", 8, 2), ("interval", 9, 2), ("epoch", 9, 3)],
     ]
-    assert [line["lr"] for line in log if "lr" in line] == [0.1] * 2 + [0.05] * 2 + [0.1 / 3] * 2
+    assert [line["lr"] for line in log if "lr" in line] == pytest.approx([0.1] * 2 + [0.01] * 2 + [0.001] * 2)
     assert all(line["double"] == 2 * line["loss"] for line in log)
     # An epoch's mean is that of its steps, whatever the intervals.
     assert log[2]["loss"] == pytest.approx((2 * log[0]["loss"] + log[1]["loss"]) / 3)

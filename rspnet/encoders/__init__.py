@@ -10,10 +10,10 @@ import timm
 import torch
 
 from rspnet.encoders import c3d, r2plus1d, resnet, s3dg, video_torchvision
-from rspnet.encoders.encoder import ClipSpec, EncoderSpec, VideoEncoder
+from rspnet.encoders.encoder import EncoderSpec, VideoEncoder
 from rspnet.errors import ConfigError
 
-__all__ = ["ClipSpec", "EncoderSpec", "VideoEncoder", "create_encoder", "encoder_spec"]
+__all__ = ["EncoderSpec", "VideoEncoder", "create_encoder", "encoder_spec"]
 
 _SPECS = {spec.name: spec for spec in (c3d.SPEC, resnet.SPEC, r2plus1d.SPEC, s3dg.SPEC, *video_torchvision.SPECS)}
 
@@ -36,7 +36,7 @@ def create_encoder(name: str, num_classes: int = 0, **kwargs: Any) -> VideoEncod
     Args:
         name: The encoder's: c3d, resnet18, r2plus1d, s3dg, r3d_18, r2plus1d_18 or s3d.
         num_classes: Outputs of a linear classifier; 0 = none, `encoder(clips)` then gives pooled features (N, D).
-        kwargs: `width`: base channels, 64 as published (torchvision's networks have only that).
+        kwargs: `width`: base channels, 64 as published (torchvision's networks have only that); None likewise.
 
     Raises:
         ConfigError: If there is no such encoder or width.
@@ -61,7 +61,7 @@ def check_clips(
         ConfigError: It cannot, or as for `create_encoder`.
     """
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        encoder = create_encoder(name, **({} if width is None else {"width": width})).train(training)
+        encoder = create_encoder(name, width=width).train(training)
         try:
             encoder(torch.empty(batch, 3, num_frames, size, size))
         except (RuntimeError, ValueError):  # an output of no size; one value to normalise

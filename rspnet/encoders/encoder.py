@@ -5,39 +5,13 @@ Shapes: N clips, T frames, H and W pixels, D features; t, h, w are the positions
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from timm.models import build_model_with_cfg
 from torch import Tensor, nn
 
+from rspnet.clipspec import ClipSpec
 from rspnet.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class ClipSpec:
-    """The clips that a network is fed with: as in its training, or as it is made for.
-
-    Attributes:
-        num_frames: Frames of a clip.
-        size: Height and width of a clip, pixels.
-        mean: Mean to subtract per channel, of pixels scaled to 0-1.
-        std: Standard deviation to divide by, likewise.
-        channels: Their order.
-        stride: Gap between a clip's frames, frames.
-        sampling: Consecutive frames (clip), or frames that cover the whole video (cover).
-        frame_rate: Frames per second that videos are resampled to first; None: as they are.
-        views: Clips of a video in a test, evenly spaced.
-    """
-
-    num_frames: int
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    channels: Literal["RGB", "BGR"] = "RGB"
-    stride: int = 1
-    sampling: Literal["clip", "cover"] = "clip"
-    frame_rate: float | None = None
-    views: int = 10
 
 
 @dataclass(frozen=True)
@@ -91,12 +65,16 @@ class VideoEncoder(nn.Module):
     comes last in the state dict, as it does in the published files.
 
     Attributes:
-        clip: What to feed it with; set where it is created, and by what its weights say where they are loaded.
+        spec: What kind of encoder it is; set where it is created, as the next two.
+        kwargs: What it was created with beside its name: `width`, where that was said.
+        clip: What to feed it with; also set by what its weights say, where they are loaded.
         classifier_name: Attribute (and state-dict) name of the classifier.
         num_features: D, length of a pooled feature.
         num_classes: Outputs of the classifier; 0 = none, `forward` returns the pooled features.
     """
 
+    spec: EncoderSpec
+    kwargs: dict[str, int]
     clip: ClipSpec
     classifier_name = "fc"
     num_features: int
@@ -139,7 +117,8 @@ def build(make: Callable[..., VideoEncoder], spec: EncoderSpec, pretrained: bool
         raise ConfigError(f"rspnet_{spec.name}: in_chans is {kwargs['in_chans']}; clips are RGB, leave it at 3")
     # timm adds in_chans itself, taken from input_size.
     encoder = build_model_with_cfg(make, f"rspnet_{spec.name}", pretrained, kwargs_filter=("in_chans",), **kwargs)
-    encoder.clip = spec.clip
+    encoder.spec, encoder.clip = spec, spec.clip
+    encoder.kwargs = {"width": kwargs["width"]} if "width" in kwargs else {}
     return encoder
 
 

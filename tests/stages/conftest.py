@@ -66,4 +66,4 @@ def no_steps(monkeypatch):
     """Whoever trains or loads a network fails."""
     from rspnet import rundir
 
-    monkeypatch.setattr(rundir, "Start", lambda *args: pytest.fail("the work was begun"))
+    monkeypatch.setattr(rundir, "Run", lambda *args: pytest.fail("the work was begun"))

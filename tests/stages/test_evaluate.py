@@ -224,7 +224,7 @@ def test_a_finished_evaluation_is_left_alone(tmp_path, motions, pretrained, monk
     config = tiny.evaluate(tmp_path / "data", tmp_path / "run", tmp_path / "weights", "knn")
     result = main(config)
     capsys.readouterr()
-    monkeypatch.setattr(rundir, "Start", lambda *args: pytest.fail("the work was begun"))
+    monkeypatch.setattr(rundir, "Run", lambda *args: pytest.fail("the work was begun"))
     assert main(config) == result
     out, err = capsys.readouterr()
     assert json.loads(out) == result

@@ -15,7 +15,7 @@ from rspnet.errors import ConfigError, VideoError
 from rspnet.index import read_rows, write_rows
 from rspnet.layouts import scan
 from rspnet.pretext import LOG_TERMS
-from stages.pretrain import Config, bn_groups, main
+from stages.pretrain import Config, main
 from tests import tiny
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data/golden_losses.json").read_text())
@@ -241,27 +241,6 @@ def test_a_corrected_command_may_use_the_folder(tmp_path, motions):
         main(config)
     config.optim.total_batch = 6
     assert main(config)["steps"] == 3
-
-
-@pytest.mark.parametrize(
-    ("total_batch", "wanted", "world_size", "found"),
-    [
-        (128, 4, 1, (4, 32)),
-        (128, 4, 4, (1, 32)),
-        (128, 4, 8, (1, 16)),
-        (128, 4, 2, (2, 32)),
-        (12, 4, 3, (2, 2)),
-        (6, 1, 1, (1, 6)),
-    ],
-)
-def test_batch_norm_groups(total_batch, wanted, world_size, found):
-    assert bn_groups(total_batch, wanted, world_size) == found
-
-
-@pytest.mark.parametrize(("total_batch", "wanted", "world_size"), [(6, 4, 1), (4, 4, 1), (10, 3, 2)])
-def test_batches_that_cannot_be_grouped(total_batch, wanted, world_size):
-    with pytest.raises(ConfigError, match=rf"optim\.total_batch: {total_batch} videos cannot be divided into"):
-        bn_groups(total_batch, wanted, world_size)
 
 
 def test_a_queue_must_hold_a_batch():

@@ -1,0 +1,49 @@
+"""What a step draws: the same for one process and several, and grouped as the batch can be."""
+
+import pytest
+import torch
+
+from rspnet.draws import Draws, StepDraws
+from rspnet.errors import ConfigError
+
+
+def test_what_the_draws_show():
+    draws = Draws(torch.tensor([True, False]), 3, torch.arange(2), torch.arange(2))
+    assert draws.shown() == [((3,), (1, 3)), ((1,), (1, 3))]
+
+
+def test_draws_are_the_same_for_one_process_and_several():
+    one = StepDraws(5, 16, [2, 4], bn_groups=4)[3]
+    parts = [StepDraws(5, 16, [2, 4], bn_groups=4, rank=rank, world_size=2)[3] for rank in (0, 1)]
+    assert torch.equal(one.fast, torch.cat([part.fast for part in parts]))
+    assert all(
+        torch.equal(one.shuffle_other, p.shuffle_other) and torch.equal(one.shuffle_same, p.shuffle_same) for p in parts
+    )
+    assert {one.speed} == {p.speed for p in parts}
+
+
+@pytest.mark.parametrize(
+    ("total_batch", "wanted", "world_size", "found"),
+    [
+        (128, 4, 1, (4, 32)),
+        (128, 4, 4, (1, 32)),
+        (128, 4, 8, (1, 16)),
+        (128, 4, 2, (2, 32)),
+        (12, 4, 3, (2, 2)),
+        (6, 1, 1, (1, 6)),
+    ],
+)
+def test_batch_norm_groups(total_batch, wanted, world_size, found):
+    draws = StepDraws(0, total_batch, [2], bn_groups=wanted, world_size=world_size)
+    assert (draws.groups, draws.group_size) == found
+
+
+@pytest.mark.parametrize(("total_batch", "wanted", "world_size"), [(6, 4, 1), (4, 4, 1), (10, 3, 2)])
+def test_batches_that_cannot_be_grouped(total_batch, wanted, world_size):
+    with pytest.raises(ConfigError, match=rf"optim\.total_batch: {total_batch} videos cannot be divided into"):
+        StepDraws(0, total_batch, [2], bn_groups=wanted, world_size=world_size)
+
+
+@pytest.mark.parametrize(("bn_groups", "said"), [(1, "1 batch-norm group of 8"), (3, "4 batch-norm groups of 2")])
+def test_what_is_said_of_the_groups(bn_groups, said):
+    assert str(StepDraws(0, 8, [2], bn_groups=bn_groups, world_size=1 if bn_groups == 1 else 2)) == said
