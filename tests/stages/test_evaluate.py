@@ -308,8 +308,8 @@ def test_the_examples_of_the_pages_give_the_features_that_are_measured(tmp_path,
     said = json.loads((finetuned / "encoder.json").read_text())
     said["clip"] |= {"mean": [0.1, 0.5, 0.9], "std": [0.5, 0.2, 0.3], "channels": "BGR"}
     (weights / "encoder.json").write_text(json.dumps(said))
-    measured, real = [], neighbours.retrieval
-    monkeypatch.setattr(neighbours, "retrieval", lambda *args: measured.append(args) or real(*args))
+    measured, real = [], neighbours.recall
+    monkeypatch.setattr(neighbours, "recall", lambda *args: measured.append(args) or real(*args))
     main(parse(Config, ["--weights", str(weights), "--protocol", "retrieval", "--data.root", str(root)]))
 
     ((features, *_),) = measured
