@@ -54,9 +54,9 @@ class Draws:
         return Draws(self.gray[rows], self.factors[rows], self.order[rows], self.flip[rows])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Augment:
-    """The random chain; the defaults are the published pretraining's.
+    """The random chain, with the limits and the published settings that the options `augment` have.
 
     Fine-tuning, as published, keeps the flip alone (0.5; 0 on Something-Something): gray and jitter 0.
 
@@ -74,22 +74,16 @@ class Augment:
             (rspnet.dataset), since only that part is decoded to pixels.
     """
 
-    gray: float = 0.2
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.4
-    flip: float = 0.5
+    gray: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    flip: float
     mean: tuple[float, float, float] = MEAN
     std: tuple[float, float, float] = STD
     channels: str = "RGB"
-    crop_area: tuple[float, float] = (0.4, 1.0)
-
-    def __post_init__(self):
-        limits = {"gray": 1, "brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5, "flip": 1}
-        for name, limit in limits.items():
-            if not 0 <= getattr(self, name) <= limit:
-                raise ValueError(f"augmentation: {name} must lie between 0 and {limit}, not {getattr(self, name)}")
+    crop_area: tuple[float, float]
 
     @classmethod
     def to_feed(cls, clip: ClipSpec, crop_area: list[float], **changes: float) -> "Augment":

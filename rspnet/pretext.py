@@ -40,15 +40,16 @@ class RSPNet(nn.Module):
     def __init__(
         self,
         encoder: nn.Module,
-        num_frames: int = 16,
-        dim: int = 128,
-        queue_length: int = 16384,
-        momentum: float = 0.999,
-        temperature: float = 0.07,
-        margin: float = 2.0,
-        appearance_weight: float = 1.0,
-        motion_weight: float = 1.0,
-        groups: int = 1,
+        num_frames: int,
+        *,
+        dim: int,
+        queue_length: int,
+        momentum: float,
+        temperature: float,
+        margin: float,
+        appearance_weight: float,
+        motion_weight: float,
+        groups: int,
     ) -> None:
         super().__init__()
         self.query_encoder = Embedder(encoder, dim)

@@ -27,7 +27,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from rspnet import create_encoder, optim
+from rspnet import create_encoder, optim, options
 from rspnet.pretext import Draws, RSPNet
 
 ARCHITECTURES = ("c3d", "resnet18", "s3dg", "r2plus1d")
@@ -84,7 +84,9 @@ def replay(path: Path, dtype: torch.dtype, steps: int = 3) -> dict[str, float]:
     torch.manual_seed(0)
     groups, size = len(ranks), 4
     all_clips = size * len(files)
-    model = RSPNet(create_encoder(name), queue_length=32, groups=groups).to(dtype)
+    settings = vars(options.Pretext(queue_length=32)) | {"num_frames": 16, "groups": groups}
+    del settings["speeds"], settings["bn_groups"]
+    model = RSPNet(create_encoder(name), **settings).to(dtype)
     for key, value in model.state_dict().items():
         filled = torch.from_numpy(np.asarray(recipe.fill_array(published_name(key), value.shape)))
         value.copy_(filled.reshape(value.shape))

@@ -125,8 +125,7 @@ def pairs():
         items = [clips[Request(epoch, position, 0)] for epoch in range(2) for position in range(DRAWS // 2)]
     shown = np.stack([[asked(clip.numpy()) for clip in item["clips"]] for item in items])
     assert (shown[:, :, 1] == 32).all()
-    jitter = {name: getattr(settings, name) for name in ("brightness", "contrast", "saturation", "hue")}
-    augment = Augment(gray=settings.gray, flip=settings.flip, **jitter)
+    augment = Augment(**vars(settings))
     seeds = np.stack([item["seeds"].numpy() for item in items])
     return [(np.delete(shown[:, clip], 1, axis=1), augment.draw(seeds[:, clip])) for clip in (0, 1)]
 

@@ -9,11 +9,12 @@ import torch.distributed as dist
 from torch import nn
 
 from rspnet.draws import Draws, StepDraws
-from rspnet.pretext import LOG_TERMS, RSPNet
+from rspnet.pretext import LOG_TERMS
 
 sys.path.insert(0, str(Path(__file__).parent))
 import replay_step
 
+from tests import tiny
 from tests.ranks import run_ranks
 
 
@@ -63,7 +64,7 @@ class Tiny(nn.Module):
 
 def tiny_model(**kwargs):
     torch.manual_seed(0)
-    return RSPNet(Tiny(), num_frames=4, dim=6, queue_length=10, **kwargs)
+    return tiny.rspnet(Tiny(), num_frames=4, dim=6, queue_length=10, **kwargs)
 
 
 def tiny_clips(n=4):
@@ -146,7 +147,7 @@ def three_steps(groups, rank=0, world_size=1):
     encoder = nn.Sequential(nn.Conv3d(3, 5, 3), nn.BatchNorm3d(5), nn.ReLU(), nn.Conv3d(5, 5, 2), nn.BatchNorm3d(5))
     encoder = nn.Sequential(*encoder, nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten())
     encoder.num_features = 5
-    model = RSPNet(encoder, num_frames=4, dim=6, queue_length=20, momentum=0.9, groups=groups).double()
+    model = tiny.rspnet(encoder, num_frames=4, dim=6, queue_length=20, momentum=0.9, groups=groups).double()
     module = nn.parallel.DistributedDataParallel(model) if world_size > 1 else model
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     mine = slice(rank * 12 // world_size, (rank + 1) * 12 // world_size)
@@ -225,7 +226,7 @@ def test_speed_is_learnt():
     encoder = nn.Sequential(nn.Conv3d(3, 12, (3, 3, 3)), nn.BatchNorm3d(12), nn.ReLU(), nn.Conv3d(12, 12, (3, 3, 3)))
     encoder = nn.Sequential(*encoder, nn.BatchNorm3d(12), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten())
     encoder.num_features = 12
-    model = RSPNet(encoder, num_frames=8, dim=8, queue_length=32, momentum=0.9, appearance_weight=0.0)
+    model = tiny.rspnet(encoder, num_frames=8, dim=8, queue_length=32, momentum=0.9, appearance_weight=0.0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     accuracy = []
     for step in range(60):

@@ -49,6 +49,15 @@ def evaluate(root, run_dir, weights="none", protocol="classify", **changes):
     return Config(weights=str(weights), protocol=protocol, run_dir=str(run_dir), **settings)
 
 
+def rspnet(encoder, num_frames=16, groups=1, **changes):
+    """A network to pretrain, by the published settings but for the changes."""
+    from rspnet.pretext import RSPNet
+
+    settings = vars(options.Pretext()) | changes
+    del settings["speeds"], settings["bn_groups"]
+    return RSPNet(encoder, num_frames, groups=groups, **settings)
+
+
 def read_lines(path):
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 

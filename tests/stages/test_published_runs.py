@@ -14,7 +14,6 @@ from rspnet.classifier import Classifier
 from rspnet.disk import identity
 from rspnet.encoders import create_encoder
 from rspnet.finished import finished_run
-from rspnet.pretext import RSPNet
 from rspnet.weights import load_encoder
 from tests import tiny
 from tests.exact import assert_same
@@ -94,7 +93,7 @@ def test_pretraining(pretrained, tmp_path):
         assert torch.equal(ours.forward_features(clips), theirs.encoder_q.encoder.eval().forward_features(clips))
 
     saved = tiny.state(pretrained)
-    model = RSPNet(create_encoder("resnet18", width=16), dim=16, queue_length=10)
+    model = tiny.rspnet(create_encoder("resnet18", width=16), dim=16, queue_length=10)
     model.load_state_dict(saved["model"])
     our_optimizer = optim.sgd(model, 0.1, 0.9, 1e-4)
     our_optimizer.load_state_dict(saved["optimizer"])
