@@ -20,8 +20,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from rspnet.data.layouts import scan
 from rspnet.errors import ConfigError
-from rspnet.layouts import scan
 
 HERE = Path(__file__).resolve().parent
 DEMO_STEPS = 800  # of pretraining, as long as configs/demo.yaml takes on its own data

@@ -33,13 +33,13 @@ import av
 import numpy as np
 import torch
 
-from rspnet import sampling
-from rspnet.encode import transcode
-from rspnet.inspection import inspect
-from rspnet.machine import cores
-from rspnet.packets import ODD_TEXT, open_video, unpacked
-from rspnet.plan import Plan
-from rspnet.video import Video
+from rspnet.data import sampling
+from rspnet.running.machine import cores
+from rspnet.video.inspection import inspect
+from rspnet.video.packets import ODD_TEXT, open_video, unpacked
+from rspnet.video.plan import Plan
+from rspnet.video.reader import Video
+from rspnet.video.writer import transcode
 
 PATTERNS = {
     "P1": "two 32-frame clips, random crops to 112, transcoded",

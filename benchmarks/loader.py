@@ -30,13 +30,13 @@ import torch
 from decode import make_originals
 from torch.utils.data import Dataset
 
-from rspnet import dataset, index
-from rspnet.batches import TrainBatches
 from rspnet.console import some
-from rspnet.draws import StepDraws
-from rspnet.encode import transcode
-from rspnet.video import Video
-from rspnet.workers import Loader
+from rspnet.data import clip_dataset, index
+from rspnet.data.batches import TrainBatches
+from rspnet.data.workers import Loader
+from rspnet.method.draws import StepDraws
+from rspnet.video.reader import Video
+from rspnet.video.writer import transcode
 
 BATCH = 32
 SIZE = 112
@@ -53,15 +53,15 @@ def rows_of(files: dict[str, dict], count: int) -> list[dict]:
     return rows
 
 
-def training_set(rows: list[dict], folder: str) -> tuple[dataset.ClipDataset, TrainBatches]:
+def training_set(rows: list[dict], folder: str) -> tuple[clip_dataset.ClipDataset, TrainBatches]:
     """Pretraining's clips and batches, as stages/pretrain.py makes them."""
     videos = index.to_dataset(rows, folder)
-    picker = dataset.Picker(16, views=2, crop_area=(0.4, 1.0), top_speed=2)
-    clips = dataset.ClipDataset(videos, picker, SIZE, replace=True)
+    picker = clip_dataset.Picker(16, views=2, crop_area=(0.4, 1.0), top_speed=2)
+    clips = clip_dataset.ClipDataset(videos, picker, SIZE, replace=True)
     return clips, TrainBatches(len(videos), BATCH, 0, speeds=StepDraws(0, BATCH, [2], bn_groups=1).shown)
 
 
-class Requests(dataset.Video):
+class Requests(clip_dataset.Video):
     """Takes note of what is asked for, and reads it."""
 
     seen: list = []  # noqa: RUF012 - one list for all
@@ -72,13 +72,13 @@ class Requests(dataset.Video):
         return super().read_clips(clips, size, out)
 
 
-def reads_of(clips: dataset.ClipDataset, keys: list) -> list:
+def reads_of(clips: clip_dataset.ClipDataset, keys: list) -> list:
     """For each key what it reads: path, number of frames, plan, clips."""
-    dataset.Video, Requests.seen = Requests, []
+    clip_dataset.Video, Requests.seen = Requests, []
     try:
         clips.__getitems__(keys)
     finally:
-        dataset.Video = Video
+        clip_dataset.Video = Video
     return Requests.seen
 
 
@@ -89,7 +89,7 @@ def read(request: tuple, out: list[np.ndarray]) -> None:
         video.read_clips(clips, SIZE, out)
 
 
-def in_process(clips: dataset.ClipDataset, keys: list, repeats: int) -> dict[str, float]:
+def in_process(clips: clip_dataset.ClipDataset, keys: list, repeats: int) -> dict[str, float]:
     """CPU seconds per video of the reader alone, and of whole batches."""
     requests = reads_of(clips, keys)
     out = [np.empty((len(frames), SIZE, SIZE, 3), np.uint8) for frames, _ in requests[0][3]]
@@ -135,7 +135,7 @@ class Bare(Dataset):
         return {}
 
 
-def with_workers(clips: dataset.ClipDataset, batches: TrainBatches, workers: int, repeats: int) -> dict:
+def with_workers(clips: clip_dataset.ClipDataset, batches: TrainBatches, workers: int, repeats: int) -> dict:
     """The real DataLoader over and over: batches per second, CPU time over all processes, memory of a worker."""
     keys = [key for keys in batches for key in keys]
     sources = {"batch": clips, "reader": Bare(dict(zip(keys, reads_of(clips, keys))))}

@@ -1,4 +1,4 @@
-"""What a training step costs on a CPU, with and without keeping freed memory (rspnet/memory.py).
+"""What a training step costs on a CPU, with and without keeping freed memory (rspnet/running/memory.py).
 
     python benchmarks/step.py [--networks c3d,resnet18] [--repeats 3] [--steps 5]
 
@@ -22,7 +22,7 @@ def measure(network: str, keep: bool, steps: int) -> None:
     import torch
 
     from rspnet.encoders import create_encoder
-    from rspnet.memory import keep_freed_memory
+    from rspnet.running.memory import keep_freed_memory
 
     if keep:
         keep_freed_memory()

@@ -34,10 +34,10 @@ import numpy as np
 import torch
 from torch.nn.functional import conv2d, grid_sample
 
-from rspnet import sampling
-from rspnet.encode import PRESETS, transcode
-from rspnet.inspection import inspect
-from rspnet.video import Video
+from rspnet.data import sampling
+from rspnet.video.inspection import inspect
+from rspnet.video.reader import Video
+from rspnet.video.writer import PRESETS, transcode
 
 SIZE, LENGTH = 112, 32  # pixels, frames
 MATCH, FAST = PRESETS["match"], PRESETS["fast"]

@@ -11,10 +11,10 @@ from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.registration import tell_timm
 
 if TYPE_CHECKING:  # for editors and type checkers, what `__getattr__` gives
-    from rspnet.clips import read_clips
+    from rspnet.data.one_video import read_clips
     from rspnet.encoders import create_encoder
-    from rspnet.video import read_frames
-    from rspnet.weights import load_classifier, load_encoder
+    from rspnet.video.reader import read_frames
+    from rspnet.weights.load import load_classifier, load_encoder
 
 __all__ = ["CheckpointError", "ConfigError", "VideoError", "create_encoder", "load_classifier", "load_encoder"]
 __all__ += ["read_clips", "read_frames"]
@@ -23,10 +23,10 @@ __version__ = "0.1.0"
 
 _HOME = {
     "create_encoder": "rspnet.encoders",
-    "load_classifier": "rspnet.weights",
-    "load_encoder": "rspnet.weights",
-    "read_clips": "rspnet.clips",
-    "read_frames": "rspnet.video",
+    "load_classifier": "rspnet.weights.load",
+    "load_encoder": "rspnet.weights.load",
+    "read_clips": "rspnet.data.one_video",
+    "read_frames": "rspnet.video.reader",
 }
 
 

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from rspnet import __version__, shipped
+from rspnet import __version__
+from rspnet.cli import shipped
 
 _HELP = """\
 usage: rspnet STAGE [--config FILE] [--option VALUE ...]

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rspnet import console
-from rspnet.command import run
+from rspnet.cli.command import run
 from rspnet.disk import print_line
 
 
@@ -42,8 +42,8 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Convert, and return the result that is also printed as the last line."""
-    from rspnet.convert import convert
-    from rspnet.finished import finished_run
+    from rspnet.running.finished import finished_run
+    from rspnet.weights.convert import convert
 
     done = convert(config.src, config.dst, finished_run)
     for line in done.summary().splitlines():

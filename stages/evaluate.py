@@ -31,9 +31,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from rspnet import console, implied, launch, machine, options, rundir
-from rspnet.command import run
+from rspnet import console
+from rspnet.cli import implied, options
+from rspnet.cli.command import run
 from rspnet.errors import CheckpointError, ConfigError
+from rspnet.running import launch, machine
+from rspnet.running.folder import Run, run_once
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -42,8 +45,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rspnet.clipspec import ClipSpec
-    from rspnet.predict import Outputs
-    from rspnet.weightfile import WeightFile
+    from rspnet.evaluation.predict import Outputs
+    from rspnet.weights.read import WeightFile
 
 
 @dataclass
@@ -84,7 +87,7 @@ def main(config: Config) -> dict:
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
     run_dir = config.run_dir or default_run_dir(config)
-    return rundir.run_once(run_dir, config, evaluate, start=partial(launch.start, trains=False, run_dir=run_dir))
+    return run_once(run_dir, config, evaluate, start=partial(launch.start, trains=False, run_dir=run_dir))
 
 
 def default_run_dir(config: Config) -> Path:
@@ -97,17 +100,17 @@ def default_run_dir(config: Config) -> Path:
     return home / f"{config.protocol}_{digest}"
 
 
-def evaluate(config: Config, run: rundir.Run) -> dict:
+def evaluate(config: Config, run: Run) -> dict:
     """The evaluation itself: read, embed, score, write."""
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
-    from rspnet.augment import normaliser
-    from rspnet.dataset import even_clips
+    from rspnet.data.augment import normaliser
+    from rspnet.data.clip_dataset import even_clips
+    from rspnet.data.index import load, selection
+    from rspnet.data.lengths import tell_short
+    from rspnet.data.sets import Failures, TestSet
     from rspnet.encoders import check_clips
-    from rspnet.index import load, selection
-    from rspnet.lengths import tell_short
-    from rspnet.predict import Outputs, predict
-    from rspnet.sets import Failures, TestSet
-    from rspnet.weightfile import read_weights
+    from rspnet.evaluation.predict import Outputs, predict
+    from rspnet.weights.read import read_weights
 
     check_clips(config.encoder.name, config.clips.num_frames, config.clips.size, config.encoder.width)
     weights = None if config.weights == "none" else read_weights(config.weights)
@@ -147,8 +150,8 @@ def evaluate(config: Config, run: rundir.Run) -> dict:
 
 def test_and_training_videos(config: Config, index: "Dataset") -> "tuple[Dataset, Dataset | None, list[Counter]]":
     """The queries, the gallery of features if there is one, and what was left out of both."""
-    from rspnet.dataset import test_split
-    from rspnet.index import check_labels, select
+    from rspnet.data.clip_dataset import test_split
+    from rspnet.data.index import check_labels, select
 
     unlabelled = not index.features["label"].names or set(index["split"]) == {None}
     if config.protocol == "retrieval" and unlabelled:
@@ -167,10 +170,10 @@ def trained_network(config: Config, weights: "WeightFile | None", names: list[st
     """What maps views (N, V, 3, T, H, W) to logits or features, and what it is to be fed with."""
     import torch
 
-    from rspnet.classifier import Classifier
     from rspnet.encoders import create_encoder
-    from rspnet.predict import ViewFeatures
-    from rspnet.weights import load_weights
+    from rspnet.evaluation.predict import ViewFeatures
+    from rspnet.method.classifier import Classifier
+    from rspnet.weights.load import load_weights
 
     torch.manual_seed(config.run.seed)
     encoder = create_encoder(**vars(config.encoder))
@@ -195,8 +198,8 @@ Score = tuple[str, list[dict[str, Any]], dict[str, Any]]
 
 def classify(tested: "Outputs", known: "Outputs | None" = None) -> Score:
     """Of logits."""
-    from rspnet.accuracy import accuracy, chance_top
-    from rspnet.predict import predictions
+    from rspnet.evaluation.accuracy import accuracy, chance_top
+    from rspnet.evaluation.predict import predictions
 
     chance = chance_top(tested.index.features["label"].num_classes)["top1"]
     found = accuracy(tested.values, tested.labels)
@@ -205,8 +208,8 @@ def classify(tested: "Outputs", known: "Outputs | None" = None) -> Score:
 
 def retrieval(tested: "Outputs", known: "Outputs | None") -> Score:
     """Of features; where there is no gallery, each video's neighbours among the others, and no number."""
-    from rspnet.neighbours import chance_recall, neighbours, recall
-    from rspnet.predict import nearest
+    from rspnet.evaluation.neighbours import chance_recall, neighbours, recall
+    from rspnet.evaluation.predict import nearest
 
     gallery = tested if known is None else known
     score: dict[str, Any] = {"num_gallery": len(gallery), "num_queries": len(tested)}
@@ -220,7 +223,7 @@ def retrieval(tested: "Outputs", known: "Outputs | None") -> Score:
 
 def knn(tested: "Outputs", known: "Outputs") -> Score:
     """Of features."""
-    from rspnet.neighbours import knn_votes
+    from rspnet.evaluation.neighbours import knn_votes
 
     num_classes = known.index.features["label"].num_classes
     votes = knn_votes(tested.values, known.values, known.labels, num_classes)
@@ -230,7 +233,7 @@ def knn(tested: "Outputs", known: "Outputs") -> Score:
 
 def linear(tested: "Outputs", known: "Outputs") -> Score:
     """Of features."""
-    from rspnet.linear import linear_probe
+    from rspnet.evaluation.linear import linear_probe
 
     num_classes = known.index.features["label"].num_classes
     logits = linear_probe(known.values, known.labels, tested.values, num_classes)

@@ -17,9 +17,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
 
-from rspnet import console, implied, launch, machine, options, rundir, runlog
-from rspnet.command import run
+from rspnet import console
+from rspnet.cli import implied, options
+from rspnet.cli.command import run
 from rspnet.errors import ConfigError
+from rspnet.running import launch, log, machine
+from rspnet.running.folder import Run, run_once
 
 # Of every published fine-tuning: no grey, no colour jitter.
 AUGMENT = {"crop_area": [0.25, 1.0], "gray": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
@@ -55,27 +58,27 @@ def main(config: Config) -> dict:
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` to train from scratch")
     start = partial(launch.start, trains=True, run_dir=config.run_dir, tracker=config.run.tracker)
-    return rundir.run_once(config.run_dir, config, train, start=start)
+    return run_once(config.run_dir, config, train, start=start)
 
 
-def train(config: Config, run: rundir.Run) -> dict:
+def train(config: Config, run: Run) -> dict:
     """The run itself, from the newest checkpoint if there is one."""
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
     import torch
 
-    from rspnet import optim
-    from rspnet.accuracy import accuracy
-    from rspnet.augment import Augment, normaliser
-    from rspnet.classifier import Classifier
-    from rspnet.dataset import even_clips, random_clips, test_split
+    from rspnet.data.augment import Augment, normaliser
+    from rspnet.data.clip_dataset import even_clips, random_clips, test_split
+    from rspnet.data.index import check_labels, describe, load, select, selection
+    from rspnet.data.lengths import tell_short
+    from rspnet.data.sets import Failures, TestSet, TrainSet
     from rspnet.encoders import check_clips, create_encoder
-    from rspnet.index import check_labels, describe, load, select, selection
-    from rspnet.lengths import tell_short
-    from rspnet.predict import Outputs, predict, predictions
-    from rspnet.sets import Failures, TestSet, TrainSet
-    from rspnet.trainloop import TrainLoop
-    from rspnet.weightfile import read_weights
-    from rspnet.weights import load_weights, save_network
+    from rspnet.evaluation.accuracy import accuracy
+    from rspnet.evaluation.predict import Outputs, predict, predictions
+    from rspnet.method import optim
+    from rspnet.method.classifier import Classifier
+    from rspnet.running.loop import TrainLoop
+    from rspnet.weights.load import load_weights, save_network
+    from rspnet.weights.read import read_weights
 
     accelerator, team, limit = run.accelerator, run.team, {"time_limit": config.data.time_limit}
     size = (config.clips.num_frames, config.clips.size, config.encoder.width)
@@ -112,7 +115,7 @@ def train(config: Config, run: rundir.Run) -> dict:
         test_set = TestSet(clips, failures, batch=config.test.batch, team=team, num_workers=limits["num_workers"])
         return predict(model, test_set, normaliser(clip), accelerator, desc)
 
-    plan = runlog.plan(schedule, train_set, team.world_size, accelerator.device.type)
+    plan = log.plan(schedule, train_set, team.world_size, accelerator.device.type)
     console.say(
         f"{len(train_videos)} training and {len(test_videos)} test videos of "
         f"{console.some(len(names), 'class', 'classes')}{selection(left_out, test_left_out)}; {plan}"

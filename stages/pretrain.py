@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
 
-from rspnet import console, launch, machine, options, rundir, runlog
-from rspnet.command import run
+from rspnet import console
+from rspnet.cli import options
+from rspnet.cli.command import run
 from rspnet.errors import ConfigError
+from rspnet.running import launch, log, machine
+from rspnet.running.folder import Run, run_once
 
 
 @dataclass
@@ -49,25 +52,25 @@ class Config:
 def main(config: Config) -> dict:
     """Train, and return the result that is also printed as the last line."""
     start = partial(launch.start, trains=True, run_dir=config.run_dir, tracker=config.run.tracker)
-    return rundir.run_once(config.run_dir, config, train, start=start)
+    return run_once(config.run_dir, config, train, start=start)
 
 
-def train(config: Config, run: rundir.Run) -> dict:
+def train(config: Config, run: Run) -> dict:
     """The run itself, from the newest checkpoint if there is one."""
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
     import torch
 
-    from rspnet import optim
-    from rspnet.augment import Augment
-    from rspnet.dataset import random_clips
-    from rspnet.draws import StepDraws
+    from rspnet.data.augment import Augment
+    from rspnet.data.clip_dataset import random_clips
+    from rspnet.data.index import describe, load, select, selection
+    from rspnet.data.lengths import tell_long_queue, tell_short
+    from rspnet.data.sets import TrainSet
     from rspnet.encoders import check_clips, create_encoder
-    from rspnet.index import describe, load, select, selection
-    from rspnet.lengths import tell_long_queue, tell_short
-    from rspnet.pretext import LOG_TERMS, RSPNet
-    from rspnet.sets import TrainSet
-    from rspnet.trainloop import TrainLoop
-    from rspnet.weights import save_network
+    from rspnet.method import optim
+    from rspnet.method.draws import StepDraws
+    from rspnet.method.pretext import LOG_TERMS, RSPNet
+    from rspnet.running.loop import TrainLoop
+    from rspnet.weights.load import save_network
 
     accelerator, processes = run.accelerator, {"rank": run.team.rank, "world_size": run.team.world_size}
     seed, total_batch, speeds = config.run.seed, config.optim.total_batch, config.pretext.speeds
@@ -93,7 +96,7 @@ def train(config: Config, run: rundir.Run) -> dict:
     limits = {"num_workers": machine.workers(config.data.num_workers), "max_failures": config.data.max_failures}
     train_set = TrainSet(clips, total_batch, run.team, speeds=draws.shown, **limits)
 
-    plan = runlog.plan(schedule, train_set, run.team.world_size, accelerator.device.type)
+    plan = log.plan(schedule, train_set, run.team.world_size, accelerator.device.type)
     console.say(f"{console.some(len(videos), 'video')}{selection(left_out)}; {plan}; {draws}")
     tell_short(clips, "videos")
     tell_long_queue(config.pretext.queue_length, len(videos))

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rspnet import console, options
-from rspnet.command import run
+from rspnet import console
+from rspnet.cli import options
+from rspnet.cli.command import run
 from rspnet.disk import sweep, whole
 from rspnet.errors import ConfigError
 
@@ -60,7 +61,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Make the subset, and return what it holds."""
-    from rspnet import index, layouts
+    from rspnet.data import index, layouts
 
     lists: list[str] = []
     if index.is_index(config.source):
@@ -183,7 +184,7 @@ def _fill_tree(part: Path, dst: str, links: dict[str, str]) -> None:
 
 
 def _read_names(path: str, labels: set[str]) -> set[str]:
-    from rspnet.texts import read_lines
+    from rspnet.data.texts import read_lines
 
     try:
         names = {line for _, line in read_lines(path)}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rspnet import console
-from rspnet.command import run
+from rspnet.cli.command import run
 from rspnet.disk import print_line
 
 
@@ -33,7 +33,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Make the set, and return the result that is also printed as the last line."""
-    from rspnet.synthetic import MOTIONS, make_dataset
+    from rspnet.data.synthetic import MOTIONS, make_dataset
 
     made = make_dataset(config.dst, config.videos_per_class, config.seed)
     num_videos = len(MOTIONS) * config.videos_per_class

@@ -24,11 +24,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from rspnet import console, options
-from rspnet.command import run
+from rspnet import console
+from rspnet.cli import options
+from rspnet.cli.command import run
 from rspnet.disk import FAULTS, refusal, sweep, whole, writing_to
 from rspnet.errors import ConfigError, DiskError, VideoError
-from rspnet.machine import cores
+from rspnet.running.machine import cores
 
 NUM_NAMED = 10  # failures that the summary names
 NUMBERS = ("num_videos", "num_made", "num_kept", "num_larger", "num_skipped", "num_bad", "num_lost")
@@ -69,8 +70,8 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Transcode, and return the summary, with `exit_status` 1 where a good video has no copy."""
-    from rspnet import index, layouts
-    from rspnet.pool import Ready, run_parallel
+    from rspnet.data import index, layouts
+    from rspnet.running.pool import Ready, run_parallel
 
     recipe = make_recipe(config)
     dst = os.path.abspath(config.dst)
@@ -115,7 +116,7 @@ def make_recipe(config: Config) -> dict[str, Any]:
     Raises:
         ConfigError: one of them cannot be.
     """
-    from rspnet.encode import PRESETS
+    from rspnet.video.writer import PRESETS
 
     given = {name: getattr(config, name) for name in ("short_side", "gop", "crf")}
     recipe = PRESETS[config.preset] | {name: value for name, value in given.items() if value is not None}
@@ -137,7 +138,7 @@ def plan(rows: Iterable[Row], dst: str, layout: str, *, folders: set[str]) -> It
     Raises:
         ConfigError: `dst` lies in a data set, or the other way round.
     """
-    from rspnet.index import USABLE
+    from rspnet.data.index import USABLE
 
     taken: dict[str, str] = {}
     roots: set[str] = set()
@@ -175,7 +176,7 @@ def check_apart(root: str, dst: str) -> None:
 
 def copy_lists(root: str, dst: str, layout: str) -> None:
     """Copy the official lists of a data set, with what text lies beside them (classInd.txt)."""
-    from rspnet import layouts
+    from rspnet.data import layouts
 
     try:
         lists = layouts.list_files(root, layouts.detect(root) if layout == "auto" else layout)
@@ -197,8 +198,8 @@ def transcode_row(task: tuple[Row, str], dst: str, recipe: dict[str, Any]) -> tu
 
     Called in a worker process.
     """
-    from rspnet.encode import read_comment, transcode
-    from rspnet.inspection import inspect
+    from rspnet.video.inspection import inspect
+    from rspnet.video.writer import read_comment, transcode
 
     row, target = task
     source, path = os.path.join(row["root"], row["video"]), os.path.join(dst, target)

@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from rspnet import console, options
-from rspnet.command import run
+from rspnet import console
+from rspnet.cli import options
+from rspnet.cli.command import run
 from rspnet.disk import writing_to
 from rspnet.errors import ConfigError
-from rspnet.lock import exclusive
-from rspnet.machine import cores
+from rspnet.running.lock import exclusive
+from rspnet.running.machine import cores
 
 NUM_NAMED = 10  # bad videos that the summary names
 NO_FACTS = dict.fromkeys(("num_frames", "fps", "width", "height", "duration", "codec", "bytes", "plan"))
@@ -57,9 +58,9 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Verify, and return the summary that is also printed, with `exit_status` 1 where --strict is not met."""
-    import rspnet.video  # noqa: F401 - if it cannot be imported, this is the place to say so, not every row
-    from rspnet import index, layouts
-    from rspnet.pool import Ready, run_parallel
+    import rspnet.video.reader  # noqa: F401 - if it cannot be imported, this is the place to say so, not every row
+    from rspnet.data import index, layouts
+    from rspnet.running.pool import Ready, run_parallel
 
     index.check_out(config.out)
     ignored: Counter[str] = Counter()
@@ -88,7 +89,7 @@ def main(config: Config) -> dict[str, Any]:
 
 def inspect_row(row: dict[str, Any], depth: str, min_frames: int) -> dict[str, Any]:
     """The row with what its file is like now (called in a worker process)."""
-    from rspnet.video import inspect
+    from rspnet.video.reader import inspect
 
     if row["status"] == "bad_name":
         return row
@@ -228,7 +229,7 @@ class Tally:
 
     def __call__(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the rows."""
-        from rspnet.plan import Plan
+        from rspnet.video.plan import Plan
 
         for row in rows:
             self.status[row["status"]] += 1

@@ -16,7 +16,7 @@ REPO = Path(__file__).resolve().parent.parent
 # Numbers to compare with were computed on a CPU; what wants a GPU says so itself. And no test leaves anything in the
 # user's cache.
 os.environ["ACCELERATE_USE_CPU"] = "true"
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as rspnet.command.run does for the stages, and why
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as rspnet.cli.command.run does for the stages, and why
 # A shell makes what it starts in the background deaf to Ctrl-C, and so would be what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # What tests start imports this checkout too, whatever is installed.
@@ -59,11 +59,11 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def videos(tmp_path_factory) -> Path:
-    """A data set in UCF101's layout: 10 classes of 4 tiny videos, 48 frames each, as `rspnet.synthetic` makes them.
+    """A data set in UCF101's layout, made by `rspnet.data.synthetic`: 10 classes of 4 tiny videos, 48 frames each.
 
     Shared by all tests: to change files, copy the folder.
     """
-    from rspnet.synthetic import make_dataset
+    from rspnet.data.synthetic import make_dataset
 
     folder = tmp_path_factory.mktemp("videos")
     make_dataset(folder, videos_per_class=4, seed=0)
@@ -77,7 +77,7 @@ def motions(tmp_path_factory) -> Path:
     24 frames, 32 or 40 pixels. Compressed without loss, so that losses on them do not depend on the encoder's build.
     Shared by all tests: to change files, copy the folder.
     """
-    from rspnet.video import encode
+    from rspnet.video.reader import encode
 
     root = tmp_path_factory.mktemp("motions")
     for number in range(23):

@@ -14,7 +14,7 @@ from typing import Any
 from torch.distributed import TCPStore
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["accelerate", "rspnet.encoders", "rspnet.accuracy", "rspnet.trainloop"])
+_context.set_forkserver_preload(["accelerate", "rspnet.encoders", "rspnet.evaluation.accuracy", "rspnet.running.loop"])
 
 
 def run_ranks(

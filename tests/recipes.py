@@ -18,9 +18,9 @@ from pathlib import Path
 
 import torch
 
-from rspnet import optim
-from rspnet.config import parse
+from rspnet.cli.config import parse
 from rspnet.encoders import encoder_spec
+from rspnet.method import optim
 from stages import evaluate, finetune, pretrain
 
 REPO = Path(__file__).resolve().parent.parent

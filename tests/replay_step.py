@@ -27,8 +27,10 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from rspnet import create_encoder, optim, options
-from rspnet.pretext import Draws, RSPNet
+from rspnet import create_encoder
+from rspnet.cli import options
+from rspnet.method import optim
+from rspnet.method.pretext import Draws, RSPNet
 
 ARCHITECTURES = ("c3d", "resnet18", "s3dg", "r2plus1d")
 PUBLISHED = {

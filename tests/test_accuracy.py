@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from rspnet.accuracy import TopK, chance_top, top_classes
+from rspnet.evaluation.accuracy import TopK, chance_top, top_classes
 from tests import slow
 
 

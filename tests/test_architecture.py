@@ -18,30 +18,6 @@ def test_files_stay_small_and_have_names():
         assert path.stem not in ("utils", "util", "misc", "common", "helpers", "tools", "base"), path
 
 
-def test_tests_mirror_what_they_test():
-    tests = {path.stem for path in (REPO / "tests").rglob("test_*.py")}
-    helpers = {
-        "entries",
-        "errors",
-        "rows",
-        "indexfile",
-        "lists",
-        "registration",
-        "shipped",
-        "__main__",
-        "packets",
-        "heads",
-        "weightfile",
-        "encoders",
-        "finished",
-        "clipspec",
-    }  # tested through what uses them
-    for module in MODULES:
-        if "." not in module and module not in helpers:
-            assert f"test_{module}" in tests, module
-    assert {f"test_{stage}" for stage in STAGES} <= tests
-
-
 def test_the_product_knows_nothing_of_where_it_was_made():
     text_files = [*PRODUCT, *REPO.glob("*.md"), *REPO.glob("*.toml"), *REPO.glob("*.txt"), REPO / "Makefile"]
     text_files += [*(REPO / "configs").rglob("*.yaml"), *(REPO / "accelerate_configs").glob("*.yaml")]

@@ -13,9 +13,10 @@ import torch
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as v2
 
-from rspnet import augment, options
-from rspnet.augment import JITTER, Augment, Draws
-from rspnet.sampling import random_area_crop
+from rspnet.cli import options
+from rspnet.data import augment
+from rspnet.data.augment import JITTER, Augment, Draws
+from rspnet.data.sampling import random_area_crop
 
 
 @pytest.fixture(scope="module")

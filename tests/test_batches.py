@@ -5,10 +5,10 @@ from itertools import chain
 import pytest
 from test_dataset import SIZE, index_of
 
-from rspnet.batches import OrderedBatches, Request, TrainBatches
-from rspnet.dataset import ClipDataset, Picker
+from rspnet.data.batches import OrderedBatches, Request, TrainBatches
+from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.workers import Loader
 from rspnet.errors import ConfigError
-from rspnet.workers import Loader
 
 
 def test_batches_tell_the_speeds_of_their_step(root):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numbered import number, write_numbered
 
-from rspnet.bitstream import Headers
-from rspnet.packets import open_video
-from rspnet.survey import _HEADERS, Survey
+from rspnet.video.bitstream import Headers
+from rspnet.video.packets import open_video
+from rspnet.video.survey import _HEADERS, Survey
 
 B_FRAMES = {"bf": "3", "b_strategy": "0"}
 # name, how to write it, and the starts; None: every twelfth picture, give or take the order

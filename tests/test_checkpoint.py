@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rspnet import checkpoint
-from rspnet.checkpoint import latest, mark, prune, writing
+from rspnet.running import checkpoints
+from rspnet.running.checkpoints import latest, mark, prune, writing
 
 
 def write(run_dir: Path, step: int, text: str = "state") -> None:
@@ -162,7 +162,7 @@ def die_at(count: int, action) -> bool:
             for method in ("mkdir", "rename", "replace", "symlink_to", "unlink", "write_text"):
                 setattr(Path, method, counted(getattr(Path, method)))
             os.unlink, os.rmdir = counted(os.unlink), counted(os.rmdir)  # what shutil.rmtree is made of
-            checkpoint.fsync = counted(checkpoint.fsync)
+            checkpoints.fsync = counted(checkpoints.fsync)
             action()
         finally:
             os._exit(0)
@@ -171,7 +171,7 @@ def die_at(count: int, action) -> bool:
 
 def test_killed_at_any_moment(tmp_path, monkeypatch):
     """A new step, the same step again, and pruning: whenever they are killed, the run goes on from its newest state."""
-    monkeypatch.setattr(checkpoint, "fsync", lambda path: None)  # against power cuts; costs most of the time here
+    monkeypatch.setattr(checkpoints, "fsync", lambda path: None)  # against power cuts; costs most of the time here
     moments = 0
     for number in range(1, 200):
         run_dir = tmp_path / str(number)

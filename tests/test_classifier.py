@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from rspnet.classifier import Classifier
 from rspnet.encoders import create_encoder
+from rspnet.method.classifier import Classifier
 
 
 def clips(*leading: int) -> torch.Tensor:

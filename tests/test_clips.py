@@ -8,10 +8,10 @@ import timm
 import torch
 
 import rspnet
-from rspnet.augment import normalise
+from rspnet.data.augment import normalise
+from rspnet.data.sampling import even_clips, resample
 from rspnet.encoders import create_encoder
 from rspnet.errors import VideoError
-from rspnet.sampling import even_clips, resample
 from tests.numbered import write_numbered
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rspnet import console
-from rspnet.command import run
+from rspnet.cli.command import run
 from rspnet.errors import VideoError
 
 REPO = Path(__file__).resolve().parent.parent
@@ -91,7 +91,7 @@ def test_a_process_that_another_left_alone_shows_no_traceback(monkeypatch, capsy
 def test_a_reader_that_leaves_early_ends_the_stage_quietly(body, status):
     """As `verify ROOT | head` does; a broken pipe to a worker process is a fault all the same."""
     program = (
-        "from dataclasses import dataclass\nfrom rspnet.command import run\n"
+        "from dataclasses import dataclass\nfrom rspnet.cli.command import run\n"
         f"@dataclass\nclass Config:\n    pass\ndef main(config):\n    {body}\nrun(main, Config)"
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

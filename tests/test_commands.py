@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rspnet.config import dump
+from rspnet.cli.config import dump
 from tests import tiny
 
 REPO = Path(__file__).resolve().parent.parent

@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 import pytest
 
-from rspnet import config
-from rspnet.config import dump, parse
+from rspnet.cli import config
+from rspnet.cli.config import dump, parse
 from rspnet.errors import ConfigError
 
 

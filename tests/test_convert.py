@@ -14,13 +14,14 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import video
 
-from rspnet import CheckpointError, convert, published
-from rspnet.classifier import Classifier
-from rspnet.command import run as run_stage
+from rspnet import CheckpointError
+from rspnet.cli.command import run as run_stage
 from rspnet.encoders import create_encoder
-from rspnet.finished import finished_run
-from rspnet.weightfile import load_harmless
-from rspnet.weights import load_encoder, load_weights, save_encoder
+from rspnet.method.classifier import Classifier
+from rspnet.running.finished import finished_run
+from rspnet.weights import convert, published
+from rspnet.weights.load import load_encoder, load_weights, save_encoder
+from rspnet.weights.read import load_harmless
 from stages import convert as stage
 from tests.exact import assert_same
 from tests.published_files import (

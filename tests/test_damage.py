@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numbered import write_numbered
 
-from rspnet import damage
 from rspnet.errors import VideoError
-from rspnet.video import inspect, read_frames, transcode
+from rspnet.video import damage
+from rspnet.video.reader import inspect, read_frames, transcode
 
 LENGTH = 40
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from rspnet import dataset, sampling
-from rspnet.batches import Request
-from rspnet.dataset import ClipDataset, Picker
+from rspnet.data import clip_dataset, sampling
+from rspnet.data.batches import Request
+from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.index import new_row, to_dataset
 from rspnet.errors import ConfigError, VideoError
-from rspnet.index import new_row, to_dataset
-from rspnet.video import Video, inspect, read_frames
+from rspnet.video.reader import Video, inspect, read_frames
 from tests.numbered import number, write_numbered
 
 SIZE = 40
@@ -176,7 +176,7 @@ def test_videos_are_read_by_the_plans_of_the_index(root, monkeypatch, replace):
     facts = {name: inspect(root / name, "decode") for name in ("1.mp4", "2.mp4")}
     assert None not in {fact["plan"] for fact in facts.values()}
     rows = [new_row(name, str(root)) | fact for name, fact in facts.items()]
-    monkeypatch.setattr(dataset, "Video", Watched)
+    monkeypatch.setattr(clip_dataset, "Video", Watched)
     clips = ClipDataset(to_dataset(rows, root / "cache"), Picker(6), SIZE, replace=replace)
     clips.__getitems__([Request(0, row, row) for row in (0, 1)])
     assert given == [(name, fact["num_frames"], fact["plan"]) for name, fact in facts.items()]
@@ -227,10 +227,10 @@ def test_why_a_video_cannot_be_read(root, settings, names, facts, message):
 
 
 def test_a_video_that_does_not_say_its_rate(root, monkeypatch):
-    class Rateless(dataset.Video):
+    class Rateless(clip_dataset.Video):
         fps = property(lambda self: 0.0, lambda self, value: None)
 
-    monkeypatch.setattr(dataset, "Video", Rateless)
+    monkeypatch.setattr(clip_dataset, "Video", Rateless)
     clips = ClipDataset(index_of(root), PICKER, SIZE, frame_rate=10)
     with pytest.raises(VideoError, match=rf"^{root}/0\.mp4: does not say its frame rate"):
         clips._read(
@@ -247,17 +247,17 @@ def test_a_video_that_does_not_say_its_rate(root, monkeypatch):
 )
 def test_where_results_are_measured(tmp_path, splits, found):
     rows = [new_row(f"{number}.mp4", "/", "a", split) for number, split in enumerate(splits)]
-    assert dataset.test_split(to_dataset(rows, tmp_path)) == found
+    assert clip_dataset.test_split(to_dataset(rows, tmp_path)) == found
 
 
 def test_a_test_split_without_labels_measures_nothing(tmp_path):
     """As Something-Something's official one."""
     rows = [new_row("0.mp4", "/", "a", "train"), new_row("1.mp4", "/", "a", "val"), new_row("2.mp4", "/", None, "test")]
-    assert dataset.test_split(to_dataset(rows, tmp_path / "some")) == "val"
+    assert clip_dataset.test_split(to_dataset(rows, tmp_path / "some")) == "val"
     rows = [row | {"label": None} for row in rows]
-    assert dataset.test_split(to_dataset(rows, tmp_path / "none")) == "test"
+    assert clip_dataset.test_split(to_dataset(rows, tmp_path / "none")) == "test"
 
 
 def test_nowhere_to_measure(tmp_path):
     with pytest.raises(ConfigError, match="no test or val split: sort a plain folder"):
-        dataset.test_split(to_dataset([new_row("a.mp4", "/", split="train")], tmp_path))
+        clip_dataset.test_split(to_dataset([new_row("a.mp4", "/", split="train")], tmp_path))

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from rspnet.description import find_weights, read_description
 from rspnet.errors import CheckpointError
+from rspnet.weights.description import find_weights, read_description
 
 GOOD = {
     "arch": "c3d",

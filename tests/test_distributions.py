@@ -13,12 +13,13 @@ import datasets
 import numpy as np
 import pytest
 
-from rspnet import dataset, options, sampling
-from rspnet.augment import Augment
-from rspnet.batches import Request, TrainBatches
-from rspnet.dataset import ClipDataset, Picker
-from rspnet.draws import StepDraws
+from rspnet.cli import options
+from rspnet.data import clip_dataset, sampling
+from rspnet.data.augment import Augment
+from rspnet.data.batches import Request, TrainBatches
+from rspnet.data.clip_dataset import ClipDataset, Picker
 from rspnet.errors import VideoError
+from rspnet.method.draws import StepDraws
 
 DRAWS = 4000
 FRAMES, HEIGHT, WIDTH = 40, 240, 320
@@ -82,7 +83,7 @@ def assert_independent(one, other, cells=5):
 
 
 class FakeVideo:
-    """Stands for `rspnet.video.Video`; its clips say what was asked for."""
+    """Stands for `rspnet.video.reader.Video`; its clips say what was asked for."""
 
     num_frames, fps, height, width = FRAMES, 25.0, HEIGHT, WIDTH
 
@@ -120,7 +121,7 @@ def pairs():
     settings = options.Augment()
     picker = Picker(32, views=2, crop_area=tuple(settings.crop_area))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "Video", FakeVideo)
+        patch.setattr(clip_dataset, "Video", FakeVideo)
         clips = clips_of("a", picker)
         items = [clips[Request(epoch, position, 0)] for epoch in range(2) for position in range(DRAWS // 2)]
     shown = np.stack([[asked(clip.numpy()) for clip in item["clips"]] for item in items])
@@ -186,7 +187,7 @@ def test_no_draw_depends_on_another(pairs):
 
 
 def test_a_broken_videos_place_goes_to_any_other(monkeypatch):
-    monkeypatch.setattr(dataset, "Video", FakeVideo)
+    monkeypatch.setattr(clip_dataset, "Video", FakeVideo)
     clips = clips_of(["a", "b", "broken", "c", "d", "e"], Picker(32, crop_area=(1.0, 1.0)), replace=True)
     assert_even([clips[Request(0, position, 2)]["row"] for position in range(1500)], [0, 1, 3, 4, 5])
 

@@ -8,10 +8,10 @@ import tomllib
 import pytest
 
 import rspnet
-from rspnet.config import parse
-from rspnet.layouts import LAYOUTS
-from rspnet.rows import KEYS
-from rspnet.tree import VIDEO_SUFFIXES
+from rspnet.cli.config import parse
+from rspnet.data.layouts import LAYOUTS
+from rspnet.data.rows import KEYS
+from rspnet.data.tree import VIDEO_SUFFIXES
 from tests.pages import CONTRIBUTING, PAGES, README, REPO, blocks, commands, commands_of_a_stage, headings, links, prose
 
 STAGES = {path.stem for path in (REPO / "stages").glob("*.py")}

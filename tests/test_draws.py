@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from rspnet.draws import Draws, StepDraws
 from rspnet.errors import ConfigError
+from rspnet.method.draws import Draws, StepDraws
 
 
 def test_what_the_draws_show():

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numbered import number, picture, write_numbered
 
-from rspnet.encode import PRESETS, read_comment
 from rspnet.errors import ConfigError, VideoError
-from rspnet.plan import Plan
-from rspnet.video import encode, inspect, read_frames, transcode
+from rspnet.video.plan import Plan
+from rspnet.video.reader import encode, inspect, read_frames, transcode
+from rspnet.video.writer import PRESETS, read_comment
 
 LENGTH = 50
 

@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import video
 
-from rspnet import ConfigError, options
+from rspnet import ConfigError
+from rspnet.cli import options
 from rspnet.encoders import _SPECS, check_clips, create_encoder, encoder_spec
 
 PUBLISHED = ("c3d", "resnet18", "r2plus1d", "s3dg")

@@ -4,7 +4,7 @@ import av
 import pytest
 from numbered import write_numbered
 
-from rspnet.h26x import H264, Hevc, _recovers
+from rspnet.video.h26x import H264, Hevc, _recovers
 
 CODECS = {
     "h264": (H264, {"options": {"bf": "0"}}),

@@ -8,8 +8,8 @@ from typing import Literal
 
 import pytest
 
-from rspnet.config import parse
-from rspnet.helptext import value_of
+from rspnet.cli.config import parse
+from rspnet.cli.helptext import value_of
 
 REPO = Path(__file__).resolve().parent.parent
 STAGES = sorted(path.stem for path in (REPO / "stages").glob("*.py"))

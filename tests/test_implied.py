@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rspnet import implied, options
-from rspnet.config import parse
+from rspnet.cli import implied, options
+from rspnet.cli.config import parse
 from rspnet.encoders import create_encoder
 from rspnet.errors import CheckpointError, ConfigError
 from stages import evaluate, finetune, pretrain

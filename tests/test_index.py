@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rspnet import index, indexfile
+from rspnet.data import index, indexfile
 from rspnet.errors import ConfigError
 
 
@@ -385,6 +385,7 @@ def test_an_error_leaves_the_old_file(tmp_path, suffix, rows):
 
 def test_importing_it_is_light():
     code = (
-        "import sys, rspnet.index, rspnet.layouts; print([m for m in ('torch', 'av', 'datasets') if m in sys.modules])"
+        "import sys, rspnet.data.index, rspnet.data.layouts\n"
+        "print([m for m in ('torch', 'av', 'datasets') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"

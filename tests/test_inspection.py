@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numbered import write_numbered
 
+from rspnet.data.sampling import resample
 from rspnet.errors import ConfigError
-from rspnet.sampling import resample
-from rspnet.video import Video, inspect
+from rspnet.video.reader import Video, inspect
 
 LENGTH = 40
 FACTS = {"num_frames": LENGTH, "fps": 25.0, "width": 80, "height": 64, "duration": 1.6, "codec": "h264"}

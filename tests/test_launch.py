@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from rspnet import launch
 from rspnet.errors import ConfigError
-from rspnet.launch import check_accumulation, check_launch, check_precision
+from rspnet.running import launch
+from rspnet.running.launch import check_accumulation, check_launch, check_precision
 
 
 def test_processes_that_did_not_find_each_other_are_refused(monkeypatch):

@@ -8,7 +8,8 @@ from typing import get_args
 
 import pytest
 
-from rspnet import layouts, options
+from rspnet.cli import options
+from rspnet.data import layouts
 from rspnet.errors import ConfigError
 
 

@@ -2,11 +2,12 @@
 
 import pytest
 
-from rspnet import lengths, options
-from rspnet.dataset import ClipDataset, Picker
+from rspnet.cli import options
+from rspnet.data import lengths
+from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.index import new_row, to_dataset
 from rspnet.errors import ConfigError
-from rspnet.index import new_row, to_dataset
-from rspnet.trainloop import TrainLoop
+from rspnet.running.loop import TrainLoop
 from stages import evaluate, finetune, pretrain
 from tests import tiny
 from tests.test_dataset import index_of

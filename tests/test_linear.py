@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from rspnet import linear
-from rspnet.linear import linear_probe
+from rspnet.evaluation import linear
+from rspnet.evaluation.linear import linear_probe
 from tests import slow
 
 

@@ -5,7 +5,7 @@ import fcntl
 
 import pytest
 
-from rspnet.lock import exclusive
+from rspnet.running.lock import exclusive
 
 
 @pytest.mark.parametrize("number", [None, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])

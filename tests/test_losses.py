@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rspnet.losses import info_nce, relative_speed
+from rspnet.method.losses import info_nce, relative_speed
 
 
 def unit(*shape, seed=0):

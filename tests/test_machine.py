@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from rspnet import machine
-from rspnet.machine import cores
+from rspnet.running import machine
+from rspnet.running.machine import cores
 
 
 @pytest.fixture

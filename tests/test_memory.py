@@ -6,7 +6,7 @@ import sys
 TOUCH = """
 import resource, sys
 import numpy as np
-from rspnet.memory import keep_freed_memory
+from rspnet.running.memory import keep_freed_memory
 
 def pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

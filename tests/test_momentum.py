@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from rspnet.momentum import Queue, gather, grouped, momentum_update, shuffled
+from rspnet.method.momentum import Queue, gather, grouped, momentum_update, shuffled
 
 
 def test_momentum_update_moves_parameters_and_leaves_buffers():

@@ -6,9 +6,9 @@ from fractions import Fraction
 import pytest
 import torch
 
-from rspnet import neighbours as module
-from rspnet.accuracy import top_classes
-from rspnet.neighbours import chance_recall, knn_votes, largest, neighbours, recall
+from rspnet.evaluation import neighbours as module
+from rspnet.evaluation.accuracy import top_classes
+from rspnet.evaluation.neighbours import chance_recall, knn_votes, largest, neighbours, recall
 from tests import slow
 
 

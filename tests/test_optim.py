@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from rspnet import optim
+from rspnet.method import optim
 
 
 def test_cosine_ends_at_a_thousandth():

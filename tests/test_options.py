@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rspnet import options
-from rspnet.config import parse
+from rspnet.cli import options
+from rspnet.cli.config import parse
 from rspnet.errors import ConfigError
 from stages import evaluate, finetune, pretrain, subset
 
@@ -140,7 +140,7 @@ def _classes(path):
     ]
 
 
-@pytest.mark.parametrize("path", ["rspnet/options.py", *(f"stages/{stage}.py" for stage in STAGES)])
+@pytest.mark.parametrize("path", ["rspnet/cli/options.py", *(f"stages/{stage}.py" for stage in STAGES)])
 def test_every_option_has_a_text_under_it(path):
     for node in _classes(REPO / path):
         for statement, following in zip(node.body, [*node.body[1:], None]):

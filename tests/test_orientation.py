@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numbered import picture, write_numbered, write_oriented
 
-from rspnet.orientation import UPRIGHT, Orientation, orientation
-from rspnet.video import Video, inspect, read_frames, transcode
+from rspnet.video.orientation import UPRIGHT, Orientation, orientation
+from rspnet.video.reader import Video, inspect, read_frames, transcode
 
 EIGHT = [
     *((one, 0, 0, other) for one, other in itertools.product((1, -1), repeat=2)),

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from jsonargparse import ArgumentError, ArgumentParser
 
-from rspnet.parser_messages import WORDINGS, is_missing, one_line
+from rspnet.cli.parser_messages import WORDINGS, is_missing, one_line
 
 
 @dataclass

@@ -8,8 +8,8 @@ import torch
 from av.video.reformatter import VideoReformatter
 from numbered import picture, write_numbered
 
-from rspnet.pixels import Album, Converter
-from rspnet.video import Video
+from rspnet.video.pixels import Album, Converter
+from rspnet.video.reader import Video
 
 FRAMES = [2, 5, 4, 0, 1]
 
@@ -133,7 +133,7 @@ def test_overlapping_clips_share_the_work(tmp_path, monkeypatch):
             converted.append(frame.pts)
             return self.real.reformat(frame, *args, **kwargs)
 
-    monkeypatch.setattr("rspnet.pixels.VideoReformatter", Counted)
+    monkeypatch.setattr("rspnet.video.pixels.VideoReformatter", Counted)
     with Video(path, 40) as video:
         first, second = video.read_clips([(range(10, 26), None), (range(30, 14, -1), (10, 20, 30, 40))])
         assert len(set(converted)) == len(converted) == 21

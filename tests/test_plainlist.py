@@ -2,8 +2,8 @@
 
 import pytest
 
+from rspnet.data.plainlist import read_list
 from rspnet.errors import ConfigError
-from rspnet.plainlist import read_list
 
 VIDEOS = ("a/1.mp4", "a/2 two.avi", "b/x, y.webm", "b/4.mp4 copy.MKV")
 

@@ -8,9 +8,9 @@ import pytest
 from numbered import number, write_numbered
 
 from rspnet.errors import VideoError
-from rspnet.plan import Plan, _pack, _unpack
-from rspnet.survey import Survey
-from rspnet.video import Video, inspect
+from rspnet.video.plan import Plan, _pack, _unpack
+from rspnet.video.reader import Video, inspect
+from rspnet.video.survey import Survey
 
 B_FRAMES = {"bf": "3", "b_strategy": "0"}
 FILES = {

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rspnet import worker
 from rspnet.errors import ConfigError, VideoError
-from rspnet.pool import Ready, run_parallel
-from rspnet.worker import Failure
+from rspnet.running import worker
+from rspnet.running.pool import Ready, run_parallel
+from rspnet.running.worker import Failure
 
 
 def work(item):
@@ -127,7 +127,7 @@ def test_wrong_arguments():
 
 SCRIPT = """
 import os, sys, time
-from rspnet.pool import run_parallel
+from rspnet.running.pool import run_parallel
 
 def hang(item):
     with open(f"{sys.argv[1]}/{item}", "w") as file:

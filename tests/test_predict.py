@@ -14,14 +14,15 @@ import pytest
 import torch
 from torch import nn
 
-from rspnet import accuracy, dataset, neighbours
-from rspnet.classifier import Classifier
+from rspnet.data import clip_dataset
+from rspnet.data.index import new_row, to_dataset
+from rspnet.data.sets import Failures, TestSet
+from rspnet.data.workers import Loader
 from rspnet.errors import CheckpointError, ConfigError, VideoError
-from rspnet.index import new_row, to_dataset
-from rspnet.predict import Outputs, ViewFeatures, nearest, predict, predictions
-from rspnet.sets import Failures, TestSet
-from rspnet.team import Team
-from rspnet.workers import Loader
+from rspnet.evaluation import accuracy, neighbours
+from rspnet.evaluation.predict import Outputs, ViewFeatures, nearest, predict, predictions
+from rspnet.method.classifier import Classifier
+from rspnet.running.team import Team
 from tests import slow
 from tests.ranks import run_ranks
 
@@ -56,7 +57,7 @@ def pixels(name: str, view: int) -> np.ndarray:
 
 
 class FakeVideo:
-    """Stands for `rspnet.video.Video`: 40 frames of which clip number v shows `pixels(name, v)`."""
+    """Stands for `rspnet.video.reader.Video`: 40 frames of which clip number v shows `pixels(name, v)`."""
 
     num_frames, fps, height, width = 40, 25.0, SIZE, SIZE
 
@@ -124,7 +125,7 @@ def results(
     names = [f"broken {n}" if n in broken else str(first + n) for n in range(videos)]
     rows = [{"video": name, "root": "", "num_frames": None, "label": None} for name in names]
     index = datasets.Dataset.from_list(rows)
-    clips = dataset.ClipDataset(index, dataset.Picker(FRAMES, views=VIEWS), SIZE)
+    clips = clip_dataset.ClipDataset(index, clip_dataset.Picker(FRAMES, views=VIEWS), SIZE)
     accelerator, team = accelerator
     test_set = TestSet(clips, Failures(index, max_failures), batch=batch, team=team, num_workers=0)
     found = predict(model, test_set, as_floats, accelerator, desc)
@@ -216,14 +217,14 @@ def assert_equal(found: dict, expected: dict) -> None:
 def accelerator(monkeypatch):
     from accelerate import Accelerator
 
-    monkeypatch.setattr(dataset, "Video", FakeVideo)
+    monkeypatch.setattr(clip_dataset, "Video", FakeVideo)
     return Accelerator(), Team()
 
 
 def in_a_rank(folder: Path) -> None:
     from accelerate import Accelerator
 
-    dataset.Video = FakeVideo
+    clip_dataset.Video = FakeVideo
     accelerator = Accelerator()
     rank = accelerator.process_index
     both = accelerator, Team(rank, accelerator.num_processes)
@@ -284,7 +285,7 @@ class Shifted(nn.Module):
 def with_own_statistics(folder: Path) -> None:
     from accelerate import Accelerator
 
-    dataset.Video = FakeVideo
+    clip_dataset.Video = FakeVideo
     accelerator = Accelerator()
     model = accelerator.prepare_model(Shifted())
     accelerator.unwrap_model(model).mean[0] = 5.0 + accelerator.process_index  # as after a training step

@@ -8,8 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from rspnet.draws import Draws, StepDraws
-from rspnet.pretext import LOG_TERMS
+from rspnet.method.draws import Draws, StepDraws
+from rspnet.method.pretext import LOG_TERMS
 
 sys.path.insert(0, str(Path(__file__).parent))
 import replay_step
@@ -210,7 +210,7 @@ def test_groups_are_not_one_batch():
 
 
 def test_log_terms_at_the_extremes():
-    from rspnet.pretext import _log_terms
+    from rspnet.method.pretext import _log_terms
 
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
     one = torch.ones(1)

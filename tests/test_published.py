@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
 
-from rspnet import optim, published
-from rspnet.classifier import Classifier
 from rspnet.encoders import create_encoder
+from rspnet.method import optim
+from rspnet.method.classifier import Classifier
+from rspnet.weights import published
 from tests import tiny
 from tests.exact import assert_same
 from tests.published_files import KINDS, PUBLISHED, laid_out, read_layout

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from rspnet.config import parse
+from rspnet.cli.config import parse
 from rspnet.encoders import _SPECS
 from stages import evaluate
 from tests.recipes import (
@@ -45,7 +45,7 @@ DIFFERENT = {
 UNREAD = "nothing in the published code reads it"
 PLATEAU = "belongs to a schedule that no recipe uses"
 COUNTED = "the classes are counted where the videos are listed"
-NAMING = "tells the published code how a file's entries are named; rspnet/weights.py looks at the entries"
+NAMING = "tells the published code how a file's entries are named; rspnet/weights/load.py looks at the entries"
 LOADED = "a label: the published code loads the pretrained encoder under it"
 ACCURACY = "of a network in evaluation mode: changes no accuracy"
 COSINE = "multi_step alone has milestones"
@@ -55,7 +55,7 @@ IDLE = {
     "pretrain": {
         "augment_plus": (False, "another augmentation, off in every recipe"),
         "classes": (400, "pretraining reads no label"),
-        "head": ("linear", "rspnet/heads.py has no other"),
+        "head": ("linear", "rspnet/method/heads.py has no other"),
         "left_out": (ANY, "a broken video ends the published run; ours names it and takes another"),
         "milestones": ([50, 100, 150], COSINE),
         "mlp": (False, UNREAD),

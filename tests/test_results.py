@@ -2,7 +2,7 @@
 
 import pytest
 
-from rspnet.results import rounded, summary
+from rspnet.running.results import rounded, summary
 
 PRETRAIN = {"stage": "pretrain", "loss": 5.4321, "avid_top1": 73.19999999999999, "rsp_accuracy": 81.0}
 PRETRAIN |= {"num_videos": 9537, "epochs": 200, "device_hours": 12.345}

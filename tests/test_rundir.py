@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import rspnet
-from rspnet import rundir
+from rspnet.data.index import fingerprint, load
 from rspnet.errors import CheckpointError, ConfigError
-from rspnet.index import fingerprint, load
-from rspnet.rundir import open_run, run_once
+from rspnet.running import folder as run_folder
+from rspnet.running.folder import open_run, run_once
 
 CONFIG = {
     "run_dir": "x",
@@ -193,7 +193,7 @@ def test_a_run_copied_without_its_hidden_files_goes_on(tmp_path):
 def test_second_process_is_refused_while_the_first_lives(tmp_path):
     program = (
         "import sys, pathlib\n"
-        "from rspnet.rundir import open_run\n"
+        "from rspnet.running.folder import open_run\n"
         "with open_run(pathlib.Path(sys.argv[1]), {}, '{}'):\n"
         "    print('open', flush=True); sys.stdin.read()\n"
     )
@@ -219,15 +219,15 @@ def test_lock_is_let_go_after_an_error(tmp_path):
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """Stands for rspnet/rundir.py: a file that lies in the folder of a repository and is not kept there."""
+    """Stands for rspnet/running/folder.py: a file that lies in the folder of a repository and is not kept there."""
     if shutil.which("git") is None:
         pytest.skip("git is not on this machine")
-    path = tmp_path / "repository/site-packages/rspnet/rundir.py"
+    path = tmp_path / "repository/site-packages/rspnet/running/folder.py"
     path.parent.mkdir(parents=True)
     path.write_text("")
     git(path, "init", "--quiet", str(tmp_path / "repository"))
     git(path, "commit", "--quiet", "--allow-empty", "-m", "somebody's own work")
-    monkeypatch.setattr(rundir, "__file__", str(path))
+    monkeypatch.setattr(run_folder, "__file__", str(path))
     return path
 
 
@@ -238,7 +238,7 @@ def git(module, *arguments):
 
 
 def commit_told():
-    return rundir.environment()["git_commit"]
+    return run_folder.environment()["git_commit"]
 
 
 def test_the_commit_is_that_of_the_code(module, tmp_path, monkeypatch):
@@ -276,5 +276,5 @@ def test_a_package_without_its_description_has_no_version(monkeypatch):
         return "1.2"
 
     monkeypatch.setattr(metadata, "version", version)
-    versions = rundir.environment()["versions"]
+    versions = run_folder.environment()["versions"]
     assert (versions["torch"], versions["av"], versions["rspnet"]) == (None, "1.2", rspnet.__version__)

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
+from rspnet.data.index import new_row, read_rows, write_rows
+from rspnet.data.run_index import keep_index, look_for_videos
 from rspnet.errors import ConfigError
-from rspnet.index import new_row, read_rows, write_rows
-from rspnet.runindex import keep_index, look_for_videos
 
 
 def test_index_is_kept_once(tmp_path, root):

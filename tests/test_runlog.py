@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from rspnet.runlog import RunLog
+from rspnet.running.log import RunLog
 
 
 def steps(log, first, last, value=1.0):

@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from rspnet import sampling
+from rspnet.data import sampling
 
 
 class PythonRandom:

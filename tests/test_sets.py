@@ -4,8 +4,8 @@ import pytest
 import torch
 from test_dataset import index_of
 
+from rspnet.data.sets import Failures
 from rspnet.errors import VideoError
-from rspnet.sets import Failures
 
 
 def failed(*rows):

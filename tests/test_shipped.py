@@ -14,8 +14,9 @@ import pytest
 from packaging.requirements import Requirement
 
 import rspnet
-from rspnet import __main__, shipped
-from rspnet.config import parse
+from rspnet import __main__
+from rspnet.cli import shipped
+from rspnet.cli.config import parse
 from rspnet.errors import ConfigError
 from stages import pretrain
 

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from rspnet import sources
+from rspnet.data.index import read_rows, write_rows
+from rspnet.data.layouts import scan
 from rspnet.errors import CheckpointError, ConfigError
-from rspnet.index import read_rows, write_rows
-from rspnet.layouts import scan
+from rspnet.running import sources
 
 
 @pytest.fixture

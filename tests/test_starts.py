@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numbered import picture
 
-from rspnet.packets import open_video
-from rspnet.plan import Plan
-from rspnet.starts import Starts
-from rspnet.video import Video, inspect
+from rspnet.video.packets import open_video
+from rspnet.video.plan import Plan
+from rspnet.video.reader import Video, inspect
+from rspnet.video.starts import Starts
 
 LENGTH = 40
 
@@ -84,7 +84,7 @@ def test_false_marks(tmp_path, monkeypatch, name, codec, pix_fmt):
     assert (facts["status"], facts["num_frames"]) == ("ok", LENGTH)
     check_every_frame(path, expected)
     assert Plan.from_text(facts["plan"]).keys.tolist() == sorted({0, *true})
-    monkeypatch.setattr("rspnet.video.decode_all", None)  # with the plan, nothing is counted from the start
+    monkeypatch.setattr("rspnet.video.reader.decode_all", None)  # with the plan, nothing is counted from the start
     check_every_frame(path, expected, facts["plan"])
 
 
@@ -110,7 +110,7 @@ def test_true_marks_are_used(tmp_path, monkeypatch, name, codec, pix_fmt):
     found = Plan.from_text(plan)
     assert found.afresh
     assert found.keys.tolist() == true
-    monkeypatch.setattr("rspnet.video.decode_all", None)
+    monkeypatch.setattr("rspnet.video.reader.decode_all", None)
     check_every_frame(tmp_path / name, expected, plan)
 
 

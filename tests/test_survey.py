@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numbered import number, write_numbered
 
-from rspnet.video import Video, inspect, read_frames
+from rspnet.video.reader import Video, inspect, read_frames
 
 LENGTH = 40
 B_FRAMES = {"bf": "3", "b_strategy": "0"}

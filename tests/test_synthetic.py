@@ -7,10 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from rspnet import command, layouts
+from rspnet.cli import command
+from rspnet.data import layouts
+from rspnet.data.synthetic import MOTIONS, NUM_FRAMES, SIDES, draw, make_dataset
 from rspnet.errors import ConfigError
-from rspnet.synthetic import MOTIONS, NUM_FRAMES, SIDES, draw, make_dataset
-from rspnet.video import inspect
+from rspnet.video.reader import inspect
 from stages import synthetic as stage
 
 SIDE = 72
@@ -38,7 +39,7 @@ def test_files_and_lists(videos):
 
 
 def test_groups_never_cross_train_and_test(tmp_path, monkeypatch):
-    monkeypatch.setattr("rspnet.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
+    monkeypatch.setattr("rspnet.data.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
     make_dataset(tmp_path / "a", videos_per_class=18, seed=0)
     splits = {}
     for row in layouts.scan(tmp_path / "a"):
@@ -51,8 +52,8 @@ def test_groups_never_cross_train_and_test(tmp_path, monkeypatch):
 
 
 def test_the_seed_decides_everything(tmp_path, videos, monkeypatch):
-    monkeypatch.setattr("rspnet.synthetic.encode", lambda path, frames, *_, **__: np.save(path, frames))
-    monkeypatch.setattr("rspnet.synthetic.MOTIONS", {name: MOTIONS[name] for name in ("FastRise", "SlowCircle")})
+    monkeypatch.setattr("rspnet.data.synthetic.encode", lambda path, frames, *_, **__: np.save(path, frames))
+    monkeypatch.setattr("rspnet.data.synthetic.MOTIONS", {name: MOTIONS[name] for name in ("FastRise", "SlowCircle")})
     made = {}
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         make_dataset(tmp_path / name, videos_per_class=4, seed=seed)
@@ -63,7 +64,7 @@ def test_the_seed_decides_everything(tmp_path, videos, monkeypatch):
 
 
 def test_made_once_and_never_over_something_else(tmp_path, monkeypatch):
-    monkeypatch.setattr("rspnet.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
+    monkeypatch.setattr("rspnet.data.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
     make_dataset(tmp_path / "a", 4, seed=0)
     files = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
     make_dataset(tmp_path / "a", 4, seed=0)
@@ -77,9 +78,9 @@ def test_made_once_and_never_over_something_else(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_set_is_finished(tmp_path, monkeypatch):
-    monkeypatch.setattr("rspnet.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
+    monkeypatch.setattr("rspnet.data.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
     with monkeypatch.context() as patch:
-        patch.setattr("rspnet.synthetic._write_lists", lambda *_: 1 / 0)
+        patch.setattr("rspnet.data.synthetic._write_lists", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             make_dataset(tmp_path / "a", 4, seed=0)
     make_dataset(tmp_path / "a", 4, seed=0)
@@ -140,8 +141,8 @@ def test_what_is_drawn_moves():
 
 
 def test_a_group_shares_its_scene_and_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setattr("rspnet.synthetic.encode", lambda path, frames, *_, **__: np.save(path, frames))
-    monkeypatch.setattr("rspnet.synthetic.MOTIONS", {name: MOTIONS[name] for name in ("FastPulse", "SlowRise")})
+    monkeypatch.setattr("rspnet.data.synthetic.encode", lambda path, frames, *_, **__: np.save(path, frames))
+    monkeypatch.setattr("rspnet.data.synthetic.MOTIONS", {name: MOTIONS[name] for name in ("FastPulse", "SlowRise")})
     make_dataset(tmp_path, videos_per_class=8, seed=0)
     pictures = {}  # of each group's four videos, what stands still in each
     for file in sorted(tmp_path.rglob("*.npy")):
@@ -159,7 +160,7 @@ def test_a_group_shares_its_scene_and_nothing_else(tmp_path, monkeypatch):
 
 
 def test_the_stage_says_what_it_made(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("rspnet.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
+    monkeypatch.setattr("rspnet.data.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
     for made, more in ((True, ""), (False, "; was there already")):
         result = stage.main(stage.Config(str(tmp_path / "a"), videos_per_class=4))
         facts = {"stage": "synthetic", "dst": str(tmp_path / "a"), "made": made, "num_classes": 1, "num_videos": 4}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rspnet.errors import ConfigError, VideoError
-from rspnet.team import Team
+from rspnet.running.team import Team
 from tests.ranks import run_ranks
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from rspnet.data.texts import read_lines, read_text
 from rspnet.errors import ConfigError
-from rspnet.texts import read_lines, read_text
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])

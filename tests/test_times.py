@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rspnet.times import Timeline, in_order, promised_rate
+from rspnet.video.times import Timeline, in_order, promised_rate
 
 
 def a_stream(rate=None, unit=Fraction(1, 1000), duration=None, name="matroska,webm"):

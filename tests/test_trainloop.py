@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from rspnet import checkpoint
-from rspnet.batches import TrainBatches
+from rspnet.data.batches import TrainBatches
 from rspnet.errors import ConfigError, VideoError
-from rspnet.optim import Schedule
-from rspnet.rundir import Run as RunUnderWay
-from rspnet.team import Team
-from rspnet.trainloop import RunState, TrainLoop
+from rspnet.method.optim import Schedule
+from rspnet.running import checkpoints
+from rspnet.running.folder import Run as RunUnderWay
+from rspnet.running.loop import RunState, TrainLoop
+from rspnet.running.team import Team
 
 VIDEOS, BATCH, EPOCHS = 13, 4, 3  # 3 steps an epoch; one video is left out of each
 
@@ -82,7 +82,7 @@ class Failures:
 
 
 class ToySet:
-    """Stands for `rspnet.sets.TrainSet`."""
+    """Stands for `rspnet.data.sets.TrainSet`."""
 
     clips_per_step = BATCH
 
@@ -169,7 +169,7 @@ def ask(number=signal.SIGINT):
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(checkpoint, "fsync", lambda path: None)
+    monkeypatch.setattr(checkpoints, "fsync", lambda path: None)
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +288,7 @@ def test_asked_to_stop_and_started_again(tmp_path, uninterrupted, step, number, 
         run()
     assert "stopping after this step; once more to stop at once" in capsys.readouterr().err
     assert [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert checkpoint.latest(tmp_path) == (tmp_path / "checkpoints" / f"step_{step}", step)
+    assert checkpoints.latest(tmp_path) == (tmp_path / "checkpoints" / f"step_{step}", step)
     run.at = {}
     run()
     assert same(run.result(), uninterrupted.result())
@@ -329,7 +329,7 @@ def test_asked_twice_it_stops_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt) as caught:
         run()
     assert str(caught.value) == ""
-    assert checkpoint.latest(tmp_path) is None
+    assert checkpoints.latest(tmp_path) is None
 
 
 def test_several_processes_stop_after_one_step(tmp_path):
@@ -447,13 +447,13 @@ def test_killed_between_a_checkpoint_and_the_mark_of_the_best(tmp_path, monkeypa
             raise ZeroDivisionError
         set_mark(run_dir, name, step)
 
-    set_mark = checkpoint.mark
-    monkeypatch.setattr(checkpoint, "mark", mark)
+    set_mark = checkpoints.mark
+    monkeypatch.setattr(checkpoints, "mark", mark)
     run = Run(tmp_path, top1=[10.0, 30.0, 20.0])
     with pytest.raises(ZeroDivisionError):
         run()
     assert os.readlink(tmp_path / "checkpoints/best") == "step_3"
-    monkeypatch.setattr(checkpoint, "mark", set_mark)
+    monkeypatch.setattr(checkpoints, "mark", set_mark)
     run().loop.load_best()
     saved = torch.load(tmp_path / "checkpoints/step_6/state.pt", weights_only=True)
     assert same(run.model.state_dict(), saved["model"])
@@ -486,7 +486,7 @@ def test_other_processes_write_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     # The main process, which makes a checkpoint's folder, is not there: nothing must be put into it.
     monkeypatch.setattr(torch, "save", lambda *args: pytest.fail("saved"))
-    monkeypatch.setattr(checkpoint, "mark", lambda *args: pytest.fail("marked"))
-    monkeypatch.setattr(checkpoint, "prune", lambda *args, **kwargs: pytest.fail("pruned"))
+    monkeypatch.setattr(checkpoints, "mark", lambda *args: pytest.fail("marked"))
+    monkeypatch.setattr(checkpoints, "prune", lambda *args, **kwargs: pytest.fail("pruned"))
     Run(tmp_path, top1=[1.0, 2.0, 3.0])()
     assert not list(tmp_path.iterdir())

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from rspnet.data.tree import VIDEO_SUFFIXES, Tree, split_of
 from rspnet.errors import ConfigError
-from rspnet.tree import VIDEO_SUFFIXES, Tree, split_of
 
 
 def make(root, *paths, content=b""):

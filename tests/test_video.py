@@ -14,10 +14,10 @@ from numbered import number, picture, write_numbered, write_packed
 
 import rspnet
 from rspnet.errors import VideoError
-from rspnet.orientation import orientation
-from rspnet.packets import ODD_TEXT
-from rspnet.plan import Plan
-from rspnet.video import Video, inspect, read_frames
+from rspnet.video.orientation import orientation
+from rspnet.video.packets import ODD_TEXT
+from rspnet.video.plan import Plan
+from rspnet.video.reader import Video, inspect, read_frames
 
 LENGTH = 40
 B_FRAMES = {"bf": "3", "b_strategy": "0"}
@@ -94,10 +94,10 @@ def test_every_frame_is_the_right_one(tmp_path, monkeypatch, name):
     plan = inspect(path, "decode")["plan"]
     with monkeypatch.context() as context:
         if can_seek:
-            context.setattr("rspnet.video.decode_all", None)  # what counts from the start
+            context.setattr("rspnet.video.reader.decode_all", None)  # what counts from the start
         check_random_access(path, expected, 12, num_frames=LENGTH)
     if can_seek or name in BY_PLAN:
-        monkeypatch.setattr("rspnet.video.decode_all", None)
+        monkeypatch.setattr("rspnet.video.reader.decode_all", None)
         monkeypatch.setattr(Video, "_plan_from_packets", lambda video: None)
     check_random_access(path, expected, 20, plan=plan)
     with Video(path, plan=plan) as video:
@@ -116,7 +116,7 @@ def test_packed_b_frames(tmp_path, monkeypatch, name, kind):
     plan = inspect(path, "decode")["plan"]
     check_random_access(path, expected, 12)
     check_random_access(path, expected, 12, num_frames=LENGTH)
-    monkeypatch.setattr("rspnet.video.decode_all", None)  # with a plan nothing is counted from the start
+    monkeypatch.setattr("rspnet.video.reader.decode_all", None)  # with a plan nothing is counted from the start
     for index in range(LENGTH):
         with Video(path, LENGTH, plan=plan) as video:
             assert np.array_equal(video.read([index])[0], expected[index])
@@ -130,7 +130,7 @@ def test_an_edit_list_hides_frames(tmp_path, monkeypatch):
     expected = pictures(decode(path))
     assert [number(frame) for frame in expected] == list(range(7, LENGTH))
     plan = inspect(path, "decode")["plan"]
-    monkeypatch.setattr("rspnet.video.decode_all", None)
+    monkeypatch.setattr("rspnet.video.reader.decode_all", None)
     check_random_access(path, expected, 12)
     check_random_access(path, expected, 12, plan=plan)
 
@@ -301,8 +301,8 @@ def test_what_goes_wrong_inside_is_a_video_error(tmp_path, monkeypatch):
             raise error
 
         with monkeypatch.context() as context, Video(path) as video:
-            context.setattr("rspnet.video.decode_all", fails)
-            context.setattr("rspnet.video.Survey", fails)
+            context.setattr("rspnet.video.reader.decode_all", fails)
+            context.setattr("rspnet.video.reader.Survey", fails)
             with pytest.raises(VideoError, match=rf"a\.mp4: cannot be read \({type(error).__name__}: ") as caught:
                 video.read([3])
             assert caught.value.__cause__ is error

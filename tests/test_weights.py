@@ -16,11 +16,11 @@ from torchvision.models import video
 
 import rspnet
 from rspnet import CheckpointError
-from rspnet.classifier import Classifier
 from rspnet.disk import identity
 from rspnet.encoders import _SPECS, create_encoder
-from rspnet.entries import OTHERS, SIGNATURES, sort_entries
-from rspnet.weights import load_classifier, load_encoder, load_weights, save_encoder
+from rspnet.method.classifier import Classifier
+from rspnet.weights.entries import OTHERS, SIGNATURES, sort_entries
+from rspnet.weights.load import load_classifier, load_encoder, load_weights, save_encoder
 from tests.published_files import PUBLISHED, Code, fine_tuned_file, laid_out, pretraining_file, read_layout, small
 
 

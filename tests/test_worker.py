@@ -6,7 +6,7 @@ from multiprocessing import Pipe
 
 import pytest
 
-from rspnet import worker
+from rspnet.running import worker
 
 
 @pytest.mark.parametrize("unread", [False, True])

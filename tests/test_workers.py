@@ -12,10 +12,10 @@ import torch
 from test_architecture import REPO
 from test_dataset import PICKER, SIZE, index_of, same
 
-from rspnet.batches import OrderedBatches, Request, TrainBatches
-from rspnet.dataset import ClipDataset
+from rspnet.data.batches import OrderedBatches, Request, TrainBatches
+from rspnet.data.clip_dataset import ClipDataset
+from rspnet.data.workers import SLOTS, BatchMemory, Loader
 from rspnet.errors import ConfigError, VideoError
-from rspnet.workers import SLOTS, BatchMemory, Loader
 
 
 def joined(parts):
@@ -50,7 +50,7 @@ def test_workers_and_processes_change_nothing(root):
 
 
 def test_more_workers_than_cores_are_no_warning_of_torchs(root):
-    """Warnings are errors here; rspnet.machine says it in one line."""
+    """Warnings are errors here; rspnet.running.machine says it in one line."""
     assert len(Loader(ClipDataset(index_of(root), PICKER, SIZE), OrderedBatches(8, 3), 999)) == 3
 
 
@@ -77,12 +77,12 @@ def test_too_little_shared_memory_is_said_before_the_workers_begin(root, monkeyp
     batch = 3 * 2 * 6 * SIZE**2 * 3  # videos, views, frames, picture
     assert clips.batch_bytes([Request(0, row, row) for row in range(3)]) == batch
     needed = 3 * batch + 250_000  # a pass of three batches
-    monkeypatch.setattr("rspnet.workers._free_memory", lambda: needed - 1)
+    monkeypatch.setattr("rspnet.data.workers._free_memory", lambda: needed - 1)
     with pytest.raises(
         ConfigError, match=r"^data\.num_workers: no room for the 0\.8 MB of 3 batches .*/dev/shm has 0\.8 MB; .*--ipc"
     ):
         iter(Loader(clips, OrderedBatches(8, 3), 1))
-    monkeypatch.setattr("rspnet.workers._free_memory", lambda: needed)
+    monkeypatch.setattr("rspnet.data.workers._free_memory", lambda: needed)
     assert sum(1 for _ in Loader(clips, OrderedBatches(8, 3), 1)) == 3
 
 
@@ -103,7 +103,7 @@ def test_a_workers_batches_use_shared_memory_in_turn(monkeypatch):
     one, other = memory.take((2, 3))[0], memory.take((2, 3))[0]
     assert not one.is_shared()
     assert one.data_ptr() != other.data_ptr()
-    monkeypatch.setattr("rspnet.workers.get_worker_info", lambda: "a worker's")
+    monkeypatch.setattr("rspnet.data.workers.get_worker_info", lambda: "a worker's")
     shapes = [(2, 3), (4, 1, 5)]
     batches = [memory.take(*shapes) for _ in range(SLOTS)]
     for value, batch in enumerate(batches):
@@ -162,7 +162,7 @@ def test_workers_end_with_the_training_process(root, tmp_path):
     """Also where an error ends it that leaves them waiting for work."""
     script = tmp_path / "script.py"
     script.write_text(
-        "from test_dataset import *\nfrom rspnet.batches import *\nfrom rspnet.workers import *\n"
+        "from test_dataset import *\nfrom rspnet.data.batches import *\nfrom rspnet.data.workers import *\n"
         "from pathlib import Path\n"
         f"index = index_of(Path({str(root)!r}), cache=Path({str(tmp_path)!r}))\n"
         "batches = iter(Loader(ClipDataset(index, PICKER, SIZE), TrainBatches(8, 1, 0), 2))\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from rspnet import options
+from rspnet.cli import options
 
 SOURCES = {"weights_sha256", "data_fingerprint", "fold", "seed", "precision", "processes", "device"}
 """What every result tells of where it comes from."""
@@ -51,7 +51,7 @@ def evaluate(root, run_dir, weights="none", protocol="classify", **changes):
 
 def rspnet(encoder, num_frames=16, groups=1, **changes):
     """A network to pretrain, by the published settings but for the changes."""
-    from rspnet.pretext import RSPNet
+    from rspnet.method.pretext import RSPNet
 
     settings = vars(options.Pretext()) | changes
     del settings["speeds"], settings["bn_groups"]

@@ -9,13 +9,13 @@ from typing import Any
 import timm
 import torch
 
-from rspnet.encoders import c3d, r2plus1d, resnet, s3dg, video_torchvision
+from rspnet.encoders import c3d, r2plus1d, resnet, s3dg, torchvision
 from rspnet.encoders.encoder import EncoderSpec, VideoEncoder
 from rspnet.errors import ConfigError
 
 __all__ = ["EncoderSpec", "VideoEncoder", "create_encoder", "encoder_spec"]
 
-_SPECS = {spec.name: spec for spec in (c3d.SPEC, resnet.SPEC, r2plus1d.SPEC, s3dg.SPEC, *video_torchvision.SPECS)}
+_SPECS = {spec.name: spec for spec in (c3d.SPEC, resnet.SPEC, r2plus1d.SPEC, s3dg.SPEC, *torchvision.SPECS)}
 
 
 def encoder_spec(name: str) -> EncoderSpec:

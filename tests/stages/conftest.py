@@ -13,9 +13,10 @@ from tests import tiny
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch):
-    from rspnet import checkpoint, disk
+    from rspnet import disk
+    from rspnet.running import checkpoints
 
-    for module in (checkpoint, disk):
+    for module in (checkpoints, disk):
         monkeypatch.setattr(module, "fsync", lambda path: None)
 
 
@@ -42,7 +43,7 @@ def finetuned(motions, pretrained, tmp_path_factory) -> Path:
 @pytest.fixture
 def interrupted(monkeypatch):
     """``with interrupted(step):`` the user presses Ctrl-C in that training step, and the run is given up after it."""
-    from rspnet.trainloop import TrainLoop
+    from rspnet.running.loop import TrainLoop
 
     @contextmanager
     def press(step: int) -> Iterator[None]:
@@ -64,6 +65,6 @@ def interrupted(monkeypatch):
 @pytest.fixture
 def no_steps(monkeypatch):
     """Whoever trains or loads a network fails."""
-    from rspnet import rundir
+    from rspnet.running import folder as run_folder
 
-    monkeypatch.setattr(rundir, "Run", lambda *args: pytest.fail("the work was begun"))
+    monkeypatch.setattr(run_folder, "Run", lambda *args: pytest.fail("the work was begun"))

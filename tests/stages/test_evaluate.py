@@ -9,14 +9,17 @@ import pytest
 import torch
 
 import rspnet
-from rspnet import neighbours, options, rundir, sampling
-from rspnet.augment import normalise
-from rspnet.config import parse
+from rspnet.cli import options
+from rspnet.cli.config import parse
+from rspnet.data import sampling
+from rspnet.data.augment import normalise
+from rspnet.data.index import write_rows
+from rspnet.data.layouts import scan
 from rspnet.errors import CheckpointError, ConfigError, VideoError
-from rspnet.index import write_rows
-from rspnet.layouts import scan
-from rspnet.linear import linear_probe
-from rspnet.video import Video, encode
+from rspnet.evaluation import neighbours
+from rspnet.evaluation.linear import linear_probe
+from rspnet.running import folder as run_folder
+from rspnet.video.reader import Video, encode
 from stages.evaluate import Config, default_run_dir, main
 from tests import mac, tiny
 from tests.pages import README, REPO, blocks
@@ -224,7 +227,7 @@ def test_a_finished_evaluation_is_left_alone(tmp_path, motions, pretrained, monk
     config = tiny.evaluate(tmp_path / "data", tmp_path / "run", tmp_path / "weights", "knn")
     result = main(config)
     capsys.readouterr()
-    monkeypatch.setattr(rundir, "Run", lambda *args: pytest.fail("the work was begun"))
+    monkeypatch.setattr(run_folder, "Run", lambda *args: pytest.fail("the work was begun"))
     assert main(config) == result
     out, err = capsys.readouterr()
     assert json.loads(out) == result

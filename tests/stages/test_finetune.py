@@ -11,8 +11,8 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 import rspnet
-from rspnet.batches import Request
-from rspnet.config import parse
+from rspnet.cli.config import parse
+from rspnet.data.batches import Request
 from rspnet.disk import sha256
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from stages.finetune import Config, main
@@ -64,7 +64,7 @@ def test_validation_after_every_epoch(finetuned):
 
 def test_validation_takes_one_central_clip_and_the_test_several(tmp_path, motions, monkeypatch):
     """Both of the test list; what was looked at, not what was asked for."""
-    from rspnet import predict
+    from rspnet.evaluation import predict
 
     looked_at, real = [], predict.predict
 

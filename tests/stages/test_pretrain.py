@@ -9,12 +9,12 @@ import torch
 from accelerate.state import AcceleratorState
 
 import rspnet
-from rspnet import options
-from rspnet.config import parse
+from rspnet.cli import options
+from rspnet.cli.config import parse
+from rspnet.data.index import read_rows, write_rows
+from rspnet.data.layouts import scan
 from rspnet.errors import ConfigError, VideoError
-from rspnet.index import read_rows, write_rows
-from rspnet.layouts import scan
-from rspnet.pretext import LOG_TERMS
+from rspnet.method.pretext import LOG_TERMS
 from stages.pretrain import Config, main
 from tests import tiny
 

@@ -8,13 +8,15 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from rspnet import CheckpointError, optim, published
-from rspnet import convert as conversion
-from rspnet.classifier import Classifier
+from rspnet import CheckpointError
 from rspnet.disk import identity
 from rspnet.encoders import create_encoder
-from rspnet.finished import finished_run
-from rspnet.weights import load_encoder
+from rspnet.method import optim
+from rspnet.method.classifier import Classifier
+from rspnet.running.finished import finished_run
+from rspnet.weights import convert as conversion
+from rspnet.weights import published
+from rspnet.weights.load import load_encoder
 from tests import tiny
 from tests.exact import assert_same
 from tests.published_files import fine_tuned, optimizer_of, pretraining

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rspnet import index, layouts
+from rspnet.data import index, layouts
 from rspnet.errors import ConfigError
 from stages import subset
 

@@ -13,10 +13,11 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from rspnet import disk, index, layouts
-from rspnet.encode import PRESETS
+from rspnet import disk
+from rspnet.data import index, layouts
 from rspnet.errors import ConfigError, DiskError
-from rspnet.video import inspect, transcode
+from rspnet.video.reader import inspect, transcode
+from rspnet.video.writer import PRESETS
 from stages.transcode import Config, main, make_recipe, transcode_row
 
 REPO = Path(__file__).resolve().parent.parent.parent

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import pytest
 import torch.distributed as dist
 
-from rspnet import console, options
-from rspnet.command import run
-from rspnet.config import dump
+from rspnet import console
+from rspnet.cli import options
+from rspnet.cli.command import run
+from rspnet.cli.config import dump
 from rspnet.errors import VideoError
-from rspnet.trainloop import TrainLoop
+from rspnet.running.loop import TrainLoop
 from stages import evaluate, pretrain
 from tests import tiny
 from tests.ranks import run_ranks

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rspnet import console, index
+from rspnet import console
+from rspnet.data import index
 from rspnet.errors import ConfigError, DiskError
-from rspnet.plan import Plan
-from rspnet.video import encode
+from rspnet.video.plan import Plan
+from rspnet.video.reader import encode
 from stages import verify
 
 REPO = Path(__file__).resolve().parents[2]

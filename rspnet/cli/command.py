@@ -1,0 +1,116 @@
+"""The frame every stage runs in: its exit status, its last words, and the signals that end it."""
+
+import os
+import re
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rspnet.cli.config import parse
+from rspnet.console import program, say, say_last, take_warnings
+from rspnet.disk import FAULTS, forget_stdout, quieten_threads, refusal
+from rspnet.errors import RSPNetError
+
+
+def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
+    """Run a stage as a program: parse, call ``main(config)``, exit.
+
+    Exit status: 0 done, 1 the work failed (one line where a disk or the loss is to blame, else a traceback; or main
+    returned a non-zero ``exit_status``), 2 the command, config or data is wrong (one line), 130 interrupted, 141 the
+    reader of stdout left early (``verify ROOT | head``, quiet as any Unix filter).
+    """
+    _leave_the_stages_folder(main)
+    # On a CPU, torch's threads would spin while they wait and starve the decoding processes (measured: a training step
+    # ten times slower with both cores of a small machine busy). Read when torch is loaded, hence here.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    take_warnings()
+    quieten_threads()
+    before = signal.signal(signal.SIGTERM, _terminate)  # a scheduler's word ends a stage as Ctrl-C does
+    try:
+        status = _status(main, config_class)
+    except KeyboardInterrupt:  # once more, in the middle of saying why it ends
+        status = 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    sys.exit(status)
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+def _terminate(*_: Any) -> NoReturn:
+    raise _TerminatedError
+
+
+def _status(main: Callable[[Any], Any], config_class: type) -> int:
+    """Parse, call main, and say what went wrong; the exit status."""
+    stage = program()
+    config = None
+    try:
+        config = parse(config_class)
+        result = main(config)
+        status = result.get("exit_status", 0) if isinstance(result, dict) else 0
+    except RSPNetError as error:
+        say_last(f"{stage}: {error}")
+        status = error.exit_status
+    except KeyboardInterrupt as error:  # all processes of a run have agreed on it
+        # A launcher ends so what is left when one process has ended, which has said why.
+        if not isinstance(error, _TerminatedError) or os.environ.get("WORLD_SIZE", "1") == "1":
+            say(f"{stage}: interrupted{f'; {error}' if str(error) else ''}")
+        status = 130
+    except FloatingPointError as error:
+        say_last(f"{stage}: {error}")
+        status = 1
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            forget_stdout()
+            sys.exit(141)
+        if isinstance(error, OSError) and error.errno in FAULTS:  # wherever a library wrote
+            say_last(f"{stage}: {refusal(error.filename or _folder(config), error)}")
+        elif _other_process_left(error):
+            say_last(f"{stage}: another process of this run has ended; what it said is the reason", after_others=True)
+        else:
+            say(traceback.format_exc().rstrip(), everywhere=True)
+        status = 1
+    return status
+
+
+def _leave_the_stages_folder(main: Callable[[Any], Any]) -> None:
+    """Take the folder of the stage that was started off Python's search path, before anything is found there.
+
+    ``python stages/X.py`` puts it first, and ``import evaluate`` would find the stage of that name instead of the
+    package. No stage imports another, so the folder has no business there, in whatever checkout it lies.
+    """
+    stage = main.__globals__.get("__file__")  # none if it was typed in
+    if stage and main.__module__ == "__main__":  # a program, under a profiler or a debugger too
+        folder = os.path.dirname(os.path.realpath(stage))
+        sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != folder]
+        beside, used = os.path.join(os.path.dirname(folder), "rspnet"), str(Path(__file__).resolve().parent.parent)
+        if os.path.isdir(beside) and beside != used:
+            say(
+                f"warning: {stage} works with the rspnet in {used}, not with the one beside it; set "
+                f"PYTHONPATH={os.path.dirname(beside)} to have that one"
+            )
+
+
+def _other_process_left(error: Exception) -> bool:
+    """Whether it is what torch raises where a process waits for another that is gone."""
+    lost = r"Connection (closed by peer|reset by peer|refused)|NCCL|Socket Timeout|recvValue failed"
+    return os.environ.get("WORLD_SIZE", "1") != "1" and re.search(lost, str(error)) is not None
+
+
+def _folder(config: Any) -> str:
+    """Where a stage writes, as far as it says so."""
+    return next((value for name in ("run_dir", "dst", "out") if (value := getattr(config, name, None))), "a file")
+
+
+def _reader_left() -> bool:
+    """Whether the broken pipe is stdout's, not one to a worker process."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

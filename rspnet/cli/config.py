@@ -1,0 +1,249 @@
+"""Command line and YAML -> a stage's typed `Config`, and back to YAML.
+
+A stage's ``Config`` is a dataclass: fields without a default are positional arguments, the others are options, nested
+dataclasses are sections (``--data.root``). ``--config FILE`` reads any of them from YAML, also a recipe that comes with
+rspnet by its name (``c3d.yaml``); a section may name a file of its own (``data: data/ucf101.yaml``, relative to the
+file that names it); the command line wins. What is not declared, of the wrong type, missing or given twice is refused
+in one line.
+
+A config class may say more about its options:
+
+- ``unused``: sections that its files hold for another stage's sake; they are passed over.
+- ``private``: options of its own that such a file has with another meaning (its ``run_dir``); passed over there too.
+- ``refused``: section or option -> why a file that has it is no use here.
+- ``implied``: a function from all options to defaults for some of them, flat; files and command line win over these.
+"""
+
+import argparse
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, set_loader, set_parsing_settings
+
+from rspnet.cli import shipped
+from rspnet.cli.helptext import HelpFormatter, describe
+from rspnet.cli.parser_messages import is_missing, one_line
+from rspnet.console import program, say
+from rspnet.disk import is_there, reading
+from rspnet.errors import ConfigError
+
+T = TypeVar("T")
+
+_CONFIG = (
+    "YAML file with any of the options below: your own, or by its name one that comes with rspnet. May be given more "
+    "than once: a later one wins, and the command line over all."
+)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a repeated key, and reads ``1e-3`` as the number it is in YAML 1.2."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+            if not isinstance(key, str):
+                raise yaml.YAMLError(f"line {line}: key {key!r} is no name of an option")
+            if key in seen:
+                raise yaml.YAMLError(f"line {line}: key '{key}' is given twice; keep one")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts text that `_StrictLoader` would take for a number in quotes."""
+
+
+_FLOAT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+for _kind in (_StrictLoader, _Dumper):
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+
+
+def read_yaml(text: str) -> Any:
+    """Parse YAML text strictly (see `_StrictLoader`)."""
+    return yaml.load(text, Loader=_StrictLoader)
+
+
+set_loader("strict_yaml", read_yaml, exceptions=(yaml.YAMLError,))
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
+    """Build `config_class` from command-line arguments.
+
+    Args:
+        config_class: a stage's dataclass; the text under each field is its help, the module's docstring the page's.
+        argv: arguments without the program's name; those of this process when None.
+
+    Raises:
+        ConfigError: an unknown option, a wrong type, a missing or repeated key; the message is one line.
+        SystemExit: after ``--help``.
+    """
+    argv = _spelled_out(list(sys.argv[1:] if argv is None else argv), config_class)
+    argv = _sections_found(argv, config_class)
+    parser = _parser(config_class)
+    try:
+        layers = [_read_file(parser, _found(path), config_class) for path in _config_files(argv)]
+        config, namespace = _resolve(parser, argv, layers, config_class)
+        if hasattr(config_class, "implied"):  # asked when all else is known to be right: it may have to load things
+            layers.insert(0, config_class.implied(namespace))
+            config, _ = _resolve(parser, argv, layers, config_class)
+    except (ArgumentError, argparse.ArgumentError, TypeError) as error:
+        raise ConfigError(one_line(error, _options(parser))) from None
+    return config
+
+
+def _resolve(
+    parser: ArgumentParser, argv: Sequence[str], layers: Sequence[dict[str, Any]], config_class: type[T]
+) -> tuple[T, Any]:
+    """Return the config, and the same with each option by its flat name; a later layer wins, then the command line."""
+    for layer in layers:
+        parser.set_defaults(layer)
+    namespace = parser.parse_args(argv)
+    namespace.pop("config", None)
+    return config_class(**vars(parser.instantiate(namespace))), namespace
+
+
+def dump(config: Any) -> str:
+    """The resolved config as YAML that ``--config`` takes back."""
+    return yaml.dump(dataclasses.asdict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def _positionals(config_class: type) -> list[str]:
+    return [
+        field.name.upper()
+        for field in dataclasses.fields(config_class)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+
+
+def _parser(config_class: type) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=program(),
+        usage=" ".join(
+            ["%(prog)s", *map(str.upper, _positionals(config_class)), "[--config FILE] [--option VALUE ...]"]
+        ),
+        description=sys.modules[config_class.__module__].__doc__,
+        formatter_class=HelpFormatter,
+        exit_on_error=False,
+        allow_abbrev=False,
+        parser_mode="strict_yaml",
+    )
+    parser.add_argument("--config", action="append", type=str, metavar="FILE", help=_CONFIG, default=argparse.SUPPRESS)
+    parser.add_class_arguments(config_class, as_positional=True, sub_configs=True)
+    describe(parser, _kinds(config_class))
+    return parser
+
+
+def _spelled_out(argv: list[str], config_class: type) -> list[str]:
+    """``--flag`` alone as ``--flag=true``, for a stage's own switches."""
+    switches = {f"--{field.name}" for field in dataclasses.fields(config_class) if field.type in (bool, "bool")}
+    following = [*argv[1:], "--"]
+    return [
+        f"{item}=true" if item in switches and after not in ("true", "false") else item
+        for item, after in zip(argv, following)
+    ]
+
+
+def _config_files(argv: Sequence[str]) -> list[str]:
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    finder.add_argument("--config", action="append", default=[])
+    return finder.parse_known_args(argv)[0].config
+
+
+def _found(path: str) -> str:
+    """The user's own file, else the one of that name which comes with rspnet."""
+    if is_there(path):
+        return path
+    shipped_one = shipped.find(path) if path.endswith(".yaml") else None
+    if shipped_one is None:
+        close = shipped.close_to(path, "configs")
+        raise ConfigError(f"--config: no such file: {path}{f'; did you mean {close}?' if close else ''}")
+    say(f"--config {path}: the one that comes with rspnet, {shipped_one}")
+    return str(shipped_one)
+
+
+def _sections_found(argv: list[str], config_class: type) -> list[str]:
+    """``--data data/ucf101.yaml`` with the file that comes with rspnet, where the user has none of that name."""
+    sections = {f"--{field.name}" for field in dataclasses.fields(config_class) if dataclasses.is_dataclass(field.type)}
+    found = []
+    for before, item in zip(["", *argv], argv):
+        option, given, path = item.partition("=")
+        name = path if given and option in sections else item if before in sections else ""
+        inside = shipped.find(name) if name.endswith(".yaml") and not is_there(name) else None
+        if inside is not None:
+            say(f"{option if given else before} {name}: the one that comes with rspnet, {inside}")
+        found.append(item if inside is None else f"{option}={inside}" if given else str(inside))
+    return found
+
+
+def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[str, Any]:
+    """Options from one config file and the section files it names, flat (``data.root``), each checked."""
+    sections = {name.split(".")[0] for name in _options(parser) if "." in name}
+    # What leaves no room for null, which the parser lets pass all the same.
+    not_null = {name for name, kind in _kinds(config_class).items() if type(None) not in get_args(kind)}
+    content = _read_mapping(path, "--config")
+    unused, refused = getattr(config_class, "unused", ()), getattr(config_class, "refused", {})
+    if any(key in content for key in unused):
+        unused = (*unused, *getattr(config_class, "private", ()))
+    inner = {f"{key}.{name}" for key, value in content.items() if isinstance(value, dict) for name in value}
+    for name in refused:
+        if name in content or name in inner:
+            raise ConfigError(f"{path}: {name}: {refused[name]}")
+    options = {}
+    for key, value in content.items():
+        if key in unused:
+            continue
+        source = path
+        if key in sections and isinstance(value, str):
+            source = str(Path(path).parent / value)
+            value = _read_mapping(source, f"{path}: {key}")
+        if key in sections and not isinstance(value, dict):
+            raise ConfigError(f"{path}: {key}: expected its options as `name: value`, or a file of them, got {value!r}")
+        if key == "config":
+            raise ConfigError(f"{path}: config: a file cannot name another; give --config twice, the later one wins")
+        try:
+            parser.parse_object({key: value})
+        except (ArgumentError, TypeError) as error:
+            if not is_missing(error):  # those come from the command line
+                raise ConfigError(f"{source}: {one_line(error, _options(parser))}") from None
+        flat = {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
+        for name in flat:
+            if flat[name] is None and name in not_null:
+                raise ConfigError(f"{source}: {name}: needs a value; leave the key out for the default")
+        options |= flat
+    return options
+
+
+def _kinds(config_class: type, prefix: str = "") -> dict[str, Any]:
+    """Each option's type by its flat name."""
+    kinds: dict[str, Any] = {}
+    for field in dataclasses.fields(config_class):
+        name = f"{prefix}{field.name}"
+        kinds |= _kinds(field.type, f"{name}.") if dataclasses.is_dataclass(field.type) else {name: field.type}
+    return kinds
+
+
+def _read_mapping(path: str, named_by: str) -> dict[str, Any]:
+    if not is_there(path) or not os.path.isfile(path):
+        raise ConfigError(f"{named_by}: no such file: {path}")
+    try:
+        with reading(path):
+            text = Path(path).read_text()
+        content = read_yaml(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        found = "nothing" if content is None else repr(content)[:60]
+        raise ConfigError(f"{path}: expected options as `name: value`, found {found}")
+    return content
+
+
+def _options(parser: ArgumentParser) -> list[str]:
+    return [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]

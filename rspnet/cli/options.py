@@ -1,0 +1,265 @@
+"""The option sections that stages share; each field's text is its `--help`.
+
+A section refuses what can never be right, so that a mistake is answered before anything is loaded or written.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal
+
+from rspnet.errors import ConfigError
+
+Layout = Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"]
+"""How a folder of videos is organised: `rspnet.data.layouts.LAYOUTS`, or by what is there (auto)."""
+
+
+def _within(section: Any, low: float, high: float, *names: str) -> None:
+    """Refuse a number, or a list with a number, outside low to high; None is no number."""
+    for name in names:
+        value = getattr(section, name)
+        for number in value if isinstance(value, Sequence) else () if value is None else (value,):
+            if not low <= number <= high or number == math.inf:
+                span = f"between {low} and {high}" if high < math.inf else f"at least {low}"
+                raise ConfigError(f"{_name(section)}.{name}: {value}; it must be {span}")
+
+
+def _positive(section: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(section, name)
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{_name(section)}.{name}: {value}; it must be more than 0")
+
+
+def _name(section: Any) -> str:
+    """As the stages' options call it; a section that adds to another keeps its name."""
+    return type(section).__mro__[-2].__name__.lower()
+
+
+@dataclass
+class Data:
+    """Videos: which to read, and how."""
+
+    root: str | None = None
+    """Folder of the data set; with an index: where its videos lie now (null: where they lay when it was written)."""
+    index: str | None = None
+    """Index of the videos: .jsonl or .parquet from stages/verify.py, or a list of paths and labels (.txt, .csv, .tsv);
+    without one the folder is walked at the start."""
+    layout: Layout = "auto"
+    """How the folder is organised (auto: it is recognised); an index says it itself."""
+    fold: int = 1
+    """Official train/test split of UCF101 or HMDB51 that is used, 1 to 3."""
+    num_workers: int | None = None
+    """Worker processes that decode videos for each process of the run (null: its share of the machine's cores, at most
+    16; 0: it decodes them itself). Never changes a result."""
+    max_failures: float = 5.0
+    """Percent of videos that may fail to decode in an epoch before the run stops (one always may, unless this is 0)."""
+    time_limit: float = 60.0
+    """Seconds that reading one video may take before it counts as failed."""
+
+    def __post_init__(self) -> None:
+        _within(self, 1, math.inf, "fold")
+        _within(self, 0, math.inf, "num_workers")
+        _within(self, 0, 100, "max_failures")
+        _positive(self, "time_limit")
+
+
+@dataclass
+class Clips:
+    """Clips: what is cut out of a video."""
+
+    num_frames: int = 16
+    """Number of frames in a clip."""
+    size: int = 112
+    """Height and width of a clip in pixels."""
+    stride: int = 1
+    """Gap between the frames of a clip, in frames of the video; with --clips.sampling cover the video's length sets
+    it."""
+    frame_rate: float | None = None
+    """Frames per second to which videos are resampled first (null: they stay as they are)."""
+    sampling: Literal["clip", "cover"] = "clip"
+    """Which frames make a clip: consecutive ones (clip), or ones that cover the whole video (cover)."""
+
+    def __post_init__(self) -> None:
+        _within(self, 1, math.inf, "num_frames", "size", "stride")
+        _positive(self, "frame_rate")
+        _within(self, 0, 1000, "frame_rate")
+        if self.sampling == "cover" and self.stride != 1:
+            raise ConfigError(
+                f"clips.stride: {self.stride}; frames that cover the whole video (clips.sampling cover) have no stride "
+                "of their own: leave it out, or take clips.sampling clip"
+            )
+
+
+@dataclass
+class TestedClips(Clips):
+    """Clips: what is cut out of a video, and how many of them are tested."""
+
+    views: int = 10
+    """Number of clips that a test takes of each video, evenly spaced."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _within(self, 1, math.inf, "views")
+
+
+@dataclass
+class Augment:
+    """Augmentation: random changes of training clips, the same for all frames of one."""
+
+    crop_area: list[float] = field(default_factory=lambda: [0.4, 1.0])
+    """Smallest and largest part of the frame's area that a random crop keeps."""
+    gray: float = 0.2
+    """Probability that a clip turns grey."""
+    brightness: float = 0.4
+    """Largest change of the brightness: a factor is drawn from 1 - this to 1 + this; 0 leaves it alone."""
+    contrast: float = 0.4
+    """Largest change of the contrast: a factor is drawn from 1 - this to 1 + this; 0 leaves it alone."""
+    saturation: float = 0.4
+    """Largest change of the saturation: a factor is drawn from 1 - this to 1 + this; 0 leaves it alone."""
+    hue: float = 0.4
+    """Largest shift of the hue either way, in turns of the colour circle (0 to 0.5); 0 leaves it alone."""
+    flip: float = 0.5
+    """Probability that a clip is flipped horizontally; 0 where left and right matter."""
+
+    def __post_init__(self) -> None:
+        _within(self, 0, 1, "crop_area", "gray", "brightness", "contrast", "saturation", "flip")
+        _within(self, 0, 0.5, "hue")
+        if len(self.crop_area) != 2 or not 0 < self.crop_area[0] <= self.crop_area[1]:
+            raise ConfigError(
+                f"augment.crop_area: {self.crop_area}; give the smallest and the largest part, as [0.4, 1.0]"
+            )
+
+
+@dataclass
+class Encoder:
+    """Encoder: the network."""
+
+    name: Literal["c3d", "resnet18", "r2plus1d", "s3dg", "r3d_18", "r2plus1d_18", "s3d"] = "resnet18"
+    """Which network: the published four (r2plus1d has 4 blocks), then torchvision's three."""
+    width: int | None = None
+    """Number of channels of the first layer, for small variants of the published four (null: the published width)."""
+
+    def __post_init__(self) -> None:
+        _within(self, 1, math.inf, "width")
+
+
+@dataclass
+class Pretext:
+    """Pretraining tasks: appearance (A-VID) and relative speed (RSP)."""
+
+    speeds: list[int] = field(default_factory=lambda: [2])
+    """Playback rates of the fast clips, as [2] or [2, 4]; each step draws one."""
+    dim: int = 128
+    """Dimension of the embedding that each of the two heads makes."""
+    queue_length: int = 16384
+    """Number of negatives in the queue, at least optim.total_batch."""
+    momentum: float = 0.999
+    """Momentum of the key encoder: key = momentum * key + (1 - momentum) * query, once a step."""
+    temperature: float = 0.07
+    """Temperature by which both losses divide the similarities."""
+    margin: float = 2.0
+    """Margin by which the motion loss (RSP) wants a clip of the same speed to be nearer than one of another, in units
+    of similarity / temperature."""
+    appearance_weight: float = 1.0
+    """Weight of the appearance loss (A-VID) in the total loss."""
+    motion_weight: float = 1.0
+    """Weight of the motion loss (RSP) in the total loss."""
+    bn_groups: int = 4
+    """Number of batch-norm groups over all processes, between which clips are shuffled; raised to a multiple of the
+    number of processes."""
+
+    def __post_init__(self) -> None:
+        _within(self, 2, math.inf, "speeds")
+        if not self.speeds:
+            raise ConfigError("pretext.speeds: empty; name the playback rates of the fast clips, as [2]")
+        _within(self, 1, math.inf, "dim", "queue_length", "bn_groups")
+        _within(self, 0, 1, "momentum")
+        _within(self, 0, math.inf, "margin", "appearance_weight", "motion_weight")
+        _positive(self, "temperature")
+        if not self.appearance_weight and not self.motion_weight:
+            raise ConfigError("pretext.appearance_weight and pretext.motion_weight are both 0: nothing would be learnt")
+
+
+@dataclass
+class Optim:
+    """Optimisation: SGD with momentum, weight decay on every parameter, as published."""
+
+    epochs: int = 200
+    """Number of passes over the training videos."""
+    total_batch: int = 64
+    """Number of videos in a training step, over all processes."""
+    lr: float = 0.1
+    """Learning rate at the start, for steps of optim.lr_batch videos."""
+    lr_batch: int | None = None
+    """Number of videos in a step for which optim.lr is meant: the learning rate is optim.lr * total_batch / lr_batch
+    (null: optim.lr as it is)."""
+    momentum: float = 0.9
+    """Momentum of SGD (the plain one, not Nesterov's)."""
+    weight_decay: float = 1e-4
+    """Weight decay of SGD, on every parameter."""
+    schedule: Literal["cosine", "multi_step"] = "cosine"
+    """How the learning rate falls, epoch by epoch: along half a cosine to a thousandth (cosine), or to a tenth at each
+    milestone (multi_step)."""
+    milestones: list[int] = field(default_factory=list)
+    """Epochs after which --optim.schedule multi_step divides the learning rate by ten, as [50, 70]."""
+
+    def __post_init__(self) -> None:
+        _within(self, 1, math.inf, "epochs", "total_batch", "lr_batch", "milestones")
+        _within(self, 0, math.inf, "weight_decay")
+        _within(self, 0, 1, "momentum")
+        _positive(self, "lr")
+        if any(later <= earlier for earlier, later in pairwise(self.milestones)):
+            raise ConfigError(f"optim.milestones: {self.milestones}; they must ascend")
+        if self.schedule == "multi_step" and not self.milestones:
+            raise ConfigError(
+                "optim.milestones: none, so that optim.schedule multi_step would never lower the rate; name the epochs "
+                "at which it does, as [50, 70]"
+            )
+        if self.schedule != "multi_step" and self.milestones:
+            raise ConfigError(
+                f"optim.milestones: {self.milestones}; optim.schedule {self.schedule} has none: take multi_step, or "
+                "give optim.milestones []"
+            )
+
+
+@dataclass
+class Test:
+    """Testing: central square crops of clips that are evenly spaced over the video."""
+
+    batch: int = 4
+    """Number of videos tested at a time in each process."""
+
+    def __post_init__(self) -> None:
+        _within(self, 1, math.inf, "batch")
+
+
+@dataclass
+class Run:
+    """Random numbers."""
+
+    seed: int = 0
+    """Seed of fresh weights; in training also of the order of the videos and of every other random draw."""
+
+    def __post_init__(self) -> None:
+        _within(self, 0, 2**63 - 1, "seed")
+
+
+@dataclass
+class TrainingRun(Run):
+    """Bookkeeping: nothing here changes a result but the seed."""
+
+    log_every: int = 10
+    """Number of training steps from one log line to the next."""
+    checkpoint_every: int = 500
+    """Number of training steps from one checkpoint to the next; one is also written at the end of each epoch, and at
+    Ctrl-C or SIGTERM."""
+    keep_epochs: int = 50
+    """Number of epochs from one checkpoint that is kept for good to the next; of the others the last two are kept."""
+    tracker: Literal["tensorboard", "none"] = "tensorboard"
+    """Where the curves go besides metrics.jsonl."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _within(self, 1, math.inf, "log_every", "checkpoint_every", "keep_epochs")

@@ -1,0 +1,50 @@
+"""The stages and the recipes that come with the package: beside it in a checkout, inside it where it is installed."""
+
+import difflib
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+FOLDERS = ("stages", "configs", "accelerate_configs")
+"""Where they are."""
+
+
+def stages() -> dict[str, Path]:
+    """Return the file of every stage, by the stage's name."""
+    return {path.stem: path for path in sorted(_folder("stages").glob("*.py"))}
+
+
+def find(name: str) -> Path | None:
+    """Return where a file that comes with rspnet lies, or None.
+
+    Args:
+        name: a stage, or a file by its path in a checkout, where ``configs/`` may be left out: ``pretrain``,
+            ``c3d.yaml``, ``finetune/ucf101_c3d.yaml``, ``accelerate_configs/cpu.yaml``.
+    """
+    if name in stages():
+        return stages()[name]
+    for path in (Path(name), Path("configs", name)):
+        if path.parts and path.parts[0] in FOLDERS and ".." not in path.parts:
+            file = _folder(path.parts[0]).joinpath(*path.parts[1:])
+            if file.is_file():
+                return file
+    return None
+
+
+def close_to(name: str, *folders: str) -> str | None:
+    """Return what was probably meant by a name that `find` does not know, as it may be spelled; None: no idea.
+
+    Args:
+        name: what was asked for.
+        folders: where it may be: ``stages``, ``configs``, ``accelerate_configs``.
+    """
+    known = [*stages()] if "stages" in folders else []
+    for folder in folders:
+        files = [path.relative_to(_folder(folder)).as_posix() for path in sorted(_folder(folder).rglob("*.yaml"))]
+        known += [f"{folder}/{file}" for file in files]
+        known += files if folder == "configs" else []
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.75)), None)
+
+
+def _folder(name: str) -> Path:
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name

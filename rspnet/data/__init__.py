@@ -1,0 +1,1 @@
+"""Videos, their index, the clips of a video, the batches of a step."""

@@ -1,0 +1,275 @@
+"""Index + sampling + video -> uint8 clips.
+
+Every draw is a function of (seed, epoch, position in the epoch): neither the number of workers or processes nor the
+moment a run was started or resumed changes a clip. V clips per video, T frames, S pixels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from rspnet.clipspec import ClipSpec
+from rspnet.data import sampling
+from rspnet.data.batches import Request, Speeds
+from rspnet.data.workers import BatchMemory
+from rspnet.errors import ConfigError, VideoError
+from rspnet.video.reader import Crop, Video
+
+MAX_TRIES = 8
+"""Videos tried in a row for one place in a batch; eight broken ones in a row are no accident."""
+
+
+@dataclass(frozen=True)
+class Picker:
+    """Which frames and which part of the picture make the clips of one video.
+
+    Attributes:
+        num_frames: T.
+        stride: gap between frames.
+        sampling: "clip" (consecutive) or "cover" (spread over the video).
+        views: V, clips per video.
+        crop_area: part of the frame's area a random crop keeps; None takes the central square and evenly spaced clips.
+        top_speed: a random clip is drawn long enough to be played at this rate.
+    """
+
+    num_frames: int
+    stride: int = 1
+    sampling: str = "clip"
+    views: int = 1
+    crop_area: tuple[float, float] | None = None
+    top_speed: int = 1
+
+    def __call__(
+        self, rng: np.random.Generator, length: int, height: int, width: int, speeds: Speeds | None = None
+    ) -> list[tuple[np.ndarray, Crop]]:
+        """V pairs of frame indices and crop, for a video of `length` frames of `height` x `width` pixels.
+
+        Without `speeds` a clip is T * top_speed frames; with them, those that are shown at one of its speeds.
+        """
+        if self.crop_area is None:
+            crop = sampling.centre_square_crop(height, width)
+            return [(frames, crop) for frames in self._even(length)]
+        pairs = []
+        for view in range(self.views):
+            frames = self._random(rng, length)
+            if speeds is not None:
+                frames = frames[sampling.shown_frames(self.num_frames, speeds[view])]
+            pairs.append((frames, sampling.random_area_crop(rng, height, width, area=self.crop_area)))
+        return pairs
+
+    def lengths(self, speeds: Speeds | None = None) -> list[int]:
+        """For each of the V clips of a video how many frames it has: at these speeds, or as a whole."""
+        if speeds is not None:
+            return [len(sampling.shown_frames(self.num_frames, each)) for each in speeds]
+        return [self.num_frames * (1 if self.crop_area is None else self.top_speed)] * self.views
+
+    def _even(self, length: int) -> np.ndarray:
+        if self.sampling == "cover":
+            return sampling.cover_clips(length, self.num_frames, self.views)
+        return sampling.even_clips(length, self.num_frames, self.stride, self.views)
+
+    def _random(self, rng: np.random.Generator, length: int) -> np.ndarray:
+        size = self.num_frames * self.top_speed
+        if self.sampling == "cover":
+            return sampling.cover_clip(rng, length, size)
+        return sampling.sample_clip(rng, length, size, self.stride)
+
+
+def test_split(index: datasets.Dataset) -> str:
+    """The split that results are reported on: test, or where it is not there or tells no labels, val.
+
+    Kinetics has no test split, and Something-Something's comes without labels.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    splits = {(split, label is not None) for split, label in zip(index["split"], index["label"])}
+    for name, has_labels in (("test", True), ("val", True), ("test", False), ("val", False)):
+        if (name, has_labels) in splits:
+            return name
+    raise ConfigError(
+        "the videos have no test or val split: sort a plain folder into train/CLASS/ and test/CLASS/, or give an "
+        "index (--data.index) whose rows say `split`"
+    )
+
+
+class ClipDataset(Dataset):
+    """Clips of the videos of an index.
+
+    A batch of N requests holds ``clips``, a list of V views, each uint8 (N, T, S, S, 3) of the frames that its speeds
+    show and no others; ``seeds`` int64 (N, V) for the augmentation; and of N entries each ``label`` (-1 without one),
+    ``row``, ``failed`` (the row whose video could not be read, or -1) and ``reason`` (why, or an empty text).
+
+    Args:
+        index: rows with at least video, root, num_frames (or None) and label.
+        picker: chooses frames and crops.
+        size: S, pixels.
+        seed: of the run.
+        frame_rate: videos are resampled to it first, frames per second; None leaves them.
+        replace: put another video in a broken one's place (training); else its clips are black and it is left to the
+            caller to leave it out (evaluation).
+        time_limit: seconds to read one video.
+    """
+
+    def __init__(
+        self,
+        index: datasets.Dataset,
+        picker: Picker,
+        size: int,
+        seed: int = 0,
+        frame_rate: float | None = None,
+        replace: bool = False,
+        time_limit: float = 60.0,
+    ) -> None:
+        self.index = index
+        self.picker = picker
+        self.size = size
+        self.seed = seed
+        self.frame_rate = frame_rate
+        self.replace = replace
+        self.time_limit = time_limit
+        self._memory = BatchMemory()
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, request: Request) -> dict[str, Any]:
+        """A batch of one request, without its first dimension."""
+        batch = self.__getitems__([request])
+        one = {"clips": [view[0] for view in batch.pop("clips")], "seeds": batch.pop("seeds")[0]}
+        return one | {"reason": batch.pop("reason")[0]} | {name: value.item() for name, value in batch.items()}
+
+    def batch_bytes(self, requests: list[Request]) -> int:
+        """Memory that the clips of a batch take, bytes."""
+        return sum(self.picker.lengths(requests[0].speeds)) * len(requests) * 3 * self.size**2 if requests else 0
+
+    def __getitems__(self, requests: list[Request]) -> dict[str, Any]:
+        """A whole batch at once, which is what a DataLoader asks for: clips are read straight into its memory."""
+        # The same number of frames for all of a batch, whichever of them play fast.
+        lengths = self.picker.lengths(requests[0].speeds)
+        views = self._memory.take(*((len(requests), length, self.size, self.size, 3) for length in lengths))
+        # All rows at once: one by one costs 2 % of a video's time.
+        columns = self.index[[request.row for request in requests]]
+        rows = [dict(zip(columns, values)) for values in zip(*columns.values())]
+        items = [
+            self._fill(request, facts, [view[place].numpy() for view in views])
+            for place, (request, facts) in enumerate(zip(requests, rows))
+        ]
+        batch = {name: [item[name] for item in items] for name in items[0]}
+        reasons = batch.pop("reason")
+        return {"clips": views, **{name: torch.tensor(batch[name]) for name in batch}, "reason": reasons}
+
+    def _fill(self, request: Request, facts: dict[str, Any], out: list[np.ndarray]) -> dict[str, Any]:
+        """Read one video's clips, by its row of the index, into `out`; returns the item's other entries."""
+        epoch, position, row, speeds = request
+        rng = np.random.default_rng([self.seed, epoch, position])
+        seeds = rng.integers(2**62, size=self.picker.views).tolist()
+        failed, failures = -1, []
+        for _ in range(MAX_TRIES if self.replace else 1):
+            try:
+                self._read(facts, rng, out, speeds)
+                break
+            except VideoError as error:
+                failures.append(str(error))
+                failed = row if failed < 0 else failed
+                if self.replace:
+                    row = int(rng.integers(len(self.index)))
+                    facts = self.index[row]
+        else:
+            if self.replace:
+                raise VideoError(f"{MAX_TRIES} videos in a row could not be read, the last: {failures[-1]}")
+            for clip in out:
+                clip.fill(0)
+        label = -1 if facts["label"] is None else facts["label"]
+        reason = failures[0] if failures else ""
+        return {"seeds": seeds, "label": label, "row": row, "failed": failed, "reason": reason}
+
+    def _read(
+        self, row: dict[str, Any], rng: np.random.Generator, out: list[np.ndarray], speeds: Speeds | None = None
+    ) -> None:
+        path = Path(row["root"]) / row["video"]
+        with Video(path, num_frames=row["num_frames"], time_limit=self.time_limit, plan=row.get("plan")) as video:
+            read_picked(video, partial(self.picker, rng, speeds=speeds), self.size, out, self.frame_rate)
+
+
+def random_clips(
+    index: datasets.Dataset,
+    clip: ClipSpec,
+    crop_area: tuple[float, float],
+    *,
+    seed: int,
+    time_limit: float,
+    views: int = 1,
+    top_speed: int = 1,
+) -> ClipDataset:
+    """Clips to train on: V of each video, anywhere in it, of a random part of the picture.
+
+    Args:
+        index: the videos.
+        clip: what a clip is.
+        crop_area: see `Picker`.
+        seed: of the run.
+        time_limit: seconds to read one video.
+        views: V.
+        top_speed: see `Picker`.
+    """
+    picker = Picker(clip.num_frames, clip.stride, clip.sampling, views, crop_area, top_speed)
+    limits = {"frame_rate": clip.frame_rate, "time_limit": time_limit}
+    return ClipDataset(index, picker, clip.size, seed=seed, replace=True, **limits)
+
+
+def even_clips(index: datasets.Dataset, clip: ClipSpec, *, time_limit: float, views: int | None = None) -> ClipDataset:
+    """Clips to test on: evenly spaced over each video, of the central square.
+
+    Args:
+        index: the videos.
+        clip: what a clip is, and how many of a video.
+        time_limit: seconds to read one video.
+        views: another number of clips.
+    """
+    picker = Picker(clip.num_frames, clip.stride, clip.sampling, clip.views if views is None else views)
+    return ClipDataset(index, picker, clip.size, frame_rate=clip.frame_rate, time_limit=time_limit)
+
+
+def read_picked(
+    video: Video,
+    picker: Callable[[int, int, int], list[tuple[np.ndarray, Crop]]],
+    size: int,
+    out: list[np.ndarray],
+    frame_rate: float | None = None,
+) -> None:
+    """Read the clips that a picker chooses of a video.
+
+    Args:
+        video: open.
+        picker: length in frames, after resampling, height and width in pixels -> frame indices and crop of each clip.
+        size: S, pixels.
+        out: V arrays (T, S, S, 3) uint8, which are filled.
+        frame_rate: as in `ClipDataset`.
+
+    Raises:
+        VideoError: it cannot be read, or has no frames at this rate.
+    """
+    if not video.num_frames:
+        raise VideoError(f"{video.path}: holds no frames; find such files with stages/verify.py --depth decode")
+    kept = _resampled(video, frame_rate)
+    if not len(kept):
+        raise VideoError(f"{video.path}: too short to resample to {frame_rate:g} frames per second")
+    pairs = picker(len(kept), video.height, video.width)
+    video.read_clips([(kept[frames], crop) for frames, crop in pairs], size, out)
+
+
+def _resampled(video: Video, frame_rate: float | None) -> np.ndarray:
+    """The frames of the video at the frame rate wanted, by their own times where its rate varies."""
+    if not frame_rate:
+        return np.arange(video.num_frames)
+    if not video.fps:
+        raise VideoError(f"{video.path}: does not say its frame rate; transcode it, or leave clips.frame_rate out")
+    return sampling.resample(video.num_frames, video.fps, frame_rate, video.moments)

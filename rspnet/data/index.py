@@ -1,0 +1,251 @@
+"""The video index as it is trained from: a memory-mapped `datasets.Dataset`.
+
+However many processes read it, its rows are in memory once. What a row is stands in rows.py, files of them in
+indexfile.py.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rspnet.data.indexfile import batches, check_out, check_roots, is_index, read_rows, unpack, write_rows
+from rspnet.data.rows import REQUIRED, SCHEMA, USABLE, Row, new_row
+from rspnet.disk import whole
+from rspnet.errors import ConfigError, RSPNetError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = [
+    "REQUIRED",
+    "SCHEMA",
+    "USABLE",
+    "Row",
+    "check_labels",
+    "check_out",
+    "check_roots",
+    "describe",
+    "fingerprint",
+    "is_index",
+]
+__all__ += ["load", "new_row", "read_rows", "select", "to_dataset", "write_rows"]
+
+_log = logging.getLogger(__name__)
+_VERSION = 2  # of the cached files; raised when SCHEMA changes
+
+
+def to_dataset(rows: Iterable[Row], cache_dir: str | os.PathLike | None = None) -> "Dataset":
+    """Rows as a Dataset over a memory-mapped file, which is named after its content and kept in the cache.
+
+    Classes are numbered in the order of their names without regard to case. That is the official order of Kinetics,
+    UCF101 (Hammering before HammerThrow), HMDB51 and Something-Something-v2, so published classifiers fit. Numbers
+    are in their own order.
+
+    Args:
+        rows: index rows, consumed as they come.
+        cache_dir: folder for the file; ``rspnet`` in the Hugging Face datasets cache when None.
+
+    Raises:
+        ConfigError: no rows, a value of the wrong type, or two rows for one video.
+    """
+    return _cache(_table(rows), cache_dir)
+
+
+def load(
+    source: str | os.PathLike, root: str | os.PathLike | None = None, cache_dir: str | os.PathLike | None = None
+) -> "Dataset":
+    """An index as a Dataset; a file that was loaded before is only mapped.
+
+    Args:
+        source: as for `read_rows`.
+        root: folder that the videos are relative to, in place of the rows' own.
+        cache_dir: as for `to_dataset`.
+
+    Raises:
+        ConfigError: as for `read_rows` and `to_dataset`.
+    """
+    root = None if root is None else os.path.abspath(root)
+    rows, key = read_rows(source, root), None
+    if os.fspath(source) != "-":
+        with open(source, "rb") as handle:
+            content = hashlib.file_digest(handle, "sha256").hexdigest()
+        facts = [_VERSION, content, os.path.dirname(os.path.abspath(source)), root]
+        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        if (dataset := _cached(key, cache_dir)) is not None:
+            return dataset
+    return _cache(_table(rows), cache_dir, key)
+
+
+def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tuple[Dataset, Counter]":
+    """The usable rows of a split, and for each status the number of its rows that were left out.
+
+    Args:
+        dataset: from `load` or `to_dataset`.
+        split: train, val, test; None takes all rows.
+        fold: official fold that says who is in the split, from 1.
+
+    Raises:
+        ConfigError: no such fold or split, or none of its rows is usable; says what there is.
+    """
+    table = _columns(dataset, ["split", "folds", "status"])
+    splits, statuses = table["split"].to_pylist(), table["status"].to_pylist()
+    if fold != 1:
+        folds = table["folds"].to_pylist()
+        num_folds = min(1 if row is None else len(row) for row in folds)
+        if not 1 <= fold <= num_folds:
+            raise ConfigError(f"fold {fold}: the index has the splits of {num_folds} fold{'s' * (num_folds > 1)}")
+        splits = [row[fold - 1] for row in folds]
+    chosen = [number for number, name in enumerate(splits) if split in (None, name)]
+    if not chosen:
+        found = ", ".join(f"{count} {name or 'without a split'}" for name, count in Counter(splits).most_common())
+        raise ConfigError(
+            f"no video is in split {split!r} (fold {fold}); there are {found}: sort a plain folder into train/CLASS/ "
+            "and test/CLASS/, name its --data.layout, or give an index (--data.index) whose rows say `split`"
+        )
+    usable = [number for number in chosen if statuses[number] in USABLE]
+    left_out = Counter(statuses[number] for number in chosen if statuses[number] not in USABLE)
+    if not usable:
+        raise ConfigError(f"none of the {len(chosen)} videos in split {split!r} is usable: {dict(left_out)}")
+    return dataset.select(usable), left_out
+
+
+def selection(*left_out: Counter) -> str:
+    """What one or several `select` left out, in words for after a number of videos; nothing where that is nothing."""
+    total = sum(left_out, Counter())
+    return f" (left out: {dict(total)})" if total else ""
+
+
+def check_labels(*datasets: "Dataset") -> None:
+    """See that every row has a class.
+
+    Raises:
+        ConfigError: some have none; names the first of them.
+    """
+    without = [
+        video for dataset in datasets for video, label in zip(dataset["video"], dataset["label"]) if label is None
+    ]
+    if without:
+        total = sum(map(len, datasets))
+        names = ", ".join(without[:3]) + (" ..." if len(without) > 3 else "")
+        raise ConfigError(
+            f"{len(without)} of {total} videos have no label: {names}; put them into class folders (train/CLASS/, "
+            "test/CLASS/), or move them away, or give an index (--data.index) whose rows say `label`"
+        )
+
+
+def fingerprint(videos: "Dataset | Iterable[Row]") -> str:
+    """16 hexadecimal digits that name the content: which videos, labels, splits, frame counts and file sizes.
+
+    Independent of the order of rows, the root, the file format, and when the index was made.
+    """
+    names = ["video", "label", "split", "folds", "num_frames", "bytes"]
+    if isinstance(videos, Iterable) and not hasattr(videos, "features"):
+        values = ([row.get(name) for name in names] for row in videos)
+    else:
+        table = _columns(videos, names)
+        values = zip(*(table[name].to_pylist() for name in names))
+    lines = sorted(map(json.dumps, values))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def describe(dataset: "Dataset") -> dict[str, Any]:
+    """What a result says of its data.
+
+    Returns:
+        ``fingerprint``, ``num_videos``, ``hours`` (None: unknown), ``per_class`` (videos of each class) and
+        ``recipes`` (the distinct `recipe` values that stages/transcode.py left in the rows).
+    """
+    table = _columns(dataset, ["label", "duration", "extra"])
+    recipes = {json.dumps(unpack(row).get("recipe")) for row in table.select(["extra"]).to_pylist()}
+    per_class = Counter(table["label"].drop_null().to_pylist())
+    seconds = pc.sum(table["duration"]).as_py()
+    return {
+        "fingerprint": fingerprint(dataset),
+        "num_videos": len(dataset),
+        "hours": None if seconds is None else round(seconds / 3600, 3),
+        "per_class": {name: per_class[name] for name in _class_names(per_class)},
+        "recipes": [json.loads(recipe) for recipe in sorted(recipes - {"null"})],
+    }
+
+
+def _table(rows: Iterable[Row]) -> pa.Table:
+    """Rows in the Dataset's schema: labels as class numbers, their names in its metadata."""
+    from datasets import ClassLabel, Features  # takes a second; rows do without
+
+    table = pa.Table.from_batches(batches(rows), SCHEMA)
+    if not len(table):
+        raise ConfigError("the index has no rows")
+    paths = table.group_by(["root", "video"]).aggregate([([], "count_all")])
+    if twice := paths.filter(pc.greater(paths["count_all"], 1)).slice(0, 1).to_pylist():
+        path = os.path.join(twice[0]["root"], twice[0]["video"])
+        raise ConfigError(f"{path}: in the index {twice[0]['count_all']} times; keep one row")
+    names = _class_names(table["label"].drop_null().unique().to_pylist())
+    features = Features({**Features.from_arrow_schema(SCHEMA), "label": ClassLabel(names=names)})
+    numbers = pc.index_in(table["label"], pa.array(names, pa.string()))
+    return table.set_column(SCHEMA.get_field_index("label"), "label", numbers).cast(features.arrow_schema)
+
+
+def _class_names(labels: Iterable[str]) -> list[str]:
+    labels = list(labels)
+    if all(map(str.isdecimal, labels)):  # class numbers, of a list
+        return sorted(labels, key=lambda name: (int(name), name))
+    return sorted(labels, key=lambda name: (name.casefold(), name))
+
+
+def _columns(dataset: "Dataset", names: list[str]) -> pa.Table:
+    """Some columns of a Dataset in memory, labels as names."""
+    table = dataset.select_columns(names).with_format("arrow")[:]
+    if "label" in names:
+        classes = pa.array(dataset.features["label"].names, pa.string())
+        table = table.set_column(names.index("label"), "label", pc.take(classes, table["label"]))
+    return table
+
+
+def _cache_folder(cache_dir: str | os.PathLike | None) -> Path:
+    from datasets import config
+
+    return Path(cache_dir or Path(config.HF_DATASETS_CACHE) / "rspnet")
+
+
+def _cached(key: str, cache_dir: str | os.PathLike | None) -> "Dataset | None":
+    from datasets import Dataset
+
+    try:
+        return Dataset.from_file(str(_cache_folder(cache_dir) / f"{key}.arrow"))
+    except (OSError, pa.ArrowInvalid):  # never made, not for us to read, or cut short when the machine went down
+        return None
+
+
+def _cache(table: pa.Table, cache_dir: str | os.PathLike | None, key: str | None = None) -> "Dataset":
+    """Write a table to the cache under `key` (its hash when None) and map it; processes may race, the last one wins."""
+    from datasets import Dataset
+
+    folder = _cache_folder(cache_dir)
+    if key is None:
+        digest = hashlib.sha256(table.schema.serialize())
+        for column in table.columns:
+            for chunk in column.chunks:
+                for buffer in filter(None, chunk.buffers()):
+                    digest.update(buffer)
+        key = digest.hexdigest()
+    path = folder / f"{key}.arrow"
+    try:
+        with (
+            whole(path) as part,
+            pa.OSFile(str(part), "wb") as file,
+            pa.ipc.new_stream(file, table.schema) as writer,
+        ):
+            writer.write_table(table)
+        return Dataset.from_file(str(path))
+    except RSPNetError as error:  # it is only a cache
+        said = str(error).rpartition(";")[0]
+        _log.warning("the index stays in memory: %s; HF_DATASETS_CACHE or HF_HOME names another place", said)
+        return Dataset(table)

@@ -1,0 +1,205 @@
+"""Index files: rows as JSON Lines or Parquet, and lists of paths and labels as other projects write them."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rspnet.data.plainlist import LIST_SUFFIXES, read_list
+from rspnet.data.rows import KEYS, REQUIRED, SCHEMA, USABLE, Row
+from rspnet.data.texts import not_utf8
+from rspnet.disk import print_line, refusal, whole
+from rspnet.errors import ConfigError
+
+_PYTHON_TYPES = {"string": (str,), "int64": (int,), "double": (int, float), "list<item: string>": (list,)}
+_BATCH = 10_000  # rows converted at a time: 300,000 rows are never Python objects all at once
+
+
+def is_index(source: str) -> bool:
+    """Whether a command's source is an index and no folder: a file by its name, or ``-`` for standard input."""
+    suffix = os.path.splitext(source)[1].lower()
+    return source == "-" or (suffix in (".jsonl", ".parquet", *LIST_SUFFIXES) and not os.path.isdir(source))
+
+
+def read_rows(source: str | os.PathLike, root: str | os.PathLike | None = None) -> Iterator[Row]:
+    """The rows of an index, one by one; keys beyond `SCHEMA` are kept.
+
+    Args:
+        source: a .jsonl or .parquet file, or ``-`` for JSON Lines on standard input, or a list (see plainlist.py).
+        root: folder that the videos are relative to, in place of the rows' own.
+
+    Raises:
+        ConfigError: no such file, another suffix, no rows, or a line that is no index row.
+    """
+    source = os.fspath(source)
+    root = None if root is None else os.path.abspath(root)
+    if source == "-":
+        rows = _checked(_parse("standard input", sys.stdin), "standard input", os.getcwd())
+    else:
+        suffix = _suffix(source, LIST_SUFFIXES)
+        if not os.path.isfile(source):
+            makes = "" if suffix in LIST_SUFFIXES else f" index; stages/verify.py ROOT --out {source} makes one"
+            raise ConfigError(f"{source}: no such{makes or ' list'}")
+        if suffix in LIST_SUFFIXES:
+            return read_list(source, root)
+        numbered = _read_parquet(source) if suffix == ".parquet" else _read_json_lines(source)
+        rows = _checked(numbered, source, os.path.dirname(os.path.abspath(source)))
+    return rows if root is None else (row | {"root": root} for row in rows)
+
+
+def check_roots(rows: Iterable[Row]) -> Iterator[Row]:
+    """Pass rows on, and see that the folders of those that are usable are there.
+
+    Raises:
+        ConfigError: one is not; else each of its videos would be called missing.
+    """
+    seen = set()
+    for row in rows:
+        root = row["root"]
+        if root not in seen and row["status"] in USABLE:
+            seen.add(root)
+            if not os.path.isdir(root):
+                raise ConfigError(
+                    f"{root}: no such folder, but {row['video']} and others of the index should be in it; if they have "
+                    "moved, look at that folder anew (stages/verify.py FOLDER)"
+                )
+        yield row
+
+
+def write_rows(rows: Iterable[Row], out: str | os.PathLike) -> None:
+    """Write rows as they come; a file gets its name when it is whole.
+
+    Args:
+        rows: index rows.
+        out: a .jsonl or .parquet file, or ``-`` for JSON Lines on standard output.
+
+    Raises:
+        ConfigError: see `check_out`; nothing has been taken from `rows` then.
+    """
+    check_out(out)
+    out = os.fspath(out)
+    if out == "-":
+        ascii_only = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
+        for row in rows:
+            print_line(json.dumps(row, ensure_ascii=ascii_only))
+    elif _suffix(out) == ".parquet":
+        with whole(out) as part, pq.ParquetWriter(part, SCHEMA) as writer:
+            for batch in batches(rows):
+                writer.write_batch(batch)
+    else:
+        with whole(out) as part, open(part, "w", encoding="utf-8") as handle:
+            for row in rows:
+                handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def check_out(out: str | os.PathLike) -> None:
+    """Refuse a name that `write_rows` could not write to, before hours of work go into the rows.
+
+    Raises:
+        ConfigError: another suffix than .jsonl or .parquet, or no such folder, or not one to write to.
+        DiskError: its disk is full, or read-only.
+    """
+    if os.fspath(out) == "-" and sys.stdout is None:
+        raise ConfigError("standard output is closed; name a file with --out")
+    if os.fspath(out) != "-":
+        _suffix(os.fspath(out))
+        if not os.path.isdir(folder := os.path.dirname(os.path.abspath(out))):
+            raise ConfigError(f"{out}: there is no folder {folder}; create it first")
+        if os.path.isdir(out):
+            raise ConfigError(f"{out}: is a folder; name a file")
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise refusal(out, error) from None
+
+
+def batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
+    """Rows as Arrow batches of `SCHEMA`, as they come.
+
+    Raises:
+        ConfigError: a value of the wrong type.
+    """
+    rows = iter(rows)
+    while some := list(islice(rows, _BATCH)):
+        for number, row in enumerate(some):
+            extra = {key: row[key] for key in row.keys() - set(KEYS)}
+            some[number] = row | {"extra": json.dumps(extra, sort_keys=True) if extra else None}
+        try:
+            yield pa.RecordBatch.from_pylist(some, schema=SCHEMA)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ConfigError(f"a row of the index holds a value of the wrong type: {error}") from None
+
+
+def unpack(row: Row) -> Row:
+    """The row that `batches` packed: its further keys in place."""
+    extra = row.pop("extra", None)
+    return row | json.loads(extra) if extra else row
+
+
+def _checked(numbered: Iterable[tuple[int, Row]], source: str, folder: str) -> Iterator[Row]:
+    kinds = {field.name: _PYTHON_TYPES[str(field.type)] for field in SCHEMA if field.name != "extra"}
+    number = 0
+    for number, row in numbered:
+        if not isinstance(row, dict):
+            raise ConfigError(f"{source}:{number}: expected a JSON object, found {json.dumps(row)[:60]}")
+        for key in REQUIRED:
+            if key not in row:
+                raise ConfigError(f"{source}:{number}: key {key!r} is missing; write null where it has no value")
+        for key, kind in kinds.items():
+            value = row.get(key)
+            if not isinstance(value, kind) and (value is not None or key in ("video", "root")):
+                raise ConfigError(f"{source}:{number}: {key} is {value!r}; expected {kind[-1].__name__}")
+        row["root"] = os.path.normpath(os.path.join(folder, row["root"]))
+        yield row
+    if not number:
+        raise ConfigError(f"{source}: no rows; did the command that should write them fail?")
+
+
+def _parse(source: str, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
+    number = 0
+    try:
+        for number, line in enumerate(lines, 1):
+            if text := line.strip().removeprefix("\ufeff"):  # a byte order mark, where files were joined in any line
+                yield number, json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{source}:{number}: not JSON: {error.msg}, column {error.colno}") from None
+    except UnicodeDecodeError:
+        if os.path.isfile(source):
+            raise not_utf8(source, number + 1) from None
+        raise ConfigError(f"{source}:{number + 1}: not UTF-8 text") from None
+
+
+def _read_json_lines(source: str) -> Iterator[tuple[int, Row]]:
+    try:
+        with open(source, "rb") as handle:
+            yield from _parse(source, (line.decode() for line in handle))
+    except OSError as error:
+        raise _unreadable(source, error) from None
+
+
+def _read_parquet(source: str) -> Iterator[tuple[int, Row]]:
+    try:
+        with pq.ParquetFile(source) as file:
+            rows = (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
+            yield from enumerate(map(unpack, rows), 1)
+    except OSError as error:
+        raise _unreadable(source, error) from None
+    except pa.ArrowException as error:
+        raise ConfigError(f"{source}: no Parquet file, or a damaged one: {error}") from None
+
+
+def _unreadable(source: str, error: OSError) -> ConfigError:
+    return ConfigError(f"{source}: cannot be read ({error.strerror or error})")
+
+
+def _suffix(path: str, others: tuple[str, ...] = ()) -> str:
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in (".jsonl", ".parquet", *others):
+        lists = f", a list is a {' '.join(others)} file" if others else ""
+        raise ConfigError(f"{path}: an index is a .jsonl or .parquet file, or - for JSON Lines through a pipe{lists}")
+    return suffix

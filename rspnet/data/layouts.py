@@ -1,0 +1,217 @@
+"""Data-set folders as they are published -> rows of the video index.
+
+| layout | videos | label | split |
+| --- | --- | --- | --- |
+| kinetics | {train,val,test}_video/CLASS/ or {train,val,test}/CLASS/ | folder | train, val, test |
+| ucf101 | CLASS/ anywhere, trainlist0N.txt and testlist0N.txt | list | train, test; one per fold |
+| hmdb51 | CLASS/ anywhere, CLASS_test_splitN.txt | list | train, test, unused; one per fold |
+| something_v2 | ID.webm anywhere, train, validation, test and labels .json | template | train, val, test |
+| folder | any tree | folder, if one level of folders holds most | from {train,val,test}/CLASS/ |
+
+Folders of splits are known whatever their case, and by other usual names (`rspnet.data.tree.split_of`). No video is
+opened: its facts stay None.
+"""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from rspnet.data.index import Row, new_row
+from rspnet.data.lists import LIST_NAMES, LOOKED_FOR, complete, list_files, read_lists
+from rspnet.data.tree import SUBSET_MARK, Tree, is_folder, split_of
+from rspnet.errors import ConfigError
+
+__all__ = ["LAYOUTS", "SUBSET_MARK", "detect", "list_files", "scan"]
+
+_log = logging.getLogger(__name__)
+
+
+def detect(root: str | os.PathLike) -> str:
+    """The layout of a data-set root, one of `LAYOUTS`, by its split folders and list files; others must be asked for.
+
+    Raises:
+        ConfigError: no folder, the lists of two data sets, or nothing that looks like videos; says what was looked for.
+    """
+    tree = Tree(root)
+    folders = _split_folders(tree)
+    if any(name.lower() == f"{split}_video" for name, split in folders.items()):
+        return "kinetics"
+    listed = [layout for layout in LIST_NAMES if complete(layout, list_files(tree.root, layout))]
+    if len(listed) > 1:
+        raise ConfigError(
+            f"{tree.root}: holds the lists of {' and '.join(listed)}; point at one of them or choose --layout"
+        )
+    if listed:
+        return listed[0]
+    if {"train", "val"} <= set(folders.values()):
+        return "kinetics"
+    if next(tree.videos(), None) is None:
+        tree.warn_of_closed()
+        raise ConfigError(f"{tree.root}: no data set found{tree.instead()}; {LOOKED_FOR}")
+    return "folder"
+
+
+def scan(root: str | os.PathLike, layout: str = "auto", ignored: Counter | None = None) -> Iterator[Row]:
+    """Rows of all videos below a root, ordered by path.
+
+    Folders behind symbolic links are entered; hidden files, litter of operating systems and folders closed to this user
+    are left out, the last with a warning. A video that the official lists name but the root lacks gives a row with
+    status ``missing`` if its class has any video (a class without any is named in a warning); a path that is not UTF-8
+    gives one with status ``bad_name``.
+
+    Args:
+        root: the data set's folder.
+        layout: one of `LAYOUTS`, or ``auto`` for `detect`.
+        ignored: is given the number of files not named like videos, by suffix; of official lists under ``lists``.
+
+    Raises:
+        ConfigError: an unknown layout, no videos, lists that are missing, unreadable or contradict themselves.
+    """
+    tree = Tree(root)
+    if layout == "auto":
+        layout = detect(tree.root)
+    if layout not in LAYOUTS:
+        raise ConfigError(f"unknown layout {layout!r}; choose auto, {', '.join(LAYOUTS)}")
+    folders = _kinetics_folders(tree) if layout == "kinetics" else [""]
+    videos = sorted(video for folder in folders for video in tree.videos(folder))
+    tree.warn_of_closed()
+    if ignored is not None:
+        lists = Counter(os.path.splitext(path)[1].lower() for path in list_files(tree.root, layout))
+        ignored.update(tree.ignored - lists)
+        ignored.update({"lists": lists.total()} if lists else {})
+    if not videos:
+        raise ConfigError(f"{tree.root}: no videos in the {layout} layout{tree.instead()}; {LOOKED_FOR}")
+    return LAYOUTS[layout](tree, videos)
+
+
+def _split_folders(tree: Tree) -> dict[str, str]:
+    """Folders in the root that hold a split -> split; for each ``train_video`` goes before ``train``, before others."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for entry in tree.entries():
+        split = split_of(entry.name)
+        if split and is_folder(entry):
+            names = [f"{split}_video", split, entry.name.lower()]
+            found.setdefault((split, names.index(entry.name.lower())), []).append(entry.name)
+    folders = {}
+    for split in ("train", "val", "test"):
+        candidates = next((found[split, rank] for rank in range(3) if (split, rank) in found), [])
+        if len(candidates) == 1:  # of several, as train_256 and train_480, nobody knows which
+            folders[candidates[0]] = split
+    return folders
+
+
+def _kinetics_folders(tree: Tree) -> dict[str, str]:
+    folders = _split_folders(tree)
+    if not folders:
+        raise ConfigError(
+            f"{tree.root}: not in the kinetics layout; it needs train_video/ and val_video/, or train/ and val/"
+        )
+    return folders
+
+
+def _warn_of_passed_over(tree: Tree, folders: dict[str, str]) -> None:
+    for entry in tree.entries():
+        if entry.name not in folders and (split := split_of(entry.name)) and is_folder(entry):
+            _log.warning("%s: %s/ is left out, for it is not the only folder of %s", tree.root, entry.name, split)
+
+
+def _scan_kinetics(tree: Tree, videos: list[str]) -> Iterator[Row]:
+    folders = _split_folders(tree)
+    _warn_of_passed_over(tree, folders)
+    parts = [video.split("/") for video in videos]
+    labels = [path[1] if len(path) > 2 else None for path in parts]
+    if any(labels):
+        _warn_of_strays(tree.root, [video for video, label in zip(videos, labels) if label is None])
+    for video, path, label in zip(videos, parts, labels):
+        yield new_row(video, tree.root, label, folders[path[0]])
+
+
+def _scan_folder(tree: Tree, videos: list[str]) -> Iterator[Row]:
+    """A few videos that lie elsewhere take neither the labels nor the splits of the others away."""
+    _hint_below(tree, videos)
+    folders = _split_folders(tree)
+    paths = [video.split("/")[:-1] for video in videos]
+    splits = [folders.get(path[0]) if path else None for path in paths]
+    if not (all(splits) or (_most(splits) and len(set(splits) - {None}) > 1)):
+        splits = [None] * len(videos)
+    level = 2 if any(splits) else 1
+    labels = [
+        path[-1] if len(path) == level and bool(split) == (level == 2) else None for path, split in zip(paths, splits)
+    ]
+    if not _most(labels):
+        labels = [None] * len(videos)
+    if any(labels) or any(splits):
+        inside = labels if any(labels) else splits
+        _warn_of_strays(tree.root, [video for video, place in zip(videos, inside) if place is None])
+    for video, label, split in zip(videos, labels, splits):
+        yield new_row(video, tree.root, label, split)
+
+
+def _hint_below(tree: Tree, videos: list[str]) -> None:
+    """Say so where the data set lies one folder deeper, as archives unpack."""
+    above = {video.split("/")[0] for video in videos}
+    if len(above) == 1 and os.path.isdir(below := os.path.join(tree.root, *above)) and _split_folders(Tree(below)):
+        _log.warning("%s: its splits are not in it, but in %s; give that folder to have them", tree.root, below)
+
+
+def _most(values: list[str | None]) -> bool:
+    return 2 * sum(value is not None for value in values) > len(values)
+
+
+def _warn_of_strays(root: str, strays: list[str]) -> None:
+    if strays:
+        num, they, have = (1, "video lies", "has") if len(strays) == 1 else (len(strays), "videos lie", "have")
+        names = ", ".join(strays[:3]) + (" ..." if len(strays) > 3 else "")
+        _log.warning("%s: %d %s beside the folders of the others and %s no label: %s", root, num, they, have, names)
+
+
+def _scan_listed(layout: str, tree: Tree, videos: list[str]) -> Iterator[Row]:
+    root, lists = tree.root, read_lists(tree.root, layout)
+    found: dict[tuple[str, ...], str] = {}
+    homes: dict[str | None, str] = {}  # class -> a folder with its videos
+    for video in videos:
+        key = lists.key(video)
+        if key in lists.entries:
+            if key in found:
+                raise ConfigError(f"{root}: {found[key]} and {video} are one video of the official lists; remove one")
+            found[key] = video
+            homes.setdefault(lists.entries[key][1], os.path.dirname(video))
+    if not found:
+        name = next(iter(lists.entries.values()))[0] if lists.entries else "nothing"
+        raise ConfigError(f"{root}: the official lists name {name} ..., but none of its videos ({videos[0]} ...)")
+    missing = {key: entry for key, entry in lists.entries.items() if key not in found and entry[1] in homes}
+    classes = {label for _, label, _ in lists.entries.values()} - {None}
+    _warn_of_gaps(root, len(found), len(videos) - len(found), [entry[0] for entry in missing.values()])
+    absent = sorted(classes - homes.keys())
+    if absent and not os.path.exists(os.path.join(root, SUBSET_MARK)):  # a subset links the lists of the whole
+        _log.warning("%s: %d of %d classes have no video, e.g. %s", root, len(absent), len(classes), absent[0])
+
+    unlisted = [None] * max(len(entry[2]) for entry in lists.entries.values())
+    for video in videos:
+        folder = os.path.basename(os.path.dirname(video))
+        entry = lists.entries.get(lists.key(video), (video, folder if folder in classes else None, unlisted))
+        yield new_row(video, root, entry[1], entry[2][0], folds=entry[2] if lists.has_folds else None)
+    for name, label, splits in missing.values():
+        row = new_row(os.path.join(homes[label], os.path.basename(name)), root, label, splits[0])
+        row.update(status="missing", reason="named in the official lists, but not here")
+        yield row | {"folds": splits if lists.has_folds else None}
+
+
+def _warn_of_gaps(root: str, num_found: int, num_unlisted: int, missing: list[str]) -> None:
+    if missing:
+        total = num_found + len(missing)
+        _log.warning(
+            "%s: %d of %d listed videos are missing, e.g. %s", root, len(missing), total, ", ".join(missing[:3])
+        )
+    if num_unlisted:
+        _log.warning("%s: videos in no official list, and so in no split: %d", root, num_unlisted)
+
+
+LAYOUTS: dict[str, Callable[[Tree, list[str]], Iterator[Row]]] = {
+    "kinetics": _scan_kinetics,
+    **{layout: partial(_scan_listed, layout) for layout in LIST_NAMES},
+    "folder": _scan_folder,
+}
+"""Layout -> what makes rows of a data set's folder and the videos in it, sorted."""

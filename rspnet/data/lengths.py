@@ -1,0 +1,75 @@
+"""How many videos are shorter than a clip: their frames are repeated, and no number of a run would show it."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from rspnet.console import is_main, say
+from rspnet.data import sampling
+from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.video.inspection import inspect
+
+LOOKED_AT = 200
+"""Videos whose headers are read where the index does not know their frames: a second or so."""
+
+SECONDS = 5.0
+"""That each of these may take, or `ClipDataset.time_limit` where that is less: the run waits for them."""
+
+
+def tell_short(clips: ClipDataset, videos: str) -> None:
+    """Say how many of the videos are shorter than a clip, if there are any; from the main process only.
+
+    Args:
+        clips: their index, and what is taken from them.
+        videos: what to call them, such as "test videos".
+    """
+    if not is_main():
+        return
+    lengths = frame_counts(clips)
+    span, described = clip_span(clips.picker)
+    short = sum(number for length, number in lengths.items() if length < span)
+    if short:
+        seen, total = lengths.total(), len(clips.index)
+        of = f"{total} {videos}" if seen == total else f"{seen} {videos} looked at (there are {total})"
+        rate = f" at {clips.frame_rate:g} frames a second" if clips.frame_rate else ""
+        closer = ", or their frames lie closer together" if clips.picker.stride > 1 else ""
+        say(f"{short} of {of} are shorter than a clip of {described}{rate}, and are looped{closer}")
+
+
+def tell_long_queue(queue_length: int, num_videos: int) -> None:
+    """Say it where the queue holds what is no negative."""
+    if queue_length > num_videos:
+        say(
+            f"the queue of {queue_length} is longer than the data: it holds other clips of the query's own video as "
+            "negatives; consider a shorter pretext.queue_length"
+        )
+
+
+def clip_span(picker: Picker) -> tuple[int, str]:
+    """The frames that a clip reaches over, and how it does in words: ``32 frames (16 at speed 2)``."""
+    size = picker.num_frames * picker.top_speed
+    span = size if picker.sampling == "cover" else sampling.clip_span(size, picker.stride)
+    apart = f", {picker.stride} apart" if picker.stride > 1 else ""
+    speed = f" at speed {picker.top_speed}" if picker.top_speed > 1 else ""
+    return span, f"{span} frames" + (f" ({picker.num_frames}{apart}{speed})" if apart or speed else "")
+
+
+def frame_counts(clips: ClipDataset) -> Counter[int]:
+    """Frames, at the frame rate of the clips -> number of videos that have so many; those of unknown length left out.
+
+    Where the index does not know the frames of all, headers of up to `LOOKED_AT` of the others are read.
+    """
+    table = clips.index.select_columns(["num_frames", "fps"]).with_format("arrow")[:]
+    known = list(zip(table["num_frames"].to_pylist(), table["fps"].to_pylist()))
+    unknown = [row for row, (frames, fps) in enumerate(known) if frames is None or (clips.frame_rate and not fps)]
+    for place in np.linspace(0, len(unknown) - 1, min(len(unknown), LOOKED_AT)).round().astype(int):
+        row = clips.index[unknown[place]]
+        facts = inspect(Path(row["root"]) / row["video"], "probe", time_limit=min(SECONDS, clips.time_limit))
+        about = round(facts["duration"] * facts["fps"]) if facts["duration"] and facts["fps"] else None
+        known[unknown[place]] = facts["num_frames"] or about, facts["fps"]
+    lengths: Counter[int] = Counter()
+    for (frames, fps), number in Counter(known).items():
+        if frames is not None and (fps or not clips.frame_rate):
+            lengths[len(sampling.resample(frames, fps, clips.frame_rate))] += number
+    return lengths

@@ -1,0 +1,175 @@
+"""The videos of a run, written down when it begins; without torch, so that a mistake in them is answered at once."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+from rspnet.data import layouts
+from rspnet.data.index import USABLE, Row, read_rows, write_rows
+from rspnet.data.tree import no_folder
+from rspnet.errors import ConfigError
+
+_THREADS, _BATCH = 16, 10_000  # a network disk answers many questions at once
+
+NUM_LOOKED_AT = 20
+"""Videos that are looked for before a run begins; if none of them is there, the folder is not the right one."""
+
+
+def check_places(root: str | None, index: str | None) -> None:
+    """See that it is said where the videos are, and that their folder is there.
+
+    Args:
+        root: as in `look_for_videos`.
+        index: likewise.
+
+    Raises:
+        ConfigError: neither is given, or there is no such folder.
+    """
+    if index is None and root is None:
+        raise ConfigError("data.root: say where the videos are, with --data.root FOLDER or --data.index FILE")
+    if root is not None and (now := no_folder(root)):
+        others = f"; or say --data.root null, for the one that {index} was made for" if index is not None else ""
+        raise ConfigError(f"data.root: {root}: {now}; name the one that the videos are in{others}")
+
+
+def look_for_videos(path: Path, root: str | None, index: str | None) -> None:
+    """See that every root is there, and some of the videos, before a network is loaded for nothing.
+
+    An index is kept at once (see `keep_index`); to walk a folder takes longer, and is left to `keep_index`.
+
+    Args:
+        path: the run's own index; looked at where it exists already and no other says where the videos lie now.
+        root: data-set folder; where the videos lie now.
+        index: an index file; its own places count where there is no root.
+
+    Raises:
+        ConfigError: neither is given, or the videos are not where they should be.
+    """
+    check_places(root, index)
+    source = path if index in (None, "-") or not path.exists() else index
+    if index is not None:
+        keep_index(path, root, index, "auto")
+    if index is not None or path.exists():
+        places = [(row["root"], row["video"]) for row in read_rows(source, root) if row["status"] in USABLE]
+        _look(places, f"data.root: {root}" if root is not None else f"data.index: {index}")
+
+
+def _look(places: list[tuple[str, str]], option: str) -> None:
+    remedy = "say where they are with --data.root"
+    for folder in sorted({folder for folder, _ in places}):
+        if not os.path.isdir(folder):
+            count = f"{sum(place[0] == folder for place in places)} of {len(places)} videos"
+            raise ConfigError(f"{option}: {count} should be in {folder}, and there is no such folder; {remedy}")
+    some = [os.path.join(*place) for place in places[:: max(1, len(places) // NUM_LOOKED_AT)]]
+    if some and not any(map(os.path.exists, some)):
+        raise ConfigError(f"{option}: of {len(some)} videos looked for none is there, not {some[0]}; {remedy}")
+
+
+def keep_index(path: Path, root: str | None, index: str | None, layout: str) -> None:
+    """Write the run's own index, once: a resumed run reads the same videos in the same order, whatever came since.
+
+    Args:
+        path: where to write it (.parquet); left alone if it exists.
+        root: data-set folder, walked where there is no `index`.
+        index: an index file to take instead.
+        layout: of `root`, or "auto".
+
+    Raises:
+        ConfigError: what is given is not usable.
+    """
+    if not path.exists():
+        write_rows(_rows(root, index, layout), path)
+
+
+def follow_videos(path: Path, root: str | None, index: str | None, layout: str) -> str | None:
+    """See that a run's videos are those that it began with, wherever they lie now; its index then says where.
+
+    The same are those of one name, label, split, usability and frame count in the index, and of one size on the disk.
+
+    Args:
+        path: the run's own index.
+        root: as of `keep_index`.
+        index: as of `keep_index`.
+        layout: as of `keep_index`.
+
+    Returns:
+        What differs, in a few words; None where nothing does.
+
+    Raises:
+        ConfigError: as `keep_index`.
+    """
+    then, now = _by_name(read_rows(path)), _by_name(_rows(root, index, layout))
+    if differences := _differences(then, now):
+        return differences
+    places = {
+        (name, old_root): new_root
+        for name, entries in then.items()
+        for (_, old_root), (_, new_root) in zip(entries, now[name], strict=True)
+    }
+    if any(new_root != old_root for (_, old_root), new_root in places.items()):
+        write_rows((row | {"root": places[row["video"], row["root"]]} for row in list(read_rows(path))), path)
+    return None
+
+
+def _rows(root: str | None, index: str | None, layout: str) -> Iterator[Row]:
+    """The rows of an index or of a folder, where the videos lie now, and with the size that each usable one has."""
+    rows = iter(read_rows(index, root) if index is not None else layouts.scan(root, layout))
+    with ThreadPoolExecutor(_THREADS) as threads:
+        while some := list(islice(rows, _BATCH)):
+            for row in some:
+                row["root"] = row["root"] if root is None else os.path.abspath(root)
+            usable = [row for row in some if row["status"] in USABLE]
+            for row, size in zip(usable, threads.map(_size, usable)):
+                row["bytes"] = size
+            yield from some
+
+
+def _size(row: Row) -> int | None:
+    """Bytes of a video's file; None where it is not there."""
+    try:
+        return os.stat(os.path.join(row["root"], row["video"])).st_size
+    except OSError:
+        return None
+
+
+_TOLD_BY = ("usable", "label", "split", "folds", "num_frames", "bytes")
+
+
+def _by_name(rows: Iterable[Row]) -> dict[str, list[tuple[str, str]]]:
+    """For each name the videos of that name: what tells one from another, as text, and the root."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        facts = row | {"usable": row["status"] in USABLE}
+        found.setdefault(row["video"], []).append((json.dumps([facts.get(name) for name in _TOLD_BY]), row["root"]))
+    for entries in found.values():
+        entries.sort()
+    return found
+
+
+def _differences(then: dict[str, list[tuple[str, str]]], now: dict[str, list[tuple[str, str]]]) -> str:
+    """How many videos came, went or changed, with the first of each; empty where none did."""
+    told = {
+        "more": [name for name in now if name not in then],
+        "fewer": [name for name in then if name not in now],
+        "changed": [name for name in then if name in now and _facts(then[name]) != _facts(now[name])],
+    }
+    words = [f"{len(names)} {how} ({names[0]}{_change(then, now, names[0])})" for how, names in told.items() if names]
+    return ", ".join(words)
+
+
+def _facts(entries: list[tuple[str, str]]) -> list[str]:
+    return [facts for facts, _ in entries]
+
+
+def _change(then: dict[str, list[tuple[str, str]]], now: dict[str, list[tuple[str, str]]], name: str) -> str:
+    """What about a video of this name is another than it was: ``: bytes 12, not 13``; nothing if it came or went."""
+    if name not in then or name not in now:
+        return ""
+    for old, new in zip(then[name], now[name]):
+        for fact, was, is_now in zip(_TOLD_BY, json.loads(old[0]), json.loads(new[0])):
+            if was != is_now:
+                return f": {fact} {was}, now {is_now}"
+    return ": another number of videos of this name"

@@ -1,0 +1,153 @@
+"""The training and the test set of one process: batches of clips with the labels, and what could not be read."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import datasets
+
+from rspnet.console import say
+from rspnet.data.batches import OrderedBatches, Speeds, TrainBatches
+from rspnet.data.clip_dataset import ClipDataset
+from rspnet.data.workers import Loader
+from rspnet.errors import VideoError
+from rspnet.running.team import Team
+
+
+class TrainSet:
+    """Batches of random clips, epoch by epoch; a video that cannot be read gives its place to another.
+
+    Args:
+        clips: of the training videos.
+        total_batch: videos of a step over all processes.
+        team: the processes that share each step.
+        num_workers: processes that read for this one.
+        max_failures: percent of the videos that may fail in an epoch.
+        speeds: step -> the speeds of each video in this process's share of it; none: whole clips.
+
+    Raises:
+        ConfigError: the batch does not fit the videos or the processes.
+    """
+
+    def __init__(
+        self,
+        clips: ClipDataset,
+        total_batch: int,
+        team: Team,
+        *,
+        num_workers: int,
+        max_failures: float,
+        speeds: Callable[[int], Sequence[Speeds]] | None = None,
+    ) -> None:
+        self.clips = clips
+        self.total_batch = total_batch
+        self._sampler = TrainBatches(len(clips), total_batch, clips.seed, team.rank, team.world_size, speeds)
+        self._loader = Loader(clips, self._sampler, num_workers, keep_workers=True)
+        self.failures = Failures(clips.index, max_failures, team.world_size, "another video takes its place")
+
+    def __len__(self) -> int:
+        """Steps of an epoch."""
+        return len(self._sampler)
+
+    @property
+    def clips_per_step(self) -> int:
+        """Over all processes."""
+        return self.clips.picker.views * self.total_batch
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[dict[str, Any]]:
+        """The batches of an epoch from number `start` on, both from 0; see `rspnet.data.clip_dataset.ClipDataset`.
+
+        Raises:
+            VideoError: too many videos cannot be read.
+            ConfigError: shared memory cannot hold the batches.
+        """
+        self._sampler.seek(epoch, start)
+        for batch in self._loader:
+            self.failures.add(batch)
+            yield batch
+
+
+class TestSet:
+    """This process's batches of evenly spaced clips of a list of videos, each once over all processes.
+
+    Args:
+        clips: of the videos.
+        failures: names and counts those that cannot be read; its `count` is of the latest pass.
+        batch: videos at a time in each process.
+        team: the processes that share the videos.
+        num_workers: processes that read for this one.
+    """
+
+    __test__ = False  # for pytest, which takes the name for a test's
+
+    def __init__(self, clips: ClipDataset, failures: "Failures", *, batch: int, team: Team, num_workers: int) -> None:
+        self.clips = clips
+        self.failures = failures
+        self.team = team
+        self._loader = Loader(clips, OrderedBatches(len(clips), batch, team.rank, team.world_size), num_workers)
+
+    def __len__(self) -> int:
+        """Batches of this process."""
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """One pass.
+
+        Raises:
+            VideoError: too many videos cannot be read.
+            ConfigError: shared memory cannot hold the batches.
+        """
+        self.failures.count = 0
+        for batch in self._loader:
+            self.failures.add(batch)
+            yield batch
+
+
+class Failures:
+    """Videos of a list that this process could not read: each named once, counted per pass; too many stop the run.
+
+    Args:
+        index: the list; what the rows mean.
+        max_failures: percent of its videos; a single one is no share of anything, and only too many where this is 0.
+        world_size: processes that share a pass's videos.
+        instead: what becomes of such a video.
+    """
+
+    def __init__(
+        self, index: datasets.Dataset, max_failures: float, world_size: int = 1, instead: str = "it is left out"
+    ) -> None:
+        self.index = index
+        self.max_failures = max_failures
+        self.world_size = world_size
+        self.instead = instead
+        self.count = 0
+        self._named: set[int] = set()
+
+    def add(self, batch: dict[str, Any]) -> None:
+        """Take note of a batch's ``failed`` rows (-1: none), and say each one's ``reason``.
+
+        Raises:
+            VideoError: more than `max_failures` percent failed since `count` was last set to zero.
+        """
+        for row, reason in zip(batch["failed"].tolist(), batch["reason"], strict=True):
+            if row < 0:
+                continue
+            self.count += 1
+            if row not in self._named:
+                self._named.add(row)
+                say(f"could not read {reason}; {self.instead}", everywhere=True)
+            self.judge(self.count, self.world_size)
+
+    def judge(self, count: int, parts: int = 1) -> None:
+        """See that `count` failures in one of equal parts of a pass are not too many.
+
+        Raises:
+            VideoError: they are.
+        """
+        total = len(self.index)
+        if count > (max(1.0, self.max_failures / 100 * total / parts) if self.max_failures else 0):
+            among = f"{total} videos" if parts == 1 else f"{total // parts} videos of this process"
+            raise VideoError(
+                f"{count} of the {among} could not be read so far; more than {self.max_failures:g} % "
+                "(data.max_failures) is no accident. Find them with stages/verify.py --depth decode --out index.jsonl, "
+                "and leave them out with --data.index index.jsonl"
+            )

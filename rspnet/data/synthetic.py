@@ -1,0 +1,285 @@
+"""A small set of real video files that only motion tells apart, for the demo and the tests.
+
+It is laid out as UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. One object moves on
+a background, brighter than it or darker; the class is the path it takes, and whether it goes there over and over fast
+or slowly. Size, place, the length of the way and the shaking camera are drawn alike for all classes, so a single frame
+does not tell the class, and no class becomes another one in the mirror. As in UCF101, the clips of a group (gXX) share
+a scene (background, a still distractor, the object's shape, texture and colours), and no group is in both train and
+test; here every scene is there for all classes, so that clips of it can be told apart by their motion alone.
+"""
+
+import itertools
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from rspnet import console, disk
+from rspnet.errors import ConfigError
+from rspnet.video.writer import encode
+
+NUM_FRAMES = 48
+FPS = 25
+SIDES = (64, 72, 80)  # pixels
+
+Track = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""x, y, radius of the object over time, each (T,), pixels."""
+
+
+def make_dataset(dst: str | Path, videos_per_class: int, seed: int) -> bool:
+    """Write the videos and the lists. The same arguments give the same pixels; complete, it is left alone.
+
+    Args:
+        dst: a new or empty folder, or one this function was at before with the same arguments.
+        videos_per_class: at least 4.
+        seed: of all draws, at least 0.
+
+    Returns:
+        Whether there was something left to make.
+
+    Raises:
+        ConfigError: too few videos, no such seed, or a folder with something else in it.
+    """
+    if videos_per_class < 4:
+        raise ConfigError(f"videos_per_class: {videos_per_class}; three folds need at least 4")
+    if seed < 0:
+        raise ConfigError(f"seed: {seed}; it must be at least 0")
+    dst = Path(dst)
+    mark = dst / "synthetic.json"
+    settings = {"videos_per_class": videos_per_class, "seed": seed, "complete": True}
+    if mark.exists():
+        found = json.loads(mark.read_text())
+        if found == settings:
+            return False
+        if found | {"complete": True} != settings:
+            raise ConfigError(f"{dst}: holds a set made with {found}; remove it, or choose another folder")
+    elif dst.exists() and any(dst.iterdir()):
+        raise ConfigError(f"{dst}: not empty; choose a new folder")
+    dst.mkdir(parents=True, exist_ok=True)
+    disk.write_json(mark, settings | {"complete": False})
+
+    num_groups = min(25, max(4, videos_per_class // 2))
+    names = sorted(MOTIONS)
+    videos = []  # path, label, group
+    todo = itertools.product(range(len(names)), range(videos_per_class))
+    for label, number in console.progress(todo, len(names) * videos_per_class, "synthetic", "videos"):
+        group, clip = number % num_groups + 1, number // num_groups + 1
+        path = f"{names[label]}/v_{names[label]}_g{group:02d}_c{clip:02d}.mp4"
+        scene, course = np.random.default_rng([seed, group]), np.random.default_rng([seed, group, label, clip])
+        frames = draw(names[label], scene, course)
+        (dst / "UCF-101" / names[label]).mkdir(parents=True, exist_ok=True)
+        encode(dst / "UCF-101" / path, frames, FPS, x264_preset="veryfast")
+        videos.append((path, label, group))
+    _write_lists(dst / "ucfTrainTestlist", names, sorted(videos))
+    disk.write_json(mark, settings)
+    return True
+
+
+def _write_lists(folder: Path, names: list[str], videos: list[tuple[str, int, int]]) -> None:
+    """The official formats of UCF101. A quarter of the groups is the test set of each fold."""
+    folder.mkdir(exist_ok=True)
+    lines = {"classInd": [f"{label} {name}" for label, name in enumerate(names, 1)]}
+    for fold in (1, 2, 3):
+        lines[f"trainlist{fold:02d}"] = [f"{path} {label + 1}" for path, label, group in videos if group % 4 != fold]
+        lines[f"testlist{fold:02d}"] = [path for path, _, group in videos if group % 4 == fold]
+    for name, content in lines.items():
+        disk.write_text(folder / f"{name}.txt", "\n".join(content) + "\n")
+
+
+def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -> np.ndarray:
+    """One video, uint8 (T, H, W, 3).
+
+    Args:
+        motion: a key of `MOTIONS`.
+        scene: draws the appearance.
+        course: draws the course of the motion, and the camera's.
+    """
+    height, width = (int(side) for side in scene.choice(SIDES, 2))
+    ground = _background(scene, height, width)
+    paint = _painter(scene)
+    x, y, radius = MOTIONS[motion](course, height, width)
+    drift = course.uniform(-3, 3, 2)[:, None] * np.linspace(-0.5, 0.5, NUM_FRAMES)
+    shake = _shake(course)
+
+    frames = np.stack([
+        ground[_MARGIN + dy : _MARGIN + dy + height, _MARGIN + dx : _MARGIN + dx + width] for dx, dy in -shake.T
+    ])  # fmt: skip
+    if scene.random() < 0.5:  # something that only stands there
+        radius_there = scene.uniform(0.06, 0.1) * min(height, width)
+        there = scene.uniform(0.15, 0.85, (2, 1)) * [[width], [height]] + shake
+        _painter(scene)(frames, *there, np.full(NUM_FRAMES, radius_there))
+    paint(frames, x + drift[0] + shake[0], y + drift[1] + shake[1], radius)
+    frames += scene.normal(0, 3, frames.shape[1:]).astype(np.float32)
+    frames = np.clip(frames, 0, 255).round().astype(np.uint8)
+    return 255 - frames if scene.random() < 0.5 else frames  # the negative: something dark on a brighter background
+
+
+# How things move: along a path, at a pace. The random sizes, ways and places of the classes overlap on purpose.
+
+_STILL = np.zeros(NUM_FRAMES)
+
+
+def _track(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    x: np.ndarray = _STILL,
+    y: np.ndarray = _STILL,
+    grow: np.ndarray = _STILL,
+) -> Track:
+    """Put a path of deviations (in shorter sides; growth as a logarithm) at a random place where it fits."""
+    side = min(height, width)
+    radius = side * 0.22 * np.exp(rng.uniform(-0.4, 0.4) + grow - (grow.max() + grow.min()) / 2)
+    centred = []
+    for path, length in ((x, width), (y, height)):
+        path = side * (path - path.mean())  # the mean: a class that lingers at one end is not told by its place
+        reach = min(np.abs(path).max() + radius.max() + 2, length / 2)
+        centred.append(rng.uniform(reach, length - reach) + path)
+    return *centred, radius
+
+
+def _way(rng: np.random.Generator) -> float:
+    """How far a motion along a line goes, in shorter sides."""
+    return rng.uniform(0.55, 0.75)
+
+
+def _either(rng: np.random.Generator) -> int:
+    return int(rng.choice([-1, 1]))
+
+
+def _bounce(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
+    return _track(rng, *size, y=-rng.uniform(0.35, 0.5) * 4 * (cycles % 1) * (1 - cycles % 1))
+
+
+def _circle(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
+    angle = _either(rng) * 2 * np.pi * cycles
+    radius = rng.uniform(0.17, 0.28)
+    return _track(rng, *size, x=radius * np.cos(angle), y=radius * np.sin(angle))
+
+
+def _pulse(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
+    return _track(rng, *size, grow=rng.uniform(0.3, 0.45) * np.sin(2 * np.pi * cycles))
+
+
+def _rise(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
+    return _track(rng, *size, y=-_way(rng) * (cycles % 1))
+
+
+def _slide(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
+    return _track(rng, *size, x=_either(rng) * _way(rng) * (cycles % 1))
+
+
+def _at_pace(
+    path: Callable[..., Track], frames: tuple[float, float], rng: np.random.Generator, height: int, width: int
+) -> Track:
+    """Follow a path over and over, from a random moment of it, in so many frames a time."""
+    return path(rng, np.arange(NUM_FRAMES) / rng.uniform(*frames) + rng.random(), height, width)
+
+
+_PATHS = {"Bounce": _bounce, "Circle": _circle, "Pulse": _pulse, "Rise": _rise, "Slide": _slide}
+_PACES = {"Fast": (12, 17), "Slow": (28, 40)}  # frames from the beginning to the beginning again
+
+MOTIONS: dict[str, Callable[..., Track]] = {
+    f"{pace}{name}": partial(_at_pace, path, frames)
+    for pace, frames in _PACES.items()
+    for name, path in _PATHS.items()
+}  # fmt: skip
+"""Class -> how it moves: a function of a generator, height and width."""
+
+
+# How things look.
+
+
+def _shake(rng: np.random.Generator) -> np.ndarray:
+    """The camera's unrest, whole pixels (2, T): x, y."""
+    steps = rng.normal(0, 0.25, (2, NUM_FRAMES + 8)).cumsum(axis=1)
+    smooth = steps[:, 8:] - (steps[:, 8:] + steps[:, :-8]) / 2
+    return np.clip(smooth.round(), -_MARGIN, _MARGIN).astype(int)
+
+
+_MARGIN = 4  # pixels of background beyond the frame, for the shaking
+
+
+def _background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """A picture (H + 2 margins, W + 2 margins, 3), float, 0 to 255."""
+    y, x = np.mgrid[: height + 2 * _MARGIN, : width + 2 * _MARGIN].astype(np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = (x * np.cos(angle) + y * np.sin(angle)) / max(height, width)
+    kind = rng.integers(3)
+    if kind == 0:
+        pattern = slope - slope.min()
+    elif kind == 1:
+        pattern = 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(3, 8) * slope)
+    else:
+        pattern = _cloud(rng, *y.shape)
+    low, high = sorted(rng.uniform(0.05, 0.4, 2))
+    return (_colour(rng, low) + pattern[..., None] * (_colour(rng, high) - _colour(rng, low))).astype(np.float32)
+
+
+def _cloud(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Smooth noise from 0 to 1: random points on a coarse grid with straight lines between."""
+    cells = rng.integers(4, 9)
+    grid = rng.random((cells, cells))
+    rows, columns = np.linspace(0, cells - 1, height), np.linspace(0, cells - 1, width)
+    lines = np.stack([np.interp(columns, range(cells), line) for line in grid])
+    return np.stack([np.interp(rows, range(cells), line) for line in lines.T], axis=1)
+
+
+def _colour(rng: np.random.Generator, brightness: float) -> np.ndarray:
+    """A random hue of about this brightness (0 to 1), RGB from 0 to 255."""
+    return (255 * np.clip(brightness + rng.uniform(-0.2, 0.2, 3), 0, 1)).astype(np.float32)
+
+
+def _disc(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.hypot(x, y) - 1
+
+
+def _ring(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.abs(np.hypot(x, y) - 0.75) - 0.25
+
+
+def _square(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.maximum(np.abs(x), np.abs(y)) - 0.85
+
+
+def _triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.maximum(0.866 * np.abs(x) + 0.5 * y, -y) - 0.6
+
+
+def _cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    wide, narrow = np.maximum(np.abs(x), np.abs(y)) - 1, np.minimum(np.abs(x), np.abs(y)) - 0.35
+    return np.maximum(wide, narrow)
+
+
+def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return 0.8 * (np.hypot(x, y) - 0.75 - 0.3 * np.cos(5 * np.arctan2(y, x)))
+
+
+_SHAPES = (_disc, _ring, _square, _triangle, _cross, _star)  # distance to the edge of a shape of radius 1, inside < 0
+
+
+def _painter(rng: np.random.Generator) -> Callable[..., None]:
+    """A random object; the function paints it, anti-aliased, into frames (T, H, W, 3) at x, y with radius (T,)."""
+    shape = _SHAPES[rng.integers(len(_SHAPES))]
+    turn = rng.uniform(0, 2 * np.pi)
+    cosine, sine = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+    stripes = np.float32(rng.choice([0.0, 2.5, 4.0]))  # radians per radius; 0 is plain
+    level = rng.uniform(0.7, 0.95)
+    first, second = _colour(rng, level), _colour(rng, level)
+
+    def paint(frames: np.ndarray, x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> None:
+        reach = radius.max() + 2
+        rows = slice(max(0, int(y.min() - reach)), int(y.max() + reach) + 1)
+        columns = slice(max(0, int(x.min() - reach)), int(x.max() + reach) + 1)
+        part = frames[:, rows, columns]
+        x, y, size = (track.astype(np.float32)[:, None, None] for track in (x - columns.start, y - rows.start, radius))
+        dx = (np.arange(part.shape[2], dtype=np.float32) - x) / size
+        dy = (np.arange(part.shape[1], dtype=np.float32)[:, None] - y) / size
+        u, v = dx * cosine + dy * sine, dy * cosine - dx * sine
+        cover = np.clip(0.5 - shape(u, v) * size, 0, 1)[..., None]
+        mix = np.clip(0.5 + 2 * np.sin(stripes * u), 0, 1)[..., None]
+        part += cover * (first + mix * (second - first) - part)
+
+    return paint

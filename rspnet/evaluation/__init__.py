@@ -1,0 +1,1 @@
+"""What a network says of videos, and how good that is."""

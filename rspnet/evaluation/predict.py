@@ -1,0 +1,168 @@
+"""Run a network over test clips on any number of processes, each video once.
+
+N videos, V views of each, K outputs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import torch
+from torch import Tensor, nn
+
+from rspnet.console import progress
+from rspnet.data.sets import TestSet
+from rspnet.errors import RSPNetError, VideoError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class ViewFeatures(nn.Module):
+    """An encoder's pooled features, averaged over the views of a video (the published retrieval protocol).
+
+    Args:
+        encoder: maps clips (N, 3, T, H, W) to features (N, D), and by `forward_features` to maps (N, D, t, h, w).
+        pooling: what becomes of a map's positions: "average", the encoder's own pooling (the published code), or "max"
+            (the paper's description of retrieval).
+
+    Raises:
+        ValueError: another pooling.
+    """
+
+    def __init__(self, encoder: nn.Module, pooling: str = "average") -> None:
+        super().__init__()
+        if pooling not in ("average", "max"):
+            raise ValueError(f"unknown pooling {pooling!r}; choose average or max")
+        self.encoder = encoder
+        self.pooling = pooling
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Views (N, V, 3, T, H, W) to features (N, D), averaged in float32 also where the encoder runs in half."""
+        clips = views.flatten(0, 1)
+        if self.pooling == "max":
+            features = self.encoder.forward_features(clips).amax(dim=(2, 3, 4))
+        else:
+            features = self.encoder(clips)
+        precision = torch.promote_types(features.dtype, torch.float32)
+        return features.unflatten(0, views.shape[:2]).mean(1, dtype=precision)
+
+
+def predictions(logits: "Outputs", k: int = 5) -> list[dict[str, Any]]:
+    """For each video what it is, what the network says, and how sure it is.
+
+    Of equal logits the lower class comes first, as in `rspnet.evaluation.accuracy`.
+
+    Args:
+        logits: of the videos; the class names are their index's.
+        k: classes to name, best first.
+    """
+    names = logits.index.features["label"]
+    probabilities = logits.values.softmax(1)
+    ranked = logits.values.argsort(dim=1, descending=True, stable=True)[:, :k]
+    return [
+        {
+            **_named(logits.index, row),
+            "predicted": [names.int2str(number) for number in classes],
+            "probability": [round(probability[number], 5) for number in classes],
+        }
+        for row, classes, probability in zip(logits.rows.tolist(), ranked.tolist(), probabilities.tolist())
+    ]
+
+
+def nearest(queries: "Outputs", gallery: "Outputs", places: Tensor, similarities: Tensor) -> list[dict[str, Any]]:
+    """For each query what it is, and its nearest gallery videos, nearest first.
+
+    Args:
+        queries: N videos.
+        gallery: M videos.
+        places: (N, k) places in the gallery.
+        similarities: (N, k) cosines.
+    """
+    lines = []
+    for row, near, cosines in zip(queries.rows.tolist(), places, similarities.tolist()):
+        found = [_named(gallery.index, gallery_row) for gallery_row in gallery.rows[near].tolist()]
+        found = [{**name, "similarity": round(cosine, 5)} for name, cosine in zip(found, cosines)]
+        lines.append({**_named(queries.index, row), "neighbours": found})
+    return lines
+
+
+def _named(index: datasets.Dataset, row: int) -> dict[str, str | None]:
+    video, label = index[row]["video"], index[row]["label"]
+    return {"video": video, "label": None if label is None else index.features["label"].int2str(label)}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network says of the videos of a list that can be read, in the list's order, on the CPU of every process.
+
+    Attributes:
+        index: the list.
+        rows: (M,) of it.
+        values: (M, K) float32.
+        num_failed: how many videos could not be read.
+    """
+
+    index: datasets.Dataset
+    rows: Tensor
+    values: Tensor
+    num_failed: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def labels(self) -> Tensor:
+        """Classes of the videos (M,)."""
+        return torch.tensor(self.index["label"])[self.rows]
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, videos: TestSet, normalise: Callable[[Tensor], Tensor], accelerator: "Accelerator", desc: str
+) -> Outputs:
+    """The network's output for every video of a list that can be read, each read by one process.
+
+    Args:
+        model: maps views (N, V, 3, T, H, W) to (N, K); left in evaluation mode.
+        videos: the list's clips, and the processes that share them.
+        normalise: uint8 clips (N, T, H, W, 3) to network input (N, 3, T, H, W).
+        accelerator: accelerate's.
+        desc: what the videos are, for the progress bar and messages.
+
+    Raises:
+        VideoError: none can be read, or more cannot than are allowed to fail.
+        RSPNetError: a process cannot read for another reason, for want of shared memory for example; in all of them.
+    """
+    # Without what makes it one of several: processes that have another number of batches must not wait for each other.
+    network = accelerator.unwrap_model(model).eval()
+    team, failures = videos.team, videos.failures
+    if team.world_size > 1:  # of batch norm: each process has its own, the first one's are those that are kept
+        for buffer in network.buffers():
+            torch.distributed.broadcast(buffer, 0)
+    rows, outputs, mistake = [], [], None
+    try:
+        for part in progress(videos, len(videos), desc, "batches"):
+            views = torch.stack([view.to(accelerator.device, non_blocking=True) for view in part["clips"]], dim=1)
+            inputs = normalise(views.flatten(0, 1)).unflatten(0, views.shape[:2])
+            readable = part["failed"] < 0
+            rows.append(part["row"][readable])
+            outputs.append(network(inputs).float().cpu()[readable])
+    except VideoError:  # too many: the others learn it below
+        pass
+    except RSPNetError as error:
+        mistake = error
+    team.check(mistake)
+    mine = [(torch.cat(rows), torch.cat(outputs))] if rows else []
+    everybodys = team.everyones((failures.count, mine))
+    failed = sum(count for count, _ in everybodys)
+    if failed == len(failures.index):
+        raise VideoError(f"{desc}: none of the {failed} can be read; stages/verify.py --depth decode says why")
+    try:
+        failures.judge(failed)
+    except VideoError as error:
+        raise VideoError(f"{desc}: {error}") from None
+    rows, outputs = (torch.cat(column) for column in zip(*(part for _, parts in everybodys for part in parts)))
+    order = rows.argsort()
+    return Outputs(failures.index, rows[order], outputs[order], failed)

@@ -1,0 +1,1 @@
+"""The paper: the pretext task and its networks' heads, the classifier, the optimisation."""

@@ -1,0 +1,98 @@
+"""Encoder and linear classifier, for fine-tuning and for testing with several views per video.
+
+Shapes: N videos, V views of each, K classes; clips are (3, T, H, W).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Classifier(nn.Module):
+    """A linear layer on an encoder's pooled features; the loss is computed inside `forward`.
+
+    State-dict keys are those of the published fine-tuned files: `encoder.*`, `fc.weight`, `fc.bias`.
+
+    Args:
+        encoder: Network with `num_features` that maps clips (N, 3, T, H, W) to features (N, num_features); a
+            classifier of its own is taken away.
+        num_classes: K.
+        frozen: Train the linear layer alone (linear probe): the encoder gets no gradients and stays in eval mode, so
+            its batch statistics stay as they are too.
+        class_names: What the K classes are called, where that is known.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, num_classes: int, frozen: bool = False, class_names: Sequence[str] | None = None
+    ):
+        super().__init__()
+        encoder.reset_classifier(0)
+        self.encoder = encoder
+        self.fc = nn.Linear(encoder.num_features, num_classes)
+        self.num_classes = num_classes
+        self.class_names = None if class_names is None else list(class_names)
+        self.frozen = frozen
+        if frozen:
+            encoder.requires_grad_(False)
+            encoder.eval()
+
+    @property
+    def chance(self) -> dict[str, float]:
+        """What log terms would be for a network that has learnt nothing, percent."""
+        return {f"val_top{k}": 100 * min(k, self.num_classes) / self.num_classes for k in (1, 5)}
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Set training mode; a frozen encoder stays in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+    def forward(self, clips: Tensor, labels: Tensor | None = None) -> Tensor | dict[str, Tensor]:
+        """Return logits (N, K), or with labels a dict of `loss`, `logits`, and `top1`: percent of the clips told right.
+
+        Args:
+            clips: Normalised clips (N, 3, T, H, W), or views (N, V, 3, T, H, W), whose logits are averaged (no
+                softmax before, as in the published code; in float32 also where they are halves, which tie easily).
+            labels: Class indices (N,).
+        """
+        views = clips.shape[1] if clips.ndim == 6 else 1
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            features = self.encoder(clips.flatten(0, 1) if clips.ndim == 6 else clips)
+        logits = self.fc(features)
+        precision = torch.promote_types(logits.dtype, torch.float32)
+        logits = logits.unflatten(0, (-1, views)).mean(dim=1, dtype=precision)
+        if labels is None:
+            return logits
+        hits = (logits.detach().argmax(1) == labels).float()
+        return {"loss": F.cross_entropy(logits, labels), "top1": 100 * hits.mean(), "logits": logits}
+
+    @torch.no_grad()
+    def predict(self, video: str | Path | Tensor, k: int = 5) -> list[tuple[str, float]]:
+        """Classify a video as the final test of fine-tuning does.
+
+        Args:
+            video: A file; or its clips (V, 3, T, H, W), as `rspnet.read_clips` returns them.
+            k: How many classes to return, at most.
+
+        Returns:
+            The likeliest classes and their probabilities, best first. A class without a name goes by its number.
+
+        Raises:
+            VideoError: If the file cannot be read.
+        """
+        from rspnet.data.one_video import read_clips  # here: to train, a classifier reads nothing
+
+        clips = video if isinstance(video, Tensor) else read_clips(video, self)
+        training = self.training
+        self.eval()
+        try:
+            probabilities = self(clips[None])[0].softmax(0)
+        finally:
+            self.train(training)
+        best = probabilities.argsort(descending=True, stable=True)[:k].tolist()
+        names = self.class_names or list(map(str, range(self.num_classes)))
+        return [(names[number], probabilities[number].item()) for number in best]

@@ -1,0 +1,80 @@
+"""Optimiser and learning-rate schedule of the published recipes."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+from torch import nn
+
+
+def sgd(module: nn.Module, lr: float, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
+    """Plain momentum SGD on all trainable parameters, with weight decay on biases and batch norm too (as published)."""
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return torch.optim.SGD(trainable, lr, momentum=momentum, weight_decay=weight_decay)
+
+
+def scaled_lr(lr: float, total_batch: int, lr_batch: int | None) -> float:
+    """Linear scaling: `lr` is for `lr_batch` videos per step (64 in the published pretraining); None leaves it."""
+    return lr if lr_batch is None else lr * total_batch / lr_batch
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate as a function of the epoch (from 0), so that a resumed run needs no state.
+
+    Attributes:
+        kind: "cosine" from `lr` to lr / 1000 at the end of the last epoch, or "multi_step", lr / 10 per milestone
+            passed (both as published).
+        lr: at the start.
+        epochs: of the whole run; length of the cosine.
+        milestones: ascending epochs.
+
+    Raises:
+        ValueError: an unknown kind, or milestones that do not ascend.
+    """
+
+    kind: str
+    lr: float
+    epochs: int
+    milestones: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("cosine", "multi_step"):
+            raise ValueError(f"unknown schedule {self.kind!r}; choose cosine or multi_step")
+        if any(later <= earlier for earlier, later in pairwise(self.milestones)):
+            raise ValueError(f"milestones {list(self.milestones)} must ascend")
+
+    def __call__(self, epoch: float) -> float:
+        """The rate of an epoch."""
+        if self.kind == "multi_step":
+            return self.lr * 0.1 ** sum(epoch >= milestone for milestone in self.milestones)
+        low = self.lr / 1000
+        return low + (self.lr - low) * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every parameter group this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+class Recipe(Protocol):
+    """How to train; `rspnet.cli.options.Optim` says what each means."""
+
+    epochs: int
+    total_batch: int
+    lr: float
+    lr_batch: int | None
+    momentum: float
+    weight_decay: float
+    schedule: str
+    milestones: list[int]
+
+
+def recipe(module: nn.Module, how: Recipe) -> tuple[torch.optim.Optimizer, Schedule]:
+    """The optimiser of a module, and its learning rate by epoch."""
+    lr = scaled_lr(how.lr, how.total_batch, how.lr_batch)
+    return sgd(module, lr, how.momentum, how.weight_decay), Schedule(how.schedule, lr, how.epochs, how.milestones)

@@ -1,0 +1,147 @@
+"""RSPNet's pretraining step as one module: two clips of each video in, losses out.
+
+N clips of this process, A clips of all processes, T frames per clip, D embedding dimension, Q queue length.
+Paper: Chen et al., AAAI 2021, arXiv:2011.07949. Proven against recorded steps of the published code
+(tests/test_pretext.py, tests/replay_step.py).
+"""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rspnet.data.sampling import shown_frames
+from rspnet.method.draws import Draws
+from rspnet.method.heads import Embedder
+from rspnet.method.losses import info_nce, relative_speed
+from rspnet.method.momentum import Queue, gather, grouped, momentum_update, shuffled
+
+
+class RSPNet(nn.Module):
+    """Query encoder, key encoder and queue.
+
+    Everything that changes per step changes inside `forward`, which is all that is left of a module once it is wrapped
+    for several processes.
+
+    Args:
+        encoder: the network to train, mapping clips (N, 3, T, H, W) to features (N, `num_features`).
+        num_frames: T, frames of a clip at either speed.
+        dim: D, embedding dimension.
+        queue_length: Q, number of negatives.
+        momentum: of the key encoder.
+        temperature: of both losses.
+        margin: of the motion loss, in units of similarity / temperature.
+        appearance_weight: of the A-VID loss.
+        motion_weight: of the RSP loss.
+        groups: batch-norm groups in this process.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        num_frames: int,
+        *,
+        dim: int,
+        queue_length: int,
+        momentum: float,
+        temperature: float,
+        margin: float,
+        appearance_weight: float,
+        motion_weight: float,
+        groups: int,
+    ) -> None:
+        super().__init__()
+        self.query_encoder = Embedder(encoder, dim)
+        self.key_encoder = copy.deepcopy(self.query_encoder).requires_grad_(False)
+        self.queue = Queue(dim, queue_length)
+        self.num_frames = num_frames
+        self.momentum = momentum
+        self.temperature = temperature
+        self.margin = margin
+        self.appearance_weight = appearance_weight
+        self.motion_weight = motion_weight
+        self.groups = groups
+
+    @property
+    def chance(self) -> dict[str, float]:
+        """What log terms would be for a network that has learnt nothing, percent."""
+        top1 = 100 / (1 + self.queue.columns.shape[1])
+        return {"avid_top1": top1, "avid_top5": min(5 * top1, 100), "rsp_accuracy": 50}
+
+    def forward(self, query_clips: Tensor, key_clips: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """One training step's losses; updates the key encoder and the queue.
+
+        Args:
+            query_clips: (N, 3, T, H, W), normalised, each at its speed in `draws`.
+            key_clips: another clip of each video (N, 3, U, H, W): the U frames that one speed or the other shows, as
+                `rspnet.data.sampling.shown_frames` has them.
+            draws: the step's random choices.
+
+        Returns:
+            ``loss`` to minimise and, detached: its parts ``loss_avid`` and ``loss_rsp``; the scalar log terms of
+            `LOG_TERMS`; ``logits_same`` and ``logits_other`` (N, 1 + Q), ``near`` and ``far`` (N,).
+        """
+        momentum_update(self.key_encoder, self.query_encoder, self.momentum)
+
+        same_clips, other_clips = self._at_both_speeds(key_clips, draws.fast, draws.speed)
+        other = shuffled(self.key_encoder, other_clips, draws.shuffle_other, self.groups)
+        same = shuffled(self.key_encoder, same_clips, draws.shuffle_same, self.groups)
+        query = grouped(self.query_encoder, query_clips, self.groups)
+
+        negatives = self.queue.columns.clone()
+        # In the queue's precision also where the encoders ran in half: a temperature of 0.07 magnifies rounding.
+        embeddings = ([each.to(negatives.dtype) for each in heads] for heads in (query, same, other))
+        appearance, motion = zip(*embeddings)
+        with torch.autocast(negatives.device.type, enabled=False):
+            query, same, other = appearance
+            loss_same, logits_same = info_nce(query, same, negatives, self.temperature)
+            loss_other, logits_other = info_nce(query, other, negatives, self.temperature)
+            loss_rsp, near, far = relative_speed(*motion, self.temperature, self.margin)
+        loss_avid = loss_same + loss_other
+
+        self.queue.enqueue(gather(other))  # only these, as published
+
+        return {
+            "loss": self.appearance_weight * loss_avid + self.motion_weight * loss_rsp,
+            "loss_avid": loss_avid.detach(),
+            "loss_rsp": loss_rsp.detach(),
+            **_log_terms(torch.cat([logits_same, logits_other]).detach(), near.detach(), far.detach(), query.detach()),
+            "logits_same": logits_same.detach(),
+            "logits_other": logits_other.detach(),
+            "near": near.detach(),
+            "far": far.detach(),
+        }
+
+    def _at_both_speeds(self, clips: Tensor, fast: Tensor, speed: int) -> tuple[Tensor, Tensor]:
+        """Play clips (N, 3, U, H, W) fast where `fast`, and the other way round: two of (N, 3, T, H, W)."""
+        positions = shown_frames(self.num_frames, (1, speed))
+        if clips.shape[2] != len(positions):
+            raise ValueError(f"key clips of {clips.shape[2]} frames; speeds 1 and {speed} show {len(positions)}")
+        every = torch.from_numpy(np.searchsorted(positions, speed * np.arange(self.num_frames))).to(clips.device)
+        normal, quick = clips[:, :, : self.num_frames], clips.index_select(2, every)
+        fast = fast.view(-1, 1, 1, 1, 1)
+        return torch.where(fast, quick, normal), torch.where(fast, normal, quick)
+
+
+LOG_TERMS = {
+    "avid_top1": "percent of queries whose video ranks first among the queue",
+    "avid_top5": "percent of queries whose video ranks in the first five",
+    "rsp_accuracy": "percent of queries nearer to their own speed than to the other",
+    "positive_similarity": "mean logit of a query and its own video",
+    "negative_similarity": "mean logit of a query and the queue",
+    "spread": "length of the standard deviation of the batch's appearance embeddings: 0 collapsed, 1 fully spread",
+}
+
+
+def _log_terms(logits: Tensor, near: Tensor, far: Tensor, embeddings: Tensor) -> dict[str, Tensor]:
+    """What a person wants to see of one step; `LOG_TERMS` says what each means."""
+    rank = (logits[:, 1:] >= logits[:, :1]).sum(1)  # ties count against: a collapsed network gets 0, not 100
+    return {
+        "avid_top1": 100 * (rank < 1).float().mean(),
+        "avid_top5": 100 * (rank < 5).float().mean(),
+        "rsp_accuracy": 100 * (near > far).float().mean(),
+        "positive_similarity": logits[:, 0].mean(),
+        "negative_similarity": logits[:, 1:].mean(),
+        "spread": embeddings.std(0, correction=0).norm(),
+    }

@@ -1,0 +1,1 @@
+"""A run: its processes, its folder, its loop, its log, its checkpoints."""

@@ -1,0 +1,283 @@
+"""The folder of a run: who may write to it, what it is told at the start, and the result at the end."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+import rspnet
+from rspnet.cli.config import dump
+from rspnet.console import is_main, say
+from rspnet.disk import FAULTS, print_line, refusal, sweep, write_json, write_text, writing_to
+from rspnet.errors import ConfigError
+from rspnet.running import sources
+from rspnet.running.launch import check_accumulation
+from rspnet.running.lock import exclusive
+from rspnet.running.machine import cores
+from rspnet.running.results import rounded, summary
+from rspnet.running.sources import other_run
+from rspnet.running.team import Team
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+    from accelerate import Accelerator
+
+# Options that may differ when a run goes on: they do not change what it computes.
+_FREE = ("data.num_workers", "data.max_failures", "data.time_limit", "run.log_every", "run.checkpoint_every")
+_FREE += ("run.keep_epochs", "run.tracker", "run_dir")
+# Of these not the words count but what is there: see rspnet/running/sources.py.
+_NAMES = ("data.root", "data.index", "data.layout", "weights")
+
+
+@dataclass
+class Run:
+    """A run under way: its folder, its processes, and what its number comes from.
+
+    Args:
+        accelerator: see below.
+        team: see below.
+        facts: see below; ``data_fingerprint`` only where the run goes on.
+        run_dir: the run's folder.
+        config: the resolved options.
+
+    Attributes:
+        accelerator: accelerate's.
+        team: the processes of the run.
+        facts: what its number comes from beside its options, for its result: ``weights_sha256`` (None: fresh ones),
+            ``data_fingerprint``, ``fold``, ``seed``, ``precision``, ``processes``, ``device``.
+    """
+
+    accelerator: "Accelerator"
+    team: Team
+    facts: dict[str, Any]
+    run_dir: Path
+    config: dict[str, Any]
+
+    def keep_videos(self) -> Path:
+        """Write down a new run's videos, and what else its number comes from; all processes wait for it.
+
+        Apart from the rest since a walk through a large folder takes minutes: mistakes are looked for before.
+
+        Returns:
+            The run's own index.
+
+        Raises:
+            ConfigError: the videos are not usable; or a process does not see the run's folder.
+        """
+        path, data = self.run_dir / "index.parquet", self.config["data"]
+
+        def keep() -> str:
+            fingerprint = sources.keep_videos(path, data)
+            facts = self.facts | {"data_fingerprint": fingerprint}
+            write_json(self.run_dir / "environment.json", environment() | {"sources": facts})
+            return fingerprint
+
+        if "data_fingerprint" not in self.facts:
+            self.facts["data_fingerprint"] = self.team.by_main(keep)
+        shared = "the main process has it, and this one does not see it; put --run_dir on a disk that all of them share"
+        self.team.check(None if path.is_file() else ConfigError(f"{path}: {shared}"))
+        return path
+
+    def write_lines(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
+        """Write a .jsonl file of the run, one object to a line; from the main process."""
+        if is_main():
+            write_text(self.run_dir / name, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+def run_once(
+    run_dir: str | Path,
+    config: "DataclassInstance",
+    work: Callable[[Any, Run], dict[str, Any]],
+    *,
+    start: Callable[[], "Accelerator"],
+) -> dict[str, Any]:
+    """Do a run's work unless it is done, say its result in words, print it as one line on stdout, and return it.
+
+    A run that is done, or half done, is this one if its options are the same, and the weights it began with, its videos
+    and its precision as well. Number of processes and device may be others: they move a number by rounding alone.
+
+    Args:
+        run_dir: the run's folder; see `open_run`.
+        config: the resolved options.
+        work: does it with these, and returns the result, which is rounded and kept as result.json.
+        start: makes the accelerator. One of several processes meets the others there, before anything is looked at;
+            a single one comes to it, and to loading torch, when all else is found in order.
+
+    Raises:
+        ConfigError: the folder is not this run's, or not free; or the videos are not there; or accelerate was told
+            what cannot be done.
+    """
+    check_accumulation()
+    run_dir, options, precision = Path(run_dir), dataclasses.asdict(config), sources.precision()
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    accelerator = None if alone else start()
+    team = Team() if accelerator is None else Team(accelerator.process_index, accelerator.num_processes)
+    with contextlib.ExitStack() as held:
+
+        def claim() -> tuple[dict[str, Any] | None, dict[str, Any]]:
+            if not _has_begun(run_dir):
+                sources.check_named(options)
+            begun = held.enter_context(open_run(run_dir, options, dump(config)))
+            result = _finished(run_dir)
+            if begun:
+                return result, sources.compare(run_dir, options, precision, result)
+            return None, sources.begin(run_dir, options, precision)
+
+        result, facts = team.by_main(claim)
+        if result is not None:
+            say(f"{run_dir}: this was done before; remove the folder to do it again")
+        else:
+            accelerator = accelerator or start()
+            facts |= {"processes": accelerator.num_processes, "device": accelerator.device.type}
+            result = rounded(work(config, Run(accelerator, team, facts, run_dir, options)))
+            if is_main():
+                write_json(run_dir / "result.json", result)
+            accelerator.end_training()
+    if is_main():
+        say(summary(result))
+        print_line(json.dumps(result))
+    return result
+
+
+@contextlib.contextmanager
+def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterator[bool]:
+    """Hold the run folder; new, it gets `config.yaml`, existing, it must be of these options. For the main process.
+
+    A run that ended before its first checkpoint, over a mistake in its options or its data for example, left nothing to
+    protect: it begins anew with the options and the videos of now. Such a run's folder is known by its lock, which
+    no other folder gets: a config.yaml or an index that somebody else put there is not replaced.
+
+    Yields:
+        Whether it has begun before.
+
+    Raises:
+        ConfigError: another live process writes to it, or it holds a run with other options or somebody's files,
+            or cannot be made.
+        DiskError: its disk is full, or read-only.
+    """
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in FAULTS:
+            raise refusal(run_dir, error) from None
+        raise ConfigError(f"{run_dir}: cannot be made ({error.strerror}); choose another --run_dir") from None
+    path, lock = run_dir / "config.yaml", run_dir / ".lock"
+    with writing_to(run_dir):
+        empty = all(entry.name.startswith(".") for entry in run_dir.iterdir())
+    if not empty and not (path.exists() and (lock.exists() or _has_begun(run_dir))):
+        raise ConfigError(f"{run_dir}: is no run folder, and not empty; choose another --run_dir")
+    with _exclusive(run_dir, lock):
+        sweep(run_dir)
+        begun = _has_begun(run_dir)
+        if not begun:
+            (run_dir / "index.parquet").unlink(missing_ok=True)
+            write_text(path, config_yaml)
+        elif other := _difference(path, config):
+            raise other_run(run_dir, other)
+        yield begun
+
+
+def _has_begun(run_dir: Path) -> bool:
+    """Whether there is something of a run to protect."""
+    return any((run_dir / name).exists() for name in ("checkpoints", "result.json"))
+
+
+def _difference(path: Path, config: dict[str, Any]) -> str | None:
+    """The first option that is not what it was when the run began, and changes what it computes."""
+    before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name) and name not in (*_FREE, *_NAMES):
+            return f"{name}={before.get(name)}, not {now.get(name)}"
+    return None
+
+
+def _finished(run_dir: Path) -> dict[str, Any] | None:
+    """The result of a run that is done, or None."""
+    path = run_dir / "result.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+@contextlib.contextmanager
+def _exclusive(run_dir: Path, lock: Path) -> Iterator[None]:
+    """Hold the run's lock, which says who has it."""
+    with contextlib.ExitStack() as stack:
+        with writing_to(run_dir):
+            handle = stack.enter_context(lock.open("a+"))
+        try:
+            lacking = stack.enter_context(exclusive(handle))
+        except BlockingIOError:
+            handle.seek(0)
+            raise ConfigError(
+                f"{run_dir}: {handle.read().strip() or 'another process'} is writing to this run; "
+                "wait for it or choose another --run_dir"
+            ) from None
+        if lacking:
+            say(
+                f"{run_dir}: its file system cannot lock ({lacking}), and the run goes on without; see to it that no "
+                "other machine writes to this folder at the same time"
+            )
+        with writing_to(run_dir):
+            handle.truncate(0)
+            handle.write(f"process {os.getpid()} on {platform.node()}")
+            handle.flush()
+        yield
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and the code's git commit, for `environment.json`; null stands for what cannot be known."""
+    names = ("torch", "torchvision", "accelerate", "av", "timm", "datasets", "evaluate", "numpy", "scikit-learn")
+    return {
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in names} | {"rspnet": rspnet.__version__},
+        "git_commit": _commit(Path(__file__).resolve()),
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "cpus": cores(),
+        "command": sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _version(name: str) -> str | None:
+    """Of an installed package; None for one that came without its description."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit(file: Path) -> str | None:
+    """What git calls the state of the repository that keeps the file.
+
+    None without git, and where the file is not kept: installed into an environment that lies in somebody's repository,
+    it must not pass for that one's.
+    """
+    elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")  # as in hooks
+    environ = {name: value for name, value in os.environ.items() if name not in elsewhere}
+    environ["GIT_OPTIONAL_LOCKS"] = "0"  # nothing is written in the checkout
+    options = {"check": True, "capture_output": True, "text": True, "errors": "replace", "env": environ, "timeout": 30}
+    git = ("git", "-C", str(file.parent))
+    try:
+        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], **options)
+        known = subprocess.run([*git, "describe", "--always", "--dirty", "--abbrev=12"], **options)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return known.stdout.strip() or None

@@ -1,0 +1,84 @@
+"""The start of a run's processes, and what it cannot begin with.
+
+That is: processes that did not find each other, gradients that would be wrong.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rspnet.errors import ConfigError
+from rspnet.running.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def start(trains: bool, run_dir: str | Path, tracker: str = "none") -> "Accelerator":
+    """Make the accelerator of a run's processes, the one place that does, and this process ready for it.
+
+    Args:
+        trains: whether gradients will be computed.
+        run_dir: the run's folder.
+        tracker: where curves go: "tensorboard", or "none".
+
+    Raises:
+        ConfigError: the processes did not find each other, or gradients would be wrong.
+    """
+    from accelerate import Accelerator  # takes seconds
+
+    accelerator = Accelerator(log_with=None if tracker == "none" else tracker, project_dir=run_dir)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    check_launch(accelerator.num_processes)
+    if trains:
+        check_precision(accelerator.device.type, accelerator.mixed_precision)
+    return accelerator
+
+
+def check_launch(num_processes: int) -> None:
+    """See that the launcher's processes found each other.
+
+    Raises:
+        ConfigError: they would train side by side, each alone.
+    """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != num_processes:
+        raise ConfigError(
+            f"{started} processes were started, but each sees {num_processes}; "
+            "without GPUs set ACCELERATE_USE_CPU=true before the launcher"
+        )
+
+
+def check_accumulation() -> None:
+    """See that every batch is a step: accelerate would divide the loss, and nobody adds the gradients up.
+
+    Raises:
+        ConfigError: accelerate was told to accumulate.
+    """
+    name = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+    if (steps := os.environ.get(name, "1")) != "1":
+        raise ConfigError(
+            f"{name}={steps}: gradients are not accumulated over batches here; set it, or gradient_accumulation_steps "
+            "in accelerate's configuration, to 1, and choose optim.total_batch"
+        )
+
+
+def check_precision(device: str, mixed_precision: str) -> None:
+    """See that gradients will be right.
+
+    On a CPU, torch 2.14 computes the gradients of some 3-D convolutions' weights wrongly in bfloat16, down to memory
+    that nobody has filled (many channels, small maps: every network here has such layers); what comes forward is right.
+
+    Args:
+        device: the kind, such as "cpu" or "cuda".
+        mixed_precision: accelerate's.
+
+    Raises:
+        ConfigError: they would not.
+    """
+    if device == "cpu" and mixed_precision == "bf16":
+        raise ConfigError(
+            f"mixed precision {mixed_precision}: on a CPU torch computes wrong gradients of 3-D convolutions in it; "
+            "launch with --mixed_precision no"
+        )

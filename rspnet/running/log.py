@@ -1,0 +1,192 @@
+"""What a training run logs: `metrics.jsonl`, a tracker's curves, and lines on stderr."""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from rspnet.console import duration, figures, is_main, percent, say, some
+from rspnet.disk import write_text, writing_to
+
+if TYPE_CHECKING:
+    from rspnet.data.sets import TrainSet
+    from rspnet.method.optim import Schedule
+
+
+def plan(schedule: "Schedule", train_set: "TrainSet", world_size: int, device: str) -> str:
+    """How a run will train, in one sentence: ``30 epochs of 9 steps; 64 videos a step = 2 x 32; ...``.
+
+    Milestones that the run does not reach are named: some published recipes have them.
+    """
+    late = [milestone for milestone in schedule.milestones if milestone >= schedule.epochs]
+    each = train_set.total_batch // world_size
+    return (
+        f"{some(schedule.epochs, 'epoch')} of {some(len(train_set), 'step')}; {train_set.total_batch} videos a step = "
+        f"{world_size} x {each}; learning rate {schedule.lr:g}{f' (never at its milestones {late})' if late else ''}; "
+        f"on {device}"
+    )
+
+
+SHOWN = {
+    "loss": "loss",
+    "avid_top1": "A-VID",
+    "rsp_accuracy": "RSP",
+    "train_top1": "top-1",
+    "val_top1": "validation top-1",
+    "val_top5": "top-5",
+}
+"""The terms of a log line, and what it calls them."""
+WAITING = 0.2
+"""Share of the time that steps may wait for data before that is said."""
+
+
+class RunLog:
+    """The log of a training run: `metrics.jsonl`, a tracker's curves, lines and a bar on stderr; main process only.
+
+    `metrics.jsonl` holds one object per log interval and one per epoch (``event`` says which), and goes on without a
+    seam after an interruption.
+
+    Args:
+        run_dir: where metrics.jsonl is.
+        step: training steps that the run has kept. Later lines, written after the last checkpoint, are dropped: the run
+            is about to make those steps again.
+        total_steps: of the whole run.
+        clips_per_step: over all processes.
+        track: sends values to a tracker, called with (values, step).
+        chance: what each term would be for a network that has learnt nothing; shown beside it.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        step: int,
+        total_steps: int,
+        clips_per_step: int,
+        track: Callable[[dict[str, float], int], None],
+        chance: dict[str, float],
+    ) -> None:
+        self.total_steps = total_steps
+        self.clips_per_step = clips_per_step
+        self.track = track
+        self.chance = chance
+        self._path = run_dir / "metrics.jsonl"
+        self._file = None
+        if is_main():
+            kept = self._path.read_text().splitlines() if self._path.exists() else []
+            write_text(self._path, "".join(line + "\n" for line in kept if _step_of(line) <= step))
+            self._file = self._path.open("a", buffering=1)
+        self._bar = tqdm(
+            total=total_steps,
+            initial=step,
+            desc="steps",
+            dynamic_ncols=True,
+            leave=False,
+            disable=not (is_main() and sys.stderr.isatty()),
+        )
+        self._mark = time.perf_counter()
+        self._waited = self._worked = 0.0
+        self._steps = 0
+        self._explained = self._settled = self._told = False
+
+    def start(self) -> None:
+        """Say that the wait for a batch begins; what came before (a validation) is not training time."""
+        self._mark = time.perf_counter()
+
+    def batch_arrived(self) -> None:
+        """Say that the wait for a batch is over."""
+        now = time.perf_counter()
+        self._waited += now - self._mark
+        self._mark = now
+
+    def step_done(self) -> None:
+        """Say that the training step is made."""
+        now = time.perf_counter()
+        self._worked += now - self._mark
+        self._mark = now
+        self._steps += 1
+        self._bar.update()
+
+    def interval(self, step: int, epoch: int, values: dict[str, float], aloud: bool = True) -> None:
+        """Log the means of the steps since the last call, with speed and remaining time; `aloud` on stderr too."""
+        waited, worked = self._waited, self._worked
+        seconds = (waited + worked) / self._steps
+        left = seconds * (self.total_steps - step)
+        times = {
+            "data_time": waited / self._steps,
+            "step_time": seconds,
+            "clips_per_second": self.clips_per_step / seconds,
+            "seconds_left": left,
+        }
+        self._waited = self._worked = 0.0
+        self._steps = 0
+        self._write({"event": "interval", "step": step, "epoch": epoch, **values, **times})
+        if aloud:
+            text = f"{self._terms(values)}, {times['clips_per_second']:.0f} clips/s, {_left(left)} left"
+            self._speak(f"epoch {epoch + 1} step {step}/{self.total_steps}: {text}")
+            self._tell_waiting(waited, waited + worked)
+
+    def epoch(self, step: int, epoch: int, values: dict[str, float], aloud: bool = True) -> None:
+        """Log an epoch's values, `aloud` on stderr too; `epoch` counts the finished ones."""
+        self._write({"event": "epoch", "step": step, "epoch": epoch, **values})
+        if aloud:
+            self._speak(f"epoch {epoch} done: {self._terms(values)}")
+
+    def close(self) -> None:
+        """Take the bar away and close the file."""
+        self._bar.close()
+        if self._file:
+            with contextlib.suppress(OSError):  # tries again what a full disk refused, which has been said
+                self._file.close()
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._file:
+            event = line["event"]
+            with writing_to(self._path):
+                self._file.write(json.dumps(line) + "\n")
+            with writing_to(self._path.with_name("tensorboard")):
+                self.track({f"{event}/{k}": v for k, v in line.items() if isinstance(v, float)}, line["step"])
+
+    def _speak(self, line: str) -> None:
+        if not self._explained:
+            self._explained = True
+            say(f"log lines: accuracies in percent, with chance in brackets; every term is in {self._path}")
+        say(line)
+
+    def _terms(self, values: dict[str, float]) -> str:
+        """Those that one looks at; the others are in the file."""
+        return ", ".join(
+            f"{SHOWN[name]} {figures(value) if name == 'loss' else percent(value)}"
+            + (f" ({percent(self.chance[name], short=True)})" if name in self.chance else "")
+            for name, value in values.items()
+            if name in SHOWN
+        )
+
+    def _tell_waiting(self, waited: float, seconds: float) -> None:
+        """Say once if the steps wait for data, not counting the start, when the workers have read nothing yet."""
+        if waited > max(WAITING * seconds, 1) and self._settled and not self._told:
+            self._told = True
+            say(
+                f"{percent(100 * waited / seconds)} % of the time is spent waiting for data: more data.num_workers, if "
+                "there are cores for them, or videos that are read faster (stages/transcode.py) would make steps faster"
+            )
+        self._settled = True
+
+
+def _left(seconds: float) -> str:
+    """A duration in few letters: ``42 s``, ``7 min``, ``9.9 h``, ``27 h``, ``6.2 d``."""
+    if seconds < 6000:
+        return duration(seconds)
+    number, unit = (seconds / 3600, "h") if seconds < 48 * 3600 else (seconds / 86400, "d")
+    return f"{number:.{int(number < 9.95)}f} {unit}"
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except json.JSONDecodeError:  # the line that an abrupt end cut short
+        return float("inf")

@@ -1,0 +1,344 @@
+"""Where a run stands, and the bookkeeping around its steps: logs, checkpoints, stopping, going on.
+
+A stage writes the loop itself; what stands here is what every such loop needs and no paper mentions. The accelerator is
+handed in, so that the package does not depend on it.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rspnet.console import is_main, say
+from rspnet.disk import created, writing_to
+from rspnet.errors import RSPNetError
+from rspnet.running import checkpoints
+from rspnet.running.log import RunLog
+
+if TYPE_CHECKING:
+    from accelerate.optimizer import AcceleratedOptimizer
+
+    from rspnet.data.sets import TrainSet
+    from rspnet.method.optim import Schedule
+    from rspnet.running.folder import Run
+
+
+class RunState:
+    """What a checkpoint holds beside the weights, so that the run goes on as if never interrupted.
+
+    The running sums are kept on the device in float64: reading them is the only synchronisation, and they continue bit
+    for bit after a resume in the middle of an interval.
+
+    Attributes:
+        step: training steps made.
+        best: best validation top1 so far, percent; None before the first.
+        best_epoch: its epoch, from 1.
+        seconds: spent training, over all starts of the run.
+        last_epoch: the values logged for the last finished epoch.
+        failed: videos of the current epoch that could not be read, over all processes.
+    """
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+        self.seconds = 0.0
+        self.last_epoch: dict[str, float] = {}
+        self.failed = 0
+        self._sums: dict[str, dict[str, Tensor]] = {"interval": {}, "epoch": {}}
+        self._counts = {"interval": 0, "epoch": 0}
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Count one step with its scalar log terms."""
+        self.step += 1
+        for window, sums in self._sums.items():
+            self._counts[window] += 1
+            for name, value in terms.items():
+                value = value.detach().double()
+                sums[name] = sums[name].to(value.device) + value if name in sums else value
+
+    def take(self, window: str, reduce: Callable[[Tensor], Tensor] = lambda mean: mean) -> dict[str, float]:
+        """Means since the last take.
+
+        Args:
+            window: "interval" or "epoch".
+            reduce: averages a tensor over all processes.
+        """
+        sums, count = self._sums[window], self._counts[window]
+        self._sums[window], self._counts[window] = {}, 0
+        means = reduce(torch.stack(list(sums.values())) / count)
+        return dict(zip(sums, means.tolist(), strict=True))
+
+    def state_dict(self, gather: Callable[[Tensor], Tensor] = lambda row: row) -> dict[str, Any]:
+        """All of it, on the CPU, with the sums of every process.
+
+        Args:
+            gather: joins the (1, terms) of all processes to (processes, terms), in their order.
+        """
+        sums = {}
+        for window, terms in self._sums.items():
+            rows = gather(torch.stack(list(terms.values()))[None]).cpu() if terms else None
+            sums[window] = {"names": list(terms), "rows": rows}
+        names = ("step", "best", "best_epoch", "seconds", "last_epoch", "failed")
+        kept = {name: getattr(self, name) for name in names}
+        return {**kept, "sums": sums, "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: dict[str, Any], rank: int = 0, world_size: int = 1) -> None:
+        """The reverse of `state_dict`, for one of several processes; their number may be another than it was."""
+        state = dict(state)
+        for window, saved in state.pop("sums").items():
+            rows = saved["rows"]
+            if rows is not None:
+                row = rows[rank] if len(rows) == world_size else rows.mean(0)
+                self._sums[window] = dict(zip(saved["names"], row.unbind(), strict=True))
+        self._counts = dict(state.pop("counts"))
+        vars(self).update(state)
+
+
+class Intervals(Protocol):
+    """When to log and to keep what.
+
+    Attributes:
+        log_every: steps.
+        checkpoint_every: steps.
+        keep_epochs: checkpoints of every so many epochs are kept for good.
+    """
+
+    log_every: int
+    checkpoint_every: int
+    keep_epochs: int
+
+
+class TrainLoop:
+    """The frame around a stage's steps.
+
+    Used as a context manager: inside it the first Ctrl-C or SIGTERM ends the run after the step in hand, with a
+    checkpoint; a second one acts at once.
+
+        with TrainLoop(...) as loop:
+            for epoch in loop.epochs():
+                for step, batch in loop.batches():
+                    ...
+                    loop.step(terms)
+                loop.end_epoch()
+
+    Args:
+        run: folder, accelerator, processes; the newest complete checkpoint in the folder is loaded.
+        model: what the accelerator prepared; `TrainLoop.model` is the module inside, neither wrapped nor compiled,
+            whose `chance` says what log terms would be for a network that has learnt nothing.
+        optimizer: likewise.
+        schedule: learning rate by epoch, and number of epochs.
+        train_set: the batches.
+        often: when to log and to keep what.
+    """
+
+    def __init__(
+        self,
+        run: "Run",
+        model: nn.Module,
+        optimizer: "AcceleratedOptimizer",
+        *,
+        schedule: "Schedule",
+        train_set: "TrainSet",
+        often: Intervals,
+    ) -> None:
+        self.run = run
+        self.accelerator = run.accelerator
+        self.team = run.team
+        self.run_dir = run.run_dir
+        # Of the module as the stage built it: names in a checkpoint do not depend on who wrapped or compiled it.
+        self.model = self.accelerator.unwrap_model(model, keep_torch_compile=False)
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.train_set = train_set
+        self.often = often
+        self.state = RunState()
+        # One process looks for it: several might disagree about a damaged one.
+        if newest := self.team.by_main(lambda: checkpoints.latest(self.run_dir)):
+            self._load(newest[0])
+            say(f"going on from {newest[0]}")
+            self.team.by_main(self._mark_best)
+        if self.accelerator.log_with:
+            self.accelerator.init_trackers("tensorboard")
+        total = schedule.epochs * len(train_set)
+        per_step, track = train_set.clips_per_step, self.accelerator.log
+        self.log = RunLog(self.run_dir, self.state.step, total, per_step, track, self.model.chance)
+        self._mark = time.monotonic()
+        self._asked = False
+        self._failed_before = 0
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> "TrainLoop":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self.log.close()
+
+    def epochs(self) -> Iterator[int]:
+        """The epochs still to do, from 0; the first may be half done."""
+        while self.state.step < self.schedule.epochs * len(self.train_set):
+            epoch = self.state.step // len(self.train_set)
+            if self.state.step % len(self.train_set) == 0:
+                self.state.failed = 0
+            self._failed_before = self.state.failed
+            self.train_set.failures.count = 0
+            yield epoch
+
+    def batches(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The rest of the current epoch's batches, each with the number of its step, from 0."""
+        batches = self.train_set.epoch(*divmod(self.state.step, len(self.train_set)))
+        self.log.start()
+        while True:
+            batch, error = None, None
+            try:
+                batch = next(batches, None)
+            except RSPNetError as mistake:
+                error = mistake
+            self.team.check(error)  # before anybody waits for this process's gradients
+            if batch is None:
+                return
+            self.log.batch_arrived()
+            yield self.state.step, batch
+
+    def step(self, terms: dict[str, Tensor]) -> None:
+        """Count a step with its scalar log terms; log and checkpoint when due.
+
+        Raises:
+            FloatingPointError: a term is not finite.
+            KeyboardInterrupt: the run was asked to stop, and is kept.
+        """
+        self.state.add(terms)
+        self.log.step_done()
+        step, epoch_done = self.state.step, self.state.step % len(self.train_set) == 0
+        log_due = epoch_done or step % self.often.log_every == 0
+        if log_due:
+            epoch = (step - 1) // len(self.train_set)
+            values = {**self._means("interval"), "lr": self.schedule(epoch)}
+            self.log.interval(step, epoch, values, aloud=step % self.often.log_every == 0)
+        self._asked = stopping = self.team.anyone(self._asked)
+        if stopping:
+            what = "when this epoch is tested and kept" if epoch_done else "after this step"
+            say(f"stopping {what}; once more to stop at once")
+        if not epoch_done and (stopping or step % self.often.checkpoint_every == 0):
+            self._save()
+            self._stop_if(stopping)
+
+    def end_epoch(self, validation: dict[str, float] | None = None, failed: int = 0) -> None:
+        """Log the epoch's means and the `validation` values, and checkpoint; the best ``val_top1`` is linked as such.
+
+        Args:
+            validation: values by name; the log has each as ``val_NAME``.
+            failed: videos that could not be read for them; the log's ``failed_videos`` has them too.
+
+        Raises:
+            FloatingPointError: as `step`.
+            KeyboardInterrupt: as `step`.
+        """
+        state, epoch = self.state, self.state.step // len(self.train_set)
+        state.last_epoch = {
+            **self._means("epoch"),
+            **{f"val_{name}": value for name, value in (validation or {}).items()},
+        }
+        self._count_failed()
+        aloud = validation is not None or len(self.train_set) >= self.often.log_every
+        self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": state.failed + failed}, aloud)
+        top1 = state.last_epoch.get("val_top1")
+        better = top1 is not None and (state.best is None or top1 > state.best)
+        if better:
+            state.best, state.best_epoch = top1, epoch
+        self._save(best=better)
+        self._stop_if(self.team.anyone(self._asked))
+
+    def load_best(self) -> None:
+        """Put the weights of the best epoch into the model; the run's other state stays."""
+        best = self.run_dir / "checkpoints" / "best" / "state.pt"
+        saved = torch.load(best, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(saved["model"])
+
+    def result(self, stage: str, **values: Any) -> dict[str, Any]:
+        """What the run leaves: `values`, how far it went, where its number comes from, and what it took.
+
+        Args:
+            stage: who trained.
+            values: of the stage.
+        """
+        return {
+            "stage": stage,
+            "run_dir": str(self.run_dir),
+            **values,
+            "epochs": self.schedule.epochs,
+            "steps": self.state.step,
+            **self.run.facts,
+            "device_hours": round(self.state.seconds * self.team.world_size / 3600, 3),
+        }
+
+    def _means(self, window: str) -> dict[str, float]:
+        values = self.state.take(window, lambda tensor: self.accelerator.reduce(tensor, "mean"))
+        if not all(map(math.isfinite, values.values())):
+            told = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
+            raise FloatingPointError(
+                f"step {self.state.step}: the loss is no number any more ({told}); lower optim.lr and start "
+                "anew in another --run_dir"
+            )
+        return values
+
+    def _count_failed(self) -> None:
+        mine = torch.tensor(float(self.train_set.failures.count), device=self.accelerator.device)
+        self.state.failed = self._failed_before + int(self.accelerator.reduce(mine, "sum"))
+
+    def _save(self, best: bool = False) -> None:
+        self._count_failed()
+        now = time.monotonic()
+        self.state.seconds += now - self._mark
+        self._mark = now
+        step, per_epoch = self.state.step, self.often.keep_epochs * len(self.train_set)
+        run = self.state.state_dict(self.accelerator.gather)
+        # Not accelerate's save_state: its files of one process do not load into several, nor the reverse.
+        with checkpoints.writing(self.run_dir, step, is_main(), self.accelerator.wait_for_everyone) as folder:
+            if is_main():
+                parts = {name: part.state_dict() for name, part in self._parts().items()}
+                with created(folder / "state.pt") as file:
+                    torch.save({**parts, "run": run}, file)
+        if is_main():
+            if best:
+                checkpoints.mark(self.run_dir, "best", step)
+            checkpoints.prune(self.run_dir, keep=2, keep_steps=range(per_epoch, step + 1, per_epoch))
+
+    def _load(self, folder: Path) -> None:
+        # To the CPU first: a process's device may not be there in the next start, nor be known by its name ("cpu:1").
+        saved = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        for name, part in self._parts().items():
+            part.load_state_dict(saved[name])
+        self.state.load_state_dict(saved["run"], self.accelerator.process_index, self.accelerator.num_processes)
+
+    def _mark_best(self) -> None:
+        """Who was killed between a checkpoint and the mark that it is the best one had no time to set that."""
+        step = (self.state.best_epoch or 0) * len(self.train_set)
+        folder = self.run_dir / "checkpoints" / f"step_{step}"
+        if step and folder.is_dir():
+            with writing_to(folder):
+                checkpoints.mark(self.run_dir, "best", step)
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"model": self.model, "optimizer": self.optimizer}
+        scaler = self.accelerator.scaler  # there with float16 only
+        return parts if scaler is None else {**parts, "scaler": scaler}
+
+    def _stop_if(self, stopping: bool) -> None:
+        if stopping:
+            raise KeyboardInterrupt(f"step {self.state.step} is kept; the same command goes on from there")
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True  # `step` says so: whatever was interrupted may have been printing

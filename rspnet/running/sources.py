@@ -1,0 +1,130 @@
+"""What a run's number comes from beside its options: weights, videos, precision; and whether they are still the same.
+
+Without torch, so that a run that is done answers at once.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rspnet.console import say
+from rspnet.disk import reading, sha256
+from rspnet.errors import CheckpointError, ConfigError
+from rspnet.weights.description import find_weights
+
+PRECISIONS = ("no", "fp16", "bf16")
+
+
+def precision() -> str:
+    """What accelerate will calculate in.
+
+    Raises:
+        ConfigError: something that is not known here.
+    """
+    wanted = os.environ.get("ACCELERATE_MIXED_PRECISION", "no").lower()
+    if wanted not in PRECISIONS:
+        raise ConfigError(f"mixed precision {wanted}: there are {', '.join(PRECISIONS)}; launch with one of them")
+    return wanted
+
+
+def check_named(config: dict[str, Any]) -> None:
+    """See that what a new run names is there, before it has a folder.
+
+    Raises:
+        ConfigError: the folder of its videos is not.
+        CheckpointError: its weights are not.
+    """
+    from rspnet.data.run_index import check_places
+
+    check_places(config["data"]["root"], config["data"]["index"])
+    if config.get("weights") not in (None, "none"):
+        find_weights(config["weights"])
+
+
+def begin(run_dir: Path, config: dict[str, Any], precision: str) -> dict[str, Any]:
+    """What a new run's number comes from, but for its videos, which are only looked for."""
+    from rspnet.data.run_index import look_for_videos
+
+    data = config["data"]
+    look_for_videos(run_dir / "index.parquet", data["root"], data["index"])
+    weights = _weight_file(config)
+    return {
+        "weights_sha256": _hash(weights) if weights and os.path.isfile(weights) else None,
+        "fold": data["fold"],
+        "seed": config["run"]["seed"],
+        "precision": precision,
+    }
+
+
+def keep_videos(path: Path, data: dict[str, Any]) -> str:
+    """Write a run's own index; returns its fingerprint.
+
+    Args:
+        path: where.
+        data: options of that section.
+    """
+    from rspnet.data.index import fingerprint, read_rows
+    from rspnet.data.run_index import keep_index
+
+    keep_index(path, data["root"], data["index"], data["layout"])
+    return fingerprint(read_rows(path))
+
+
+def compare(run_dir: Path, config: dict[str, Any], precision: str, result: dict[str, Any] | None) -> dict[str, Any]:
+    """See that what a run's number comes from is what it was when the run began; returns it.
+
+    Weights or videos that are not there any more cannot be compared: that is said where the run is done, and a mistake
+    where they are needed.
+    """
+    try:
+        facts = json.loads((run_dir / "environment.json").read_text())["sources"]
+    except (OSError, ValueError, KeyError) as error:
+        raise other_run(run_dir, f"an environment.json that does not tell its sources ({error!r})") from None
+    if precision != facts["precision"]:
+        raise other_run(run_dir, f"mixed precision {facts['precision']}, not {precision}")
+    weights = _weight_file(config)
+    if weights is None or os.path.isfile(weights):
+        if (now := _hash(weights) if weights else None) != facts["weights_sha256"]:
+            kinds = [f"SHA-256 {known[:12]}..." if known else "none" for known in (facts["weights_sha256"], now)]
+            raise other_run(run_dir, f"other weights: {kinds[0]}, now {kinds[1]} ({config['weights']})")
+    elif result:
+        say(f"{weights}: not there any more; whether the result is of these weights is not known")
+    _compare_videos(run_dir, config["data"], result)
+    return facts
+
+
+def _compare_videos(run_dir: Path, data: dict[str, Any], result: dict[str, Any] | None) -> None:
+    from rspnet.data.run_index import follow_videos, look_for_videos
+
+    path = run_dir / "index.parquet"
+    if not path.is_file():
+        raise other_run(run_dir, "no index.parquet any more, which told its videos")
+    try:
+        look_for_videos(path, data["root"], data["index"])
+    except ConfigError as error:
+        if not result:
+            raise
+        say(f"{error}; whether the result is of these videos is not known")
+        return
+    if differences := follow_videos(path, data["root"], data["index"], data["layout"]):
+        raise other_run(run_dir, f"other videos: {differences}")
+
+
+def _weight_file(config: dict[str, Any]) -> Path | None:
+    """The file that a run's `weights` means, there or not; None: fresh ones."""
+    named = config.get("weights")
+    if named in (None, "none"):
+        return None
+    return Path(named) / "encoder.safetensors" if os.path.isdir(named) else Path(named)
+
+
+def _hash(weights: Path) -> str:
+    with reading(weights, CheckpointError):
+        return sha256(weights)
+
+
+def other_run(run_dir: Path, what: str) -> ConfigError:
+    """The mistake of asking a run's folder for another run."""
+    remedy = "choose another --run_dir, or remove the folder to start again"
+    return ConfigError(f"{run_dir}: holds a run with {what}; {remedy}")

@@ -1,0 +1,160 @@
+"""What is wrong with a file that can be opened: cut, damaged, encrypted, or on a disk that cannot be read."""
+
+import os
+from typing import BinaryIO
+
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from rspnet.video.packets import Damage
+
+_OPEN_SIZES = (0, *range(0x7FFFFFF0, 0x80000000), *range(0xFFFFFFF0, 0x100000000))
+"""Sizes in a RIFF header that only stand for one: a program that writes to a pipe cannot come back to fill it in."""
+
+_CLUSTER = 0x1F43B675  # of Matroska
+_NONSENSE = 2**40  # bytes; a size that is longer by that comes from damage
+
+
+def judge(
+    path: str, container: InputContainer, stream: VideoStream, count: int, damage: Damage
+) -> tuple[str, str | None]:
+    """Status ("ok", "encrypted", "broken", "truncated" or "corrupt") and reason for a file that was decoded to its end.
+
+    Args:
+        path: the file.
+        container: the same, open.
+        stream: its video stream.
+        count: frames that came out.
+        damage: what was counted on the way.
+    """
+    if is_encrypted(stream, damage):
+        return "encrypted", "its pictures are encrypted, and the key is not in the file"
+    if failure := reading_fails(path):
+        return "broken", f"the disk cannot read all of it ({failure}); {count} frames decode"
+    if not count:
+        return "broken", f"none of its {damage.packets} packets decodes"
+    promised, missing = stream.frames, missing_bytes(path)
+    # Not every difference is damage: avi headers count empty packets, and edit lists hide frames. But the table of an
+    # mp4 lists the very packets that must come; those without bytes, of pictures that stay, are not counted on the way.
+    is_mp4 = "mp4" in container.format.name
+    lost = sum(entry.size > 0 for entry in stream.index_entries) - damage.packets if is_mp4 else 0
+    if lost > 0 or (missing and (not promised or count < promised)):
+        ending = (
+            f"the file ends {missing} bytes before its container says" if missing else f"{lost} packets are missing"
+        )
+        return "truncated", f"{ending}: {count}{f' of {promised}' if promised else ''} frames decode"
+    if damage.refused or damage.flagged:
+        packets = f"{damage.refused} of {damage.packets} packets do not decode"
+        return "corrupt", f"{packets}, {damage.flagged} of {count} frames are flagged as damaged"
+    if place := broken_at(path):
+        return "corrupt", f"its structure is broken at byte {place}; {count} frames decode, and some may be missing"
+    return "ok", None
+
+
+def is_encrypted(stream: VideoStream, damage: Damage) -> bool:
+    """Whether a stream says of itself that it is (Common Encryption in mp4, Matroska's own, FairPlay)."""
+    tag = stream.codec_context.codec_tag
+    return damage.encrypted > 0 or tag in ("encv", "drmi") or "enc_key_id" in stream.metadata
+
+
+def reading_fails(path: str) -> str | None:
+    """What the disk says, where it cannot read a file: libavformat may take it for the end."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while file.read(2**20):
+                pass
+    except OSError as error:
+        return error.strerror
+    return None
+
+
+def missing_bytes(path: str) -> int:
+    """How many bytes short of what its container declares a file is; 0 where it declares nothing, or nonsense."""
+    size = os.path.getsize(path)
+    missing = _declared_end(path, size) - size
+    return missing if 0 < missing < _NONSENSE else 0
+
+
+def _declared_end(path: str, size: int) -> int:
+    with open(path, "rb") as file:
+        head = file.read(12)
+        if head[:4] == b"RIFF":
+            declared = int.from_bytes(head[4:8], "little")
+            # Some writers count the 8 bytes of the header in, or the padding; a cut takes more than that.
+            return 0 if declared in _OPEN_SIZES or declared + 8 - size <= 64 else declared + 8
+        if head[:4] == b"\x1a\x45\xdf\xa3":
+            return _end_of_segment(file)
+        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"):
+            return _end_of_boxes(file, size)
+    return 0
+
+
+def _end_of_boxes(file: BinaryIO, size: int) -> int:
+    """Where the last top-level box of an mp4 ends (ISO/IEC 14496-12, 4.2)."""
+    end = 0
+    while end < size:
+        file.seek(end)
+        head = file.read(16)
+        length = int.from_bytes(head[:4])
+        if length == 1:
+            length = int.from_bytes(head[8:16])
+        if length < 8 or not head[4:8].isalnum():
+            return 0  # the last box may go on to the end, and bytes after it are nobody's
+        end += length
+    return end
+
+
+def _end_of_segment(file: BinaryIO) -> int:
+    """Where the segment of a Matroska file ends; 0 where its size is left open (RFC 8794, 6)."""
+    start = _segment(file)
+    _, length, start = _element(file, start) if start else (0, None, 0)
+    return 0 if length is None else start + length
+
+
+def broken_at(path: str) -> int | None:
+    """Where elements of a Matroska file do not follow each other; readers look for the next that they know, and go on.
+
+    None where they do, as far as it goes, or where the file is something else.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        if file.read(4) != b"\x1a\x45\xdf\xa3" or not (start := _segment(file)):
+            return None
+        _, length, place = _element(file, start)
+        end = size if length is None else min(size, place + length)
+        is_whole = length is not None and place + length <= size  # else what passes the end is cut, not broken
+        cluster_end = None  # where the one ends that the place lies in, if that is said
+        while place < end:
+            kind, length, after = _element(file, place)
+            limit = end if cluster_end is None else cluster_end
+            if not kind or (length is None and kind != _CLUSTER) or (kind == _CLUSTER and cluster_end):
+                return place
+            if length is not None and after + length > limit:
+                return place if is_whole or cluster_end else None
+            if kind == _CLUSTER:  # its own elements come next
+                cluster_end, place = length and after + length, after
+            else:
+                place = after + length
+                cluster_end = None if place == cluster_end else cluster_end
+    return None
+
+
+def _segment(file: BinaryIO) -> int:
+    """Where the segment of a Matroska file starts; 0 where its header makes no sense."""
+    _, length, after = _element(file, 0)
+    return 0 if length is None or length > 2**20 else after + length  # the header takes some tens of bytes
+
+
+def _element(file: BinaryIO, place: int) -> tuple[int, int | None, int]:
+    """An element's kind (0: there is none), its length (None: left open) and where its content starts."""
+
+    def number() -> tuple[int, int]:
+        first = (file.read(1) or b"\0")[0]
+        width = 9 - first.bit_length()
+        return first << 8 * (width - 1) | int.from_bytes(file.read(width - 1)) if first else 0, width
+
+    file.seek(place)
+    kind, _ = number()
+    length, width = number()
+    length &= (1 << 7 * width) - 1
+    return kind, None if length == (1 << 7 * width) - 1 else length, file.tell()

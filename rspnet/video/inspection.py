@@ -1,0 +1,156 @@
+"""What a video file holds, and whether it can be used: the facts of an index row."""
+
+import contextlib
+import itertools
+import math
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from rspnet.errors import ConfigError, VideoError
+from rspnet.video.damage import is_encrypted, judge, missing_bytes, reading_fails
+from rspnet.video.orientation import orientation
+from rspnet.video.packets import (
+    Clock,
+    Damage,
+    NoVideoError,
+    TimeLimitError,
+    be_strict,
+    decode_all,
+    open_video,
+    read_packets,
+)
+from rspnet.video.starts import Starts
+from rspnet.video.survey import Survey
+from rspnet.video.times import Pace, pace_in_header
+
+FACTS = ("status", "reason", "num_frames", "fps", "width", "height", "duration", "codec", "bytes", "plan")
+"""The keys of what `inspect` returns."""
+
+READ_AT_PROBE = 8 * 2**20
+"""Bytes of a file, at most, whose packets are all looked at without decoding them: some milliseconds."""
+
+NUM_PROBED = 24
+"""Packets that a probe reads beyond the first frame, to see whether they come as fast as the header says."""
+
+
+def inspect(
+    path: str | os.PathLike, depth: str = "probe", min_frames: int = 1, time_limit: float = math.inf
+) -> dict[str, Any]:
+    """Say what a file holds and whether it can be used. A bad file is a result, never an exception.
+
+    Args:
+        path: the file.
+        depth: "probe" reads the header and decodes the first frame; "decode" decodes all of them.
+        min_frames: a video with fewer frames is "short".
+        time_limit: seconds, looked at between packets.
+
+    Returns:
+        `status`: "ok", "empty" (no bytes), "broken" (cannot be opened or read, or nothing decodes), "no_video" (no
+        moving pictures), "encrypted", "truncated" (the file ends before its container says), "corrupt" (packets that
+        the decoder refuses or frames that it flags), "short" or "timeout"; `reason`: one sentence, None where ok; and,
+        None where not known, `num_frames` (as decoded; at depth "probe" only of small files whose packets leave no
+        doubt), `fps` (average, by the frames' own times; at depth "probe" as the header says, where that can be),
+        `width` and `height` (pixels, as shown), `duration` (seconds, the same way), `codec`, `bytes`, `plan` (at depth
+        "decode", of a file that is ok: what makes reading it fast, see plan.py; where marks of key frames are not sure,
+        they are tried out, which takes about as long again).
+
+    Raises:
+        ConfigError: no such depth.
+    """
+    if depth not in ("probe", "decode"):
+        raise ConfigError(f"depth: {depth!r}; it is probe or decode")
+    path = os.fspath(path)
+    facts: dict[str, Any] = dict.fromkeys(FACTS)
+    try:
+        facts["bytes"] = os.path.getsize(path)
+        if not os.path.isfile(path):
+            verdict = "broken", "not a regular file"
+        elif not facts["bytes"]:
+            verdict = "empty", "the file has no bytes"
+        else:
+            container, stream = open_video(path)
+            with container, Starts(path, container, stream) as starts:
+                survey = Survey(container, stream, starts if depth == "decode" else None)
+                verdict = _look(container, stream, facts, survey, depth, min_frames, Clock(path, time_limit))
+    except OSError as error:
+        verdict = "broken", f"cannot be read ({error.strerror})"
+    except VideoError as error:
+        kinds = {NoVideoError: "no_video", TimeLimitError: "timeout"}
+        verdict = kinds.get(type(error), "broken"), str(error).removeprefix(f"{path}: ").split(";")[0]
+        if verdict[0] == "broken" and (failure := reading_fails(path)):
+            verdict = "broken", f"cannot be read ({failure})"
+    except Exception as error:  # a file from anywhere is no reason to stop
+        verdict = "broken", f"cannot be read ({type(error).__name__}: {error})"
+    return facts | dict(zip(("status", "reason"), verdict))
+
+
+def _look(
+    container: InputContainer,
+    stream: VideoStream,
+    facts: dict[str, Any],
+    survey: Survey,
+    depth: str,
+    min_frames: int,
+    clock: Clock,
+) -> tuple[str, str | None]:
+    """Fill in the facts of an open file; returns its status and the reason."""
+    facts["codec"] = stream.codec_context.codec.canonical_name
+    trusted = "mp4" in container.format.name and stream.frames
+    facts.update(_paced(pace_in_header(stream, container.format.name)))
+    damage = Damage()
+    if depth == "decode":
+        be_strict(stream)
+    packets = survey(clock.watch(read_packets(container, stream)))
+    frames = survey.compared(decode_all(packets, stream, damage))
+    first = next(frames, None)
+    if first is None:
+        return judge(clock.path, container, stream, 0, damage)
+    facts["height"], facts["width"] = orientation(first).size(first.height, first.width)
+    if depth == "decode":
+        shown = [first.pts, *(frame.pts for frame in frames)]
+        facts["num_frames"] = len(shown)
+        facts.update(_paced(survey.timeline.pace(shown)))
+        status, reason = judge(clock.path, container, stream, len(shown), damage)
+        if status == "ok":
+            facts["plan"] = survey.plan(shown, first=first).to_text()
+    elif is_encrypted(stream, damage):
+        status, reason = judge(clock.path, container, stream, 1, damage)
+    elif missing := missing_bytes(clock.path):
+        status, reason = "truncated", f"the file ends {missing} bytes before its container says"
+    else:
+        status, reason = "ok", None
+        if damage.blank or not (
+            trusted or container.format.name == "avi" or _goes_on(packets, first, survey, container)
+        ):
+            facts["fps"] = None
+        if facts["bytes"] <= READ_AT_PROBE:
+            with suppress(av.FFmpegError):
+                deque(packets, maxlen=0)
+                facts["num_frames"] = len(survey.shown_by_headers() or ()) or None
+    count, about = facts["num_frames"], ""
+    if count is None and stream.frames:  # of the header, which may count what is never shown
+        count, about = stream.frames, "about "
+    if status == "ok" and count is not None and count < min_frames:
+        return "short", f"{about}{count} frames, fewer than {min_frames}"
+    return status, reason
+
+
+def _goes_on(packets: Iterator[av.Packet], first: VideoFrame, survey: Survey, container: InputContainer) -> bool:
+    """Whether some packets more come as fast as the header says, and are frames as far as can be seen."""
+    with contextlib.suppress(av.FFmpegError):
+        deque(itertools.islice(packets, NUM_PROBED), maxlen=0)
+    may_be_fields = first.interlaced_frame and "matroska" in container.format.name
+    return survey.timeline.keeps_promise() and not may_be_fields
+
+
+def _paced(pace: Pace) -> dict[str, float | None]:
+    """Frames per second and seconds, None where not known."""
+    return {"fps": float(pace.rate) or None, "duration": pace.seconds or None}

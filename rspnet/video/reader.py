@@ -1,0 +1,387 @@
+"""Reading video files: exact frames by index, with PyAV, in one thread.
+
+Frame n is the n-th frame that a full sequential decode of the file gives, turned as players show it. plan.py
+knows which packets to start from and to stop at. They are taken straight from the file where its container has a table
+of them, and fed to the decoder; frames that nobody wants are left out where no other leans on them; the wanted ones are
+cropped, resized and converted by pixels.py as they come. What cannot be read so is counted from the start: slow, always
+right.
+
+inspection.py says what a file holds and writer.py writes files; both are offered here as well.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import wraps
+from itertools import chain
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from av.codec.context import CodecContext
+from av.video.frame import VideoFrame
+
+from rspnet.errors import RSPNetError, VideoError
+from rspnet.video.inspection import inspect
+from rspnet.video.packets import (
+    Clock,
+    Damage,
+    UnexpectedError,
+    decode_all,
+    new_decoder,
+    open_video,
+    packets_by_time,
+    packets_in_table,
+    read_packets,
+    unpacked,
+)
+from rspnet.video.pixels import Album, Converter, Crop, MisfitError
+from rspnet.video.plan import Plan, Run
+from rspnet.video.survey import Survey
+from rspnet.video.times import promised_rate
+from rspnet.video.writer import encode, transcode
+
+__all__ = ["Video", "encode", "inspect", "read_frames", "transcode"]
+
+_SKIPPING = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9")
+"""Codecs whose decoders leave out single frames on demand (that of AV1 does not: it asks once, when it is opened)."""
+
+
+def read_frames(path: str | os.PathLike, indices: Sequence[int]) -> np.ndarray:
+    """Read frames of a video by index.
+
+    Args:
+        path: the file.
+        indices: which frames, in any order; repeats are fine. Whole numbers, of Python or NumPy.
+
+    Returns:
+        uint8 (len(indices), H, W, 3), RGB.
+
+    Raises:
+        VideoError: the file cannot be read, or has no such frame.
+    """
+    with Video(path) as video:
+        return video.read(indices)
+
+
+def _only_video_errors(method: Callable) -> Callable:
+    """For what users call: whatever goes wrong with a file is a VideoError that names it."""
+
+    @wraps(method)
+    def guarded(video: "Video", *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(video, *args, **kwargs)
+        except (RSPNetError, MisfitError):
+            raise
+        except Exception as error:
+            if not hasattr(video, "path"):
+                raise  # what was given as a path is none
+            what = getattr(error, "strerror", None) or str(error) or "no more is known"
+            raise VideoError(
+                f"{video.path}: cannot be read ({type(error).__name__}: {what}); look at it with verify --depth decode"
+            ) from error
+
+    return guarded
+
+
+class Video:
+    """Exact random access to the frames of one file; a context manager, so that the file is always closed.
+
+    Args:
+        path: the file.
+        num_frames: frames as decoded (`inspect` with depth "decode" counts them), when known. It also settles how a
+            damaged file is read: where the container promises another number, frames are counted from the start.
+        time_limit: seconds that opening, counting or one call of `read` may take.
+        plan: the file's plan as `inspect` with depth "decode" gives it. Else it is made from the packets (a few
+            milliseconds) or, where they do not tell, frames are counted. One of another file (another size, another
+            number of frames) is passed over.
+
+    Attributes:
+        path: the file.
+
+    Raises:
+        VideoError: not a video that can be opened, or the plan is none.
+    """
+
+    @_only_video_errors
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        num_frames: int | None = None,
+        time_limit: float = 30.0,
+        plan: str | None = None,
+    ) -> None:
+        self.path = os.fspath(path)
+        self._clock = Clock(self.path, time_limit)
+        self._num_frames = num_frames
+        self._bytes: BinaryIO | None = None
+        self._surveyed = False
+        self._plan = self._fitting(plan) if plan else None
+        self._open()
+        self._converter = Converter(self._plan.size, self._plan.orientation) if self._plan else Converter()
+
+    def __enter__(self) -> "Video":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+        if self._bytes:
+            self._bytes.close()
+
+    @property
+    @_only_video_errors
+    def num_frames(self) -> int:
+        """How many frames a full decode gives: as promised to the constructor, else counted."""
+        if self._num_frames is None:
+            self._clock.start()
+            self._plan_from_packets()
+            if not self._plan:
+                self._plan_from_frames()
+            self._num_frames = len(self._plan.shown)
+        return self._num_frames
+
+    @property
+    @_only_video_errors
+    def fps(self) -> float:
+        """Average frames per second, by the frames' own times where those are known; 0.0 where nothing tells."""
+        return float(self._paced().rate if self._paced() else promised_rate(self._stream))
+
+    @property
+    @_only_video_errors
+    def moments(self) -> np.ndarray | None:
+        """int64 (frames + 1,), milliseconds, when each frame is shown and the last one ends.
+
+        None where frame n is shown at n / fps, give or take a frame, or nothing tells.
+        """
+        return self._paced().moments if self._paced() else None
+
+    @property
+    @_only_video_errors
+    def height(self) -> int:
+        """Pixels, as shown."""
+        return self._size()[0]
+
+    @property
+    @_only_video_errors
+    def width(self) -> int:
+        """Pixels, as shown."""
+        return self._size()[1]
+
+    @_only_video_errors
+    def read(self, indices: Sequence[int], crop: Crop | None = None, size: int | None = None) -> np.ndarray:
+        """Read the frames of one clip.
+
+        Args:
+            indices: which frames, in any order; repeats are fine and cost nothing.
+            crop: top, left, height, width of the part to cut out, pixels.
+            size: resize to `size` x `size` pixels: bilinear, align_corners False, no antialiasing (as published; see
+                pixels.py).
+
+        Returns:
+            uint8 (len(indices), height, width, 3), RGB.
+
+        Raises:
+            VideoError: no such frame, indices that are no whole numbers, the crop leaves the picture, the file yields
+                fewer frames than promised or cannot be read, or the time is up.
+        """
+        return self.read_clips([(indices, crop)], size)[0]
+
+    @_only_video_errors
+    def read_clips(
+        self,
+        clips: Sequence[tuple[Sequence[int], Crop | None]],
+        size: int | None = None,
+        out: Sequence[np.ndarray] | None = None,
+    ) -> list[np.ndarray]:
+        """Read several clips in one pass: frames they share are decoded once.
+
+        Args:
+            clips: for each clip its indices and its crop, as for `read`.
+            size: as for `read`.
+            out: for each clip the array to fill, of the shape that `read` returns; None makes them.
+
+        Returns:
+            One array per clip, as from `read`.
+
+        Raises:
+            VideoError: as from `read`.
+            MisfitError: an array of `out` does not fit.
+        """
+        self._clock.start()
+        album = Album(self.path, clips, size, self._converter, out)
+        wanted = album.wanted
+        for index in wanted[:1] + wanted[-1:]:
+            if not 0 <= index < self.num_frames:
+                raise VideoError(f"{self.path}: no frame {index}; it has {self.num_frames} frames, the first is 0")
+        self._size()
+        for index, frame in self._frames(wanted):
+            album.put(index, frame)
+        return album.finish()
+
+    # Plan
+
+    def _fitting(self, text: str) -> Plan | None:
+        """The plan that was handed in, if it is this file's."""
+        try:
+            plan = Plan.from_text(text)
+        except ValueError as error:
+            raise VideoError(f"{self.path}: {error}; make the index anew with verify --depth decode") from None
+        with suppress(OSError):  # opening the file says what is wrong
+            if os.path.getsize(self.path) == plan.file_size and self._num_frames in (None, len(plan.shown)):
+                return plan
+        return None
+
+    def _paced(self) -> Plan | None:
+        """The plan, which knows the frames' times; None where only the header tells the rate."""
+        self._clock.start()
+        self._plan_from_packets()
+        if not self._plan and (self._num_frames is None or not promised_rate(self._stream)):
+            self._plan_from_frames()
+        return self._plan
+
+    def _plan_from_packets(self) -> None:
+        """Make the plan, once, where the packets' times tell it."""
+        if self._plan or self._surveyed:
+            return
+        self._surveyed = True
+        self._rewind()
+        survey = Survey(self._container, self._stream)
+        with suppress(av.FFmpegError):
+            deque(survey(self._packets()), maxlen=0)
+            shown = survey.shown_by_headers()
+            if shown and self._num_frames in (None, len(shown)):
+                self._plan = survey.plan(shown)
+
+    def _plan_from_frames(self) -> None:
+        """Make the plan by decoding everything."""
+        self._rewind()
+        survey, damage = Survey(self._container, self._stream), Damage()
+        shown = [frame.pts for frame in decode_all(survey(self._packets()), self._stream, damage)]
+        self._plan = survey.plan(shown, bool(damage.refused or damage.flagged))
+
+    # Feed
+
+    def _frames(self, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield each wanted frame with its index. One may come twice: then the second is the right one."""
+        self._plan_from_packets()
+        if self._plan and self._plan.can_jump:
+            try:
+                for run in self._plan.runs(wanted):
+                    yield from self._feed(run)
+                return
+            except RSPNetError:
+                raise
+            except (UnexpectedError, av.FFmpegError, OSError, IndexError, ValueError):
+                self._plan = replace(self._plan, keys=self._plan.keys[:0])
+        left = iter(wanted)
+        index = next(left, None)
+        count = 0
+        if index is None:
+            return
+        for count, frame in enumerate(self._decode_all(), 1):
+            if count - 1 == index:
+                yield index, frame
+                index = next(left, None)
+                if index is None:
+                    return
+        raise VideoError(
+            f"{self.path}: promised {self.num_frames} frames, but only {count} decode; "
+            "it may be cut or damaged: look at it with verify --depth decode"
+        )
+
+    def _feed(self, run: Run) -> Iterator[tuple[int, VideoFrame]]:
+        """Decode one run of packets and yield the wanted frames.
+
+        Raises:
+            UnexpectedError, FFmpegError: the seek or the decoder did not do as planned.
+        """
+        places, decoder = self._plan.places, self._stream.codec_context
+        self._fresh = False
+        if self._plan.afresh:
+            decoder = new_decoder(self._stream)
+        else:
+            decoder.flush_buffers()
+        decoder.reorder_depth = max(decoder.reorder_depth, self._plan.depth)  # flushing may forget it
+        first, previous = places[run.first], None
+        if run.first == 0 and first > 0:
+            first = -1  # what is shown before a start may lean on earlier packets, but there are none
+        left = len(run.wanted)
+        if self._plan.times is None:
+            self._bytes = self._bytes or open(self.path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
+            packets = packets_in_table(self._bytes, self._stream, self._plan, run)
+        else:
+            packets = packets_by_time(self._container, self._stream, self._plan, run)
+        if self._plan.packed:
+            packets = unpacked(packets)
+        for frame in self._decode_run(decoder, self._clock.watch(packets), run):
+            place = -1 if frame.pts is None else places[frame.pts]
+            if place < max(first, 0):
+                continue  # hidden, or shown before the start
+            if place <= previous if previous is not None else first not in (place, -1):
+                raise UnexpectedError
+            previous = place
+            if frame.pts in run.wanted:
+                left -= 1
+                yield run.wanted[frame.pts], frame
+                if not left:
+                    return  # and what the decoder still holds is never asked for
+        raise UnexpectedError
+
+    def _decode_run(
+        self, decoder: CodecContext, packets: Iterable[tuple[int, av.Packet]], run: Run
+    ) -> Iterator[VideoFrame]:
+        """What a decoder gives for packets with their numbers; may leave out frames that nobody wants."""
+        places = self._plan.places
+        may_skip, skips = not self._plan.afresh and decoder.codec.canonical_name in _SKIPPING, None
+        for number, packet in chain(packets, [(None, None)]):
+            is_part = number is not None and places[number] < 0  # of the frame of the packet before, perhaps
+            if may_skip and not is_part and skips != (number not in run.wanted):
+                skips = not skips
+                decoder.skip_frame = "NONREF" if skips else "DEFAULT"  # nothing leans on what this leaves out
+            try:
+                yield from decoder.decode(packet)
+            except av.FFmpegError:
+                if number is None or places[number] >= 0:
+                    raise
+                # Else it holds no picture.
+
+    def _decode_all(self) -> Iterator[VideoFrame]:
+        self._rewind()
+        return decode_all(self._packets(), self._stream)
+
+    def _packets(self) -> Iterator[av.Packet]:
+        """The stream's packets from the start; the last one is empty and flushes the decoder."""
+        self._fresh = False
+        return self._clock.watch(read_packets(self._container, self._stream))
+
+    def _open(self) -> None:
+        plan = self._plan
+        if plan and plan.can_jump:
+            with suppress(VideoError):  # opening it without the plan says what is wrong
+                self._container, self._stream = open_video(self.path, plan.stream, plan.container)
+                known = self._stream.index == plan.stream
+                self._fresh = False  # not fit for anything but the plan
+                if known and (plan.times is not None or len(self._stream.index_entries) == plan.num_packets):
+                    return
+                self._container.close()
+            self._plan = None
+        self._container, self._stream = open_video(self.path)
+        self._fresh = True
+
+    def _rewind(self) -> None:
+        if not self._fresh:  # opening again is the one way back to the start that works for every container
+            self._container.close()
+            self._container, self._stream = open_video(self.path)
+            self._fresh = True
+
+    def _size(self) -> tuple[int, int]:
+        if self._converter.size is None:
+            self._clock.start()
+            self._converter.start(next(self._frames([0]))[1])  # only a decoded frame tells the orientation
+        return self._converter.size

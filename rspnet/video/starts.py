@@ -1,0 +1,192 @@
+"""Where decoding can start, found out by trying: the frames from there must be those of a decode from the beginning.
+
+A packet that is marked as a key frame is fed, with those that follow, to a decoder of its own while the file is decoded
+once. This goes on until the next mark has proved right: a file is decoded about twice, and each mark makes a decoder.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+import av
+import numpy as np
+from av.codec.context import CodecContext
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from rspnet.video.packets import new_decoder, open_video, packet_of
+from rspnet.video.pixels import Converter
+from rspnet.video.plan import TABLE_HEADERS
+
+_MOST = 8  # decoders at once
+_MOST_HELD_BACK = 32  # frames; no decoder puts so many in order
+
+
+class Starts:
+    """The trials of one file, while it is decoded from its beginning; a context manager, as it opens the file.
+
+    Args:
+        path: the file.
+        container: the same, open.
+        stream: its video stream, which is being decoded.
+    """
+
+    def __init__(self, path: str, container: InputContainer, stream: VideoStream) -> None:
+        self._path = path
+        self._kind = container.format.name.split(",")[0] if container.format.name in TABLE_HEADERS else None
+        self._stream = stream
+        self._quick: tuple[InputContainer, VideoStream] | None = None
+        self._sure: set[int] = set()
+        self._trials: list[_Trial] = []
+        self._right: dict[int, int] = {}  # start -> how many frames from there are right
+        self._converter = Converter()
+
+    def __enter__(self) -> "Starts":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._quick:
+            self._quick[0].close()
+
+    def feed(self, packet: av.Packet, number: int, mark: bool | None) -> None:
+        """Take the next packet, before the file's own decoder gets it.
+
+        Args:
+            packet: itself.
+            number: its place in the file.
+            mark: True for a start that needs no trial, False for one that does, None for any other packet.
+        """
+        if mark:
+            self._sure.add(number)
+        elif mark is False and len(self._trials) < _MOST:
+            self._trials.append(_Trial(self._new_decoder(), number))
+        if self._trials:
+            for trial in self._trials:
+                trial.feed(packet_of(packet, number, packet.is_keyframe))
+            self._compare()
+
+    def expect(self, frame: VideoFrame) -> None:
+        """Take the next frame that the file's own decoder gives."""
+        for trial in self._trials:
+            trial.expect(frame)
+        self._compare()
+        if frame.pts in self._sure:
+            self._end(trial for trial in self._trials if trial.first < frame.pts)
+
+    def finish(self) -> None:
+        """The file is at its end."""
+        for trial in self._trials:
+            trial.feed(None)
+        self._compare()
+        self._end(self._trials)
+
+    def kept(self, sure: list[int], shown: list[int], num_packets: int) -> tuple[list[int], bool]:
+        """The starts from which every frame is right up to the next of them; none unless the first packet is one.
+
+        Args:
+            sure: those that needed no trial.
+            shown: the packets in display order.
+            num_packets: of the file.
+
+        Returns:
+            The packets, ascending, and whether any was tried out: as the trials had, each then needs a new decoder.
+        """
+        places = np.full(num_packets, -1)
+        places[shown] = np.arange(len(shown))
+        kept: list[int] = []
+        end, end_place = num_packets, len(shown)
+        for start in sorted({*sure, *self._right}, reverse=True):
+            place = places[start] if start else 0
+            last = max(places[start:end].max(), end_place - 1)
+            if place >= 0 and (start in sure or place + self._right[start] > last):
+                kept.append(start)
+                end, end_place = start, place
+        kept = kept[::-1] if kept[-1:] == [0] else []
+        return kept, not set(kept) <= set(sure)
+
+    def _new_decoder(self) -> CodecContext:
+        """One such as a reader makes, which has the container's word only."""
+        self._quick = self._quick or open_video(self._path, self._stream.index, self._kind)
+        decoder = new_decoder(self._quick[1])
+        decoder.reorder_depth = max(decoder.reorder_depth, self._stream.codec_context.reorder_depth)
+        return decoder
+
+    def _compare(self) -> None:
+        for trial in self._trials:
+            for ours, theirs in trial.pairs():
+                trial.failed |= not self._same(ours, theirs)
+                trial.right += not trial.failed
+        self._end(trial for trial in self._trials if trial.failed)
+        newest = max((trial.first for trial in self._trials if trial.right), default=-1)
+        self._end(trial for trial in self._trials if trial.first < newest)
+
+    def _end(self, trials: Iterator["_Trial"] | list["_Trial"]) -> None:
+        for trial in list(trials):
+            self._right[trial.first] = trial.right
+            self._trials.remove(trial)
+
+    def _same(self, one: VideoFrame, other: VideoFrame) -> bool:
+        """Whether a reader gets the same pixels of two frames of one packet."""
+        facts = [
+            (frame.pts, frame.format.name, frame.height, frame.width, frame.colorspace, frame.color_range)
+            for frame in (one, other)
+        ]
+        if facts[0] != facts[1]:
+            return False
+        if self._converter.size != (one.height, one.width):
+            self._converter = Converter((one.height, one.width))
+        try:
+            return all(map(np.array_equal, self._pixels(one), self._pixels(other)))
+        except (av.FFmpegError, ValueError):
+            return False  # they cannot be converted, here as there
+
+    def _pixels(self, frame: VideoFrame) -> list[np.ndarray]:
+        planes = self._converter.planes(frame)
+        if not planes:
+            return [self._converter.rgb(frame)]
+        return [np.ndarray((plane.height, plane.width), np.uint8, plane, 0, (plane.line_size, 1)) for plane in planes]
+
+
+class _Trial:
+    """Decoding from one packet on, beside the decoding of the whole file.
+
+    Args:
+        decoder: a new one.
+        first: number of the packet.
+
+    Attributes:
+        right: frames that came out as they should, from that of the first packet on.
+        failed: whether one did not.
+    """
+
+    def __init__(self, decoder: CodecContext, first: int) -> None:
+        self.first = first
+        self.right = 0
+        self.failed = False
+        self._decoder = decoder
+        self._frames: tuple[deque[VideoFrame], deque[VideoFrame]] = deque(), deque()
+        # What is shown before the first packet's frame does not count; at the start of the file all do.
+        self._counts = [first == 0, first == 0]
+
+    def feed(self, packet: av.Packet | None) -> None:
+        """Decode a packet; None is the end."""
+        try:
+            for frame in self._decoder.decode(packet):
+                self._take(0, frame)
+        except (av.FFmpegError, ValueError):
+            self.failed |= not self._counts[0]  # else the packet may hold no picture; what is missing will show
+
+    def expect(self, frame: VideoFrame) -> None:
+        """Take a frame that must come out here, too."""
+        self._take(1, frame)
+        self.failed |= len(self._frames[1]) > _MOST_HELD_BACK
+
+    def pairs(self) -> Iterator[tuple[VideoFrame, VideoFrame]]:
+        """The next frames of both, as far as they have come."""
+        while all(self._frames) and not self.failed:
+            yield self._frames[0].popleft(), self._frames[1].popleft()
+
+    def _take(self, side: int, frame: VideoFrame) -> None:
+        self._counts[side] |= frame.pts == self.first
+        if self._counts[side]:
+            self._frames[side].append(frame)

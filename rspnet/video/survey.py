@@ -1,0 +1,171 @@
+"""Making the plan of a file: what is noted of its packets while they go by, and what follows from it."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from rspnet.video.bitstream import BLANK_OF_MPEG4, PICTURE_OF_MPEG4, Av1, Headers, Jpeg, Mpeg4, Mpeg12, Vp8, Vp9
+from rspnet.video.h26x import H264, Hevc
+from rspnet.video.orientation import UPRIGHT, orientation
+from rspnet.video.plan import TABLE_HEADERS, TIMED_FORMATS, Plan
+from rspnet.video.starts import Starts
+from rspnet.video.times import Timeline
+
+_HEADERS = {
+    "h264": H264,
+    "hevc": Hevc,
+    "vp8": Vp8,
+    "vp9": Vp9,
+    "av1": Av1,
+    "mpeg4": Mpeg4,
+    "mpeg1video": Mpeg12,
+    "mpeg2video": Mpeg12,
+    "mjpeg": Jpeg,
+}
+"""Codecs whose packets say whether decoding can start at them. What others are marked with has to be tried out."""
+
+
+class Survey:
+    """Takes note of the packets of a stream as they go by, each of which it gives its number as its time.
+
+    Args:
+        container: the file, just opened.
+        stream: its video stream.
+        starts: tries out marks that are not sure; None passes them over.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream, starts: Starts | None = None) -> None:
+        self._container = container
+        self._stream = stream
+        self._format = container.format.name
+        self._starts = starts if self._format in (*TIMED_FORMATS, *TABLE_HEADERS) else None
+        self._codec = stream.codec_context.codec.canonical_name
+        self._headers: Headers | None = None
+        with suppress(IndexError, ValueError):  # settings that are none
+            if self._codec in _HEADERS:
+                self._headers = _HEADERS[self._codec](stream.codec_context.extradata or b"")
+        self._entries = len(stream.index_entries)  # a fragmented mp4 finds the rest on its way
+        self._times: list[int | None] = []
+        self._keys: list[int] = []
+        self._marks: list[bool] = []
+        self.timeline = Timeline(stream, container.format.name)
+        self._hidden: set[int] = set()
+        self._spans: list[tuple[int | None, int]] = []
+        self._framed = _has_length_prefixes(stream)
+        self._sane = True
+        self._packed = False
+
+    def __call__(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+        """Yield the packets."""
+        for packet in packets:
+            if packet.size or packet.pts is not None:  # else it is the flush at the end
+                self._note(packet)
+            yield packet
+
+    def compared(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
+        """Yield the frames of the file; those of the trials must be the same."""
+        for frame in frames:
+            if self._starts:
+                self._starts.expect(frame)
+            yield frame
+        if self._starts:
+            self._starts.finish()
+
+    def _note(self, packet: av.Packet) -> None:
+        number = len(self._times)
+        self._times.append(packet.pts)
+        self.timeline.note(packet.pts, packet.dts, packet.duration, packet.size)
+        self._spans.append((packet.pos, packet.size))
+        self._marks.append(packet.is_keyframe)
+        data = memoryview(packet)
+        pictures = bytes(data).split(PICTURE_OF_MPEG4)[1:] if self._codec == "mpeg4" else []
+        self._packed |= len(pictures) > 1
+        # Some writers mark what only stands for a picture that came before: nothing can be decoded from there.
+        is_blank = pictures and (packet.size <= BLANK_OF_MPEG4 or pictures[0][:1] >= b"\x40")
+        is_sure = self._headers.note(data) if self._headers else False
+        is_key = packet.is_keyframe and not is_blank
+        if is_key and is_sure:
+            self._keys.append(number)
+        if packet.is_discard:
+            self._hidden.add(number)
+        whole = packet.size and not packet.is_corrupt and not packet.has_sidedata("new_extradata")
+        if not whole or (self._framed and not _is_well_framed(data)):
+            self._sane = False
+        if self._starts and packet.size:
+            self._starts.feed(packet, number, is_sure if is_key else None)
+        packet.pts = packet.dts = number
+
+    def shown_by_headers(self) -> list[int] | None:
+        """The packets in display order, without decoding; None where headers and times do not tell the same."""
+        if self._format not in TIMED_FORMATS or not self._sane or self._packed or not self._has_times():
+            return None
+        shown = self._headers and self._headers.shown(self._stream.codec_context.reorder_depth)
+        if not shown or shown != sorted(shown, key=self._times.__getitem__) or self._keys[:1] != [0]:
+            return None
+        return [number for number in shown if number not in self._hidden] or None
+
+    def plan(self, shown: list[int | None], damaged: bool = False, first: VideoFrame | None = None) -> Plan:
+        """The plan of the file, all of whose packets went by.
+
+        Args:
+            shown: the number of the packet that each frame came from, in display order.
+            damaged: whether decoding it went wrong somewhere; then it is always done from the start.
+            first: the first frame, where it is at hand.
+        """
+        stream, length = self._stream, len(shown)
+        pace = self.timeline.pace(shown)
+        turn = orientation(first) if first else UPRIGHT
+        size = turn.size(first.height, first.width) if first else (0, 0)
+        facts = (self._container.size, stream.index, pace.rate, *size, turn, stream.codec_context.reorder_depth)
+        ordered = shown and None not in shown and len(set(shown)) == length
+        starts, afresh = self._where_to_start(shown) if ordered and self._sane and not damaged else ([], False)
+        if starts:
+            facts = (*facts, len(self._times), np.array(shown), np.array(starts))
+            if self._is_in_table(afresh):
+                return Plan(*facts, TABLE_HEADERS[self._format], self._packed, afresh, moments=pace.moments)
+            if self._format in TIMED_FORMATS and self._has_times():
+                return Plan(*facts, -1, self._packed, afresh, np.array(self._times), pace.moments)
+        return Plan(*facts[:7], length, np.arange(length), np.empty(0, np.int64), moments=pace.moments)
+
+    def _where_to_start(self, shown: list[int]) -> tuple[list[int], bool]:
+        """The packets that decoding can start from, and whether it takes new decoders."""
+        sure = [] if self._headers and self._headers.changes else self._keys
+        # A start that shows nothing could not be told from one that failed; but nothing goes before the first.
+        sure = sorted({0, *shown} & set(sure))
+        if self._starts and not self._packed:
+            return self._starts.kept(sure, shown, len(self._times))
+        return (sure, False) if sure[:1] == [0] else ([], False)
+
+    def _has_times(self) -> bool:
+        return None not in self._times and len(set(self._times)) == len(self._times)
+
+    def _is_in_table(self, with_marks: bool) -> bool:
+        """Whether the container's table gives every packet, byte for byte, and its mark where that was used."""
+        header = TABLE_HEADERS.get(self._format)
+        if header is None or self._entries != len(self._spans):
+            return False
+        entries = self._stream.index_entries
+        if with_marks and self._marks != [entry.is_keyframe for entry in entries]:
+            return False
+        return self._spans == [(entry.pos + header, entry.size) for entry in entries]
+
+
+def _has_length_prefixes(stream: VideoStream) -> bool:
+    """Whether the packets are NAL units behind 4-byte lengths (H.264 and HEVC in mp4 and mkv: avcC, hvcC)."""
+    header, place = stream.codec_context.extradata or b"", {"h264": 4, "hevc": 21}.get(stream.codec_context.name)
+    return place is not None and len(header) > place and header[0] == 1 and header[place] & 3 == 3
+
+
+def _is_well_framed(data: memoryview) -> bool:
+    """Whether the lengths add up: overwritten packets, which give no frame, are found without decoding."""
+    position = 0
+    while position + 4 < len(data):
+        if data[position + 4] & 0x80:  # a NAL unit starts with a zero bit
+            return False
+        position += 4 + int.from_bytes(data[position : position + 4])
+    return position == len(data)

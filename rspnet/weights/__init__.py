@@ -1,0 +1,1 @@
+"""Files of weights: ours, the published ones, other trainers'."""

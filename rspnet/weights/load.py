@@ -1,0 +1,276 @@
+"""An encoder's weights, kept beyond the run: `encoder.safetensors`, and `encoder.json` that says what is in it.
+
+The safetensors file holds the state dict of an encoder, or of a classifier with its encoder. Loading takes the
+published files and other trainers' as well (rspnet/weights/read.py) and accounts for every entry.
+"""
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from rspnet.clipspec import ClipSpec
+from rspnet.disk import identity, whole
+from rspnet.errors import CheckpointError
+from rspnet.weights.entries import OTHERS, SIGNATURES, sort_entries
+from rspnet.weights.read import WeightFile, few, read_weights
+
+if TYPE_CHECKING:
+    from rspnet.method.classifier import Classifier
+
+_DESCRIBED = ("arch", "kwargs", "num_features", "clip", "provenance")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of every entry of a weight file, and of every entry of the module.
+
+    Attributes:
+        path: The file that was read.
+        layout: What kind of file it is.
+        arch: The network in it.
+        used: Entries of the file that are now in the module.
+        ignored: Why entries of the file are not -> which.
+        fresh: Entries of the module that the file had nothing for.
+        epoch: Epochs of training behind the weights, if the file says.
+        description: Contents of encoder.json; of a published file, its epoch.
+    """
+
+    path: Path
+    layout: str
+    arch: str
+    used: list[str]
+    ignored: dict[str, list[str]]
+    fresh: list[str]
+    epoch: int | None
+    description: dict[str, Any]
+
+    def summary(self) -> str:
+        """Return one line on what was loaded, and a second on what was not, if anything."""
+        what = f"{self.layout}, {self.arch}" + (f", epoch {self.epoch}" if self.epoch is not None else "")
+        text = f"{self.path} ({what}): loaded {len(self.used)} of the network's "
+        text += f"{len(self.used) + len(self.fresh)} entries" + (f"; fresh: {few(self.fresh)}" if self.fresh else "")
+        if self.ignored:
+            named = {why: few(keys) if why == OTHERS else len(keys) for why, keys in self.ignored.items()}
+            text += "\nnot used: " + "; ".join(f"{why} ({what})" for why, what in named.items())
+        return text
+
+
+def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], description: dict[str, Any]) -> None:
+    """Write `encoder.safetensors` and `encoder.json`, each complete before it gets its name.
+
+    Args:
+        folder: Run folder.
+        encoder_state: State dict of an encoder, or of a `Classifier` (`encoder.*`, `fc.*`).
+        description: JSON-serialisable, with at least `arch` (name for `create_encoder`), `kwargs` (its other arguments,
+            such as the width), `num_features`, `clip` (num_frames, stride, size, mean, std, channels) and `provenance`
+            (stage, epoch, step, data fingerprint ...); `class_names` in the order of the logits, for a classifier.
+
+    Raises:
+        DiskError, ConfigError: If the folder cannot be written to.
+        ValueError: If the description lacks one of these, or names another network than the tensors are of.
+    """
+    entries = sort_entries(encoder_state)
+    missing = [name for name in _DESCRIBED if name not in description]
+    if missing or description["arch"] != entries.arch:
+        raise ValueError(f"description lacks {missing} or its arch is not {entries.arch}: {description}")
+    folder = Path(folder)
+    weights, beside = folder / "encoder.safetensors", folder / "encoder.json"
+    num_classes = encoder_state[entries.head["weight"]].shape[0] if entries.head else 0
+    with whole(beside) as new_beside, whole(weights) as new_weights:
+        _write_tensors(new_weights, encoder_state)
+        facts = {"file": weights.name, **identity(new_weights)}
+        text = json.dumps({"format": 1, **description, "num_classes": num_classes, "weights": facts}, indent=2)
+        new_beside.write_text(text + "\n", encoding="utf-8")
+
+
+def save_network(folder: str | Path, network: nn.Module, clip: dict[str, Any], provenance: dict[str, Any]) -> None:
+    """`save_encoder` for a network as it was trained.
+
+    Args:
+        folder: Run folder.
+        network: An encoder, or a `Classifier`, whose `class_names` are written too.
+        clip: What it is to be fed with, by the names of `rspnet.clipspec.ClipSpec`.
+        provenance: As for `save_encoder`.
+
+    Raises:
+        DiskError, ConfigError: If the folder cannot be written to.
+    """
+    encoder = getattr(network, "encoder", network)
+    description = {"arch": encoder.spec.name, "kwargs": encoder.kwargs, "num_features": encoder.num_features}
+    if names := getattr(network, "class_names", None):
+        description["class_names"] = names
+    save_encoder(folder, network.state_dict(), {**description, "clip": clip, "provenance": provenance})
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file, from tensors wherever and however they lie in memory.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    storages: set[int] = set()
+    apart = {}
+    for name, value in tensors.items():
+        value = value.detach().cpu().contiguous()
+        storage = value.untyped_storage().data_ptr()
+        apart[name] = value.clone() if storage in storages else value  # the format has no views of one storage
+        storages.add(storage)
+    # Not safetensors' own way to the disk, which leaves a file that only its owner may read.
+    path.write_bytes(save(apart))
+
+
+def load_encoder(path: str | Path, **overrides: Any) -> nn.Module:
+    """Build the encoder that a weight file holds, load it, and return it in eval mode.
+
+    Its attribute `clip` says what it is to be fed with, as its training did; `rspnet.read_clips` obeys it.
+
+    Args:
+        path: A run folder, our .safetensors file, a published .pth.tar, or another state dict that torch saved.
+        overrides: Arguments for `create_encoder`; `num_classes=K` gives a fresh classifier, never the trained one of a
+            fine-tuned run: that is what `load_classifier` is for, and a warning says so where the file has one.
+
+    Raises:
+        CheckpointError: If the file cannot be used; the message says why and what to do.
+    """
+    from rspnet.encoders import create_encoder  # here, so that checkpoints alone do not load timm
+
+    file = read_weights(path)
+    if overrides.get("num_classes") and file.entries.head:
+        warnings.warn(
+            f"{file.path}: has a trained classifier of {file.num_classes} classes, which is not loaded: num_classes="
+            f"{overrides['num_classes']} makes a fresh one; rspnet.load_classifier gives the trained one",
+            stacklevel=2,
+        )
+    encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {}), **overrides})
+    load_weights(encoder, file)
+    return encoder.eval()
+
+
+def load_classifier(path: str | Path, class_names: Sequence[str] | None = None) -> "Classifier":
+    """Build the trained classifier that a weight file holds, with its encoder, and return it in eval mode.
+
+    Its `class_names` are in the order of the logits; `predict` classifies a video, fed as in the training.
+
+    Args:
+        path: A fine-tuned run folder, or another file with a classifier, as for `load_encoder`.
+        class_names: For a file that does not say them; published ones do not.
+
+    Raises:
+        CheckpointError: If the file cannot be used, or has no classifier, or one of another number of classes.
+    """
+    from rspnet.encoders import create_encoder
+    from rspnet.method.classifier import Classifier
+
+    file = read_weights(path)
+    if not file.num_classes:
+        raise CheckpointError(_no_classifier(file))
+    names = file.description.get("class_names") if class_names is None else list(class_names)
+    if names is not None and len(names) != file.num_classes:
+        raise CheckpointError(f"{file.path}: its classifier is for {file.num_classes} classes, not {len(names)}")
+    encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {})})
+    classifier = Classifier(encoder, file.num_classes, class_names=names)
+    load_weights(classifier, file, head=True)
+    return classifier.eval()
+
+
+def clip_of(file: WeightFile) -> ClipSpec:
+    """Return what the network in a file is to be fed with: what its description says, else what it is made for."""
+    from rspnet.encoders import encoder_spec
+
+    usual, said = encoder_spec(file.arch).clip, file.description.get("clip", {})
+    known = {field.name for field in dataclasses.fields(usual)}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items() if name in known}
+    return dataclasses.replace(usual, **values)
+
+
+def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool = False) -> Report:
+    """Put a weight file into an encoder or a `Classifier`, and account for every entry of both.
+
+    The encoder's `clip` is then what the file says.
+
+    Args:
+        module: Encoder, or module with an `encoder` and a linear `fc`.
+        source: As for `load_encoder`, or what `read_weights` made of it.
+        head: Load the classifier too (to evaluate); otherwise it stays fresh (to fine-tune).
+
+    Raises:
+        CheckpointError: If the file cannot be read, holds another network or other shapes, lacks entries, or with
+            `head` lacks a classifier of the module's number of classes. The module is then unchanged.
+    """
+    file = source if isinstance(source, WeightFile) else read_weights(source)
+    state = module.state_dict()
+    target, source = sort_entries(state), file.entries
+    if target.arch is None or (head and not target.head):
+        raise ValueError(f"{type(module).__name__} is no encoder of rspnet, or has no classifier to load")
+    if target.arch != file.arch:
+        raise CheckpointError(
+            f"{file.path}: holds the network {file.arch}, but {target.arch} was asked for; leave the choice to the "
+            "file, or give another one"
+        )
+    counters = "num_batches_tracked"  # used by no network here, and absent from the oldest files
+    lacking = [name for name in target.encoder if name not in source.encoder and not name.endswith(counters)]
+    strange = [name for name in source.encoder if name not in target.encoder]
+    if lacking or strange:
+        raise CheckpointError(
+            f"{file.path}: its entries are not those of {file.arch}: {few(lacking) or 'none'} missing, "
+            f"{few(strange) or 'none'} too many; give another file"
+        )
+    pairs = {target.encoder[name]: key for name, key in source.encoder.items()}
+    for ours, theirs in pairs.items():
+        if file.tensors[theirs].shape != state[ours].shape:
+            raise CheckpointError(_other_shape(file, theirs, state[ours], state[target.encoder[SIGNATURES[file.arch]]]))
+    loaded = {ours: file.tensors[theirs] for ours, theirs in pairs.items()}
+    if head:
+        loaded |= _classifier(file, {name: (ours, state[ours]) for name, ours in target.head.items()})
+        pairs |= {target.head[name]: theirs for name, theirs in source.head.items()}
+    module.load_state_dict(loaded, strict=False)
+    getattr(module, "encoder", module).clip = clip_of(file)
+    reasons = [*source.others, *(why for why in file.unused if why not in source.others)]
+    ignored = {why: source.others.get(why, []) + file.unused.get(why, []) for why in reasons}
+    if source.head and not head:
+        ignored["its classifier, not asked for"] = list(source.head.values())
+    return Report(
+        path=file.path,
+        layout=file.layout,
+        arch=file.arch,
+        used=list(pairs.values()),
+        ignored=ignored,
+        fresh=[key for key in state if key not in pairs],
+        epoch=file.epoch,
+        description=file.description,
+    )
+
+
+def _other_shape(file: WeightFile, key: str, ours: Tensor, signature: Tensor) -> str:
+    """Say that an entry does not fit, and why."""
+    text = f"{file.path}: {key} is {tuple(file.tensors[key].shape)}, but {tuple(ours.shape)} was asked for; "
+    if file.width != signature.shape[0]:
+        return text + f"the file's {file.arch} has width {file.width}, leave the choice to the file or ask for that"
+    return text + f"it is another variant of {file.arch}, give another file"
+
+
+def _classifier(file: WeightFile, target: dict[str, tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the file's classifier by the module's names; a 1x1x1 convolution and a linear layer are the same."""
+    if len(file.entries.head) < 2:
+        raise CheckpointError(_no_classifier(file))
+    theirs = {name: file.tensors[key] for name, key in file.entries.head.items()}
+    loaded = {}
+    for name, (ours, like) in target.items():
+        if theirs[name].flatten(1 if name == "weight" else 0).shape != like.flatten(1 if name == "weight" else 0).shape:
+            raise CheckpointError(
+                f"{file.path}: its classifier is for {theirs['bias'].shape[0]} classes, but {like.shape[0]} were asked "
+                "for; give the data set it was trained on"
+            )
+        loaded[ours] = theirs[name].reshape(like.shape)
+    return loaded
+
+
+def _no_classifier(file: WeightFile) -> str:
+    return f"{file.path}: has no classifier; fine-tune this encoder first, or give a fine-tuned one"
