@@ -146,7 +146,7 @@ def test_every_page_is_found_and_says_for_whom_it_is():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_are_readable_as_they_are(page):
     lines = page.read_text().splitlines()
-    assert len(lines) < (200 if page == README else 250)
+    assert len(lines) < (200 if page == README else 300)
     assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
     for word in ("../shared", "/work/", "/tmp/"):
         assert word not in page.read_text(), word
@@ -156,7 +156,7 @@ def test_the_tree_is_the_one_there_is():
     (tree,) = [code for code in blocks(README, "text") if code.startswith("stages/")]
     rooms = {f"rspnet/{name}" for name in re.findall(r"^  (\w+)/ ", tree, re.MULTILINE)}
     there = {path.parent.relative_to(REPO).as_posix() for path in (REPO / "rspnet").glob("*/*.py")}
-    assert there <= rooms
+    assert there == rooms
     for name in re.findall(r"^(\w+)/ ", tree, re.MULTILINE):
         assert (REPO / name).is_dir(), name
     folders = {path.parent.relative_to(REPO).parts[0] for path in REPO.glob("*/*") if path.suffix in (".py", ".yaml")}
