@@ -93,11 +93,11 @@ def main(config: Config) -> dict:
 def default_run_dir(config: Config) -> Path:
     """A folder of this evaluation's own: beside the weights, and told apart from others by what decides the result."""
     weights = Path(config.weights)
-    home = weights if os.path.isdir(weights) else Path("runs") / weights.name.split(".")[0]
+    home = weights if os.path.isdir(weights) else Path("runs", weights.name.split(".")[0])
     files = [str(Path(name).absolute()) for name in (weights, config.data.root or "", config.data.index or "")]
     parts = (config.clips, config.encoder, config.pooling, config.run.seed, config.data.layout, config.data.fold)
     digest = hashlib.sha256(repr((files, parts)).encode()).hexdigest()[:8]
-    return home / f"{config.protocol}_{digest}"
+    return home.joinpath(f"{config.protocol}_{digest}")
 
 
 def evaluate(config: Config, run: Run) -> dict:

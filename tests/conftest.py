@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-REPO = Path(__file__).resolve().parent.parent
+from tests.support import REPO
 
 # Numbers to compare with were computed on a CPU; what wants a GPU says so itself. And no test leaves anything in the
 # user's cache.
@@ -97,7 +97,7 @@ def root(tmp_path_factory) -> Path:
 
     Shared by all tests: to change files, copy the folder.
     """
-    from tests.numbered import write_numbered
+    from tests.support.numbered import write_numbered
 
     root = tmp_path_factory.mktemp("numbered")
     for video in range(9):

@@ -9,14 +9,12 @@ import subprocess
 import sys
 import termios
 import time
-from pathlib import Path
 
 import pytest
 
 from rspnet import console
 from rspnet.console import as_typed, duration, figures, percent, program, some
-
-REPO = Path(__file__).resolve().parent.parent
+from tests.support import REPO
 
 
 @pytest.mark.parametrize(

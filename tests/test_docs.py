@@ -12,7 +12,18 @@ from rspnet.cli.config import parse
 from rspnet.data.layouts import LAYOUTS
 from rspnet.data.rows import KEYS
 from rspnet.data.tree import VIDEO_SUFFIXES
-from tests.pages import CONTRIBUTING, PAGES, README, REPO, blocks, commands, commands_of_a_stage, headings, links, prose
+from tests.support.pages import (
+    CONTRIBUTING,
+    PAGES,
+    README,
+    REPO,
+    blocks,
+    commands,
+    commands_of_a_stage,
+    headings,
+    links,
+    prose,
+)
 
 STAGES = {path.stem for path in (REPO / "stages").glob("*.py")}
 MAKEFILE = (REPO / "Makefile").read_text()
@@ -33,7 +44,7 @@ def launcher():
 
 @functools.cache
 def options_of_the_stages() -> set[str]:
-    return {line.split()[1] for line in (REPO / "tests/data/options.txt").read_text().splitlines()}
+    return {line.split()[1] for line in (REPO / "tests/recorded/options.txt").read_text().splitlines()}
 
 
 def check_make(target, *settings):

@@ -3,11 +3,11 @@
 import ast
 import functools
 import re
-from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).resolve().parent.parent
+from tests.support import REPO
+
 TEXT = (REPO / "docs/fidelity.md").read_text()
 NAMED = re.findall(r"(tests/[\w/]+\.py)::(\w+)(?: ([†‡]+))?", TEXT)
 TABLES = [

@@ -1,7 +1,7 @@
 """Every published recipe is one of ours: each figure of the published code's configurations is compared.
 
-tests/recipes.py says what is compared with what. Here are the exceptions, each with its reason; one that no longer
-holds fails, and so does a figure or an option that nobody has thought of.
+tests/support/recipes.py says what is compared with what. Here are the exceptions, each with its reason; one that no
+longer holds fails, and so does a figure or an option that nobody has thought of.
 """
 
 import json
@@ -12,7 +12,7 @@ import pytest
 from rspnet.cli.config import parse
 from rspnet.encoders import _SPECS
 from stages import evaluate
-from tests.recipes import (
+from tests.support.recipes import (
     DATA,
     FOLDERS,
     REPO,
@@ -29,7 +29,7 @@ from tests.recipes import (
 
 ANY = object()
 
-# Where ours is meant to differ: (kind, recipe or None for all, row of tests/recipes.py): published, ours, why.
+# Where ours is meant to differ: (kind, recipe or None for all, row of tests/support/recipes.py): published, ours, why.
 WORKERS = "how many processes decode depends on the machine and never changes a result"
 CENTRAL = "the gallery is described without chance, as the queries are"
 DIFFERENT = {

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.pages import REPO
+from tests.support.pages import REPO
 
 sys.path.insert(0, str(REPO / "benchmarks"))
 from report import PAGES, main, tables

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 import yaml
 
-from tests.pages import REPO
+from tests.support.pages import REPO
 
 WORKFLOW = yaml.safe_load((REPO / ".github/workflows/ci.yml").read_text())
 HOOKS = yaml.safe_load((REPO / ".pre-commit-config.yaml").read_text())

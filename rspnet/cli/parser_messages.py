@@ -1,7 +1,7 @@
 """The parser's messages as one line of ours: the option's full name first, then what is wrong with it.
 
 jsonargparse promises nothing about its wording. So what is made of it stands in one table, and
-tests/test_parser_messages.py provokes each row from the parser itself.
+tests/cli/test_parser_messages.py provokes each row from the parser itself.
 """
 
 import difflib

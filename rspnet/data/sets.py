@@ -1,7 +1,7 @@
 """The training and the test set of one process: batches of clips with the labels, and what could not be read."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 
@@ -10,7 +10,9 @@ from rspnet.data.batches import OrderedBatches, Speeds, TrainBatches
 from rspnet.data.clip_dataset import ClipDataset
 from rspnet.data.workers import Loader
 from rspnet.errors import VideoError
-from rspnet.running.team import Team
+
+if TYPE_CHECKING:
+    from rspnet.running.team import Team
 
 
 class TrainSet:
@@ -32,7 +34,7 @@ class TrainSet:
         self,
         clips: ClipDataset,
         total_batch: int,
-        team: Team,
+        team: "Team",
         *,
         num_workers: int,
         max_failures: float,
@@ -79,7 +81,7 @@ class TestSet:
 
     __test__ = False  # for pytest, which takes the name for a test's
 
-    def __init__(self, clips: ClipDataset, failures: "Failures", *, batch: int, team: Team, num_workers: int) -> None:
+    def __init__(self, clips: ClipDataset, failures: "Failures", *, batch: int, team: "Team", num_workers: int) -> None:
         self.clips = clips
         self.failures = failures
         self.team = team

@@ -2,8 +2,8 @@
 
 Paper: Learning Spatiotemporal Features with 3D Convolutional Networks (arXiv:1412.0767). Against the paper: batch
 normalisation after each convolution, which keeps its bias; no fifth pooling and no fully connected layers: the last
-map is pooled by averaging. State-dict keys and shapes are those of the published checkpoints; tests/test_encoders.py
-compares them, and the outputs for fixed weights, with the published network's.
+map is pooled by averaging. State-dict keys and shapes are those of the published checkpoints;
+tests/encoders/test_encoders.py compares them, and the outputs for fixed weights, with the published network's.
 """
 
 from timm.models import generate_default_cfgs, register_model

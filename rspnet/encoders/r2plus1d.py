@@ -3,8 +3,8 @@
 Paper: A Closer Look at Spatiotemporal Convolutions for Action Recognition (arXiv:1711.11248); the variant is the one
 of the clip-order prediction work (VCOP, CVPR 2019), hence `r2plus1d-vcop` in published files: one residual block per
 layer, and each convolution, the shortcut's too, split in a spatial and a temporal one. State-dict keys and shapes are
-those of the published checkpoints; tests/test_encoders.py compares them, and the outputs for fixed weights, with the
-published network's.
+those of the published checkpoints; tests/encoders/test_encoders.py compares them, and the outputs for fixed weights,
+with the published network's.
 """
 
 from collections import OrderedDict

@@ -2,8 +2,8 @@
 
 Paper: Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet? (arXiv:1711.09577), shortcut type B. Its
 stem is 7x7x7 and a max-pooling halves time as well as space, which tells it from torchvision's r3d_18. State-dict keys
-and shapes are those of the published checkpoints; tests/test_encoders.py compares them, and the outputs for fixed
-weights, with the published network's.
+and shapes are those of the published checkpoints; tests/encoders/test_encoders.py compares them, and the outputs for
+fixed weights, with the published network's.
 """
 
 from timm.models import generate_default_cfgs, register_model

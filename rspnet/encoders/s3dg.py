@@ -2,8 +2,8 @@
 
 Paper: Rethinking Spatiotemporal Feature Learning (arXiv:1712.04851). Against the paper and torchvision's `s3d`: the
 spatial part of the first convolution has stride 2 in time as well (its temporal part has none), and each separable
-convolution ends in a gate. State-dict keys and shapes are those of the published checkpoints; tests/test_encoders.py
-compares them, and the outputs for fixed weights, with the published network's.
+convolution ends in a gate. State-dict keys and shapes are those of the published checkpoints;
+tests/encoders/test_encoders.py compares them, and the outputs for fixed weights, with the published network's.
 """
 
 from collections import OrderedDict

@@ -1,7 +1,7 @@
 """torchvision's video networks by the conventions of ours: r3d_18, r2plus1d_18 (18 layers) and s3d (no gates).
 
 Layers, initialisation and state-dict keys are torchvision's own, so its weight files (Kinetics-400, given as a file)
-fit as they are; tests/test_encoders.py compares keys and outputs with torchvision's models.
+fit as they are; tests/encoders/test_encoders.py compares keys and outputs with torchvision's models.
 """
 
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 N clips of this process, A clips of all processes, T frames per clip, D embedding dimension, Q queue length.
 Paper: Chen et al., AAAI 2021, arXiv:2011.07949. Proven against recorded steps of the published code
-(tests/test_pretext.py, tests/replay_step.py).
+(tests/method/test_pretext.py, tests/support/replay_step.py).
 """
 
 import copy

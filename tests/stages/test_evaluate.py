@@ -21,8 +21,8 @@ from rspnet.evaluation.linear import linear_probe
 from rspnet.running import folder as run_folder
 from rspnet.video.reader import Video, encode
 from stages.evaluate import Config, default_run_dir, main
-from tests import mac, tiny
-from tests.pages import README, REPO, blocks
+from tests.support import mac, tiny
+from tests.support.pages import README, REPO, blocks
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,9 +15,9 @@ from rspnet.data.layouts import scan
 from rspnet.errors import ConfigError, VideoError
 from rspnet.method.pretext import LOG_TERMS
 from stages.pretrain import Config, main
-from tests import tiny
+from tests.support import RECORDED, tiny
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "data/golden_losses.json").read_text())
+GOLDEN = json.loads((RECORDED / "golden_losses.json").read_text())
 
 
 def test_a_precision_that_would_give_wrong_gradients_is_refused(tmp_path, motions, monkeypatch):

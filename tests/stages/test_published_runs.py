@@ -17,9 +17,9 @@ from rspnet.running.finished import finished_run
 from rspnet.weights import convert as conversion
 from rspnet.weights import published
 from rspnet.weights.load import load_encoder
-from tests import tiny
-from tests.exact import assert_same
-from tests.published_files import fine_tuned, optimizer_of, pretraining
+from tests.support import tiny
+from tests.support.exact import assert_same
+from tests.support.published_files import fine_tuned, optimizer_of, pretraining
 
 
 @pytest.fixture(autouse=True)

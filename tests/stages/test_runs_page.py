@@ -3,8 +3,8 @@
 import json
 import re
 
-from tests import tiny
-from tests.pages import REPO
+from tests.support import tiny
+from tests.support.pages import REPO
 
 
 def first_cells(title):

@@ -14,8 +14,7 @@ import pytest
 from rspnet.data import index, layouts
 from rspnet.errors import ConfigError
 from stages import subset
-
-REPO = Path(__file__).resolve().parents[2]
+from tests.support import REPO
 
 # Class -> sizes of its training files, bytes. By size: d, b, a, c; by count: a, c, b, d (ties by name).
 SIZES = {"a": [50], "b": [10, 20], "c": [900], "d": [1, 1, 1]}

@@ -19,8 +19,7 @@ from rspnet.errors import ConfigError, DiskError
 from rspnet.video.reader import inspect, transcode
 from rspnet.video.writer import PRESETS
 from stages.transcode import Config, main, make_recipe, transcode_row
-
-REPO = Path(__file__).resolve().parent.parent.parent
+from tests.support import REPO
 
 
 @pytest.fixture

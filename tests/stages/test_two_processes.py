@@ -18,8 +18,8 @@ from rspnet.cli.config import dump
 from rspnet.errors import VideoError
 from rspnet.running.loop import TrainLoop
 from stages import evaluate, pretrain
-from tests import tiny
-from tests.ranks import run_ranks
+from tests.support import tiny
+from tests.support.ranks import run_ranks
 
 
 def command(stage, config_file, press):

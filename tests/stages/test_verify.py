@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +18,8 @@ from rspnet.errors import ConfigError, DiskError
 from rspnet.video.plan import Plan
 from rspnet.video.reader import encode
 from stages import verify
+from tests.support import REPO
 
-REPO = Path(__file__).resolve().parents[2]
 STAGE = [sys.executable, str(REPO / "stages/verify.py")]
 
 

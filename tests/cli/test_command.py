@@ -1,0 +1,103 @@
+"""The frame every stage runs in: exit statuses, last words, and who says them."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from rspnet import console
+from rspnet.cli.command import run
+from rspnet.errors import VideoError
+from tests.support import REPO
+
+
+@dataclass
+class Config:
+    """Options for the tests."""
+
+    name: str = "name"
+    """A name."""
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "message"),
+    [
+        ({"top1": 1.0}, 0, ""),
+        ({"exit_status": 1}, 1, ""),
+        (None, 0, ""),
+        (VideoError("v.mp4: cut; copy it again"), 2, "stage.py: v.mp4: cut; copy it again\n"),
+        (FloatingPointError("step 3: no number"), 1, "stage.py: step 3: no number\n"),
+        (KeyboardInterrupt(), 130, "stage.py: interrupted\n"),
+        (KeyboardInterrupt("step 3 is kept"), 130, "stage.py: interrupted; step 3 is kept\n"),
+    ],
+)
+def test_exit_status_and_last_words(outcome, status, message, monkeypatch, capsys):
+    def main(config):
+        assert config == Config(name="x")
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(sys, "argv", ["stages/stage.py", "--name", "x"])
+    with pytest.raises(SystemExit) as left:
+        run(main, Config)
+    assert left.value.code == status
+    assert capsys.readouterr() == ("", message)
+
+
+def test_a_fault_of_ours_shows_where(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["stage.py"])
+    with pytest.raises(SystemExit) as left:
+        run(lambda config: 1 / 0, Config)
+    assert left.value.code == 1
+    assert capsys.readouterr().err.startswith("Traceback")
+
+
+def test_other_processes_say_who_they_are(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["stage.py", "--nam", "x"])
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setattr(console, "LAST_WORDS", 0.0)
+    with pytest.raises(SystemExit):
+        run(lambda config: None, Config)
+    assert capsys.readouterr().err == "[rank 3] stage.py: --nam: unknown option; did you mean --name?\n"
+
+
+def test_a_process_that_another_left_alone_shows_no_traceback(monkeypatch, capsys):
+    def main(config):
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:24202")
+
+    monkeypatch.setattr(sys, "argv", ["stage.py"])
+    monkeypatch.setattr(console, "LAST_WORDS", 0.0)
+    for processes, told in (("2", "stage.py: another process of this run has ended; "), ("1", "Traceback ")):
+        monkeypatch.setenv("WORLD_SIZE", processes)
+        with pytest.raises(SystemExit) as left:
+            run(main, Config)
+        assert left.value.code == 1
+        assert capsys.readouterr().err.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("for _ in range(10**6): print('row', flush=True)", 141),
+        ("print('row', flush=True); import time; time.sleep(0.3); print('last')", 141),
+        ("print('row', flush=True); import os; r, w = os.pipe(); os.close(r); os.write(w, b'x')", 1),
+    ],
+    ids=["in the middle", "at the end", "another pipe"],
+)
+def test_a_reader_that_leaves_early_ends_the_stage_quietly(body, status):
+    """As `verify ROOT | head` does; a broken pipe to a worker process is a fault all the same."""
+    program = (
+        "from dataclasses import dataclass\nfrom rspnet.cli.command import run\n"
+        f"@dataclass\nclass Config:\n    pass\ndef main(config):\n    {body}\nrun(main, Config)"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], cwd=REPO, text=True, **pipes) as process:
+        assert process.stdout.readline() == "row\n"
+        if status == 141:
+            process.stdout.close()
+        error = process.stderr.read()
+        assert process.wait(10) == status
+    assert ("BrokenPipeError" in error) is (status == 1)
+    assert error == "" or status == 1

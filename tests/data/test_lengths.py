@@ -1,0 +1,123 @@
+"""Videos shorter than a clip: counted as they will be read, and said in one sentence."""
+
+import pytest
+
+from rspnet.cli import options
+from rspnet.data import lengths
+from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.index import new_row, to_dataset
+from rspnet.errors import ConfigError
+from rspnet.running.loop import TrainLoop
+from stages import evaluate, finetune, pretrain
+from tests.support import tiny
+from tests.support.clips import index_of
+
+RANDOM = {"crop_area": (0.5, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("picker", "described"),
+    [
+        (Picker(16), (16, "16 frames")),
+        (Picker(16, **RANDOM, top_speed=2), (32, "32 frames (16 at speed 2)")),
+        (Picker(8, 4), (29, "29 frames (8, 4 apart)")),
+        (Picker(8, 2, **RANDOM, top_speed=3), (47, "47 frames (8, 2 apart at speed 3)")),
+        (Picker(8, sampling="cover", **RANDOM, top_speed=2), (16, "16 frames (8 at speed 2)")),
+    ],
+)
+def test_how_far_a_clip_reaches(picker, described):
+    assert lengths.clip_span(picker) == described
+
+
+def stopped(*_args, **_kwargs):
+    raise KeyboardInterrupt
+
+
+def test_the_stages_say_it(motions, tmp_path, capsys, monkeypatch):
+    """Each before it reads the first clip; all these videos have 24 frames."""
+    monkeypatch.setattr(TrainLoop, "__init__", stopped)
+    clips = options.Clips(num_frames=8, size=48, stride=4)
+    short = "are shorter than a clip of 29 frames (8, 4 apart), and are looped, or their frames lie closer together"
+    with pytest.raises(KeyboardInterrupt):
+        pretrain.main(tiny.pretrain(motions, tmp_path / "1", clips=clips))
+    assert (
+        "\n18 of 18 videos are shorter than a clip of 93 frames (8, 4 apart at speed 3), and "
+        in capsys.readouterr().err
+    )
+    clips = options.TestedClips(num_frames=8, size=48, stride=4, views=1)
+    with pytest.raises(KeyboardInterrupt):
+        finetune.main(tiny.finetune(motions, tmp_path / "2", clips=clips))
+    assert f"\n18 of 18 training videos {short}\n5 of 5 test videos {short}\n" in capsys.readouterr().err
+    evaluate.main(tiny.evaluate(motions, tmp_path / "3", protocol="knn", clips=clips))
+    said = capsys.readouterr().err
+    assert f"5 of 5 test videos {short}\n" in said
+    assert f"18 of 18 training videos {short}\n" in said
+
+
+def test_the_stages_refuse_clips_that_the_network_cannot_take(motions, tmp_path):
+    """The first before it has listed a video."""
+    c3d = {"encoder": options.Encoder("c3d", width=4)}
+    with pytest.raises(ConfigError, match=r"^clips.num_frames: 4, clips.size: 32, 3 in a batch: too little for c3d, "):
+        pretrain.main(tiny.pretrain(motions, tmp_path / "1", **c3d, clips=options.Clips(num_frames=4, size=32)))
+    assert not (tmp_path / "1/index.parquet").exists()
+    clips = {"clips": options.TestedClips(num_frames=4, size=32)}
+    with pytest.raises(ConfigError, match=r"^clips.num_frames: 4, clips.size: 32, 6 in a batch: too little for c3d, "):
+        finetune.main(tiny.finetune(motions, tmp_path / "2", **c3d, **clips))
+    with pytest.raises(ConfigError, match=r"^clips.num_frames: 4, clips.size: 32: too little for c3d, "):
+        evaluate.main(tiny.evaluate(motions, tmp_path / "3", **c3d, **clips))
+
+
+def told(index, capsys, picker, **kwargs):
+    lengths.tell_short(ClipDataset(index, picker, 40, **kwargs), "test videos")
+    return capsys.readouterr().err
+
+
+def test_frame_counts_of_the_index(root, capsys):
+    """No file is opened: there is none."""
+    rows = [new_row(f"none/{number}.mp4", str(root), num_frames=number, fps=25.0) for number in range(30, 50)]
+    index = to_dataset(rows, root / "cache")
+    assert told(index, capsys, Picker(30)) == ""
+    assert (
+        told(index, capsys, Picker(31)) == "1 of 20 test videos are shorter than a clip of 31 frames, and are looped\n"
+    )
+    assert told(index, capsys, Picker(200, sampling="cover")).startswith(
+        "20 of 20 test videos are shorter than a clip of 2"
+    )
+    assert told(index, capsys, Picker(10, 4)) == (
+        "7 of 20 test videos are shorter than a clip of 37 frames (10, 4 apart), and are looped, or their frames lie "
+        "closer together\n"
+    )
+    assert told(index, capsys, Picker(16), frame_rate=10.0) == (
+        "10 of 20 test videos are shorter than a clip of 16 frames at 10 frames a second, and are looped\n"
+    )
+
+
+def test_where_the_index_does_not_know_them_headers_are_read(root, capsys, monkeypatch):
+    """Eight videos of 20 to 55 frames, and one that cannot be read: another message is about that."""
+    index = index_of(root, "012345678")
+    assert told(index, capsys, Picker(31)).startswith(
+        "3 of 8 test videos looked at (there are 9) are shorter than a clip"
+    )
+    assert told(index_of(root), capsys, Picker(31)).startswith(
+        "3 of 8 test videos are shorter than a clip of 31 frames"
+    )
+    monkeypatch.setattr(lengths, "LOOKED_AT", 2)
+    assert told(index_of(root), capsys, Picker(31)).startswith("1 of 2 test videos looked at (there are 8) are shorter")
+
+
+@pytest.mark.parametrize(("given", "limit"), [(60.0, lengths.SECONDS), (2.0, 2.0)])
+def test_a_header_that_takes_long_is_given_up(root, capsys, monkeypatch, given, limit):
+    def inspect(path, depth, time_limit):
+        asked.append((depth, time_limit))
+        return {"num_frames": None, "fps": None, "duration": None}  # as where there was no time to see it
+
+    asked = []
+    monkeypatch.setattr(lengths, "inspect", inspect)
+    assert told(index_of(root), capsys, Picker(31), time_limit=given) == ""
+    assert asked == [("probe", limit)] * 8
+
+
+def test_the_main_process_alone_counts(root, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(lengths, "frame_counts", lambda clips: pytest.fail("counted"))
+    assert told(index_of(root), capsys, Picker(31)) == ""

@@ -1,0 +1,42 @@
+"""Failures are counted and told."""
+
+import pytest
+import torch
+
+from rspnet.data.sets import Failures
+from rspnet.errors import VideoError
+from tests.support.clips import index_of
+
+
+def failed(*rows):
+    """A batch as far as `Failures` looks at it."""
+    return {"failed": torch.tensor(rows), "reason": ["" if row < 0 else f"/data/{row}.mp4: broken" for row in rows]}
+
+
+def test_failures_are_named_once_and_counted(root, capsys):
+    failures = Failures(index_of(root), max_failures=50, instead="another video takes its place")
+    failures.add(failed(-1, -1))
+    failures.add(failed(3, -1))
+    failures.add(failed(3, 5))
+    assert failures.count == 3
+    assert capsys.readouterr().err.splitlines() == [
+        "could not read /data/3.mp4: broken; another video takes its place",
+        "could not read /data/5.mp4: broken; another video takes its place",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("max_failures", "world_size", "allowed"), [(50, 1, 4), (50, 2, 2), (0, 1, 0), (5, 1, 1), (100, 1, 8)]
+)
+def test_too_many_failures_stop_the_run(root, max_failures, world_size, allowed):
+    """A single one does only where none may fail: it is no share of anything."""
+    failures = Failures(index_of(root), max_failures, world_size)
+    failures.add(failed(*[0] * allowed))
+    failures.count = 0  # another epoch
+    failures.add(failed(*[0] * allowed))
+    among = "8 videos" if world_size == 1 else "4 videos of this process"
+    with pytest.raises(
+        VideoError,
+        match=rf"^{allowed + 1} of the {among} could not be read so far; more than {max_failures} % .*verify",
+    ):
+        failures.add(failed(0))

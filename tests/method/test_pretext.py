@@ -1,0 +1,250 @@
+"""The step against recorded steps of the published code, and its own properties on a network of a few units."""
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from rspnet.method.draws import Draws, StepDraws
+from rspnet.method.pretext import LOG_TERMS
+from tests.support import replay_step, tiny
+from tests.support.ranks import run_ranks
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("step_resnet18.npz", 2),
+        ("step_ws2_resnet18.rank0.npz", 1),
+        pytest.param("step_resnet18.npz", 3, marks=pytest.mark.slow),
+        pytest.param("step_ws2_resnet18.rank0.npz", 3, marks=pytest.mark.slow),
+        pytest.param("step_c3d.npz", 3, marks=pytest.mark.slow),
+    ],
+)
+def test_replays_the_published_steps(shared, name, steps):
+    errors = replay_step.replay(shared / "fixtures" / name, torch.float64, steps)
+    assert {"loss", "logits", "embeddings", "gradient norms", "queue"} <= errors.keys()
+    assert all(error <= 1e-8 for error in errors.values()), errors
+
+
+@pytest.mark.slow
+def test_replays_the_published_steps_in_two_processes(shared, tmp_path):
+    """Averaged gradients, shuffled batches, the queue and the statistics, against each process's own record."""
+    arguments = [str(shared / "fixtures/step_ws2_resnet18.rank0.npz")]
+    statuses = run_ranks(tmp_path, replay_step.command, arguments, deadline=300)
+    tables = [(tmp_path / name).read_text() for name in ("0.out", "1.out")]
+    assert statuses == [0, 0], "\n".join([*tables, *((tmp_path / name).read_text() for name in ("0.err", "1.err"))])
+    for rank, table in enumerate(tables):
+        assert table.count(f"rank {rank}  ") == table.count("within 1e-08") == 11
+
+
+def test_replays_the_first_step_in_float32(shared):
+    errors = replay_step.replay(shared / "fixtures" / "step_resnet18.npz", torch.float32)
+    assert max(errors["loss"], errors["logits"], errors["queue"]) <= 1e-4
+
+
+class Tiny(nn.Module):
+    num_features = 5
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv3d(3, 5, 3, padding=1)
+        self.norm = nn.BatchNorm3d(5)
+
+    def forward(self, clips):
+        return self.norm(self.conv(clips)).relu().mean((2, 3, 4))
+
+
+def tiny_model(**kwargs):
+    torch.manual_seed(0)
+    return tiny.rspnet(Tiny(), num_frames=4, dim=6, queue_length=10, **kwargs)
+
+
+def tiny_clips(n=4):
+    """Of as many frames as one speed shows, and as both do."""
+    generator = torch.Generator().manual_seed(1)
+    query, key = torch.randn(2, n, 3, 6, 5, 5, generator=generator)
+    return query[:, :, :4], key
+
+
+def test_the_key_encoder_starts_as_a_copy_and_is_one_of_its_own():
+    model = tiny_model()
+    query, key = model.query_encoder.state_dict(), model.key_encoder.state_dict()
+    assert query.keys() == key.keys()
+    assert all(torch.equal(query[name], key[name]) for name in query)
+    assert not {value.data_ptr() for value in query.values()} & {value.data_ptr() for value in key.values()}
+
+
+def test_gradient_reaches_the_query_encoder_only():
+    model = tiny_model()
+    out = model(*tiny_clips(), StepDraws(0, 4, [2], bn_groups=1)[0])
+    out["loss"].backward()
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0
+        for n, p in model.query_encoder.named_parameters()
+        if "bias" not in n
+    )
+    assert all(p.grad is None for p in model.key_encoder.parameters())
+    assert out.keys() >= LOG_TERMS.keys()
+
+
+@pytest.mark.parametrize(
+    ("speed", "shown"), [(2, [0, 1, 2, 3, 4, 6]), (3, [0, 1, 2, 3, 6, 9]), (4, [0, 1, 2, 3, 4, 8, 12])]
+)
+def test_keys_play_at_both_speeds(speed, shown):
+    clips = torch.tensor(shown).float().view(1, 1, -1, 1, 1).expand(2, 3, -1, 1, 1)
+    same, other = tiny_model()._at_both_speeds(clips, torch.tensor([False, True]), speed)
+    normal, fast = [0, 1, 2, 3], [0, speed, 2 * speed, 3 * speed]
+    assert same[:, 0, :, 0, 0].tolist() == [normal, fast]
+    assert other[:, 0, :, 0, 0].tolist() == [fast, normal]
+
+
+def test_keys_without_the_frames_of_both_speeds_are_refused():
+    query, key = tiny_clips()
+    with pytest.raises(ValueError, match="key clips of 4 frames; speeds 1 and 2 show 6"):
+        tiny_model()(query, key[:, :, :4], StepDraws(0, 4, [2], bn_groups=1)[0])
+
+
+def test_queue_takes_the_keys_of_the_other_speed():
+    model = tiny_model()
+    seen = []
+    model.key_encoder.register_forward_hook(lambda _, __, out: seen.append(out[0]))
+    draws = Draws(torch.tensor([True, False, False, True]), 2, torch.tensor([3, 1, 0, 2]), torch.arange(4))
+    model(*tiny_clips(), draws)
+    torch.testing.assert_close(model.queue.columns[:, :4].T, seen[0][torch.argsort(draws.shuffle_other)])
+    assert model.queue.pointer.item() == 4
+    assert model.key_encoder.encoder.norm.num_batches_tracked.item() == 2
+    assert model.query_encoder.encoder.norm.num_batches_tracked.item() == 1
+
+
+def test_a_group_of_its_own_is_a_run_of_its_own():
+    """With an unmixed shuffle two groups compute what two separate batches would."""
+    draws = StepDraws(0, 4, [2], bn_groups=2)[0]
+    draws = Draws(draws.fast, 2, torch.arange(4), torch.arange(4))
+    query, key = tiny_clips()
+    whole = tiny_model(groups=2)(query, key, draws)
+    halves = [
+        tiny_model()(query[rows], key[rows], Draws(draws.fast[rows], 2, torch.arange(2), torch.arange(2)))
+        for rows in (slice(0, 2), slice(2, 4))
+    ]
+    torch.testing.assert_close(whole["loss"], (halves[0]["loss"] + halves[1]["loss"]) / 2)
+    torch.testing.assert_close(whole["near"], torch.cat([half["near"] for half in halves]))
+
+
+def three_steps(groups, rank=0, world_size=1):
+    """A process's share of a run in double precision: what every step computes, and the state that it leaves.
+
+    Twelve clips in all, and two batch norms, so that gradients have to pass through one.
+    """
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Conv3d(3, 5, 3), nn.BatchNorm3d(5), nn.ReLU(), nn.Conv3d(5, 5, 2), nn.BatchNorm3d(5))
+    encoder = nn.Sequential(*encoder, nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten())
+    encoder.num_features = 5
+    model = tiny.rspnet(encoder, num_frames=4, dim=6, queue_length=20, momentum=0.9, groups=groups).double()
+    module = nn.parallel.DistributedDataParallel(model) if world_size > 1 else model
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    mine = slice(rank * 12 // world_size, (rank + 1) * 12 // world_size)
+    draws = StepDraws(5, 12, [2], bn_groups=groups * world_size, rank=rank, world_size=world_size)
+    steps = []
+    for step in range(3):
+        # Each clip has a brightness of its own, so that statistics of other clips are other statistics.
+        generator = torch.Generator().manual_seed(step)
+        offset, noise = (torch.randn(2, 12, *shape, generator=generator).double() for shape in ((1,) * 4, (3, 6, 5, 5)))
+        query, key = (offset + noise)[:, mine]
+        query = query[:, :, :4]
+        out = module(query, key, draws[step])
+        optimizer.zero_grad()
+        out["loss"].backward()
+        steps.append(
+            {name: out[name].detach() for name in ("loss", "loss_avid", "loss_rsp", "logits_same", "near", "far")}
+            | {"gradients": {name: p.grad.clone() for name, p in model.query_encoder.named_parameters()}}
+        )
+        optimizer.step()
+        steps[-1]["state"] = {name: value.clone() for name, value in model.state_dict().items()}
+    return steps
+
+
+def three_steps_in_a_rank(folder):
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
+    torch.save([three_steps(groups, rank, 2) for groups in (1, 2)], folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_groups_are_as_many_processes(tmp_path):
+    """Losses, gradients, batch statistics, key encoder and queue of one process with G groups and of two with G / 2."""
+    statuses = run_ranks(tmp_path, three_steps_in_a_rank, tmp_path)
+    assert statuses == [0, 0], (tmp_path / "0.err").read_text() + (tmp_path / "1.err").read_text()
+    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
+    for groups, *shares in zip((2, 4), *ranks, strict=True):
+        for one, first, second in zip(three_steps(groups), *shares, strict=True):
+            for name in ("loss", "loss_avid", "loss_rsp"):
+                torch.testing.assert_close(one[name], (first[name] + second[name]) / 2, rtol=1e-9, atol=0)
+                assert abs(first[name] - second[name]) > 1e-3  # of clips of their own
+            for name in ("logits_same", "near", "far"):
+                torch.testing.assert_close(one[name], torch.cat([first[name], second[name]]), rtol=0, atol=1e-9)
+            for other in (first, second):
+                assert one["gradients"].keys() == other["gradients"].keys()
+                torch.testing.assert_close(one["gradients"], other["gradients"], rtol=0, atol=1e-9)
+            # The first process's statistics are those that are saved; the others' are overwritten before they are used.
+            torch.testing.assert_close(one["state"], first["state"], rtol=0, atol=1e-9)
+            statistics = {name for name in one["state"] if "running" in name}
+            assert len(statistics) == 8
+            for name, value in second["state"].items():
+                near = torch.allclose(value, one["state"][name], rtol=0, atol=1e-9)
+                assert near == (name not in statistics), name
+
+
+def test_groups_are_not_one_batch():
+    """The test above would else pass where groups did nothing."""
+    two, four = (three_steps(groups)[0] for groups in (2, 4))
+    assert abs(two["loss"] - four["loss"]) > 1e-3
+    assert max((two["gradients"][name] - four["gradients"][name]).abs().max() for name in two["gradients"]) > 1e-3
+
+
+def test_log_terms_at_the_extremes():
+    from rspnet.method.pretext import _log_terms
+
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
+    one = torch.ones(1)
+    terms = _log_terms(logits, one, -one, torch.eye(3))
+    assert (terms["avid_top1"], terms["rsp_accuracy"]) == (100, 100)
+    terms = _log_terms(torch.zeros(1, 9), one, one, torch.ones(3, 3))
+    assert (terms["avid_top1"], terms["avid_top5"], terms["rsp_accuracy"], terms["spread"]) == (0, 0, 0, 0)
+
+
+def test_speed_is_learnt():
+    """Moving stripes, each video with a direction of its own: the only cue to a clip's speed is its motion."""
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Conv3d(3, 12, (3, 3, 3)), nn.BatchNorm3d(12), nn.ReLU(), nn.Conv3d(12, 12, (3, 3, 3)))
+    encoder = nn.Sequential(*encoder, nn.BatchNorm3d(12), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten())
+    encoder.num_features = 12
+    model = tiny.rspnet(encoder, num_frames=8, dim=8, queue_length=32, momentum=0.9, appearance_weight=0.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    accuracy = []
+    for step in range(60):
+        generator = torch.Generator().manual_seed(step)
+        phase, angle = 6.3 * torch.rand(2, 16, generator=generator)
+        y, x = torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing="ij")
+        wave = angle.cos().view(-1, 1, 1) * x + angle.sin().view(-1, 1, 1) * y
+        t = torch.arange(16.0).view(1, -1, 1, 1)
+        clips = [torch.sin(0.9 * wave[:, None] + 0.4 * t + (phase + shift).view(-1, 1, 1, 1)) for shift in (0, 2.5)]
+        query, key = (clip[:, None].expand(-1, 3, -1, -1, -1) for clip in clips)
+        draws = StepDraws(0, 16, [2], bn_groups=1)[step]
+        query = torch.where(draws.fast.view(-1, 1, 1, 1, 1), query[:, :, ::2], query[:, :, :8])
+        out = model(query, key[:, :, [*range(8), *range(8, 16, 2)]], draws)
+        optimizer.zero_grad()
+        out["loss"].backward()
+        optimizer.step()
+        accuracy.append(out["rsp_accuracy"].item())
+    assert sum(accuracy[-10:]) / 10 > 90, accuracy
+
+
+def test_losses_stay_in_full_precision_under_autocast():
+    model = tiny_model()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = model(*tiny_clips(), StepDraws(0, 4, [2], bn_groups=1)[0])
+    assert {out[name].dtype for name in ("loss", "logits_same", "near")} == {torch.float32}
+    # The similarities to the queue are a matrix product, which autocast would give in bfloat16, with 8 bits each.
+    similarities = out["logits_same"][:, 1:] * model.temperature
+    assert (similarities - similarities.bfloat16().float()).abs().median() > 1e-5

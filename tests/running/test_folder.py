@@ -1,0 +1,279 @@
+"""Who may write to a run's folder, what lies in it, and that its work is done once."""
+
+import dataclasses
+import fcntl
+import json
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+import torch
+
+import rspnet
+from rspnet.data.index import fingerprint, load
+from rspnet.errors import CheckpointError, ConfigError
+from rspnet.running import folder as run_folder
+from rspnet.running.folder import open_run, run_once
+from tests.support import REPO
+
+CONFIG = {
+    "run_dir": "x",
+    "data": {"root": "a", "index": None, "layout": "auto", "fold": 1, "num_workers": 4},
+    "optim": {"lr": 0.1},
+    "run": {"seed": 3, "log_every": 10},
+}
+
+
+@dataclasses.dataclass
+class Config:
+    run_dir: str
+    data: dict
+    optim: dict
+    run: dict
+    weights: str
+
+
+def opened(folder, **changes):
+    """Open and leave a run; changes by `section__name`."""
+    config = changed(**changes)
+    with open_run(folder, config, json.dumps(config)):
+        return json.loads((folder / "config.yaml").read_text())
+
+
+def changed(**changes):
+    config = json.loads(json.dumps(CONFIG))
+    for name, value in changes.items():
+        section, key = name.split("__")
+        config[section][key] = value
+    return config
+
+
+def test_new_folder_gets_its_config(tmp_path):
+    folder = tmp_path / "a" / "run"
+    assert opened(folder) == CONFIG
+    assert opened(folder) == CONFIG
+
+
+@pytest.fixture
+def once(tmp_path, videos):
+    """Do a run on the `videos`: `once(result)` returns what `run_once` does, `once()` must find it done."""
+
+    def run(result=None, weights="none", **changes):
+        config = Config(**changed(**{"data__root": str(videos)} | changes), weights=str(weights))
+        begun = []
+
+        def work(given, run):
+            begun.append(run)
+            assert given is config
+            assert run.keep_videos() == tmp_path / "run/index.parquet"
+            return result | run.facts
+
+        found = run_once(tmp_path / "run", config, work, start=Accelerator)
+        assert len(begun) == (0 if result is None else 1)
+        return found
+
+    return run
+
+
+class Accelerator:
+    """Of one process."""
+
+    num_processes, device, mixed_precision = 1, torch.device("cpu"), "bf16"
+    ended = 0
+
+    def __init__(self, **options):
+        self.options = options
+
+    def end_training(self):
+        Accelerator.ended += 1
+
+
+def test_the_work_is_done_once(tmp_path, once, videos, capsys):
+    found = {"stage": "finetune", "top1": 200 / 3, "top5": 100.0, "chance_top1": 10.0, "num_videos": 3, "best_epoch": 1}
+    result = once(found)
+    ended = Accelerator.ended
+    facts = {"weights_sha256": None, "fold": 1, "seed": 3, "precision": "no", "processes": 1, "device": "cpu"}
+    index = load(tmp_path / "run/index.parquet")
+    assert result == found | {"top1": 66.67, "data_fingerprint": fingerprint(index)} | facts
+    assert once() == result
+    assert Accelerator.ended == ended > 0
+    out, err = capsys.readouterr()
+    assert [json.loads(line) for line in out.splitlines()] == [result, result]
+    words = "finetune: top-1 66.7 % of 3 test videos (chance 10), top-5 100.0 %; best epoch 1"
+    again = f"{tmp_path}/run: this was done before; remove the folder to do it again"
+    assert err.splitlines() == [words, again, words]
+    assert json.loads((tmp_path / "run/result.json").read_text()) == result
+    environment = json.loads((tmp_path / "run/environment.json").read_text())
+    assert environment["versions"].keys() >= {"torch", "accelerate", "av", "rspnet"}
+    assert environment["sources"] == {name: result[name] for name in environment["sources"]}
+
+
+def test_what_is_refused_at_once_leaves_no_folder(tmp_path, once):
+    for changes in ({"data__root": str(tmp_path / "nowhere")}, {"weights": tmp_path / "gone.pth"}):
+        with pytest.raises((ConfigError, CheckpointError), match=r"no such (folder|file or folder); "):
+            once({}, **changes)
+        assert not (tmp_path / "run").exists()
+
+
+def test_work_that_fails_leaves_no_result(tmp_path, once, videos, capsys):
+    config = Config(**changed(data__root=str(videos)), weights="none")
+    with pytest.raises(ZeroDivisionError):
+        run_once(tmp_path / "run", config, lambda config, run: 1 / 0, start=Accelerator)
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "run/result.json").exists()
+
+
+def test_other_options_are_refused_once_there_is_something_to_protect(tmp_path):
+    opened(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ConfigError) as caught:
+        opened(tmp_path, optim__lr=0.2)
+    text = "choose another --run_dir, or remove the folder to start again"
+    assert str(caught.value) == f"{tmp_path}: holds a run with optim.lr=0.1, not 0.2; {text}"
+    with pytest.raises(ConfigError, match=r"holds a run with optim\.epochs=None, not 3; "):
+        opened(tmp_path, optim__epochs=3)
+    # What changes no result may differ; the folder keeps what the run began with.
+    assert opened(tmp_path, data__num_workers=0, run__log_every=1) == CONFIG
+    tmp_path.rename(tmp_path.with_name("moved"))
+    with open_run(tmp_path.with_name("moved"), CONFIG | {"run_dir": "y"}, ""):
+        pass
+
+
+def test_a_run_that_never_got_anywhere_begins_anew(tmp_path):
+    """Neither a mistyped data.root nor videos that were not right must block the folder for the corrected command."""
+    opened(tmp_path, data__root="typo")
+    (tmp_path / "index.parquet").touch()
+    assert opened(tmp_path) == CONFIG
+    assert not (tmp_path / "index.parquet").exists()
+    (tmp_path / "index.parquet").touch()
+    assert opened(tmp_path) == CONFIG
+    assert not (tmp_path / "index.parquet").exists()
+    (tmp_path / "index.parquet").touch()
+    (tmp_path / "result.json").write_text("{}")
+    opened(tmp_path, data__num_workers=1)
+    assert (tmp_path / "index.parquet").exists()
+    opened(tmp_path, data__root="b")  # not its name counts, but what is there: tests/running/test_sources.py
+    with pytest.raises(ConfigError, match=r"optim\.lr=0.1, not 1"):
+        opened(tmp_path, optim__lr=1)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/run: cannot be made .*choose another --run_dir"):
+        opened(tmp_path / "file" / "run")
+
+
+def test_somebody_elses_folder_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ConfigError, match="is no run folder, and not empty; choose another --run_dir"):
+        opened(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_somebody_elses_config_and_index_are_not_replaced(tmp_path):
+    """Put there for the run, which is to begin in the same folder; asked twice, it is as it was."""
+    files = {"config.yaml": "optim:\n  lr: 0.1  # mine\n", "index.parquet": "mine"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="is no run folder, and not empty; choose another --run_dir"):
+            opened(tmp_path)
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
+
+
+def test_a_run_copied_without_its_hidden_files_goes_on(tmp_path):
+    opened(tmp_path)
+    (tmp_path / ".lock").unlink()
+    (tmp_path / "checkpoints").mkdir()
+    assert opened(tmp_path) == CONFIG
+
+
+def test_second_process_is_refused_while_the_first_lives(tmp_path):
+    program = (
+        "import sys, pathlib\n"
+        "from rspnet.running.folder import open_run\n"
+        "with open_run(pathlib.Path(sys.argv[1]), {}, '{}'):\n"
+        "    print('open', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "open\n"
+        with pytest.raises(ConfigError, match=rf"{tmp_path}: process {first.pid} on .* is writing to this run; wait"):
+            opened(tmp_path)
+        first.kill()  # no farewell: the lock goes with the process
+        first.wait(10)
+        assert opened(tmp_path) == CONFIG
+
+
+def test_lock_is_let_go_after_an_error(tmp_path):
+    with pytest.raises(KeyError), open_run(tmp_path, CONFIG, "{}"):
+        raise KeyError
+    with (tmp_path / ".lock").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(ConfigError, match="is writing to this run"):
+            opened(tmp_path)
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Stands for rspnet/running/folder.py: a file that lies in the folder of a repository and is not kept there."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not on this machine")
+    path = tmp_path / "repository/site-packages/rspnet/running/folder.py"
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    git(path, "init", "--quiet", str(tmp_path / "repository"))
+    git(path, "commit", "--quiet", "--allow-empty", "-m", "somebody's own work")
+    monkeypatch.setattr(run_folder, "__file__", str(path))
+    return path
+
+
+def git(module, *arguments):
+    author = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    command = ["git", "-C", str(module.parent), *author, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def commit_told():
+    return run_folder.environment()["git_commit"]
+
+
+def test_the_commit_is_that_of_the_code(module, tmp_path, monkeypatch):
+    assert commit_told() is None  # somebody's repository, which does not keep the file
+    git(module, "add", module.name)
+    git(module, "commit", "--quiet", "-m", "code")
+    commit = git(module, "rev-parse", "--short=12", "HEAD")
+    assert commit_told() == commit
+    (tmp_path / "other").mkdir()
+    git(module, "init", "--quiet", "--bare", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other"))
+    assert commit_told() == commit
+    monkeypatch.delenv("GIT_DIR")
+    module.write_text("changed")
+    assert commit_told() == f"{commit}-dirty"
+
+
+@pytest.mark.parametrize("git", [None, "#!/bin/sh\necho 012345678901\nexit 128\n", "no program", "folder"])
+def test_without_a_working_git_the_commit_is_unknown(git, tmp_path, monkeypatch):
+    """Not there; refusing (a checkout of another owner); broken."""
+    (tmp_path / "bin").mkdir()
+    if git == "folder":
+        (tmp_path / "bin/git").mkdir()
+    elif git:
+        (tmp_path / "bin/git").write_text(git)
+        (tmp_path / "bin/git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert commit_told() is None
+
+
+def test_a_package_without_its_description_has_no_version(monkeypatch):
+    def version(name):
+        if name == "torch":
+            raise metadata.PackageNotFoundError(name)
+        return "1.2"
+
+    monkeypatch.setattr(metadata, "version", version)
+    versions = run_folder.environment()["versions"]
+    assert (versions["torch"], versions["av"], versions["rspnet"]) == (None, "1.2", rspnet.__version__)
