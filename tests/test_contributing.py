@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.pages import CONTRIBUTING, REPO, blocks
+from tests.support.pages import CONTRIBUTING, REPO, blocks
 
 
 def change(root, diff):
