@@ -138,6 +138,12 @@ def test_the_page_on_weights_names_the_whole_package():
     assert set(re.findall(r"`rspnet\.(\w+)", text)) == set(rspnet.__all__)
 
 
+def test_contributing_tells_every_contract():
+    contracts = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    text = " ".join(prose(CONTRIBUTING).split())
+    assert re.findall(r"\*\*(.+?)\*\*", text) == [contract["name"] for contract in contracts]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for link in links(page):
