@@ -42,8 +42,13 @@ def run(root, *words):
     environment = os.environ | {"PYTHONPATH": str(root), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *map(str, words)]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_the_examples_pass_lint(changed):
+    for command in ("check", "format --check"):
+        run(changed, "-m", "ruff", *command.split(), "--config", REPO / "pyproject.toml", "rspnet", "stages")
 
 
 def test_the_stage_runs_and_the_layout_is_known(changed, motions, tmp_path):
