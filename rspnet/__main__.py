@@ -50,9 +50,9 @@ def main() -> NoReturn:
 
 
 def _help() -> str:
-    texts = {name: ast.get_docstring(ast.parse(path.read_text())) for name, path in shipped.stages().items()}
+    texts = {name: ast.get_docstring(ast.parse(path.read_text())) or name for name, path in shipped.stages().items()}
     stages = "\n".join(f"  {name:10s} {text.splitlines()[0]}" for name, text in texts.items())
-    return _HELP.format(stages=stages, configs=shipped.find("c3d.yaml").parent)
+    return _HELP.format(stages=stages, configs=shipped.home("configs"))
 
 
 def _path(names: list[str]) -> Path:

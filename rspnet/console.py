@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -80,7 +80,9 @@ def say_last(text: str, after_others: bool | None = None) -> None:
 def take_warnings() -> None:
     """Let the warnings of Python and of libraries come as lines of `say`, one for each, from the main process."""
 
-    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object, **__: object
+    ) -> None:
         say(f"warning: {' '.join(str(message).split())} ({Path(filename).name}, line {lineno})")
 
     class Spoken(logging.Handler):

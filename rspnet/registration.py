@@ -35,13 +35,14 @@ class _AfterTimm(importlib.abc.MetaPathFinder):
         spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
         if spec is None or spec.loader is None:
             return spec
+        loader = spec.loader
 
         def exec_module(module: ModuleType) -> None:
-            del spec.loader.exec_module  # of the instance: the class's own comes forward
-            spec.loader.exec_module(module)
+            del loader.exec_module  # of the instance: the class's own comes forward
+            loader.exec_module(module)
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
             importlib.import_module(_ENCODERS)
 
-        spec.loader.exec_module = exec_module
+        loader.exec_module = exec_module  # type: ignore[method-assign]  # see above
         return spec

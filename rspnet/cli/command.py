@@ -8,15 +8,17 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn, TypeVar
 
 from rspnet.cli.config import parse
 from rspnet.console import program, say, say_last, take_warnings
 from rspnet.disk import FAULTS, forget_stdout, quieten_threads, refusal
 from rspnet.errors import RSPNetError
 
+Config = TypeVar("Config")
 
-def run(main: Callable[[Any], Any], config_class: type) -> NoReturn:
+
+def run(main: Callable[[Config], object], config_class: type[Config]) -> NoReturn:
     """Run a stage as a program: parse, call ``main(config)``, exit.
 
     Exit status: 0 done, 1 the work failed (one line where a disk or the loss is to blame, else a traceback; or main
@@ -43,18 +45,18 @@ class _TerminatedError(KeyboardInterrupt):
     """SIGTERM came."""
 
 
-def _terminate(*_: Any) -> NoReturn:
+def _terminate(*_: object) -> NoReturn:
     raise _TerminatedError
 
 
-def _status(main: Callable[[Any], Any], config_class: type) -> int:
+def _status(main: Callable[[Config], object], config_class: type[Config]) -> int:
     """Parse, call main, and say what went wrong; the exit status."""
     stage = program()
-    config = None
+    config: Config | None = None
     try:
         config = parse(config_class)
         result = main(config)
-        status = result.get("exit_status", 0) if isinstance(result, dict) else 0
+        status = int(result.get("exit_status", 0)) if isinstance(result, dict) else 0
     except RSPNetError as error:
         say_last(f"{stage}: {error}")
         status = error.exit_status
@@ -80,7 +82,7 @@ def _status(main: Callable[[Any], Any], config_class: type) -> int:
     return status
 
 
-def _leave_the_stages_folder(main: Callable[[Any], Any]) -> None:
+def _leave_the_stages_folder(main: Callable[[Config], object]) -> None:
     """Take the folder of the stage that was started off Python's search path, before anything is found there.
 
     ``python stages/X.py`` puts it first, and ``import evaluate`` would find the stage of that name instead of the
@@ -104,7 +106,7 @@ def _other_process_left(error: Exception) -> bool:
     return os.environ.get("WORLD_SIZE", "1") != "1" and re.search(lost, str(error)) is not None
 
 
-def _folder(config: Any) -> str:
+def _folder(config: object) -> str:
     """Where a stage writes, as far as it says so."""
     return next((value for name in ("run_dir", "dst", "out") if (value := getattr(config, name, None))), "a file")
 

@@ -19,12 +19,12 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, set_loader, set_parsing_settings
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_loader, set_parsing_settings
 
 from rspnet.cli import shipped
 from rspnet.cli.helptext import HelpFormatter, describe
@@ -32,6 +32,11 @@ from rspnet.cli.parser_messages import is_missing, one_line
 from rspnet.console import program, say
 from rspnet.disk import is_there, reading
 from rspnet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from rspnet.cli.implied import Options
 
 T = TypeVar("T")
 
@@ -44,7 +49,7 @@ _CONFIG = (
 class _StrictLoader(yaml.SafeLoader):
     """Safe YAML that refuses a repeated key, and reads ``1e-3`` as the number it is in YAML 1.2."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
             key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
@@ -65,7 +70,7 @@ for _kind in (_StrictLoader, _Dumper):
     _kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
-def read_yaml(text: str) -> Any:
+def read_yaml(text: str) -> object:
     """Parse YAML text strictly (see `_StrictLoader`)."""
     return yaml.load(text, Loader=_StrictLoader)
 
@@ -91,8 +96,9 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
     try:
         layers = [_read_file(parser, _found(path), config_class) for path in _config_files(argv)]
         config, namespace = _resolve(parser, argv, layers, config_class)
-        if hasattr(config_class, "implied"):  # asked when all else is known to be right: it may have to load things
-            layers.insert(0, config_class.implied(namespace))
+        implied: Callable[[Options], dict[str, Any]] | None = getattr(config_class, "implied", None)
+        if implied is not None:  # asked when all else is known to be right: it may have to load things
+            layers.insert(0, implied(namespace))
             config, _ = _resolve(parser, argv, layers, config_class)
     except (ArgumentError, argparse.ArgumentError, TypeError) as error:
         raise ConfigError(one_line(error, _options(parser))) from None
@@ -101,7 +107,7 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
 
 def _resolve(
     parser: ArgumentParser, argv: Sequence[str], layers: Sequence[dict[str, Any]], config_class: type[T]
-) -> tuple[T, Any]:
+) -> tuple[T, Namespace]:
     """Return the config, and the same with each option by its flat name; a later layer wins, then the command line."""
     for layer in layers:
         parser.set_defaults(layer)
@@ -110,7 +116,7 @@ def _resolve(
     return config_class(**vars(parser.instantiate(namespace))), namespace
 
 
-def dump(config: Any) -> str:
+def dump(config: "DataclassInstance") -> str:
     """The resolved config as YAML that ``--config`` takes back."""
     return yaml.dump(dataclasses.asdict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
@@ -154,7 +160,8 @@ def _spelled_out(argv: list[str], config_class: type) -> list[str]:
 def _config_files(argv: Sequence[str]) -> list[str]:
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     finder.add_argument("--config", action="append", default=[])
-    return finder.parse_known_args(argv)[0].config
+    found: list[str] = finder.parse_known_args(argv)[0].config
+    return found
 
 
 def _found(path: str) -> str:
@@ -196,7 +203,7 @@ def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[st
     for name in refused:
         if name in content or name in inner:
             raise ConfigError(f"{path}: {name}: {refused[name]}")
-    options = {}
+    options: dict[str, Any] = {}
     for key, value in content.items():
         if key in unused:
             continue
@@ -221,12 +228,15 @@ def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[st
     return options
 
 
-def _kinds(config_class: type, prefix: str = "") -> dict[str, Any]:
+def _kinds(config_class: "type[DataclassInstance]", prefix: str = "") -> dict[str, object]:
     """Each option's type by its flat name."""
-    kinds: dict[str, Any] = {}
+    kinds: dict[str, object] = {}
     for field in dataclasses.fields(config_class):
         name = f"{prefix}{field.name}"
-        kinds |= _kinds(field.type, f"{name}.") if dataclasses.is_dataclass(field.type) else {name: field.type}
+        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
+            kinds |= _kinds(field.type, f"{name}.")
+        else:
+            kinds[name] = field.type
     return kinds
 
 

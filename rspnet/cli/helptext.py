@@ -3,6 +3,8 @@
 import argparse
 import shutil
 import textwrap
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
 from jsonargparse import DefaultHelpFormatter
@@ -11,7 +13,7 @@ from rspnet.console import as_typed
 
 WIDTH = 100
 """Columns at most: longer lines are hard to read."""
-_VALUES = {int: "INT", float: "NUMBER", bool: "[true|false]"}
+_VALUES: dict[object, str] = {int: "INT", float: "NUMBER", bool: "[true|false]"}
 
 
 class HelpFormatter(DefaultHelpFormatter):
@@ -21,9 +23,9 @@ class HelpFormatter(DefaultHelpFormatter):
         super().__init__(prog, **settings | {"width": min(shutil.get_terminal_size().columns - 2, WIDTH)})
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        wrap = {"width": width, "break_long_words": False, "break_on_hyphens": False}
+        wrap = partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)
         parts = as_typed(text.strip()).split("\n\n")
-        return "\n\n".join(part if part.startswith(" ") else textwrap.fill(part, **wrap) for part in parts)
+        return "\n\n".join(part if part.startswith(" ") else wrap(part) for part in parts)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if not action.option_strings:
@@ -32,12 +34,12 @@ class HelpFormatter(DefaultHelpFormatter):
         return f"{names} {action.metavar}" if action.metavar else names
 
     def _expand_help(self, action: argparse.Action) -> str:
-        text = as_typed(" ".join(action.help.split()))
+        text = as_typed(" ".join((action.help or "").split()))
         told = action.option_strings and action.default != argparse.SUPPRESS
         return f"{text} (default: {_plain(action.default)})" if told else text
 
 
-def describe(parser: argparse.ArgumentParser, kinds: dict[str, Any]) -> None:
+def describe(parser: argparse.ArgumentParser, kinds: Mapping[str, object]) -> None:
     """Give every option of a parser what stands for its value, and a section's own option its text.
 
     Args:
@@ -53,7 +55,7 @@ def describe(parser: argparse.ArgumentParser, kinds: dict[str, Any]) -> None:
             action.metavar, action.help = "FILE", "YAML file with options of this section."
 
 
-def value_of(kind: Any) -> str:
+def value_of(kind: object) -> str:
     """What stands for an option's value: ``INT``, ``{a,b}``, ``[INT,...]``; empty where the option's name does."""
     inner = [part for part in get_args(kind) if part is not type(None)]
     if get_origin(kind) is Literal:
@@ -63,7 +65,7 @@ def value_of(kind: Any) -> str:
     return value_of(inner[0]) if inner else _VALUES.get(kind, "")
 
 
-def _plain(default: Any) -> str:
+def _plain(default: object) -> str:
     named = {None: "null", True: "true", False: "false"}
     if default is None or isinstance(default, bool):
         return named[default]

@@ -3,17 +3,26 @@
 Nobody has to repeat them. They are defaults: a config file or the command line wins, and where it differs that is said.
 """
 
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, get_args, get_type_hints
 
-from rspnet.cli.options import Encoder
+from rspnet.cli.options import Clips, Encoder
 from rspnet.errors import CheckpointError
 from rspnet.weights.description import find_weights, read_description
+
+if TYPE_CHECKING:
+    from rspnet.weights.read import WeightFile
 
 PUBLISHED_WIDTH = 64
 _CLIP = ("num_frames", "stride", "size", "sampling", "frame_rate", "views")
 
 
-def by_weights(options: dict[str, Any]) -> dict[str, Any]:
+class Options(Protocol):
+    """All options of a command, by their flat names: the parser's namespace, or a dict."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+def by_weights(options: Options) -> dict[str, Any]:
     """Return the defaults that `--weights` brings along, flat (`clips.size`).
 
     Args:
@@ -58,12 +67,12 @@ def as_options(said: dict[str, Any]) -> dict[str, Any]:
     return network | {f"clips.{name}": said["clip"][name] for name in _CLIP if name in said["clip"]}
 
 
-def remarks(clips: Any, weights: Any, trained: bool = False) -> list[str]:
+def remarks(clips: Clips, weights: "WeightFile", trained: bool = False) -> list[str]:
     """Say what is to be known of the clips that weights are fed with.
 
     Args:
         clips: The command's section of that name.
-        weights: A `rspnet.weights.read.WeightFile`.
+        weights: The file of them.
         trained: Whether a classifier is tested, which tells what it was trained to tell on its own clips only.
 
     Returns:
@@ -86,5 +95,5 @@ def remarks(clips: Any, weights: Any, trained: bool = False) -> list[str]:
     return [f"other clips than the weights were trained on, as the options say: {text}"]
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -10,7 +10,7 @@ FOLDERS = ("stages", "configs", "accelerate_configs")
 
 def stages() -> dict[str, Path]:
     """Return the file of every stage, by the stage's name."""
-    return {path.stem: path for path in sorted(_folder("stages").glob("*.py"))}
+    return {path.stem: path for path in sorted(home("stages").glob("*.py"))}
 
 
 def find(name: str) -> Path | None:
@@ -24,7 +24,7 @@ def find(name: str) -> Path | None:
         return stages()[name]
     for path in (Path(name), Path("configs", name)):
         if path.parts and path.parts[0] in FOLDERS and ".." not in path.parts:
-            file = _folder(path.parts[0]).joinpath(*path.parts[1:])
+            file = home(path.parts[0]).joinpath(*path.parts[1:])
             if file.is_file():
                 return file
     return None
@@ -39,12 +39,13 @@ def close_to(name: str, *folders: str) -> str | None:
     """
     known = [*stages()] if "stages" in folders else []
     for folder in folders:
-        files = [path.relative_to(_folder(folder)).as_posix() for path in sorted(_folder(folder).rglob("*.yaml"))]
+        files = [path.relative_to(home(folder)).as_posix() for path in sorted(home(folder).rglob("*.yaml"))]
         known += [f"{folder}/{file}" for file in files]
         known += files if folder == "configs" else []
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.75)), None)
 
 
-def _folder(name: str) -> Path:
+def home(name: str) -> Path:
+    """Return where one of `FOLDERS` lies."""
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name

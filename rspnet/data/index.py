@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 _VERSION = 2  # of the cached files; raised when SCHEMA changes
 
 
-def to_dataset(rows: Iterable[Row], cache_dir: str | os.PathLike | None = None) -> "Dataset":
+def to_dataset(rows: Iterable[Row], cache_dir: str | os.PathLike[str] | None = None) -> "Dataset":
     """Rows as a Dataset over a memory-mapped file, which is named after its content and kept in the cache.
 
     Classes are numbered in the order of their names without regard to case. That is the official order of Kinetics,
@@ -60,7 +60,9 @@ def to_dataset(rows: Iterable[Row], cache_dir: str | os.PathLike | None = None) 
 
 
 def load(
-    source: str | os.PathLike, root: str | os.PathLike | None = None, cache_dir: str | os.PathLike | None = None
+    source: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> "Dataset":
     """An index as a Dataset; a file that was loaded before is only mapped.
 
@@ -209,13 +211,13 @@ def _columns(dataset: "Dataset", names: list[str]) -> pa.Table:
     return table
 
 
-def _cache_folder(cache_dir: str | os.PathLike | None) -> Path:
+def _cache_folder(cache_dir: str | os.PathLike[str] | None) -> Path:
     from datasets import config
 
     return Path(cache_dir or Path(config.HF_DATASETS_CACHE) / "rspnet")
 
 
-def _cached(key: str, cache_dir: str | os.PathLike | None) -> "Dataset | None":
+def _cached(key: str, cache_dir: str | os.PathLike[str] | None) -> "Dataset | None":
     from datasets import Dataset
 
     try:
@@ -224,7 +226,7 @@ def _cached(key: str, cache_dir: str | os.PathLike | None) -> "Dataset | None":
         return None
 
 
-def _cache(table: pa.Table, cache_dir: str | os.PathLike | None, key: str | None = None) -> "Dataset":
+def _cache(table: pa.Table, cache_dir: str | os.PathLike[str] | None, key: str | None = None) -> "Dataset":
     """Write a table to the cache under `key` (its hash when None) and map it; processes may race, the last one wins."""
     from datasets import Dataset
 

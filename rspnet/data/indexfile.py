@@ -26,7 +26,7 @@ def is_index(source: str) -> bool:
     return source == "-" or (suffix in (".jsonl", ".parquet", *LIST_SUFFIXES) and not os.path.isdir(source))
 
 
-def read_rows(source: str | os.PathLike, root: str | os.PathLike | None = None) -> Iterator[Row]:
+def read_rows(source: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Iterator[Row]:
     """The rows of an index, one by one; keys beyond `SCHEMA` are kept.
 
     Args:
@@ -71,7 +71,7 @@ def check_roots(rows: Iterable[Row]) -> Iterator[Row]:
         yield row
 
 
-def write_rows(rows: Iterable[Row], out: str | os.PathLike) -> None:
+def write_rows(rows: Iterable[Row], out: str | os.PathLike[str]) -> None:
     """Write rows as they come; a file gets its name when it is whole.
 
     Args:
@@ -97,7 +97,7 @@ def write_rows(rows: Iterable[Row], out: str | os.PathLike) -> None:
                 handle.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def check_out(out: str | os.PathLike) -> None:
+def check_out(out: str | os.PathLike[str]) -> None:
     """Refuse a name that `write_rows` could not write to, before hours of work go into the rows.
 
     Raises:

@@ -28,7 +28,7 @@ __all__ = ["LAYOUTS", "SUBSET_MARK", "detect", "list_files", "scan"]
 _log = logging.getLogger(__name__)
 
 
-def detect(root: str | os.PathLike) -> str:
+def detect(root: str | os.PathLike[str]) -> str:
     """The layout of a data-set root, one of `LAYOUTS`, by its split folders and list files; others must be asked for.
 
     Raises:
@@ -53,7 +53,7 @@ def detect(root: str | os.PathLike) -> str:
     return "folder"
 
 
-def scan(root: str | os.PathLike, layout: str = "auto", ignored: Counter | None = None) -> Iterator[Row]:
+def scan(root: str | os.PathLike[str], layout: str = "auto", ignored: Counter | None = None) -> Iterator[Row]:
     """Rows of all videos below a root, ordered by path.
 
     Folders behind symbolic links are entered; hidden files, litter of operating systems and folders closed to this user

@@ -41,7 +41,7 @@ class Lists:
     has_folds: bool
 
 
-def list_files(root: str | os.PathLike, layout: str) -> list[str]:
+def list_files(root: str | os.PathLike[str], layout: str) -> list[str]:
     """Paths, relative to the root, of the official list files of a layout; they lie at most two folders deep.
 
     Raises:
@@ -93,7 +93,7 @@ _Listed = Iterator[tuple[str, int, str, str | None, str]]
 """What a list says, line by line: place of the line, fold, file name, class, split."""
 
 
-def _read_ucf101(root: str, matches: dict[str, re.Match]) -> _Listed:
+def _read_ucf101(root: str, matches: dict[str, re.Match[str]]) -> _Listed:
     if len(matches) != 2 * len({match[2] for match in matches.values()}):
         raise ConfigError(f"{root}: a fold needs both its trainlist and its testlist; found {', '.join(matches)}")
     for path, match in matches.items():
@@ -104,7 +104,7 @@ def _read_ucf101(root: str, matches: dict[str, re.Match]) -> _Listed:
             yield where, int(match[2]), f"{video[1]}/{video[2]}", video[1], match[1]
 
 
-def _read_hmdb51(root: str, matches: dict[str, re.Match]) -> _Listed:
+def _read_hmdb51(root: str, matches: dict[str, re.Match[str]]) -> _Listed:
     splits = {"0": "unused", "1": "train", "2": "test"}  # the read-me that comes with the split files
     for path, match in matches.items():
         for where, line in _lines(root, path):
@@ -114,7 +114,7 @@ def _read_hmdb51(root: str, matches: dict[str, re.Match]) -> _Listed:
             yield where, int(match[2]), f"{match[1]}/{name.strip()}", match[1], splits[tag]
 
 
-def _read_something_v2(root: str, matches: dict[str, re.Match]) -> _Listed:
+def _read_something_v2(root: str, matches: dict[str, re.Match[str]]) -> _Listed:
     content = {}
     for path, match in matches.items():
         try:

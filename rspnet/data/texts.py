@@ -12,7 +12,7 @@ ENCODING = "utf-8-sig"
 _OTHERS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
-def read_text(path: str | os.PathLike) -> str:
+def read_text(path: str | os.PathLike[str]) -> str:
     """A text file's content, without a byte order mark.
 
     Raises:
@@ -32,7 +32,7 @@ def read_text(path: str | os.PathLike) -> str:
     return text
 
 
-def read_lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
+def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     """Numbers, from 1, and contents of the lines that are not blank, without what is blank around them.
 
     Raises:
@@ -43,7 +43,7 @@ def read_lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
-def not_utf8(path: str | os.PathLike, line: int) -> ConfigError:
+def not_utf8(path: str | os.PathLike[str], line: int) -> ConfigError:
     """What to raise where a line of a file is not UTF-8; says so of UTF-16, as PowerShell's ``>`` writes it."""
     with open(path, "rb") as file:
         start = file.read(4)

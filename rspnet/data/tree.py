@@ -35,7 +35,7 @@ def split_of(name: str) -> str | None:
     return splits[0] if len(splits) == 1 and not others else None
 
 
-def no_folder(path: str | os.PathLike) -> str | None:
+def no_folder(path: str | os.PathLike[str]) -> str | None:
     """What a path is, in a few words, if it is no folder to look into; None if it is one."""
     try:
         return None if stat.S_ISDIR(os.stat(path).st_mode) else "not a folder"
@@ -59,14 +59,14 @@ class Tree:
         ConfigError: there is no such folder.
     """
 
-    def __init__(self, root: str | os.PathLike) -> None:
+    def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = os.path.abspath(root)
         self.ignored: Counter[str] = Counter()
         self.closed: dict[str, str] = {}
         if what := no_folder(self.root):
             raise ConfigError(f"{self.root}: {what}; give the root of a data set")
 
-    def entries(self, folder: str = "") -> list[os.DirEntry]:
+    def entries(self, folder: str = "") -> list[os.DirEntry[str]]:
         """What is in a folder below the root; nothing if it is a subset of others, or closed to us.
 
         Raises:
@@ -123,7 +123,7 @@ class Tree:
             _log.warning("%s: left out %s closed to this user: %s (%s)", self.root, what, folder, reason)
 
 
-def is_folder(entry: os.DirEntry) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
     """Whether it is a folder, or a link to one that may be looked at."""
     try:
         return entry.is_dir()
@@ -131,7 +131,7 @@ def is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
-def _is_named_like_a_video(entry: os.DirEntry) -> bool:
+def _is_named_like_a_video(entry: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(entry.name)[1].lower()
     if suffix in (".ts", ".mts"):
         return not _is_text(entry.path)

@@ -42,7 +42,7 @@ NUM_PROBED = 24
 
 
 def inspect(
-    path: str | os.PathLike, depth: str = "probe", min_frames: int = 1, time_limit: float = math.inf
+    path: str | os.PathLike[str], depth: str = "probe", min_frames: int = 1, time_limit: float = math.inf
 ) -> dict[str, Any]:
     """Say what a file holds and whether it can be used. A bad file is a result, never an exception.
 

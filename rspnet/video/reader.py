@@ -49,7 +49,7 @@ _SKIPPING = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9")
 """Codecs whose decoders leave out single frames on demand (that of AV1 does not: it asks once, when it is opened)."""
 
 
-def read_frames(path: str | os.PathLike, indices: Sequence[int]) -> np.ndarray:
+def read_frames(path: str | os.PathLike[str], indices: Sequence[int]) -> np.ndarray:
     """Read frames of a video by index.
 
     Args:
@@ -108,7 +108,7 @@ class Video:
     @_only_video_errors
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         num_frames: int | None = None,
         time_limit: float = 30.0,
         plan: str | None = None,

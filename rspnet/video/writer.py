@@ -43,7 +43,7 @@ them: crops are 1.9 dB nearer to the originals', files 39 % larger. `fast` decod
 
 
 def encode(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     frames: Iterable[np.ndarray],
     fps: float,
     crf: float = 20,
@@ -83,8 +83,8 @@ def encode(
 
 
 def transcode(
-    src: str | os.PathLike,
-    dst: str | os.PathLike,
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
     short_side: int = 256,
     gop: int = 16,
     crf: float = 20,
@@ -153,7 +153,7 @@ def transcode(
     return _facts(dst, count)
 
 
-def read_comment(path: str | os.PathLike) -> str:
+def read_comment(path: str | os.PathLike[str]) -> str:
     """The comment that `transcode` left in a file, "" where there is none.
 
     Raises:
@@ -214,7 +214,7 @@ def _options(crf: float, gop: int, x264_preset: str, x264_params: str = "") -> d
 
 @contextlib.contextmanager
 def _writing(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     width: int,
     height: int,
     rate: Fraction,
@@ -272,7 +272,7 @@ def _writing(
         raise VideoError(f"{path}: cannot be written ({what}); look at the folder's space and permissions") from None
 
 
-def _facts(path: str | os.PathLike, num_frames: int) -> dict[str, Any]:
+def _facts(path: str | os.PathLike[str], num_frames: int) -> dict[str, Any]:
     """What `inspect` says of the new file, once it is sure that it gives as many frames as went in."""
     facts = inspect(path, "decode")
     if facts["status"] != "ok" or facts["num_frames"] != num_frames:
