@@ -129,9 +129,12 @@ def broken_at(path: str) -> int | None:
             limit = end if cluster_end is None else cluster_end
             if not kind or (length is None and kind != _CLUSTER) or (kind == _CLUSTER and cluster_end):
                 return place
-            if length is not None and after + length > limit:
+            if length is None:  # a cluster; its own elements come next
+                cluster_end, place = None, after
+                continue
+            if after + length > limit:
                 return place if is_whole or cluster_end else None
-            if kind == _CLUSTER:  # its own elements come next
+            if kind == _CLUSTER:
                 cluster_end, place = length and after + length, after
             else:
                 place = after + length

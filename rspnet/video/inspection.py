@@ -21,6 +21,7 @@ from rspnet.video.packets import (
     Clock,
     Damage,
     NoVideoError,
+    Packet,
     TimeLimitError,
     be_strict,
     decode_all,
@@ -69,6 +70,7 @@ def inspect(
         raise ConfigError(f"depth: {depth!r}; it is probe or decode")
     path = os.fspath(path)
     facts: dict[str, Any] = dict.fromkeys(FACTS)
+    verdict: tuple[str, str | None]
     try:
         facts["bytes"] = os.path.getsize(path)
         if not os.path.isfile(path):
@@ -104,7 +106,7 @@ def _look(
     """Fill in the facts of an open file; returns its status and the reason."""
     facts["codec"] = stream.codec_context.codec.canonical_name
     trusted = "mp4" in container.format.name and stream.frames
-    facts.update(_paced(pace_in_header(stream, container.format.name)))
+    facts.update(_paced(pace_in_header(container, stream)))
     damage = Damage()
     if depth == "decode":
         be_strict(stream)
@@ -143,7 +145,7 @@ def _look(
     return status, reason
 
 
-def _goes_on(packets: Iterator[av.Packet], first: VideoFrame, survey: Survey, container: InputContainer) -> bool:
+def _goes_on(packets: Iterator[Packet], first: VideoFrame, survey: Survey, container: InputContainer) -> bool:
     """Whether some packets more come as fast as the header says, and are frames as far as can be seen."""
     with contextlib.suppress(av.FFmpegError):
         deque(itertools.islice(packets, NUM_PROBED), maxlen=0)

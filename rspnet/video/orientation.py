@@ -41,10 +41,10 @@ def orientation(frame: VideoFrame) -> Orientation:
     angle than a quarter turn is taken for the nearest one, and what the matrix says of scale and place is left out.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
+    if not isinstance(matrix, sidedata.SideData):
         return UPRIGHT
     # Point (x, y) is shown at (a x + c y, b x + d y); libavutil/display.h.
-    (a, b), (c, d) = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2, :2].tolist()
+    (a, b), (c, d) = np.frombuffer(memoryview(matrix), np.int32).reshape(3, 3)[:2, :2].tolist()
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(False, d < 0, a < 0)
     return Orientation(True, b < 0, c < 0)
@@ -52,10 +52,10 @@ def orientation(frame: VideoFrame) -> Orientation:
 
 def _newer_kind(kinds: type[sidedata.Type], value: int) -> sidedata.Type:
     """A nameless kind of side data."""
-    kind = object.__new__(kinds)
-    kind._name_, kind._value_ = f"KIND_{value}", value
+    kind: sidedata.Type = object.__new__(kinds)
+    vars(kind).update(_name_=f"KIND_{value}", _value_=value)
     return kind
 
 
 if "_missing_" not in vars(sidedata.Type):  # PyAV 18 fails on kinds that are newer than its list, such as Exif
-    sidedata.Type._missing_ = classmethod(_newer_kind)
+    sidedata.Type._missing_ = classmethod(_newer_kind)  # type: ignore[assignment, method-assign]  # that is the aim

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import av
 import numpy as np
 from av.codec.context import CodecContext
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -19,8 +20,13 @@ from rspnet.errors import VideoError
 from rspnet.video.bitstream import BLANK_OF_MPEG4, PICTURE_OF_MPEG4
 from rspnet.video.plan import Plan, Run
 
-ODD_TEXT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+ODD_TEXT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 """For `av.open`: metadata that is not UTF-8 is no mistake. From av 19 on it never is, and the argument is gone."""
+
+Packet: TypeAlias = "av.Packet[Any]"
+"""Of whichever stream: nothing here asks a packet for that."""
+
+T = TypeVar("T")
 
 _NO_PROBING = {"probesize": "32", "skip_frame": "all", "codec_whitelist": "none"}
 
@@ -50,7 +56,7 @@ def open_video(path: str, index: int | None = None, kind: str | None = None) -> 
         container.close()
         what = "only a cover picture" if best else "no video stream"
         raise NoVideoError(f"{path}: {what}; drop it")
-    stream = best if best in videos else videos[0]
+    stream = next((video for video in videos if video is best), videos[0])
     stream = next((other for other in videos if other.index == index), stream)
     if stream.codec_context is None:
         container.close()
@@ -62,16 +68,18 @@ def open_video(path: str, index: int | None = None, kind: str | None = None) -> 
     return container, stream
 
 
-def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
     """The stream's packets from where the file stands; the last one is empty and flushes the decoder."""
     with suppress(IndexError):  # av 18, after the last one, of a stream that turned up on the way
         yield from container.demux(stream)
 
 
-def new_decoder(stream: VideoStream) -> CodecContext:
+def new_decoder(stream: VideoStream) -> VideoCodecContext:
     """A decoder for a stream that has seen nothing of it: flushing leaves some decoders with what they saw."""
     known = stream.codec_context
     decoder = CodecContext.create(known.codec, "r")
+    if not isinstance(decoder, VideoCodecContext):
+        raise ValueError(f"{known.name}: no codec of videos")
     for fact in ("extradata", "codec_tag", "width", "height", "pix_fmt", "bits_per_coded_sample"):
         with suppress(UnicodeDecodeError):  # a tag that is no text; where it matters, trials fail
             if value := getattr(known, fact):
@@ -82,13 +90,13 @@ def new_decoder(stream: VideoStream) -> CodecContext:
     return decoder
 
 
-def packet_of(data: bytes | memoryview | av.Packet, number: int, is_key: bool) -> av.Packet:
+def packet_of(data: "bytes | memoryview | Packet", number: int, is_key: bool) -> Packet:
     """A packet as decoders get it here: the file's bytes and the file's own mark, its number for a time.
 
     The mark matters: the decoder of PNG adds the picture before where there is none.
     """
-    packet = av.Packet(len(data) if isinstance(data, bytes | memoryview) else data.size)
-    packet.update(data)
+    packet: Packet = av.Packet(len(data) if isinstance(data, bytes | memoryview) else data.size)
+    packet.update(data)  # type: ignore[arg-type]  # any buffer will do, which av does not say
     packet.pts = packet.dts = number
     packet.is_keyframe = is_key
     return packet
@@ -119,7 +127,7 @@ class Clock:
         """Begin anew."""
         self.deadline = time.monotonic() + self.limit
 
-    def watch(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+    def watch(self, packets: Iterable[T]) -> Iterator[T]:
         """Yield the packets, and raise TimeLimitError past the limit."""
         for packet in packets:
             if time.monotonic() > self.deadline:
@@ -128,7 +136,7 @@ class Clock:
 
 
 def _short(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+    return str(getattr(error, "strerror", None) or error)
 
 
 @dataclass
@@ -156,7 +164,7 @@ def be_strict(stream: VideoStream) -> None:
         stream.codec_context.options = {"err_detect": "crccheck+explode"}
 
 
-def decode_all(packets: Iterator[av.Packet], stream: VideoStream, damage: Damage | None = None) -> Iterator[VideoFrame]:
+def decode_all(packets: Iterator[Packet], stream: VideoStream, damage: Damage | None = None) -> Iterator[VideoFrame]:
     """Decode the packets: what this yields, in this order, are the frames of the file. Bad packets are passed over.
 
     Args:
@@ -169,7 +177,7 @@ def decode_all(packets: Iterator[av.Packet], stream: VideoStream, damage: Damage
     kind, config = stream.codec_context.name, stream.codec_context.extradata or b""
     while True:
         try:
-            packet = next(packets)
+            packet: Packet | None = next(packets)
         except StopIteration:
             return
         except av.FFmpegError:  # the file cannot be read on; what the decoder holds is still good
@@ -216,7 +224,7 @@ class UnexpectedError(Exception):
     """A read, a seek or a decode that went otherwise than planned."""
 
 
-def packets_in_table(file: BinaryIO, stream: VideoStream, plan: Plan, run: Run) -> Iterator[tuple[int, av.Packet]]:
+def packets_in_table(file: BinaryIO, stream: VideoStream, plan: Plan, run: Run) -> Iterator[tuple[int, Packet]]:
     """The run's packets with their numbers, from where the container's table says that they are.
 
     Raises:
@@ -230,32 +238,32 @@ def packets_in_table(file: BinaryIO, stream: VideoStream, plan: Plan, run: Run) 
     block = memoryview(os.pread(file.fileno(), end - start, start)) if together else None
     for number, (place, size) in enumerate(spans, run.first):
         if size:  # an empty packet repeats a picture; the decoder would take it for the end
-            data = block[place - start :][:size] if together else os.pread(file.fileno(), size, place)
+            data = os.pread(file.fileno(), size, place) if block is None else block[place - start :][:size]
             if len(data) < size:
                 raise UnexpectedError
             yield number, packet_of(data, number, marks[number - run.first])
 
 
 def packets_by_time(
-    container: InputContainer, stream: VideoStream, plan: Plan, run: Run
-) -> Iterator[tuple[int, av.Packet]]:
-    """The run's packets with their numbers, from a search for the first one's time.
+    container: InputContainer, stream: VideoStream, times: np.ndarray, run: Run
+) -> Iterator[tuple[int, Packet]]:
+    """The run's packets with their numbers, from a search for the first one's time; `times` are the plan's.
 
     Raises:
         UnexpectedError, FFmpegError: the search did not lead to the run.
     """
     for target in dict.fromkeys((run.first, 0)):
         with suppress(av.FFmpegError):
-            container.seek(int(plan.times[target]), stream=stream)
+            container.seek(int(times[target]), stream=stream)
             packets = read_packets(container, stream)
             landed = next(packets)
-            numbers = np.flatnonzero(plan.times == landed.pts)
+            numbers = np.flatnonzero(times == landed.pts)
             if len(numbers) and numbers[0] <= run.first:
                 break
     else:
         raise UnexpectedError
     for number, packet in enumerate(chain([landed], packets), int(numbers[0])):
-        if packet.pts != plan.times[number]:
+        if packet.pts != times[number]:
             raise UnexpectedError
         if number >= run.first:
             yield number, packet_of(packet, number, packet.is_keyframe)
@@ -263,7 +271,7 @@ def packets_by_time(
             return
 
 
-def unpacked(packets: Iterable[tuple[int, av.Packet]]) -> Iterator[tuple[int, av.Packet]]:
+def unpacked(packets: Iterable[tuple[int, Packet]]) -> Iterator[tuple[int, Packet]]:
     """One picture to a packet, where DivX and XviD put the first of a row of B-frames behind the frame it leans on.
 
     The decoder puts such a picture aside until the next packet, and that one's picture until the one after; a packet

@@ -13,6 +13,7 @@ import math
 import operator
 from collections.abc import Sequence
 from functools import cache
+from typing import SupportsIndex
 
 import av
 import cv2
@@ -91,11 +92,12 @@ class Converter:
         self.orientation = orientation
         self._reformat = VideoReformatter().reformat
 
-    def start(self, first: VideoFrame) -> None:
-        """Take size and orientation from the first frame of the video, where they are not known."""
+    def start(self, first: VideoFrame) -> tuple[int, int]:
+        """Take size and orientation from the first frame of the video, where they are not known; returns the size."""
         if self.size is None:
             self.orientation = orientation(first)
             self.size = self.orientation.size(first.height, first.width)
+        return self.size
 
     def rgb(self, frame: VideoFrame) -> np.ndarray:
         """The whole frame, uint8 (H, W, 3), upright.
@@ -103,16 +105,17 @@ class Converter:
         Raises:
             FFmpegError, ValueError: libswscale does not know its format.
         """
-        self.start(frame)
-        height, width = self.orientation.size(*self.size)
-        plane = self._reformat(frame, width, height, _RGB, threads=1).planes[0]
-        rgb = np.ndarray((height, width, 3), np.uint8, plane, 0, (plane.line_size, 3, 1))
+        size = self.start(frame)
+        height, width = self.orientation.size(*size)
+        # A format made once saves looking it up by its name for each frame.
+        plane = self._reformat(frame, width, height, _RGB, threads=1).planes[0]  # type: ignore[arg-type]  # it may
+        rgb = np.ndarray((height, width, 3), np.uint8, memoryview(plane), 0, (plane.line_size, 3, 1))
         return self.orientation.apply(rgb)
 
     def planes(self, frame: VideoFrame) -> tuple[VideoPlane, ...]:
         """Luma and chroma of the frame; none where it must be converted as a whole."""
-        self.start(frame)
-        fits = (frame.height, frame.width) == self.size and self.orientation == UPRIGHT
+        size = self.start(frame)
+        fits = (frame.height, frame.width) == size and self.orientation == UPRIGHT
         if not fits or frame.format.name not in _PLANAR or frame.colorspace not in _LUMA_WEIGHTS:
             return ()
         planes = frame.planes
@@ -155,7 +158,8 @@ class Album:
         self._clips = [(self._whole(indices, "frame", -math.inf), crop) for indices, crop in clips]
         self._side = None if size is None else self._whole([size], "size", 1)[0]
         self._converter = converter
-        self._out = out
+        self._given = out
+        self._out: list[np.ndarray] = []
         self._boxes: dict[Crop | None, Crop] = {}
         self._windows: dict[tuple[str, Crop | None], tuple[Crop, Crop, Crop]] = {}
         # Frame -> crop -> clip and place where it shows: made once for a crop, then copied.
@@ -181,20 +185,20 @@ class Album:
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"{self._path}: {frame.format.name} pixels cannot be converted ({error})") from None
         self._lay_out()
-        side = self._side, self._side
+        side = None if self._side is None else (self._side, self._side)
         for crop, ((clip, place), *others) in self._spots[index].items():
             picture = self._out[clip][place]
-            if planes:
+            if rgb is None:
                 for plane, (top, left, *shape), small in zip(planes, self._in_planes(frame, crop), self._small):
                     step = plane.line_size
-                    part = np.ndarray(shape, np.uint8, plane, top * step + left, (step, 1))
+                    part = np.ndarray(shape, np.uint8, memoryview(plane), top * step + left, (step, 1))
                     cv2.resize(part, side, small, interpolation=cv2.INTER_LINEAR)
                 cv2.merge(self._small, self._merged)
                 cv2.transform(self._merged, self._converter.matrix(frame), picture)
             else:
                 top, left, height, width = self._boxes[crop]
                 part = rgb[top : top + height, left : left + width]
-                if self._side is None:
+                if side is None:
                     picture[...] = part
                 else:
                     cv2.resize(part, side, picture, interpolation=cv2.INTER_LINEAR)
@@ -208,20 +212,22 @@ class Album:
             VideoError: as from `put`.
         """
         self._lay_out()
-        return list(self._out)
+        return self._out
 
     def _lay_out(self) -> None:
         if self._boxes:
             return
+        size = self._converter.size
+        if size is None:
+            raise RuntimeError("no frame has told the size of the video yet")
         for _, crop in self._clips:
-            self._boxes[crop] = self._box(crop)
+            self._boxes[crop] = self._box(crop, *size)
         side = self._side
         sides = [(side, side) if side else self._boxes[crop][2:] for _, crop in self._clips]
         shapes = [(len(indices), *pair, 3) for (indices, _), pair in zip(self._clips, sides)]
-        if self._out is None:
-            self._out = [np.empty(shape, np.uint8) for shape in shapes]
+        self._out = [np.empty(shape, np.uint8) for shape in shapes] if self._given is None else list(self._given)
         given = [(clip.shape, clip.dtype, clip.flags.c_contiguous) for clip in self._out]
-        if given != [(shape, np.uint8, True) for shape in shapes]:  # OpenCV would write elsewhere
+        if given != [(shape, np.dtype(np.uint8), True) for shape in shapes]:  # OpenCV would write elsewhere
             raise MisfitError(f"out: {given}; the clips are contiguous uint8 of {shapes}")
         if side:
             self._merged = np.empty((side, side, 3), np.uint8)
@@ -230,22 +236,21 @@ class Album:
     def _whole(self, numbers: Sequence[int], what: str, least: float) -> list[int]:
         """Whole numbers as Python's own."""
         try:
-            found = [None if isinstance(number, bool | np.bool_) else operator.index(number) for number in numbers]
+            found = [_integer(number) for number in numbers]
+            if any(number < least for number in found):
+                raise TypeError
         except TypeError:
-            found = [None]
-        if any(number is None or number < least for number in found):
-            raise VideoError(f"{self._path}: {what} {numbers!r:.60}; whole numbers are needed")
+            raise VideoError(f"{self._path}: {what} {numbers!r:.60}; whole numbers are needed") from None
         return found
 
-    def _box(self, crop: Crop | None) -> Crop:
-        full_height, full_width = self._converter.size
-        box = (0, 0, full_height, full_width) if crop is None else self._whole(crop, "crop", -math.inf)
+    def _box(self, crop: Crop | None, full_height: int, full_width: int) -> Crop:
+        box: Sequence[int] = (0, 0, full_height, full_width) if crop is None else self._whole(crop, "crop", -math.inf)
         if len(box) != 4:
             raise VideoError(f"{self._path}: crop {tuple(box)}; it is top, left, height, width")
         top, left, height, width = box
         if not (0 <= top < top + height <= full_height and 0 <= left < left + width <= full_width):
             frame = f"the {full_height} x {full_width} frame"
-            raise VideoError(f"{self._path}: crop {tuple(crop)} (top, left, height, width) leaves {frame}")
+            raise VideoError(f"{self._path}: crop {tuple(box)} (top, left, height, width) leaves {frame}")
         return top, left, height, width
 
     def _in_planes(self, frame: VideoFrame, crop: Crop | None) -> tuple[Crop, Crop, Crop]:
@@ -258,3 +263,10 @@ class Album:
             chroma = top // down, left // 2, bottom - top // down, right - left // 2
             self._windows[name, crop] = self._boxes[crop], chroma, chroma
         return self._windows[name, crop]
+
+
+def _integer(number: SupportsIndex) -> int:
+    """A whole number as Python's own; truth is none."""
+    if isinstance(number, bool | np.bool_):
+        raise TypeError
+    return operator.index(number)

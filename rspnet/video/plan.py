@@ -9,7 +9,7 @@ all. As text it takes some tens of characters.
 import base64
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -48,6 +48,7 @@ class Plan:
         times: int64 (P,), presentation times in the stream's unit; None with a table.
         moments: int64 (N + 1,), milliseconds, when each frame is shown and when the last one ends; None where frame n
             is shown at n / rate, give or take a frame.
+        places: int64 (P,), the frame that each packet shows, -1 where it shows none.
     """
 
     file_size: int
@@ -65,11 +66,12 @@ class Plan:
     afresh: bool = False
     times: np.ndarray | None = None
     moments: np.ndarray | None = None
+    places: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         places = np.full(self.num_packets, -1)
         places[self.shown] = np.arange(len(self.shown))
-        object.__setattr__(self, "places", places)  # packet -> its frame; -1: it shows none
+        object.__setattr__(self, "places", places)
 
     @property
     def can_jump(self) -> bool:
@@ -115,12 +117,12 @@ class Plan:
             facts, numbers = numbers[1:13].tolist(), numbers[13:]
             size, stream, above, below, height, width, flags, depth, count, length, num_keys, header = facts
             *turn, packed, afresh, varies = (bool(flags >> bit & 1) for bit in range(6))
-            *lists, moments = np.split(numbers, np.cumsum([length, num_keys, count * (header < 0 < num_keys)]))
+            *lists, stays = np.split(numbers, np.cumsum([length, num_keys, count * (header < 0 < num_keys)]))
             shown = np.cumsum(lists[0] + 1) - 1
             times = np.empty(count, np.int64) if header < 0 and num_keys else None
             keys = np.cumsum(np.cumsum(lists[1]))
             facts = (size, stream, Fraction(above, below), height, width, Orientation(*turn), depth, count, shown, keys)
-            moments = np.cumsum(np.cumsum(moments)) if varies else None
+            moments = np.cumsum(np.cumsum(stays)) if varies else None
             plan = cls(*facts, header, packed, afresh, times, moments)
             if times is not None:
                 times[plan._order()] = np.cumsum(np.cumsum(lists[2]))

@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import BinaryIO, Concatenate, ParamSpec, TypeVar
 
 import av
 import numpy as np
-from av.codec.context import CodecContext
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from rspnet.errors import RSPNetError, VideoError
@@ -28,6 +28,7 @@ from rspnet.video.inspection import inspect
 from rspnet.video.packets import (
     Clock,
     Damage,
+    Packet,
     UnexpectedError,
     decode_all,
     new_decoder,
@@ -44,6 +45,9 @@ from rspnet.video.times import promised_rate
 from rspnet.video.writer import encode, transcode
 
 __all__ = ["Video", "encode", "inspect", "read_frames", "transcode"]
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
 
 _SKIPPING = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9")
 """Codecs whose decoders leave out single frames on demand (that of AV1 does not: it asks once, when it is opened)."""
@@ -66,11 +70,13 @@ def read_frames(path: str | os.PathLike[str], indices: Sequence[int]) -> np.ndar
         return video.read(indices)
 
 
-def _only_video_errors(method: Callable) -> Callable:
+def _only_video_errors(
+    method: Callable[Concatenate["Video", Given], Found],
+) -> Callable[Concatenate["Video", Given], Found]:
     """For what users call: whatever goes wrong with a file is a VideoError that names it."""
 
     @wraps(method)
-    def guarded(video: "Video", *args: Any, **kwargs: Any) -> Any:
+    def guarded(video: "Video", /, *args: Given.args, **kwargs: Given.kwargs) -> Found:
         try:
             return method(video, *args, **kwargs)
         except (RSPNetError, MisfitError):
@@ -141,8 +147,7 @@ class Video:
         if self._num_frames is None:
             self._clock.start()
             self._plan_from_packets()
-            if not self._plan:
-                self._plan_from_frames()
+            self._plan = self._plan or self._plan_from_frames()
             self._num_frames = len(self._plan.shown)
         return self._num_frames
 
@@ -150,7 +155,8 @@ class Video:
     @_only_video_errors
     def fps(self) -> float:
         """Average frames per second, by the frames' own times where those are known; 0.0 where nothing tells."""
-        return float(self._paced().rate if self._paced() else promised_rate(self._stream))
+        plan = self._paced()
+        return float(plan.rate if plan else promised_rate(self._stream))
 
     @property
     @_only_video_errors
@@ -159,7 +165,8 @@ class Video:
 
         None where frame n is shown at n / fps, give or take a frame, or nothing tells.
         """
-        return self._paced().moments if self._paced() else None
+        plan = self._paced()
+        return plan.moments if plan else None
 
     @property
     @_only_video_errors
@@ -242,7 +249,7 @@ class Video:
         self._clock.start()
         self._plan_from_packets()
         if not self._plan and (self._num_frames is None or not promised_rate(self._stream)):
-            self._plan_from_frames()
+            self._plan = self._plan_from_frames()
         return self._plan
 
     def _plan_from_packets(self) -> None:
@@ -258,27 +265,28 @@ class Video:
             if shown and self._num_frames in (None, len(shown)):
                 self._plan = survey.plan(shown)
 
-    def _plan_from_frames(self) -> None:
-        """Make the plan by decoding everything."""
+    def _plan_from_frames(self) -> Plan:
+        """The plan as decoding everything gives it."""
         self._rewind()
         survey, damage = Survey(self._container, self._stream), Damage()
         shown = [frame.pts for frame in decode_all(survey(self._packets()), self._stream, damage)]
-        self._plan = survey.plan(shown, bool(damage.refused or damage.flagged))
+        return survey.plan(shown, bool(damage.refused or damage.flagged))
 
     # Feed
 
     def _frames(self, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Yield each wanted frame with its index. One may come twice: then the second is the right one."""
         self._plan_from_packets()
-        if self._plan and self._plan.can_jump:
+        plan = self._plan
+        if plan and plan.can_jump:
             try:
-                for run in self._plan.runs(wanted):
-                    yield from self._feed(run)
+                for run in plan.runs(wanted):
+                    yield from self._feed(run, plan)
                 return
             except RSPNetError:
                 raise
             except (UnexpectedError, av.FFmpegError, OSError, IndexError, ValueError):
-                self._plan = replace(self._plan, keys=self._plan.keys[:0])
+                self._plan = replace(plan, keys=plan.keys[:0])
         left = iter(wanted)
         index = next(left, None)
         count = 0
@@ -295,31 +303,31 @@ class Video:
             "it may be cut or damaged: look at it with verify --depth decode"
         )
 
-    def _feed(self, run: Run) -> Iterator[tuple[int, VideoFrame]]:
+    def _feed(self, run: Run, plan: Plan) -> Iterator[tuple[int, VideoFrame]]:
         """Decode one run of packets and yield the wanted frames.
 
         Raises:
             UnexpectedError, FFmpegError: the seek or the decoder did not do as planned.
         """
-        places, decoder = self._plan.places, self._stream.codec_context
+        places, decoder = plan.places, self._stream.codec_context
         self._fresh = False
-        if self._plan.afresh:
+        if plan.afresh:
             decoder = new_decoder(self._stream)
         else:
             decoder.flush_buffers()
-        decoder.reorder_depth = max(decoder.reorder_depth, self._plan.depth)  # flushing may forget it
+        decoder.reorder_depth = max(decoder.reorder_depth, plan.depth)  # flushing may forget it
         first, previous = places[run.first], None
         if run.first == 0 and first > 0:
             first = -1  # what is shown before a start may lean on earlier packets, but there are none
         left = len(run.wanted)
-        if self._plan.times is None:
+        if plan.times is None:
             self._bytes = self._bytes or open(self.path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
-            packets = packets_in_table(self._bytes, self._stream, self._plan, run)
+            packets = packets_in_table(self._bytes, self._stream, plan, run)
         else:
-            packets = packets_by_time(self._container, self._stream, self._plan, run)
-        if self._plan.packed:
+            packets = packets_by_time(self._container, self._stream, plan.times, run)
+        if plan.packed:
             packets = unpacked(packets)
-        for frame in self._decode_run(decoder, self._clock.watch(packets), run):
+        for frame in self._decode_run(decoder, self._clock.watch(packets), run, plan):
             place = -1 if frame.pts is None else places[frame.pts]
             if place < max(first, 0):
                 continue  # hidden, or shown before the start
@@ -334,12 +342,13 @@ class Video:
         raise UnexpectedError
 
     def _decode_run(
-        self, decoder: CodecContext, packets: Iterable[tuple[int, av.Packet]], run: Run
+        self, decoder: VideoCodecContext, packets: Iterable[tuple[int, Packet]], run: Run, plan: Plan
     ) -> Iterator[VideoFrame]:
         """What a decoder gives for packets with their numbers; may leave out frames that nobody wants."""
-        places = self._plan.places
-        may_skip, skips = not self._plan.afresh and decoder.codec.canonical_name in _SKIPPING, None
-        for number, packet in chain(packets, [(None, None)]):
+        places = plan.places
+        may_skip, skips = not plan.afresh and decoder.codec.canonical_name in _SKIPPING, None
+        to_the_end: Iterable[tuple[int | None, Packet | None]] = chain(packets, [(None, None)])
+        for number, packet in to_the_end:
             is_part = number is not None and places[number] < 0  # of the frame of the packet before, perhaps
             if may_skip and not is_part and skips != (number not in run.wanted):
                 skips = not skips
@@ -355,7 +364,7 @@ class Video:
         self._rewind()
         return decode_all(self._packets(), self._stream)
 
-    def _packets(self) -> Iterator[av.Packet]:
+    def _packets(self) -> Iterator[Packet]:
         """The stream's packets from the start; the last one is empty and flushes the decoder."""
         self._fresh = False
         return self._clock.watch(read_packets(self._container, self._stream))
@@ -383,5 +392,5 @@ class Video:
     def _size(self) -> tuple[int, int]:
         if self._converter.size is None:
             self._clock.start()
-            self._converter.start(next(self._frames([0]))[1])  # only a decoded frame tells the orientation
+            return self._converter.start(next(self._frames([0]))[1])  # only a decoded frame tells the orientation
         return self._converter.size

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import av
 import numpy as np
-from av.codec.context import CodecContext
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from rspnet.video.packets import new_decoder, open_video, packet_of
+from rspnet.video.packets import Packet, new_decoder, open_video, packet_of
 from rspnet.video.pixels import Converter
 from rspnet.video.plan import TABLE_HEADERS
 
@@ -48,7 +48,7 @@ class Starts:
         if self._quick:
             self._quick[0].close()
 
-    def feed(self, packet: av.Packet, number: int, mark: bool | None) -> None:
+    def feed(self, packet: Packet, number: int, mark: bool | None) -> None:
         """Take the next packet, before the file's own decoder gets it.
 
         Args:
@@ -104,7 +104,7 @@ class Starts:
         kept = kept[::-1] if kept[-1:] == [0] else []
         return kept, not set(kept) <= set(sure)
 
-    def _new_decoder(self) -> CodecContext:
+    def _new_decoder(self) -> VideoCodecContext:
         """One such as a reader makes, which has the container's word only."""
         self._quick = self._quick or open_video(self._path, self._stream.index, self._kind)
         decoder = new_decoder(self._quick[1])
@@ -144,7 +144,10 @@ class Starts:
         planes = self._converter.planes(frame)
         if not planes:
             return [self._converter.rgb(frame)]
-        return [np.ndarray((plane.height, plane.width), np.uint8, plane, 0, (plane.line_size, 1)) for plane in planes]
+        return [
+            np.ndarray((plane.height, plane.width), np.uint8, memoryview(plane), 0, (plane.line_size, 1))
+            for plane in planes
+        ]
 
 
 class _Trial:
@@ -159,7 +162,7 @@ class _Trial:
         failed: whether one did not.
     """
 
-    def __init__(self, decoder: CodecContext, first: int) -> None:
+    def __init__(self, decoder: VideoCodecContext, first: int) -> None:
         self.first = first
         self.right = 0
         self.failed = False
@@ -168,7 +171,7 @@ class _Trial:
         # What is shown before the first packet's frame does not count; at the start of the file all do.
         self._counts = [first == 0, first == 0]
 
-    def feed(self, packet: av.Packet | None) -> None:
+    def feed(self, packet: "Packet | None") -> None:
         """Decode a packet; None is the end."""
         try:
             for frame in self._decoder.decode(packet):

@@ -1,9 +1,9 @@
 """Making the plan of a file: what is noted of its packets while they go by, and what follows from it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
-import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
@@ -12,11 +12,12 @@ from av.video.stream import VideoStream
 from rspnet.video.bitstream import BLANK_OF_MPEG4, PICTURE_OF_MPEG4, Av1, Headers, Jpeg, Mpeg4, Mpeg12, Vp8, Vp9
 from rspnet.video.h26x import H264, Hevc
 from rspnet.video.orientation import UPRIGHT, orientation
+from rspnet.video.packets import Packet
 from rspnet.video.plan import TABLE_HEADERS, TIMED_FORMATS, Plan
 from rspnet.video.starts import Starts
 from rspnet.video.times import Timeline
 
-_HEADERS = {
+_HEADERS: dict[str, Callable[[bytes], Headers]] = {
     "h264": H264,
     "hevc": Hevc,
     "vp8": Vp8,
@@ -60,7 +61,7 @@ class Survey:
         self._sane = True
         self._packed = False
 
-    def __call__(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+    def __call__(self, packets: Iterable[Packet]) -> Iterator[Packet]:
         """Yield the packets."""
         for packet in packets:
             if packet.size or packet.pts is not None:  # else it is the flush at the end
@@ -76,7 +77,7 @@ class Survey:
         if self._starts:
             self._starts.finish()
 
-    def _note(self, packet: av.Packet) -> None:
+    def _note(self, packet: Packet) -> None:
         number = len(self._times)
         self._times.append(packet.pts)
         self.timeline.note(packet.pts, packet.dts, packet.duration, packet.size)
@@ -102,14 +103,15 @@ class Survey:
 
     def shown_by_headers(self) -> list[int] | None:
         """The packets in display order, without decoding; None where headers and times do not tell the same."""
-        if self._format not in TIMED_FORMATS or not self._sane or self._packed or not self._has_times():
+        times = self._distinct_times()
+        if self._format not in TIMED_FORMATS or not self._sane or self._packed or times is None:
             return None
         shown = self._headers and self._headers.shown(self._stream.codec_context.reorder_depth)
-        if not shown or shown != sorted(shown, key=self._times.__getitem__) or self._keys[:1] != [0]:
+        if not shown or shown != sorted(shown, key=times.__getitem__) or self._keys[:1] != [0]:
             return None
         return [number for number in shown if number not in self._hidden] or None
 
-    def plan(self, shown: list[int | None], damaged: bool = False, first: VideoFrame | None = None) -> Plan:
+    def plan(self, shown: Sequence[int | None], damaged: bool = False, first: VideoFrame | None = None) -> Plan:
         """The plan of the file, all of whose packets went by.
 
         Args:
@@ -118,19 +120,24 @@ class Survey:
             first: the first frame, where it is at hand.
         """
         stream, length = self._stream, len(shown)
+        numbers = [number for number in shown if number is not None]
         pace = self.timeline.pace(shown)
         turn = orientation(first) if first else UPRIGHT
         size = turn.size(first.height, first.width) if first else (0, 0)
         facts = (self._container.size, stream.index, pace.rate, *size, turn, stream.codec_context.reorder_depth)
-        ordered = shown and None not in shown and len(set(shown)) == length
-        starts, afresh = self._where_to_start(shown) if ordered and self._sane and not damaged else ([], False)
-        if starts:
-            facts = (*facts, len(self._times), np.array(shown), np.array(starts))
-            if self._is_in_table(afresh):
-                return Plan(*facts, TABLE_HEADERS[self._format], self._packed, afresh, moments=pace.moments)
-            if self._format in TIMED_FORMATS and self._has_times():
-                return Plan(*facts, -1, self._packed, afresh, np.array(self._times), pace.moments)
-        return Plan(*facts[:7], length, np.arange(length), np.empty(0, np.int64), moments=pace.moments)
+        from_start = Plan(*facts, length, np.arange(length), np.empty(0, np.int64), moments=pace.moments)
+        ordered = numbers and len(set(numbers)) == length
+        starts, afresh = self._where_to_start(numbers) if ordered and self._sane and not damaged else ([], False)
+        if not starts:
+            return from_start
+        known = replace(from_start, num_packets=len(self._times), shown=np.array(numbers), keys=np.array(starts))
+        known = replace(known, packed=self._packed, afresh=afresh)
+        if self._is_in_table(afresh):
+            return replace(known, header=TABLE_HEADERS[self._format])
+        times = self._distinct_times()
+        if self._format in TIMED_FORMATS and times is not None:
+            return replace(known, times=np.array(times))
+        return from_start
 
     def _where_to_start(self, shown: list[int]) -> tuple[list[int], bool]:
         """The packets that decoding can start from, and whether it takes new decoders."""
@@ -141,8 +148,10 @@ class Survey:
             return self._starts.kept(sure, shown, len(self._times))
         return (sure, False) if sure[:1] == [0] else ([], False)
 
-    def _has_times(self) -> bool:
-        return None not in self._times and len(set(self._times)) == len(self._times)
+    def _distinct_times(self) -> list[int] | None:
+        """The packets' times, where each has one of its own."""
+        times = [time for time in self._times if time is not None]
+        return times if len(set(times)) == len(self._times) else None
 
     def _is_in_table(self, with_marks: bool) -> bool:
         """Whether the container's table gives every packet, byte for byte, and its mark where that was used."""

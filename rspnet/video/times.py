@@ -10,11 +10,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from heapq import heappush, heappushpop
-from typing import Any
+from typing import TypeVar
 
-import av
 import numpy as np
+from av.container import InputContainer
 from av.video.stream import VideoStream
+
+from rspnet.video.packets import Packet
+
+Frame = TypeVar("Frame")
 
 MAX_REORDERING = 16
 """Frames, at most, that a decoder holds back to put them in order (H.264, HEVC)."""
@@ -53,8 +57,15 @@ def promised_rates(stream: VideoStream) -> list[Fraction]:
     if stream.container.format.name == "gif":
         return []
     rates = (Fraction(rate or 0) for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate))
-    unit = Fraction(stream.time_base)
+    unit = _unit(stream)
     return list(dict.fromkeys(rate for rate in rates if rate > 0 and (rate <= _TICKS or rate * unit < 1)))
+
+
+def _unit(stream: VideoStream) -> Fraction:
+    """Seconds that a stream counts its times in."""
+    if stream.time_base is None:
+        raise ValueError("its video stream has no unit of time")
+    return Fraction(stream.time_base)
 
 
 def promised_rate(stream: VideoStream) -> Fraction:
@@ -62,13 +73,14 @@ def promised_rate(stream: VideoStream) -> Fraction:
     return next(iter(promised_rates(stream)), Fraction(0))
 
 
-def pace_in_header(stream: VideoStream, format_name: str) -> Pace:
+def pace_in_header(container: InputContainer, stream: VideoStream) -> Pace:
     """How fast a video plays as far as can be told without reading it: by the table of its packets, where it has one.
 
     Args:
-        stream: the video stream, just opened.
-        format_name: what libavformat calls the container.
+        container: the file, just opened.
+        stream: its video stream.
     """
+    format_name = container.format.name
     timeline, shown = Timeline(stream, format_name), []
     entries = stream.index_entries
     if len(entries) > 1 and _is_whole(stream, format_name):
@@ -79,7 +91,7 @@ def pace_in_header(stream: VideoStream, format_name: str) -> Pace:
     elif format_name == "avi":
         return Pace(Fraction(0), None)  # a pipe cannot go back to fill in its header
     pace = timeline.pace(shown)
-    return replace(pace, seconds=timeline.promised_seconds or pace.seconds or (stream.container.duration or 0) / 1e6)
+    return replace(pace, seconds=timeline.promised_seconds or pace.seconds or (container.duration or 0) / 1e6)
 
 
 def _is_whole(stream: VideoStream, format_name: str) -> bool:
@@ -128,7 +140,7 @@ class Timeline:
     """
 
     def __init__(self, stream: VideoStream, format_name: str) -> None:
-        self.unit = Fraction(stream.time_base)
+        self.unit = _unit(stream)
         self.promises = promised_rates(stream)
         self.promised_seconds = float(stream.duration * self.unit) if stream.duration else None
         declares = "mp4" in format_name or format_name == "avi"  # others are guessed at
@@ -141,7 +153,7 @@ class Timeline:
         self._decoded: int | None = None  # of the packet before
         self._clocks = _Clock(self.unit), _Clock(self.unit)  # each is set at another packet where B-frames are
 
-    def watch(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+    def watch(self, packets: Iterable[Packet]) -> Iterator[Packet]:
         """Take note of the packets on their way; each gets its number as its time, and so do the frames they give."""
         for packet in packets:
             if packet.size or packet.pts is not None:  # else it is the flush at the end
@@ -155,7 +167,8 @@ class Timeline:
     def note(self, shown: int | None, decoded: int | None, duration: int | None, size: int) -> None:
         """The next packet's pts, dts, duration and size. An empty one only lets time pass."""
         # Times of decoding only rise, whatever the order of showing; but .mkv keeps none.
-        is_set = None not in (decoded, self._decoded) and decoded < self._decoded - _STEP_BACK / self.unit
+        before, step_back = self._decoded, _STEP_BACK / self.unit
+        is_set = decoded is not None and before is not None and decoded < before - step_back
         self._decoded = None if self._is_matroska else decoded
         shown, decoded = self._clocks[0](shown, is_set), self._clocks[1](decoded, is_set)
         self._has_times &= shown is not None or not size
@@ -174,14 +187,15 @@ class Timeline:
             shown: the number of the packet that each frame came from, in display order.
         """
         shown = list(shown)
-        times, count = [self.time(number) for number in shown], len(shown)
-        told = self.promised_seconds
-        if count < 2 or None in times or max(times) == min(times):
+        told, count = self.promised_seconds, len(shown)
+        known = [(number, time) for number in shown if number is not None and (time := self.time(number)) is not None]
+        numbers, times = [number for number, _ in known], [time for _, time in known]
+        if count < 2 or len(times) < count or max(times) == min(times):
             rate = next(iter(self.promises), Fraction(0))
             return Pace(rate, told or (float(count / rate) if rate else None))
         ticks = np.array([time for time, _ in in_order((time, None) for time in times)])
         first, step = int(ticks[0]), (int(ticks.max()) - int(ticks[0])) * self.unit / (count - 1)
-        seconds = step * (count - 1) + self._last_frame(ticks, shown) * self.unit
+        seconds = step * (count - 1) + self._last_frame(ticks, numbers) * self.unit
         if told is not None and abs(told - seconds) <= self._told_frames * _SLACK * step:
             seconds = Fraction(told)
         rate = self._promise_that_fits(ticks, step) or (count / seconds).limit_denominator(10**6)
@@ -233,9 +247,11 @@ class Schedule:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        times = [timeline.time(number) for number in timeline.visible]
-        self._tells = None not in times and len(set(times)) > 1
-        order = sorted(timeline.visible, key=timeline.time) if self._tells else timeline.visible
+        known = [(time, number) for number in timeline.visible if (time := timeline.time(number)) is not None]
+        times = [time for time, _ in known]
+        self._tells = len(times) == len(timeline.visible) and len(set(times)) > 1
+        self._start = times[0] if self._tells else 0
+        order = [number for _, number in sorted(known)] if self._tells else timeline.visible
         pace = timeline.pace(order)
         self.rate = pace.rate or Fraction(25)
         self.unit = timeline.unit if self._tells else 1 / self.rate
@@ -244,13 +260,13 @@ class Schedule:
             self.unit = FINEST_UNIT
         self._end = round((pace.seconds or 0) / self.unit)
 
-    def __call__(self, frames: Iterable[tuple[int | None, Any]]) -> Iterator[tuple[Any, int, int]]:
+    def __call__(self, frames: Iterable[tuple[int | None, Frame]]) -> Iterator[tuple[Frame, int, int]]:
         """Yield frames with their time and how long they stand, in units.
 
         Args:
             frames: with the numbers of their packets, in display order.
         """
-        waiting: tuple[Any, int] | None = None
+        waiting: tuple[Frame, int] | None = None
         for frame, time in self._timed(frames):
             if waiting:
                 time = max(time, waiting[1] + 1)
@@ -260,7 +276,7 @@ class Schedule:
             last = self._end - waiting[1]
             yield *waiting, last if last > 0 else max(1, round(1 / (self.rate * self.unit)))
 
-    def _timed(self, frames: Iterable[tuple[int | None, Any]]) -> Iterator[tuple[Any, int]]:
+    def _timed(self, frames: Iterable[tuple[int | None, Frame]]) -> Iterator[tuple[Frame, int]]:
         if not self._tells:
             for place, (_, frame) in enumerate(frames):
                 yield frame, place
@@ -270,17 +286,17 @@ class Schedule:
             start = time if start is None else start
             yield frame, round((time - start) * self._timeline.unit / self.unit)
 
-    def _known(self, frames: Iterable[tuple[int | None, Any]]) -> Iterator[tuple[int, Any]]:
+    def _known(self, frames: Iterable[tuple[int | None, Frame]]) -> Iterator[tuple[int, Frame]]:
         """A frame whose packet is not known comes right after the one before it."""
         time = None
         for number, frame in frames:
             time = time if number is None else self._timeline.time(number)
-            yield self._timeline.time(self._timeline.visible[0]) if time is None else time, frame
+            yield self._start if time is None else time, frame
 
 
-def in_order(frames: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+def in_order(frames: Iterable[tuple[int, Frame]]) -> Iterator[tuple[int, Frame]]:
     """Give frames, which come in display order, their times in rising order: those of decoding come in another."""
-    waiting: deque[Any] = deque()
+    waiting: deque[Frame] = deque()
     times: list[int] = []
     for time, frame in frames:
         waiting.append(frame)

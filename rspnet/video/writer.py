@@ -174,7 +174,9 @@ def _timeline(src: str, clock: Clock) -> Timeline:
     return timeline
 
 
-def _small(frame: VideoFrame, width: int, height: int, turn: Orientation, scale: Callable) -> VideoFrame:
+def _small(
+    frame: VideoFrame, width: int, height: int, turn: Orientation, scale: Callable[..., VideoFrame]
+) -> VideoFrame:
     """The frame as it is shown, in yuv420p; width and height are those before turning."""
     small = scale(
         frame,
@@ -191,8 +193,12 @@ def _small(frame: VideoFrame, width: int, height: int, turn: Orientation, scale:
 def _target_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     """Height and width to scale to: the shorter side at most `short_side`, both even, neither enlarged."""
     scale = min(Fraction(1), Fraction(short_side, min(height, width)))
-    # The nearest even number, the lower of two: an odd side that is not scaled loses a line.
-    return tuple(max(2, 2 * math.ceil((side * scale - 1) / 2)) for side in (height, width))
+
+    def even(side: int) -> int:
+        """The nearest even number, the lower of two: an odd side that is not scaled loses a line."""
+        return max(2, 2 * math.ceil((side * scale - 1) / 2))
+
+    return even(height), even(width)
 
 
 def _turned(frame: VideoFrame, turn: Orientation) -> VideoFrame:
@@ -267,7 +273,7 @@ def _writing(
             output.mux(stream.encode(None))
     except (av.FFmpegError, OSError) as error:
         if error.errno in FAULTS:
-            raise refusal(path, error) from None
+            raise refusal(path, OSError(error.errno, error.strerror)) from None
         what = getattr(error, "strerror", None) or error
         raise VideoError(f"{path}: cannot be written ({what}); look at the folder's space and permissions") from None
 
