@@ -20,7 +20,8 @@ class HelpFormatter(DefaultHelpFormatter):
     """Wraps a stage's docstring but for what is indented (commands, tables), and shows each option's value simply."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
-        super().__init__(prog, **settings | {"width": min(shutil.get_terminal_size().columns - 2, WIDTH)})
+        width = min(shutil.get_terminal_size().columns - 2, WIDTH)
+        super().__init__(prog, **settings | {"width": width})  # type: ignore[no-untyped-call]  # jsonargparse's
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         wrap = partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)

@@ -9,12 +9,12 @@ N clips, T frames, H W pixels; clips arrive as uint8 (N, T, H, W, 3) and leave a
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 
 from rspnet.clipspec import ClipSpec
+from rspnet.data.batches import Batch
 
 # ImageNet's, as in the published code.
 MEAN = (0.485, 0.456, 0.406)
@@ -97,11 +97,11 @@ class Augment:
         low, high = crop_area
         return cls(mean=clip.mean, std=clip.std, channels=clip.channels, crop_area=(low, high), **changes)
 
-    def views(self, batch: dict[str, Any], device: torch.device) -> Iterator[torch.Tensor]:
+    def views(self, batch: Batch, device: torch.device) -> Iterator[torch.Tensor]:
         """Each view of a batch as network input (N, 3, T, H, W) on a device, in turn.
 
         Args:
-            batch: As `rspnet.data.clip_dataset.ClipDataset` makes it: its ``clips`` and ``seeds``.
+            batch: Its ``clips`` and ``seeds``.
             device: To augment on.
         """
         for clips, seeds in zip(batch["clips"], batch["seeds"].numpy().T, strict=True):
@@ -199,7 +199,7 @@ def to_float(clips: torch.Tensor) -> torch.Tensor:
 
 def grayscale(clips: torch.Tensor) -> torch.Tensor:
     """Return the grey values (N, 1, T, H, W) of (N, 3, T, H, W)."""
-    red, green, blue = clips.split(1, dim=1)
+    red, green, blue = _channels(clips)
     return (red * GRAY_WEIGHTS[0]).add_(green, alpha=GRAY_WEIGHTS[1]).add_(blue, alpha=GRAY_WEIGHTS[2])
 
 
@@ -236,7 +236,7 @@ def hue_(clips: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     most 7 C, clamped, 2 C - distance is ||x| - 3 C| - C. Taking a = -4 C for green, -2 C for blue where the shift
     is negative keeps x that small, so nothing needs to be wrapped.
     """
-    red, green, blue = clips.split(1, dim=1)
+    red, green, blue = _channels(clips)
     low = torch.minimum(torch.minimum(red, green), blue)
     high = torch.maximum(torch.maximum(red, green), blue)
     chroma = high - low
@@ -256,11 +256,13 @@ def _normalise_(
     if channels == "BGR":
         clips = clips.flip(1)
     # Copied without waiting: torch.tensor(..., device=...) would hold the host up until the device has caught up.
-    mean, std = (torch.tensor(values).view(3, 1, 1, 1).to(clips.device, non_blocking=True) for values in (mean, std))
-    return clips.sub_(mean).div_(std)
+    middle, width = (torch.tensor(each).view(3, 1, 1, 1).to(clips.device, non_blocking=True) for each in (mean, std))
+    return clips.sub_(middle).div_(width)
 
 
-def _change_(clips: torch.Tensor, mask: torch.Tensor, operation: Callable[..., torch.Tensor], *values: torch.Tensor):
+def _change_(
+    clips: torch.Tensor, mask: torch.Tensor, operation: Callable[..., torch.Tensor], *values: torch.Tensor
+) -> None:
     """Put in place of the clips chosen by a CPU mask what the operation makes of them (in place, if it likes).
 
     The choice is made on the CPU, so that nobody waits for the device.
@@ -271,6 +273,10 @@ def _change_(clips: torch.Tensor, mask: torch.Tensor, operation: Callable[..., t
     elif len(rows):
         rows = rows.to(clips.device, non_blocking=True)
         clips.index_copy_(0, rows, operation(clips.index_select(0, rows), *(value[rows] for value in values)))
+
+
+def _channels(clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return clips[:, 0:1], clips[:, 1:2], clips[:, 2:3]
 
 
 def _channels_first(clips: torch.Tensor) -> torch.Tensor:

@@ -5,9 +5,10 @@ started or resumed changes one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from rspnet.errors import ConfigError
@@ -32,7 +33,27 @@ class Request(NamedTuple):
     speeds: Speeds | None = None
 
 
-class TrainBatches(Sampler):
+class Batch(TypedDict):
+    """The clips of N requests, as `rspnet.data.clip_dataset.ClipDataset` makes them.
+
+    Attributes:
+        clips: V views, each uint8 (N, T, S, S, 3) of the frames that its speeds show and no others.
+        seeds: int64 (N, V), for the augmentation.
+        label: int64 (N,), -1 without one.
+        row: int64 (N,), of the index.
+        failed: int64 (N,), the row whose video could not be read, or -1.
+        reason: N texts, why, or an empty one.
+    """
+
+    clips: list[Tensor]
+    seeds: Tensor
+    label: Tensor
+    row: Tensor
+    failed: Tensor
+    reason: list[str]
+
+
+class TrainBatches(Sampler[list[Request]]):
     """This process's share of every training batch, from any step on at once.
 
     Each epoch visits the videos in an order that depends on seed and epoch; batch b of all processes together is
@@ -92,7 +113,7 @@ class TrainBatches(Sampler):
             ]
 
 
-class OrderedBatches(Sampler):
+class OrderedBatches(Sampler[list[Request]]):
     """This process's share of the batches of a list of videos in its order, each video once over all processes.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
 import numpy as np
@@ -17,10 +17,11 @@ from torch.utils.data import Dataset
 
 from rspnet.clipspec import ClipSpec
 from rspnet.data import sampling
-from rspnet.data.batches import Request, Speeds
+from rspnet.data.batches import Batch, Request, Speeds
 from rspnet.data.workers import BatchMemory
 from rspnet.errors import ConfigError, VideoError
-from rspnet.video.reader import Crop, Video
+from rspnet.video.pixels import Crop
+from rspnet.video.reader import Video
 
 MAX_TRIES = 8
 """Videos tried in a row for one place in a batch; eight broken ones in a row are no accident."""
@@ -47,15 +48,18 @@ class Picker:
     top_speed: int = 1
 
     def __call__(
-        self, rng: np.random.Generator, length: int, height: int, width: int, speeds: Speeds | None = None
+        self, rng: np.random.Generator | None, length: int, height: int, width: int, speeds: Speeds | None = None
     ) -> list[tuple[np.ndarray, Crop]]:
         """V pairs of frame indices and crop, for a video of `length` frames of `height` x `width` pixels.
 
-        Without `speeds` a clip is T * top_speed frames; with them, those that are shown at one of its speeds.
+        Without `speeds` a clip is T * top_speed frames; with them, those that are shown at one of its speeds. Evenly
+        spaced clips need no generator.
         """
         if self.crop_area is None:
             crop = sampling.centre_square_crop(height, width)
             return [(frames, crop) for frames in self._even(length)]
+        if rng is None:
+            raise ValueError("random clips need a generator")
         pairs = []
         for view in range(self.views):
             frames = self._random(rng, length)
@@ -100,12 +104,18 @@ def test_split(index: datasets.Dataset) -> str:
     )
 
 
-class ClipDataset(Dataset):
-    """Clips of the videos of an index.
+class _Filled(NamedTuple):
+    """What a batch says of one of its videos beside the clips, see `Batch`."""
 
-    A batch of N requests holds ``clips``, a list of V views, each uint8 (N, T, S, S, 3) of the frames that its speeds
-    show and no others; ``seeds`` int64 (N, V) for the augmentation; and of N entries each ``label`` (-1 without one),
-    ``row``, ``failed`` (the row whose video could not be read, or -1) and ``reason`` (why, or an empty text).
+    seeds: list[int]
+    label: int
+    row: int
+    failed: int
+    reason: str
+
+
+class ClipDataset(Dataset[dict[str, Any]]):
+    """Clips of the videos of an index.
 
     Args:
         index: rows with at least video, root, num_frames (or None) and label.
@@ -143,14 +153,15 @@ class ClipDataset(Dataset):
     def __getitem__(self, request: Request) -> dict[str, Any]:
         """A batch of one request, without its first dimension."""
         batch = self.__getitems__([request])
-        one = {"clips": [view[0] for view in batch.pop("clips")], "seeds": batch.pop("seeds")[0]}
-        return one | {"reason": batch.pop("reason")[0]} | {name: value.item() for name, value in batch.items()}
+        one = {"clips": [view[0] for view in batch["clips"]], "seeds": batch["seeds"][0], "reason": batch["reason"][0]}
+        numbers = {"label": batch["label"], "row": batch["row"], "failed": batch["failed"]}
+        return one | {name: value.item() for name, value in numbers.items()}
 
     def batch_bytes(self, requests: list[Request]) -> int:
         """Memory that the clips of a batch take, bytes."""
         return sum(self.picker.lengths(requests[0].speeds)) * len(requests) * 3 * self.size**2 if requests else 0
 
-    def __getitems__(self, requests: list[Request]) -> dict[str, Any]:
+    def __getitems__(self, requests: list[Request]) -> Batch:
         """A whole batch at once, which is what a DataLoader asks for: clips are read straight into its memory."""
         # The same number of frames for all of a batch, whichever of them play fast.
         lengths = self.picker.lengths(requests[0].speeds)
@@ -162,16 +173,21 @@ class ClipDataset(Dataset):
             self._fill(request, facts, [view[place].numpy() for view in views])
             for place, (request, facts) in enumerate(zip(requests, rows))
         ]
-        batch = {name: [item[name] for item in items] for name in items[0]}
-        reasons = batch.pop("reason")
-        return {"clips": views, **{name: torch.tensor(batch[name]) for name in batch}, "reason": reasons}
+        return {
+            "clips": views,
+            "seeds": torch.tensor([item.seeds for item in items]),
+            "label": torch.tensor([item.label for item in items]),
+            "row": torch.tensor([item.row for item in items]),
+            "failed": torch.tensor([item.failed for item in items]),
+            "reason": [item.reason for item in items],
+        }
 
-    def _fill(self, request: Request, facts: dict[str, Any], out: list[np.ndarray]) -> dict[str, Any]:
-        """Read one video's clips, by its row of the index, into `out`; returns the item's other entries."""
+    def _fill(self, request: Request, facts: dict[str, Any], out: list[np.ndarray]) -> _Filled:
+        """Read one video's clips, by its row of the index, into `out`; returns the other entries."""
         epoch, position, row, speeds = request
         rng = np.random.default_rng([self.seed, epoch, position])
         seeds = rng.integers(2**62, size=self.picker.views).tolist()
-        failed, failures = -1, []
+        failed, failures = -1, list[str]()
         for _ in range(MAX_TRIES if self.replace else 1):
             try:
                 self._read(facts, rng, out, speeds)
@@ -189,7 +205,7 @@ class ClipDataset(Dataset):
                 clip.fill(0)
         label = -1 if facts["label"] is None else facts["label"]
         reason = failures[0] if failures else ""
-        return {"seeds": seeds, "label": label, "row": row, "failed": failed, "reason": reason}
+        return _Filled(seeds, label, row, failed, reason)
 
     def _read(
         self, row: dict[str, Any], rng: np.random.Generator, out: list[np.ndarray], speeds: Speeds | None = None
@@ -221,8 +237,9 @@ def random_clips(
         top_speed: see `Picker`.
     """
     picker = Picker(clip.num_frames, clip.stride, clip.sampling, views, crop_area, top_speed)
-    limits = {"frame_rate": clip.frame_rate, "time_limit": time_limit}
-    return ClipDataset(index, picker, clip.size, seed=seed, replace=True, **limits)
+    return ClipDataset(
+        index, picker, clip.size, seed=seed, frame_rate=clip.frame_rate, replace=True, time_limit=time_limit
+    )
 
 
 def even_clips(index: datasets.Dataset, clip: ClipSpec, *, time_limit: float, views: int | None = None) -> ClipDataset:

@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -86,7 +86,7 @@ def load(
     return _cache(_table(rows), cache_dir, key)
 
 
-def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tuple[Dataset, Counter]":
+def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tuple[Dataset, Counter[str]]":
     """The usable rows of a split, and for each status the number of its rows that were left out.
 
     Args:
@@ -119,7 +119,7 @@ def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tupl
     return dataset.select(usable), left_out
 
 
-def selection(*left_out: Counter) -> str:
+def selection(*left_out: Counter[str]) -> str:
     """What one or several `select` left out, in words for after a number of videos; nothing where that is nothing."""
     total = sum(left_out, Counter())
     return f" (left out: {dict(total)})" if total else ""
@@ -149,12 +149,11 @@ def fingerprint(videos: "Dataset | Iterable[Row]") -> str:
     Independent of the order of rows, the root, the file format, and when the index was made.
     """
     names = ["video", "label", "split", "folds", "num_frames", "bytes"]
-    if isinstance(videos, Iterable) and not hasattr(videos, "features"):
-        values = ([row.get(name) for name in names] for row in videos)
-    else:
+    if _is_dataset(videos):
         table = _columns(videos, names)
-        values = zip(*(table[name].to_pylist() for name in names))
-    lines = sorted(map(json.dumps, values))
+        lines = sorted(map(json.dumps, zip(*(table[name].to_pylist() for name in names))))
+    else:
+        lines = sorted(json.dumps([row.get(name) for name in names]) for row in videos)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -190,7 +189,8 @@ def _table(rows: Iterable[Row]) -> pa.Table:
         path = os.path.join(twice[0]["root"], twice[0]["video"])
         raise ConfigError(f"{path}: in the index {twice[0]['count_all']} times; keep one row")
     names = _class_names(table["label"].drop_null().unique().to_pylist())
-    features = Features({**Features.from_arrow_schema(SCHEMA), "label": ClassLabel(names=names)})
+    features = Features.from_arrow_schema(SCHEMA)
+    features["label"] = ClassLabel(names=names)
     numbers = pc.index_in(table["label"], pa.array(names, pa.string()))
     return table.set_column(SCHEMA.get_field_index("label"), "label", numbers).cast(features.arrow_schema)
 
@@ -200,6 +200,10 @@ def _class_names(labels: Iterable[str]) -> list[str]:
     if all(map(str.isdecimal, labels)):  # class numbers, of a list
         return sorted(labels, key=lambda name: (int(name), name))
     return sorted(labels, key=lambda name: (name.casefold(), name))
+
+
+def _is_dataset(videos: "Dataset | Iterable[Row]") -> "TypeGuard[Dataset]":
+    return hasattr(videos, "features")  # known without loading datasets, which rows do without
 
 
 def _columns(dataset: "Dataset", names: list[str]) -> pa.Table:

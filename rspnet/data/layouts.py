@@ -53,7 +53,7 @@ def detect(root: str | os.PathLike[str]) -> str:
     return "folder"
 
 
-def scan(root: str | os.PathLike[str], layout: str = "auto", ignored: Counter | None = None) -> Iterator[Row]:
+def scan(root: str | os.PathLike[str], layout: str = "auto", ignored: Counter[str] | None = None) -> Iterator[Row]:
     """Rows of all videos below a root, ordered by path.
 
     Folders behind symbolic links are entered; hidden files, litter of operating systems and folders closed to this user
@@ -182,7 +182,7 @@ def _scan_listed(layout: str, tree: Tree, videos: list[str]) -> Iterator[Row]:
         name = next(iter(lists.entries.values()))[0] if lists.entries else "nothing"
         raise ConfigError(f"{root}: the official lists name {name} ..., but none of its videos ({videos[0]} ...)")
     missing = {key: entry for key, entry in lists.entries.items() if key not in found and entry[1] in homes}
-    classes = {label for _, label, _ in lists.entries.values()} - {None}
+    classes = {label for _, label, _ in lists.entries.values() if label is not None}
     _warn_of_gaps(root, len(found), len(videos) - len(found), [entry[0] for entry in missing.values()])
     absent = sorted(classes - homes.keys())
     if absent and not os.path.exists(os.path.join(root, SUBSET_MARK)):  # a subset links the lists of the whole

@@ -77,7 +77,8 @@ def read_lists(root: str, layout: str) -> Lists:
         )
     key = _stem if layout == "something_v2" else _class_and_stem
     lists = Lists({}, key, has_folds=layout != "something_v2")
-    matches = {path: LIST_NAMES[layout].fullmatch(os.path.basename(path)) for path in files}
+    found = {path: LIST_NAMES[layout].fullmatch(os.path.basename(path)) for path in files}
+    matches = {path: match for path, match in found.items() if match}
     folds = sorted({int(match[2]) for match in matches.values()}) if lists.has_folds else [1]
     if folds != list(range(1, len(folds) + 1)):
         raise ConfigError(f"{root}: the {layout} lists are of folds {folds}; expected 1 to {len(folds)} without a gap")

@@ -164,8 +164,8 @@ def _kinetics_rows(entries: list[_Entry], source: str, base: str) -> Iterator[Ro
     """Rows of the files that are there, and rows with status ``missing``: hardly anybody has all of Kinetics."""
     tree = Tree(base)
     found: dict[str, str] = {}
-    for video in tree.videos():
-        found.setdefault(os.path.splitext(os.path.basename(video))[0], video)
+    for path in tree.videos():
+        found.setdefault(os.path.splitext(os.path.basename(path))[0], path)
     tree.warn_of_closed()
     # Some programs that fetch the videos leave the times out of their names.
     videos = [found.get(entry.path) or found.get(entry.path[: -len("_000000_000000")]) for entry in entries]

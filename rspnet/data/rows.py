@@ -48,7 +48,7 @@ def new_row(video: str, root: str, label: str | None = None, split: str | None =
 
     A path that is not UTF-8 can be neither JSON nor Arrow: its row has status ``bad_name`` and shows it with escapes.
     """
-    row = dict.fromkeys(KEYS)
+    row: Row = dict.fromkeys(KEYS)
     row.update(video=video, root=root, label=label, split=split, **facts)
     try:
         video.encode()

@@ -14,6 +14,8 @@ from rspnet.errors import ConfigError
 
 _THREADS, _BATCH = 16, 10_000  # a network disk answers many questions at once
 
+_NOWHERE = "data.root: say where the videos are, with --data.root FOLDER or --data.index FILE"
+
 NUM_LOOKED_AT = 20
 """Videos that are looked for before a run begins; if none of them is there, the folder is not the right one."""
 
@@ -29,7 +31,7 @@ def check_places(root: str | None, index: str | None) -> None:
         ConfigError: neither is given, or there is no such folder.
     """
     if index is None and root is None:
-        raise ConfigError("data.root: say where the videos are, with --data.root FOLDER or --data.index FILE")
+        raise ConfigError(_NOWHERE)
     if root is not None and (now := no_folder(root)):
         others = f"; or say --data.root null, for the one that {index} was made for" if index is not None else ""
         raise ConfigError(f"data.root: {root}: {now}; name the one that the videos are in{others}")
@@ -116,7 +118,12 @@ def follow_videos(path: Path, root: str | None, index: str | None, layout: str) 
 
 def _rows(root: str | None, index: str | None, layout: str) -> Iterator[Row]:
     """The rows of an index or of a folder, where the videos lie now, and with the size that each usable one has."""
-    rows = iter(read_rows(index, root) if index is not None else layouts.scan(root, layout))
+    if index is not None:
+        rows = read_rows(index, root)
+    elif root is not None:
+        rows = layouts.scan(root, layout)
+    else:
+        raise ConfigError(_NOWHERE)
     with ThreadPoolExecutor(_THREADS) as threads:
         while some := list(islice(rows, _BATCH)):
             for row in some:

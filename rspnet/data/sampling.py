@@ -12,6 +12,10 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
+
+Frames = npt.NDArray[np.int64]
+"""Numbers of frames, or milliseconds."""
 
 
 def clip_span(size: int, stride: int = 1) -> int:
@@ -21,7 +25,7 @@ def clip_span(size: int, stride: int = 1) -> int:
     return (size - 1) * stride + 1
 
 
-def strided_clip(num_frames: int, size: int, stride: int = 1, start: int = 0) -> np.ndarray:
+def strided_clip(num_frames: int, size: int, stride: int = 1, start: int = 0) -> Frames:
     """Return the clip that begins at frame ``start``; a video too short for it gives the published substitute.
 
     The substitute ignores ``start``: at most ``size`` frames are looped, more (but fewer than the clip's span) are
@@ -41,7 +45,7 @@ def strided_clip(num_frames: int, size: int, stride: int = 1, start: int = 0) ->
     return start + stride * np.arange(size)
 
 
-def sample_clip(rng: np.random.Generator, num_frames: int, size: int, stride: int = 1) -> np.ndarray:
+def sample_clip(rng: np.random.Generator, num_frames: int, size: int, stride: int = 1) -> Frames:
     """Draw a clip's start evenly among all that fit (the published RandomStrideCrop).
 
     Args:
@@ -58,7 +62,7 @@ def sample_clip(rng: np.random.Generator, num_frames: int, size: int, stride: in
     return strided_clip(num_frames, size, stride, start)
 
 
-def shown_frames(size: int, speeds: Iterable[int]) -> np.ndarray:
+def shown_frames(size: int, speeds: Iterable[int]) -> Frames:
     """Return which of consecutive frames a clip of ``size`` frames shows at any of the playback rates.
 
     Speed 2 shows every second frame, so it reaches over twice as many.
@@ -69,7 +73,7 @@ def shown_frames(size: int, speeds: Iterable[int]) -> np.ndarray:
     return np.array(sorted({place * speed for speed in speeds for place in range(size)}))
 
 
-def even_clips(num_frames: int, size: int, stride: int = 1, n: int = 10) -> np.ndarray:
+def even_clips(num_frames: int, size: int, stride: int = 1, n: int = 10) -> Frames:
     """Spread n clips evenly over the video, a single one in its middle (the published EvenNCrop).
 
     Returns:
@@ -81,7 +85,7 @@ def even_clips(num_frames: int, size: int, stride: int = 1, n: int = 10) -> np.n
     return np.stack([strided_clip(num_frames, size, stride, int(start)) for start in starts])
 
 
-def cover_clip(rng: np.random.Generator, num_frames: int, size: int) -> np.ndarray:
+def cover_clip(rng: np.random.Generator, num_frames: int, size: int) -> Frames:
     """Take one frame from each of ``size`` equal parts of the whole video, at one drawn offset (Something-Something).
 
     Returns:
@@ -91,10 +95,11 @@ def cover_clip(rng: np.random.Generator, num_frames: int, size: int) -> np.ndarr
         return strided_clip(num_frames, size)
     step = num_frames / size
     indices = np.floor(np.arange(size) * step + rng.uniform(0, step)).astype(np.int64)
-    return np.minimum(indices, num_frames - 1)
+    inside: Frames = np.minimum(indices, num_frames - 1)
+    return inside
 
 
-def cover_clips(num_frames: int, size: int, n: int = 1) -> np.ndarray:
+def cover_clips(num_frames: int, size: int, n: int = 1) -> Frames:
     """Return n clips as ``cover_clip`` at fixed offsets: the middle of a part for one, else k/n of a part for clip k.
 
     In exact integers; the published code's floats give the same for every ``size`` that is a power of two.
@@ -110,9 +115,7 @@ def cover_clips(num_frames: int, size: int, n: int = 1) -> np.ndarray:
     return (np.arange(size) * denominator + numerator[:, None]) * num_frames // (size * denominator)
 
 
-def resample(
-    num_frames: int, source_fps: float, target_fps: float | None, moments: np.ndarray | None = None
-) -> np.ndarray:
+def resample(num_frames: int, source_fps: float, target_fps: float | None, moments: Frames | None = None) -> Frames:
     """Return the frames that play the video at another rate: some left out, or some repeated.
 
     One frame slower than the target rate leaves none, as published; drawing a clip from that raises.
@@ -141,7 +144,8 @@ def resample(
     step = source_fps / target_fps
     if step.is_integer():
         return np.arange(0, num_frames, int(step))
-    return np.floor(np.arange(math.floor(num_frames / step)) * step).astype(np.int64)
+    kept: Frames = np.floor(np.arange(math.floor(num_frames / step)) * step).astype(np.int64)
+    return kept
 
 
 _ASPECT = (3 / 4, 4 / 3)
@@ -193,11 +197,12 @@ def _spare(num_frames: int, size: int, stride: int) -> int:
     return num_frames - clip_span(size, stride)
 
 
-def _spread(last: int, n: int) -> np.ndarray:
+def _spread(last: int, n: int) -> Frames:
     """Return n >= 2 integers spread evenly from 0 to ``last``, halves rounded to the even neighbour (as published)."""
     quotient, remainder = np.divmod(np.arange(n) * last, n - 1)
     up = (2 * remainder > n - 1) | ((2 * remainder == n - 1) & (quotient % 2 == 1))
-    return quotient + up
+    spread: Frames = quotient + up
+    return spread
 
 
 def _check_count(n: int) -> None:

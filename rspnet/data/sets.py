@@ -1,12 +1,12 @@
 """The training and the test set of one process: batches of clips with the labels, and what could not be read."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import datasets
 
 from rspnet.console import say
-from rspnet.data.batches import OrderedBatches, Speeds, TrainBatches
+from rspnet.data.batches import Batch, OrderedBatches, Speeds, TrainBatches
 from rspnet.data.clip_dataset import ClipDataset
 from rspnet.data.workers import Loader
 from rspnet.errors import VideoError
@@ -55,8 +55,8 @@ class TrainSet:
         """Over all processes."""
         return self.clips.picker.views * self.total_batch
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[dict[str, Any]]:
-        """The batches of an epoch from number `start` on, both from 0; see `rspnet.data.clip_dataset.ClipDataset`.
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from number `start` on, both from 0.
 
         Raises:
             VideoError: too many videos cannot be read.
@@ -91,7 +91,7 @@ class TestSet:
         """Batches of this process."""
         return len(self._loader)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Batch]:
         """One pass.
 
         Raises:
@@ -124,7 +124,7 @@ class Failures:
         self.count = 0
         self._named: set[int] = set()
 
-    def add(self, batch: dict[str, Any]) -> None:
+    def add(self, batch: Batch) -> None:
         """Take note of a batch's ``failed`` rows (-1: none), and say each one's ``reason``.
 
         Raises:

@@ -112,8 +112,8 @@ def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -
         _painter(scene)(frames, *there, np.full(NUM_FRAMES, radius_there))
     paint(frames, x + drift[0] + shake[0], y + drift[1] + shake[1], radius)
     frames += scene.normal(0, 3, frames.shape[1:]).astype(np.float32)
-    frames = np.clip(frames, 0, 255).round().astype(np.uint8)
-    return 255 - frames if scene.random() < 0.5 else frames  # the negative: something dark on a brighter background
+    pictures: np.ndarray = np.clip(frames, 0, 255).round().astype(np.uint8)
+    return 255 - pictures if scene.random() < 0.5 else pictures  # the negative: something dark on a brighter background
 
 
 # How things move: along a path, at a pace. The random sizes, ways and places of the classes overlap on purpose.
@@ -149,26 +149,26 @@ def _either(rng: np.random.Generator) -> int:
     return int(rng.choice([-1, 1]))
 
 
-def _bounce(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
-    return _track(rng, *size, y=-rng.uniform(0.35, 0.5) * 4 * (cycles % 1) * (1 - cycles % 1))
+def _bounce(rng: np.random.Generator, cycles: np.ndarray, height: int, width: int) -> Track:
+    return _track(rng, height, width, y=-rng.uniform(0.35, 0.5) * 4 * (cycles % 1) * (1 - cycles % 1))
 
 
-def _circle(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
+def _circle(rng: np.random.Generator, cycles: np.ndarray, height: int, width: int) -> Track:
     angle = _either(rng) * 2 * np.pi * cycles
     radius = rng.uniform(0.17, 0.28)
-    return _track(rng, *size, x=radius * np.cos(angle), y=radius * np.sin(angle))
+    return _track(rng, height, width, x=radius * np.cos(angle), y=radius * np.sin(angle))
 
 
-def _pulse(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
-    return _track(rng, *size, grow=rng.uniform(0.3, 0.45) * np.sin(2 * np.pi * cycles))
+def _pulse(rng: np.random.Generator, cycles: np.ndarray, height: int, width: int) -> Track:
+    return _track(rng, height, width, grow=rng.uniform(0.3, 0.45) * np.sin(2 * np.pi * cycles))
 
 
-def _rise(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
-    return _track(rng, *size, y=-_way(rng) * (cycles % 1))
+def _rise(rng: np.random.Generator, cycles: np.ndarray, height: int, width: int) -> Track:
+    return _track(rng, height, width, y=-_way(rng) * (cycles % 1))
 
 
-def _slide(rng: np.random.Generator, cycles: np.ndarray, *size: int) -> Track:
-    return _track(rng, *size, x=_either(rng) * _way(rng) * (cycles % 1))
+def _slide(rng: np.random.Generator, cycles: np.ndarray, height: int, width: int) -> Track:
+    return _track(rng, height, width, x=_either(rng) * _way(rng) * (cycles % 1))
 
 
 def _at_pace(
@@ -196,7 +196,8 @@ def _shake(rng: np.random.Generator) -> np.ndarray:
     """The camera's unrest, whole pixels (2, T): x, y."""
     steps = rng.normal(0, 0.25, (2, NUM_FRAMES + 8)).cumsum(axis=1)
     smooth = steps[:, 8:] - (steps[:, 8:] + steps[:, :-8]) / 2
-    return np.clip(smooth.round(), -_MARGIN, _MARGIN).astype(int)
+    whole: np.ndarray = np.clip(smooth.round(), -_MARGIN, _MARGIN).astype(int)
+    return whole
 
 
 _MARGIN = 4  # pixels of background beyond the frame, for the shaking
@@ -215,7 +216,8 @@ def _background(rng: np.random.Generator, height: int, width: int) -> np.ndarray
     else:
         pattern = _cloud(rng, *y.shape)
     low, high = sorted(rng.uniform(0.05, 0.4, 2))
-    return (_colour(rng, low) + pattern[..., None] * (_colour(rng, high) - _colour(rng, low))).astype(np.float32)
+    mixed: np.ndarray = _colour(rng, low) + pattern[..., None] * (_colour(rng, high) - _colour(rng, low))
+    return mixed.astype(np.float32)
 
 
 def _cloud(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -229,35 +231,19 @@ def _cloud(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 def _colour(rng: np.random.Generator, brightness: float) -> np.ndarray:
     """A random hue of about this brightness (0 to 1), RGB from 0 to 255."""
-    return (255 * np.clip(brightness + rng.uniform(-0.2, 0.2, 3), 0, 1)).astype(np.float32)
+    colour: np.ndarray = 255 * np.clip(brightness + rng.uniform(-0.2, 0.2, 3), 0, 1)
+    return colour.astype(np.float32)
 
 
-def _disc(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.hypot(x, y) - 1
-
-
-def _ring(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.abs(np.hypot(x, y) - 0.75) - 0.25
-
-
-def _square(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.maximum(np.abs(x), np.abs(y)) - 0.85
-
-
-def _triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.maximum(0.866 * np.abs(x) + 0.5 * y, -y) - 0.6
-
-
-def _cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    wide, narrow = np.maximum(np.abs(x), np.abs(y)) - 1, np.minimum(np.abs(x), np.abs(y)) - 0.35
-    return np.maximum(wide, narrow)
-
-
-def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return 0.8 * (np.hypot(x, y) - 0.75 - 0.3 * np.cos(5 * np.arctan2(y, x)))
-
-
-_SHAPES = (_disc, _ring, _square, _triangle, _cross, _star)  # distance to the edge of a shape of radius 1, inside < 0
+# Distance to the edge of a shape of radius 1, inside less than 0.
+_SHAPES: tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], ...] = (
+    lambda x, y: np.hypot(x, y) - 1,  # a disc
+    lambda x, y: np.abs(np.hypot(x, y) - 0.75) - 0.25,  # a ring
+    lambda x, y: np.maximum(np.abs(x), np.abs(y)) - 0.85,  # a square
+    lambda x, y: np.maximum(0.866 * np.abs(x) + 0.5 * y, -y) - 0.6,  # a triangle
+    lambda x, y: np.maximum(np.maximum(np.abs(x), np.abs(y)) - 1, np.minimum(np.abs(x), np.abs(y)) - 0.35),  # a cross
+    lambda x, y: 0.8 * (np.hypot(x, y) - 0.75 - 0.3 * np.cos(5 * np.arctan2(y, x))),  # a star
+)
 
 
 def _painter(rng: np.random.Generator) -> Callable[..., None]:

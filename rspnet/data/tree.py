@@ -79,7 +79,7 @@ class Tree:
         except OSError as error:
             if not folder:
                 raise ConfigError(f"{path}: cannot be listed ({error.strerror}); check its permissions") from None
-            self.closed[folder] = error.strerror
+            self.closed[folder] = error.strerror or str(error)
             return []
         if folder and any(entry.name == SUBSET_MARK for entry in entries):
             return []
@@ -87,13 +87,13 @@ class Tree:
 
     def videos(self, folder: str = "") -> Iterator[str]:
         """Paths, relative to the root, of the files below a folder that are named like videos."""
-        stack: list[tuple[str, tuple]] = [(folder, ())]
+        stack: list[tuple[str, tuple[tuple[int, int], ...]]] = [(folder, ())]
         while stack:
             folder, above = stack.pop()
             try:
                 status = os.stat(os.path.join(self.root, folder))
             except OSError as error:
-                self.closed[folder] = error.strerror
+                self.closed[folder] = error.strerror or str(error)
                 continue
             identity = (status.st_dev, status.st_ino)
             if identity in above:

@@ -8,14 +8,20 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Sampler, get_worker_info
 
+from rspnet.data.batches import Batch, Request
 from rspnet.errors import ConfigError, RSPNetError
+
+if TYPE_CHECKING:
+    from rspnet.data.clip_dataset import ClipDataset
+
+T = TypeVar("T")
 
 PREFETCH = 2
 """Batches a worker makes ahead of the training process."""
@@ -89,8 +95,11 @@ class Loader:
         keep_workers: let them outlive an iteration, for the next.
     """
 
-    def __init__(self, dataset: Dataset, batches: Sampler, num_workers: int, keep_workers: bool = False) -> None:
+    def __init__(
+        self, dataset: "ClipDataset", batches: Sampler[list[Request]], num_workers: int, keep_workers: bool = False
+    ) -> None:
         self.dataset = dataset
+        self._sampler = batches
         self.num_workers = num_workers
         # How many there are is said in one line where it is decided (rspnet/running/machine.py); torch takes six.
         warnings.filterwarnings("ignore", message="This DataLoader will create")
@@ -112,7 +121,7 @@ class Loader:
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Batch]:
         """Let the workers begin; their batches come from what is returned.
 
         Raises:
@@ -128,7 +137,7 @@ class Loader:
 
     def _check_room(self) -> None:
         """Before the workers begin: one that finds no room in the middle of its work may leave all waiting."""
-        first = next(iter(self._batches.batch_sampler), [])
+        first = next(iter(self._sampler), [])
         at_once = min(len(self), SLOTS * self.num_workers)
         needed = at_once * self.dataset.batch_bytes(first) + self.num_workers * _SPARE
         if first and needed > _free_memory():
@@ -136,7 +145,7 @@ class Loader:
                 f"the {_megabytes(needed)} of {at_once} batches that {self.num_workers} processes read ahead"
             )
 
-    def _watched(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def _watched(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         while True:
             if self._last and len(self._last) == self._last.maxlen and not self._last[0].expired():
                 raise RuntimeError(
@@ -160,7 +169,7 @@ def _as_raised(error: RSPNetError) -> RSPNetError:
     return type(error)(message.rstrip()) if traceback else error
 
 
-def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
+def _as_it_is(batch: T) -> T:
     return batch
 
 
