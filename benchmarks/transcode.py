@@ -37,7 +37,8 @@ from torch.nn.functional import conv2d, grid_sample
 from rspnet.data import sampling
 from rspnet.video.inspection import inspect
 from rspnet.video.reader import Video
-from rspnet.video.writer import PRESETS, transcode
+from rspnet.video.recipe import PRESETS
+from rspnet.video.writer import transcode
 
 SIZE, LENGTH = 112, 32  # pixels, frames
 MATCH, FAST = PRESETS["match"], PRESETS["fast"]

@@ -33,14 +33,14 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Make the set, and return the result that is also printed as the last line."""
-    from rspnet.data.synthetic import MOTIONS, make_dataset
+    from rspnet.data.synthetic import MOTIONS, make_dataset, num_videos
 
     made = make_dataset(config.dst, config.videos_per_class, config.seed)
-    num_videos = len(MOTIONS) * config.videos_per_class
-    what = f"{console.some(len(MOTIONS), 'class', 'classes')}, {console.some(num_videos, 'video')}"
+    total = num_videos(config.videos_per_class)
+    what = f"{console.some(len(MOTIONS), 'class', 'classes')}, {console.some(total, 'video')}"
     console.say(f"{config.dst}: {what}{'' if made else '; was there already'}")
     summary = {"stage": "synthetic", "dst": config.dst, "made": made}
-    summary |= {"num_classes": len(MOTIONS), "num_videos": num_videos}
+    summary |= {"num_classes": len(MOTIONS), "num_videos": total}
     print_line(json.dumps(summary))
     return summary
 

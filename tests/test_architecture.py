@@ -42,10 +42,7 @@ def test_a_stage_loads_nothing_slow_before_it_has_read_its_options(stage):
     assert not slow & set(done.stdout.split())
 
 
-WIRED = [path for path in STAGES if path.stem in ("pretrain", "finetune", "evaluate", "convert")]
-
-
-@pytest.mark.parametrize("stage", WIRED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("stage", STAGES, ids=lambda path: path.stem)
 def test_a_stage_holds_no_formula(stage):
     """It wires; what is computed has a name and a test of its own in a room. Types may be joined by |."""
     tree = ast.parse(stage.read_text())

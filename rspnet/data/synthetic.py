@@ -28,6 +28,11 @@ Track = tuple[np.ndarray, np.ndarray, np.ndarray]
 """x, y, radius of the object over time, each (T,), pixels."""
 
 
+def num_videos(videos_per_class: int) -> int:
+    """How many videos `make_dataset` makes."""
+    return len(MOTIONS) * videos_per_class
+
+
 def make_dataset(dst: str | Path, videos_per_class: int, seed: int) -> bool:
     """Write the videos and the lists. The same arguments give the same pixels; complete, it is left alone.
 
@@ -64,7 +69,7 @@ def make_dataset(dst: str | Path, videos_per_class: int, seed: int) -> bool:
     names = sorted(MOTIONS)
     videos = []  # path, label, group
     todo = itertools.product(range(len(names)), range(videos_per_class))
-    for label, number in console.progress(todo, len(names) * videos_per_class, "synthetic", "videos"):
+    for label, number in console.progress(todo, num_videos(videos_per_class), "synthetic", "videos"):
         group, clip = number % num_groups + 1, number // num_groups + 1
         path = f"{names[label]}/v_{names[label]}_g{group:02d}_c{clip:02d}.mp4"
         scene, course = np.random.default_rng([seed, group]), np.random.default_rng([seed, group, label, clip])

@@ -28,18 +28,8 @@ from rspnet.errors import ConfigError, VideoError
 from rspnet.video.damage import judge
 from rspnet.video.inspection import inspect
 from rspnet.video.orientation import UPRIGHT, Orientation, orientation
-from rspnet.video.packets import Clock, Damage, be_strict, decode_all, open_video, read_packets
+from rspnet.video.packets import Damage, be_strict, decode_all, open_video, read_packets
 from rspnet.video.times import Schedule, Timeline
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "match": {"short_side": 256, "gop": 16, "crf": 20.0, "x264_preset": "medium"},
-    "fast": {"short_side": 160, "gop": 16, "crf": 20.0, "x264_preset": "veryfast"},
-}
-"""Named settings of `transcode`, the first its defaults; benchmarks/transcode.py gives what each costs and loses.
-
-`match` is as published but for a crf of 20 in place of x264's default of 23, as the pixels bound what is learnt from
-them: crops are 1.9 dB nearer to the originals', files 39 % larger. `fast` decodes in half of that time.
-"""
 
 
 def encode(
@@ -91,7 +81,6 @@ def transcode(
     x264_preset: str = "medium",
     x264_params: str = "",
     comment: str = "",
-    time_limit: float = math.inf,
 ) -> dict[str, Any]:
     """Rewrite a video small and fast to read at random, frame for frame.
 
@@ -109,7 +98,6 @@ def transcode(
         x264_preset: x264's trade of time for size.
         x264_params: settings of x264 that win over those chosen here, as "key=value:key=value".
         comment: text kept in the file's metadata.
-        time_limit: seconds, looked at between packets.
 
     Returns:
         What `inspect` says of the new file: num_frames, fps, width, height, duration (seconds), codec, bytes, plan ...
@@ -122,13 +110,13 @@ def transcode(
     if short_side < 2 or short_side % 2:
         raise ConfigError(f"short_side: {short_side}; H.264 with 4:2:0 colour needs an even number")
     src = os.fspath(src)
-    clock, damage = Clock(src, time_limit), Damage()
-    schedule = Schedule(_timeline(src, clock))
+    damage = Damage()
+    schedule = Schedule(_timeline(src))
     container, stream = open_video(src)
     with container, contextlib.ExitStack() as output:
         be_strict(stream)
         timeline = Timeline(stream, container.format.name)
-        frames = decode_all(timeline.watch(clock.watch(read_packets(container, stream))), stream, damage)
+        frames = decode_all(timeline.watch(read_packets(container, stream)), stream, damage)
         first = next(frames, None)
         if first is None:
             raise VideoError(f"{src}: {judge(src, container, stream, 0, damage)[1]}; drop it")
@@ -164,13 +152,13 @@ def read_comment(path: str | os.PathLike[str]) -> str:
         return container.metadata.get("comment", "")
 
 
-def _timeline(src: str, clock: Clock) -> Timeline:
+def _timeline(src: str) -> Timeline:
     """The times of all packets, from reading them once: the first frame cannot be written before the rate is known."""
     container, stream = open_video(src)
     with container:
         timeline = Timeline(stream, container.format.name)
         with contextlib.suppress(av.FFmpegError):  # decoding says what is wrong
-            deque(timeline.watch(clock.watch(read_packets(container, stream))), maxlen=0)
+            deque(timeline.watch(read_packets(container, stream)), maxlen=0)
     return timeline
 
 

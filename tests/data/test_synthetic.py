@@ -9,7 +9,7 @@ import pytest
 
 from rspnet.cli import command
 from rspnet.data import layouts
-from rspnet.data.synthetic import MOTIONS, NUM_FRAMES, SIDES, draw, make_dataset
+from rspnet.data.synthetic import MOTIONS, NUM_FRAMES, SIDES, draw, make_dataset, num_videos
 from rspnet.errors import ConfigError
 from rspnet.video.reader import inspect
 from stages import synthetic as stage
@@ -25,7 +25,7 @@ def tracks(name, count=200):
 def test_files_and_lists(videos):
     rows = list(layouts.scan(videos))
     assert layouts.detect(videos) == "ucf101"
-    assert len(rows) == 4 * len(MOTIONS) == 40
+    assert len(rows) == num_videos(4) == 40
     for row in rows:
         assert re.fullmatch(rf"UCF-101/{row['label']}/v_{row['label']}_g\d\d_c\d\d.mp4", row["video"])
         assert set(row["folds"]) == {"train", "test"} or row["folds"] == ["train"] * 3

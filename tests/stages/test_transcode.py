@@ -1,7 +1,6 @@
 """The transcode stage: a data set of the same layout comes out, whatever is wrong with single files."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -9,7 +8,6 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import pytest
 
@@ -17,8 +15,7 @@ from rspnet import disk
 from rspnet.data import index, layouts
 from rspnet.errors import ConfigError, DiskError
 from rspnet.video.reader import inspect, transcode
-from rspnet.video.writer import PRESETS
-from stages.transcode import Config, main, make_recipe, transcode_row
+from stages.transcode import Config, main
 from tests.support import REPO
 
 
@@ -98,17 +95,6 @@ def test_a_second_run_does_only_what_is_not_done(few, tmp_path):
     for options in ({"short_side": 32}, {"preset": "fast", "short_side": 32}):  # other recipes
         summary, _ = run(few, tmp_path / "new", **options)
         assert counts(summary) == [8, 8, 0, 0, 0, 0]
-
-
-def test_presets():
-    """What is given wins, and the default is one of them."""
-    match = {"codec": "h264", "short_side": 256, "gop": 16, "crf": 20.0, "x264_preset": "medium"}
-    fast = match | {"short_side": 160, "x264_preset": "veryfast"}
-    assert make_recipe(Config("a", "b")) == make_recipe(Config("a", "b", preset="match")) == match
-    assert make_recipe(Config("a", "b", preset="fast")) == fast
-    given = {"short_side": 64, "gop": 1, "crf": 0.0}
-    assert make_recipe(Config("a", "b", preset="fast", **given)) == fast | given
-    assert get_args(get_type_hints(Config)["preset"]) == tuple(PRESETS)
 
 
 def test_bad_rows_and_files_are_passed_on(few, tmp_path):
@@ -247,17 +233,6 @@ def test_interrupted_and_started_again(few, tmp_path):
     assert f"{8 - made} videos made, {made} were there" in done.stderr
     assert len(list(index.read_rows(tmp_path / "out.parquet"))) == 8
     assert not list((tmp_path / "new").rglob(".*"))
-
-
-def test_the_worker_alone(few, tmp_path):
-    """What runs in the worker process, without one."""
-    row = next(layouts.scan(few))
-    recipe = {"codec": "h264", "short_side": 32, "gop": 4, "crf": 30.0, "x264_preset": "veryfast"}
-    new, made = transcode_row((row, "x/y.mp4"), str(tmp_path), recipe)
-    assert made
-    assert new["bytes"] == os.path.getsize(tmp_path / "x" / "y.mp4")
-    assert transcode_row((row, "x/y.mp4"), str(tmp_path), recipe) == (new, False)
-    assert min(new["width"], new["height"]) == 32
 
 
 def test_a_full_disk_ends_it_and_leaves_what_is_whole(few, tmp_path, no_file_larger_than):

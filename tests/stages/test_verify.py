@@ -1,6 +1,5 @@
 """Verification of small real files, of workers that hang and die, and of scans that are stopped."""
 
-import dataclasses
 import json
 import os
 import shutil
@@ -13,9 +12,8 @@ import numpy as np
 import pytest
 
 from rspnet import console
-from rspnet.data import index
+from rspnet.data import index, verification
 from rspnet.errors import ConfigError, DiskError
-from rspnet.video.plan import Plan
 from rspnet.video.reader import encode
 from stages import verify
 from tests.support import REPO
@@ -82,19 +80,6 @@ def test_summary_for_people(root, capsys):
     assert "train/a/empty.mp4: empty: the file has no bytes" in lines
 
 
-def test_summary_names_the_first_bad_ones(capsys):
-    rows = [index.new_row(f"{n}.mp4", "/nowhere", status="missing") for n in range(13)]
-    tally = verify.Tally()
-    assert list(tally(iter(rows))) == rows
-    lines = list(verify.report({"out": "-", "ignored": {"lists": 2, ".txt": 1}} | tally.summary()))
-    assert lines[1] == "official lists of the data set, which say the splits: 2 files"
-    assert lines.pop(2) == "files that are not named like videos: 1 .txt"
-    del lines[1]
-    assert lines[0] == "13 videos (13 missing); 0.00 hours are ok"
-    assert len(lines) == 1 + verify.NUM_NAMED + 1
-    assert lines[-1] == "... and 3 more that are not ok"
-
-
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_index_file(root, tmp_path, suffix, capsys):
     out = tmp_path / f"i{suffix}"
@@ -144,7 +129,7 @@ def misbehave(row, depth, min_frames):
 
 
 def test_files_that_hang_or_crash_the_worker_cost_their_own_row(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(verify, "inspect_row", misbehave)
+    monkeypatch.setattr(verification, "inspect_row", misbehave)
     names = ["1.mp4", "hang.mp4", "2.mp4", "crash.mp4", "3.mp4", "bug.mp4", "4.mp4"]
     rows = [index.new_row(name, str(tmp_path), "a", bytes=9) for name in names]
     index.write_rows(rows, tmp_path / "i.jsonl")
@@ -165,16 +150,6 @@ def test_an_index_of_videos_on_a_disk_that_is_not_there(tmp_path):
         run(tmp_path / "i.jsonl")
 
 
-def test_files_that_nobody_may_read(tmp_path, root, monkeypatch, capsys):
-    shutil.copy(root / "test/b/3.mp4", tmp_path / "closed.mp4")
-    os.symlink("loop.mp4", tmp_path / "loop.mp4")
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root, who may run the tests, is refused nothing
-    rows = [index.new_row(name, str(tmp_path)) for name in ("closed.mp4", "loop.mp4")]
-    closed, loop = (verify.inspect_row(row, "probe", 2) for row in rows)
-    assert (closed["status"], closed["reason"]) == ("unreadable", "this user may not read the file")
-    assert (loop["status"], loop["reason"]) == ("unreadable", "Too many levels of symbolic links")
-
-
 def test_a_full_disk_keeps_what_is_done(root, tmp_path, no_file_larger_than, capsys):
     out = tmp_path / "i.jsonl"
     with no_file_larger_than(1500), pytest.raises(DiskError, match=r"i\.jsonl\.partial: cannot be written: its disk"):
@@ -186,15 +161,6 @@ def test_a_full_disk_keeps_what_is_done(root, tmp_path, no_file_larger_than, cap
     assert not (tmp_path / "i.jsonl.partial").exists()
 
 
-def test_two_scans_for_one_file(root, tmp_path):
-    out = str(tmp_path / "i.jsonl")
-    with (
-        verify.Journal(verify.Config(str(root), out=out)),
-        pytest.raises(ConfigError, match="another process is making"),
-    ):
-        run(root, out=out)
-
-
 def test_classes_tell_which_videos_have_none(tmp_path, root, capsys):
     for name in ("a/1.mp4", "a/2.mp4", "b/3.mp4", "stray.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -202,19 +168,6 @@ def test_classes_tell_which_videos_have_none(tmp_path, root, capsys):
     summary = run(tmp_path)
     assert (summary["num_classes"], summary["num_unlabelled"], summary["unlabelled"]) == (2, 1, ["stray.mp4"])
     assert "2 classes, from 1 video (b) to 2 (a); 1 video of no class, e.g. stray.mp4" in capsys.readouterr().err
-
-
-def test_videos_that_are_slow_to_read_are_counted(root, tmp_path, capsys):
-    row = index.new_row("test/b/3.mp4", str(root))
-    facts = verify.inspect_row(row, "decode", 2)
-    plan = dataclasses.replace(Plan.from_text(facts["plan"]), keys=np.empty(0, np.int64), header=-1, times=None)
-    tally = verify.Tally()
-    assert list(tally([facts, facts | {"video": "a.TS", "plan": plan.to_text()}]))
-    summary = tally.summary() | {"ignored": {}, "out": "-"}
-    assert summary["slow"] == {".ts": 1}
-    assert "can be read from their beginning only, which is slow: 1 .ts; stages/transcode.py mends it" in [
-        *verify.report(summary)
-    ]
 
 
 def stop_after(number):
@@ -264,21 +217,6 @@ def test_a_stopped_scan_with_other_settings_loses_nothing(root, tmp_path, monkey
     with pytest.raises(ConfigError, match=r"i\.jsonl\.partial: an interrupted scan left it; "):
         run(root, out=str(out))
     assert part.read_text() == "mine\n"
-
-
-def test_what_is_taken_over_are_facts_of_files_that_answered(root, tmp_path):
-    """What an index says of a video is what it says now, and a file that took too long gets another chance."""
-    source, out = tmp_path / "i.jsonl", tmp_path / "o.jsonl"
-    names = ["train/a/1.mp4", "train/b/2.mp4"]
-    index.write_rows([index.new_row(name, str(root), "new", "val") for name in names], source)
-    old = [index.new_row(name, str(root), "old", "train", codec="as kept") for name in names]
-    rows = [old[0] | {"status": "ok"}, old[1] | {"status": "timeout", "reason": "not done after 1 s"}]
-    journal = verify.Journal(verify.Config(str(source), out=str(out)))
-    assert list(journal(rows)) == rows
-    journal.__exit__(KeyboardInterrupt)
-    run(source, out=str(out))
-    found = [(row["label"], row["split"], row["status"], row["reason"], row["codec"]) for row in index.read_rows(out)]
-    assert found == [("new", "val", "ok", None, "as kept"), ("new", "val", "ok", None, "h264")]
 
 
 @pytest.mark.parametrize(

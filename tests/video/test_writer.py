@@ -9,7 +9,8 @@ import pytest
 from rspnet.errors import ConfigError, VideoError
 from rspnet.video.plan import Plan
 from rspnet.video.reader import encode, inspect, read_frames, transcode
-from rspnet.video.writer import PRESETS, read_comment
+from rspnet.video.recipe import PRESETS
+from rspnet.video.writer import read_comment
 from tests.support.numbered import number, picture, write_numbered
 
 LENGTH = 50

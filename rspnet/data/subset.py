@@ -1,0 +1,189 @@
+"""A smaller data set of whole classes: which classes, and the folder of symbolic links that holds them."""
+
+import difflib
+import hashlib
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rspnet import console
+from rspnet.data.rows import Row
+from rspnet.data.texts import read_lines
+from rspnet.disk import sweep, whole
+from rspnet.errors import ConfigError
+
+
+def choose_classes(
+    rows: list[Row],
+    source: str,
+    *,
+    classes: str | None = None,
+    num_classes: int | None = None,
+    by: str = "bytes",
+    seed: int = 0,
+) -> list[str]:
+    """The names of the classes to take, sorted.
+
+    Args:
+        rows: of the whole data set.
+        source: what they are of, for messages.
+        classes: text file that names them.
+        num_classes: their number; may be None where `classes` says it.
+        by: ``bytes`` takes those of smallest total training file size, ``count`` those of fewest training videos,
+            ``random`` any.
+        seed: of the random choice.
+
+    Raises:
+        ConfigError: no labels, no such classes, or more than there are.
+    """
+    labels = {row["label"] for row in rows} - {None}
+    if not labels:
+        raise ConfigError(f"{source}: its videos have no labels; a subset is made of whole classes")
+    if classes is not None:
+        names = _read_names(classes, labels)
+        if num_classes not in (None, len(names)):
+            raise ConfigError(f"{classes} names {len(names)} classes, --num_classes is {num_classes}")
+        return sorted(names)
+    if num_classes is None:
+        raise ConfigError("give --num_classes N, or --classes FILE")
+    if not 1 <= num_classes <= len(labels):
+        raise ConfigError(f"--num_classes {num_classes}: {source} has {len(labels)} classes")
+    if by == "random":
+        return sorted(random.Random(seed).sample(sorted(labels), num_classes))
+    sizes = _sizes(rows, labels, by)
+    return sorted(sorted(labels, key=lambda name: (sizes[name], name))[:num_classes])
+
+
+def _sizes(rows: list[Row], labels: set[str], by: str) -> dict[str, int]:
+    """The size of each class: bytes or number of its training files."""
+    # Something without splits is all training data; otherwise only those files count, as in the published rule.
+    splits = {row["split"] for row in rows}
+    counted = {"train"} if splits != {None} else splits
+    sizes = dict.fromkeys(labels, 0)
+    for row in rows:
+        if row["label"] is not None and row["split"] in counted and row["status"] != "missing":
+            sizes[row["label"]] += _bytes(row) if by == "bytes" else 1
+    return sizes
+
+
+def plan_links(
+    rows: list[Row], classes: Iterable[str], links: dict[str, str], *, whole_folders: bool
+) -> dict[str, str]:
+    """Links to make: path in the subset -> absolute path of the folder or video it points to.
+
+    Args:
+        rows: of the whole data set.
+        classes: names of those to take.
+        links: to make besides those of the videos.
+        whole_folders: link a folder as one where it holds nothing but videos to take.
+
+    Raises:
+        ConfigError: videos of two roots have the same relative path.
+    """
+    classes = set(classes)
+    here = [row for row in rows if row["status"] != "missing"]
+    mixed = {os.path.dirname(row["video"]) for row in here if row["label"] not in classes} | {""}
+    links = dict(links)
+    for row in here:
+        if row["label"] in classes:
+            folder = os.path.dirname(row["video"])
+            path = folder if whole_folders and folder not in mixed else row["video"]
+            target = os.path.join(row["root"], path)
+            if links.setdefault(path, target) != target:
+                raise ConfigError(
+                    f"{links[path]} and {target} would have the same place in the subset; make two subsets"
+                )
+    return {path: target for path, target in links.items() if not _above(path) & links.keys()}
+
+
+def make_tree(dst: str, links: dict[str, str], mark: dict[str, Any], *, mark_name: str) -> bool:
+    """Make `dst` with relative links, all at once, and a file that says what it is; False if it is there already.
+
+    Raises:
+        ConfigError: `dst` holds something else, or cannot be made.
+        DiskError: the disk is full, or read-only.
+    """
+    mark = mark | {"links": hashlib.sha256(json.dumps(sorted(links.items())).encode()).hexdigest()}
+    if os.path.lexists(dst) and (os.path.islink(dst) or not os.path.isdir(dst) or os.listdir(dst)):
+        try:
+            with open(os.path.join(dst, mark_name), encoding="utf-8") as handle:
+                if json.load(handle) == mark:
+                    return False
+        except (OSError, ValueError):
+            raise ConfigError(f"{dst}: exists and is no subset; choose another folder") from None
+        raise ConfigError(f"{dst}: holds another subset; choose another folder, or remove it first")
+    home = os.path.realpath(os.path.dirname(dst))  # links are followed from where they really are
+    sweep(os.path.dirname(dst))
+    with whole(dst, folder=True) as part:
+        _fill_tree(part, os.path.join(home, os.path.basename(dst)), links)
+        (part / mark_name).write_text(json.dumps(mark, indent=2, ensure_ascii=False), encoding="utf-8")
+    return True
+
+
+def _fill_tree(part: Path, dst: str, links: dict[str, str]) -> None:
+    """Make the links in the folder `part`, as they will be right when it is `dst`."""
+    relative: dict[tuple[str, str], str] = {}  # (folder in the subset, folder pointed to) -> the way between them
+    for path, target in links.items():
+        folder, (target_folder, name) = os.path.dirname(path), os.path.split(target)
+        if (folder, target_folder) not in relative:
+            os.makedirs(os.path.join(part, folder), exist_ok=True)
+            relative[folder, target_folder] = os.path.relpath(
+                os.path.realpath(target_folder), os.path.join(dst, folder)
+            )
+        os.symlink(os.path.join(relative[folder, target_folder], name), os.path.join(part, path))
+
+
+def summary(rows: list[Row], links: dict[str, str], classes: list[str]) -> dict[str, Any]:
+    """What a subset holds: how many links, classes and videos, and of these how many in each split.
+
+    Args:
+        rows: of the subset.
+        links: as `plan_links` says.
+        classes: as `choose_classes` says.
+    """
+    splits = Counter(row["split"] or "no split" for row in rows)
+    counts = {"num_links": len(links), "num_classes": len(classes), "num_videos": len(rows)}
+    return counts | {"splits": dict(splits), "classes": classes}
+
+
+def report(summary: dict[str, Any]) -> str:
+    """A `summary` in a line, with ``dst``, and ``made``: whether it was made just now."""
+    counts = ", ".join(f"{count} {split}" for split, count in summary["splits"].items())
+    classes, videos = (
+        console.some(summary["num_classes"], "class", "classes"),
+        console.some(summary["num_videos"], "video"),
+    )
+    return f"{summary['dst']}: {classes}, {videos} ({counts}){'' if summary['made'] else '; was there already'}"
+
+
+def _read_names(path: str, labels: set[str]) -> set[str]:
+    try:
+        names = {line for _, line in read_lines(path)}
+    except ConfigError as error:
+        raise ConfigError(f"--classes {error}") from None
+    for name in sorted(names - labels):
+        close = difflib.get_close_matches(name, labels, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {len(labels)}, e.g. {min(labels)!r}"
+        raise ConfigError(f"--classes {path}: no class {name!r} in the data set; {hint}")
+    if not names:
+        raise ConfigError(f"--classes {path}: names no class")
+    return names
+
+
+def _bytes(row: Row) -> int:
+    if row["bytes"] is not None:
+        return row["bytes"]
+    path = os.path.join(row["root"], row["video"])
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise ConfigError(f"{path}: its size is needed, but {error.strerror}") from None
+
+
+def _above(path: str) -> set[str]:
+    parts = path.split("/")
+    return {"/".join(parts[:depth]) for depth in range(1, len(parts))}

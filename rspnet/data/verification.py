@@ -1,0 +1,134 @@
+"""What is found out about a data set's videos: a row with its file's status and facts, and what there is of each."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from rspnet import console
+from rspnet.data.rows import Row
+from rspnet.video.inspection import FACTS, inspect
+from rspnet.video.plan import Plan
+
+if TYPE_CHECKING:
+    from rspnet.running.worker import Failure
+
+NUM_NAMED = 10
+"""Bad videos that the summary names, and videos without a label."""
+
+NO_FACTS: Row = dict.fromkeys(fact for fact in FACTS if fact not in ("status", "reason"))
+"""What a row says of a file that nothing is known of."""
+
+_STATUS_OF_FAILURES = {"timeout": "timeout", "crash": "crashed", "error": "error"}
+
+
+def inspect_row(row: Row, depth: str, min_frames: int) -> Row:
+    """The row with what its file is like now (called in a worker process).
+
+    Args:
+        row: of one video.
+        depth: as for `inspect`.
+        min_frames: as for `inspect`.
+    """
+    if row["status"] == "bad_name":
+        return row
+    path = os.path.join(row["root"], row["video"])
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return row | NO_FACTS | {"status": "missing", "reason": row["reason"] or "no such file"}
+    except OSError as error:  # its folder is closed to us, a link leads to itself
+        return row | NO_FACTS | {"status": "unreadable", "reason": error.strerror}
+    if not os.access(path, os.R_OK):
+        return row | NO_FACTS | {"status": "unreadable", "reason": "this user may not read the file"}
+    return row | inspect(path, depth=depth, min_frames=min_frames)
+
+
+def looked_at(row: Row, result: "Row | Failure") -> Row:
+    """A worker's row, or one that says why the worker could not make it."""
+    if isinstance(result, dict):
+        return result
+    return row | NO_FACTS | {"status": _STATUS_OF_FAILURES[result.kind], "reason": result.text}
+
+
+class Tally:
+    """Counts rows as they pass through."""
+
+    def __init__(self) -> None:
+        self.status: Counter[str] = Counter()
+        self.splits: Counter[str] = Counter()
+        self.classes: Counter[str | None] = Counter()
+        self.seconds = 0.0
+        self.bad: list[str] = []
+        self.unlabelled: list[str] = []
+        self.slow: Counter[str] = Counter()
+
+    def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield the rows."""
+        for row in rows:
+            self.status[row["status"]] += 1
+            if row["status"] == "ok":
+                self._count_good(row)
+            elif len(self.bad) < NUM_NAMED:
+                self.bad.append(f"{row['video']}: {row['status']}: {row['reason']}")
+            yield row
+
+    def _count_good(self, row: Row) -> None:
+        self.splits[row["split"] or "no split"] += 1
+        self.classes[row["label"]] += 1
+        if row["label"] is None and len(self.unlabelled) < NUM_NAMED:
+            self.unlabelled.append(row["video"])
+        self.seconds += row["duration"] or 0.0
+        if row["plan"] and not len(Plan.from_text(row["plan"]).keys):
+            self.slow[os.path.splitext(row["video"])[1].lower()] += 1
+
+    def summary(self) -> dict[str, Any]:
+        """What was counted; splits, classes and hours are those of the videos that are ok."""
+        classes = sorted((count, name) for name, count in self.classes.items() if name is not None)
+        return {
+            "num_videos": self.status.total(),
+            "num_bad": self.status.total() - self.status["ok"],
+            "hours": round(self.seconds / 3600, 3),
+            "status": dict(self.status.most_common()),
+            "splits": dict(self.splits),
+            "num_classes": len(classes),
+            "smallest_class": classes[0][::-1] if classes else None,
+            "largest_class": classes[-1][::-1] if classes else None,
+            "num_unlabelled": self.classes[None],
+            "unlabelled": self.unlabelled if classes else [],
+            "slow": dict(self.slow.most_common()),
+            "bad": self.bad,
+        }
+
+
+def report(summary: dict[str, Any]) -> Iterator[str]:
+    """A `Tally.summary`, with ``ignored`` (of a `Source`) and ``out`` (the index file), in a few lines."""
+    counts = ", ".join(f"{count} {status}" for status, count in summary["status"].items())
+    yield f"{console.some(summary['num_videos'], 'video')} ({counts}); {summary['hours']:.2f} hours are ok"
+    if summary["splits"].keys() - {"no split"}:
+        yield "of these " + ", ".join(f"{count} {split}" for split, count in summary["splits"].items())
+    if summary["num_classes"]:
+        yield _classes(summary)
+    ignored = dict(summary["ignored"])
+    if lists := ignored.pop("lists", 0):
+        yield f"official lists of the data set, which say the splits: {console.some(lists, 'file')}"
+    if ignored:
+        kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in ignored.items())
+        yield f"files that are not named like videos: {kinds}"
+    if summary["slow"]:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in summary["slow"].items())
+        yield f"can be read from their beginning only, which is slow: {kinds}; stages/transcode.py mends it"
+    yield from summary["bad"]
+    if summary["num_bad"] > len(summary["bad"]):
+        yield f"... and {summary['num_bad'] - len(summary['bad'])} more that are not ok"
+    if summary["out"] != "-":
+        yield f"index written to {summary['out']}"
+
+
+def _classes(summary: dict[str, Any]) -> str:
+    classes = console.some(summary["num_classes"], "class", "classes")
+    (small, least), (large, most) = summary["smallest_class"], summary["largest_class"]
+    text = f"{classes}, from {console.some(least, 'video')} ({small}) to {most} ({large})"
+    if summary["num_unlabelled"]:
+        text += f"; {console.some(summary['num_unlabelled'], 'video')} of no class, e.g. {summary['unlabelled'][0]}"
+    return text

@@ -1,0 +1,110 @@
+"""A scan that was stopped goes on where it was, and with no other settings."""
+
+import json
+
+import pytest
+
+from rspnet.data.rows import new_row
+from rspnet.errors import ConfigError
+from rspnet.running.journal import LOOKED_AT_AGAIN, Journal
+from rspnet.running.pool import Ready
+
+SETTINGS = {"depth": "probe", "source": "/data"}
+
+
+def row(name, **facts):
+    return new_row(name, "/data", "a", **facts)
+
+
+def stopped(out, rows):
+    """Keep rows of a scan, and leave it."""
+    journal = Journal(str(out), SETTINGS)
+    assert list(journal(rows)) == rows
+    journal.__exit__(KeyboardInterrupt)
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Where a scan was stopped after three rows."""
+    out = tmp_path / "i.parquet"
+    rows = [
+        row("1.mp4", status="ok", codec="h264"),
+        row("2.mp4", status="ok"),
+        row("3.mp4", status="empty", reason="no"),
+    ]
+    stopped(out, rows)
+    return out
+
+
+def journal_of(out):
+    return out.with_name(f"{out.name}.partial")
+
+
+def test_it_goes_when_the_index_is_there(tmp_path):
+    with Journal(str(tmp_path / "i.jsonl"), SETTINGS) as journal:
+        assert list(journal([row("1.mp4", status="ok")]))
+        assert len((tmp_path / "i.jsonl.partial").read_text().splitlines()) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_stdout_has_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Journal("-", SETTINGS) as journal:
+        rows = [row("1.mp4", status="ok")]
+        assert list(journal(rows)) == list(journal.todo(rows)) == rows
+        assert not list(tmp_path.iterdir())
+
+
+def test_what_was_looked_at_needs_no_worker(out, capsys):
+    """What an index says of a video is what it says now; what was found in the file is what was found then."""
+    before = journal_of(out).read_bytes()
+    with Journal(str(out), SETTINGS) as journal:
+        first, second = row("1.mp4") | {"label": "new"}, row("4.mp4")
+        assert list(journal.todo([first, second])) == [Ready(first, first | {"status": "ok", "codec": "h264"}), second]
+        assert list(journal([first, second])) == [first, second]
+        assert journal_of(out).read_bytes() == before + json.dumps(second).encode() + b"\n"  # the first is in it
+    assert capsys.readouterr().err == f"going on after the 3 videos in {journal_of(out)}\n"
+
+
+def test_files_that_may_answer_now_are_looked_at_again(out):
+    stopped(out, [row(f"{status}.mp4", status=status) for status in LOOKED_AT_AGAIN])
+    with Journal(str(out), SETTINGS) as journal:
+        assert {video for _, video in journal.done} == {"1.mp4", "2.mp4", "3.mp4"}
+
+
+@pytest.mark.parametrize("end", [b'{"video": "cut sho', b'{"video": "5.mp4", "root": "/data"}', b"\n\n"])
+def test_a_line_that_was_cut_short_is_dropped(out, end):
+    path = journal_of(out)
+    before = path.read_bytes()
+    path.write_bytes(before + end)
+    with Journal(str(out), SETTINGS) as journal:
+        assert len(journal.done) == 3
+        assert path.read_bytes() == before
+
+
+def test_a_head_that_was_cut_short_starts_it_anew(out):
+    path = journal_of(out)
+    head = path.read_bytes().splitlines(keepends=True)[0]
+    path.write_bytes(head[:10])
+    with Journal(str(out), SETTINGS) as journal:
+        assert not journal.done
+        assert path.read_bytes() == head
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, " with depth probe"), (b"mine\n", ""), (b'{"depth": "probe"}\n', ""), (b'"text"\n', "")],
+)
+def test_another_scan_is_not_overwritten(out, content, told):
+    path = journal_of(out)
+    if content:
+        path.write_bytes(content)
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=rf"i\.parquet\.partial: an interrupted scan left it{told}; give that"):
+        Journal(str(out), SETTINGS | {"depth": "decode"})
+    assert path.read_bytes() == before
+
+
+def test_two_scans_for_one_file(out):
+    with Journal(str(out), SETTINGS), pytest.raises(ConfigError, match=r"another process is making .*; wait for it"):
+        Journal(str(out), SETTINGS)
