@@ -16,6 +16,7 @@ disk is full.
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -74,7 +75,8 @@ def main(config: Config) -> dict[str, Any]:
     folders: set[str] = set()
     tasks = copies.plan(rows, dst, config.layout, folders=folders)
     work = partial(copies.transcode_row, dst=dst, recipe=recipe)
-    items = (Ready(task, (task[0], False)) if task[1] is None else task for task in tasks)
+    items: Iterator[copies.Task | Ready[copies.Task, copies.Outcome]]
+    items = (task if task[1] else Ready(task, (task[0], False)) for task in tasks)
     results = run_parallel(work, items, jobs=config.jobs, time_limit=config.time_limit)
     tally = copies.Tally()
     with contextlib.ExitStack() as stack:

@@ -61,11 +61,11 @@ def main(config: Config) -> dict[str, Any]:
     with Journal(config.out, settings | {"source": os.path.abspath(config.source)}) as journal:
         results = run_parallel(look, journal.todo(source.rows), jobs=config.jobs, time_limit=config.time_limit)
         with contextlib.closing(results):  # its workers end here, whatever happens
-            rows = (verification.looked_at(row, result) for row, result in results)
-            rows = tally(journal(console.progress(rows, source.total, "verify", "videos")))
+            found = (verification.looked_at(row, result) for row, result in results)
+            rows = tally(journal(console.progress(found, source.total, "verify", "videos")))
             # A file is written when all is known: no half-written one lies about during the scan.
             index.write_rows(rows if config.out == "-" else list(rows), config.out)
-    summary = {"stage": "verify", "source": config.source, "depth": config.depth, "out": config.out}
+    summary: dict[str, Any] = {"stage": "verify", "source": config.source, "depth": config.depth, "out": config.out}
     summary |= tally.summary() | {"ignored": dict(source.ignored.most_common())}
     for line in verification.report(summary):
         console.say(line)

@@ -24,6 +24,13 @@ NUM_NAMED = 10
 FAILED = "failed"
 """Status of a video that is good, as far as known, but has no copy."""
 
+Task = tuple[Row, str]
+"""A row, and the path of its copy in the new folder; "" where there is nothing to copy."""
+
+Outcome = tuple[Row, bool] | DiskError
+"""The new file's row, or the old one with what is wrong, and whether the file was made just now; or that the disk takes
+no more."""
+
 _NUMBERS = ("num_videos", "num_made", "num_kept", "num_larger", "num_skipped", "num_bad", "num_lost")
 _STATUS_OF_FAILURES = {"timeout": "timeout", "crash": "crashed", "error": FAILED}
 
@@ -48,8 +55,8 @@ def begin(rows: Iterable[Row], dst: str) -> Iterator[Row]:
     return itertools.chain(first, rows)
 
 
-def plan(rows: Iterable[Row], dst: str, layout: str, *, folders: set[str]) -> Iterator[tuple[Row, str | None]]:
-    """Yield each row with its path below `dst`, or None where there is nothing to transcode.
+def plan(rows: Iterable[Row], dst: str, layout: str, *, folders: set[str]) -> Iterator[Task]:
+    """Yield what is to be done for each row.
 
     List files of a data set are copied when its first row comes. A folder that is to get a file is cleared of what an
     interrupted run left there, and added to `folders`.
@@ -65,14 +72,14 @@ def plan(rows: Iterable[Row], dst: str, layout: str, *, folders: set[str]) -> It
             check_apart(row["root"], dst)
             copy_lists(row["root"], dst, layout)
         if row["status"] not in USABLE:
-            yield row, None
+            yield row, ""
             continue
         target = os.path.splitext(os.path.normpath(row["video"]))[0] + ".mp4"
         source = os.path.join(row["root"], row["video"])
         if os.path.isabs(target) or target.startswith(".."):
-            yield row | {"status": FAILED, "reason": "its path leads out of its root"}, None
+            yield row | {"status": FAILED, "reason": "its path leads out of its root"}, ""
         elif (other := taken.setdefault(target, source)) != source:
-            yield row | {"status": FAILED, "reason": f"{other} becomes {target} as well; rename one"}, None
+            yield row | {"status": FAILED, "reason": f"{other} becomes {target} as well; rename one"}, ""
         else:
             if (folder := os.path.dirname(os.path.join(dst, target))) not in folders:
                 folders.add(folder)
@@ -106,12 +113,13 @@ def copy_lists(root: str, dst: str, layout: str) -> None:
                         shutil.copy(entry.path, copy)
 
 
-def transcode_row(task: tuple[Row, str], dst: str, recipe: dict[str, Any]) -> tuple[Row, bool] | DiskError:
-    """The row of the new file, or the old one with what is wrong, and whether the file was made just now.
+def transcode_row(task: Task, dst: str, recipe: dict[str, Any]) -> Outcome:
+    """Make the copy, unless it is there already (called in a worker process).
 
-    Where the disk takes no more, what is to be said of it.
-
-    Called in a worker process.
+    Args:
+        task: one that has a path.
+        dst: the new folder.
+        recipe: from `rspnet.video.recipe.make_recipe`.
     """
     row, target = task
     source, path = os.path.join(row["root"], row["video"]), os.path.join(dst, target)
@@ -135,7 +143,7 @@ def transcode_row(task: tuple[Row, str], dst: str, recipe: dict[str, Any]) -> tu
         return row | found, False
 
 
-def copied(task: tuple[Row, str | None], result: "tuple[Row, bool] | DiskError | Failure") -> tuple[Row, bool]:
+def copied(task: Task, result: "Outcome | Failure") -> tuple[Row, bool]:
     """What a worker returned, or the row with why it could not."""
     if isinstance(result, DiskError):
         raise result  # all that follow would fail as well, and the same command goes on from here

@@ -176,7 +176,7 @@ def _read_names(path: str, labels: set[str]) -> set[str]:
 
 def _bytes(row: Row) -> int:
     if row["bytes"] is not None:
-        return row["bytes"]
+        return int(row["bytes"])
     path = os.path.join(row["root"], row["video"])
     try:
         return os.stat(path).st_size

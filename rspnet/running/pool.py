@@ -10,7 +10,7 @@ group ends its workers, and one that hangs outlives a killed parent; its public 
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -31,7 +31,7 @@ class Ready(Generic[Item, Result]):
 
 def run_parallel(
     function: Callable[[Item], Result], items: Iterable[Item | Ready[Item, Result]], *, jobs: int, time_limit: float
-) -> Iterator[tuple[Item, Result | Failure]]:
+) -> Generator[tuple[Item, Result | Failure], None, None]:
     """Yield ``(item, result)`` for every item, in the order of the items, so that output is the same for any `jobs`.
 
     In place of a result stands a `Failure` where the function raised, took too long or killed its process. Items are

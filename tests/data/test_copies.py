@@ -46,10 +46,10 @@ def test_each_video_has_its_own_copy(tmp_path):
     tasks, folders = planned([*rows, rows[0]], tmp_path / "new")
     assert tasks == [
         (None, "a/1.mp4"),
-        ("failed", None),
+        ("failed", ""),
         (None, "a/b/2.v2.mp4"),
-        ("failed", None),
-        ("broken", None),
+        ("failed", ""),
+        ("broken", ""),
         (None, "a/1.mp4"),  # one video twice is one copy
     ]
     assert folders == {str(tmp_path / "new/a"), str(tmp_path / "new/a/b")}
