@@ -41,7 +41,10 @@ def create_encoder(name: str, num_classes: int = 0, **kwargs: Any) -> VideoEncod
     Raises:
         ConfigError: If there is no such encoder or width.
     """
-    return timm.create_model(f"rspnet_{encoder_spec(name).name}", num_classes=num_classes, **kwargs)
+    encoder = timm.create_model(f"rspnet_{encoder_spec(name).name}", num_classes=num_classes, **kwargs)
+    if not isinstance(encoder, VideoEncoder):
+        raise TypeError(f"rspnet_{name}: another package has told timm of a network of this name")
+    return encoder
 
 
 def check_clips(

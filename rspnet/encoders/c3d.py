@@ -6,6 +6,8 @@ map is pooled by averaging. State-dict keys and shapes are those of the publishe
 tests/encoders/test_encoders.py compares them, and the outputs for fixed weights, with the published network's.
 """
 
+from typing import Any
+
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -60,6 +62,6 @@ class C3D(VideoEncoder):
 
 
 @register_model
-def rspnet_c3d(pretrained: bool = False, **kwargs) -> VideoEncoder:
+def rspnet_c3d(pretrained: bool = False, **kwargs: Any) -> VideoEncoder:
     """C3D of the RSPNet authors."""
     return build(C3D, SPEC, pretrained, **kwargs)

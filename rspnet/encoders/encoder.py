@@ -95,7 +95,8 @@ class VideoEncoder(nn.Module):
 
     def get_classifier(self) -> nn.Module:
         """Return the classifier; `nn.Identity` without classes."""
-        return getattr(self, self.classifier_name)
+        classifier: nn.Module = getattr(self, self.classifier_name)
+        return classifier
 
     def reset_classifier(self, num_classes: int) -> None:
         """Put a fresh linear classifier in place, on the encoder's device; 0 takes it away."""

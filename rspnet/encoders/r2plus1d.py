@@ -8,6 +8,7 @@ with the published network's.
 """
 
 from collections import OrderedDict
+from typing import Any
 
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
@@ -46,7 +47,8 @@ class FactoredConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, t, h, w) to (N, channels, t / st, h / ss, w / ss)."""
-        return self.temporal_conv(self.relu(self.bn(self.spatial_conv(x))))
+        mapped: Tensor = self.temporal_conv(self.relu(self.bn(self.spatial_conv(x))))
+        return mapped
 
 
 class Block(nn.Module):
@@ -73,10 +75,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, t, h, w) to (N, channels, t / stride, h / stride, w / stride)."""
-        residual = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        residual: Tensor = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
         if self.downsample:
             x = self.downsamplebn(self.downsampleconv(x))
-        return self.relu(x + residual)
+        mapped: Tensor = self.relu(x + residual)
+        return mapped
 
 
 class R2Plus1D(VideoEncoder):
@@ -88,6 +91,10 @@ class R2Plus1D(VideoEncoder):
     """
 
     classifier_name = "linear"
+    conv2: nn.Module
+    conv3: nn.Module
+    conv4: nn.Module
+    conv5: nn.Module
 
     def __init__(self, num_classes: int = 0, width: int = 64):
         super().__init__()
@@ -105,11 +112,13 @@ class R2Plus1D(VideoEncoder):
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Return the last feature map (N, D, t, h, w) of normalised clips (N, 3, T, H, W)."""
-        x = self.relu(self.bn1(self.conv1(clips)))
-        return self.conv5(self.conv4(self.conv3(self.conv2(x))))
+        x: Tensor = self.relu(self.bn1(self.conv1(clips)))
+        for layer in (self.conv2, self.conv3, self.conv4, self.conv5):
+            x = layer(x)
+        return x
 
 
 @register_model
-def rspnet_r2plus1d(pretrained: bool = False, **kwargs) -> VideoEncoder:
+def rspnet_r2plus1d(pretrained: bool = False, **kwargs: Any) -> VideoEncoder:
     """R(2+1)D with four blocks, of the RSPNet authors."""
     return build(R2Plus1D, SPEC, pretrained, **kwargs)

@@ -6,6 +6,8 @@ and shapes are those of the published checkpoints; tests/encoders/test_encoders.
 fixed weights, with the published network's.
 """
 
+from typing import Any
+
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
@@ -40,7 +42,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, t, h, w) to (N, channels, t / stride, h / stride, w / stride)."""
         residual = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        return self.relu(residual + self.downsample(x))
+        mapped: Tensor = self.relu(residual + self.downsample(x))
+        return mapped
 
 
 class ResNet18(VideoEncoder):
@@ -50,6 +53,11 @@ class ResNet18(VideoEncoder):
         num_classes: Outputs of the classifier; 0 = none.
         width: Channels of the stem; the four layers have 1, 2, 4 and 8 times as many.
     """
+
+    layer1: nn.Module
+    layer2: nn.Module
+    layer3: nn.Module
+    layer4: nn.Module
 
     def __init__(self, num_classes: int = 0, width: int = 64):
         super().__init__()
@@ -71,11 +79,13 @@ class ResNet18(VideoEncoder):
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Return the last feature map (N, D, t, h, w) of normalised clips (N, 3, T, H, W)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(clips))))
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(clips))))
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+        return x
 
 
 @register_model
-def rspnet_resnet18(pretrained: bool = False, **kwargs) -> VideoEncoder:
+def rspnet_resnet18(pretrained: bool = False, **kwargs: Any) -> VideoEncoder:
     """3-D ResNet-18 of the RSPNet authors."""
     return build(ResNet18, SPEC, pretrained, **kwargs)

@@ -7,6 +7,7 @@ tests/encoders/test_encoders.py compares them, and the outputs for fixed weights
 """
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from timm.models import generate_default_cfgs, register_model
@@ -50,14 +51,15 @@ class ConvUnit(nn.Module):
         stride: int | tuple[int, int, int] = 1,
     ):
         super().__init__()
-        padding = tuple(k // 2 for k in kernel)
+        padding = kernel[0] // 2, kernel[1] // 2, kernel[2] // 2
         self.conv3d = nn.Conv3d(in_channels, channels, kernel, stride=stride, padding=padding, bias=False)
         self.bn = nn.BatchNorm3d(channels, eps=1e-3, momentum=1e-3)  # both as published
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, t, h, w) to (N, channels, t, h, w), smaller by the stride."""
-        return self.activation(self.bn(self.conv3d(x)))
+        mapped: Tensor = self.activation(self.bn(self.conv3d(x)))
+        return mapped
 
 
 class GatedSeparableConv(nn.Module):
@@ -139,10 +141,11 @@ class S3DG(VideoEncoder):
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Return the last feature map (N, D, t, h, w) of normalised clips (N, 3, T, H, W)."""
-        return self.feature(clips)
+        feature_map: Tensor = self.feature(clips)
+        return feature_map
 
 
 @register_model
-def rspnet_s3dg(pretrained: bool = False, **kwargs) -> VideoEncoder:
+def rspnet_s3dg(pretrained: bool = False, **kwargs: Any) -> VideoEncoder:
     """S3D-G of the RSPNet authors."""
     return build(S3DG, SPEC, pretrained, **kwargs)

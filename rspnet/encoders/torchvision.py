@@ -6,11 +6,13 @@ fit as they are; tests/encoders/test_encoders.py compares keys and outputs with 
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import video
+from torchvision.models.video.resnet import VideoResNet
 
 from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, build
 from rspnet.errors import ConfigError
@@ -42,7 +44,7 @@ class TorchvisionResNet(VideoEncoder):
         width: Only 64.
     """
 
-    def __init__(self, make: Callable[..., nn.Module], num_classes: int = 0, width: int = 64):
+    def __init__(self, make: Callable[..., VideoResNet], num_classes: int = 0, width: int = 64):
         super().__init__()
         _refuse_width(make.__name__, width)
         theirs = make(weights=None)
@@ -53,7 +55,10 @@ class TorchvisionResNet(VideoEncoder):
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Return the last feature map (N, D, t, h, w) of normalised clips (N, 3, T, H, W)."""
-        return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
+        x = clips
+        for layer in (self.stem, self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+        return x
 
 
 class TorchvisionS3D(VideoEncoder):
@@ -80,7 +85,8 @@ class TorchvisionS3D(VideoEncoder):
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Return the last feature map (N, D, t, h, w) of normalised clips (N, 3, T, H, W)."""
-        return self.features(clips)
+        feature_map: Tensor = self.features(clips)
+        return feature_map
 
     def forward_head(self, feature_map: Tensor, pre_logits: bool = False) -> Tensor:
         """Pool a map (N, D, t, h, w) to features (N, D), then classify unless `pre_logits` or without classes.
@@ -95,7 +101,7 @@ class TorchvisionS3D(VideoEncoder):
 
     def get_classifier(self) -> nn.Module:
         """Return the convolution that classifies; `nn.Identity` without classes."""
-        return self.classifier[1] if self.num_classes else self.classifier
+        return self.classifier[1] if isinstance(self.classifier, nn.Sequential) else self.classifier
 
     def reset_classifier(self, num_classes: int) -> None:
         """Put a fresh 1x1x1 convolution behind dropout in place, on the encoder's device; 0 takes both away."""
@@ -108,18 +114,18 @@ class TorchvisionS3D(VideoEncoder):
 
 
 @register_model
-def rspnet_r3d_18(pretrained: bool = False, **kwargs) -> VideoEncoder:
+def rspnet_r3d_18(pretrained: bool = False, **kwargs: Any) -> VideoEncoder:
     """3-D ResNet-18 of torchvision."""
     return build(partial(TorchvisionResNet, video.r3d_18), SPECS[0], pretrained, **kwargs)
 
 
 @register_model
-def rspnet_r2plus1d_18(pretrained: bool = False, **kwargs) -> VideoEncoder:
+def rspnet_r2plus1d_18(pretrained: bool = False, **kwargs: Any) -> VideoEncoder:
     """R(2+1)D with 18 layers, of torchvision."""
     return build(partial(TorchvisionResNet, video.r2plus1d_18), SPECS[1], pretrained, **kwargs)
 
 
 @register_model
-def rspnet_s3d(pretrained: bool = False, **kwargs) -> VideoEncoder:
+def rspnet_s3d(pretrained: bool = False, **kwargs: Any) -> VideoEncoder:
     """S3D of torchvision."""
     return build(TorchvisionS3D, SPECS[2], pretrained, **kwargs)

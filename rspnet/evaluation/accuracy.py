@@ -7,6 +7,7 @@ module takes seconds (the evaluate package): stages import it late.
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import datasets
 import evaluate
@@ -43,7 +44,7 @@ class TopK(evaluate.Metric):
     with what was gathered from all: each sample once.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         # The folder is made but stays empty; the default one lies in the home folder, which may be read-only.
         super().__init__(keep_in_memory=True, cache_dir=str(Path(tempfile.gettempdir()) / "rspnet"))
 
@@ -53,21 +54,33 @@ class TopK(evaluate.Metric):
             citation="",
             inputs_description="predictions: class numbers, best first, for each sample; references: the right class.",
             features=datasets.Features(
-                {"predictions": datasets.Sequence(datasets.Value("int64")), "references": datasets.Value("int64")}
+                predictions=datasets.Sequence(datasets.Value("int64")), references=datasets.Value("int64")
             ),
         )
 
-    def compute(self, *, predictions=None, references=None, **kwargs) -> dict[str, float]:
+    def compute(
+        self,
+        *,
+        predictions: Sequence[Sequence[int]] | None = None,
+        references: Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, float]:
         """Return {"top1", "top5"} in percent over all that was added, and start afresh.
 
         Raises:
             ValueError: nothing was added.
+            RuntimeError: this is not the process that computes.
         """
         if predictions is None and len(self) == 0:
             raise ValueError("no accuracy can be computed: no predictions were added")
-        return super().compute(predictions=predictions, references=references, **kwargs)
+        found = super().compute(predictions=predictions, references=references, **kwargs)
+        if found is None:
+            raise RuntimeError("only the first of the metric's processes computes it")
+        return found
 
-    def _compute(self, predictions: Sequence, references: Sequence) -> dict[str, float]:
+    def _compute(  # type: ignore[override]  # nothing else is handed in than what `_info` names
+        self, predictions: Sequence[Sequence[int]], references: Sequence[int]
+    ) -> dict[str, float]:
         hits = np.asarray(predictions) == np.asarray(references)[:, None]
         return {f"top{k}": 100 * float(hits[:, :k].any(axis=1).mean()) for k in (1, 5)}
 

@@ -5,7 +5,7 @@ N videos, V views of each, K outputs.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import datasets
 import torch
@@ -17,6 +17,18 @@ from rspnet.errors import RSPNetError, VideoError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+class Encoder(Protocol):
+    """What maps clips (N, 3, T, H, W) to features (N, D)."""
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        """Clips to features."""
+        ...
+
+    def forward_features(self, clips: Tensor) -> Tensor:
+        """Clips (N, 3, T, H, W) to the last map (N, D, t, h, w)."""
+        ...
 
 
 class ViewFeatures(nn.Module):
@@ -31,7 +43,7 @@ class ViewFeatures(nn.Module):
         ValueError: another pooling.
     """
 
-    def __init__(self, encoder: nn.Module, pooling: str = "average") -> None:
+    def __init__(self, encoder: Encoder, pooling: str = "average") -> None:
         super().__init__()
         if pooling not in ("average", "max"):
             raise ValueError(f"unknown pooling {pooling!r}; choose average or max")
@@ -46,7 +58,8 @@ class ViewFeatures(nn.Module):
         else:
             features = self.encoder(clips)
         precision = torch.promote_types(features.dtype, torch.float32)
-        return features.unflatten(0, views.shape[:2]).mean(1, dtype=precision)
+        by_video: Tensor = features.unflatten(0, views.shape[:2])
+        return by_video.mean(1, dtype=precision)
 
 
 def predictions(logits: "Outputs", k: int = 5) -> list[dict[str, Any]]:
@@ -141,21 +154,20 @@ def predict(
     if team.world_size > 1:  # of batch norm: each process has its own, the first one's are those that are kept
         for buffer in network.buffers():
             torch.distributed.broadcast(buffer, 0)
-    rows, outputs, mistake = [], [], None
+    read: list[tuple[Tensor, Tensor]] = []
+    mistake: RSPNetError | None = None
     try:
         for part in progress(videos, len(videos), desc, "batches"):
             views = torch.stack([view.to(accelerator.device, non_blocking=True) for view in part["clips"]], dim=1)
             inputs = normalise(views.flatten(0, 1)).unflatten(0, views.shape[:2])
             readable = part["failed"] < 0
-            rows.append(part["row"][readable])
-            outputs.append(network(inputs).float().cpu()[readable])
+            read.append((part["row"][readable], network(inputs).float().cpu()[readable]))
     except VideoError:  # too many: the others learn it below
         pass
     except RSPNetError as error:
         mistake = error
     team.check(mistake)
-    mine = [(torch.cat(rows), torch.cat(outputs))] if rows else []
-    everybodys = team.everyones((failures.count, mine))
+    everybodys = team.everyones((failures.count, _joined(read) if read else None))
     failed = sum(count for count, _ in everybodys)
     if failed == len(failures.index):
         raise VideoError(f"{desc}: none of the {failed} can be read; stages/verify.py --depth decode says why")
@@ -163,6 +175,10 @@ def predict(
         failures.judge(failed)
     except VideoError as error:
         raise VideoError(f"{desc}: {error}") from None
-    rows, outputs = (torch.cat(column) for column in zip(*(part for _, parts in everybodys for part in parts)))
+    rows, outputs = _joined([part for _, part in everybodys if part is not None])
     order = rows.argsort()
     return Outputs(failures.index, rows[order], outputs[order], failed)
+
+
+def _joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    return torch.cat([rows for rows, _ in parts]), torch.cat([outputs for _, outputs in parts])

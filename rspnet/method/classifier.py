@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rspnet.method.heads import Encoder
+
 
 class Classifier(nn.Module):
     """A linear layer on an encoder's pooled features; the loss is computed inside `forward`.
@@ -26,7 +28,7 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, encoder: nn.Module, num_classes: int, frozen: bool = False, class_names: Sequence[str] | None = None
+        self, encoder: Encoder, num_classes: int, frozen: bool = False, class_names: Sequence[str] | None = None
     ):
         super().__init__()
         encoder.reset_classifier(0)
@@ -62,7 +64,7 @@ class Classifier(nn.Module):
         views = clips.shape[1] if clips.ndim == 6 else 1
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = self.encoder(clips.flatten(0, 1) if clips.ndim == 6 else clips)
-        logits = self.fc(features)
+        logits: Tensor = self.fc(features)
         precision = torch.promote_types(logits.dtype, torch.float32)
         logits = logits.unflatten(0, (-1, views)).mean(dim=1, dtype=precision)
         if labels is None:

@@ -1,7 +1,35 @@
 """The two projection heads on one encoder."""
 
+from typing import Protocol
+
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class Encoder(Protocol):
+    """What an encoder has beside being a module.
+
+    Attributes:
+        num_features: length of a pooled feature.
+    """
+
+    num_features: int
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        """Clips (N, 3, T, H, W) to pooled features (N, `num_features`)."""
+        ...
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Put a fresh classifier in place; 0 takes it away."""
+        ...
+
+    def requires_grad_(self, requires_grad: bool = True) -> nn.Module:
+        """Of `torch.nn.Module`."""
+        ...
+
+    def eval(self) -> nn.Module:
+        """Of `torch.nn.Module`."""
+        ...
 
 
 class Embedder(nn.Module):
@@ -12,7 +40,7 @@ class Embedder(nn.Module):
         dim: embedding dimension D; the published code uses 128.
     """
 
-    def __init__(self, encoder: nn.Module, dim: int = 128) -> None:
+    def __init__(self, encoder: Encoder, dim: int = 128) -> None:
         super().__init__()
         self.encoder = encoder
         self.appearance = nn.Linear(encoder.num_features, dim)

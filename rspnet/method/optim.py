@@ -70,8 +70,12 @@ class Recipe(Protocol):
     lr_batch: int | None
     momentum: float
     weight_decay: float
-    schedule: str
     milestones: list[int]
+
+    @property
+    def schedule(self) -> str:
+        """The kind, see `Schedule`."""
+        ...
 
 
 def recipe(module: nn.Module, how: Recipe) -> tuple[torch.optim.Optimizer, Schedule]:

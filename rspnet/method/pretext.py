@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rspnet.data.sampling import shown_frames
 from rspnet.method.draws import Draws
-from rspnet.method.heads import Embedder
+from rspnet.method.heads import Embedder, Encoder
 from rspnet.method.losses import info_nce, relative_speed
 from rspnet.method.momentum import Queue, gather, grouped, momentum_update, shuffled
 
@@ -39,7 +39,7 @@ class RSPNet(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: Encoder,
         num_frames: int,
         *,
         dim: int,
@@ -85,19 +85,19 @@ class RSPNet(nn.Module):
         momentum_update(self.key_encoder, self.query_encoder, self.momentum)
 
         same_clips, other_clips = self._at_both_speeds(key_clips, draws.fast, draws.speed)
-        other = shuffled(self.key_encoder, other_clips, draws.shuffle_other, self.groups)
-        same = shuffled(self.key_encoder, same_clips, draws.shuffle_same, self.groups)
-        query = grouped(self.query_encoder, query_clips, self.groups)
+        other_heads = shuffled(self.key_encoder, other_clips, draws.shuffle_other, self.groups)
+        same_heads = shuffled(self.key_encoder, same_clips, draws.shuffle_same, self.groups)
+        query_heads = grouped(self.query_encoder, query_clips, self.groups)
 
         negatives = self.queue.columns.clone()
         # In the queue's precision also where the encoders ran in half: a temperature of 0.07 magnifies rounding.
-        embeddings = ([each.to(negatives.dtype) for each in heads] for heads in (query, same, other))
-        appearance, motion = zip(*embeddings)
+        query, query_motion = (head.to(negatives.dtype) for head in query_heads)
+        same, same_motion = (head.to(negatives.dtype) for head in same_heads)
+        other, other_motion = (head.to(negatives.dtype) for head in other_heads)
         with torch.autocast(negatives.device.type, enabled=False):
-            query, same, other = appearance
             loss_same, logits_same = info_nce(query, same, negatives, self.temperature)
             loss_other, logits_other = info_nce(query, other, negatives, self.temperature)
-            loss_rsp, near, far = relative_speed(*motion, self.temperature, self.margin)
+            loss_rsp, near, far = relative_speed(query_motion, same_motion, other_motion, self.temperature, self.margin)
         loss_avid = loss_same + loss_other
 
         self.queue.enqueue(gather(other))  # only these, as published

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
@@ -33,8 +33,16 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from accelerate import Accelerator
 
+Config = TypeVar("Config", bound="DataclassInstance")
+
 # Options that may differ when a run goes on: they do not change what it computes.
-_FREE = ("data.num_workers", "data.max_failures", "data.time_limit", "run.log_every", "run.checkpoint_every")
+_FREE: tuple[str, ...] = (
+    "data.num_workers",
+    "data.max_failures",
+    "data.time_limit",
+    "run.log_every",
+    "run.checkpoint_every",
+)
 _FREE += ("run.keep_epochs", "run.tracker", "run_dir")
 # Of these not the words count but what is there: see rspnet/running/sources.py.
 _NAMES = ("data.root", "data.index", "data.layout", "weights")
@@ -97,8 +105,8 @@ class Run:
 
 def run_once(
     run_dir: str | Path,
-    config: "DataclassInstance",
-    work: Callable[[Any, Run], dict[str, Any]],
+    config: Config,
+    work: Callable[[Config, Run], dict[str, Any]],
     *,
     start: Callable[[], "Accelerator"],
 ) -> dict[str, Any]:
@@ -273,11 +281,16 @@ def _commit(file: Path) -> str | None:
     elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")  # as in hooks
     environ = {name: value for name, value in os.environ.items() if name not in elsewhere}
     environ["GIT_OPTIONAL_LOCKS"] = "0"  # nothing is written in the checkout
-    options = {"check": True, "capture_output": True, "text": True, "errors": "replace", "env": environ, "timeout": 30}
-    git = ("git", "-C", str(file.parent))
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(file.parent), *words]
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, errors="replace", env=environ, timeout=30
+        )
+        return done.stdout.strip()
+
     try:
-        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], **options)
-        known = subprocess.run([*git, "describe", "--always", "--dirty", "--abbrev=12"], **options)
+        git("ls-files", "--error-unmatch", file.name)
+        return git("describe", "--always", "--dirty", "--abbrev=12") or None
     except (OSError, subprocess.SubprocessError):
         return None
-    return known.stdout.strip() or None

@@ -187,6 +187,7 @@ def _left(seconds: float) -> str:
 
 def _step_of(line: str) -> float:
     try:
-        return json.loads(line)["step"]
+        step: float = json.loads(line)["step"]
+        return step
     except json.JSONDecodeError:  # the line that an abrupt end cut short
         return float("inf")

@@ -24,6 +24,7 @@ from rspnet.running.log import RunLog
 if TYPE_CHECKING:
     from accelerate.optimizer import AcceleratedOptimizer
 
+    from rspnet.data.batches import Batch
     from rspnet.data.sets import TrainSet
     from rspnet.method.optim import Schedule
     from rspnet.running.folder import Run
@@ -115,6 +116,18 @@ class Intervals(Protocol):
     keep_epochs: int
 
 
+class Kept(Protocol):
+    """What a checkpoint keeps the state of: a module, an optimizer, a scaler."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> object:
+        """The reverse."""
+        ...
+
+
 class TrainLoop:
     """The frame around a stage's steps.
 
@@ -172,7 +185,7 @@ class TrainLoop:
         self._mark = time.monotonic()
         self._asked = False
         self._failed_before = 0
-        self._handlers: dict[int, Any] = {}
+        self._handlers: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def __enter__(self) -> "TrainLoop":
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -194,7 +207,7 @@ class TrainLoop:
             self.train_set.failures.count = 0
             yield epoch
 
-    def batches(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    def batches(self) -> Iterator[tuple[int, "Batch"]]:
         """The rest of the current epoch's batches, each with the number of its step, from 0."""
         batches = self.train_set.epoch(*divmod(self.state.step, len(self.train_set)))
         self.log.start()
@@ -329,8 +342,8 @@ class TrainLoop:
             with writing_to(folder):
                 checkpoints.mark(self.run_dir, "best", step)
 
-    def _parts(self) -> dict[str, Any]:
-        parts = {"model": self.model, "optimizer": self.optimizer}
+    def _parts(self) -> dict[str, Kept]:
+        parts: dict[str, Kept] = {"model": self.model, "optimizer": self.optimizer}
         scaler = self.accelerator.scaler  # there with float16 only
         return parts if scaler is None else {**parts, "scaler": scaler}
 

@@ -78,7 +78,7 @@ def compare(run_dir: Path, config: dict[str, Any], precision: str, result: dict[
     where they are needed.
     """
     try:
-        facts = json.loads((run_dir / "environment.json").read_text())["sources"]
+        facts: dict[str, Any] = json.loads((run_dir / "environment.json").read_text())["sources"]
     except (OSError, ValueError, KeyError) as error:
         raise other_run(run_dir, f"an environment.json that does not tell its sources ({error!r})") from None
     if precision != facts["precision"]:

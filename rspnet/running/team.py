@@ -31,7 +31,10 @@ class Team:
         if world_size > 1:
             import torch.distributed
 
-            self._group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+            group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+            if isinstance(group, int):  # torch's word for a process that is left out, which none is
+                raise RuntimeError("this process is not in the group of all processes")
+            self._group = group
 
     def share(self, total: int) -> int:
         """How many of a total each process has, at least one."""
@@ -56,7 +59,8 @@ class Team:
         torch.distributed.broadcast_object_list(outcome, src=0, group=self._group)
         if outcome[1] is not None:
             raise outcome[1]
-        return outcome[0]
+        result: T = outcome[0]
+        return result
 
     def anyone(self, mine: bool) -> bool:
         """Whether it holds for any process; on two it takes a tenth of a millisecond."""

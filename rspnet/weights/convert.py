@@ -182,7 +182,7 @@ def _save(contents: Any, path: Path) -> None:
 
 def _to_published(src: Path, dst: Path, file: WeightFile, *, read_run: ReadRun) -> Conversion:
     """Write what the published code loads, as complete as `src` is."""
-    tuned, lacks = bool(file.entries.head), []
+    tuned, lacks = bool(file.entries.head), list[str]()
     if (src / _OUTLINE).is_file():
         contents, notes = _put_back(src, file), ["every value as in the file that the folder was converted from"]
     else:

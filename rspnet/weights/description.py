@@ -65,7 +65,8 @@ def read_description(weights: Path) -> dict[str, Any] | None:
         raise CheckpointError(f"{beside}: is no description of weights ({error}); copy both files again") from error
     if fault := _fault(description):
         raise CheckpointError(f"{beside}: is no description of weights ({fault}); copy both files again")
-    return description
+    said: dict[str, Any] = description
+    return said
 
 
 def _fault(description: Any) -> str | None:

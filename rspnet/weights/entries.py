@@ -8,6 +8,9 @@ is found in there by an entry that no other one has.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # For each network an entry that no other one has; its first dimension is the network's width.
 SIGNATURES = {
@@ -112,7 +115,7 @@ def sort_entries(keys: Iterable[str]) -> Entries:
     return Entries(layout, arch, prefix, numbered, encoder, head, others, where)
 
 
-def sort_out(candidates: list, names: list[str]) -> list:
+def sort_out(candidates: list[T], names: list[str]) -> list[T]:
     """Return the candidates without those whose name says that they follow another one, if others are left."""
     leaders = [candidate for candidate, name in zip(candidates, names) if not _FOLLOWER.search(name)]
     return leaders or candidates

@@ -102,7 +102,11 @@ def save_network(folder: str | Path, network: nn.Module, clip: dict[str, Any], p
     Raises:
         DiskError, ConfigError: If the folder cannot be written to.
     """
+    from rspnet.encoders import VideoEncoder  # here, because it loads timm
+
     encoder = getattr(network, "encoder", network)
+    if not isinstance(encoder, VideoEncoder):
+        raise ValueError(f"{type(network).__name__} is no encoder of rspnet, nor has it one")
     description = {"arch": encoder.spec.name, "kwargs": encoder.kwargs, "num_features": encoder.num_features}
     if names := getattr(network, "class_names", None):
         description["class_names"] = names
@@ -186,7 +190,8 @@ def clip_of(file: WeightFile) -> ClipSpec:
 
     usual, said = encoder_spec(file.arch).clip, file.description.get("clip", {})
     known = {field.name for field in dataclasses.fields(usual)}
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items() if name in known}
+    values: dict[str, Any] = {name: said[name] for name in said if name in known}
+    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     return dataclasses.replace(usual, **values)
 
 
@@ -206,7 +211,7 @@ def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool 
     """
     file = source if isinstance(source, WeightFile) else read_weights(source)
     state = module.state_dict()
-    target, source = sort_entries(state), file.entries
+    target, entries = sort_entries(state), file.entries
     if target.arch is None or (head and not target.head):
         raise ValueError(f"{type(module).__name__} is no encoder of rspnet, or has no classifier to load")
     if target.arch != file.arch:
@@ -215,27 +220,27 @@ def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool 
             "file, or give another one"
         )
     counters = "num_batches_tracked"  # used by no network here, and absent from the oldest files
-    lacking = [name for name in target.encoder if name not in source.encoder and not name.endswith(counters)]
-    strange = [name for name in source.encoder if name not in target.encoder]
+    lacking = [name for name in target.encoder if name not in entries.encoder and not name.endswith(counters)]
+    strange = [name for name in entries.encoder if name not in target.encoder]
     if lacking or strange:
         raise CheckpointError(
             f"{file.path}: its entries are not those of {file.arch}: {few(lacking) or 'none'} missing, "
             f"{few(strange) or 'none'} too many; give another file"
         )
-    pairs = {target.encoder[name]: key for name, key in source.encoder.items()}
+    pairs = {target.encoder[name]: key for name, key in entries.encoder.items()}
     for ours, theirs in pairs.items():
         if file.tensors[theirs].shape != state[ours].shape:
             raise CheckpointError(_other_shape(file, theirs, state[ours], state[target.encoder[SIGNATURES[file.arch]]]))
     loaded = {ours: file.tensors[theirs] for ours, theirs in pairs.items()}
     if head:
         loaded |= _classifier(file, {name: (ours, state[ours]) for name, ours in target.head.items()})
-        pairs |= {target.head[name]: theirs for name, theirs in source.head.items()}
+        pairs |= {target.head[name]: theirs for name, theirs in entries.head.items()}
     module.load_state_dict(loaded, strict=False)
     getattr(module, "encoder", module).clip = clip_of(file)
-    reasons = [*source.others, *(why for why in file.unused if why not in source.others)]
-    ignored = {why: source.others.get(why, []) + file.unused.get(why, []) for why in reasons}
-    if source.head and not head:
-        ignored["its classifier, not asked for"] = list(source.head.values())
+    reasons = [*entries.others, *(why for why in file.unused if why not in entries.others)]
+    ignored = {why: entries.others.get(why, []) + file.unused.get(why, []) for why in reasons}
+    if entries.head and not head:
+        ignored["its classifier, not asked for"] = list(entries.head.values())
     return Report(
         path=file.path,
         layout=file.layout,

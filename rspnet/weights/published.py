@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
 
 from rspnet.errors import CheckpointError
 from rspnet.weights.read import PUBLISHED_NAMES, WeightFile, few
@@ -166,8 +166,9 @@ def _schedule(settings: dict[str, Any], epoch: int) -> tuple[dict[str, Any], dic
     lr = optim.scaled_lr(settings["lr"], settings["total_batch"], settings["lr_batch"])
     lr_at = optim.Schedule(settings["schedule"], lr, settings["epochs"], settings["milestones"])
     # torch's own objects say what belongs into such a state.
-    decay = {name: float(settings[name]) for name in ("momentum", "weight_decay")}
-    sgd = torch.optim.SGD([torch.zeros(1)], lr=lr, dampening=0.0, **decay)
+    momentum, decay = float(settings["momentum"]), float(settings["weight_decay"])
+    sgd = torch.optim.SGD([torch.zeros(1)], lr=lr, momentum=momentum, dampening=0.0, weight_decay=decay)
+    scheduler: LRScheduler
     if settings["schedule"] == "cosine":
         scheduler = CosineAnnealingLR(sgd, T_max=settings["epochs"], eta_min=lr_at(settings["epochs"]))
     else:

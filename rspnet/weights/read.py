@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -90,7 +90,7 @@ def read_weights(path: str | Path) -> WeightFile:
     start = _first_bytes(path)
     said = _describe(path)
     contents = _load(path, start)
-    keys, tensors, entries = _network(path, contents)
+    keys, tensors, entries, arch = _network(path, contents)
     where = ".".join(keys)
     beside = _beside(contents, keys)
     unused = {}
@@ -102,8 +102,8 @@ def read_weights(path: str | Path) -> WeightFile:
     common = not entries.numbered and entries.prefix in ("", "encoder.", "encoder_q.encoder.")
     published = common and isinstance(named, str)
     if said or published:
-        _check_arch(path, said.get("arch", named), entries)
-    width = tensors[entries.encoder[SIGNATURES[entries.arch]]].shape[0]
+        _check_arch(path, str(said.get("arch", named)), arch)
+    width = tensors[entries.encoder[SIGNATURES[arch]]].shape[0]
     if said and said["kwargs"].get("width", width) not in (None, width):
         raise CheckpointError(
             f"{path}: says it has width {said['kwargs']['width']}, but its entries have {width}; do not use it"
@@ -112,7 +112,7 @@ def read_weights(path: str | Path) -> WeightFile:
     return WeightFile(
         path=path,
         layout=origin + entries.layout + ("" if published else _place(where, entries)),
-        arch=entries.arch,
+        arch=arch,
         tensors=tensors,
         entries=entries,
         unused=unused,
@@ -122,8 +122,17 @@ def read_weights(path: str | Path) -> WeightFile:
     )
 
 
-def _network(path: Path, contents: Any) -> tuple[tuple[str, ...], dict[str, Tensor], Entries]:
-    """Return the state dict that holds a network: the keys that lead to it (none at the top), itself, its entries."""
+class _Network(NamedTuple):
+    """A state dict that holds a network: the keys that lead to it (none at the top), itself, its entries, and which."""
+
+    keys: tuple[str, ...]
+    tensors: dict[str, Tensor]
+    entries: Entries
+    arch: str
+
+
+def _network(path: Path, contents: Any) -> _Network:
+    """Return the one network of a file."""
     states = list(_state_dicts(contents))
     if not states:
         raise CheckpointError(
@@ -131,16 +140,16 @@ def _network(path: Path, contents: Any) -> tuple[tuple[str, ...], dict[str, Tens
             "encoder.safetensors, a published .pth.tar or a saved state dict"
         )
     found = [(keys, state, sort_entries(state)) for keys, state in states]
-    whole = [candidate for candidate in found if candidate[2].arch]
+    whole = [_Network(keys, state, entries, entries.arch) for keys, state, entries in found if entries.arch]
     if not whole:
         names = "; ".join(f"{f'in {_dotted(keys)} ' if keys else ''}{few(list(state))}" for keys, state in states[:3])
         raise CheckpointError(
             f"{path}: its entries ({names}) are of no network known here ({', '.join(SIGNATURES)}); give another file"
         )
-    chosen, *rivals = sort_out(whole, [".".join(keys) for keys, *_ in whole])
-    others = [f"{entries.arch} in {_dotted(keys)}" for keys, _, entries in rivals] + list(chosen[2].rivals)
+    chosen, *rivals = sort_out(whole, [".".join(candidate.keys) for candidate in whole])
+    others = [f"{rival.arch} in {_dotted(rival.keys)}" for rival in rivals] + list(chosen.entries.rivals)
     if others:
-        first = f"{chosen[2].arch} {'in ' + _dotted(chosen[0]) if rivals else 'below ' + repr(chosen[2].prefix)}"
+        first = f"{chosen.arch} {'in ' + _dotted(chosen.keys) if rivals else 'below ' + repr(chosen.entries.prefix)}"
         raise CheckpointError(
             f"{path}: holds more than one network ({first}, {few(others)}); save the state dict of the one you mean"
         )
@@ -190,12 +199,10 @@ def _place(where: str, entries: Entries) -> str:
     return text + (", its parts numbered" if entries.numbered else "")
 
 
-def _check_arch(path: Path, named: str, entries: Entries) -> None:
+def _check_arch(path: Path, named: str, arch: str) -> None:
     """See that the network that the file names is the one that its entries belong to."""
-    if PUBLISHED_NAMES.get(named, named) != entries.arch:
-        raise CheckpointError(
-            f"{path}: says it holds {named!r}, but its entries are those of {entries.arch}; do not use it"
-        )
+    if PUBLISHED_NAMES.get(named, named) != arch:
+        raise CheckpointError(f"{path}: says it holds {named!r}, but its entries are those of {arch}; do not use it")
 
 
 def _describe(path: Path) -> dict[str, Any]:
