@@ -46,6 +46,7 @@ test-newest:
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: $(READY)
 	$(BIN)/python benchmarks/decode.py $(DATA)

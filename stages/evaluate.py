@@ -26,6 +26,7 @@ config.yaml, environment.json and index.parquet. The last line on stdout is the 
 import dataclasses
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -82,17 +83,16 @@ class Config:
             )
 
 
-def main(config: Config) -> dict:
+def main(config: Config) -> dict[str, Any]:
     """Evaluate, and return the result that is also printed as the last line."""
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
-    run_dir = config.run_dir or default_run_dir(config)
+    run_dir = config.run_dir or default_run_dir(config, Path(config.weights))
     return run_once(run_dir, config, evaluate, start=partial(launch.start, trains=False, run_dir=run_dir))
 
 
-def default_run_dir(config: Config) -> Path:
+def default_run_dir(config: Config, weights: Path) -> Path:
     """A folder of this evaluation's own: beside the weights, and told apart from others by what decides the result."""
-    weights = Path(config.weights)
     home = weights if os.path.isdir(weights) else Path("runs", weights.name.split(".")[0])
     files = [str(Path(name).absolute()) for name in (weights, config.data.root or "", config.data.index or "")]
     parts = (config.clips, config.encoder, config.pooling, config.run.seed, config.data.layout, config.data.fold)
@@ -100,7 +100,7 @@ def default_run_dir(config: Config) -> Path:
     return home.joinpath(f"{config.protocol}_{digest}")
 
 
-def evaluate(config: Config, run: Run) -> dict:
+def evaluate(config: Config, run: Run) -> dict[str, Any]:
     """The evaluation itself: read, embed, score, write."""
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
     from rspnet.data.augment import normaliser
@@ -113,17 +113,18 @@ def evaluate(config: Config, run: Run) -> dict:
     from rspnet.weights.read import read_weights
 
     check_clips(config.encoder.name, config.clips.num_frames, config.clips.size, config.encoder.width)
-    weights = None if config.weights == "none" else read_weights(config.weights)
+    weights = None if config.weights is None or config.weights == "none" else read_weights(config.weights)
     index = load(run.keep_videos())
     queries, gallery, left_out = test_and_training_videos(config, index)
     network, clip = trained_network(config, weights, index.features["label"].names)
     model = run.accelerator.prepare_model(network, evaluation_mode=True)
-    load_with = {"batch": config.test.batch, "team": run.team, "num_workers": machine.workers(config.data.num_workers)}
+    workers = machine.workers(config.data.num_workers)
 
     def outputs_of(videos: "Dataset", desc: str) -> Outputs:
         clips = even_clips(videos, clip, time_limit=config.data.time_limit)
         tell_short(clips, desc)
-        test_set = TestSet(clips, Failures(videos, config.data.max_failures), **load_with)
+        failures = Failures(videos, config.data.max_failures)
+        test_set = TestSet(clips, failures, batch=config.test.batch, team=run.team, num_workers=workers)
         return predict(model, test_set, normaliser(clip), run.accelerator, desc)
 
     pooling = {} if config.protocol == "classify" else {"pooling": config.pooling}
@@ -132,8 +133,8 @@ def evaluate(config: Config, run: Run) -> dict:
         f"frames each, central crop {clip.size}{f', {config.pooling} pooling' if pooling else ''}"
     )
     tested = outputs_of(queries, "test videos")
-    known = None if gallery is None else outputs_of(gallery, "training videos")
-    file, lines, score = PROTOCOLS[config.protocol](tested, known)
+    known = [] if gallery is None else [outputs_of(gallery, "training videos")]
+    file, lines, score = PROTOCOLS[config.protocol](tested, *known)
     run.write_lines(file, lines)
     return {
         "stage": "evaluate",
@@ -142,13 +143,13 @@ def evaluate(config: Config, run: Run) -> dict:
         "arch": config.encoder.name,
         "views": clip.views,
         **run.facts,
-        "num_failed": sum(outputs.num_failed for outputs in (tested, known) if outputs is not None),
+        "num_failed": sum(outputs.num_failed for outputs in (tested, *known)),
         **pooling,
         **score,
     }
 
 
-def test_and_training_videos(config: Config, index: "Dataset") -> "tuple[Dataset, Dataset | None, list[Counter]]":
+def test_and_training_videos(config: Config, index: "Dataset") -> "tuple[Dataset, Dataset | None, list[Counter[str]]]":
     """The queries, the gallery of features if there is one, and what was left out of both."""
     from rspnet.data.clip_dataset import test_split
     from rspnet.data.index import check_labels, select
@@ -196,7 +197,7 @@ def trained_network(config: Config, weights: "WeightFile | None", names: list[st
 Score = tuple[str, list[dict[str, Any]], dict[str, Any]]
 
 
-def classify(tested: "Outputs", known: "Outputs | None" = None) -> Score:
+def classify(tested: "Outputs") -> Score:
     """Of logits."""
     from rspnet.evaluation.accuracy import accuracy, chance_top
     from rspnet.evaluation.predict import predictions
@@ -206,7 +207,7 @@ def classify(tested: "Outputs", known: "Outputs | None" = None) -> Score:
     return "predictions.jsonl", predictions(tested), {**found, "num_videos": len(tested), "chance_top1": chance}
 
 
-def retrieval(tested: "Outputs", known: "Outputs | None") -> Score:
+def retrieval(tested: "Outputs", known: "Outputs | None" = None) -> Score:
     """Of features; where there is no gallery, each video's neighbours among the others, and no number."""
     from rspnet.evaluation.neighbours import chance_recall, neighbours, recall
     from rspnet.evaluation.predict import nearest
@@ -241,7 +242,12 @@ def linear(tested: "Outputs", known: "Outputs") -> Score:
     return file, lines, {"num_gallery": len(known), **score}
 
 
-PROTOCOLS = {"classify": classify, "retrieval": retrieval, "knn": knn, "linear": linear}
+PROTOCOLS: dict[str, Callable[..., Score]] = {
+    "classify": classify,
+    "knn": knn,
+    "linear": linear,
+    "retrieval": retrieval,
+}
 
 
 if __name__ == "__main__":

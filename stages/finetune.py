@@ -15,7 +15,7 @@ per video.
 import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rspnet import console
 from rspnet.cli import implied, options
@@ -25,7 +25,9 @@ from rspnet.running import launch, log, machine
 from rspnet.running.folder import Run, run_once
 
 # Of every published fine-tuning: no grey, no colour jitter.
-AUGMENT = {"crop_area": [0.25, 1.0], "gray": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+AUGMENT = partial(
+    options.Augment, crop_area=[0.25, 1.0], gray=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0
+)
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Config:
     """Train the classifier alone, on the unchanged encoder in evaluation mode (a linear probe)."""
     data: options.Data = field(default_factory=options.Data)
     clips: options.TestedClips = field(default_factory=options.TestedClips)
-    augment: options.Augment = field(default_factory=lambda: options.Augment(**AUGMENT))
+    augment: options.Augment = field(default_factory=AUGMENT)
     encoder: options.Encoder = field(default_factory=options.Encoder)
     optim: options.Optim = field(default_factory=lambda: options.Optim(epochs=30, total_batch=40, lr=0.005))
     test: options.Test = field(default_factory=options.Test)
@@ -53,7 +55,7 @@ class Config:
     """Folder of the run: everything that it writes lies there."""
 
 
-def main(config: Config) -> dict:
+def main(config: Config) -> dict[str, Any]:
     """Train, test, and return the result that is also printed as the last line."""
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` to train from scratch")
@@ -61,7 +63,7 @@ def main(config: Config) -> dict:
     return run_once(config.run_dir, config, train, start=start)
 
 
-def train(config: Config, run: Run) -> dict:
+def train(config: Config, run: Run) -> dict[str, Any]:
     """The run itself, from the newest checkpoint if there is one."""
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
     import torch
@@ -80,10 +82,10 @@ def train(config: Config, run: Run) -> dict:
     from rspnet.weights.load import load_weights, save_network
     from rspnet.weights.read import read_weights
 
-    accelerator, team, limit = run.accelerator, run.team, {"time_limit": config.data.time_limit}
+    accelerator, team, limit = run.accelerator, run.team, config.data.time_limit
     size = (config.clips.num_frames, config.clips.size, config.encoder.width)
     check_clips(config.encoder.name, *size, batch=team.share(config.optim.total_batch), training=not config.frozen)
-    weights = None if config.weights == "none" else read_weights(config.weights)
+    weights = None if config.weights is None or config.weights == "none" else read_weights(config.weights)
 
     # Labelled videos
     index = load(run.keep_videos())
@@ -105,14 +107,14 @@ def train(config: Config, run: Run) -> dict:
 
     # Videos -> random training clips, and evenly spaced test views
     augment = Augment.to_feed(clip, **vars(config.augment))
-    clips = random_clips(train_videos, clip, augment.crop_area, seed=config.run.seed, **limit)
-    limits = {"num_workers": machine.workers(config.data.num_workers), "max_failures": config.data.max_failures}
-    train_set = TrainSet(clips, config.optim.total_batch, team, **limits)
-    failures = Failures(test_videos, config.data.max_failures)
+    clips = random_clips(train_videos, clip, augment.crop_area, seed=config.run.seed, time_limit=limit)
+    workers, allowed = machine.workers(config.data.num_workers), config.data.max_failures
+    train_set = TrainSet(clips, config.optim.total_batch, team, num_workers=workers, max_failures=allowed)
+    failures = Failures(test_videos, allowed)
 
     def test(views: int, desc: str) -> Outputs:
-        clips = even_clips(test_videos, clip, views=views, **limit)
-        test_set = TestSet(clips, failures, batch=config.test.batch, team=team, num_workers=limits["num_workers"])
+        clips = even_clips(test_videos, clip, time_limit=limit, views=views)
+        test_set = TestSet(clips, failures, batch=config.test.batch, team=team, num_workers=workers)
         return predict(model, test_set, normaliser(clip), accelerator, desc)
 
     plan = log.plan(schedule, train_set, team.world_size, accelerator.device.type)
@@ -121,7 +123,7 @@ def train(config: Config, run: Run) -> dict:
         f"{console.some(len(names), 'class', 'classes')}{selection(left_out, test_left_out)}; {plan}"
     )
     tell_short(clips, "training videos")
-    tell_short(even_clips(test_videos, clip, **limit), "test videos")
+    tell_short(even_clips(test_videos, clip, time_limit=limit), "test videos")
 
     with TrainLoop(run, model, optimizer, schedule=schedule, train_set=train_set, often=config.run) as loop:
         for epoch in loop.epochs():

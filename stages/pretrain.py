@@ -12,7 +12,7 @@ The last line on stdout is the result as JSON.
 import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rspnet import console
 from rspnet.cli import options
@@ -49,13 +49,13 @@ class Config:
             )
 
 
-def main(config: Config) -> dict:
+def main(config: Config) -> dict[str, Any]:
     """Train, and return the result that is also printed as the last line."""
     start = partial(launch.start, trains=True, run_dir=config.run_dir, tracker=config.run.tracker)
     return run_once(config.run_dir, config, train, start=start)
 
 
-def train(config: Config, run: Run) -> dict:
+def train(config: Config, run: Run) -> dict[str, Any]:
     """The run itself, from the newest checkpoint if there is one."""
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
     import torch
@@ -93,8 +93,8 @@ def train(config: Config, run: Run) -> dict:
     augment = Augment.to_feed(clip, **vars(config.augment))
     views = {"views": 2, "top_speed": max(speeds)}
     clips = random_clips(videos, clip, augment.crop_area, seed=seed, time_limit=config.data.time_limit, **views)
-    limits = {"num_workers": machine.workers(config.data.num_workers), "max_failures": config.data.max_failures}
-    train_set = TrainSet(clips, total_batch, run.team, speeds=draws.shown, **limits)
+    workers, allowed = machine.workers(config.data.num_workers), config.data.max_failures
+    train_set = TrainSet(clips, total_batch, run.team, num_workers=workers, max_failures=allowed, speeds=draws.shown)
 
     plan = log.plan(schedule, train_set, run.team.world_size, accelerator.device.type)
     console.say(f"{console.some(len(videos), 'video')}{selection(left_out)}; {plan}; {draws}")

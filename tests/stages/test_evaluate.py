@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,7 +249,7 @@ def test_where_it_writes_unless_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "some/run").mkdir(parents=True)
     places = {
-        str(default_run_dir(Config(weights=weights, protocol=protocol, **changes)))
+        str(default_run_dir(Config(weights=weights, protocol=protocol, **changes), Path(weights)))
         for weights in ("none", "some/run", "one/model_best.pth.tar", "two/model_best.pth.tar")
         for protocol in ("knn", "retrieval")
         for changes in ({}, {"clips": options.TestedClips(views=3)}, {"data": options.Data(root="videos")})
@@ -257,8 +258,9 @@ def test_where_it_writes_unless_told(tmp_path, monkeypatch):
     homes = ("runs/none", "some/run", "runs/model_best", "runs/model_best")
     expected = {f"{home}/{protocol}" for home in homes for protocol in ("knn", "retrieval")}
     assert {place.rsplit("_", 1)[0] for place in places} == expected
+    here = default_run_dir(Config(weights="some/run", protocol="knn"), Path("some/run"))
     same = Config(weights=str(tmp_path / "some/run"), protocol="knn", data=options.Data(num_workers=1))
-    assert default_run_dir(same) == tmp_path / default_run_dir(Config(weights="some/run", protocol="knn"))
+    assert default_run_dir(same, tmp_path / "some/run") == tmp_path / here
 
 
 def test_weights_alone_are_enough(tmp_path, monkeypatch, motions, finetuned, pretrained, capsys):
