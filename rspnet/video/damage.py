@@ -16,7 +16,7 @@ _NONSENSE = 2**40  # bytes; a size that is longer by that comes from damage
 
 
 def judge(
-    path: str, container: InputContainer, stream: VideoStream, count: int, damage: Damage
+    path: str, container: InputContainer, stream: VideoStream, *, count: int, damage: Damage
 ) -> tuple[str, str | None]:
     """Status ("ok", "encrypted", "broken", "truncated" or "corrupt") and reason for a file that was decoded to its end.
 

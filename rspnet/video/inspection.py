@@ -43,7 +43,7 @@ NUM_PROBED = 24
 
 
 def inspect(
-    path: str | os.PathLike[str], depth: str = "probe", min_frames: int = 1, time_limit: float = math.inf
+    path: str | os.PathLike[str], depth: str = "probe", min_frames: int = 1, *, time_limit: float = math.inf
 ) -> dict[str, Any]:
     """Say what a file holds and whether it can be used. A bad file is a result, never an exception.
 
@@ -81,7 +81,15 @@ def inspect(
             container, stream = open_video(path)
             with container, Starts(path, container, stream) as starts:
                 survey = Survey(container, stream, starts if depth == "decode" else None)
-                verdict = _look(container, stream, facts, survey, depth, min_frames, Clock(path, time_limit))
+                verdict = _look(
+                    container,
+                    stream,
+                    facts,
+                    survey=survey,
+                    depth=depth,
+                    min_frames=min_frames,
+                    clock=Clock(path, time_limit),
+                )
     except OSError as error:
         verdict = "broken", f"cannot be read ({error.strerror})"
     except VideoError as error:
@@ -98,6 +106,7 @@ def _look(
     container: InputContainer,
     stream: VideoStream,
     facts: dict[str, Any],
+    *,
     survey: Survey,
     depth: str,
     min_frames: int,
@@ -114,23 +123,23 @@ def _look(
     frames = survey.compared(decode_all(packets, stream, damage))
     first = next(frames, None)
     if first is None:
-        return judge(clock.path, container, stream, 0, damage)
+        return judge(clock.path, container, stream, count=0, damage=damage)
     facts["height"], facts["width"] = orientation(first).size(first.height, first.width)
     if depth == "decode":
         shown = [first.pts, *(frame.pts for frame in frames)]
         facts["num_frames"] = len(shown)
         facts.update(_paced(survey.timeline.pace(shown)))
-        status, reason = judge(clock.path, container, stream, len(shown), damage)
+        status, reason = judge(clock.path, container, stream, count=len(shown), damage=damage)
         if status == "ok":
             facts["plan"] = survey.plan(shown, first=first).to_text()
     elif is_encrypted(stream, damage):
-        status, reason = judge(clock.path, container, stream, 1, damage)
+        status, reason = judge(clock.path, container, stream, count=1, damage=damage)
     elif missing := missing_bytes(clock.path):
         status, reason = "truncated", f"the file ends {missing} bytes before its container says"
     else:
         status, reason = "ok", None
         if damage.blank or not (
-            trusted or container.format.name == "avi" or _goes_on(packets, first, survey, container)
+            trusted or container.format.name == "avi" or _goes_on(packets, first, survey, container=container)
         ):
             facts["fps"] = None
         if facts["bytes"] <= READ_AT_PROBE:
@@ -145,7 +154,7 @@ def _look(
     return status, reason
 
 
-def _goes_on(packets: Iterator[Packet], first: VideoFrame, survey: Survey, container: InputContainer) -> bool:
+def _goes_on(packets: Iterator[Packet], first: VideoFrame, survey: Survey, *, container: InputContainer) -> bool:
     """Whether some packets more come as fast as the header says, and are frames as far as can be seen."""
     with contextlib.suppress(av.FFmpegError):
         deque(itertools.islice(packets, NUM_PROBED), maxlen=0)

@@ -224,7 +224,7 @@ class UnexpectedError(Exception):
     """A read, a seek or a decode that went otherwise than planned."""
 
 
-def packets_in_table(file: BinaryIO, stream: VideoStream, plan: Plan, run: Run) -> Iterator[tuple[int, Packet]]:
+def packets_in_table(file: BinaryIO, stream: VideoStream, plan: Plan, *, run: Run) -> Iterator[tuple[int, Packet]]:
     """The run's packets with their numbers, from where the container's table says that they are.
 
     Raises:
@@ -245,7 +245,7 @@ def packets_in_table(file: BinaryIO, stream: VideoStream, plan: Plan, run: Run) 
 
 
 def packets_by_time(
-    container: InputContainer, stream: VideoStream, times: np.ndarray, run: Run
+    container: InputContainer, stream: VideoStream, times: np.ndarray, *, run: Run
 ) -> Iterator[tuple[int, Packet]]:
     """The run's packets with their numbers, from a search for the first one's time; `times` are the plan's.
 

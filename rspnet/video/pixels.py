@@ -151,6 +151,7 @@ class Album:
         path: str,
         clips: Sequence[tuple[Sequence[int], Crop | None]],
         size: int | None,
+        *,
         converter: Converter,
         out: Sequence[np.ndarray] | None = None,
     ) -> None:

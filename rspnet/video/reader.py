@@ -117,6 +117,7 @@ class Video:
         path: str | os.PathLike[str],
         num_frames: int | None = None,
         time_limit: float = 30.0,
+        *,
         plan: str | None = None,
     ) -> None:
         self.path = os.fspath(path)
@@ -221,7 +222,7 @@ class Video:
             MisfitError: an array of `out` does not fit.
         """
         self._clock.start()
-        album = Album(self.path, clips, size, self._converter, out)
+        album = Album(self.path, clips, size, converter=self._converter, out=out)
         wanted = album.wanted
         for index in wanted[:1] + wanted[-1:]:
             if not 0 <= index < self.num_frames:
@@ -322,12 +323,12 @@ class Video:
         left = len(run.wanted)
         if plan.times is None:
             self._bytes = self._bytes or open(self.path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
-            packets = packets_in_table(self._bytes, self._stream, plan, run)
+            packets = packets_in_table(self._bytes, self._stream, plan, run=run)
         else:
-            packets = packets_by_time(self._container, self._stream, plan.times, run)
+            packets = packets_by_time(self._container, self._stream, plan.times, run=run)
         if plan.packed:
             packets = unpacked(packets)
-        for frame in self._decode_run(decoder, self._clock.watch(packets), run, plan):
+        for frame in self._decode_run(decoder, self._clock.watch(packets), run, plan=plan):
             place = -1 if frame.pts is None else places[frame.pts]
             if place < max(first, 0):
                 continue  # hidden, or shown before the start
@@ -342,7 +343,7 @@ class Video:
         raise UnexpectedError
 
     def _decode_run(
-        self, decoder: VideoCodecContext, packets: Iterable[tuple[int, Packet]], run: Run, plan: Plan
+        self, decoder: VideoCodecContext, packets: Iterable[tuple[int, Packet]], run: Run, *, plan: Plan
     ) -> Iterator[VideoFrame]:
         """What a decoder gives for packets with their numbers; may leave out frames that nobody wants."""
         places = plan.places

@@ -85,7 +85,7 @@ def pace_in_header(container: InputContainer, stream: VideoStream) -> Pace:
     entries = stream.index_entries
     if len(entries) > 1 and _is_whole(stream, format_name):
         for number, entry in enumerate(entries):
-            timeline.note(None, entry.timestamp, None, entry.size)
+            timeline.note(None, entry.timestamp, None, size=entry.size)
             if entry.size and not entry.is_discard:
                 shown.append(number)
     elif format_name == "avi":
@@ -158,13 +158,13 @@ class Timeline:
         for packet in packets:
             if packet.size or packet.pts is not None:  # else it is the flush at the end
                 number = len(self._packets)
-                self.note(packet.pts, packet.dts, packet.duration, packet.size)
+                self.note(packet.pts, packet.dts, packet.duration, size=packet.size)
                 if packet.size and not packet.is_discard:
                     self.visible.append(number)
                 packet.pts = packet.dts = number
             yield packet
 
-    def note(self, shown: int | None, decoded: int | None, duration: int | None, size: int) -> None:
+    def note(self, shown: int | None, decoded: int | None, duration: int | None, *, size: int) -> None:
         """The next packet's pts, dts, duration and size. An empty one only lets time pass."""
         # Times of decoding only rise, whatever the order of showing; but .mkv keeps none.
         before, step_back = self._decoded, _STEP_BACK / self.unit

@@ -36,6 +36,7 @@ def encode(
     path: str | os.PathLike[str],
     frames: Iterable[np.ndarray],
     fps: float,
+    *,
     crf: float = 20,
     gop: int = 16,
     x264_preset: str = "medium",
@@ -62,8 +63,10 @@ def encode(
                 shape = picture.shape
                 if len(shape) != 3 or shape[2] != 3 or shape[0] % 2 or shape[1] % 2:
                     raise VideoError(f"{path}: frames are {shape}; H.264 needs (H, W, 3) with even H and W")
-                options = _options(crf, gop, x264_preset)
-                put = stack.enter_context(_writing(path, shape[1], shape[0], rate, 1 / rate, options))
+                options = _options(crf, gop, x264_preset=x264_preset)
+                put = stack.enter_context(
+                    _writing(path, (shape[1], shape[0]), rate=rate, unit=1 / rate, options=options)
+                )
             if picture.shape != shape:
                 raise VideoError(f"{path}: frame {number} is {picture.shape}, but the first was {shape}")
             frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
@@ -75,6 +78,7 @@ def encode(
 def transcode(
     src: str | os.PathLike[str],
     dst: str | os.PathLike[str],
+    *,
     short_side: int = 256,
     gop: int = 16,
     crf: float = 20,
@@ -119,23 +123,35 @@ def transcode(
         frames = decode_all(timeline.watch(read_packets(container, stream)), stream, damage)
         first = next(frames, None)
         if first is None:
-            raise VideoError(f"{src}: {judge(src, container, stream, 0, damage)[1]}; drop it")
+            raise VideoError(f"{src}: {judge(src, container, stream, count=0, damage=damage)[1]}; drop it")
         turn = orientation(first)
         height, width = _target_size(first.height, first.width, short_side)
         shape = Fraction(stream.sample_aspect_ratio or 1)
         if turn.transposed:
             shape = 1 / shape
-        sides = turn.size(height, width)[::-1]
-        options = _options(crf, gop, x264_preset, x264_params)
+        shown_height, shown_width = turn.size(height, width)
+        options = _options(crf, gop, x264_preset=x264_preset, x264_params=x264_params)
         put = output.enter_context(
-            _writing(dst, *sides, schedule.rate, schedule.unit, options, comment=comment, like=first, shape=shape)
+            _writing(
+                dst,
+                (shown_width, shown_height),
+                rate=schedule.rate,
+                unit=schedule.unit,
+                options=options,
+                comment=comment,
+                like=first,
+                shape=shape,
+            )
         )
         scale, count = VideoReformatter().reformat, 0
-        small = ((frame.pts, _small(frame, width, height, turn, scale)) for frame in itertools.chain([first], frames))
+        small = (
+            (frame.pts, _small(frame, width, height, turn=turn, scale=scale))
+            for frame in itertools.chain([first], frames)
+        )
         for frame, time, duration in schedule(small):
             put(frame, time, duration)
             count += 1
-        status, reason = judge(src, container, stream, count, damage)
+        status, reason = judge(src, container, stream, count=count, damage=damage)
         if status != "ok":
             raise VideoError(f"{src}: {reason}; it is {status}, replace it or drop it")
     return _facts(dst, count)
@@ -163,7 +179,7 @@ def _timeline(src: str) -> Timeline:
 
 
 def _small(
-    frame: VideoFrame, width: int, height: int, turn: Orientation, scale: Callable[..., VideoFrame]
+    frame: VideoFrame, width: int, height: int, *, turn: Orientation, scale: Callable[..., VideoFrame]
 ) -> VideoFrame:
     """The frame as it is shown, in yuv420p; width and height are those before turning."""
     small = scale(
@@ -199,7 +215,7 @@ def _turned(frame: VideoFrame, turn: Orientation) -> VideoFrame:
     return VideoFrame.from_ndarray(stacked, format="yuv420p")
 
 
-def _options(crf: float, gop: int, x264_preset: str, x264_params: str = "") -> dict[str, str]:
+def _options(crf: float, gop: int, *, x264_preset: str, x264_params: str = "") -> dict[str, str]:
     """What the encoder is told, see `transcode`."""
     keys = f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:bframes=0"
     params = f"{keys}:mbtree=0:{x264_params}".rstrip(":")  # without the tree for the same bits every time
@@ -209,8 +225,8 @@ def _options(crf: float, gop: int, x264_preset: str, x264_params: str = "") -> d
 @contextlib.contextmanager
 def _writing(
     path: str | os.PathLike[str],
-    width: int,
-    height: int,
+    sides: tuple[int, int],
+    *,
     rate: Fraction,
     unit: Fraction,
     options: dict[str, str],
@@ -222,8 +238,7 @@ def _writing(
 
     Args:
         path: the final name.
-        width: pixels.
-        height: pixels.
+        sides: width and height, pixels.
         rate: average frames per second.
         unit: of the frames' times, seconds.
         options: of the encoder.
@@ -242,7 +257,7 @@ def _writing(
             if comment:
                 output.metadata["comment"] = comment
             stream = output.add_stream("libx264", rate=rate, options=options)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            (stream.width, stream.height), stream.pix_fmt = sides, "yuv420p"
             encoder = stream.codec_context
             encoder.time_base = unit
             encoder.flags |= Flags.frame_duration

@@ -98,7 +98,7 @@ def test_grey_stays_grey(pix_fmt):
     for luma in (16, 17, 60, 128, 200, 234, 235):
         frame.planes[0].update(bytes([luma]) * frame.planes[0].buffer_size)
         converter, out = Converter(), np.empty((1, 32, 32, 3), np.uint8)
-        Album("", [([0], None)], 32, converter, [out]).put(0, frame)
+        Album("", [([0], None)], 32, converter=converter, out=[out]).put(0, frame)
         assert np.ptp(out) <= 1
         assert np.abs(out - converter.rgb(frame)[:32, :32].astype(int)).max() <= 1
 

@@ -24,7 +24,7 @@ def a_stream(rate=None, unit=Fraction(1, 1000), duration=None, name="matroska,we
 def paced(times, rate=None, unit=Fraction(1, 1000), name="matroska,webm", lengths=None, duration=None, decoded=None):
     timeline = Timeline(a_stream(rate, unit, duration, name), name)
     for place, time in enumerate(times):
-        timeline.note(time, decoded[place] if decoded else time, lengths[place] if lengths else 0, 100)
+        timeline.note(time, decoded[place] if decoded else time, lengths[place] if lengths else 0, size=100)
     order = sorted(range(len(times)), key=times.__getitem__) if None not in times else range(len(times))
     return timeline.pace(order)
 
@@ -76,7 +76,7 @@ def test_empty_packets_of_an_avi_let_time_pass():
     """Of 4 places each second and third is empty, one more at the end; decoding order is not display order."""
     timeline = Timeline(a_stream(20, Fraction(1, 20), name="avi"), "avi")
     for place in range(41):
-        timeline.note(None, place, 1, 0 if place % 4 in (1, 2) or place == 40 else 10)
+        timeline.note(None, place, 1, size=0 if place % 4 in (1, 2) or place == 40 else 10)
     shown = [place for place in range(40) if place % 4 in (0, 3)]
     shown[1], shown[2] = shown[2], shown[1]
     pace = timeline.pace(shown)
@@ -106,7 +106,7 @@ def test_a_clock_that_is_set():
             times = [*range(0, length, 40), *range(second, second + length, 40)]
             timeline = Timeline(a_stream(25), "mpegts")
             for time in times:
-                timeline.note(time, time, 40, 100)
+                timeline.note(time, time, 40, size=100)
             pace = timeline.pace(range(len(times)))
             assert (pace.rate, pace.seconds, pace.moments) == (25, length / 500, None)
 
@@ -117,7 +117,7 @@ def test_a_promise_that_the_first_packets_contradict():
         timeline = Timeline(a_stream(25), "matroska,webm")
         assert timeline.keeps_promise()
         for place in places:
-            timeline.note(step * place, None, step, 100)
+            timeline.note(step * place, None, step, size=100)
         assert timeline.keeps_promise() == keeps
 
 
