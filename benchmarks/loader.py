@@ -177,7 +177,7 @@ def large_index(folder: Path, count: int) -> dict[str, float]:
     facts = {"status": "ok", "num_frames": 300, "fps": 30.0, "width": 340, "height": 256, "duration": 10.0}
     facts |= {"codec": "h264", "bytes": 900_000, "plan": "Y2RgYGD4z8jIyMTExMzMwsLKxsbOwcnFzcPLxw=="}
     names = (f"train_video/class {n % 400:03d}/{n:08d}_000001_000011" for n in range(count))
-    rows = (index.new_row(f"{name}.mp4", "/data", name.split("/")[1], "train", **facts) for name in names)
+    rows = (index.new_row(f"{name}.mp4", "/data", name.split("/")[1], split="train", **facts) for name in names)
     path, took = folder / "large.parquet", {}
     began = time.perf_counter()
     index.write_rows(rows, path)

@@ -147,7 +147,7 @@ class Augment:
         for start in range(0, len(clips), step):
             part = slice(start, start + step)
             changed = self.apply_(to_float(clips[part]), draws[part])
-            done[part] = _normalise_(changed, self.mean, self.std, self.channels)
+            done[part] = _normalise_(changed, self.mean, self.std, channels=self.channels)
         return done
 
     def apply_(self, clips: torch.Tensor, draws: Draws) -> torch.Tensor:
@@ -168,6 +168,7 @@ def normalise(
     clips: torch.Tensor,
     mean: tuple[float, float, float] = MEAN,
     std: tuple[float, float, float] = STD,
+    *,
     dtype: torch.dtype = torch.float32,
     channels: str = "RGB",
 ) -> torch.Tensor:
@@ -183,7 +184,7 @@ def normalise(
     Returns:
         (N, 3, T, H, W) of ``dtype``.
     """
-    return _normalise_(to_float(clips), mean, std, channels).to(dtype)
+    return _normalise_(to_float(clips), mean, std, channels=channels).to(dtype)
 
 
 def normaliser(clip: ClipSpec) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -251,7 +252,7 @@ def hue_(clips: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
 
 
 def _normalise_(
-    clips: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...], channels: str = "RGB"
+    clips: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...], *, channels: str = "RGB"
 ) -> torch.Tensor:
     if channels == "BGR":
         clips = clips.flip(1)

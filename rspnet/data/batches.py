@@ -77,6 +77,7 @@ class TrainBatches(Sampler[list[Request]]):
         num_videos: int,
         total_batch: int,
         seed: int,
+        *,
         rank: int = 0,
         world_size: int = 1,
         speeds: Callable[[int], Sequence[Speeds]] | None = None,
@@ -123,7 +124,7 @@ class OrderedBatches(Sampler[list[Request]]):
         world_size: number of processes.
     """
 
-    def __init__(self, num_videos: int, batch: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(self, num_videos: int, batch: int, *, rank: int = 0, world_size: int = 1) -> None:
         self.num_videos = num_videos
         self.batch = batch
         self.starts = range(rank * batch, num_videos, world_size * batch)

@@ -48,15 +48,15 @@ class Picker:
     top_speed: int = 1
 
     def __call__(
-        self, rng: np.random.Generator | None, length: int, height: int, width: int, speeds: Speeds | None = None
+        self, rng: np.random.Generator | None, length: int, sides: tuple[int, int], *, speeds: Speeds | None = None
     ) -> list[tuple[np.ndarray, Crop]]:
-        """V pairs of frame indices and crop, for a video of `length` frames of `height` x `width` pixels.
+        """V pairs of frame indices and crop, for a video of `length` frames of height and width `sides`, pixels.
 
         Without `speeds` a clip is T * top_speed frames; with them, those that are shown at one of its speeds. Evenly
         spaced clips need no generator.
         """
         if self.crop_area is None:
-            crop = sampling.centre_square_crop(height, width)
+            crop = sampling.centre_square_crop(*sides)
             return [(frames, crop) for frames in self._even(length)]
         if rng is None:
             raise ValueError("random clips need a generator")
@@ -65,7 +65,7 @@ class Picker:
             frames = self._random(rng, length)
             if speeds is not None:
                 frames = frames[sampling.shown_frames(self.num_frames, speeds[view])]
-            pairs.append((frames, sampling.random_area_crop(rng, height, width, area=self.crop_area)))
+            pairs.append((frames, sampling.random_area_crop(rng, *sides, area=self.crop_area)))
         return pairs
 
     def lengths(self, speeds: Speeds | None = None) -> list[int]:
@@ -77,13 +77,13 @@ class Picker:
     def _even(self, length: int) -> np.ndarray:
         if self.sampling == "cover":
             return sampling.cover_clips(length, self.num_frames, self.views)
-        return sampling.even_clips(length, self.num_frames, self.stride, self.views)
+        return sampling.even_clips(length, self.num_frames, self.stride, n=self.views)
 
     def _random(self, rng: np.random.Generator, length: int) -> np.ndarray:
         size = self.num_frames * self.top_speed
         if self.sampling == "cover":
             return sampling.cover_clip(rng, length, size)
-        return sampling.sample_clip(rng, length, size, self.stride)
+        return sampling.sample_clip(rng, length, size, stride=self.stride)
 
 
 def test_split(index: datasets.Dataset) -> str:
@@ -133,6 +133,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         index: datasets.Dataset,
         picker: Picker,
         size: int,
+        *,
         seed: int = 0,
         frame_rate: float | None = None,
         replace: bool = False,
@@ -190,7 +191,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         failed, failures = -1, list[str]()
         for _ in range(MAX_TRIES if self.replace else 1):
             try:
-                self._read(facts, rng, out, speeds)
+                self._read(facts, rng, out, speeds=speeds)
                 break
             except VideoError as error:
                 failures.append(str(error))
@@ -208,11 +209,11 @@ class ClipDataset(Dataset[dict[str, Any]]):
         return _Filled(seeds, label, row, failed, reason)
 
     def _read(
-        self, row: dict[str, Any], rng: np.random.Generator, out: list[np.ndarray], speeds: Speeds | None = None
+        self, row: dict[str, Any], rng: np.random.Generator, out: list[np.ndarray], *, speeds: Speeds | None = None
     ) -> None:
         path = Path(row["root"]) / row["video"]
         with Video(path, num_frames=row["num_frames"], time_limit=self.time_limit, plan=row.get("plan")) as video:
-            read_picked(video, partial(self.picker, rng, speeds=speeds), self.size, out, self.frame_rate)
+            read_picked(video, partial(self.picker, rng, speeds=speeds), self.size, out=out, frame_rate=self.frame_rate)
 
 
 def random_clips(
@@ -257,8 +258,9 @@ def even_clips(index: datasets.Dataset, clip: ClipSpec, *, time_limit: float, vi
 
 def read_picked(
     video: Video,
-    picker: Callable[[int, int, int], list[tuple[np.ndarray, Crop]]],
+    picker: Callable[[int, tuple[int, int]], list[tuple[np.ndarray, Crop]]],
     size: int,
+    *,
     out: list[np.ndarray],
     frame_rate: float | None = None,
 ) -> None:
@@ -279,7 +281,7 @@ def read_picked(
     kept = _resampled(video, frame_rate)
     if not len(kept):
         raise VideoError(f"{video.path}: too short to resample to {frame_rate:g} frames per second")
-    pairs = picker(len(kept), video.height, video.width)
+    pairs = picker(len(kept), (video.height, video.width))
     video.read_clips([(kept[frames], crop) for frames, crop in pairs], size, out)
 
 
@@ -289,4 +291,4 @@ def _resampled(video: Video, frame_rate: float | None) -> np.ndarray:
         return np.arange(video.num_frames)
     if not video.fps:
         raise VideoError(f"{video.path}: does not say its frame rate; transcode it, or leave clips.frame_rate out")
-    return sampling.resample(video.num_frames, video.fps, frame_rate, video.moments)
+    return sampling.resample(video.num_frames, video.fps, frame_rate, moments=video.moments)

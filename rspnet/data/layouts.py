@@ -125,7 +125,7 @@ def _scan_kinetics(tree: Tree, videos: list[str]) -> Iterator[Row]:
     if any(labels):
         _warn_of_strays(tree.root, [video for video, label in zip(videos, labels) if label is None])
     for video, path, label in zip(videos, parts, labels):
-        yield new_row(video, tree.root, label, folders[path[0]])
+        yield new_row(video, tree.root, label, split=folders[path[0]])
 
 
 def _scan_folder(tree: Tree, videos: list[str]) -> Iterator[Row]:
@@ -146,7 +146,7 @@ def _scan_folder(tree: Tree, videos: list[str]) -> Iterator[Row]:
         inside = labels if any(labels) else splits
         _warn_of_strays(tree.root, [video for video, place in zip(videos, inside) if place is None])
     for video, label, split in zip(videos, labels, splits):
-        yield new_row(video, tree.root, label, split)
+        yield new_row(video, tree.root, label, split=split)
 
 
 def _hint_below(tree: Tree, videos: list[str]) -> None:
@@ -183,7 +183,12 @@ def _scan_listed(layout: str, tree: Tree, videos: list[str]) -> Iterator[Row]:
         raise ConfigError(f"{root}: the official lists name {name} ..., but none of its videos ({videos[0]} ...)")
     missing = {key: entry for key, entry in lists.entries.items() if key not in found and entry[1] in homes}
     classes = {label for _, label, _ in lists.entries.values() if label is not None}
-    _warn_of_gaps(root, len(found), len(videos) - len(found), [entry[0] for entry in missing.values()])
+    _warn_of_gaps(
+        root,
+        num_found=len(found),
+        num_unlisted=len(videos) - len(found),
+        missing=[entry[0] for entry in missing.values()],
+    )
     absent = sorted(classes - homes.keys())
     if absent and not os.path.exists(os.path.join(root, SUBSET_MARK)):  # a subset links the lists of the whole
         _log.warning("%s: %d of %d classes have no video, e.g. %s", root, len(absent), len(classes), absent[0])
@@ -192,14 +197,14 @@ def _scan_listed(layout: str, tree: Tree, videos: list[str]) -> Iterator[Row]:
     for video in videos:
         folder = os.path.basename(os.path.dirname(video))
         entry = lists.entries.get(lists.key(video), (video, folder if folder in classes else None, unlisted))
-        yield new_row(video, root, entry[1], entry[2][0], folds=entry[2] if lists.has_folds else None)
+        yield new_row(video, root, entry[1], split=entry[2][0], folds=entry[2] if lists.has_folds else None)
     for name, label, splits in missing.values():
-        row = new_row(os.path.join(homes[label], os.path.basename(name)), root, label, splits[0])
+        row = new_row(os.path.join(homes[label], os.path.basename(name)), root, label, split=splits[0])
         row.update(status="missing", reason="named in the official lists, but not here")
         yield row | {"folds": splits if lists.has_folds else None}
 
 
-def _warn_of_gaps(root: str, num_found: int, num_unlisted: int, missing: list[str]) -> None:
+def _warn_of_gaps(root: str, *, num_found: int, num_unlisted: int, missing: list[str]) -> None:
     if missing:
         total = num_found + len(missing)
         _log.warning(

@@ -40,6 +40,6 @@ def read_clips(path: str | Path, encoder: nn.Module, views: int | None = None) -
     clips = torch.empty((picker.views, clip.num_frames, clip.size, clip.size, 3), dtype=torch.uint8)
     with Video(path, time_limit=60.0) as video:  # as long as data.time_limit is, unless given
         out = [each.numpy() for each in clips]
-        read_picked(video, partial(picker, None), clip.size, out, clip.frame_rate)
+        read_picked(video, partial(picker, None), clip.size, out=out, frame_rate=clip.frame_rate)
     clips = clips.to(next(encoder.parameters()).device)
     return normaliser(clip)(clips)

@@ -59,7 +59,7 @@ def read_list(source: str, root: str | None = None) -> Iterator[Row]:
     split = _split_of_list(source)
     quoted = _QUOTED.fullmatch(lines[0][1])
     if _is_video(_unquoted(quoted[1])) if quoted else _LINE.fullmatch(lines[0][1]):
-        return _plain_rows([_entry(where, line, split) for where, line in lines], source, base, root)
+        return _plain_rows([_entry(where, line, split) for where, line in lines], source, base=base, root=root)
     names = _fields(lines[0][1], _gap(lines[0][1]))
     columns = [name.lower() for name in names]
     if {"youtube_id", "time_start", "time_end"} <= set(columns):
@@ -71,7 +71,7 @@ def read_list(source: str, root: str | None = None) -> Iterator[Row]:
             f"path ends in {' '.join(VIDEO_SUFFIXES)}"
         )
     entries = [entry._replace(split=entry.split or split) for entry in _table(lines, columns, path)]
-    return _plain_rows(entries, source, base, root)
+    return _plain_rows(entries, source, base=base, root=root)
 
 
 def _entry(where: str, line: str, split: str | None) -> _Entry:
@@ -130,7 +130,7 @@ def _table(lines: list[tuple[str, str]], columns: list[str], path: str | None) -
         yield _Entry(where, _kinetics_stem(where, row) if path is None else row[path], label, split)
 
 
-def _plain_rows(entries: list[_Entry], source: str, base: str, root: str | None) -> Iterator[Row]:
+def _plain_rows(entries: list[_Entry], source: str, *, base: str, root: str | None) -> Iterator[Row]:
     windows = not any("/" in entry.path for entry in entries)
     paths = [
         os.path.normpath(os.path.join(base, entry.path.replace("\\", "/") if windows else entry.path))
@@ -149,7 +149,7 @@ def _plain_rows(entries: list[_Entry], source: str, base: str, root: str | None)
             "in training --data.root says where they do, else put the list there"
         )
     for entry, path in zip(entries, paths):
-        yield new_row(os.path.relpath(path, base), base, entry.label, entry.split)
+        yield new_row(os.path.relpath(path, base), base, entry.label, split=entry.split)
 
 
 def _kinetics_stem(where: str, row: dict[str, str]) -> str:
@@ -174,7 +174,7 @@ def _kinetics_rows(entries: list[_Entry], source: str, base: str) -> Iterator[Ro
             raise ConfigError(f"{source}: none of its videos is in {base}, no {entries[0].path}.mp4 at any depth")
         _log.warning("%s: %d of %d videos are not in %s", source, missing, len(entries), base)
     for entry, video in zip(entries, videos):
-        row = new_row(video or f"{entry.path}.mp4", base, entry.label, entry.split)
+        row = new_row(video or f"{entry.path}.mp4", base, entry.label, split=entry.split)
         if video is None:
             row.update(status="missing", reason=f"named in {os.path.basename(source)}, but not here")
         yield row

@@ -43,7 +43,7 @@ KEYS = SCHEMA.names[:-1]
 """The keys of a row; it may have others."""
 
 
-def new_row(video: str, root: str, label: str | None = None, split: str | None = None, **facts: Any) -> Row:
+def new_row(video: str, root: str, label: str | None = None, *, split: str | None = None, **facts: Any) -> Row:
     """The row of a video that nobody has looked at yet: every fact None but those given.
 
     A path that is not UTF-8 can be neither JSON nor Arrow: its row has status ``bad_name`` and shows it with escapes.

@@ -53,7 +53,7 @@ def look_for_videos(path: Path, root: str | None, index: str | None) -> None:
     check_places(root, index)
     source = path if index in (None, "-") or not path.exists() else index
     if index is not None:
-        keep_index(path, root, index, "auto")
+        keep_index(path, root, index, layout="auto")
     if index is not None or path.exists():
         places = [(row["root"], row["video"]) for row in read_rows(source, root) if row["status"] in USABLE]
         _look(places, f"data.root: {root}" if root is not None else f"data.index: {index}")
@@ -70,7 +70,7 @@ def _look(places: list[tuple[str, str]], option: str) -> None:
         raise ConfigError(f"{option}: of {len(some)} videos looked for none is there, not {some[0]}; {remedy}")
 
 
-def keep_index(path: Path, root: str | None, index: str | None, layout: str) -> None:
+def keep_index(path: Path, root: str | None, index: str | None, *, layout: str) -> None:
     """Write the run's own index, once: a resumed run reads the same videos in the same order, whatever came since.
 
     Args:
@@ -86,7 +86,7 @@ def keep_index(path: Path, root: str | None, index: str | None, layout: str) -> 
         write_rows(_rows(root, index, layout), path)
 
 
-def follow_videos(path: Path, root: str | None, index: str | None, layout: str) -> str | None:
+def follow_videos(path: Path, root: str | None, index: str | None, *, layout: str) -> str | None:
     """See that a run's videos are those that it began with, wherever they lie now; its index then says where.
 
     The same are those of one name, label, split, usability and frame count in the index, and of one size on the disk.

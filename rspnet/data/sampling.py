@@ -25,7 +25,7 @@ def clip_span(size: int, stride: int = 1) -> int:
     return (size - 1) * stride + 1
 
 
-def strided_clip(num_frames: int, size: int, stride: int = 1, start: int = 0) -> Frames:
+def strided_clip(num_frames: int, size: int, stride: int = 1, *, start: int = 0) -> Frames:
     """Return the clip that begins at frame ``start``; a video too short for it gives the published substitute.
 
     The substitute ignores ``start``: at most ``size`` frames are looped, more (but fewer than the clip's span) are
@@ -45,7 +45,7 @@ def strided_clip(num_frames: int, size: int, stride: int = 1, start: int = 0) ->
     return start + stride * np.arange(size)
 
 
-def sample_clip(rng: np.random.Generator, num_frames: int, size: int, stride: int = 1) -> Frames:
+def sample_clip(rng: np.random.Generator, num_frames: int, size: int, *, stride: int = 1) -> Frames:
     """Draw a clip's start evenly among all that fit (the published RandomStrideCrop).
 
     Args:
@@ -59,7 +59,7 @@ def sample_clip(rng: np.random.Generator, num_frames: int, size: int, stride: in
     """
     spare = _spare(num_frames, size, stride)
     start = int(rng.integers(0, spare + 1)) if spare >= 0 else 0
-    return strided_clip(num_frames, size, stride, start)
+    return strided_clip(num_frames, size, stride, start=start)
 
 
 def shown_frames(size: int, speeds: Iterable[int]) -> Frames:
@@ -73,7 +73,7 @@ def shown_frames(size: int, speeds: Iterable[int]) -> Frames:
     return np.array(sorted({place * speed for speed in speeds for place in range(size)}))
 
 
-def even_clips(num_frames: int, size: int, stride: int = 1, n: int = 10) -> Frames:
+def even_clips(num_frames: int, size: int, stride: int = 1, *, n: int = 10) -> Frames:
     """Spread n clips evenly over the video, a single one in its middle (the published EvenNCrop).
 
     Returns:
@@ -82,7 +82,7 @@ def even_clips(num_frames: int, size: int, stride: int = 1, n: int = 10) -> Fram
     _check_count(n)
     spare = max(_spare(num_frames, size, stride), 0)
     starts = [spare // 2] if n == 1 else _spread(spare, n)
-    return np.stack([strided_clip(num_frames, size, stride, int(start)) for start in starts])
+    return np.stack([strided_clip(num_frames, size, stride, start=int(start)) for start in starts])
 
 
 def cover_clip(rng: np.random.Generator, num_frames: int, size: int) -> Frames:
@@ -115,7 +115,7 @@ def cover_clips(num_frames: int, size: int, n: int = 1) -> Frames:
     return (np.arange(size) * denominator + numerator[:, None]) * num_frames // (size * denominator)
 
 
-def resample(num_frames: int, source_fps: float, target_fps: float | None, moments: Frames | None = None) -> Frames:
+def resample(num_frames: int, source_fps: float, target_fps: float | None, *, moments: Frames | None = None) -> Frames:
     """Return the frames that play the video at another rate: some left out, or some repeated.
 
     One frame slower than the target rate leaves none, as published; drawing a clip from that raises.

@@ -42,9 +42,11 @@ class TrainSet:
     ) -> None:
         self.clips = clips
         self.total_batch = total_batch
-        self._sampler = TrainBatches(len(clips), total_batch, clips.seed, team.rank, team.world_size, speeds)
+        self._sampler = TrainBatches(
+            len(clips), total_batch, clips.seed, rank=team.rank, world_size=team.world_size, speeds=speeds
+        )
         self._loader = Loader(clips, self._sampler, num_workers, keep_workers=True)
-        self.failures = Failures(clips.index, max_failures, team.world_size, "another video takes its place")
+        self.failures = Failures(clips.index, max_failures, team.world_size, instead="another video takes its place")
 
     def __len__(self) -> int:
         """Steps of an epoch."""
@@ -85,7 +87,9 @@ class TestSet:
         self.clips = clips
         self.failures = failures
         self.team = team
-        self._loader = Loader(clips, OrderedBatches(len(clips), batch, team.rank, team.world_size), num_workers)
+        self._loader = Loader(
+            clips, OrderedBatches(len(clips), batch, rank=team.rank, world_size=team.world_size), num_workers
+        )
 
     def __len__(self) -> int:
         """Batches of this process."""
@@ -115,7 +119,7 @@ class Failures:
     """
 
     def __init__(
-        self, index: datasets.Dataset, max_failures: float, world_size: int = 1, instead: str = "it is left out"
+        self, index: datasets.Dataset, max_failures: float, world_size: int = 1, *, instead: str = "it is left out"
     ) -> None:
         self.index = index
         self.max_failures = max_failures

@@ -11,7 +11,6 @@ test; here every scene is there for all classes, so that clips of it can be told
 import itertools
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,9 @@ SIDES = (64, 72, 80)  # pixels
 
 Track = tuple[np.ndarray, np.ndarray, np.ndarray]
 """x, y, radius of the object over time, each (T,), pixels."""
+
+Motion = Callable[[np.random.Generator, int, int], Track]
+"""How something moves: by a generator of random numbers, in a picture of a height and a width."""
 
 
 def num_videos(videos_per_class: int) -> int:
@@ -114,8 +116,8 @@ def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -
     if scene.random() < 0.5:  # something that only stands there
         radius_there = scene.uniform(0.06, 0.1) * min(height, width)
         there = scene.uniform(0.15, 0.85, (2, 1)) * [[width], [height]] + shake
-        _painter(scene)(frames, *there, np.full(NUM_FRAMES, radius_there))
-    paint(frames, x + drift[0] + shake[0], y + drift[1] + shake[1], radius)
+        _painter(scene)(frames, (*there, np.full(NUM_FRAMES, radius_there)))
+    paint(frames, (x + drift[0] + shake[0], y + drift[1] + shake[1], radius))
     frames += scene.normal(0, 3, frames.shape[1:]).astype(np.float32)
     pictures: np.ndarray = np.clip(frames, 0, 255).round().astype(np.uint8)
     return 255 - pictures if scene.random() < 0.5 else pictures  # the negative: something dark on a brighter background
@@ -130,6 +132,7 @@ def _track(
     rng: np.random.Generator,
     height: int,
     width: int,
+    *,
     x: np.ndarray = _STILL,
     y: np.ndarray = _STILL,
     grow: np.ndarray = _STILL,
@@ -154,40 +157,43 @@ def _either(rng: np.random.Generator) -> int:
     return int(rng.choice([-1, 1]))
 
 
-def _bounce(rng: np.random.Generator, cycles: np.ndarray, height: int, width: int) -> Track:
+def _bounce(rng: np.random.Generator, cycles: np.ndarray, *, height: int, width: int) -> Track:
     return _track(rng, height, width, y=-rng.uniform(0.35, 0.5) * 4 * (cycles % 1) * (1 - cycles % 1))
 
 
-def _circle(rng: np.random.Generator, cycles: np.ndarray, height: int, width: int) -> Track:
+def _circle(rng: np.random.Generator, cycles: np.ndarray, *, height: int, width: int) -> Track:
     angle = _either(rng) * 2 * np.pi * cycles
     radius = rng.uniform(0.17, 0.28)
     return _track(rng, height, width, x=radius * np.cos(angle), y=radius * np.sin(angle))
 
 
-def _pulse(rng: np.random.Generator, cycles: np.ndarray, height: int, width: int) -> Track:
+def _pulse(rng: np.random.Generator, cycles: np.ndarray, *, height: int, width: int) -> Track:
     return _track(rng, height, width, grow=rng.uniform(0.3, 0.45) * np.sin(2 * np.pi * cycles))
 
 
-def _rise(rng: np.random.Generator, cycles: np.ndarray, height: int, width: int) -> Track:
+def _rise(rng: np.random.Generator, cycles: np.ndarray, *, height: int, width: int) -> Track:
     return _track(rng, height, width, y=-_way(rng) * (cycles % 1))
 
 
-def _slide(rng: np.random.Generator, cycles: np.ndarray, height: int, width: int) -> Track:
+def _slide(rng: np.random.Generator, cycles: np.ndarray, *, height: int, width: int) -> Track:
     return _track(rng, height, width, x=_either(rng) * _way(rng) * (cycles % 1))
 
 
-def _at_pace(
-    path: Callable[..., Track], frames: tuple[float, float], rng: np.random.Generator, height: int, width: int
-) -> Track:
+def _at_pace(path: Callable[..., Track], frames: tuple[float, float]) -> Motion:
     """Follow a path over and over, from a random moment of it, in so many frames a time."""
-    return path(rng, np.arange(NUM_FRAMES) / rng.uniform(*frames) + rng.random(), height, width)
+
+    def motion(rng: np.random.Generator, height: int, width: int) -> Track:
+        cycles = np.arange(NUM_FRAMES) / rng.uniform(*frames) + rng.random()
+        return path(rng, cycles, height=height, width=width)
+
+    return motion
 
 
 _PATHS = {"Bounce": _bounce, "Circle": _circle, "Pulse": _pulse, "Rise": _rise, "Slide": _slide}
 _PACES = {"Fast": (12, 17), "Slow": (28, 40)}  # frames from the beginning to the beginning again
 
-MOTIONS: dict[str, Callable[..., Track]] = {
-    f"{pace}{name}": partial(_at_pace, path, frames)
+MOTIONS: dict[str, Motion] = {
+    f"{pace}{name}": _at_pace(path, frames)
     for pace, frames in _PACES.items()
     for name, path in _PATHS.items()
 }  # fmt: skip
@@ -251,8 +257,8 @@ _SHAPES: tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], ...] = (
 )
 
 
-def _painter(rng: np.random.Generator) -> Callable[..., None]:
-    """A random object; the function paints it, anti-aliased, into frames (T, H, W, 3) at x, y with radius (T,)."""
+def _painter(rng: np.random.Generator) -> Callable[[np.ndarray, Track], None]:
+    """A random object; the function paints it, anti-aliased, into frames (T, H, W, 3) along a track."""
     shape = _SHAPES[rng.integers(len(_SHAPES))]
     turn = rng.uniform(0, 2 * np.pi)
     cosine, sine = np.float32(np.cos(turn)), np.float32(np.sin(turn))
@@ -260,7 +266,8 @@ def _painter(rng: np.random.Generator) -> Callable[..., None]:
     level = rng.uniform(0.7, 0.95)
     first, second = _colour(rng, level), _colour(rng, level)
 
-    def paint(frames: np.ndarray, x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> None:
+    def paint(frames: np.ndarray, track: Track) -> None:
+        x, y, radius = track
         reach = radius.max() + 2
         rows = slice(max(0, int(y.min() - reach)), int(y.max() + reach) + 1)
         columns = slice(max(0, int(x.min() - reach)), int(x.max() + reach) + 1)

@@ -96,7 +96,7 @@ class Loader:
     """
 
     def __init__(
-        self, dataset: "ClipDataset", batches: Sampler[list[Request]], num_workers: int, keep_workers: bool = False
+        self, dataset: "ClipDataset", batches: Sampler[list[Request]], num_workers: int, *, keep_workers: bool = False
     ) -> None:
         self.dataset = dataset
         self._sampler = batches

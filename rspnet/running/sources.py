@@ -67,7 +67,7 @@ def keep_videos(path: Path, data: dict[str, Any]) -> str:
     from rspnet.data.index import fingerprint, read_rows
     from rspnet.data.run_index import keep_index
 
-    keep_index(path, data["root"], data["index"], data["layout"])
+    keep_index(path, data["root"], data["index"], layout=data["layout"])
     return fingerprint(read_rows(path))
 
 
@@ -107,7 +107,7 @@ def _compare_videos(run_dir: Path, data: dict[str, Any], result: dict[str, Any] 
             raise
         say(f"{error}; whether the result is of these videos is not known")
         return
-    if differences := follow_videos(path, data["root"], data["index"], data["layout"]):
+    if differences := follow_videos(path, data["root"], data["index"], layout=data["layout"]):
         raise other_run(run_dir, f"other videos: {differences}")
 
 

@@ -30,9 +30,9 @@ def test_batches_tell_the_speeds_of_their_step(root):
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 @pytest.mark.parametrize(("videos", "batch"), [(1, 3), (7, 2), (8, 4)])
 def test_every_video_is_tested_by_one_process(world_size, videos, batch):
-    shares = [list(OrderedBatches(videos, batch, rank, world_size)) for rank in range(world_size)]
+    shares = [list(OrderedBatches(videos, batch, rank=rank, world_size=world_size)) for rank in range(world_size)]
     for rank, share in enumerate(shares):
-        assert len(OrderedBatches(videos, batch, rank, world_size)) == len(share)
+        assert len(OrderedBatches(videos, batch, rank=rank, world_size=world_size)) == len(share)
     requests = sorted(chain(*chain(*shares)))
     assert requests == [Request(0, row, row) for row in range(videos)]
     assert max(len(requests) for share in shares for requests in share) <= batch
@@ -47,7 +47,7 @@ def epoch_of(batches, epoch=0, start=0):
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_shares_make_the_same_batches(world_size):
     whole = epoch_of(TrainBatches(30, 8, seed=1))
-    shares = [epoch_of(TrainBatches(30, 8, 1, rank, world_size)) for rank in range(world_size)]
+    shares = [epoch_of(TrainBatches(30, 8, 1, rank=rank, world_size=world_size)) for rank in range(world_size)]
     assert [list(chain(*parts)) for parts in zip(*shares)] == whole
     assert {len(part) for share in shares for part in share} == {8 // world_size}
 
@@ -78,7 +78,7 @@ def test_from_the_middle_on():
 
 def test_batches_that_do_not_fit():
     with pytest.raises(ConfigError, match=r"optim\.total_batch: 9 is no multiple of the 2 processes"):
-        TrainBatches(30, 9, 0, 0, 2)
+        TrainBatches(30, 9, 0, rank=0, world_size=2)
     with pytest.raises(ConfigError, match=r"optim\.total_batch: 31 is more than the 30 training videos; lower it"):
         TrainBatches(30, 31, 0)
     assert len(TrainBatches(30, 30, 0)) == 1

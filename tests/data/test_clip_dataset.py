@@ -77,7 +77,7 @@ def test_evenly_spaced_views_of_the_central_square(root):
     clips = ClipDataset(index_of(root), Picker(6, 1, views=3), 64)
     item = clips[Request(0, 0, 0)]
     assert [len(view) for view in item["clips"]] == [6] * 3
-    starts = [even[0] for even in sampling.even_clips(20, 6, 1, 3)]
+    starts = [even[0] for even in sampling.even_clips(20, 6, 1, n=3)]
     with Video(root / "0.mp4") as video:
         first = torch.stack([view[0] for view in item["clips"]])
         np.testing.assert_array_equal(first.numpy(), video.read(starts, (0, 8, 64, 64), 64))
@@ -230,13 +230,17 @@ def test_a_video_that_does_not_say_its_rate(root, monkeypatch):
     ("splits", "found"), [(["train", "test", "val"], "test"), (["train", "val", None], "val"), (["test"], "test")]
 )
 def test_where_results_are_measured(tmp_path, splits, found):
-    rows = [new_row(f"{number}.mp4", "/", "a", split) for number, split in enumerate(splits)]
+    rows = [new_row(f"{number}.mp4", "/", "a", split=split) for number, split in enumerate(splits)]
     assert clip_dataset.test_split(to_dataset(rows, tmp_path)) == found
 
 
 def test_a_test_split_without_labels_measures_nothing(tmp_path):
     """As Something-Something's official one."""
-    rows = [new_row("0.mp4", "/", "a", "train"), new_row("1.mp4", "/", "a", "val"), new_row("2.mp4", "/", None, "test")]
+    rows = [
+        new_row("0.mp4", "/", "a", split="train"),
+        new_row("1.mp4", "/", "a", split="val"),
+        new_row("2.mp4", "/", None, split="test"),
+    ]
     assert clip_dataset.test_split(to_dataset(rows, tmp_path / "some")) == "val"
     rows = [row | {"label": None} for row in rows]
     assert clip_dataset.test_split(to_dataset(rows, tmp_path / "none")) == "test"

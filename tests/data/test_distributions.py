@@ -276,7 +276,7 @@ def test_what_never_fits_is_cut_from_the_middle(height, width):
 def test_starts(num_frames, size, stride):
     rng = np.random.default_rng(0)
     last = num_frames - (size - 1) * stride - 1
-    starts = [int(sampling.sample_clip(rng, num_frames, size, stride)[0]) for _ in range(60 * (last + 1))]
+    starts = [int(sampling.sample_clip(rng, num_frames, size, stride=stride)[0]) for _ in range(60 * (last + 1))]
     if last:
         assert_even(starts, range(last + 1))
     assert set(starts) == set(range(last + 1))

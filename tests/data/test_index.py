@@ -28,7 +28,7 @@ def some_rows(number, seed=0, folds=3):
         name = "".join(rng.choices(string.printable + "äß字\u2028🎬", k=rng.randint(1, 20))).replace("/", "")
         label = rng.choice(["Hammering", "HammerThrow", "café", None])
         splits = [rng.choice(["train", "test", "unused"]) for _ in range(folds)]
-        row = index.new_row(f"{place}/{name}.mp4", "/data", label, splits[0], folds=splits if folds > 1 else None)
+        row = index.new_row(f"{place}/{name}.mp4", "/data", label, split=splits[0], folds=splits if folds > 1 else None)
         if rng.random() < 0.7:
             facts = {"num_frames": rng.randint(1, 10**6), "fps": rng.uniform(1, 120), "width": 320, "height": 240}
             facts |= {"duration": rng.uniform(0, 9e9), "codec": "h264", "bytes": rng.randint(0, 2**40)}
@@ -222,7 +222,7 @@ def test_root_given_by_the_user(tmp_path):
 def test_select(tmp_path):
     statuses = ["ok", None, "broken", "short", "missing", "ok"]
     rows = [
-        index.new_row(f"{split}{number}.mp4", "/data", "a", split, status=status, folds=[split, other])
+        index.new_row(f"{split}{number}.mp4", "/data", "a", split=split, status=status, folds=[split, other])
         for split, other in (("train", "test"), ("test", "train"), ("unused", "unused"))
         for number, status in enumerate(statuses)
     ]
@@ -275,7 +275,7 @@ def test_fingerprint_notices_a_change(rows, tmp_path, key):
 
 def test_fingerprint_stays_what_it_was(tmp_path):
     """Results carry it: a new version must not change it unnoticed."""
-    rows = [index.new_row("a/1.mp4", "/x", "a", "train", num_frames=30, bytes=9), index.new_row("ä.mp4", "/y")]
+    rows = [index.new_row("a/1.mp4", "/x", "a", split="train", num_frames=30, bytes=9), index.new_row("ä.mp4", "/y")]
     assert index.fingerprint(index.to_dataset(rows, tmp_path)) == "d19d4c07c46307a6"
 
 

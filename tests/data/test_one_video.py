@@ -30,7 +30,7 @@ def test_frames_crop_size_and_normalisation(tmp_path, encoder):
     write_numbered(tmp_path / "v.mp4", 20)
     clips = rspnet.read_clips(tmp_path / "v.mp4", encoder)
     assert (clips.shape, clips.dtype, clips.requires_grad) == ((3, 3, 4, 32, 32), torch.float32, False)
-    raw = frames_of(tmp_path / "v.mp4", even_clips(20, 4, 2, 3))
+    raw = frames_of(tmp_path / "v.mp4", even_clips(20, 4, 2, n=3))
     side = min(raw.shape[2:4])
     top, left = ((length - side) // 2 for length in raw.shape[2:4])
     square = raw[:, :, top : top + side, left : left + side].flatten(0, 1).permute(0, 3, 1, 2).float()

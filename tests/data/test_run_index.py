@@ -14,17 +14,17 @@ def test_index_is_kept_once(tmp_path, root):
     source.mkdir()
     shutil.copy(root / "0.mp4", source / "a.mp4")
     kept = tmp_path / "index.parquet"
-    keep_index(kept, str(source), None, "auto")
+    keep_index(kept, str(source), None, layout="auto")
     shutil.copy(root / "1.mp4", source / "b.mp4")
-    keep_index(kept, str(source), None, "auto")
-    keep_index(kept, None, None, "auto")
+    keep_index(kept, str(source), None, layout="auto")
+    keep_index(kept, None, None, layout="auto")
     assert [row["video"] for row in read_rows(kept)] == ["a.mp4"]
 
 
 def test_an_index_with_another_root(tmp_path, root, monkeypatch):
     one, two, three = (tmp_path / f"{name}.parquet" for name in ("one", "two", "three"))
-    keep_index(one, str(root), None, "folder")
-    keep_index(two, None, str(one), "auto")
+    keep_index(one, str(root), None, layout="folder")
+    keep_index(two, None, str(one), layout="auto")
     assert {row["root"] for row in read_rows(two)} == {str(root)}
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"^data\.root: elsewhere: no such folder; .* or say --data\.root null"):
@@ -34,7 +34,7 @@ def test_an_index_with_another_root(tmp_path, root, monkeypatch):
         look_for_videos(three, "elsewhere", str(one))
     shutil.copy(root / "1.mp4", "elsewhere")
     look_for_videos(three, "elsewhere", str(one))
-    keep_index(three, "elsewhere", str(one), "auto")
+    keep_index(three, "elsewhere", str(one), layout="auto")
     assert {row["root"] for row in read_rows(three)} == {str(tmp_path / "elsewhere")}
 
 
@@ -74,7 +74,7 @@ def test_a_root_that_went_away_before_the_run_goes_on(tmp_path, root):
     source, kept = tmp_path / "data", tmp_path / "index.parquet"
     source.mkdir()
     shutil.copy(root / "0.mp4", source / "a.mp4")
-    keep_index(kept, str(source), None, "auto")
+    keep_index(kept, str(source), None, layout="auto")
     source.rename(tmp_path / "elsewhere")
     was, now = (str(tmp_path / f"{name}.jsonl") for name in ("was", "now"))
     write_rows([new_row("a.mp4", str(source))], was)

@@ -52,12 +52,12 @@ def test_published_random_clips(cases):
         expected = case.get("two_clips") or [case["selected"]]
         for clip in expected:
             stride = strides[np.searchsorted(np.cumsum(weights)[:-1] / sum(weights), draws.random())]  # theirs alone
-            assert sampling.sample_clip(draws, case["num_frames"], case["size"], stride).tolist() == clip, case
+            assert sampling.sample_clip(draws, case["num_frames"], case["size"], stride=stride).tolist() == clip, case
 
 
 def test_published_even_clips(cases):
     for case in cases["EvenNCrop"]:
-        clips = sampling.even_clips(case["num_frames"], case["size"], case["stride"], case["n"])
+        clips = sampling.even_clips(case["num_frames"], case["size"], case["stride"], n=case["n"])
         assert clips.ravel().tolist() == case["selected"], case
 
 
@@ -97,7 +97,7 @@ LENGTHS = [1, 2, 3, 15, 16, 17, 31, 32, 33, 47, 61, 62, 100, 300, 1001]
 def test_clips_stay_inside_and_keep_their_stride(num_frames, size, stride):
     rng = np.random.default_rng(num_frames)
     span = sampling.clip_span(size, stride)
-    clips = [sampling.sample_clip(rng, num_frames, size, stride) for _ in range(20)]
+    clips = [sampling.sample_clip(rng, num_frames, size, stride=stride) for _ in range(20)]
     clips += list(sampling.even_clips(num_frames, size, stride, n=7))
     for clip in clips:
         assert clip.shape == (size,)
@@ -165,14 +165,14 @@ def test_resampled_frames_keep_time(num_frames, source_fps):
 def test_resampled_by_time():
     """Half a second at 10 frames per second, a second at 2, and a frame that stands for 2 s."""
     moments = np.array([70, 170, 270, 370, 470, 570, 1070, 1570, 3570])
-    assert sampling.resample(8, 2.3, 4, moments).tolist() == [0, 2, 5, 5, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7]
-    assert sampling.resample(8, 2.3, 0.5, moments).tolist() == [0]
-    assert sampling.resample(8, 2.3, None, moments).tolist() == list(range(8))
+    assert sampling.resample(8, 2.3, 4, moments=moments).tolist() == [0, 2, 5, 5, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7]
+    assert sampling.resample(8, 2.3, 0.5, moments=moments).tolist() == [0]
+    assert sampling.resample(8, 2.3, None, moments=moments).tolist() == list(range(8))
 
 
 @pytest.mark.parametrize("target", [5, 12.5, 25, 30, 50])
 def test_by_time_a_constant_rate_gives_the_same(target):
-    by_time = sampling.resample(200, 25, target, 40 * np.arange(201))
+    by_time = sampling.resample(200, 25, target, moments=40 * np.arange(201))
     assert by_time.tolist() == sampling.resample(200, 25, target).tolist()
 
 
@@ -229,7 +229,7 @@ def test_what_cannot_be_sampled_is_refused():
     with pytest.raises(ValueError, match="start 5 is outside"):
         sampling.strided_clip(20, 16, 1, start=5)
     with pytest.raises(ValueError, match="stride of at least 1"):
-        sampling.sample_clip(rng, 20, 16, 0)
+        sampling.sample_clip(rng, 20, 16, stride=0)
     with pytest.raises(ValueError, match="number of clips"):
         sampling.even_clips(20, 16, n=0)
     with pytest.raises(ValueError, match="frame rates must be positive"):

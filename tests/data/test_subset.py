@@ -11,7 +11,7 @@ from rspnet.errors import ConfigError
 
 
 def video(label, name, split="train", size=1, **facts):
-    return new_row(f"{split}/{label}/{name}.mp4", "/r", label, split, bytes=size, **facts)
+    return new_row(f"{split}/{label}/{name}.mp4", "/r", label, split=split, bytes=size, **facts)
 
 
 # By size of the training files: b, c, a; by number: a, c, b.

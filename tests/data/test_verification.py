@@ -26,7 +26,9 @@ def told(summary, ignored=(), out="-"):
 
 
 def test_a_row_says_what_its_file_is_like(root):
-    row = new_row("0.mp4", str(root), "old", "val", status="broken", reason="then", num_frames=9) | {"recipe": "x"}
+    row = new_row("0.mp4", str(root), "old", split="val", status="broken", reason="then", num_frames=9) | {
+        "recipe": "x"
+    }
     assert verification.inspect_row(row, "decode", 2) == row | inspect(root / "0.mp4", "decode")
     assert verification.inspect_row(row, "decode", 21)["status"] == "short"  # it has 20 frames
 
@@ -60,7 +62,9 @@ def test_workers_that_fail_leave_a_row_that_says_so():
 
 
 def test_what_is_counted():
-    rows = [new_row(f"{n}.mp4", "/r", label, split) | FACTS for n, (label, split) in enumerate(["at", "at", "bv"])]
+    rows = [
+        new_row(f"{n}.mp4", "/r", label, split=split) | FACTS for n, (label, split) in enumerate(["at", "at", "bv"])
+    ]
     rows += [
         new_row("3.mp4", "/r") | FACTS | {"duration": None},
         new_row("4.mp4", "/r", "c", status="empty", reason="no"),

@@ -32,7 +32,7 @@ def test_workers_and_processes_change_nothing(root):
     def batches(num_workers, world_size):
         shares = []
         for rank in range(world_size):
-            sampler = TrainBatches(len(index), 4, 7, rank, world_size)
+            sampler = TrainBatches(len(index), 4, 7, rank=rank, world_size=world_size)
             clips = ClipDataset(index, PICKER, SIZE, seed=7, replace=True)
             made = Loader(clips, sampler, num_workers, keep_workers=True)
             steps = []

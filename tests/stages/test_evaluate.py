@@ -35,7 +35,7 @@ def plain(motions, finetuned):
         maps, labels = [], []
         for video in sorted((motions / split).rglob("*.mp4")):
             views = []
-            for frames in sampling.even_clips(24, 8, 1, 2):
+            for frames in sampling.even_clips(24, 8, 1, n=2):
                 with Video(video) as opened:
                     clip = opened.read(frames, (0, (opened.width - 32) // 2, 32, 32), 48)
                 with torch.no_grad():

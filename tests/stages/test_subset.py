@@ -268,7 +268,7 @@ def test_two_roots_with_one_name_are_refused(tmp_path):
 
 
 def test_a_file_without_a_size_is_refused(tmp_path):
-    index.write_rows([index.new_row("a/1.mp4", str(tmp_path), "a", "train")], tmp_path / "i.jsonl")
+    index.write_rows([index.new_row("a/1.mp4", str(tmp_path), "a", split="train")], tmp_path / "i.jsonl")
     with pytest.raises(ConfigError, match=r"/a/1.mp4: its size is needed, but No such file"):
         make(tmp_path / "i.jsonl", tmp_path / "k", num_classes=1)
 

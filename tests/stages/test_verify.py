@@ -95,9 +95,10 @@ def test_index_file(root, tmp_path, suffix, capsys):
 
 def test_an_index_is_looked_at_again(root, tmp_path, capsys):
     rows = [
-        index.new_row("train/b/2.mp4", str(root), "mine", "val", status="broken", reason="then") | {"recipe": "x"},
-        index.new_row("gone.mp4", str(root), "mine", "val", status="ok", num_frames=9),
-        index.new_row("listed.mp4", str(root), "mine", "val", status="missing", reason="in a list, but not here"),
+        index.new_row("train/b/2.mp4", str(root), "mine", split="val", status="broken", reason="then")
+        | {"recipe": "x"},
+        index.new_row("gone.mp4", str(root), "mine", split="val", status="ok", num_frames=9),
+        index.new_row("listed.mp4", str(root), "mine", split="val", status="missing", reason="in a list, but not here"),
         index.new_row(r"caf\xe9.mp4", str(root), status="bad_name", reason="rename it"),
     ]
     index.write_rows(rows, tmp_path / "i.parquet")

@@ -89,7 +89,7 @@ def test_a_browsers_recording(tmp_path):
     assert found["duration"] == pytest.approx((times[-1] - times[0]) / 1000, abs=0.11)
     assert found["fps"] == pytest.approx(300 / found["duration"])
     with Video(path, plan=found["plan"]) as video:
-        kept = resample(video.num_frames, video.fps, 25, video.moments)
+        kept = resample(video.num_frames, video.fps, 25, moments=video.moments)
     assert len(kept) == int(found["duration"] * 25)
     shown = [times[frame] - times[0] for frame in kept]
     assert all(0 <= 40 * tick - time <= 101 for tick, time in enumerate(shown))
