@@ -112,7 +112,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.evaluation.predict import Outputs, predict
     from rspnet.weights.read import read_weights
 
-    check_clips(config.encoder.name, config.clips.num_frames, config.clips.size, config.encoder.width)
+    check_clips(config.encoder, config.clips)
     weights = None if config.weights is None or config.weights == "none" else read_weights(config.weights)
     index = load(run.keep_videos())
     queries, gallery, left_out = test_and_training_videos(config, index)

@@ -15,7 +15,7 @@ per video.
 import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rspnet import console
 from rspnet.cli import implied, options
@@ -23,6 +23,13 @@ from rspnet.cli.command import run
 from rspnet.errors import ConfigError
 from rspnet.running import launch, log, machine
 from rspnet.running.folder import Run, run_once
+
+if TYPE_CHECKING:
+    from rspnet.clipspec import ClipSpec
+    from rspnet.evaluation.predict import Outputs
+    from rspnet.method.classifier import Classifier
+    from rspnet.running.loop import TrainLoop
+    from rspnet.weights.read import WeightFile
 
 # Of every published fine-tuning: no grey, no colour jitter.
 AUGMENT = partial(
@@ -66,64 +73,54 @@ def main(config: Config) -> dict[str, Any]:
 def train(config: Config, run: Run) -> dict[str, Any]:
     """The run itself, from the newest checkpoint if there is one."""
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
-    import torch
-
     from rspnet.data.augment import Augment, normaliser
     from rspnet.data.clip_dataset import even_clips, random_clips, test_split
     from rspnet.data.index import check_labels, describe, load, select, selection
     from rspnet.data.lengths import tell_short
     from rspnet.data.sets import Failures, TestSet, TrainSet
-    from rspnet.encoders import check_clips, create_encoder
+    from rspnet.encoders import check_clips
     from rspnet.evaluation.accuracy import accuracy
     from rspnet.evaluation.predict import Outputs, predict, predictions
     from rspnet.method import optim
-    from rspnet.method.classifier import Classifier
     from rspnet.running.loop import TrainLoop
-    from rspnet.weights.load import load_weights, save_network
+    from rspnet.weights.load import save_network
     from rspnet.weights.read import read_weights
 
-    accelerator, team, limit = run.accelerator, run.team, config.data.time_limit
-    size = (config.clips.num_frames, config.clips.size, config.encoder.width)
-    check_clips(config.encoder.name, *size, batch=team.share(config.optim.total_batch), training=not config.frozen)
+    accelerator, team, data = run.accelerator, run.team, config.data
+    check_clips(config.encoder, config.clips, batch=team.share(config.optim.total_batch), training=not config.frozen)
     weights = None if config.weights is None or config.weights == "none" else read_weights(config.weights)
 
     # Labelled videos
     index = load(run.keep_videos())
-    train_videos, left_out = select(index, "train", config.data.fold)
-    test_videos, test_left_out = select(index, test_split(index), config.data.fold)
+    train_videos, left_out = select(index, "train", data.fold)
+    test_videos, test_left_out = select(index, test_split(index), data.fold)
     check_labels(train_videos, test_videos)
 
     # Encoder -> classifier; one process or many
-    torch.manual_seed(config.run.seed)
-    encoder, names = create_encoder(**vars(config.encoder)), index.features["label"].names
-    model = Classifier(encoder, len(names), frozen=config.frozen, class_names=names)
-    if weights is not None:
-        for line in (load_weights(model, weights).summary(), *implied.remarks(config.clips, weights)):
-            console.say(line)
-        del weights  # a published file brings its optimiser and queue along
-    clip = dataclasses.replace(encoder.clip, **vars(config.clips))
+    names = index.features["label"].names
+    model, clip = begun_classifier(config, weights, names)
+    del weights  # a published file brings its optimiser and queue along
     optimizer, schedule = optim.recipe(model, config.optim)
     model, optimizer = accelerator.prepare(model, optimizer)
 
     # Videos -> random training clips, and evenly spaced test views
     augment = Augment.to_feed(clip, **vars(config.augment))
-    clips = random_clips(train_videos, clip, augment.crop_area, seed=config.run.seed, time_limit=limit)
-    workers, allowed = machine.workers(config.data.num_workers), config.data.max_failures
-    train_set = TrainSet(clips, config.optim.total_batch, team, num_workers=workers, max_failures=allowed)
-    failures = Failures(test_videos, allowed)
+    clips = random_clips(train_videos, clip, augment.crop_area, seed=config.run.seed, time_limit=data.time_limit)
+    workers, failures = machine.workers(data.num_workers), Failures(test_videos, data.max_failures)
+    train_set = TrainSet(clips, config.optim.total_batch, team, num_workers=workers, max_failures=data.max_failures)
 
     def test(views: int, desc: str) -> Outputs:
-        clips = even_clips(test_videos, clip, time_limit=limit, views=views)
+        clips = even_clips(test_videos, clip, time_limit=data.time_limit, views=views)
         test_set = TestSet(clips, failures, batch=config.test.batch, team=team, num_workers=workers)
         return predict(model, test_set, normaliser(clip), accelerator, desc)
 
-    plan = log.plan(schedule, train_set, team.world_size, accelerator.device.type)
     console.say(
         f"{len(train_videos)} training and {len(test_videos)} test videos of "
-        f"{console.some(len(names), 'class', 'classes')}{selection(left_out, test_left_out)}; {plan}"
+        f"{console.some(len(names), 'class', 'classes')}{selection(left_out, test_left_out)}; "
+        f"{log.plan(schedule, train_set, team.world_size, accelerator.device.type)}"
     )
     tell_short(clips, "training videos")
-    tell_short(even_clips(test_videos, clip, time_limit=limit), "test videos")
+    tell_short(even_clips(test_videos, clip, time_limit=data.time_limit), "test videos")
 
     with TrainLoop(run, model, optimizer, schedule=schedule, train_set=train_set, often=config.run) as loop:
         for epoch in loop.epochs():
@@ -141,23 +138,45 @@ def train(config: Config, run: Run) -> dict[str, Any]:
 
     loop.load_best()
     found = test(clip.views, f"test, {clip.views} clips a video")
-    result = loop.result(
-        "finetune",
-        **accuracy(found.values, found.labels),
-        num_videos=len(found),
-        num_failed=found.num_failed,
-        best_val_top1=loop.state.best,
-        best_epoch=loop.state.best_epoch,
-        chance_top1=loop.model.chance["val_top1"],
-        views=clip.views,
-        weights=config.weights,
-        frozen=config.frozen,
-    )
+    result = tested(config, loop, accuracy(found.values, found.labels), found)
     run.write_lines("predictions.jsonl", predictions(found))
     if accelerator.is_main_process:
         provenance = {**result, "epoch": config.optim.epochs, "data": describe(index)}
         save_network(run.run_dir, loop.model, dataclasses.asdict(clip), provenance)
     return result
+
+
+def begun_classifier(config: Config, weights: "WeightFile | None", names: list[str]) -> "tuple[Classifier, ClipSpec]":
+    """The network as training begins with it, and what it is to be fed with."""
+    import torch
+
+    from rspnet.encoders import create_encoder
+    from rspnet.method.classifier import Classifier
+    from rspnet.weights.load import load_weights
+
+    torch.manual_seed(config.run.seed)
+    encoder = create_encoder(**vars(config.encoder))
+    model = Classifier(encoder, len(names), frozen=config.frozen, class_names=names)
+    if weights is not None:
+        for line in (load_weights(model, weights).summary(), *implied.remarks(config.clips, weights)):
+            console.say(line)
+    return model, dataclasses.replace(encoder.clip, **vars(config.clips))
+
+
+def tested(config: Config, loop: "TrainLoop", accuracy: dict[str, float], found: "Outputs") -> dict[str, Any]:
+    """The result of the final test."""
+    return loop.result(
+        "finetune",
+        **accuracy,
+        num_videos=len(found),
+        num_failed=found.num_failed,
+        best_val_top1=loop.state.best,
+        best_epoch=loop.state.best_epoch,
+        chance_top1=loop.model.chance["val_top1"],
+        views=config.clips.views,
+        weights=config.weights,
+        frozen=config.frozen,
+    )
 
 
 if __name__ == "__main__":

@@ -75,8 +75,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     accelerator, processes = run.accelerator, {"rank": run.team.rank, "world_size": run.team.world_size}
     seed, total_batch, speeds = config.run.seed, config.optim.total_batch, config.pretext.speeds
     draws = StepDraws(seed, total_batch, speeds, bn_groups=config.pretext.bn_groups, **processes)
-    size = (config.clips.num_frames, config.clips.size, config.encoder.width)
-    check_clips(config.encoder.name, *size, batch=draws.group_size, training=True)
+    check_clips(config.encoder, config.clips, batch=draws.group_size, training=True)
 
     # Encoder -> RSPNet; one process or many
     torch.manual_seed(seed)

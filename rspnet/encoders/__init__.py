@@ -4,7 +4,7 @@ timm knows each as `rspnet_` + name once this package is imported. An encoder ma
 pooled features (N, D); its `forward_features` gives the last map (N, D, t, h, w).
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import timm
 import torch
@@ -47,16 +47,36 @@ def create_encoder(name: str, num_classes: int = 0, **kwargs: Any) -> VideoEncod
     return encoder
 
 
-def check_clips(
-    name: str, num_frames: int, size: int, width: int | None = None, batch: int = 1, training: bool = False
-) -> None:
+class Network(Protocol):
+    """A network as options name it."""
+
+    @property
+    def name(self) -> str:
+        """`create_encoder`'s."""
+
+    @property
+    def width(self) -> int | None:
+        """Base channels; None as published."""
+
+
+class Clips(Protocol):
+    """Clips as options name them."""
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of a clip."""
+
+    @property
+    def size(self) -> int:
+        """Its height and width, pixels."""
+
+
+def check_clips(network: Network, clips: Clips, *, batch: int = 1, training: bool = False) -> None:
     """See that a network can take such clips, on torch's device without memory: a moment, and nothing is drawn.
 
     Args:
-        name: As for `create_encoder`.
-        num_frames: Frames of a clip.
-        size: Its height and width, pixels.
-        width: Base channels; None as published.
+        network: Which.
+        clips: Which.
         batch: Clips that share batch statistics.
         training: Whether they do: with one clip and one position left there is nothing to normalise by.
 
@@ -64,12 +84,13 @@ def check_clips(
         ConfigError: It cannot, or as for `create_encoder`.
     """
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        encoder = create_encoder(name, width=width).train(training)
+        encoder = create_encoder(network.name, width=network.width).train(training)
         try:
-            encoder(torch.empty(batch, 3, num_frames, size, size))
+            encoder(torch.empty(batch, 3, clips.num_frames, clips.size, clips.size))
         except (RuntimeError, ValueError):  # an output of no size; one value to normalise
-            spec, several = encoder_spec(name), f", {batch} in a batch" if training else ""
+            spec, several = encoder.spec, f", {batch} in a batch" if training else ""
             raise ConfigError(
-                f"clips.num_frames: {num_frames}, clips.size: {size}{several}: too little for {name}, which halves "
-                f"them layer by layer; it is made for {spec.num_frames} frames of {spec.size} pixels"
+                f"clips.num_frames: {clips.num_frames}, clips.size: {clips.size}{several}: too little for "
+                f"{network.name}, which halves them layer by layer; it is made for {spec.num_frames} frames of "
+                f"{spec.size} pixels"
             ) from None

@@ -18,6 +18,7 @@ from torchvision.models import video
 
 from rspnet import ConfigError
 from rspnet.cli import options
+from rspnet.cli.options import Clips, Encoder
 from rspnet.encoders import _SPECS, check_clips, create_encoder, encoder_spec
 
 PUBLISHED = ("c3d", "resnet18", "r2plus1d", "s3dg")
@@ -125,21 +126,21 @@ def test_mistakes_are_named(name, kwargs, words):
 def test_clips_that_a_network_cannot_take_are_refused(name):
     """As the network itself would, and without a draw."""
     spec = encoder_spec(name)
-    check_clips(name, spec.num_frames, spec.size, training=True)
-    check_clips(name, 16, 32)
+    check_clips(Encoder(name), Clips(spec.num_frames, spec.size), training=True)
+    check_clips(Encoder(name), Clips(16, 32))
     for num_frames, size, kind in ((1, 1, {}), (8, 32, {"batch": 1, "training": True})):
         encoder = create_encoder(name).train(kind.get("training", False))
         try:
             encoder(torch.zeros(1, 3, num_frames, size, size))
         except (RuntimeError, ValueError):
             with pytest.raises(ConfigError, match=rf"^clips.num_frames: {num_frames}, clips.size: {size}.* {name}, "):
-                check_clips(name, num_frames, size, **kind)
+                check_clips(Encoder(name), Clips(num_frames, size), **kind)
         else:
-            check_clips(name, num_frames, size, **kind)
+            check_clips(Encoder(name), Clips(num_frames, size), **kind)
     with pytest.raises(ConfigError, match=f"^clips.num_frames: 1, clips.size: 4, 1 in a batch: too little for {name}"):
-        check_clips(name, 1, 4, batch=1, training=True)
+        check_clips(Encoder(name), Clips(1, 4), batch=1, training=True)
     before = torch.get_rng_state()
-    check_clips(name, 16, 32)
+    check_clips(Encoder(name), Clips(16, 32))
     assert torch.equal(torch.get_rng_state(), before)
 
 
