@@ -15,9 +15,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rspnet.errors import ConfigError, DiskError, RSPNetError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 FAULTS = {
     errno.ENOSPC: ("its disk is full", "make room on it, then give the same command again"),
@@ -94,7 +97,7 @@ class _Noting(io.FileIO):
 
     refused: OSError | None = None
 
-    def write(self, data: Any) -> int:
+    def write(self, data: "ReadableBuffer", /) -> int:
         try:
             return super().write(data)
         except OSError as error:
@@ -219,7 +222,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write one JSON file whole or not at all; see `write_text`."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 from rspnet.errors import ConfigError
 
@@ -15,7 +15,7 @@ Layout = Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2
 """How a folder of videos is organised: `rspnet.data.layouts.LAYOUTS`, or by what is there (auto)."""
 
 
-def _within(section: Any, low: float, high: float, *names: str) -> None:
+def _within(section: object, low: float, high: float, *names: str) -> None:
     """Refuse a number, or a list with a number, outside low to high; None is no number."""
     for name in names:
         value = getattr(section, name)
@@ -25,14 +25,14 @@ def _within(section: Any, low: float, high: float, *names: str) -> None:
                 raise ConfigError(f"{_name(section)}.{name}: {value}; it must be {span}")
 
 
-def _positive(section: Any, *names: str) -> None:
+def _positive(section: object, *names: str) -> None:
     for name in names:
         value = getattr(section, name)
         if value is not None and not 0 < value < math.inf:
             raise ConfigError(f"{_name(section)}.{name}: {value}; it must be more than 0")
 
 
-def _name(section: Any) -> str:
+def _name(section: object) -> str:
     """As the stages' options call it; a section that adds to another keeps its name."""
     return type(section).__mro__[-2].__name__.lower()
 

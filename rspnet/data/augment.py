@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from rspnet.clipspec import ClipSpec
@@ -107,7 +108,7 @@ class Augment:
         for clips, seeds in zip(batch["clips"], batch["seeds"].numpy().T, strict=True):
             yield self(clips.to(device, non_blocking=True), self.draw(seeds))
 
-    def draw(self, seeds: np.ndarray) -> Draws:
+    def draw(self, seeds: npt.NDArray[np.int64]) -> Draws:
         """Draw for N clips, each from its own seed: the same seed always gives the same clip the same draws.
 
         Args:

@@ -18,8 +18,10 @@ from torch.utils.data import Dataset
 from rspnet.clipspec import ClipSpec
 from rspnet.data import sampling
 from rspnet.data.batches import Batch, Request, Speeds
+from rspnet.data.sampling import Frames
 from rspnet.data.workers import BatchMemory
 from rspnet.errors import ConfigError, VideoError
+from rspnet.video.orientation import Pixels
 from rspnet.video.pixels import Crop
 from rspnet.video.reader import Video
 
@@ -49,7 +51,7 @@ class Picker:
 
     def __call__(
         self, rng: np.random.Generator | None, length: int, sides: tuple[int, int], *, speeds: Speeds | None = None
-    ) -> list[tuple[np.ndarray, Crop]]:
+    ) -> list[tuple[Frames, Crop]]:
         """V pairs of frame indices and crop, for a video of `length` frames of height and width `sides`, pixels.
 
         Without `speeds` a clip is T * top_speed frames; with them, those that are shown at one of its speeds. Evenly
@@ -74,12 +76,12 @@ class Picker:
             return [len(sampling.shown_frames(self.num_frames, each)) for each in speeds]
         return [self.num_frames * (1 if self.crop_area is None else self.top_speed)] * self.views
 
-    def _even(self, length: int) -> np.ndarray:
+    def _even(self, length: int) -> Frames:
         if self.sampling == "cover":
             return sampling.cover_clips(length, self.num_frames, self.views)
         return sampling.even_clips(length, self.num_frames, self.stride, n=self.views)
 
-    def _random(self, rng: np.random.Generator, length: int) -> np.ndarray:
+    def _random(self, rng: np.random.Generator, length: int) -> Frames:
         size = self.num_frames * self.top_speed
         if self.sampling == "cover":
             return sampling.cover_clip(rng, length, size)
@@ -183,7 +185,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
             "reason": [item.reason for item in items],
         }
 
-    def _fill(self, request: Request, facts: dict[str, Any], out: list[np.ndarray]) -> _Filled:
+    def _fill(self, request: Request, facts: dict[str, Any], out: list[Pixels]) -> _Filled:
         """Read one video's clips, by its row of the index, into `out`; returns the other entries."""
         epoch, position, row, speeds = request
         rng = np.random.default_rng([self.seed, epoch, position])
@@ -209,7 +211,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         return _Filled(seeds, label, row, failed, reason)
 
     def _read(
-        self, row: dict[str, Any], rng: np.random.Generator, out: list[np.ndarray], *, speeds: Speeds | None = None
+        self, row: dict[str, Any], rng: np.random.Generator, out: list[Pixels], *, speeds: Speeds | None = None
     ) -> None:
         path = Path(row["root"]) / row["video"]
         with Video(path, num_frames=row["num_frames"], time_limit=self.time_limit, plan=row.get("plan")) as video:
@@ -258,10 +260,10 @@ def even_clips(index: datasets.Dataset, clip: ClipSpec, *, time_limit: float, vi
 
 def read_picked(
     video: Video,
-    picker: Callable[[int, tuple[int, int]], list[tuple[np.ndarray, Crop]]],
+    picker: Callable[[int, tuple[int, int]], list[tuple[Frames, Crop]]],
     size: int,
     *,
-    out: list[np.ndarray],
+    out: list[Pixels],
     frame_rate: float | None = None,
 ) -> None:
     """Read the clips that a picker chooses of a video.
@@ -285,7 +287,7 @@ def read_picked(
     video.read_clips([(kept[frames], crop) for frames, crop in pairs], size, out)
 
 
-def _resampled(video: Video, frame_rate: float | None) -> np.ndarray:
+def _resampled(video: Video, frame_rate: float | None) -> Frames:
     """The frames of the video at the frame rate wanted, by their own times where its rate varies."""
     if not frame_rate:
         return np.arange(video.num_frames)

@@ -12,18 +12,22 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rspnet import console, disk
 from rspnet.errors import ConfigError
+from rspnet.video.orientation import Pixels
 from rspnet.video.writer import encode
 
 NUM_FRAMES = 48
 FPS = 25
 SIDES = (64, 72, 80)  # pixels
 
-Track = tuple[np.ndarray, np.ndarray, np.ndarray]
+Floats = npt.NDArray[np.floating[Any]]
+Track = tuple[Floats, Floats, Floats]
 """x, y, radius of the object over time, each (T,), pixels."""
 
 Motion = Callable[[np.random.Generator, int, int], Track]
@@ -95,7 +99,7 @@ def _write_lists(folder: Path, names: list[str], videos: list[tuple[str, int, in
         disk.write_text(folder / f"{name}.txt", "\n".join(content) + "\n")
 
 
-def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -> np.ndarray:
+def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -> Pixels:
     """One video, uint8 (T, H, W, 3).
 
     Args:
@@ -119,7 +123,7 @@ def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -
         _painter(scene)(frames, (*there, np.full(NUM_FRAMES, radius_there)))
     paint(frames, (x + drift[0] + shake[0], y + drift[1] + shake[1], radius))
     frames += scene.normal(0, 3, frames.shape[1:]).astype(np.float32)
-    pictures: np.ndarray = np.clip(frames, 0, 255).round().astype(np.uint8)
+    pictures: Pixels = np.clip(frames, 0, 255).round().astype(np.uint8)
     return 255 - pictures if scene.random() < 0.5 else pictures  # the negative: something dark on a brighter background
 
 
@@ -133,9 +137,9 @@ def _track(
     height: int,
     width: int,
     *,
-    x: np.ndarray = _STILL,
-    y: np.ndarray = _STILL,
-    grow: np.ndarray = _STILL,
+    x: Floats = _STILL,
+    y: Floats = _STILL,
+    grow: Floats = _STILL,
 ) -> Track:
     """Put a path of deviations (in shorter sides; growth as a logarithm) at a random place where it fits."""
     side = min(height, width)
@@ -157,25 +161,25 @@ def _either(rng: np.random.Generator) -> int:
     return int(rng.choice([-1, 1]))
 
 
-def _bounce(rng: np.random.Generator, cycles: np.ndarray, *, height: int, width: int) -> Track:
+def _bounce(rng: np.random.Generator, cycles: Floats, *, height: int, width: int) -> Track:
     return _track(rng, height, width, y=-rng.uniform(0.35, 0.5) * 4 * (cycles % 1) * (1 - cycles % 1))
 
 
-def _circle(rng: np.random.Generator, cycles: np.ndarray, *, height: int, width: int) -> Track:
+def _circle(rng: np.random.Generator, cycles: Floats, *, height: int, width: int) -> Track:
     angle = _either(rng) * 2 * np.pi * cycles
     radius = rng.uniform(0.17, 0.28)
     return _track(rng, height, width, x=radius * np.cos(angle), y=radius * np.sin(angle))
 
 
-def _pulse(rng: np.random.Generator, cycles: np.ndarray, *, height: int, width: int) -> Track:
+def _pulse(rng: np.random.Generator, cycles: Floats, *, height: int, width: int) -> Track:
     return _track(rng, height, width, grow=rng.uniform(0.3, 0.45) * np.sin(2 * np.pi * cycles))
 
 
-def _rise(rng: np.random.Generator, cycles: np.ndarray, *, height: int, width: int) -> Track:
+def _rise(rng: np.random.Generator, cycles: Floats, *, height: int, width: int) -> Track:
     return _track(rng, height, width, y=-_way(rng) * (cycles % 1))
 
 
-def _slide(rng: np.random.Generator, cycles: np.ndarray, *, height: int, width: int) -> Track:
+def _slide(rng: np.random.Generator, cycles: Floats, *, height: int, width: int) -> Track:
     return _track(rng, height, width, x=_either(rng) * _way(rng) * (cycles % 1))
 
 
@@ -203,18 +207,18 @@ MOTIONS: dict[str, Motion] = {
 # How things look.
 
 
-def _shake(rng: np.random.Generator) -> np.ndarray:
+def _shake(rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """The camera's unrest, whole pixels (2, T): x, y."""
     steps = rng.normal(0, 0.25, (2, NUM_FRAMES + 8)).cumsum(axis=1)
     smooth = steps[:, 8:] - (steps[:, 8:] + steps[:, :-8]) / 2
-    whole: np.ndarray = np.clip(smooth.round(), -_MARGIN, _MARGIN).astype(int)
+    whole: npt.NDArray[np.int64] = np.clip(smooth.round(), -_MARGIN, _MARGIN).astype(int)
     return whole
 
 
 _MARGIN = 4  # pixels of background beyond the frame, for the shaking
 
 
-def _background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def _background(rng: np.random.Generator, height: int, width: int) -> Floats:
     """A picture (H + 2 margins, W + 2 margins, 3), float, 0 to 255."""
     y, x = np.mgrid[: height + 2 * _MARGIN, : width + 2 * _MARGIN].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
@@ -227,11 +231,11 @@ def _background(rng: np.random.Generator, height: int, width: int) -> np.ndarray
     else:
         pattern = _cloud(rng, *y.shape)
     low, high = sorted(rng.uniform(0.05, 0.4, 2))
-    mixed: np.ndarray = _colour(rng, low) + pattern[..., None] * (_colour(rng, high) - _colour(rng, low))
+    mixed: Floats = _colour(rng, low) + pattern[..., None] * (_colour(rng, high) - _colour(rng, low))
     return mixed.astype(np.float32)
 
 
-def _cloud(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def _cloud(rng: np.random.Generator, height: int, width: int) -> Floats:
     """Smooth noise from 0 to 1: random points on a coarse grid with straight lines between."""
     cells = rng.integers(4, 9)
     grid = rng.random((cells, cells))
@@ -240,14 +244,14 @@ def _cloud(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return np.stack([np.interp(rows, range(cells), line) for line in lines.T], axis=1)
 
 
-def _colour(rng: np.random.Generator, brightness: float) -> np.ndarray:
+def _colour(rng: np.random.Generator, brightness: float) -> Floats:
     """A random hue of about this brightness (0 to 1), RGB from 0 to 255."""
-    colour: np.ndarray = 255 * np.clip(brightness + rng.uniform(-0.2, 0.2, 3), 0, 1)
+    colour: Floats = 255 * np.clip(brightness + rng.uniform(-0.2, 0.2, 3), 0, 1)
     return colour.astype(np.float32)
 
 
 # Distance to the edge of a shape of radius 1, inside less than 0.
-_SHAPES: tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], ...] = (
+_SHAPES: tuple[Callable[[Floats, Floats], Floats], ...] = (
     lambda x, y: np.hypot(x, y) - 1,  # a disc
     lambda x, y: np.abs(np.hypot(x, y) - 0.75) - 0.25,  # a ring
     lambda x, y: np.maximum(np.abs(x), np.abs(y)) - 0.85,  # a square
@@ -257,7 +261,7 @@ _SHAPES: tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], ...] = (
 )
 
 
-def _painter(rng: np.random.Generator) -> Callable[[np.ndarray, Track], None]:
+def _painter(rng: np.random.Generator) -> Callable[[Floats, Track], None]:
     """A random object; the function paints it, anti-aliased, into frames (T, H, W, 3) along a track."""
     shape = _SHAPES[rng.integers(len(_SHAPES))]
     turn = rng.uniform(0, 2 * np.pi)
@@ -266,7 +270,7 @@ def _painter(rng: np.random.Generator) -> Callable[[np.ndarray, Track], None]:
     level = rng.uniform(0.7, 0.95)
     first, second = _colour(rng, level), _colour(rng, level)
 
-    def paint(frames: np.ndarray, track: Track) -> None:
+    def paint(frames: Floats, track: Track) -> None:
         x, y, radius = track
         reach = radius.max() + 2
         rows = slice(max(0, int(y.min() - reach)), int(y.max() + reach) + 1)

@@ -3,9 +3,12 @@
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from rspnet.evaluation.neighbours import finite
+
+Floats = npt.NDArray[np.float64]
 
 _MAX_ITER = 2000
 _TOLERANCE = 1e-7  # largest slope of the objective that is left
@@ -53,7 +56,7 @@ def linear_probe(
     return torch.from_numpy(logits).float().to(test_features.device)
 
 
-def _logits(train: np.ndarray, labels: np.ndarray, test: np.ndarray, *, l2: float) -> np.ndarray:
+def _logits(train: Floats, labels: npt.NDArray[np.int64], test: Floats, *, l2: float) -> Floats:
     """Return the logits (M, C) of the C classes that there are labels of."""
     from sklearn.exceptions import ConvergenceWarning  # takes a second
     from sklearn.linear_model import LogisticRegression

@@ -185,7 +185,7 @@ class TrainLoop:
         self._mark = time.monotonic()
         self._asked = False
         self._failed_before = 0
-        self._handlers: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
+        self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> "TrainLoop":
         for number in (signal.SIGINT, signal.SIGTERM):

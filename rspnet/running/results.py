@@ -16,7 +16,7 @@ def rounded(result: dict[str, Any]) -> dict[str, Any]:
     return {name: _rounded(name, value) for name, value in result.items()}
 
 
-def _rounded(name: str, value: Any) -> Any:
+def _rounded(name: str, value: object) -> object:
     if isinstance(value, dict):
         return {key: _rounded(name, item) for key, item in value.items()}
     if not isinstance(value, float):

@@ -3,8 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from av.sidedata import sidedata
 from av.video.frame import VideoFrame
+
+Pixels = npt.NDArray[np.uint8]
+"""Of pictures, in any number of dimensions."""
 
 
 class Orientation(NamedTuple):
@@ -20,7 +24,7 @@ class Orientation(NamedTuple):
     upside_down: bool = False
     mirrored: bool = False
 
-    def apply(self, picture: np.ndarray) -> np.ndarray:
+    def apply(self, picture: Pixels) -> Pixels:
         """A view of the stored picture (H, W, ...) as it is shown."""
         picture = picture.swapaxes(0, 1) if self.transposed else picture
         return picture[:: -1 if self.upside_down else 1, :: -1 if self.mirrored else 1]

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from rspnet.errors import VideoError
 from rspnet.video.bitstream import BLANK_OF_MPEG4, PICTURE_OF_MPEG4
-from rspnet.video.plan import Plan, Run
+from rspnet.video.plan import Numbers, Plan, Run
 
 ODD_TEXT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 """For `av.open`: metadata that is not UTF-8 is no mistake. From av 19 on it never is, and the argument is gone."""
@@ -245,7 +245,7 @@ def packets_in_table(file: BinaryIO, stream: VideoStream, plan: Plan, *, run: Ru
 
 
 def packets_by_time(
-    container: InputContainer, stream: VideoStream, times: np.ndarray, *, run: Run
+    container: InputContainer, stream: VideoStream, times: Numbers, *, run: Run
 ) -> Iterator[tuple[int, Packet]]:
     """The run's packets with their numbers, from a search for the first one's time; `times` are the plan's.
 

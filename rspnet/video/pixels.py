@@ -18,15 +18,19 @@ from typing import SupportsIndex
 import av
 import cv2
 import numpy as np
+import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from rspnet.errors import VideoError
-from rspnet.video.orientation import UPRIGHT, Orientation, orientation
+from rspnet.video.orientation import UPRIGHT, Orientation, Pixels, orientation
 
 Crop = tuple[int, int, int, int]
 """Top, left, height, width; pixels."""
+
+Indices = Sequence[int] | npt.NDArray[np.int64]
+"""Of frames."""
 
 _RGB = av.VideoFormat("rgb24")
 
@@ -49,7 +53,7 @@ _LUMA_WEIGHTS = {
 
 
 @cache
-def colour_matrix(space: int, full: bool) -> np.ndarray:
+def colour_matrix(space: int, full: bool) -> npt.NDArray[np.float32]:
     """Luma and chroma to RGB, as libswscale does it for the formats of `_PLANAR` and an even number of rows.
 
     Args:
@@ -99,7 +103,7 @@ class Converter:
             self.size = self.orientation.size(first.height, first.width)
         return self.size
 
-    def rgb(self, frame: VideoFrame) -> np.ndarray:
+    def rgb(self, frame: VideoFrame) -> Pixels:
         """The whole frame, uint8 (H, W, 3), upright.
 
         Raises:
@@ -122,7 +126,7 @@ class Converter:
         return planes if planes[0].line_size > 0 else ()  # else it is stored from the bottom up
 
     @staticmethod
-    def matrix(frame: VideoFrame) -> np.ndarray:
+    def matrix(frame: VideoFrame) -> npt.NDArray[np.float32]:
         """What makes the frame's planes RGB, see `colour_matrix`."""
         return colour_matrix(frame.colorspace, frame.format.name[3] == "j" or frame.color_range == ColorRange.JPEG)
 
@@ -149,18 +153,18 @@ class Album:
     def __init__(
         self,
         path: str,
-        clips: Sequence[tuple[Sequence[int], Crop | None]],
+        clips: Sequence[tuple[Indices, Crop | None]],
         size: int | None,
         *,
         converter: Converter,
-        out: Sequence[np.ndarray] | None = None,
+        out: Sequence[Pixels] | None = None,
     ) -> None:
         self._path = path
         self._clips = [(self._whole(indices, "frame", -math.inf), crop) for indices, crop in clips]
         self._side = None if size is None else self._whole([size], "size", 1)[0]
         self._converter = converter
         self._given = out
-        self._out: list[np.ndarray] = []
+        self._out: list[Pixels] = []
         self._boxes: dict[Crop | None, Crop] = {}
         self._windows: dict[tuple[str, Crop | None], tuple[Crop, Crop, Crop]] = {}
         # Frame -> crop -> clip and place where it shows: made once for a crop, then copied.
@@ -206,7 +210,7 @@ class Album:
             for clip, place in others:
                 self._out[clip][place] = picture
 
-    def finish(self) -> list[np.ndarray]:
+    def finish(self) -> list[Pixels]:
         """The clips; the size of the video must be known.
 
         Raises:
@@ -234,7 +238,7 @@ class Album:
             self._merged = np.empty((side, side, 3), np.uint8)
             self._small = [np.empty((side, side), np.uint8) for _ in range(3)]
 
-    def _whole(self, numbers: Sequence[int], what: str, least: float) -> list[int]:
+    def _whole(self, numbers: Indices, what: str, least: float) -> list[int]:
         """Whole numbers as Python's own."""
         try:
             found = [_integer(number) for number in numbers]

@@ -13,8 +13,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from rspnet.video.orientation import Orientation
+
+Numbers = npt.NDArray[np.int64]
+"""Numbers of packets or frames, or times."""
 
 TIMED_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 """Containers whose packets carry presentation times from the encoder and that can be searched by them. avi has none and
@@ -59,14 +63,14 @@ class Plan:
     orientation: Orientation
     depth: int
     num_packets: int
-    shown: np.ndarray
-    keys: np.ndarray
+    shown: Numbers
+    keys: Numbers
     header: int = -1
     packed: bool = False
     afresh: bool = False
-    times: np.ndarray | None = None
-    moments: np.ndarray | None = None
-    places: np.ndarray = field(init=False, repr=False)
+    times: Numbers | None = None
+    moments: Numbers | None = None
+    places: Numbers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         places = np.full(self.num_packets, -1)
@@ -130,7 +134,7 @@ class Plan:
         except (ValueError, ArithmeticError, IndexError, MemoryError, zlib.error) as error:
             raise ValueError(f"{text[:40]!r} is no plan of a video ({error})") from None
 
-    def _order(self) -> np.ndarray:
+    def _order(self) -> Numbers:
         """All packets: those that are shown, in display order, then the others."""
         return np.concatenate([self.shown, np.flatnonzero(self.places < 0)])
 
@@ -183,7 +187,7 @@ def _pack(numbers: Iterable[int]) -> bytes:
     return bytes(packed)
 
 
-def _unpack(packed: bytes) -> np.ndarray:
+def _unpack(packed: bytes) -> Numbers:
     digits = np.frombuffer(packed, np.uint8).astype(np.int64)
     ends = np.flatnonzero(digits < 128)
     starts = np.concatenate([[0], ends[:-1] + 1])

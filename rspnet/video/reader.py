@@ -19,12 +19,12 @@ from itertools import chain
 from typing import BinaryIO, Concatenate, ParamSpec, TypeVar
 
 import av
-import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from rspnet.errors import RSPNetError, VideoError
 from rspnet.video.inspection import inspect
+from rspnet.video.orientation import Pixels
 from rspnet.video.packets import (
     Clock,
     Damage,
@@ -38,8 +38,8 @@ from rspnet.video.packets import (
     read_packets,
     unpacked,
 )
-from rspnet.video.pixels import Album, Converter, Crop, MisfitError
-from rspnet.video.plan import Plan, Run
+from rspnet.video.pixels import Album, Converter, Crop, Indices, MisfitError
+from rspnet.video.plan import Numbers, Plan, Run
 from rspnet.video.survey import Survey
 from rspnet.video.times import promised_rate
 from rspnet.video.writer import encode, transcode
@@ -53,7 +53,7 @@ _SKIPPING = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9")
 """Codecs whose decoders leave out single frames on demand (that of AV1 does not: it asks once, when it is opened)."""
 
 
-def read_frames(path: str | os.PathLike[str], indices: Sequence[int]) -> np.ndarray:
+def read_frames(path: str | os.PathLike[str], indices: Indices) -> Pixels:
     """Read frames of a video by index.
 
     Args:
@@ -161,7 +161,7 @@ class Video:
 
     @property
     @_only_video_errors
-    def moments(self) -> np.ndarray | None:
+    def moments(self) -> Numbers | None:
         """int64 (frames + 1,), milliseconds, when each frame is shown and the last one ends.
 
         None where frame n is shown at n / fps, give or take a frame, or nothing tells.
@@ -182,7 +182,7 @@ class Video:
         return self._size()[1]
 
     @_only_video_errors
-    def read(self, indices: Sequence[int], crop: Crop | None = None, size: int | None = None) -> np.ndarray:
+    def read(self, indices: Indices, crop: Crop | None = None, size: int | None = None) -> Pixels:
         """Read the frames of one clip.
 
         Args:
@@ -203,10 +203,10 @@ class Video:
     @_only_video_errors
     def read_clips(
         self,
-        clips: Sequence[tuple[Sequence[int], Crop | None]],
+        clips: Sequence[tuple[Indices, Crop | None]],
         size: int | None = None,
-        out: Sequence[np.ndarray] | None = None,
-    ) -> list[np.ndarray]:
+        out: Sequence[Pixels] | None = None,
+    ) -> list[Pixels]:
         """Read several clips in one pass: frames they share are decoded once.
 
         Args:

@@ -14,6 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from rspnet.video.orientation import Pixels
 from rspnet.video.packets import Packet, new_decoder, open_video, packet_of
 from rspnet.video.pixels import Converter
 from rspnet.video.plan import TABLE_HEADERS
@@ -140,7 +141,7 @@ class Starts:
         except (av.FFmpegError, ValueError):
             return False  # they cannot be converted, here as there
 
-    def _pixels(self, frame: VideoFrame) -> list[np.ndarray]:
+    def _pixels(self, frame: VideoFrame) -> list[Pixels]:
         planes = self._converter.planes(frame)
         if not planes:
             return [self._converter.rgb(frame)]

@@ -17,6 +17,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from rspnet.video.packets import Packet
+from rspnet.video.plan import Numbers
 
 Frame = TypeVar("Frame")
 
@@ -46,7 +47,7 @@ class Pace:
 
     rate: Fraction
     seconds: float | None
-    moments: np.ndarray | None = None
+    moments: Numbers | None = None
 
 
 def promised_rates(stream: VideoStream) -> list[Fraction]:
@@ -214,7 +215,7 @@ class Timeline:
         usual = float(np.median(np.diff(sorted(times))) * self.unit)
         return any(0.9 < usual * rate < 1.1 for rate in self.promises)
 
-    def _promise_that_fits(self, ticks: np.ndarray, step: Fraction) -> Fraction | None:
+    def _promise_that_fits(self, ticks: Numbers, step: Fraction) -> Fraction | None:
         """The promised rate that is not a frame off at the end, of several the one that most frames keep to."""
         span, usual = step * (len(ticks) - 1), self.unit * Fraction(float(np.median(np.diff(ticks))))
         fitting = []
@@ -225,7 +226,7 @@ class Timeline:
         keeping = [rate for rate in fitting if abs(rate * usual - 1) * 100 <= 1]
         return next(iter(keeping or fitting), None)
 
-    def _last_frame(self, ticks: np.ndarray, shown: list[int]) -> int:
+    def _last_frame(self, ticks: Numbers, shown: list[int]) -> int:
         """Units that the last frame stands for: as its packet says, or where that is but a tick, as the one before."""
         steps = np.diff(np.unique(ticks))
         packets = self._packets if self._counts_places else [self._packets[number] for number in shown]

@@ -27,14 +27,14 @@ from rspnet.disk import FAULTS, refusal, whole
 from rspnet.errors import ConfigError, VideoError
 from rspnet.video.damage import judge
 from rspnet.video.inspection import inspect
-from rspnet.video.orientation import UPRIGHT, Orientation, orientation
+from rspnet.video.orientation import UPRIGHT, Orientation, Pixels, orientation
 from rspnet.video.packets import Damage, be_strict, decode_all, open_video, read_packets
 from rspnet.video.times import Schedule, Timeline
 
 
 def encode(
     path: str | os.PathLike[str],
-    frames: Iterable[np.ndarray],
+    frames: Iterable[Pixels],
     fps: float,
     *,
     crf: float = 20,
@@ -208,7 +208,7 @@ def _target_size(height: int, width: int, short_side: int) -> tuple[int, int]:
 def _turned(frame: VideoFrame, turn: Orientation) -> VideoFrame:
     """A yuv420p frame as it is shown."""
     height, width = frame.height, frame.width
-    planes = np.split(frame.to_ndarray().ravel(), [height * width, height * width * 5 // 4])
+    planes = np.split(frame.to_ndarray().ravel().view(np.uint8), [height * width, height * width * 5 // 4])
     sides = [(height, width), (height // 2, width // 2), (height // 2, width // 2)]
     turned = [turn.apply(plane.reshape(side)) for plane, side in zip(planes, sides)]
     stacked = np.concatenate([plane.ravel() for plane in turned]).reshape(-1, turned[0].shape[1])

@@ -161,7 +161,7 @@ def _emptied(src: Path, file: WeightFile, used: tuple[str, ...]) -> dict[str, An
     return state if file.contents is file.tensors else file.contents | {"model": state}
 
 
-def _num_tensors(contents: Any) -> int:
+def _num_tensors(contents: object) -> int:
     """Return how many tensors there are in dicts, lists and tuples in one another."""
     number, seen, todo = 0, set(), [contents]
     while todo:
@@ -174,7 +174,7 @@ def _num_tensors(contents: Any) -> int:
     return number
 
 
-def _save(contents: Any, path: Path) -> None:
+def _save(contents: object, path: Path) -> None:
     buffer = io.BytesIO()  # torch itself hides what the disk says
     torch.save(contents, buffer)
     path.write_bytes(buffer.getbuffer())

@@ -69,7 +69,7 @@ def read_description(weights: Path) -> dict[str, Any] | None:
     return said
 
 
-def _fault(description: Any) -> str | None:
+def _fault(description: object) -> str | None:
     """Say what keeps it from being used, None if nothing does."""
     if not isinstance(description, dict):
         return "no names and values"
@@ -96,13 +96,13 @@ def _fault(description: Any) -> str | None:
     return bad and f"clip.{bad} is {clip[bad]!r}"
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     return type(value) is int and value > 0
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_colour(value: Any) -> bool:
+def _is_colour(value: object) -> bool:
     return isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))

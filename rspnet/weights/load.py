@@ -22,6 +22,7 @@ from rspnet.weights.entries import OTHERS, SIGNATURES, sort_entries
 from rspnet.weights.read import WeightFile, few, read_weights
 
 if TYPE_CHECKING:
+    from rspnet.encoders import VideoEncoder
     from rspnet.method.classifier import Classifier
 
 _DESCRIBED = ("arch", "kwargs", "num_features", "clip", "provenance")
@@ -130,7 +131,7 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     path.write_bytes(save(apart))
 
 
-def load_encoder(path: str | Path, **overrides: Any) -> nn.Module:
+def load_encoder(path: str | Path, **overrides: Any) -> "VideoEncoder":
     """Build the encoder that a weight file holds, load it, and return it in eval mode.
 
     Its attribute `clip` says what it is to be fed with, as its training did; `rspnet.read_clips` obeys it.

@@ -131,7 +131,7 @@ class _Network(NamedTuple):
     arch: str
 
 
-def _network(path: Path, contents: Any) -> _Network:
+def _network(path: Path, contents: object) -> _Network:
     """Return the one network of a file."""
     states = list(_state_dicts(contents))
     if not states:
@@ -161,7 +161,7 @@ def _dotted(keys: tuple[str, ...]) -> str:
 
 
 def _state_dicts(
-    contents: Any, keys: tuple[str, ...] = (), depth: int = _DEPTH
+    contents: object, keys: tuple[str, ...] = (), depth: int = _DEPTH
 ) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
     """Yield every dict of the file that holds tensors by name, with the keys that lead to it."""
     if not isinstance(contents, dict):
@@ -184,7 +184,7 @@ def _beside(contents: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     return beside | {f"{here}.{key}": value for key, value in inside.items()}
 
 
-def _what(contents: Any) -> str:
+def _what(contents: object) -> str:
     if isinstance(contents, dict):
         return f" but {few(list(map(str, contents)))}" if contents else ", nor anything else"
     return f" but a {type(contents).__name__}"
