@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -68,3 +69,15 @@ def test_set_lr_reaches_every_group():
     )
     optim.set_lr(optimizer, 0.5)
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
+
+
+def test_a_recipe_is_an_optimiser_and_its_schedule():
+    how = SimpleNamespace(
+        epochs=30, total_batch=128, lr=0.1, lr_batch=64, momentum=0.8, weight_decay=0.02, schedule="cosine"
+    )
+    module = nn.Linear(2, 2)
+    optimizer, rate = optim.recipe(module, SimpleNamespace(**vars(how), milestones=[3, 6]))
+    (group,) = optimizer.param_groups
+    assert group["params"] == list(module.parameters())
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.2, 0.8, 0.02)
+    assert rate == optim.Schedule("cosine", 0.2, 30, [3, 6])
