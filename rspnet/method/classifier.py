@@ -69,7 +69,7 @@ class Classifier(nn.Module):
         logits = logits.unflatten(0, (-1, views)).mean(dim=1, dtype=precision)
         if labels is None:
             return logits
-        hits = (logits.detach().argmax(1) == labels).float()
+        hits = (logits.argmax(1) == labels).float()
         return {"loss": F.cross_entropy(logits, labels), "top1": 100 * hits.mean(), "logits": logits}
 
     @torch.no_grad()

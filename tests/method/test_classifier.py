@@ -126,6 +126,10 @@ def test_the_likeliest_classes_come_first():
         assert [name for name, _ in found] == [name for name, _ in expected[:kept]]
         assert [share for _, share in found] == pytest.approx([share for _, share in expected[:kept]])
     assert len(model.predict(video)) == 5
+    even = Classifier(Mean(), 500)
+    nn.init.zeros_(even.fc.weight)
+    nn.init.zeros_(even.fc.bias)
+    assert [name for name, _ in even.predict(video, 500)] == list(map(str, range(500)))
     model.class_names = list("abcdef")
     assert [name for name, _ in model.predict(video, 3)] == ["e", "b", "d"]
 

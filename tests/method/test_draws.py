@@ -12,6 +12,26 @@ def test_what_the_draws_show():
     assert draws.shown() == [((3,), (1, 3)), ((1,), (1, 3))]
 
 
+def test_the_draws_of_a_seed_and_a_step_stay_what_they_are():
+    """As recorded: another release that drew otherwise would not go on with a run."""
+    draws = StepDraws(5, 8, [2, 3, 4], bn_groups=2)
+    found = draws[4]
+    assert found.fast.tolist() == [True, False, True, False, True, False, True, False]
+    assert (found.speed, type(found.speed)) == (4, int)
+    assert found.shuffle_other.tolist() == [3, 6, 4, 0, 5, 2, 1, 7]
+    assert found.shuffle_same.tolist() == [7, 3, 2, 5, 1, 0, 6, 4]
+    assert draws.shown(4) == found.shown() == [((4,), (1, 4)), ((1,), (1, 4))] * 4
+    assert draws[3].fast.tolist() == [False, False, True, True, True, True, False, False]
+    assert draws[3].speed == 3
+
+
+def test_draws_move_to_a_device():
+    draws = StepDraws(0, 4, [2], bn_groups=1)[0]
+    moved = draws.to(torch.device("meta"))
+    assert {moved.fast.device.type, moved.shuffle_other.device.type, moved.shuffle_same.device.type} == {"meta"}
+    assert (moved.fast.shape, moved.speed, draws.fast.device.type) == ((4,), 2, "cpu")
+
+
 def test_draws_are_the_same_for_one_process_and_several():
     one = StepDraws(5, 16, [2, 4], bn_groups=4)[3]
     parts = [StepDraws(5, 16, [2, 4], bn_groups=4, rank=rank, world_size=2)[3] for rank in (0, 1)]

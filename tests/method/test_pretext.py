@@ -6,7 +6,7 @@ import torch.distributed as dist
 from torch import nn
 
 from rspnet.method.draws import Draws, StepDraws
-from rspnet.method.pretext import LOG_TERMS
+from rspnet.method.pretext import LOG_TERMS, _log_terms
 from tests.support import replay_step, tiny
 from tests.support.ranks import run_ranks
 
@@ -117,6 +117,55 @@ def test_queue_takes_the_keys_of_the_other_speed():
     assert model.query_encoder.encoder.norm.num_batches_tracked.item() == 1
 
 
+def test_a_step_is_the_papers_formulas():
+    """From the embeddings on, by hand; with every setting one of its own."""
+    settings = {"momentum": 0.75, "temperature": 0.5, "margin": 0.3, "appearance_weight": 0.6, "motion_weight": 0.9}
+    model, (query_clips, key_clips) = tiny_model(**settings), tiny_clips()
+    draws = Draws(torch.tensor([True, False, False, True]), 2, torch.tensor([3, 1, 0, 2]), torch.tensor([1, 3, 2, 0]))
+    with torch.no_grad():
+        for parameter in model.query_encoder.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    moved = [0.75 * key + 0.25 * query for key, query in zip(*map(nn.Module.parameters, encoders(model)), strict=True)]
+    queue, seen = model.queue.columns.clone(), []
+    for encoder in encoders(model):
+        encoder.register_forward_hook(lambda _, given, out: seen.append((given[0], out)))
+    out = model(query_clips, key_clips, draws)
+
+    shown, embedded = zip(*seen, strict=True)
+    torch.testing.assert_close(list(model.key_encoder.parameters()), moved)
+    same_clips, other_clips = model._at_both_speeds(key_clips, draws.fast, 2)
+    for found, expected in zip(shown, (other_clips[draws.shuffle_other], same_clips[draws.shuffle_same], query_clips)):
+        assert torch.equal(found, expected)
+    other = [head[torch.argsort(draws.shuffle_other)] for head in embedded[0]]
+    same = [head[torch.argsort(draws.shuffle_same)] for head in embedded[1]]
+    query = embedded[2]
+    logits = [torch.cat([(query[0] * key[0]).sum(1)[:, None], query[0] @ queue], dim=1) / 0.5 for key in (same, other)]
+    near, far = ((query[1] * key[1]).sum(1) / 0.5 for key in (same, other))
+    avid = sum(-each.log_softmax(1)[:, 0].mean() for each in logits)
+    rsp = (far - near + 0.3).clamp(min=0).mean()
+    expected = {"loss": 0.6 * avid + 0.9 * rsp, "loss_avid": avid, "loss_rsp": rsp, "near": near, "far": far}
+    expected |= {"logits_same": logits[0], "logits_other": logits[1]}
+    expected |= _log_terms(torch.cat(logits), near, far, query[0])
+    torch.testing.assert_close(out, expected)
+    assert [name for name, value in out.items() if value.requires_grad] == ["loss"]
+
+
+def encoders(model):
+    return model.key_encoder, model.query_encoder
+
+
+def test_the_key_encoder_is_nothing_to_train():
+    model = tiny_model()
+    assert not any(parameter.requires_grad for parameter in model.key_encoder.parameters())
+    assert all(parameter.requires_grad for parameter in model.query_encoder.parameters())
+
+
+@pytest.mark.parametrize(("queue_length", "top1", "top5"), [(9, 10, 50), (3, 25, 100)])
+def test_chance(queue_length, top1, top5):
+    model = tiny.rspnet(Tiny(), dim=6, queue_length=queue_length)
+    assert model.chance == {"avid_top1": top1, "avid_top5": top5, "rsp_accuracy": 50}
+
+
 def test_a_group_of_its_own_is_a_run_of_its_own():
     """With an unmixed shuffle two groups compute what two separate batches would."""
     draws = StepDraws(0, 4, [2], bn_groups=2)[0]
@@ -202,9 +251,20 @@ def test_groups_are_not_one_batch():
     assert max((two["gradients"][name] - four["gradients"][name]).abs().max() for name in two["gradients"]) > 1e-3
 
 
-def test_log_terms_at_the_extremes():
-    from rspnet.method.pretext import _log_terms
+def test_log_terms_are_counted_and_averaged():
+    """Of queries whose own video ranks 1st, 2nd, 5th, 6th and, tied with one, 2nd."""
+    others = torch.arange(6.0)
+    logits = torch.stack([torch.cat([torch.tensor([own]), others]) for own in (5.5, 4.5, 1.5, 0.5, 5.0)])
+    near, far = torch.tensor([[1.0, 2, 3, 4, 5], [0.0, 2, 2, 9, 9]])
+    terms = _log_terms(logits, near, far, torch.tensor([[0.0, 1], [1, 1], [0, 1], [1, 1]]))
+    assert {name: value.item() for name, value in terms.items()} == pytest.approx(
+        {"avid_top1": 20, "avid_top5": 80, "rsp_accuracy": 40}
+        | {"positive_similarity": 17 / 5, "negative_similarity": 2.5, "spread": 0.5}
+    )
+    assert terms.keys() == LOG_TERMS.keys()
 
+
+def test_log_terms_at_the_extremes():
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
     one = torch.ones(1)
     terms = _log_terms(logits, one, -one, torch.eye(3))
