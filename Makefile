@@ -12,7 +12,7 @@ TELL := import sys; sys.stdout.write("%d.%d %s\n" % (sys.version_info[:2] + (sys
 PYTHON_NEWEST ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 $(HOME)/.pyenv/versions/*/bin/python; do \
 	$$python -c '$(TELL)' 2>/dev/null; done | sort -V | tail -n 1 | cut -d " " -f 2)
 
-.PHONY: setup demo test test-all test-newest lint bench clean
+.PHONY: setup demo test test-all test-newest mutants lint bench clean
 
 setup: $(READY)
 
@@ -42,6 +42,10 @@ test-newest:
 		--upgrade --upgrade-strategy eager -e ".[dev]"
 	$(VENV).newest/bin/python -m pip list
 	$(VENV).newest/bin/python -m pytest -m "not slow"
+
+# Changes in the method's files that no test tells from the original; minutes.
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -139,11 +139,43 @@ def test_even_clips_reach_both_ends_and_one_clip_sits_in_the_middle():
     assert sampling.even_clips(7, 16, n=3).tolist() == [[i % 7 for i in range(16)]] * 3
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 7, 10])
+def test_starts_are_spread_evenly_and_halves_go_to_the_even_neighbour(n):
+    for spare in range(14):
+        starts = sampling.even_clips(4 + spare, 4, n=n)[:, 0]
+        assert starts.tolist() == [round(Fraction(i * spare, n - 1)) for i in range(n)], spare
+
+
+@pytest.mark.parametrize(("num_frames", "start"), [(20, 2), (21, 2), (22, 3)])
+def test_a_single_clip_begins_at_half_of_what_is_left(num_frames, start):
+    assert sampling.even_clips(num_frames, 16, n=1).tolist() == [list(range(start, start + 16))]
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+@pytest.mark.parametrize("size", [1, 8, 10])
+def test_cover_clips_at_equal_offsets(n, size):
+    for num_frames in (size + 1, 37, 100):
+        expected = [[math.floor(Fraction(num_frames * (n * i + k), n * size)) for i in range(size)] for k in range(n)]
+        assert sampling.cover_clips(num_frames, size, n).tolist() == expected
+
+
+def test_a_fitting_clip_is_where_it_was_asked_for():
+    assert sampling.clip_span(16) == 16
+    assert sampling.clip_span(1, 7) == 1
+    assert sampling.clip_span(16, 4) == 61
+    assert sampling.strided_clip(20, 4, 3).tolist() == [0, 3, 6, 9]
+    assert sampling.strided_clip(20, 4, 3, start=10).tolist() == [10, 13, 16, 19]
+    for start in (-1, 11):
+        with pytest.raises(ValueError, match=rf"start {start} is outside 0\.\.10 "):
+            sampling.strided_clip(20, 4, 3, start=start)
+
+
 def test_same_generator_same_clip_and_no_draw_for_a_fixed_clip():
     one, other = (np.random.default_rng([7, 3]) for _ in range(2))
     assert np.array_equal(sampling.sample_clip(one, 300, 32), sampling.sample_clip(other, 300, 32))
     assert sampling.sample_clip(NoDraws(), 20, 32).tolist() == [*range(20), *range(12)]
     assert sampling.cover_clip(NoDraws(), 3, 4).tolist() == [0, 1, 2, 0]
+    assert sampling.cover_clip(NoDraws(), 4, 4).tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("source_fps", [8.0, 12.5, 15.0, 24.0, 25.0, 29.97002997, 30.0, 50.0, 59.94, 120.0])
@@ -181,6 +213,23 @@ def test_resampling_by_a_whole_step_keeps_the_last_frame():
     assert sampling.resample(7, 62.5, 25).tolist() == [0, 2]
 
 
+@pytest.mark.parametrize(
+    ("num_frames", "source", "target", "kept"),
+    [(10, 30, 12, [0, 2, 5, 7]), (3, 25, 50, [0, 0, 1, 1, 2, 2]), (4, 30, 20, [0, 1]), (1, 30, 25, [])],
+)
+def test_resampling_by_a_broken_step(num_frames, source, target, kept):
+    frames = sampling.resample(num_frames, source, target)
+    assert frames.tolist() == kept
+    assert frames.dtype == np.int64
+
+
+@pytest.mark.parametrize("wrong", [0, -25, math.inf, math.nan])
+def test_rates_that_are_none(wrong):
+    for rates in ((wrong, 25), (25, wrong)):
+        with pytest.raises(ValueError, match="frame rates must be positive"):
+            sampling.resample(20, *rates)
+
+
 def test_cover_clip_at_the_largest_offset_stays_inside():
     class Highest:
         def uniform(self, low, high):
@@ -209,6 +258,65 @@ def test_area_crops_stay_inside(height, width):
         assert {type(value) for value in (top, left, h, w)} == {int}
 
 
+class Draws:
+    """A generator whose uniform draws are given, and which takes the last place that it may."""
+
+    def __init__(self, *uniform):
+        self.given, self.ranges = list(uniform), []
+
+    def uniform(self, low, high):
+        self.ranges.append((low, high))
+        return self.given.pop(0)
+
+    def integers(self, low, high):
+        self.ranges.append((low, high))
+        return high - 1
+
+
+def test_a_crop_from_its_draws():
+    """Half of 100 x 200 pixels, a quarter wider than high: 112 x 89; the place is drawn last, top before left."""
+    draws = Draws(0.5, math.log(1.25))
+    assert sampling.random_area_crop(draws, 100, 200, area=(0.4, 1.0)) == (11, 88, 89, 112)
+    shapes = (math.log(0.75), math.log(4 / 3))
+    assert draws.ranges == [(0.4, 1.0), pytest.approx(shapes, rel=1e-12), (0, 12), (0, 89)]
+
+
+def test_a_crop_may_be_the_whole_frame():
+    assert sampling.random_area_crop(Draws(1.0, 0.0), 100, 100, area=(0.4, 1.0)) == (0, 0, 100, 100)
+
+
+def test_ten_crops_are_tried():
+    """The first nine are a pixel too wide or too high, or of no pixel at all."""
+    wide, high, none = (1.0, math.log(1.02)), (1.0, -math.log(1.02)), (0.0, 0.0)
+    nine = [*(wide * 4), *(high * 4), *none]
+    assert sampling.random_area_crop(Draws(*nine, 0.25, 0.0), 100, 100, area=(0.0, 1.0)) == (50, 50, 50, 50)
+    last = Draws(*nine, *wide)
+    assert sampling.random_area_crop(last, 100, 100, area=(0.0, 1.0)) == (0, 0, 100, 100)
+    assert len(last.ranges) == 20
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "crop"),
+    [
+        (100, 1000, (0, 433, 100, 133)),
+        (1000, 100, (433, 0, 133, 100)),
+        (1, 9, (0, 4, 1, 1)),
+        (9, 1, (4, 0, 1, 1)),
+        (2, 1, (0, 0, 1, 1)),
+    ],
+)
+def test_the_largest_shape_that_is_allowed(height, width, crop):
+    assert sampling.random_area_crop(Draws(*[9.0, 0.0] * 10), height, width, area=(0.4, 1.0)) == crop
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "crop"),
+    [(240, 320, (0, 40, 240, 240)), (320, 241, (39, 0, 241, 241)), (7, 7, (0, 0, 7, 7)), (1, 4, (0, 1, 1, 1))],
+)
+def test_the_largest_centred_square(height, width, crop):
+    assert sampling.centre_square_crop(height, width) == crop
+
+
 @pytest.mark.parametrize("speeds", [(1,), (2,), (1, 2), (1, 3), (2, 3, 4)])
 def test_frames_that_some_speed_shows(speeds):
     shown = {frame * speed for frame in range(16) for speed in speeds}
@@ -234,5 +342,12 @@ def test_what_cannot_be_sampled_is_refused():
         sampling.even_clips(20, 16, n=0)
     with pytest.raises(ValueError, match="frame rates must be positive"):
         sampling.resample(20, float("nan"), 25)
-    with pytest.raises(ValueError, match="0 x 5 pixels"):
-        sampling.random_area_crop(rng, 0, 5, area=(0.4, 1.0))
+    for height, width in ((0, 5), (5, 0)):
+        with pytest.raises(ValueError, match=f"{height} x {width} pixels"):
+            sampling.random_area_crop(rng, height, width, area=(0.4, 1.0))
+        with pytest.raises(ValueError, match=f"{height} x {width} pixels"):
+            sampling.centre_square_crop(height, width)
+    with pytest.raises(ValueError, match="at least 1, not size 0"):
+        sampling.clip_span(0)
+    with pytest.raises(ValueError, match="number of clips"):
+        sampling.cover_clips(20, 16, n=0)
