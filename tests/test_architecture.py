@@ -19,7 +19,6 @@ TESTED_THROUGH_OTHERS = {
     "data/lists": "tests/data/test_layouts.py",
     "data/rows": "tests/data/test_index.py",
     "errors": "tests/cli/test_command.py",
-    "method/heads": "tests/method/test_pretext.py",
     "registration": "tests/encoders/test_encoders.py",
     "running/finished": "tests/stages/test_published_runs.py",
     "video/packets": "tests/video/test_reader.py",
