@@ -93,7 +93,7 @@ def take_warnings() -> None:
     logging.lastResort = Spoken(logging.WARNING)  # for all that asks for no handler of its own
 
 
-def progress(items: Iterable[T], total: int | None, desc: str, unit: str, initial: int = 0) -> Iterator[T]:
+def progress(items: Iterable[T], total: int | None, *, desc: str, unit: str, initial: int = 0) -> Iterator[T]:
     """Iterate with a bar on stderr where it is a terminal, else with a plain line every 30 seconds."""
     if not is_main():
         yield from items

@@ -125,7 +125,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
         tell_short(clips, desc)
         failures = Failures(videos, config.data.max_failures)
         test_set = TestSet(clips, failures, batch=config.test.batch, team=run.team, num_workers=workers)
-        return predict(model, test_set, normaliser(clip), run.accelerator, desc)
+        return predict(model, test_set, normaliser(clip), accelerator=run.accelerator, desc=desc)
 
     pooling = {} if config.protocol == "classify" else {"pooling": config.pooling}
     console.say(
@@ -215,11 +215,11 @@ def retrieval(tested: "Outputs", known: "Outputs | None" = None) -> Score:
     gallery = tested if known is None else known
     score: dict[str, Any] = {"num_gallery": len(gallery), "num_queries": len(tested)}
     if known is not None:
-        found = recall(tested.values, tested.labels, known.values, known.labels)
+        found = recall(tested.values, tested.labels, gallery_features=known.values, gallery_labels=known.labels)
         score["recall"] = {str(k): value for k, value in found.items()}
         score["chance"] = {str(k): value for k, value in chance_recall(tested.labels, known.labels).items()}
-    near = neighbours(tested.values, gallery.values, 10, exclude_self=known is None)
-    return "neighbours.jsonl", nearest(tested, gallery, *near), score
+    places, similarities = neighbours(tested.values, gallery.values, 10, exclude_self=known is None)
+    return "neighbours.jsonl", nearest(tested, gallery, places=places, similarities=similarities), score
 
 
 def knn(tested: "Outputs", known: "Outputs") -> Score:
@@ -227,7 +227,7 @@ def knn(tested: "Outputs", known: "Outputs") -> Score:
     from rspnet.evaluation.neighbours import knn_votes
 
     num_classes = known.index.features["label"].num_classes
-    votes = knn_votes(tested.values, known.values, known.labels, num_classes)
+    votes = knn_votes(tested.values, known.values, known.labels, num_classes=num_classes)
     file, lines, score = classify(dataclasses.replace(tested, values=votes))
     return file, lines, {"num_gallery": len(known), **score}
 
@@ -237,7 +237,7 @@ def linear(tested: "Outputs", known: "Outputs") -> Score:
     from rspnet.evaluation.linear import linear_probe
 
     num_classes = known.index.features["label"].num_classes
-    logits = linear_probe(known.values, known.labels, tested.values, num_classes)
+    logits = linear_probe(known.values, known.labels, tested.values, num_classes=num_classes)
     file, lines, score = classify(dataclasses.replace(tested, values=logits))
     return file, lines, {"num_gallery": len(known), **score}
 

@@ -112,12 +112,12 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     def test(views: int, desc: str) -> Outputs:
         clips = even_clips(test_videos, clip, time_limit=data.time_limit, views=views)
         test_set = TestSet(clips, failures, batch=config.test.batch, team=team, num_workers=workers)
-        return predict(model, test_set, normaliser(clip), accelerator, desc)
+        return predict(model, test_set, normaliser(clip), accelerator=accelerator, desc=desc)
 
     console.say(
         f"{len(train_videos)} training and {len(test_videos)} test videos of "
         f"{console.some(len(names), 'class', 'classes')}{selection(left_out, test_left_out)}; "
-        f"{log.plan(schedule, train_set, team.world_size, accelerator.device.type)}"
+        f"{log.plan(schedule, train_set, world_size=team.world_size, device=accelerator.device.type)}"
     )
     tell_short(clips, "training videos")
     tell_short(even_clips(test_videos, clip, time_limit=data.time_limit), "test videos")
@@ -138,11 +138,11 @@ def train(config: Config, run: Run) -> dict[str, Any]:
 
     loop.load_best()
     found = test(clip.views, f"test, {clip.views} clips a video")
-    result = tested(config, loop, accuracy(found.values, found.labels), found)
+    result = tested(config, loop, found, accuracy=accuracy(found.values, found.labels))
     run.write_lines("predictions.jsonl", predictions(found))
     if accelerator.is_main_process:
         provenance = {**result, "epoch": config.optim.epochs, "data": describe(index)}
-        save_network(run.run_dir, loop.model, dataclasses.asdict(clip), provenance)
+        save_network(run.run_dir, loop.model, clip=dataclasses.asdict(clip), provenance=provenance)
     return result
 
 
@@ -163,7 +163,7 @@ def begun_classifier(config: Config, weights: "WeightFile | None", names: list[s
     return model, dataclasses.replace(encoder.clip, **vars(config.clips))
 
 
-def tested(config: Config, loop: "TrainLoop", accuracy: dict[str, float], found: "Outputs") -> dict[str, Any]:
+def tested(config: Config, loop: "TrainLoop", found: "Outputs", *, accuracy: dict[str, float]) -> dict[str, Any]:
     """The result of the final test."""
     return loop.result(
         "finetune",

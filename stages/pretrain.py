@@ -95,7 +95,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     workers, allowed = machine.workers(config.data.num_workers), config.data.max_failures
     train_set = TrainSet(clips, total_batch, run.team, num_workers=workers, max_failures=allowed, speeds=draws.shown)
 
-    plan = log.plan(schedule, train_set, run.team.world_size, accelerator.device.type)
+    plan = log.plan(schedule, train_set, world_size=run.team.world_size, device=accelerator.device.type)
     console.say(f"{console.some(len(videos), 'video')}{selection(left_out)}; {plan}; {draws}")
     tell_short(clips, "videos")
     tell_long_queue(config.pretext.queue_length, len(videos))
@@ -116,7 +116,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     if accelerator.is_main_process:
         provenance = {**result, "epoch": config.optim.epochs, "data": describe(videos)}
         fed = {**vars(config.clips), "mean": clip.mean, "std": clip.std, "channels": clip.channels}
-        save_network(run.run_dir, loop.model.query_encoder.encoder, fed, provenance)
+        save_network(run.run_dir, loop.model.query_encoder.encoder, clip=fed, provenance=provenance)
     return result
 
 

@@ -83,7 +83,7 @@ def main(config: Config) -> dict[str, Any]:
         stack.callback(lambda: sweep(*folders))  # what workers that were killed were writing
         stack.enter_context(contextlib.closing(results))  # its workers end here, whatever happens
         ends = ((task[0], *copies.copied(task, result)) for task, result in results)
-        index.write_rows(tally(console.progress(ends, source.total, "transcode", "videos")), config.out)
+        index.write_rows(tally(console.progress(ends, source.total, desc="transcode", unit="videos")), config.out)
     summary = {"stage": "transcode", "dst": dst, "recipe": recipe} | tally.summary()
     for line in copies.report(summary):
         console.say(line)

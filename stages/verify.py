@@ -62,7 +62,7 @@ def main(config: Config) -> dict[str, Any]:
         results = run_parallel(look, journal.todo(source.rows), jobs=config.jobs, time_limit=config.time_limit)
         with contextlib.closing(results):  # its workers end here, whatever happens
             found = (verification.looked_at(row, result) for row, result in results)
-            rows = tally(journal(console.progress(found, source.total, "verify", "videos")))
+            rows = tally(journal(console.progress(found, source.total, desc="verify", unit="videos")))
             # A file is written when all is known: no half-written one lies about during the scan.
             index.write_rows(rows if config.out == "-" else list(rows), config.out)
     summary: dict[str, Any] = {"stage": "verify", "source": config.source, "depth": config.depth, "out": config.out}

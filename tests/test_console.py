@@ -75,7 +75,7 @@ def test_only_the_main_process_speaks(monkeypatch, capsys):
     console.say("one")
     monkeypatch.setenv("RANK", "1")
     console.say("two")
-    assert list(console.progress(range(3), 3, "d", "u")) == [0, 1, 2]
+    assert list(console.progress(range(3), 3, desc="d", unit="u")) == [0, 1, 2]
     assert capsys.readouterr() == ("", "one\n")
 
 
@@ -126,7 +126,7 @@ def worker():
     warnings.warn("of a worker")
 
 console.take_warnings()
-for item in console.progress(range(3), 3, "videos", "files"):
+for item in console.progress(range(3), 3, desc="videos", unit="files"):
     if item == 1:
         console.say("a line")
         warnings.warn("several\\nlines")
@@ -165,7 +165,7 @@ def test_nothing_is_written_into_a_bar(tmp_path):
 def test_progress_is_a_plain_line_now_and_then(monkeypatch, capsys):
     clock = iter(range(0, 1000, 20))
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    assert list(console.progress("abcde", 10, "videos", "files", initial=5)) == list("abcde")
+    assert list(console.progress("abcde", 10, desc="videos", unit="files", initial=5)) == list("abcde")
     assert capsys.readouterr().err.splitlines() == [
         "videos: 7 of 10 files, 0.1 a second, 60 s left",
         "videos: 9 of 10 files, 0.1 a second, 20 s left",
@@ -176,5 +176,5 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
-    assert list(console.progress(range(3), 3, "videos", "files")) == [0, 1, 2]
+    assert list(console.progress(range(3), 3, desc="videos", unit="files")) == [0, 1, 2]
     assert "videos" in terminal.getvalue()

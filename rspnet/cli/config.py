@@ -95,18 +95,18 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
     parser = _parser(config_class)
     try:
         layers = [_read_file(parser, _found(path), config_class) for path in _config_files(argv)]
-        config, namespace = _resolve(parser, argv, layers, config_class)
+        config, namespace = _resolve(parser, argv, layers, config_class=config_class)
         implied: Callable[[Options], dict[str, Any]] | None = getattr(config_class, "implied", None)
         if implied is not None:  # asked when all else is known to be right: it may have to load things
             layers.insert(0, implied(namespace))
-            config, _ = _resolve(parser, argv, layers, config_class)
+            config, _ = _resolve(parser, argv, layers, config_class=config_class)
     except (ArgumentError, argparse.ArgumentError, TypeError) as error:
         raise ConfigError(one_line(error, _options(parser))) from None
     return config
 
 
 def _resolve(
-    parser: ArgumentParser, argv: Sequence[str], layers: Sequence[dict[str, Any]], config_class: type[T]
+    parser: ArgumentParser, argv: Sequence[str], layers: Sequence[dict[str, Any]], *, config_class: type[T]
 ) -> tuple[T, Namespace]:
     """Return the config, and the same with each option by its flat name; a later layer wins, then the command line."""
     for layer in layers:

@@ -75,7 +75,7 @@ def make_dataset(dst: str | Path, videos_per_class: int, seed: int) -> bool:
     names = sorted(MOTIONS)
     videos = []  # path, label, group
     todo = itertools.product(range(len(names)), range(videos_per_class))
-    for label, number in console.progress(todo, num_videos(videos_per_class), "synthetic", "videos"):
+    for label, number in console.progress(todo, num_videos(videos_per_class), desc="synthetic", unit="videos"):
         group, clip = number % num_groups + 1, number // num_groups + 1
         path = f"{names[label]}/v_{names[label]}_g{group:02d}_c{clip:02d}.mp4"
         scene, course = np.random.default_rng([seed, group]), np.random.default_rng([seed, group, label, clip])

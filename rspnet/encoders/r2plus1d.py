@@ -31,7 +31,7 @@ class FactoredConv(nn.Module):
         stride: Temporal and spatial stride.
     """
 
-    def __init__(self, in_channels: int, channels: int, kernel: tuple[int, int], stride: tuple[int, int]):
+    def __init__(self, in_channels: int, channels: int, *, kernel: tuple[int, int], stride: tuple[int, int]):
         super().__init__()
         (kt, ks), (st, ss) = kernel, stride
         # As many channels between the two as give the parameters of the undivided convolution (paper, section 3.5).

@@ -48,6 +48,7 @@ class ConvUnit(nn.Module):
         in_channels: int,
         channels: int,
         kernel: tuple[int, int, int] = (1, 1, 1),
+        *,
         stride: int | tuple[int, int, int] = 1,
     ):
         super().__init__()
@@ -72,10 +73,10 @@ class GatedSeparableConv(nn.Module):
         stride: Stride of the spatial unit, in time as well.
     """
 
-    def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1):
+    def __init__(self, in_channels: int, channels: int, kernel: int, *, stride: int = 1):
         super().__init__()
         self.sep_conv = nn.Sequential(
-            ConvUnit(in_channels, channels, (1, kernel, kernel), stride),
+            ConvUnit(in_channels, channels, (1, kernel, kernel), stride=stride),
             ConvUnit(channels, channels, (kernel, 1, 1)),
         )
         self.excitation = nn.Conv3d(channels, channels, kernel_size=1)

@@ -18,8 +18,8 @@ def linear_probe(
     train_features: torch.Tensor,
     train_labels: torch.Tensor,
     test_features: torch.Tensor,
-    num_classes: int,
     *,
+    num_classes: int,
     l2: float | None = None,
 ) -> torch.Tensor:
     """Classify by multinomial logistic regression on frozen features, solved to convergence.

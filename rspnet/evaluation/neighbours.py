@@ -57,9 +57,9 @@ def neighbours(
 def recall(
     query_features: torch.Tensor,
     query_labels: torch.Tensor,
+    *,
     gallery_features: torch.Tensor,
     gallery_labels: torch.Tensor,
-    *,
     ks: Sequence[int] = (1, 5, 10, 20, 50),
 ) -> dict[int, float]:
     """Return the recall at each k: how many queries have one of their own class among their k nearest (cosine).
@@ -86,8 +86,8 @@ def knn_votes(
     query_features: torch.Tensor,
     gallery_features: torch.Tensor,
     gallery_labels: torch.Tensor,
-    num_classes: int,
     *,
+    num_classes: int,
     k: int = 20,
     temperature: float = 0.07,
 ) -> torch.Tensor:

@@ -84,7 +84,7 @@ def predictions(logits: "Outputs", k: int = 5) -> list[dict[str, Any]]:
     ]
 
 
-def nearest(queries: "Outputs", gallery: "Outputs", places: Tensor, similarities: Tensor) -> list[dict[str, Any]]:
+def nearest(queries: "Outputs", gallery: "Outputs", *, places: Tensor, similarities: Tensor) -> list[dict[str, Any]]:
     """For each query what it is, and its nearest gallery videos, nearest first.
 
     Args:
@@ -133,7 +133,7 @@ class Outputs:
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, videos: TestSet, normalise: Callable[[Tensor], Tensor], accelerator: "Accelerator", desc: str
+    model: nn.Module, videos: TestSet, normalise: Callable[[Tensor], Tensor], *, accelerator: "Accelerator", desc: str
 ) -> Outputs:
     """The network's output for every video of a list that can be read, each read by one process.
 
@@ -157,7 +157,7 @@ def predict(
     read: list[tuple[Tensor, Tensor]] = []
     mistake: RSPNetError | None = None
     try:
-        for part in progress(videos, len(videos), desc, "batches"):
+        for part in progress(videos, len(videos), desc=desc, unit="batches"):
             views = torch.stack([view.to(accelerator.device, non_blocking=True) for view in part["clips"]], dim=1)
             inputs = normalise(views.flatten(0, 1)).unflatten(0, views.shape[:2])
             readable = part["failed"] < 0

@@ -28,7 +28,7 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, encoder: Encoder, num_classes: int, frozen: bool = False, class_names: Sequence[str] | None = None
+        self, encoder: Encoder, num_classes: int, *, frozen: bool = False, class_names: Sequence[str] | None = None
     ):
         super().__init__()
         encoder.reset_classifier(0)

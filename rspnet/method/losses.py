@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def info_nce(query: Tensor, positive: Tensor, queue: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def info_nce(query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
     """Appearance loss (A-VID): the clip of the same video against the queue (paper eq. 4; MoCo's form of InfoNCE).
 
     Args:
@@ -23,7 +23,7 @@ def info_nce(query: Tensor, positive: Tensor, queue: Tensor, temperature: float)
 
 
 def relative_speed(
-    query: Tensor, same: Tensor, other: Tensor, temperature: float, margin: float
+    query: Tensor, same: Tensor, other: Tensor, *, temperature: float, margin: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Motion loss (RSP): clips of one speed lie nearer than clips of two speeds, by a margin (paper eq. 2).
 

@@ -84,7 +84,7 @@ def grouped(module: nn.Module, clips: Tensor, groups: int) -> tuple[Tensor, ...]
 
 
 @torch.no_grad()
-def shuffled(module: nn.Module, clips: Tensor, permutation: Tensor, groups: int) -> tuple[Tensor, ...]:
+def shuffled(module: nn.Module, clips: Tensor, permutation: Tensor, *, groups: int) -> tuple[Tensor, ...]:
     """Run the key encoder on shuffled clips and put its outputs back in order (MoCo's shuffling BN).
 
     A query and its key would otherwise share batch-norm statistics, which tell them apart from the negatives without

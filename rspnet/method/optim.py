@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 
-def sgd(module: nn.Module, lr: float, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
+def sgd(module: nn.Module, lr: float, *, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
     """Plain momentum SGD on all trainable parameters, with weight decay on biases and batch norm too (as published)."""
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return torch.optim.SGD(trainable, lr, momentum=momentum, weight_decay=weight_decay)
@@ -81,4 +81,6 @@ class Recipe(Protocol):
 def recipe(module: nn.Module, how: Recipe) -> tuple[torch.optim.Optimizer, Schedule]:
     """The optimiser of a module, and its learning rate by epoch."""
     lr = scaled_lr(how.lr, how.total_batch, how.lr_batch)
-    return sgd(module, lr, how.momentum, how.weight_decay), Schedule(how.schedule, lr, how.epochs, how.milestones)
+    return sgd(module, lr, momentum=how.momentum, weight_decay=how.weight_decay), Schedule(
+        how.schedule, lr, how.epochs, how.milestones
+    )

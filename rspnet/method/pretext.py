@@ -85,8 +85,8 @@ class RSPNet(nn.Module):
         momentum_update(self.key_encoder, self.query_encoder, self.momentum)
 
         same_clips, other_clips = self._at_both_speeds(key_clips, draws.fast, draws.speed)
-        other_heads = shuffled(self.key_encoder, other_clips, draws.shuffle_other, self.groups)
-        same_heads = shuffled(self.key_encoder, same_clips, draws.shuffle_same, self.groups)
+        other_heads = shuffled(self.key_encoder, other_clips, draws.shuffle_other, groups=self.groups)
+        same_heads = shuffled(self.key_encoder, same_clips, draws.shuffle_same, groups=self.groups)
         query_heads = grouped(self.query_encoder, query_clips, self.groups)
 
         negatives = self.queue.columns.clone()
@@ -95,9 +95,11 @@ class RSPNet(nn.Module):
         same, same_motion = (head.to(negatives.dtype) for head in same_heads)
         other, other_motion = (head.to(negatives.dtype) for head in other_heads)
         with torch.autocast(negatives.device.type, enabled=False):
-            loss_same, logits_same = info_nce(query, same, negatives, self.temperature)
-            loss_other, logits_other = info_nce(query, other, negatives, self.temperature)
-            loss_rsp, near, far = relative_speed(query_motion, same_motion, other_motion, self.temperature, self.margin)
+            loss_same, logits_same = info_nce(query, same, negatives, temperature=self.temperature)
+            loss_other, logits_other = info_nce(query, other, negatives, temperature=self.temperature)
+            loss_rsp, near, far = relative_speed(
+                query_motion, same_motion, other_motion, temperature=self.temperature, margin=self.margin
+            )
         loss_avid = loss_same + loss_other
 
         self.queue.enqueue(gather(other))  # only these, as published
@@ -106,7 +108,9 @@ class RSPNet(nn.Module):
             "loss": self.appearance_weight * loss_avid + self.motion_weight * loss_rsp,
             "loss_avid": loss_avid.detach(),
             "loss_rsp": loss_rsp.detach(),
-            **_log_terms(torch.cat([logits_same, logits_other]).detach(), near.detach(), far.detach(), query.detach()),
+            **_log_terms(
+                torch.cat([logits_same, logits_other]).detach(), near.detach(), far.detach(), embeddings=query.detach()
+            ),
             "logits_same": logits_same.detach(),
             "logits_other": logits_other.detach(),
             "near": near.detach(),
@@ -134,7 +138,7 @@ LOG_TERMS = {
 }
 
 
-def _log_terms(logits: Tensor, near: Tensor, far: Tensor, embeddings: Tensor) -> dict[str, Tensor]:
+def _log_terms(logits: Tensor, near: Tensor, far: Tensor, *, embeddings: Tensor) -> dict[str, Tensor]:
     """What a person wants to see of one step; `LOG_TERMS` says what each means."""
     rank = (logits[:, 1:] >= logits[:, :1]).sum(1)  # ties count against: a collapsed network gets 0, not 100
     return {

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def writing(
-    run_dir: str | Path, step: int, is_main: bool = True, wait: Callable[[], None] = lambda: None
+    run_dir: str | Path, step: int, *, is_main: bool = True, wait: Callable[[], None] = lambda: None
 ) -> Iterator[Path]:
     """Yield a temporary folder that becomes `checkpoints/step_N`, and `last`, when the block ends without an error.
 

@@ -139,7 +139,7 @@ def run_once(
             begun = held.enter_context(open_run(run_dir, options, dump(config)))
             result = _finished(run_dir)
             if begun:
-                return result, sources.compare(run_dir, options, precision, result)
+                return result, sources.compare(run_dir, options, precision, result=result)
             return None, sources.begin(run_dir, options, precision)
 
         result, facts = team.by_main(claim)

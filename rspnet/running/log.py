@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rspnet.method.optim import Schedule
 
 
-def plan(schedule: "Schedule", train_set: "TrainSet", world_size: int, device: str) -> str:
+def plan(schedule: "Schedule", train_set: "TrainSet", *, world_size: int, device: str) -> str:
     """How a run will train, in one sentence: ``30 epochs of 9 steps; 64 videos a step = 2 x 32; ...``.
 
     Milestones that the run does not reach are named: some published recipes have them.
@@ -66,6 +66,7 @@ class RunLog:
         run_dir: Path,
         step: int,
         total_steps: int,
+        *,
         clips_per_step: int,
         track: Callable[[dict[str, float], int], None],
         chance: dict[str, float],
@@ -111,7 +112,7 @@ class RunLog:
         self._steps += 1
         self._bar.update()
 
-    def interval(self, step: int, epoch: int, values: dict[str, float], aloud: bool = True) -> None:
+    def interval(self, step: int, epoch: int, values: dict[str, float], *, aloud: bool = True) -> None:
         """Log the means of the steps since the last call, with speed and remaining time; `aloud` on stderr too."""
         waited, worked = self._waited, self._worked
         seconds = (waited + worked) / self._steps
@@ -130,7 +131,7 @@ class RunLog:
             self._speak(f"epoch {epoch + 1} step {step}/{self.total_steps}: {text}")
             self._tell_waiting(waited, waited + worked)
 
-    def epoch(self, step: int, epoch: int, values: dict[str, float], aloud: bool = True) -> None:
+    def epoch(self, step: int, epoch: int, values: dict[str, float], *, aloud: bool = True) -> None:
         """Log an epoch's values, `aloud` on stderr too; `epoch` counts the finished ones."""
         self._write({"event": "epoch", "step": step, "epoch": epoch, **values})
         if aloud:

@@ -181,7 +181,9 @@ class TrainLoop:
             self.accelerator.init_trackers("tensorboard")
         total = schedule.epochs * len(train_set)
         per_step, track = train_set.clips_per_step, self.accelerator.log
-        self.log = RunLog(self.run_dir, self.state.step, total, per_step, track, self.model.chance)
+        self.log = RunLog(
+            self.run_dir, self.state.step, total, clips_per_step=per_step, track=track, chance=self.model.chance
+        )
         self._mark = time.monotonic()
         self._asked = False
         self._failed_before = 0
@@ -264,7 +266,7 @@ class TrainLoop:
         }
         self._count_failed()
         aloud = validation is not None or len(self.train_set) >= self.often.log_every
-        self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": state.failed + failed}, aloud)
+        self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": state.failed + failed}, aloud=aloud)
         top1 = state.last_epoch.get("val_top1")
         better = top1 is not None and (state.best is None or top1 > state.best)
         if better:
@@ -317,7 +319,9 @@ class TrainLoop:
         step, per_epoch = self.state.step, self.often.keep_epochs * len(self.train_set)
         run = self.state.state_dict(self.accelerator.gather)
         # Not accelerate's save_state: its files of one process do not load into several, nor the reverse.
-        with checkpoints.writing(self.run_dir, step, is_main(), self.accelerator.wait_for_everyone) as folder:
+        with checkpoints.writing(
+            self.run_dir, step, is_main=is_main(), wait=self.accelerator.wait_for_everyone
+        ) as folder:
             if is_main():
                 parts = {name: part.state_dict() for name, part in self._parts().items()}
                 with created(folder / "state.pt") as file:

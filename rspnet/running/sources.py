@@ -71,7 +71,7 @@ def keep_videos(path: Path, data: dict[str, Any]) -> str:
     return fingerprint(read_rows(path))
 
 
-def compare(run_dir: Path, config: dict[str, Any], precision: str, result: dict[str, Any] | None) -> dict[str, Any]:
+def compare(run_dir: Path, config: dict[str, Any], precision: str, *, result: dict[str, Any] | None) -> dict[str, Any]:
     """See that what a run's number comes from is what it was when the run began; returns it.
 
     Weights or videos that are not there any more cannot be compared: that is said where the run is done, and a mistake

@@ -91,7 +91,7 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
         new_beside.write_text(text + "\n", encoding="utf-8")
 
 
-def save_network(folder: str | Path, network: nn.Module, clip: dict[str, Any], provenance: dict[str, Any]) -> None:
+def save_network(folder: str | Path, network: nn.Module, *, clip: dict[str, Any], provenance: dict[str, Any]) -> None:
     """`save_encoder` for a network as it was trained.
 
     Args:
@@ -231,7 +231,9 @@ def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool 
     pairs = {target.encoder[name]: key for name, key in entries.encoder.items()}
     for ours, theirs in pairs.items():
         if file.tensors[theirs].shape != state[ours].shape:
-            raise CheckpointError(_other_shape(file, theirs, state[ours], state[target.encoder[SIGNATURES[file.arch]]]))
+            raise CheckpointError(
+                _other_shape(file, theirs, ours=state[ours], signature=state[target.encoder[SIGNATURES[file.arch]]])
+            )
     loaded = {ours: file.tensors[theirs] for ours, theirs in pairs.items()}
     if head:
         loaded |= _classifier(file, {name: (ours, state[ours]) for name, ours in target.head.items()})
@@ -254,7 +256,7 @@ def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool 
     )
 
 
-def _other_shape(file: WeightFile, key: str, ours: Tensor, signature: Tensor) -> str:
+def _other_shape(file: WeightFile, key: str, *, ours: Tensor, signature: Tensor) -> str:
     """Say that an entry does not fit, and why."""
     text = f"{file.path}: {key} is {tuple(file.tensors[key].shape)}, but {tuple(ours.shape)} was asked for; "
     if file.width != signature.shape[0]:

@@ -79,7 +79,7 @@ def of_run(file: WeightFile, run: FinishedRun) -> dict[str, Any]:
         "arch": arch,
         "model": _model(file, state, names),
         **best,
-        "optimizer": _optimizer(run.state["optimizer"], ours, names, group),
+        "optimizer": _optimizer(run.state["optimizer"], ours, names, group=group),
         "scheduler": scheduler,
     }
 
@@ -139,7 +139,9 @@ def _model(file: WeightFile, state: dict[str, Tensor], names: dict[str, str]) ->
     return model
 
 
-def _optimizer(saved: dict[str, Any], ours: list[str], names: dict[str, str], group: dict[str, Any]) -> dict[str, Any]:
+def _optimizer(
+    saved: dict[str, Any], ours: list[str], names: dict[str, str], *, group: dict[str, Any]
+) -> dict[str, Any]:
     """Return the optimizer's state, its parameters numbered as published.
 
     Args:

@@ -73,7 +73,7 @@ def test_retrieval_equals_the_slow_one(gallery_size):
     query, gallery = tied_features(31, seed=0, size=4), tied_features(gallery_size, seed=1, size=4)
     query_labels = torch.randint(0, 6, (31,), generator=seeded(2))
     gallery_labels = torch.randint(0, 4, (gallery_size,), generator=seeded(3))  # two classes have no gallery entry
-    found = recall(query, query_labels, gallery, gallery_labels)
+    found = recall(query, query_labels, gallery_features=gallery, gallery_labels=gallery_labels)
     by_hand = [each.tolist() for each in (query, query_labels, gallery, gallery_labels)]
     assert found == pytest.approx(slow.recall(*by_hand, ks), abs=1e-9)
     assert 0 < found[1] < 100
@@ -146,5 +146,5 @@ def test_chance_recall_is_what_random_features_reach():
     query_labels = torch.arange(3000) % 12
     gallery_labels = torch.randint(0, 12, (400,), generator=seeded()).pow(2) // 12  # uneven classes
     features = torch.randn(3400, 16, generator=seeded(1))
-    found = recall(features[:3000], query_labels, features[3000:], gallery_labels)
+    found = recall(features[:3000], query_labels, gallery_features=features[3000:], gallery_labels=gallery_labels)
     assert found == pytest.approx(chance_recall(query_labels, gallery_labels), abs=2.5)

@@ -128,7 +128,7 @@ def results(
     clips = clip_dataset.ClipDataset(index, clip_dataset.Picker(FRAMES, views=VIEWS), SIZE)
     accelerator, team = accelerator
     test_set = TestSet(clips, Failures(index, max_failures), batch=batch, team=team, num_workers=0)
-    found = predict(model, test_set, as_floats, accelerator, desc)
+    found = predict(model, test_set, as_floats, accelerator=accelerator, desc=desc)
     assert found.index is index
     assert len(found) == len(found.rows) == len(found.values)
     return found.rows, found.values, found.num_failed
@@ -152,7 +152,7 @@ def evaluate(accelerator, classes: int, videos: int, batch: int, broken: tuple[i
     labels, gallery_labels = (
         torch.tensor([label_of(first + n, classes) for n in each.tolist()]) for first, each in ((0, rows), (50, places))
     )
-    votes = neighbours.knn_votes(query, gallery, gallery_labels, classes, k=4)
+    votes = neighbours.knn_votes(query, gallery, gallery_labels, num_classes=classes, k=4)
 
     def topk(scores):
         return accuracy.accuracy(scores, labels)
@@ -164,7 +164,7 @@ def evaluate(accelerator, classes: int, videos: int, batch: int, broken: tuple[i
         "features": query.tolist(),
         "gallery": (places.tolist(), lost),
         "classify": topk(logits),
-        "recall": neighbours.recall(query, labels, gallery, gallery_labels, ks=KS),
+        "recall": neighbours.recall(query, labels, gallery_features=gallery, gallery_labels=gallery_labels, ks=KS),
         "neighbours": neighbours.neighbours(query, gallery, 6)[0].tolist(),
         "shares": votes.softmax(1).tolist(),
         "knn": topk(votes),
@@ -378,7 +378,7 @@ def test_neighbours_are_named_by_their_rows(index):
     """Places among the entries that could be read are not rows of the index."""
     places, similarities = torch.tensor([[1, 0], [2, 1]]), torch.tensor([[1.0, 0.123456], [0.5, -1.0]])
     queries, gallery = (Outputs(index, torch.tensor(rows), torch.empty(0), 0) for rows in ([6, 1], [0, 3, 5]))
-    one, two = nearest(queries, gallery, places, similarities)
+    one, two = nearest(queries, gallery, places=places, similarities=similarities)
     assert one == {
         "video": "unlabelled.mp4",
         "label": None,

@@ -92,7 +92,7 @@ def test_groups_are_normalised_apart_and_the_first_keeps_the_statistics():
 def test_shuffled_outputs_come_back_in_order(groups):
     x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     permutation = torch.tensor([2, 0, 3, 1])
-    normed, plain = shuffled(Net(), x, permutation, groups)
+    normed, plain = shuffled(Net(), x, permutation, groups=groups)
     torch.testing.assert_close(plain, x + 1)
     expected = grouped(Net(), x[permutation], groups)[0]
     torch.testing.assert_close(normed[permutation], expected)
@@ -158,9 +158,9 @@ def test_gather_is_nothing_in_a_group_of_one_and_where_torch_knows_no_groups(mon
 def test_clips_are_shuffled_over_all_processes(monkeypatch):
     """Two processes of two groups each are one of four groups."""
     x, permutation = torch.randn(12, 3), torch.randperm(12)
-    normed, plain = shuffled(Net(), x, permutation, 4)
+    normed, plain = shuffled(Net(), x, permutation, groups=4)
     monkeypatch.setattr(momentum, "dist", Ranks(2))
-    parts = momentum.dist.run(lambda rank: shuffled(Net(), x[6 * rank : 6 * rank + 6], permutation, 2))
+    parts = momentum.dist.run(lambda rank: shuffled(Net(), x[6 * rank : 6 * rank + 6], permutation, groups=2))
     for part, rows in zip(parts, (slice(0, 6), slice(6, 12)), strict=True):
         torch.testing.assert_close(part[0], normed[rows])
         torch.testing.assert_close(part[1], plain[rows])

@@ -45,7 +45,7 @@ def test_rate_scales_with_the_batch_where_asked():
 def test_sgd_is_plain_momentum_with_decay_on_everything():
     module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     reference = [p.detach().clone().requires_grad_() for p in module.parameters()]
-    ours = optim.sgd(module, 0.1, 0.9, 0.01)
+    ours = optim.sgd(module, 0.1, momentum=0.9, weight_decay=0.01)
     theirs = torch.optim.SGD(reference, lr=0.1, momentum=0.9, weight_decay=0.01)
     for step in range(3):
         for mine, other in zip(module.parameters(), reference):
@@ -59,7 +59,7 @@ def test_sgd_is_plain_momentum_with_decay_on_everything():
 
 def test_what_is_frozen_is_not_listed():
     module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False))
-    (group,) = optim.sgd(module, 0.1, 0.9, 0.01).param_groups
+    (group,) = optim.sgd(module, 0.1, momentum=0.9, weight_decay=0.01).param_groups
     assert list(map(id, group["params"])) == list(map(id, module[0].parameters()))
 
 

@@ -267,9 +267,9 @@ def test_log_terms_are_counted_and_averaged():
 def test_log_terms_at_the_extremes():
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
     one = torch.ones(1)
-    terms = _log_terms(logits, one, -one, torch.eye(3))
+    terms = _log_terms(logits, one, -one, embeddings=torch.eye(3))
     assert (terms["avid_top1"], terms["rsp_accuracy"]) == (100, 100)
-    terms = _log_terms(torch.zeros(1, 9), one, one, torch.ones(3, 3))
+    terms = _log_terms(torch.zeros(1, 9), one, one, embeddings=torch.ones(3, 3))
     assert (terms["avid_top1"], terms["avid_top5"], terms["rsp_accuracy"], terms["spread"]) == (0, 0, 0, 0)
 
 

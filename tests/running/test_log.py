@@ -25,7 +25,14 @@ def read_log(folder):
 
 
 def new_log(folder, step, tracked):
-    return RunLog(folder, step, 8, 16, lambda values, step: tracked.append((step, values)), {"loss": 5.0})
+    return RunLog(
+        folder,
+        step,
+        8,
+        clips_per_step=16,
+        track=lambda values, step: tracked.append((step, values)),
+        chance={"loss": 5.0},
+    )
 
 
 def test_log_goes_on_without_a_seam(tmp_path, capsys):
@@ -88,7 +95,7 @@ def test_a_line_of_the_largest_run_fits_a_terminal(clips, values, chance, line, 
     """Kinetics-400 for 200 epochs on many devices."""
     clock = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    log = RunLog(tmp_path, 0, 752000, clips, lambda values, step: None, chance)
+    log = RunLog(tmp_path, 0, 752000, clips_per_step=clips, track=lambda values, step: None, chance=chance)
     log.start()
     clock[0] += 0.149
     log.batch_arrived()

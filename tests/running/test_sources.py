@@ -37,7 +37,7 @@ def again(tmp_path, data):
     (run_dir / "environment.json").write_text(json.dumps({"sources": facts}))
 
     def ask(result=None, precision="no", **changes):
-        assert sources.compare(run_dir, config(**changes), precision, result) == facts
+        assert sources.compare(run_dir, config(**changes), precision, result=result) == facts
 
     return ask
 

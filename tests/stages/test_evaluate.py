@@ -111,7 +111,7 @@ def test_knn(tmp_path, motions, finetuned, plain):
 def test_linear(tmp_path, motions, finetuned, plain):
     result = run(motions, tmp_path, finetuned, "linear")
     (queries, query_labels), (gallery, gallery_labels) = plain["average"]["test"], plain["average"]["train"]
-    logits = linear_probe(*map(torch.from_numpy, (gallery, gallery_labels, queries)), 3).numpy()
+    logits = linear_probe(*map(torch.from_numpy, (gallery, gallery_labels, queries)), num_classes=3).numpy()
     assert result["top1"] == pytest.approx(100 * (logits.argmax(axis=1) == query_labels).mean())
     assert (result["top5"], result["num_videos"], result["num_gallery"]) == (100, 5, 18)
 
@@ -314,7 +314,7 @@ def test_the_examples_of_the_pages_give_the_features_that_are_measured(tmp_path,
     said["clip"] |= {"mean": [0.1, 0.5, 0.9], "std": [0.5, 0.2, 0.3], "channels": "BGR"}
     (weights / "encoder.json").write_text(json.dumps(said))
     measured, real = [], neighbours.recall
-    monkeypatch.setattr(neighbours, "recall", lambda *args: measured.append(args) or real(*args))
+    monkeypatch.setattr(neighbours, "recall", lambda *args, **named: measured.append(args) or real(*args, **named))
     main(parse(Config, ["--weights", str(weights), "--protocol", "retrieval", "--data.root", str(root)]))
 
     ((features, *_),) = measured

@@ -97,7 +97,7 @@ def test_pretraining(pretrained, tmp_path):
     saved = tiny.state(pretrained)
     model = tiny.rspnet(create_encoder("resnet18", width=16), dim=16, queue_length=10)
     model.load_state_dict(saved["model"])
-    our_optimizer = optim.sgd(model, 0.1, 0.9, 1e-4)
+    our_optimizer = optim.sgd(model, 0.1, momentum=0.9, weight_decay=1e-4)
     our_optimizer.load_state_dict(saved["optimizer"])
     assert torch.equal(theirs.queue, model.queue.columns)
     assert torch.equal(theirs.queue_ptr, model.queue.pointer)
@@ -127,7 +127,7 @@ def test_fine_tuning(finetuned, tmp_path):
     optimizer = loaded(theirs, contents)
     model = Classifier(create_encoder("resnet18", width=16), 3)
     model.load_state_dict(best["model"])
-    our_optimizer = optim.sgd(model, 0.1, 0.9, 1e-4)
+    our_optimizer = optim.sgd(model, 0.1, momentum=0.9, weight_decay=1e-4)
     our_optimizer.load_state_dict(best["optimizer"])
     clips = torch.randn(2, 3, 8, 48, 48)
     with torch.inference_mode():

@@ -172,7 +172,7 @@ def test_classes_tell_which_videos_have_none(tmp_path, root, capsys):
 
 
 def stop_after(number):
-    def progress(items, *_):
+    def progress(items, *_, **__):
         for count, item in enumerate(items):
             if count == number:
                 raise KeyboardInterrupt

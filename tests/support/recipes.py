@@ -226,7 +226,9 @@ def _training_rows(theirs, ours):
     our_lr = optim.scaled_lr(ours["optim.lr"], ours["optim.total_batch"], ours["optim.lr_batch"])
     our_rate = optim.Schedule(ours["optim.schedule"], our_lr, epochs, ours["optim.milestones"])
     sgd = ("momentum", "weight_decay", "dampening", "nesterov")
-    (group,) = optim.sgd(torch.nn.Linear(1, 1), our_lr, ours["optim.momentum"], ours["optim.weight_decay"]).param_groups
+    (group,) = optim.sgd(
+        torch.nn.Linear(1, 1), our_lr, momentum=ours["optim.momentum"], weight_decay=ours["optim.weight_decay"]
+    ).param_groups
     photometric = ("gray", "brightness", "contrast", "saturation", "hue", "flip")
     return {
         "videos per step": (total, ours["optim.total_batch"]),

@@ -69,10 +69,10 @@ def test_entries_and_parameters_are_as_recorded(shared, name, kind):
     assert rows == layout["state_dict"]
     assert [key for key in model if published._is_parameter(key)] == layout["optimizer_param_names"]
 
-    saved = optim.sgd(module, 0.1, 0.9, 1e-4).state_dict()
+    saved = optim.sgd(module, 0.1, momentum=0.9, weight_decay=1e-4).state_dict()
     ours = [key for key in state if published._is_parameter(key) and key.startswith(trained)]
     saved["state"] = {number: {"momentum_buffer": key} for number, key in enumerate(ours)}
-    optimizer = published._optimizer(saved, ours, names, {})
+    optimizer = published._optimizer(saved, ours, names, group={})
     recorded = layout["toplevel"]["optimizer"]
     assert list(optimizer["state"]) == recorded["state"]["keys"]
     for number, entry in optimizer["state"].items():
