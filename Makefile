@@ -12,7 +12,7 @@ TELL := import sys; sys.stdout.write("%d.%d %s\n" % (sys.version_info[:2] + (sys
 PYTHON_NEWEST ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 $(HOME)/.pyenv/versions/*/bin/python; do \
 	$$python -c '$(TELL)' 2>/dev/null; done | sort -V | tail -n 1 | cut -d " " -f 2)
 
-.PHONY: setup demo test test-all test-newest mutants lint bench clean
+.PHONY: setup demo test test-all test-newest mutants lint measures bench clean
 
 setup: $(READY)
 
@@ -51,6 +51,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+measures: $(READY)
+	$(BIN)/python -m tests.support.measures rspnet stages
 
 bench: $(READY)
 	$(BIN)/python benchmarks/decode.py $(DATA)

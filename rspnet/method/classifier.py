@@ -44,7 +44,8 @@ class Classifier(nn.Module):
     @property
     def chance(self) -> dict[str, float]:
         """What log terms would be for a network that has learnt nothing, percent."""
-        return {f"val_top{k}": 100 * min(k, self.num_classes) / self.num_classes for k in (1, 5)}
+        top1, top5 = (100 * min(k, self.num_classes) / self.num_classes for k in (1, 5))
+        return {"train_top1": top1, "val_top1": top1, "val_top5": top5}
 
     def train(self, mode: bool = True) -> "Classifier":
         """Set training mode; a frozen encoder stays in eval mode."""

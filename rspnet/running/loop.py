@@ -20,6 +20,7 @@ from rspnet.disk import created, writing_to
 from rspnet.errors import RSPNetError
 from rspnet.running import checkpoints
 from rspnet.running.log import RunLog
+from rspnet.running.results import rounded
 
 if TYPE_CHECKING:
     from accelerate.optimizer import AcceleratedOptimizer
@@ -287,15 +288,9 @@ class TrainLoop:
             stage: who trained.
             values: of the stage.
         """
-        return {
-            "stage": stage,
-            "run_dir": str(self.run_dir),
-            **values,
-            "epochs": self.schedule.epochs,
-            "steps": self.state.step,
-            **self.run.facts,
-            "device_hours": round(self.state.seconds * self.team.world_size / 3600, 3),
-        }
+        hours = self.state.seconds * self.team.world_size / 3600
+        course = {"epochs": self.schedule.epochs, "steps": self.state.step, **self.run.facts, "device_hours": hours}
+        return rounded({"stage": stage, "run_dir": str(self.run_dir), **values, **course})
 
     def _means(self, window: str) -> dict[str, float]:
         values = self.state.take(window, lambda tensor: self.accelerator.reduce(tensor, "mean"))

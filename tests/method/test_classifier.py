@@ -70,7 +70,7 @@ def test_what_it_is_told_and_what_it_is_by_default():
 
 @pytest.mark.parametrize(("num_classes", "top1", "top5"), [(50, 2, 10), (4, 25, 100), (5, 20, 100)])
 def test_chance(num_classes, top1, top5):
-    assert Classifier(Mean(), num_classes).chance == {"val_top1": top1, "val_top5": top5}
+    assert Classifier(Mean(), num_classes).chance == {"train_top1": top1, "val_top1": top1, "val_top5": top5}
 
 
 def test_top1_is_the_percentage_told_right():
