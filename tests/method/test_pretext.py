@@ -145,7 +145,7 @@ def test_a_step_is_the_papers_formulas():
     rsp = (far - near + 0.3).clamp(min=0).mean()
     expected = {"loss": 0.6 * avid + 0.9 * rsp, "loss_avid": avid, "loss_rsp": rsp, "near": near, "far": far}
     expected |= {"logits_same": logits[0], "logits_other": logits[1]}
-    expected |= _log_terms(torch.cat(logits), near, far, query[0])
+    expected |= _log_terms(torch.cat(logits), near, far, embeddings=query[0])
     torch.testing.assert_close(out, expected)
     assert [name for name, value in out.items() if value.requires_grad] == ["loss"]
 
@@ -256,7 +256,7 @@ def test_log_terms_are_counted_and_averaged():
     others = torch.arange(6.0)
     logits = torch.stack([torch.cat([torch.tensor([own]), others]) for own in (5.5, 4.5, 1.5, 0.5, 5.0)])
     near, far = torch.tensor([[1.0, 2, 3, 4, 5], [0.0, 2, 2, 9, 9]])
-    terms = _log_terms(logits, near, far, torch.tensor([[0.0, 1], [1, 1], [0, 1], [1, 1]]))
+    terms = _log_terms(logits, near, far, embeddings=torch.tensor([[0.0, 1], [1, 1], [0, 1], [1, 1]]))
     assert {name: value.item() for name, value in terms.items()} == pytest.approx(
         {"avid_top1": 20, "avid_top5": 80, "rsp_accuracy": 40}
         | {"positive_similarity": 17 / 5, "negative_similarity": 2.5, "spread": 0.5}
