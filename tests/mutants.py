@@ -151,7 +151,8 @@ def mutants(module: str) -> Iterator[Mutant]:
         elif text in ("pass", SAME):
             text += f"  # {' '.join(source[begin:end].decode().split())}"  # so that each has a line of its own
         text = (source[:begin] + text.encode() + source[end:]).decode()
-        yield Mutant(module, node.lineno, text.splitlines()[node.lineno - 1].strip(), text)
+        if text.encode() != source:  # as where two equal arguments are swapped
+            yield Mutant(module, node.lineno, text.splitlines()[node.lineno - 1].strip(), text)
 
 
 class Quick:

@@ -108,9 +108,7 @@ class RSPNet(nn.Module):
             "loss": self.appearance_weight * loss_avid + self.motion_weight * loss_rsp,
             "loss_avid": loss_avid.detach(),
             "loss_rsp": loss_rsp.detach(),
-            **_log_terms(
-                torch.cat([logits_same, logits_other]).detach(), near.detach(), far.detach(), embeddings=query.detach()
-            ),
+            **_log_terms(torch.cat([logits_same, logits_other]), near, far, embeddings=query),
             "logits_same": logits_same.detach(),
             "logits_other": logits_other.detach(),
             "near": near.detach(),
@@ -138,6 +136,7 @@ LOG_TERMS = {
 }
 
 
+@torch.no_grad()
 def _log_terms(logits: Tensor, near: Tensor, far: Tensor, *, embeddings: Tensor) -> dict[str, Tensor]:
     """What a person wants to see of one step; `LOG_TERMS` says what each means."""
     rank = (logits[:, 1:] >= logits[:, :1]).sum(1)  # ties count against: a collapsed network gets 0, not 100

@@ -52,6 +52,12 @@ def test_queue_keeps_its_precision_and_no_gradient():
     assert not queue.columns.requires_grad
 
 
+def test_queue_is_written_where_the_keys_are():
+    queue = Queue(3, 6).to("meta")
+    queue.enqueue(torch.ones(4, 3, device="meta"))  # which a place on the CPU would be refused
+    assert (queue.columns.shape, queue.columns.device.type) == ((3, 6), "meta")
+
+
 def test_queue_survives_its_state_dict():
     queue, other = Queue(4, 6), Queue(4, 6)
     queue.enqueue(torch.randn(4, 4))

@@ -253,7 +253,7 @@ def test_groups_are_not_one_batch():
 
 def test_log_terms_are_counted_and_averaged():
     """Of queries whose own video ranks 1st, 2nd, 5th, 6th and, tied with one, 2nd."""
-    others = torch.arange(6.0)
+    others = torch.tensor([5.0, 4, 3, 2, 1, 0])
     logits = torch.stack([torch.cat([torch.tensor([own]), others]) for own in (5.5, 4.5, 1.5, 0.5, 5.0)])
     near, far = torch.tensor([[1.0, 2, 3, 4, 5], [0.0, 2, 2, 9, 9]])
     terms = _log_terms(logits, near, far, embeddings=torch.tensor([[0.0, 1], [1, 1], [0, 1], [1, 1]]))
