@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?=
+# Processes that test; each takes a gigabyte.
+JOBS ?= 2
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -29,10 +31,10 @@ demo: $(READY)
 	$(BIN)/python demo.py $(if $(DATA),--data "$(DATA)")
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
 test-all: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
 
 # The newest release of everything that pyproject.toml allows; requirements.txt pins what the other tests run with.
 test-newest:
@@ -41,7 +43,7 @@ test-newest:
 	$(VENV).newest/bin/python -m pip install --quiet --disable-pip-version-check \
 		--upgrade --upgrade-strategy eager -e ".[dev]"
 	$(VENV).newest/bin/python -m pip list
-	$(VENV).newest/bin/python -m pytest -m "not slow"
+	$(VENV).newest/bin/python -m pytest -n $(JOBS) -m "not slow"
 
 # Changes in the method's files that no test tells from the original; minutes.
 mutants: $(READY)
