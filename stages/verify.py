@@ -19,6 +19,7 @@ from typing import Any, Literal
 from rspnet import console
 from rspnet.cli import options
 from rspnet.cli.command import run
+from rspnet.errors import ConfigError
 from rspnet.running.machine import cores
 
 
@@ -44,6 +45,10 @@ class Config:
     """Seconds that looking at one file may take; past them it gets status timeout."""
     min_frames: int = 2
     """Number of frames below which a video gets status short; a single picture shows no motion."""
+
+    def __post_init__(self) -> None:
+        if self.min_frames < 0:
+            raise ConfigError(f"min_frames: {self.min_frames}; it must be at least 0")
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import dataclasses
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -148,13 +149,28 @@ def _parser(config_class: type) -> ArgumentParser:
 
 
 def _spelled_out(argv: list[str], config_class: type) -> list[str]:
-    """``--flag`` alone as ``--flag=true``, for a stage's own switches."""
+    """A stage's own switches with their value: ``--flag`` alone as ``--flag=true``, ``--flag True`` as well.
+
+    A word after a switch is its value where no positional argument is missing: one that is wrong is refused as such.
+    """
     switches = {f"--{field.name}" for field in dataclasses.fields(config_class) if field.type in (bool, "bool")}
-    following = [*argv[1:], "--"]
-    return [
-        f"{item}=true" if item in switches and after not in ("true", "false") else item
-        for item, after in zip(argv, following)
-    ]
+    missing = len(_positionals(config_class))
+    left, spelled = deque(argv), []
+    while left:
+        word = left.popleft()
+        after = left[0] if left else "--"
+        if word in switches:
+            truth = after.lower() in ("true", "false")
+            value = left.popleft() if truth or (missing <= 0 and not after.startswith("-")) else "true"
+            spelled.append(f"{word}={value.lower() if truth else value}")
+            continue
+        spelled.append(word)
+        if word.startswith("--") and "=" not in word and left:  # all that is no switch has one value
+            if after not in switches:
+                spelled.append(left.popleft())
+        elif not word.startswith("-") or word == "-":
+            missing -= 1
+    return spelled
 
 
 def _config_files(argv: Sequence[str]) -> list[str]:
@@ -241,6 +257,8 @@ def _kinds(config_class: "type[DataclassInstance]", prefix: str = "") -> dict[st
 
 
 def _read_mapping(path: str, named_by: str) -> dict[str, Any]:
+    if is_there(path) and os.path.isdir(path):
+        raise ConfigError(f"{named_by}: {path} is a folder; name a YAML file of options")
     if not is_there(path) or not os.path.isfile(path):
         raise ConfigError(f"{named_by}: no such file: {path}")
     try:

@@ -5,6 +5,7 @@ tests/cli/test_parser_messages.py provokes each row from the parser itself.
 """
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Sequence
 
@@ -28,13 +29,23 @@ def _of_no_type(match: re.Match[str], options: Sequence[str]) -> str:
 
 
 def _unreadable_section(match: re.Match[str], options: Sequence[str]) -> str:
+    if os.path.isdir(match[1]):
+        return f"{match[1]} is a folder; name a YAML file of options"
     return f"no such file: {match[1]}" if "Unable to load" in match[2] else f"{match[1]}: {match[2]}"
+
+
+def _surplus(match: re.Match[str], options: Sequence[str]) -> str:
+    if match[1].startswith("-"):
+        return _unaccepted(match, options)
+    close = difflib.get_close_matches(match[1], options, n=1)
+    hint = f"did you mean --{close[0]}?" if close else "a value with spaces needs quotes; see --help"
+    return f"{match[1]}: surplus argument; {hint}"
 
 
 WORDINGS: tuple[tuple[str, Callable[[re.Match[str], Sequence[str]], str]], ...] = (
     (r"Group '([^']+)' does not accept option '([^']+)'", _unaccepted_in_section),
     (r"Option '([^']+)' is not accepted", _unaccepted),
-    (r"unrecognized arguments: (\S+)", _unaccepted),
+    (r"unrecognized arguments: (\S+)", _surplus),
     (r'Parser key "([^"]+)": Expected an? (.+?)\. Got value: (.*)', _of_another_type),
     (r"Unable to load config '([^']+)' - (.*)", _unreadable_section),
     (r'Parser key "([^"]+)": .* Union subtypes Subtypes: \[(.+?)\] Errors: .* value: (.*)', _of_no_type),
@@ -65,6 +76,7 @@ def _plain(kind: str) -> str:
     """The parser's way to write a type, as a person would."""
     kind = re.sub(r"<class '([^']+)'>", r"\1", kind).replace("typing.", "").replace("NoneType", "null")
     kind = re.sub(r"Literal\[(.+)\]", r"one of \1", kind).replace("'", "")
+    kind = re.sub(r"\bbool\b", "true or false", kind)
     return re.sub(r"\bstr\b", "a quoted string", kind)
 
 

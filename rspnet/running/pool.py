@@ -47,8 +47,10 @@ def run_parallel(
         ConfigError: jobs or time_limit is not positive.
         RuntimeError: a worker cannot even start (its imports fail).
     """
-    if jobs < 1 or time_limit <= 0:
-        raise ConfigError(f"jobs: {jobs}, time_limit: {time_limit}; both must be positive")
+    if jobs < 1:
+        raise ConfigError(f"jobs: {jobs}; it must be at least 1")
+    if not time_limit > 0:
+        raise ConfigError(f"time_limit: {time_limit}; it must be more than 0")
     tasks: deque[tuple[Item, Future[Result | Failure]]] = deque()  # in order, from the first not yet handed out
     workers: list[Worker[Item, Result]] = []
     try:

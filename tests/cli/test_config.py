@@ -50,6 +50,8 @@ class Command:
     """Where from."""
     jobs: int = 1
     """How many."""
+    quick: bool = False
+    """A switch."""
 
 
 @pytest.fixture(autouse=True)
@@ -109,11 +111,23 @@ def test_text_on_the_command_line_is_text(text):
         (["--switch", "--name", "x"], True),
         (["--switch", "false"], False),
         (["--switch=true"], True),
+        (["--switch", "True"], True),
+        (["--switch", "FALSE", "--name", "x"], False),
         (["--name", "x"], False),
     ],
 )
 def test_a_switch_stands_alone(argv, value):
     assert parse(Config, argv).switch is value
+
+
+def test_a_word_after_a_switch_is_the_positional_argument_that_is_missing():
+    assert parse(Command, ["--quick", "here"]) == Command("here", quick=True)
+    assert parse(Command, ["--jobs", "3", "--quick", "-"]) == Command("-", 3, quick=True)
+    assert parse(Command, ["here", "--quick", "False", "--jobs", "3"]) == Command("here", 3)
+    argv = ["--jobs", "3", "here", "--quick", "maybe"]
+    assert refusal(None, *argv, config_class=Command) == "quick: expected true or false, got maybe"
+    message = "there: surplus argument; a value with spaces needs quotes; see --help"
+    assert refusal(None, "here", "there", config_class=Command) == message
 
 
 def test_positional_argument():
@@ -200,8 +214,14 @@ def test_broken_yaml_is_refused_with_the_place():
         (["--first.rate", "null"], "first.rate: expected float, got None"),
         (["--first.rate"], "argument --first.rate: expected one argument"),
         (["--first.kind", "c"], "first.kind: expected one of a, b, got c"),
-        (["stray"], "stray: unknown option; see --help for the options"),
+        (["--switch", "maybe"], "switch: expected true or false, got maybe"),
+        (["--switch=maybe"], "switch: expected true or false, got maybe"),
+        (["stray"], "stray: surplus argument; a value with spaces needs quotes; see --help"),
+        (["switch", "true"], "switch: surplus argument; did you mean --switch?"),
+        (["-x"], "-x: unknown option; see --help for the options"),
         (["--config", "none.yaml"], "--config: no such file: none.yaml"),
+        (["--config", "."], "--config: . is a folder; name a YAML file of options"),
+        (["--first", "."], ". is a folder; name a YAML file of options"),
         (["--config", "n" * 300], f"{'n' * 300}: cannot be read (File name too long)"),
         (["--config", "/proc/self/mem"], "/proc/self/mem: cannot be read (Input/output error)"),
         (["--config"], "argument --config: expected one argument"),

@@ -122,8 +122,10 @@ def test_a_worker_that_cannot_be_killed_does_not_hold_the_others(monkeypatch):
 
 
 def test_wrong_arguments():
-    with pytest.raises(ConfigError, match="jobs: 0"):
+    with pytest.raises(ConfigError, match=r"^jobs: 0; it must be at least 1$"):
         next(run_parallel(work, [1], jobs=0, time_limit=1))
+    with pytest.raises(ConfigError, match=r"^time_limit: -1; it must be more than 0$"):
+        next(run_parallel(work, [1], jobs=2, time_limit=-1))
 
 
 SCRIPT = """
