@@ -119,9 +119,9 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def places(tree: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-    """Each node of executed code with what may stand in its place; annotations and messages are left alone."""
+    """Each node of executed code with what may stand in its place: types and messages are left alone."""
     match tree:
-        case ast.JoinedStr():
+        case ast.JoinedStr() | ast.ClassDef(bases=[ast.Name(id="Protocol")]):
             return
         case ast.If(test=test) | ast.IfExp(test=test):
             yield test, ast.UnaryOp(ast.Not(), test)

@@ -124,6 +124,7 @@ def test_the_likeliest_classes_come_first():
     for k, kept in ((1, 1), (2, 2), (6, 6), (9, 6)):
         found = model.predict(video, k)
         assert [name for name, _ in found] == [name for name, _ in expected[:kept]]
+        assert {type(share) for _, share in found} == {float}
         assert [share for _, share in found] == pytest.approx([share for _, share in expected[:kept]])
     assert len(model.predict(video)) == 5
     even = Classifier(Mean(), 500)
