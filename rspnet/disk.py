@@ -59,9 +59,16 @@ def writing_to(path: str | os.PathLike[str]) -> Iterator[None]:
     except FileExistsError:
         raise
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and os.path.isdir(os.path.dirname(os.path.abspath(path))):
-            raise  # something else is missing
+        if isinstance(error, FileNotFoundError) and _is_another(error.filename, path):
+            raise
         raise refusal(path, error) from None
+
+
+def _is_another(missing: str | os.PathLike[str] | None, path: str | os.PathLike[str]) -> bool:
+    """Whether what is missing is not the place of `path`: its folder is there, and takes new names (/proc does not)."""
+    absolute = os.path.abspath(path)
+    itself = missing is not None and os.path.abspath(missing) == absolute
+    return not itself and os.path.isdir(os.path.dirname(absolute))
 
 
 @contextmanager
@@ -166,9 +173,12 @@ def whole(path: str | os.PathLike[str], *, folder: bool = False, replace: bool =
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(path)
         stack.callback(_remove, temporary)
-        temporary.mkdir() if folder else temporary.touch(exist_ok=False)
+        try:
+            temporary.mkdir() if folder else temporary.touch(exist_ok=False)
+        except FileNotFoundError as error:  # a folder that takes no new names, as /proc
+            raise refusal(path, error) from None
         with suppress(OSError):  # a file system without locks: it is never swept there
-            stack.enter_context(_locked(temporary))
+            stack.enter_context(locked(temporary))
         yield temporary
         _sync(temporary)
         if not replace and os.path.lexists(path):
@@ -181,7 +191,7 @@ def sweep(*folders: str | os.PathLike[str]) -> None:
     """Remove what killed processes of this machine left of what they were writing to these folders with `whole`."""
     for folder in folders:
         for rest in Path(folder).glob(f".*.{_HOST}-*.partial"):
-            with suppress(OSError), _locked(rest):
+            with suppress(OSError), locked(rest):
                 _remove(rest)
 
 
@@ -202,8 +212,13 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that goes with this process, however that ends: what is not locked, nobody is writing any more."""
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that goes with this process, however that ends: what is not locked, nobody is writing any more.
+
+    Raises:
+        BlockingIOError: another live process holds it.
+        OSError: the file system has no locks.
+    """
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -177,6 +177,16 @@ def test_what_is_missing_elsewhere_is_no_refusal(tmp_path):
         pass
 
 
+def test_a_folder_that_takes_no_new_names():
+    """/proc is there, and says of a new name that there is no such file."""
+    refused = r"^/proc/new: cannot be written \(No such file or directory\); choose another place$"
+    for folder in (False, True):
+        with pytest.raises(ConfigError, match=refused), disk.whole("/proc/new", folder=folder):
+            pass
+    with pytest.raises(ConfigError, match=refused), disk.created("/proc/new"):
+        pass
+
+
 def test_a_library_that_hides_the_reason(tmp_path):
     """torch says "unexpected pos 704 vs 598" of a full disk."""
     with pytest.raises(DiskError, match=r"^/dev/full: .*No space left on device"), disk.created("/dev/full") as file:

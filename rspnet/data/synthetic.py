@@ -10,7 +10,9 @@ test; here every scene is there for all classes, so that clips of it can be told
 
 import itertools
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from rspnet.video.writer import encode
 NUM_FRAMES = 48
 FPS = 25
 SIDES = (64, 72, 80)  # pixels
+_MARK = "synthetic.json"
 
 Floats = npt.NDArray[np.floating[Any]]
 Track = tuple[Floats, Floats, Floats]
@@ -58,19 +61,61 @@ def make_dataset(dst: str | Path, videos_per_class: int, seed: int) -> bool:
     if seed < 0:
         raise ConfigError(f"seed: {seed}; it must be at least 0")
     dst = Path(dst)
-    mark = dst / "synthetic.json"
     settings = {"videos_per_class": videos_per_class, "seed": seed, "complete": True}
-    if mark.exists():
-        found = json.loads(mark.read_text())
-        if found == settings:
+    with _held(dst):
+        if _is_made(dst, settings):
             return False
-        if found | {"complete": True} != settings:
-            raise ConfigError(f"{dst}: holds a set made with {found}; remove it, or choose another folder")
-    elif dst.exists() and any(dst.iterdir()):
-        raise ConfigError(f"{dst}: not empty; choose a new folder")
-    dst.mkdir(parents=True, exist_ok=True)
-    disk.write_json(mark, settings | {"complete": False})
+        disk.write_json(dst / _MARK, settings | {"complete": False})
+        _write_set(dst, videos_per_class, seed)
+        disk.write_json(dst / _MARK, settings)
+    return True
 
+
+@contextmanager
+def _held(dst: Path) -> Iterator[None]:
+    """Make the folder, if it is new, and keep other processes out of it."""
+    if os.path.lexists(dst) and not os.path.isdir(dst):
+        raise ConfigError(f"{dst}: is no folder; choose a new one")
+    with disk.writing_to(dst), ExitStack() as stack:
+        dst.mkdir(parents=True, exist_ok=True)
+        try:
+            stack.enter_context(disk.locked(dst))
+        except BlockingIOError:
+            raise ConfigError(
+                f"{dst}: another process is making a set there; wait for it, or choose another folder"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
+def _is_made(dst: Path, settings: dict[str, int]) -> bool:
+    """Whether the set is there, complete; False: the folder is empty, or holds a part of it."""
+    mark = dst / _MARK
+    with disk.reading(dst):
+        if not any(dst.iterdir()):
+            return False
+    if not disk.is_there(mark):
+        raise ConfigError(f"{dst}: not empty; choose a new folder")
+    try:
+        with disk.reading(mark):
+            found = json.loads(mark.read_text(encoding="utf-8"))
+    except ConfigError:
+        raise
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or found.keys() != settings.keys():
+        raise ConfigError(
+            f"{mark}: does not tell what set it belongs to; choose another folder, or remove this one first"
+        )
+    if found | {"complete": True} != settings:
+        made_with = f"{found['videos_per_class']} videos per class and seed {found['seed']}"
+        raise ConfigError(f"{dst}: holds a set made with {made_with}; remove it, or choose another folder")
+    return found == settings
+
+
+def _write_set(dst: Path, videos_per_class: int, seed: int) -> None:
+    """Write the videos and the lists."""
     num_groups = min(25, max(4, videos_per_class // 2))
     names = sorted(MOTIONS)
     videos = []  # path, label, group
@@ -84,8 +129,6 @@ def make_dataset(dst: str | Path, videos_per_class: int, seed: int) -> bool:
         encode(dst / "UCF-101" / path, frames, FPS, x264_preset="veryfast")
         videos.append((path, label, group))
     _write_lists(dst / "ucfTrainTestlist", names, sorted(videos))
-    disk.write_json(mark, settings)
-    return True
 
 
 def _write_lists(folder: Path, names: list[str], videos: list[tuple[str, int, int]]) -> None:

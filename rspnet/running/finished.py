@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 
 from rspnet.errors import CheckpointError
 from rspnet.running.checkpoints import marked
+from rspnet.running.record import read_options, read_text
+
+_REMEDY = "copy the whole run folder"
 
 
 @dataclass
@@ -37,21 +39,25 @@ def finished_run(run_dir: Path, name: Literal["last", "best"]) -> FinishedRun:
     """
     folder, step = marked(run_dir, name)
     state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-    config = yaml.safe_load(_text(run_dir / "config.yaml"))
+    config = read_options(run_dir / "config.yaml", _REMEDY)
     return FinishedRun(folder, config, state, _epochs(run_dir / "metrics.jsonl", step))
 
 
 def _epochs(path: Path, step: int) -> list[dict[str, Any]]:
     """Return what was logged of each epoch, up to the one that ended with a step."""
-    lines = [json.loads(line) for line in _text(path).splitlines()]
+    lines = [_line(f"{path}:{number}", text) for number, text in enumerate(read_text(path, _REMEDY).splitlines(), 1)]
     epochs = [line for line in lines if line["event"] == "epoch" and line["step"] <= step]
     if not epochs or epochs[-1]["step"] != step:
-        raise CheckpointError(f"{path}: has no epoch that ended with step {step}; copy the whole run folder")
+        raise CheckpointError(f"{path}: has no epoch that ended with step {step}; {_REMEDY}")
     return epochs
 
 
-def _text(path: Path) -> str:
+def _line(place: str, text: str) -> dict[str, Any]:
+    """Return what was logged in a line; `place` names it."""
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); copy the whole run folder") from error
+        line = json.loads(text)
+    except ValueError:
+        line = None
+    if isinstance(line, dict) and "event" in line and isinstance(line.get("step"), int):
+        return line
+    raise CheckpointError(f"{place}: is no line that a run logs; {_REMEDY}")

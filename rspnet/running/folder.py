@@ -14,8 +14,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
-
 import rspnet
 from rspnet.cli.config import dump
 from rspnet.console import is_main, say
@@ -25,8 +23,9 @@ from rspnet.running import sources
 from rspnet.running.launch import check_accumulation
 from rspnet.running.lock import exclusive
 from rspnet.running.machine import cores
+from rspnet.running.record import read_options, read_result
 from rspnet.running.results import rounded, summary
-from rspnet.running.sources import other_run
+from rspnet.running.sources import START_AGAIN, other_run
 from rspnet.running.team import Team
 
 if TYPE_CHECKING:
@@ -203,7 +202,7 @@ def _has_begun(run_dir: Path) -> bool:
 
 def _difference(path: Path, config: dict[str, Any]) -> str | None:
     """The first option that is not what it was when the run began, and changes what it computes."""
-    before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)
+    before, now = _flat(read_options(path, START_AGAIN)), _flat(config)
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name) and name not in (*_FREE, *_NAMES):
             return f"{name}={before.get(name)}, not {now.get(name)}"
@@ -213,7 +212,7 @@ def _difference(path: Path, config: dict[str, Any]) -> str | None:
 def _finished(run_dir: Path) -> dict[str, Any] | None:
     """The result of a run that is done, or None."""
     path = run_dir / "result.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    return read_result(path) if path.exists() else None
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -190,5 +190,5 @@ def _step_of(line: str) -> float:
     try:
         step: float = json.loads(line)["step"]
         return step
-    except json.JSONDecodeError:  # the line that an abrupt end cut short
+    except (ValueError, TypeError, KeyError):  # the line that an abrupt end cut short, or one that is none of a run's
         return float("inf")

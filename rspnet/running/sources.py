@@ -14,6 +14,8 @@ from rspnet.errors import CheckpointError, ConfigError
 from rspnet.weights.description import find_weights
 
 PRECISIONS = ("no", "fp16", "bf16")
+START_AGAIN = "choose another --run_dir, or remove the folder to start again"
+"""What to do where a run's folder is not the one that is asked for."""
 
 
 def precision() -> str:
@@ -79,14 +81,15 @@ def compare(run_dir: Path, config: dict[str, Any], precision: str, *, result: di
     """
     try:
         facts: dict[str, Any] = json.loads((run_dir / "environment.json").read_text())["sources"]
-    except (OSError, ValueError, KeyError) as error:
+        was, weights_then = facts["precision"], facts["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise other_run(run_dir, f"an environment.json that does not tell its sources ({error!r})") from None
-    if precision != facts["precision"]:
-        raise other_run(run_dir, f"mixed precision {facts['precision']}, not {precision}")
+    if precision != was:
+        raise other_run(run_dir, f"mixed precision {was}, not {precision}")
     weights = _weight_file(config)
     if weights is None or os.path.isfile(weights):
-        if (now := _hash(weights) if weights else None) != facts["weights_sha256"]:
-            kinds = [f"SHA-256 {known[:12]}..." if known else "none" for known in (facts["weights_sha256"], now)]
+        if (now := _hash(weights) if weights else None) != weights_then:
+            kinds = [f"SHA-256 {known[:12]}..." if known else "none" for known in (weights_then, now)]
             raise other_run(run_dir, f"other weights: {kinds[0]}, now {kinds[1]} ({config['weights']})")
     elif result:
         say(f"{weights}: not there any more; whether the result is of these weights is not known")
@@ -126,5 +129,4 @@ def _hash(weights: Path) -> str:
 
 def other_run(run_dir: Path, what: str) -> ConfigError:
     """The mistake of asking a run's folder for another run."""
-    remedy = "choose another --run_dir, or remove the folder to start again"
-    return ConfigError(f"{run_dir}: holds a run with {what}; {remedy}")
+    return ConfigError(f"{run_dir}: holds a run with {what}; {START_AGAIN}")

@@ -187,7 +187,7 @@ def _to_published(src: Path, dst: Path, file: WeightFile, *, read_run: ReadRun) 
         contents, notes = _put_back(src, file), ["every value as in the file that the folder was converted from"]
     else:
         if (src / "checkpoints").is_dir():
-            contents = published.of_run(file, read_run(src, "best" if tuned else "last"))
+            contents = _of_run(src, file, read_run(src, "best" if tuned else "last"))
         else:
             contents, lacks = published.of_weights(file)
         notes = ["zeros for the 1-class classifier that the published network has, and never uses"]
@@ -205,6 +205,15 @@ def _to_published(src: Path, dst: Path, file: WeightFile, *, read_run: ReadRun) 
     # Of a fine-tuned run it is the best epoch, which need not be the last one.
     epoch, tensors = contents.get("epoch"), _num_tensors(contents)
     return Conversion(str(src), str(dst), file.layout, file.arch, epoch, tensors, lacks, notes)
+
+
+def _of_run(src: Path, file: WeightFile, run: published.FinishedRun) -> dict[str, Any]:
+    try:
+        return published.of_run(file, run)
+    except KeyError as error:  # the checkpoint has been found unchanged
+        raise CheckpointError(
+            f"{src}: {error} is missing in its config.yaml or metrics.jsonl; copy the whole run folder"
+        ) from error
 
 
 def _put_back(folder: Path, file: WeightFile) -> Any:

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,12 +70,69 @@ def test_made_once_and_never_over_something_else(tmp_path, monkeypatch):
     files = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
     make_dataset(tmp_path / "a", 4, seed=0)
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == files
-    with pytest.raises(ConfigError, match="holds a set made with"):
+    with pytest.raises(ConfigError) as caught:
         make_dataset(tmp_path / "a", 5, seed=0)
+    words = "4 videos per class and seed 0; remove it, or choose another folder"
+    assert str(caught.value) == f"{tmp_path}/a: holds a set made with {words}"
     with pytest.raises(ConfigError, match="not empty"):
         make_dataset(tmp_path, 4, seed=0)
     with pytest.raises(ConfigError, match="videos_per_class: 3"):
         make_dataset(tmp_path / "b", 3, seed=0)
+
+
+def a_file(dst):
+    dst.touch()
+    return dst, ": is no folder; choose a new one"
+
+
+def a_link_to_nothing(dst):
+    dst.symlink_to("nowhere")
+    return dst, ": is no folder; choose a new one"
+
+
+def below_a_file(dst):
+    dst.touch()
+    return dst / "set", ": cannot be written (Not a directory); choose another place"
+
+
+def where_nothing_can_be_made(_):
+    return Path("/proc/set"), ": cannot be written (No such file or directory); choose another place"
+
+
+def marked(text):
+    def make(dst):
+        dst.mkdir()
+        (dst / "synthetic.json").write_text(text)
+        remedy = "choose another folder, or remove this one first"
+        return dst, f"/synthetic.json: does not tell what set it belongs to; {remedy}"
+
+    return make
+
+
+PLACES = [a_file, a_link_to_nothing, below_a_file, where_nothing_can_be_made, marked(""), marked("[]"), marked("{}")]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_place_that_is_no_use_is_refused(tmp_path, place):
+    dst, message = place(tmp_path / "a")
+    with pytest.raises(ConfigError) as caught:
+        make_dataset(dst, 4, seed=0)
+    assert str(caught.value) == f"{dst}{message}"
+
+
+def test_two_at_once_into_one_folder(tmp_path, monkeypatch):
+    """The second is refused; both would write the same files."""
+    monkeypatch.setattr("rspnet.data.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
+
+    def second(*_):
+        with pytest.raises(ConfigError) as caught:
+            make_dataset(tmp_path / "a", 4, seed=0)
+        remedy = "wait for it, or choose another folder"
+        assert str(caught.value) == f"{tmp_path}/a: another process is making a set there; {remedy}"
+
+    monkeypatch.setattr("rspnet.data.synthetic._write_lists", second)
+    assert make_dataset(tmp_path / "a", 4, seed=0)
+    assert not make_dataset(tmp_path / "a", 4, seed=0)  # the first one's is whole, and free
 
 
 def test_an_interrupted_set_is_finished(tmp_path, monkeypatch):

@@ -183,6 +183,28 @@ def test_somebody_elses_config_and_index_are_not_replaced(tmp_path):
         assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
 
 
+@pytest.mark.parametrize("text", ["", "a: ["])
+def test_a_config_that_does_not_tell_the_options(tmp_path, text):
+    opened(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(CheckpointError, match=r"config\.yaml: does not tell the run's options .* remove the folder to"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", '{"x": 1}'])
+def test_a_result_that_is_none(tmp_path, once, text):
+    """Without it the run goes on where it was, and makes it again."""
+    found = {"stage": "finetune", "top1": 2.0, "top5": 100.0, "chance_top1": 10.0, "num_videos": 3, "best_epoch": 1}
+    result = once(found)
+    path = tmp_path / "run/result.json"
+    path.write_text(text)
+    with pytest.raises(CheckpointError, match=r"result\.json: is no result of a run .*; remove the file, and the same"):
+        once()
+    path.unlink()
+    assert once(found) == result
+
+
 def test_a_run_copied_without_its_hidden_files_goes_on(tmp_path):
     opened(tmp_path)
     (tmp_path / ".lock").unlink()

@@ -47,6 +47,7 @@ def test_log_goes_on_without_a_seam(tmp_path, capsys):
     steps(log, 1, 7)  # killed here: the last checkpoint is of step 4
     log.close()
     with (parts / "metrics.jsonl").open("a") as file:
+        file.write("[]\n")  # somebody's
         file.write('{"event": "interval", "st')  # the power went
     log = new_log(parts, 4, [])
     steps(log, 5, 8)

@@ -156,6 +156,9 @@ def test_a_result_outlives_what_it_was_measured_on(again, data, tmp_path, capsys
 def test_a_folder_that_lost_what_tells_its_sources(again, tmp_path):
     (tmp_path / "run/index.parquet").unlink()
     refused(again, r"no index\.parquet any more, which told its videos")
+    for text in ("[]", '{"sources": {}}'):
+        (tmp_path / "run/environment.json").write_text(text)
+        refused(again, r"an environment\.json that does not tell its sources .*")
     (tmp_path / "run/environment.json").unlink()
     refused(again, r"an environment\.json that does not tell its sources .*")
 

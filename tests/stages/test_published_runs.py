@@ -68,6 +68,21 @@ def one_more_step(ours, our_optimizer, theirs, their_optimizer, their_name):
         assert not torch.equal(parameter, before[name]), name
 
 
+MISTAKES = {
+    "config.yaml": ["a: [", "", "a: 1"],
+    "metrics.jsonl": ["{bad", "[]", '{"event": "epoch"}'],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in MISTAKES.items() for text in texts])
+def test_a_run_folder_with_a_damaged_file(pretrained, tmp_path, name, text):
+    shutil.copytree(pretrained, tmp_path / "run", symlinks=True)
+    (tmp_path / "run" / name).write_text(text)
+    with pytest.raises(CheckpointError, match=rf"^{tmp_path}/run.*{name}.*; copy the whole run folder$"):
+        convert(tmp_path / "run", tmp_path / "checkpoint.pth.tar")
+    assert not (tmp_path / "checkpoint.pth.tar").exists()
+
+
 def there_and_back(run, path, tmp_path):
     """The published file becomes ours with the same network, and the same file again."""
     convert(path, tmp_path / "ours")

@@ -1,0 +1,56 @@
+"""What a run's folder says of the run, and what is said where it does not."""
+
+import json
+
+import pytest
+
+from rspnet.errors import CheckpointError
+from rspnet.running.record import read_options, read_result
+
+RESULT = {"stage": "finetune", "top1": 66.67, "top5": 100.0, "chance_top1": 10.0, "num_videos": 3, "best_epoch": 1}
+
+
+def test_what_a_run_wrote(tmp_path):
+    (tmp_path / "config.yaml").write_text("optim:\n  lr: 0.1\n", encoding="utf-8")
+    (tmp_path / "result.json").write_text(json.dumps(RESULT), encoding="utf-8")
+    assert read_options(tmp_path / "config.yaml", "") == {"optim": {"lr": 0.1}}
+    assert read_result(tmp_path / "result.json") == RESULT
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "does not tell the run's options (found nothing)"),
+        (b"- a", "does not tell the run's options (found ['a'])"),
+        (b"a: [", "does not tell the run's options (while parsing a flow node expected the node content, but found"),
+        (b"\xff", "cannot be read (not UTF-8 text)"),
+        (None, "cannot be read (No such file or directory)"),
+    ],
+)
+def test_no_options(tmp_path, content, said):
+    refused(tmp_path / "config.yaml", content, said, lambda path: read_options(path, "mend it"), remedy="mend it")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is no result of a run (JSONDecodeError("),
+        (b'{"x": 1}', "is no result of a run (KeyError('stage'))"),
+        (b"[]", "is no result of a run (TypeError("),
+        (b'{"stage": "finetune", "top1": "a", "num_videos": 1}', "is no result of a run ("),
+        (b"\xff", "cannot be read (not UTF-8 text)"),
+    ],
+)
+def test_no_result(tmp_path, content, said):
+    remedy = "remove the file, and the same command makes it again"
+    refused(tmp_path / "result.json", content, said, read_result, remedy=remedy)
+
+
+def refused(path, content, said, read, *, remedy):
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path}: {said}")
+    assert str(caught.value).endswith(f"; {remedy}")
+    assert "\n" not in str(caught.value)
