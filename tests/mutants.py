@@ -87,7 +87,8 @@ def changed_call(call: ast.Call) -> Iterator[ast.AST]:
     args = call.args
     if args:
         yield other(call, args=args[:-1])
-    for place in range(1, len(args)):
+    symmetric = isinstance(call.func, ast.Name) and call.func.id in ("min", "max")
+    for place in range(1, 1 if symmetric else len(args)):
         yield other(call, args=[*args[: place - 1], args[place], args[place - 1], *args[place + 1 :]])
     for gone in call.keywords:
         yield other(call, keywords=[keyword for keyword in call.keywords if keyword is not gone])

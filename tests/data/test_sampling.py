@@ -165,6 +165,13 @@ def test_a_fitting_clip_is_where_it_was_asked_for():
     assert sampling.clip_span(16, 4) == 61
     assert sampling.strided_clip(20, 4, 3).tolist() == [0, 3, 6, 9]
     assert sampling.strided_clip(20, 4, 3, start=10).tolist() == [10, 13, 16, 19]
+    assert sampling.strided_clip(20, 4, start=16).tolist() == [16, 17, 18, 19]
+    assert sampling.sample_clip(Draws(), 20, 4).tolist() == [16, 17, 18, 19]
+    only = Draws()
+    assert sampling.sample_clip(only, 4, 4).tolist() == [0, 1, 2, 3]
+    assert only.ranges == [(0, 1)]
+    with pytest.raises(ValueError, match=r"start 1 is outside 0\.\.0 "):
+        sampling.strided_clip(16, 16, start=1)
     for start in (-1, 11):
         with pytest.raises(ValueError, match=rf"start {start} is outside 0\.\.10 "):
             sampling.strided_clip(20, 4, 3, start=start)
