@@ -16,6 +16,9 @@ from rspnet.data.texts import read_lines
 from rspnet.disk import sweep, whole
 from rspnet.errors import ConfigError
 
+_NO_LINK = ("missing", "bad_name")
+"""Statuses of the videos that no link can lead to: there is no file, or its name cannot be written in the index."""
+
 
 def choose_classes(
     rows: list[Row],
@@ -48,6 +51,7 @@ def choose_classes(
         if num_classes not in (None, len(names)):
             raise ConfigError(f"{classes} names {len(names)} classes, --num_classes is {num_classes}")
         return sorted(names)
+    labels &= {row["label"] for row in rows if row["status"] not in _NO_LINK}
     if num_classes is None:
         raise ConfigError("give --num_classes N, or --classes FILE")
     if not 1 <= num_classes <= len(labels):
@@ -65,7 +69,7 @@ def _sizes(rows: list[Row], labels: set[str], by: str) -> dict[str, int]:
     counted = {"train"} if splits != {None} else splits
     sizes = dict.fromkeys(labels, 0)
     for row in rows:
-        if row["label"] is not None and row["split"] in counted and row["status"] != "missing":
+        if row["label"] is not None and row["split"] in counted and row["status"] not in _NO_LINK:
             sizes[row["label"]] += _bytes(row) if by == "bytes" else 1
     return sizes
 
@@ -89,7 +93,7 @@ def plan_links(
     mixed = {os.path.dirname(row["video"]) for row in here if row["label"] not in classes} | {""}
     links = dict(links)
     for row in here:
-        if row["label"] in classes:
+        if row["label"] in classes and row["status"] not in _NO_LINK:
             folder = os.path.dirname(row["video"])
             path = folder if whole_folders and folder not in mixed else row["video"]
             target = os.path.join(row["root"], path)
@@ -108,20 +112,32 @@ def make_tree(dst: str, links: dict[str, str], mark: dict[str, Any], *, mark_nam
         DiskError: the disk is full, or read-only.
     """
     mark = mark | {"links": hashlib.sha256(json.dumps(sorted(links.items())).encode()).hexdigest()}
-    if os.path.lexists(dst) and (os.path.islink(dst) or not os.path.isdir(dst) or os.listdir(dst)):
-        try:
-            with open(os.path.join(dst, mark_name), encoding="utf-8") as handle:
-                if json.load(handle) == mark:
-                    return False
-        except (OSError, ValueError):
-            raise ConfigError(f"{dst}: exists and is no subset; choose another folder") from None
-        raise ConfigError(f"{dst}: holds another subset; choose another folder, or remove it first")
+    if _is_made(dst, mark, mark_name):
+        return False
     home = os.path.realpath(os.path.dirname(dst))  # links are followed from where they really are
     sweep(os.path.dirname(dst))
-    with whole(dst, folder=True) as part:
-        _fill_tree(part, os.path.join(home, os.path.basename(dst)), links)
-        (part / mark_name).write_text(json.dumps(mark, indent=2, ensure_ascii=False), encoding="utf-8")
+    try:
+        with whole(dst, folder=True) as part:
+            _fill_tree(part, os.path.join(home, os.path.basename(dst)), links)
+            (part / mark_name).write_text(json.dumps(mark, indent=2, ensure_ascii=False), encoding="utf-8")
+    except ConfigError:
+        if _is_made(dst, mark, mark_name):  # by another process, meanwhile
+            return False
+        raise
     return True
+
+
+def _is_made(dst: str, mark: dict[str, Any], mark_name: str) -> bool:
+    """Whether `dst` is the subset of that mark; False: it is not there, or an empty folder."""
+    if not os.path.lexists(dst) or (not os.path.islink(dst) and os.path.isdir(dst) and not os.listdir(dst)):
+        return False
+    try:
+        with open(os.path.join(dst, mark_name), encoding="utf-8") as handle:
+            if json.load(handle) == mark:
+                return True
+    except (OSError, ValueError):
+        raise ConfigError(f"{dst}: exists and is no subset; choose another folder") from None
+    raise ConfigError(f"{dst}: holds another subset; choose another folder, or remove it first")
 
 
 def _fill_tree(part: Path, dst: str, links: dict[str, str]) -> None:
@@ -140,14 +156,17 @@ def _fill_tree(part: Path, dst: str, links: dict[str, str]) -> None:
 def summary(rows: list[Row], links: dict[str, str], classes: list[str]) -> dict[str, Any]:
     """What a subset holds: how many links, classes and videos, and of these how many in each split.
 
+    Videos that no link can lead to are not among them, but counted by status in ``left_out``.
+
     Args:
         rows: of the subset.
         links: as `plan_links` says.
         classes: as `choose_classes` says.
     """
-    splits = Counter(row["split"] or "no split" for row in rows)
-    counts = {"num_links": len(links), "num_classes": len(classes), "num_videos": len(rows)}
-    return counts | {"splits": dict(splits), "classes": classes}
+    left_out = Counter(row["status"] for row in rows if row["status"] in _NO_LINK)
+    splits = Counter(row["split"] or "no split" for row in rows if row["status"] not in _NO_LINK)
+    counts = {"num_links": len(links), "num_classes": len(classes), "num_videos": splits.total()}
+    return counts | {"splits": dict(splits), "classes": classes, "left_out": dict(left_out)}
 
 
 def report(summary: dict[str, Any]) -> str:
@@ -157,7 +176,10 @@ def report(summary: dict[str, Any]) -> str:
         console.some(summary["num_classes"], "class", "classes"),
         console.some(summary["num_videos"], "video"),
     )
-    return f"{summary['dst']}: {classes}, {videos} ({counts}){'' if summary['made'] else '; was there already'}"
+    left_out = ", ".join(f"{count} {status}" for status, count in summary["left_out"].items())
+    left_out = f"; left out: {left_out}" if left_out else ""
+    made = "" if summary["made"] else "; was there already"
+    return f"{summary['dst']}: {classes}, {videos} ({counts}){left_out}{made}"
 
 
 def _read_names(path: str, labels: set[str]) -> set[str]:

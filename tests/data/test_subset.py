@@ -119,11 +119,57 @@ def test_the_folder_is_made_once(tmp_path):
         subset.make_tree(str(tmp_path / "r"), links, mark, mark_name=".mark")
 
 
+def test_two_at_once_make_it_once(tmp_path, monkeypatch):
+    """Whoever is second finds it there, as in a later run; or another one, which stays."""
+    (tmp_path / "r").mkdir()
+    fill = subset._fill_tree
+
+    def make(dst, mark, overtaken_by=None):
+        def overtaken(*args):
+            monkeypatch.setattr(subset, "_fill_tree", fill)
+            if overtaken_by:
+                assert make(dst, overtaken_by)
+            fill(*args)
+
+        monkeypatch.setattr(subset, "_fill_tree", overtaken)
+        return subset.make_tree(str(dst), {"x.txt": str(tmp_path / "r/x.txt")}, mark, mark_name=".mark")
+
+    assert not make(tmp_path / "k", {"classes": ["a"]}, overtaken_by={"classes": ["a"]})
+    with pytest.raises(ConfigError, match="l: holds another subset; choose another folder, or remove it first"):
+        make(tmp_path / "l", {"classes": ["a"]}, overtaken_by={"classes": ["b"]})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["k", "l", "r"]
+    assert sorted(path.name for path in (tmp_path / "k").iterdir()) == [".mark", "x.txt"]
+
+
+def test_a_name_that_is_not_utf8_costs_its_row_only():
+    bad = os.fsdecode(b"train/a/caf\xe9.mp4")
+    rows = [video("a", 1, size=9), new_row(bad, "/r", "a", split="train"), video("b", 1, size=10)]
+    rows.append(new_row(os.fsdecode(b"train/\xe9/1.mp4"), "/r", os.fsdecode(b"\xe9"), split="train"))
+    for by in ("bytes", "count"):
+        assert subset.choose_classes(rows, "/r", num_classes=1, by=by) == ["a"]
+    with pytest.raises(ConfigError, match="--num_classes 3: /r has 2 classes"):  # there is no video of the third
+        subset.choose_classes(rows, "/r", num_classes=3)
+    assert subset.plan_links(rows, "a", {}, whole_folders=False) == {"train/a/1.mp4": "/r/train/a/1.mp4"}
+    assert subset.plan_links(rows, "a", {}, whole_folders=True) == {"train/a": "/r/train/a"}
+    kept = [*rows[:2], video("a", 2, status="missing")]
+    summary = subset.summary(kept, {}, ["a"])
+    assert (summary["num_videos"], summary["splits"]) == (1, {"train": 1})
+    assert summary["left_out"] == {"bad_name": 1, "missing": 1}
+    line = "/k: 1 class, 1 video (1 train); left out: 1 bad_name, 1 missing"
+    assert subset.report(summary | {"dst": "/k", "made": True}) == line
+
+
+def test_another_class_with_such_a_name_keeps_the_folder_apart():
+    rows = [new_row("mix/1.mp4", "/r", "a"), new_row(os.fsdecode(b"mix/\xe9.mp4"), "/r", "b")]
+    assert subset.plan_links(rows, "a", {}, whole_folders=True) == {"mix/1.mp4": "/r/mix/1.mp4"}
+
+
 def test_what_it_holds_is_told():
     rows = [video("a", 1), video("a", 2), video("b", 1, "val"), new_row("c.mp4", "/r", "b")]
     summary = subset.summary(rows, {"train/a": "/r/train/a"}, ["a", "b"])
     splits = {"train": 2, "val": 1, "no split": 1}
-    assert summary == {"num_links": 1, "num_classes": 2, "num_videos": 4, "splits": splits, "classes": ["a", "b"]}
+    counts = {"num_links": 1, "num_classes": 2, "num_videos": 4}
+    assert summary == counts | {"splits": splits, "classes": ["a", "b"], "left_out": {}}
     line = "/k: 2 classes, 4 videos (2 train, 1 val, 1 no split)"
     assert subset.report(summary | {"dst": "/k", "made": True}) == line
     assert subset.report(summary | {"dst": "/k", "made": False}) == f"{line}; was there already"

@@ -267,6 +267,17 @@ def test_two_roots_with_one_name_are_refused(tmp_path):
         make(tmp_path / "i.jsonl", tmp_path / "k", num_classes=1)
 
 
+@pytest.mark.parametrize("by", ["bytes", "count"])
+def test_names_that_are_not_utf8_are_left_out(kinetics, tmp_path, by):
+    """A video of a class to take, and a class that has no other."""
+    for path in (b"train_video/d/caf\xe9.mp4", b"train_video/\xe9/1.mp4"):
+        write(kinetics / os.fsdecode(path))
+    summary, rows = make(kinetics, tmp_path / "k", num_classes=4, by=by)
+    assert (summary["classes"], summary["left_out"]) == (["a", "b", "c", "d"], {"bad_name": 1})
+    assert rows == list(layouts.scan(tmp_path / "k"))
+    assert all((tmp_path / "k" / path).exists() for path, target in tree(tmp_path / "k").items() if target)
+
+
 def test_a_file_without_a_size_is_refused(tmp_path):
     index.write_rows([index.new_row("a/1.mp4", str(tmp_path), "a", split="train")], tmp_path / "i.jsonl")
     with pytest.raises(ConfigError, match=r"/a/1.mp4: its size is needed, but No such file"):
