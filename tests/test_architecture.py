@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import REPO
+from tests.support.measures import functions
 
 MODULES = [path for path in sorted((REPO / "rspnet").rglob("*.py")) if path.name != "__init__.py"]
 STAGES = sorted((REPO / "stages").glob("*.py"))
@@ -54,6 +55,16 @@ def test_files_stay_small_and_have_names():
     for path in PRODUCT:
         assert len(path.read_text().splitlines()) <= 400, f"{path} is too long to be one idea"
         assert path.stem not in ("utils", "util", "misc", "common", "helpers", "tools", "base"), path
+
+
+def test_functions_stay_small_and_narrow():
+    """RSPNet takes the paper's hyperparameters by their names; Python itself hands a warning on by place."""
+    allowed = {"width": {"rspnet/method/pretext.py __init__"}, "by_place": {"rspnet/console.py show"}}
+    for function in functions([*MODULES, *STAGES]):
+        place = f"{function.path.relative_to(REPO)} {function.name}"
+        assert function.code_lines <= 60, f"{place}: {function.code_lines} lines of code"
+        assert function.width <= 8 or place in allowed["width"], f"{place}: {function.width} parameters"
+        assert function.by_place <= 3 or place in allowed["by_place"], f"{place}: {function.by_place} by place"
 
 
 def test_tests_mirror_what_they_test():

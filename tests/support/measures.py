@@ -19,6 +19,8 @@ class Function:
 
     def __init__(self, path: Path, node: FunctionNode, lines: list[str], inner: bool) -> None:
         given = [argument.arg for argument in node.args.posonlyargs + node.args.args]
+        self.path = path
+        self.name = node.name
         self.where = f"{path}:{node.lineno} {node.name}"
         self.public = not inner and not node.name.startswith("_")
         self.by_place = len(given) - (given[:1] in (["self"], ["cls"]))
