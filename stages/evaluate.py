@@ -117,6 +117,9 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     index = load(run.keep_videos())
     queries, gallery, left_out = test_and_training_videos(config, index)
     network, clip = trained_network(config, weights, index.features["label"].names)
+    if weights is not None and config.protocol == "classify":
+        for line in implied.fold_remarks(weights, run.facts):
+            console.say(line)
     model = run.accelerator.prepare_model(network, evaluation_mode=True)
     workers = machine.workers(config.data.num_workers)
 

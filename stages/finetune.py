@@ -141,7 +141,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     result = tested(config, loop, found, accuracy=accuracy(found.values, found.labels))
     run.write_lines("predictions.jsonl", predictions(found))
     if accelerator.is_main_process:
-        provenance = {**result, "epoch": config.optim.epochs, "data": describe(index)}
+        provenance = {**result, "epoch": loop.state.best_epoch, "data": describe(index)}
         save_network(run.run_dir, loop.model, clip=dataclasses.asdict(clip), provenance=provenance)
     return result
 

@@ -95,5 +95,26 @@ def remarks(clips: Clips, weights: "WeightFile", trained: bool = False) -> list[
     return [f"other clips than the weights were trained on, as the options say: {text}"]
 
 
+def fold_remarks(weights: "WeightFile", facts: dict[str, Any]) -> list[str]:
+    """Say it where a classifier is tested on videos of the data set that it was trained on, but in another fold.
+
+    Args:
+        weights: What is tested.
+        facts: What the test's number comes from: `fold` and `data_fingerprint` count here.
+
+    Returns:
+        No line or one.
+    """
+    then = weights.description.get("provenance")
+    if not isinstance(then, dict) or then.get("data_fingerprint") != facts["data_fingerprint"]:
+        return []
+    if then.get("fold", facts["fold"]) == facts["fold"]:
+        return []
+    return [
+        f"warning: this classifier was trained on fold {then['fold']} of these videos: among the test videos of fold "
+        f"{facts['fold']} are some that it knows"
+    ]
+
+
 def _plain(value: object) -> str:
     return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -98,11 +98,14 @@ def latest(run_dir: str | Path) -> tuple[Path, int] | None:
     For the run itself, between two checkpoints: one that was set aside when the run was killed gets its name back.
     """
     _bring_back(Path(run_dir) / "checkpoints")
-    for step, folder in _checkpoints(run_dir):
+    found = _checkpoints(run_dir)
+    for step, folder in found:
         fault = _fault(folder, step, read_files=True)
         if fault is None:
             return folder, step
         _log.warning("%s: %s; this checkpoint is passed over", folder, fault)
+    if found:
+        _log.warning("%s: none of its checkpoints is as it was written; the run begins anew", run_dir)
     return None
 
 

@@ -160,3 +160,21 @@ def test_names_are_the_options(run):
         *(f"encoder.{name}" for name in vars(options.Encoder())),
     }
     assert create_encoder("c3d", width=8).clip.views == options.TestedClips().views
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        ({"fold": 1, "data_fingerprint": "a"}, True),
+        ({"fold": 2, "data_fingerprint": "a"}, False),
+        ({"fold": 1, "data_fingerprint": "b"}, False),  # of another data set
+        ({"data_fingerprint": "a"}, False),
+        (None, False),
+        (["fold"], False),
+    ],
+)
+def test_a_classifier_is_tested_on_what_it_knows(then, said):
+    weights = SimpleNamespace(description={} if then is None else {"provenance": then})
+    lines = implied.fold_remarks(weights, {"fold": 2, "data_fingerprint": "a"})
+    text = "warning: this classifier was trained on fold 1 of these videos: among the test videos of fold 2 are some"
+    assert lines == ([f"{text} that it knows"] if said else [])

@@ -153,6 +153,18 @@ def test_a_result_outlives_what_it_was_measured_on(again, data, tmp_path, capsys
     assert videos.endswith("; whether the result is of these videos is not known")
 
 
+def test_another_data_set_where_the_result_is_known(again, data, tmp_path):
+    """None of its videos is there; an empty folder is one that is not mounted."""
+    for name in ("train", "test"):
+        shutil.rmtree(data / name, ignore_errors=True)
+    for path in [*data.iterdir()]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    again({"top1": 1.0})
+    (data / "others").mkdir()
+    with pytest.raises(ConfigError, match=rf"holds a run with other videos: none of those looked for is in {data}; "):
+        again({"top1": 1.0})
+
+
 def test_a_folder_that_lost_what_tells_its_sources(again, tmp_path):
     (tmp_path / "run/index.parquet").unlink()
     refused(again, r"no index\.parquet any more, which told its videos")

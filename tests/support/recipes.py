@@ -164,7 +164,8 @@ def rows(kind, theirs, ours):
         "precision": ({"O0": "no"}.get(theirs["precision"]), ours["launch.mixed_precision"]),
         "encoder": (theirs["encoder"], ours["encoder.name"]),
         "width": (theirs["width"], ours["encoder.width"] or 64),
-        "data set": (theirs["dataset"], ours["data.layout"]),
+        # Kinetics is known by its folders; so those who pretrain on their own need no other recipe.
+        "data set": (theirs["dataset"], "kinetics" if ours["data.layout"] == "auto" else ours["data.layout"]),
         "mean": (theirs["mean"], list(spec.mean)),
         "standard deviation": (theirs["std"], list(spec.std)),
         "size": (theirs["size"], ours["clips.size"]),
