@@ -108,7 +108,7 @@ def _compare_videos(run_dir: Path, data: dict[str, Any], result: dict[str, Any] 
     except ConfigError as error:
         if not result:
             raise
-        if (root := data["root"]) is not None and os.path.isdir(root) and any(os.scandir(root)):
+        if (root := data["root"]) is not None and os.path.isdir(root) and os.listdir(root):
             raise other_run(run_dir, f"other videos: none of those looked for is in {root}") from None
         say(f"{error}; whether the result is of these videos is not known")
         return
