@@ -120,7 +120,9 @@ def some(number: int, thing: str, things: str | None = None) -> str:
 
 
 def figures(number: float) -> str:
-    """A number by its first three digits: ``5.40``, ``0.693``, ``1230``."""
+    """A number by its first three digits: ``5.40``, ``0.693``, ``123``; the largest with an exponent: ``1.1e+09``."""
+    if abs(number) >= 1e5:
+        return f"{number:.3g}"
     return f"{number:.0f}" if abs(number) >= 100 else f"{number:#.3g}"
 
 

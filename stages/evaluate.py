@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from rspnet import console
 from rspnet.cli import implied, options
 from rspnet.cli.command import run
+from rspnet.console import some
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.running import launch, machine
 from rspnet.running.folder import Run, run_once
@@ -131,9 +132,10 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
         return predict(model, test_set, normaliser(clip), accelerator=run.accelerator, desc=desc)
 
     pooling = {} if config.protocol == "classify" else {"pooling": config.pooling}
+    pooled = f", {config.pooling} pooling" if pooling else ""
     console.say(
-        f"{config.protocol}: {len(queries)} videos{selection(*left_out)}, {clip.views} clips of {clip.num_frames} "
-        f"frames each, central crop {clip.size}{f', {config.pooling} pooling' if pooling else ''}"
+        f"{config.protocol}: {some(len(queries), 'video')}{selection(*left_out)}, {some(clip.views, 'clip')} of "
+        f"{some(clip.num_frames, 'frame')} each, central crop {clip.size}{pooled}"
     )
     tested = outputs_of(queries, "test videos")
     known = [] if gallery is None else [outputs_of(gallery, "training videos")]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rspnet import console
 from rspnet.cli import implied, options
 from rspnet.cli.command import run
+from rspnet.console import some
 from rspnet.errors import ConfigError
 from rspnet.running import launch, log, machine
 from rspnet.running.folder import Run, run_once
@@ -115,10 +116,10 @@ def train(config: Config, run: Run) -> dict[str, Any]:
         return predict(model, test_set, normaliser(clip), accelerator=accelerator, desc=desc)
 
     console.say(
-        f"{len(train_videos)} training and {len(test_videos)} test videos of "
-        f"{console.some(len(names), 'class', 'classes')}{selection(left_out, test_left_out)}; "
-        f"{log.plan(schedule, train_set, world_size=team.world_size, device=accelerator.device.type)}"
+        f"{some(len(train_videos), 'training video')} and {some(len(test_videos), 'test video')} of "
+        f"{some(len(names), 'class', 'classes')}{selection(left_out, test_left_out)}"
     )
+    console.say(log.plan(schedule, train_set, world_size=team.world_size, device=accelerator.device.type))
     tell_short(clips, "training videos")
     tell_short(even_clips(test_videos, clip, time_limit=data.time_limit), "test videos")
 

@@ -96,7 +96,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     train_set = TrainSet(clips, total_batch, run.team, num_workers=workers, max_failures=allowed, speeds=draws.shown)
 
     plan = log.plan(schedule, train_set, world_size=run.team.world_size, device=accelerator.device.type)
-    console.say(f"{console.some(len(videos), 'video')}{selection(left_out)}; {plan}; {draws}")
+    console.say(f"{console.some(len(videos), 'video')}{selection(left_out)}; {draws}")
+    console.say(plan)
     tell_short(clips, "videos")
     tell_long_queue(config.pretext.queue_length, len(videos))
 

@@ -115,14 +115,20 @@ def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tupl
     usable = [number for number in chosen if statuses[number] in USABLE]
     left_out = Counter(statuses[number] for number in chosen if statuses[number] not in USABLE)
     if not usable:
-        raise ConfigError(f"none of the {len(chosen)} videos in split {split!r} is usable: {dict(left_out)}")
+        where = "" if split is None else f" in split {split!r}"
+        raise ConfigError(f"no video{where} is usable: {_counted(left_out)}")
     return dataset.select(usable), left_out
 
 
 def selection(*left_out: Counter[str]) -> str:
     """What one or several `select` left out, in words for after a number of videos; nothing where that is nothing."""
     total = sum(left_out, Counter())
-    return f" (left out: {dict(total)})" if total else ""
+    return f" (left out: {_counted(total)})" if total else ""
+
+
+def _counted(statuses: "Counter[str]") -> str:
+    """``2 truncated, 1 empty``."""
+    return ", ".join(f"{number} {status}" for status, number in statuses.most_common())
 
 
 def check_labels(*datasets: "Dataset") -> None:

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from rspnet import console
 from rspnet.data.rows import Row, new_row
 from rspnet.data.texts import read_lines
 from rspnet.data.tree import VIDEO_SUFFIXES, Tree, split_of
@@ -118,7 +119,9 @@ def _table(lines: list[tuple[str, str]], columns: list[str], path: str | None) -
     for where, line in lines[1:]:
         fields = _fields(line, gap)
         if len(fields) != len(columns):
-            raise ConfigError(f"{where}: {len(fields)} columns; the first line names {len(columns)}: {line[:80]!r}")
+            raise ConfigError(
+                f"{where}: {console.some(len(fields), 'column')}; the first line names {len(columns)}: {line[:80]!r}"
+            )
         row = dict(zip(columns, fields))
         label = next((row[name] for name in _LABELS if name in row), None) or None
         said = next((row[name] for name in _SPLITS if name in row), None) or None

@@ -49,13 +49,15 @@ def choose_classes(
     if classes is not None:
         names = _read_names(classes, labels)
         if num_classes not in (None, len(names)):
-            raise ConfigError(f"{classes} names {len(names)} classes, --num_classes is {num_classes}")
+            raise ConfigError(
+                f"{classes} names {console.some(len(names), 'class', 'classes')}, --num_classes is {num_classes}"
+            )
         return sorted(names)
     labels &= {row["label"] for row in rows if row["status"] not in _NO_LINK}
     if num_classes is None:
         raise ConfigError("give --num_classes N, or --classes FILE")
     if not 1 <= num_classes <= len(labels):
-        raise ConfigError(f"--num_classes {num_classes}: {source} has {len(labels)} classes")
+        raise ConfigError(f"--num_classes {num_classes}: {source} has {console.some(len(labels), 'class', 'classes')}")
     if by == "random":
         return sorted(random.Random(seed).sample(sorted(labels), num_classes))
     sizes = _sizes(rows, labels, by)

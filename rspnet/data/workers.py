@@ -84,9 +84,8 @@ def _megabytes(size: float) -> str:
 class Loader:
     """The batches of a `rspnet.data.clip_dataset.ClipDataset`, for one consumer.
 
-    That uses each before it takes the next but one. With workers the memory of a batch is used again, see
-    `BatchMemory`: who keeps one longer is told so by an error
-    before it is overwritten. Copy what is to be kept.
+    The consumer uses each batch before it takes the next but one. With workers the memory of a batch is used again (see
+    `BatchMemory`): who keeps one longer is told so by an error before it is overwritten. Copy what is to be kept.
 
     Args:
         dataset: makes whole batches itself.

@@ -109,7 +109,7 @@ def run_once(
     *,
     start: Callable[[], "Accelerator"],
 ) -> dict[str, Any]:
-    """Do a run's work unless it is done, say its result in words, print it as one line on stdout, and return it.
+    """Do a run's work unless it is done, say its result and its folder, print it as one line on stdout, and return it.
 
     A run that is done, or half done, is this one if its options are the same, and the weights it began with, its videos
     and its precision as well. Number of processes and device may be others: they move a number by rounding alone.
@@ -153,6 +153,7 @@ def run_once(
             accelerator.end_training()
     if is_main():
         say(summary(result))
+        say(f"written to {run_dir}")
         print_line(json.dumps(result))
     return result
 
@@ -203,10 +204,19 @@ def _has_begun(run_dir: Path) -> bool:
 def _difference(path: Path, config: dict[str, Any]) -> str | None:
     """The first option that is not what it was when the run began, and changes what it computes."""
     before, now = _flat(read_options(path, START_AGAIN)), _flat(config)
+    if (stage := _stage(before)) != _stage(now):  # nothing is said of removing it: --weights may name it
+        kind = f"another kind of run ({stage})" if stage else "another kind of run"
+        raise ConfigError(f"{path.parent}: holds {kind}; choose another --run_dir")
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name) and name not in (*_FREE, *_NAMES):
             return f"{name}={before.get(name)}, not {now.get(name)}"
     return None
+
+
+def _stage(flat: dict[str, Any]) -> str | None:
+    """Whose options these are, by the one that no other stage has."""
+    own = {"pretext.speeds": "pretrain", "frozen": "finetune", "protocol": "evaluate"}
+    return next((stage for name, stage in own.items() if name in flat), None)
 
 
 def _finished(run_dir: Path) -> dict[str, Any] | None:

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 def plan(schedule: "Schedule", train_set: "TrainSet", *, world_size: int, device: str) -> str:
-    """How a run will train, in one sentence: ``30 epochs of 9 steps; 64 videos a step = 2 x 32; ...``.
+    """How a run will train, in one line: ``30 epochs of 9 steps; 64 videos a step = 2 x 32; ...``.
 
-    Milestones that the run does not reach are named: some published recipes have them.
+    Milestones that the run does not reach are named in another: some published recipes have them.
     """
     late = [milestone for milestone in schedule.milestones if milestone >= schedule.epochs]
     each = train_set.total_batch // world_size
     return (
         f"{some(schedule.epochs, 'epoch')} of {some(len(train_set), 'step')}; {train_set.total_batch} videos a step = "
-        f"{world_size} x {each}; learning rate {schedule.lr:g}{f' (never at its milestones {late})' if late else ''}; "
-        f"on {device}"
+        f"{world_size} x {each}; learning rate {schedule.lr:g}; on {device}"
+        + (f"\nthe learning rate never comes to its milestones {late}" if late else "")
     )
 
 
@@ -155,7 +155,8 @@ class RunLog:
     def _speak(self, line: str) -> None:
         if not self._explained:
             self._explained = True
-            say(f"log lines: accuracies in percent, with chance in brackets; every term is in {self._path}")
+            say("log lines: accuracies in percent, with chance in brackets; every term is in")
+            say(f"{self._path}")
         say(line)
 
     def _terms(self, values: dict[str, float]) -> str:

@@ -29,6 +29,8 @@ def _rounded(name: str, value: object) -> object:
 def summary(result: dict[str, Any]) -> str:
     """Return a result as a sentence: ``finetune: top-1 60.0 % of 50 test videos (chance 10), top-5 92.0 %; ...``.
 
+    That of a pretraining takes two lines.
+
     Args:
         result: of pretrain, finetune or evaluate.
     """
@@ -46,7 +48,7 @@ def summary(result: dict[str, Any]) -> str:
 def _pretraining(result: dict[str, Any]) -> str:
     return (
         f"loss {figures(result['loss'])}, A-VID top-1 {percent(result['avid_top1'])} %, RSP accuracy "
-        f"{percent(result['rsp_accuracy'])} % (chance 50); {some(result['num_videos'], 'video')}, "
+        f"{percent(result['rsp_accuracy'])} % (chance 50)\n{some(result['num_videos'], 'video')}, "
         f"{some(result['epochs'], 'epoch')}, {result['device_hours']:.3g} device hours"
     )
 

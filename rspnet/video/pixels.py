@@ -11,7 +11,7 @@ luma, on 72 clips of J-HMDB; compression costs more, 39 to 44 dB.
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import SupportsIndex
 
@@ -240,6 +240,8 @@ class Album:
 
     def _whole(self, numbers: Indices, what: str, least: float) -> list[int]:
         """Whole numbers as Python's own."""
+        if not isinstance(numbers, Iterable):
+            raise VideoError(f"{self._path}: {what} {numbers!r:.60}; a list of whole numbers is needed, such as [0, 1]")
         try:
             found = [_integer(number) for number in numbers]
             if any(number < least for number in found):

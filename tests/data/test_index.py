@@ -242,8 +242,12 @@ def test_select_what_is_not_there(tmp_path):
     dataset = index.to_dataset(rows, tmp_path)
     with pytest.raises(ConfigError, match=r"no video is in split 'test' \(fold 1\); there are 2 train, 1 val"):
         index.select(dataset, "test")
-    with pytest.raises(ConfigError, match=r"none of the 1 videos in split 'val' is usable: \{'broken': 1\}"):
+    with pytest.raises(ConfigError, match=r"^no video in split 'val' is usable: 1 broken$"):
         index.select(dataset, "val")
+    rows[2]["status"] = "empty"
+    usable, left_out = index.select(index.to_dataset(rows, tmp_path))
+    assert len(usable) == 1
+    assert index.selection(left_out, left_out) == " (left out: 2 broken, 2 empty)"
     for fold in (0, 3):
         with pytest.raises(ConfigError, match=f"fold {fold}: the index has the splits of 2 folds"):
             index.select(dataset, "train", fold)

@@ -128,7 +128,7 @@ def test_where_paths_begin(folder, tmp_path):
         ('"1","a/1.mp4","0"\n', "list.txt:1: neither PATH LABEL nor the names of columns"),
         ("frames/1 120 3\n", "list.txt:1: neither PATH LABEL nor the names of columns"),
         ("video,split\na/1.mp4,holdout\n", "list.txt:2: split 'holdout'; it is train, val or test"),
-        ("video,label\na/1.mp4\n", "list.txt:2: 1 columns; the first line names 2"),
+        ("video,label\na/1.mp4\n", "list.txt:2: 1 column; the first line names 2"),
         ("video,label\n,3\n", "list.txt:2: no path"),
         ("youtube_id,time_start,time_end\na,b,c\n", "list.txt:2: time_start and time_end are no numbers"),
     ],

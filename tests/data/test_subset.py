@@ -58,6 +58,10 @@ def test_named_in_a_file(tmp_path):
     names.write_text("c\n\na\n")
     assert subset.choose_classes(ROWS, "/r", classes=str(names)) == ["a", "c"]
     assert subset.choose_classes(ROWS, "/r", classes=str(names), num_classes=2) == ["a", "c"]
+    one = tmp_path / "one.txt"
+    one.write_text("c\n")
+    with pytest.raises(ConfigError, match=r"one.txt names 1 class, --num_classes is 3"):
+        subset.choose_classes(ROWS, "/r", classes=str(one), num_classes=3)
     with pytest.raises(ConfigError, match=r"names.txt names 2 classes, --num_classes is 3"):
         subset.choose_classes(ROWS, "/r", classes=str(names), num_classes=3)
     names.write_text("zebra\n")

@@ -103,7 +103,8 @@ def test_the_work_is_done_once(tmp_path, once, videos, capsys):
     assert [json.loads(line) for line in out.splitlines()] == [result, result]
     words = "finetune: top-1 66.7 % of 3 test videos (chance 10), top-5 100.0 %; best epoch 1"
     again = f"{tmp_path}/run: this was done before; remove the folder to do it again"
-    assert err.splitlines() == [words, again, words]
+    where = f"written to {tmp_path}/run"
+    assert err.splitlines() == [words, where, again, words, where]
     assert json.loads((tmp_path / "run/result.json").read_text()) == result
     environment = json.loads((tmp_path / "run/environment.json").read_text())
     assert environment["versions"].keys() >= {"torch", "accelerate", "av", "rspnet"}
@@ -139,6 +140,18 @@ def test_other_options_are_refused_once_there_is_something_to_protect(tmp_path):
     tmp_path.rename(tmp_path.with_name("moved"))
     with open_run(tmp_path.with_name("moved"), CONFIG | {"run_dir": "y"}, ""):
         pass
+
+
+@pytest.mark.parametrize(
+    ("before", "stage"), [({"pretext": {"speeds": [2]}}, "pretrain"), ({"protocol": "knn"}, "evaluate")]
+)
+def test_another_stages_run_is_refused_without_the_advice_to_remove_it(before, stage, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.yaml").write_text(json.dumps(CONFIG | before))
+    config = CONFIG | {"frozen": False, "augment": {"brightness": 0.0}}
+    with pytest.raises(ConfigError) as caught, open_run(tmp_path, config, ""):
+        pass
+    assert str(caught.value) == f"{tmp_path}: holds another kind of run ({stage}); choose another --run_dir"
 
 
 def test_a_run_that_never_got_anywhere_begins_anew(tmp_path):

@@ -17,8 +17,8 @@ RECALL = {"recall": {"1": 39.0, "5": 80.0}, "chance": {"1": 10.06, "5": 41.2}}
     [
         (
             PRETRAIN,
-            "pretrain: loss 5.43, A-VID top-1 73.2 %, RSP accuracy 81.0 % (chance 50); 9537 videos, 200 epochs, "
-            "12.3 device hours",
+            "pretrain: loss 5.43, A-VID top-1 73.2 %, RSP accuracy 81.0 % (chance 50)\n"
+            "9537 videos, 200 epochs, 12.3 device hours",
         ),
         (
             FINETUNE | {"best_epoch": 5},
@@ -40,6 +40,7 @@ RECALL = {"recall": {"1": 39.0, "5": 80.0}, "chance": {"1": 10.06, "5": 41.2}}
 )
 def test_a_result_in_words(result, text):
     assert summary(result) == text
+    assert all(len(line) <= 100 for line in text.splitlines())
 
 
 def test_digits_that_mean_nothing_are_left_out():

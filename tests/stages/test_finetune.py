@@ -115,7 +115,7 @@ def test_what_was_loaded_is_said(tmp_path, motions, pretrained, capsys):
         f"{pretrained}/encoder.safetensors (rspnet encoder, resnet18, epoch 2): "
         "loaded 120 of the network's 122 entries; fresh: fc.weight, fc.bias"
     )
-    assert "18 training and 5 test videos of 3 classes; 1 epoch of 3 steps" in err
+    assert "18 training videos and 5 test videos of 3 classes\n1 epoch of 3 steps; " in err
     assert json.loads(out.splitlines()[-1])["stage"] == "finetune"
 
 

@@ -100,14 +100,16 @@ def test_speaks_on_stderr_and_answers_on_stdout(tmp_path, motions, capsys):
     out, err = capsys.readouterr()
     assert out == json.dumps(result) + "\n"
     lines = err.splitlines()
-    assert lines[0] == (
-        "18 videos; 1 epoch of 1 step; 18 videos a step = 1 x 18; learning rate 0.1; on cpu; 2 batch-norm groups of 9"
-    )
-    assert lines[1].startswith("the queue of 50 is longer than the data")
-    assert lines[2].startswith("log lines: ")
-    assert lines[3].startswith("epoch 1 step 1/1: loss ")
-    assert "(2), RSP " in lines[3]
-    assert lines[-1].startswith("pretrain: loss ")
+    assert lines[:2] == [
+        "18 videos; 2 batch-norm groups of 9",
+        "1 epoch of 1 step; 18 videos a step = 1 x 18; learning rate 0.1; on cpu",
+    ]
+    assert lines[2].startswith("the queue of 50 is longer than the data")
+    assert lines[3].startswith("log lines: ")
+    assert lines[5].startswith("epoch 1 step 1/1: loss ")
+    assert "(2), RSP " in lines[5]
+    assert lines[-3].startswith("pretrain: loss ")
+    assert lines[-1] == f"written to {tmp_path}/run"
     (events,) = (tmp_path / "run/tensorboard").rglob("events*")
     assert events.stat().st_size > 500
 
@@ -206,7 +208,10 @@ def test_rows_that_are_not_usable_are_left_out(tmp_path, motions, capsys):
     config = tiny.pretrain(motions, tmp_path / "run", data=data)
     config.optim.epochs = 1
     assert main(config)["num_videos"] == 15
-    assert "15 videos (left out: {'truncated': 2, 'empty': 1}); 1 epoch of 2 steps" in capsys.readouterr().err
+    assert (
+        "15 videos (left out: 2 truncated, 1 empty); 2 batch-norm groups of 3\n1 epoch of 2 steps; "
+        in capsys.readouterr().err
+    )
     assert len(list(read_rows(tmp_path / "run/index.parquet"))) == 23
 
 

@@ -251,11 +251,19 @@ def test_frames_before_the_first_key_packet(tmp_path):
     assert [run.first for run in runs] == [0]
 
 
-@pytest.mark.parametrize("indices", [[0.5], [0.0], ["1"], "12", [True], [None], 5, [np.float64(1)], [1, 2.0], [[1]]])
+@pytest.mark.parametrize("indices", [[0.5], [0.0], ["1"], "12", [True], [None], [np.float64(1)], [1, 2.0], [[1]]])
 def test_indices_that_are_no_whole_numbers(tmp_path, indices):
     path = write_numbered(tmp_path / "a.mp4", 20)
     with pytest.raises(VideoError, match=r"a\.mp4: frame .*; whole numbers are needed"):
         read_frames(path, indices)
+
+
+@pytest.mark.parametrize("index", [3, np.int64(3), None])
+def test_one_index_is_no_list(tmp_path, index):
+    path = write_numbered(tmp_path / "a.mp4", 20)
+    with pytest.raises(VideoError) as caught:
+        read_frames(path, index)
+    assert str(caught.value) == f"{path}: frame {index!r}; a list of whole numbers is needed, such as [0, 1]"
 
 
 def test_whole_numbers_of_all_kinds(tmp_path):
