@@ -39,6 +39,7 @@ from rspnet.console import some
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.running import launch, machine
 from rspnet.running.folder import Run, run_once
+from rspnet.weights.description import named_weights
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -78,7 +79,7 @@ class Config:
     def __post_init__(self) -> None:
         if self.protocol == "classify" and self.pooling != "average":
             raise ConfigError(f"pooling: {self.pooling}; a classifier is tested as it was trained, on averages")
-        if self.run.seed and self.weights not in (None, "none"):
+        if self.run.seed and named_weights(self.weights) is not None:
             raise ConfigError(
                 f"run.seed: {self.run.seed}; only fresh weights (--weights none) are drawn: leave the seed out"
             )
@@ -114,7 +115,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.weights.read import read_weights
 
     check_clips(config.encoder, config.clips)
-    weights = None if config.weights is None or config.weights == "none" else read_weights(config.weights)
+    weights = None if (named := named_weights(config.weights)) is None else read_weights(named)
     index = load(run.keep_videos())
     queries, gallery, left_out = test_and_training_videos(config, index)
     network, clip = trained_network(config, weights, index.features["label"].names)

@@ -24,6 +24,7 @@ from rspnet.console import some
 from rspnet.errors import ConfigError
 from rspnet.running import launch, log, machine
 from rspnet.running.folder import Run, run_once
+from rspnet.weights.description import named_weights
 
 if TYPE_CHECKING:
     from rspnet.clipspec import ClipSpec
@@ -89,7 +90,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
 
     accelerator, team, data = run.accelerator, run.team, config.data
     check_clips(config.encoder, config.clips, batch=team.share(config.optim.total_batch), training=not config.frozen)
-    weights = None if config.weights is None or config.weights == "none" else read_weights(config.weights)
+    weights = None if (named := named_weights(config.weights)) is None else read_weights(named)
 
     # Labelled videos
     index = load(run.keep_videos())

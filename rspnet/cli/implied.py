@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args, get_type_hints
 
 from rspnet.cli.options import Clips, Encoder
 from rspnet.errors import CheckpointError
-from rspnet.weights.description import find_weights, read_description
+from rspnet.weights.description import find_weights, named_weights, read_description
 
 if TYPE_CHECKING:
     from rspnet.weights.read import WeightFile
@@ -31,8 +31,8 @@ def by_weights(options: Options) -> dict[str, Any]:
     Raises:
         CheckpointError: The weights cannot be read, or what stands beside them is damaged.
     """
-    weights = options["weights"]
-    if weights in (None, "none"):
+    weights = named_weights(options["weights"])
+    if weights is None:
         return {}
     try:
         path = find_weights(weights)

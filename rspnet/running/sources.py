@@ -11,7 +11,7 @@ from typing import Any
 from rspnet.console import say
 from rspnet.disk import reading, sha256
 from rspnet.errors import CheckpointError, ConfigError
-from rspnet.weights.description import find_weights
+from rspnet.weights.description import find_weights, named_weights
 
 PRECISIONS = ("no", "fp16", "bf16")
 START_AGAIN = "choose another --run_dir, or remove the folder to start again"
@@ -40,8 +40,8 @@ def check_named(config: dict[str, Any]) -> None:
     from rspnet.data.run_index import check_places
 
     check_places(config["data"]["root"], config["data"]["index"])
-    if config.get("weights") not in (None, "none"):
-        find_weights(config["weights"])
+    if (named := named_weights(config.get("weights"))) is not None:
+        find_weights(named)
 
 
 def begin(run_dir: Path, config: dict[str, Any], precision: str) -> dict[str, Any]:
@@ -118,8 +118,8 @@ def _compare_videos(run_dir: Path, data: dict[str, Any], result: dict[str, Any] 
 
 def _weight_file(config: dict[str, Any]) -> Path | None:
     """The file that a run's `weights` means, there or not; None: fresh ones."""
-    named = config.get("weights")
-    if named in (None, "none"):
+    named = named_weights(config.get("weights"))
+    if named is None:
         return None
     return Path(named) / "encoder.safetensors" if os.path.isdir(named) else Path(named)
 

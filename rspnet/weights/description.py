@@ -18,6 +18,11 @@ NAME = "encoder.safetensors"
 _COUNTS = ("num_frames", "stride", "size", "views")
 
 
+def named_weights(weights: str | None) -> str | None:
+    """Return what `--weights` names; None for fresh ones, which are asked for by `none`, or by nothing at all."""
+    return None if weights == "none" else weights
+
+
 def find_weights(path: str | Path) -> Path:
     """Return the weight file that a path means: itself, or a run folder's encoder.safetensors.
 

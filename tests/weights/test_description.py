@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rspnet.errors import CheckpointError
-from rspnet.weights.description import find_weights, read_description
+from rspnet.weights.description import find_weights, named_weights, read_description
 
 GOOD = {
     "arch": "c3d",
@@ -20,6 +20,11 @@ def written(folder, text, name="encoder"):
     (folder / f"{name}.safetensors").write_bytes(b"abc")
     (folder / f"{name}.json").write_text(text if isinstance(text, str) else json.dumps(text))
     return folder / f"{name}.safetensors"
+
+
+def test_fresh_weights_have_no_name():
+    names = (None, "none", "runs/none", "None")
+    assert [named_weights(name) for name in names] == [None, None, "runs/none", "None"]
 
 
 def test_what_it_says(tmp_path):
