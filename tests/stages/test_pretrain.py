@@ -121,9 +121,10 @@ def test_a_finished_run_is_left_alone(pretrained, motions, no_steps, capsys):
     assert result == json.loads((pretrained / "result.json").read_text())
     out, err = capsys.readouterr()
     assert json.loads(out) == result
-    done, words = err.splitlines()
+    done, *words, where = err.splitlines()
+    assert where == f"written to {pretrained}"
     assert done == f"{pretrained}: this was done before; remove the folder to do it again"
-    assert words.startswith("pretrain: loss ")
+    assert words[0].startswith("pretrain: loss ")
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
