@@ -5,24 +5,19 @@ import dataclasses
 import json
 import os
 import platform
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import rspnet
 from rspnet.cli.config import dump
 from rspnet.console import is_main, say
 from rspnet.disk import FAULTS, print_line, refusal, sweep, write_json, write_text, writing_to
 from rspnet.errors import ConfigError
 from rspnet.running import sources
+from rspnet.running.environment import environment
 from rspnet.running.launch import check_accumulation
 from rspnet.running.lock import exclusive
-from rspnet.running.machine import cores
 from rspnet.running.record import read_options, read_result
 from rspnet.running.results import rounded, summary
 from rspnet.running.sources import START_AGAIN, other_run
@@ -35,14 +30,16 @@ if TYPE_CHECKING:
 Config = TypeVar("Config", bound="DataclassInstance")
 
 # Options that may differ when a run goes on: they do not change what it computes.
-_FREE: tuple[str, ...] = (
+_FREE = (
     "data.num_workers",
     "data.max_failures",
     "data.time_limit",
     "run.log_every",
     "run.checkpoint_every",
+    "run.keep_epochs",
+    "run.tracker",
+    "run_dir",
 )
-_FREE += ("run.keep_epochs", "run.tracker", "run_dir")
 # Of these not the words count but what is there: see rspnet/running/sources.py.
 _NAMES = ("data.root", "data.index", "data.layout", "weights")
 
@@ -256,50 +253,3 @@ def _exclusive(run_dir: Path, lock: Path) -> Iterator[None]:
             handle.write(f"process {os.getpid()} on {platform.node()}")
             handle.flush()
         yield
-
-
-def environment() -> dict[str, Any]:
-    """Versions, machine and the code's git commit, for `environment.json`; null stands for what cannot be known."""
-    names = ("torch", "torchvision", "accelerate", "av", "timm", "datasets", "evaluate", "numpy", "scikit-learn")
-    return {
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in names} | {"rspnet": rspnet.__version__},
-        "git_commit": _commit(Path(__file__).resolve()),
-        "host": platform.node(),
-        "platform": platform.platform(),
-        "cpus": cores(),
-        "command": sys.argv,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def _version(name: str) -> str | None:
-    """Of an installed package; None for one that came without its description."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit(file: Path) -> str | None:
-    """What git calls the state of the repository that keeps the file.
-
-    None without git, and where the file is not kept: installed into an environment that lies in somebody's repository,
-    it must not pass for that one's.
-    """
-    elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")  # as in hooks
-    environ = {name: value for name, value in os.environ.items() if name not in elsewhere}
-    environ["GIT_OPTIONAL_LOCKS"] = "0"  # nothing is written in the checkout
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(file.parent), *words]
-        done = subprocess.run(
-            command, check=True, capture_output=True, text=True, errors="replace", env=environ, timeout=30
-        )
-        return done.stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", file.name)
-        return git("describe", "--always", "--dirty", "--abbrev=12") or None
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -3,18 +3,14 @@
 import dataclasses
 import fcntl
 import json
-import shutil
 import subprocess
 import sys
-from importlib import metadata
 
 import pytest
 import torch
 
-import rspnet
 from rspnet.data.index import fingerprint, load
 from rspnet.errors import CheckpointError, ConfigError
-from rspnet.running import folder as run_folder
 from rspnet.running.folder import open_run, run_once
 from tests.support import REPO
 
@@ -249,66 +245,3 @@ def test_lock_is_let_go_after_an_error(tmp_path):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with pytest.raises(ConfigError, match="is writing to this run"):
             opened(tmp_path)
-
-
-@pytest.fixture
-def module(tmp_path, monkeypatch):
-    """Stands for rspnet/running/folder.py: a file that lies in the folder of a repository and is not kept there."""
-    if shutil.which("git") is None:
-        pytest.skip("git is not on this machine")
-    path = tmp_path / "repository/site-packages/rspnet/running/folder.py"
-    path.parent.mkdir(parents=True)
-    path.write_text("")
-    git(path, "init", "--quiet", str(tmp_path / "repository"))
-    git(path, "commit", "--quiet", "--allow-empty", "-m", "somebody's own work")
-    monkeypatch.setattr(run_folder, "__file__", str(path))
-    return path
-
-
-def git(module, *arguments):
-    author = ("-c", "user.name=a", "-c", "user.email=a@b.c")
-    command = ["git", "-C", str(module.parent), *author, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def commit_told():
-    return run_folder.environment()["git_commit"]
-
-
-def test_the_commit_is_that_of_the_code(module, tmp_path, monkeypatch):
-    assert commit_told() is None  # somebody's repository, which does not keep the file
-    git(module, "add", module.name)
-    git(module, "commit", "--quiet", "-m", "code")
-    commit = git(module, "rev-parse", "--short=12", "HEAD")
-    assert commit_told() == commit
-    (tmp_path / "other").mkdir()
-    git(module, "init", "--quiet", "--bare", str(tmp_path / "other"))
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other"))
-    assert commit_told() == commit
-    monkeypatch.delenv("GIT_DIR")
-    module.write_text("changed")
-    assert commit_told() == f"{commit}-dirty"
-
-
-@pytest.mark.parametrize("git", [None, "#!/bin/sh\necho 012345678901\nexit 128\n", "no program", "folder"])
-def test_without_a_working_git_the_commit_is_unknown(git, tmp_path, monkeypatch):
-    """Not there; refusing (a checkout of another owner); broken."""
-    (tmp_path / "bin").mkdir()
-    if git == "folder":
-        (tmp_path / "bin/git").mkdir()
-    elif git:
-        (tmp_path / "bin/git").write_text(git)
-        (tmp_path / "bin/git").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert commit_told() is None
-
-
-def test_a_package_without_its_description_has_no_version(monkeypatch):
-    def version(name):
-        if name == "torch":
-            raise metadata.PackageNotFoundError(name)
-        return "1.2"
-
-    monkeypatch.setattr(metadata, "version", version)
-    versions = run_folder.environment()["versions"]
-    assert (versions["torch"], versions["av"], versions["rspnet"]) == (None, "1.2", rspnet.__version__)
