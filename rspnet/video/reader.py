@@ -1,45 +1,31 @@
 """Reading video files: exact frames by index, with PyAV, in one thread.
 
 Frame n is the n-th frame that a full sequential decode of the file gives, turned as players show it. plan.py
-knows which packets to start from and to stop at. They are taken straight from the file where its container has a table
-of them, and fed to the decoder; frames that nobody wants are left out where no other leans on them; the wanted ones are
-cropped, resized and converted by pixels.py as they come. What cannot be read so is counted from the start: slow, always
-right.
+knows which packets to start from and to stop at, and feed.py feeds them to the decoder; frames that nobody wants are
+left out where no other leans on them; the wanted ones are cropped, resized and converted by pixels.py as they come.
+What cannot be read so is counted from the start: slow, always right.
 
 inspection.py says what a file holds and writer.py writes files; both are offered here as well.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
-from itertools import chain
-from typing import BinaryIO, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import av
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from rspnet.errors import RSPNetError, VideoError
+from rspnet.video.feed import Feed
 from rspnet.video.inspection import inspect
 from rspnet.video.orientation import Pixels
-from rspnet.video.packets import (
-    Clock,
-    Damage,
-    Packet,
-    UnexpectedError,
-    decode_all,
-    new_decoder,
-    open_video,
-    packets_by_time,
-    packets_in_table,
-    read_packets,
-    unpacked,
-)
+from rspnet.video.packets import Clock, Damage, UnexpectedError, decode_all
 from rspnet.video.pixels import Album, Converter, Crop, Indices, MisfitError
-from rspnet.video.plan import Numbers, Plan, Run
+from rspnet.video.plan import Numbers, Plan
 from rspnet.video.survey import Survey
 from rspnet.video.times import promised_rate
 from rspnet.video.writer import encode, transcode
@@ -48,9 +34,6 @@ __all__ = ["Video", "encode", "inspect", "read_frames", "transcode"]
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
-
-_SKIPPING = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9")
-"""Codecs whose decoders leave out single frames on demand (that of AV1 does not: it asks once, when it is opened)."""
 
 
 def read_frames(path: str | os.PathLike[str], indices: Indices) -> Pixels:
@@ -123,10 +106,11 @@ class Video:
         self.path = os.fspath(path)
         self._clock = Clock(self.path, time_limit)
         self._num_frames = num_frames
-        self._bytes: BinaryIO | None = None
         self._surveyed = False
         self._plan = self._fitting(plan) if plan else None
-        self._open()
+        self._feed = Feed(self._clock, self._plan)
+        if self._plan and self._plan.can_jump and not self._feed.is_quick:
+            self._plan = None
         self._converter = Converter(self._plan.size, self._plan.orientation) if self._plan else Converter()
 
     def __enter__(self) -> "Video":
@@ -137,9 +121,7 @@ class Video:
 
     def close(self) -> None:
         """Close the file."""
-        self._container.close()
-        if self._bytes:
-            self._bytes.close()
+        self._feed.close()
 
     @property
     @_only_video_errors
@@ -157,7 +139,7 @@ class Video:
     def fps(self) -> float:
         """Average frames per second, by the frames' own times where those are known; 0.0 where nothing tells."""
         plan = self._paced()
-        return float(plan.rate if plan else promised_rate(self._stream))
+        return float(plan.rate if plan else promised_rate(self._feed.stream))
 
     @property
     @_only_video_errors
@@ -249,7 +231,7 @@ class Video:
         """The plan, which knows the frames' times; None where only the header tells the rate."""
         self._clock.start()
         self._plan_from_packets()
-        if not self._plan and (self._num_frames is None or not promised_rate(self._stream)):
+        if not self._plan and (self._num_frames is None or not promised_rate(self._feed.stream)):
             self._plan = self._plan_from_frames()
         return self._plan
 
@@ -258,22 +240,23 @@ class Video:
         if self._plan or self._surveyed:
             return
         self._surveyed = True
-        self._rewind()
-        survey = Survey(self._container, self._stream)
+        self._feed.rewind()
+        survey = Survey(self._feed.container, self._feed.stream)
         with suppress(av.FFmpegError):
-            deque(survey(self._packets()), maxlen=0)
+            deque(survey(self._feed.packets()), maxlen=0)
             shown = survey.shown_by_headers()
             if shown and self._num_frames in (None, len(shown)):
                 self._plan = survey.plan(shown)
 
     def _plan_from_frames(self) -> Plan:
         """The plan as decoding everything gives it."""
-        self._rewind()
-        survey, damage = Survey(self._container, self._stream), Damage()
-        shown = [frame.pts for frame in decode_all(survey(self._packets()), self._stream, damage)]
+        self._feed.rewind()
+        stream, damage = self._feed.stream, Damage()
+        survey = Survey(self._feed.container, stream)
+        shown = [frame.pts for frame in decode_all(survey(self._feed.packets()), stream, damage)]
         return survey.plan(shown, bool(damage.refused or damage.flagged))
 
-    # Feed
+    # Frames
 
     def _frames(self, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Yield each wanted frame with its index. One may come twice: then the second is the right one."""
@@ -282,7 +265,7 @@ class Video:
         if plan and plan.can_jump:
             try:
                 for run in plan.runs(wanted):
-                    yield from self._feed(run, plan)
+                    yield from self._feed.run(run, plan)
                 return
             except RSPNetError:
                 raise
@@ -293,7 +276,8 @@ class Video:
         count = 0
         if index is None:
             return
-        for count, frame in enumerate(self._decode_all(), 1):
+        self._feed.rewind()
+        for count, frame in enumerate(decode_all(self._feed.packets(), self._feed.stream), 1):
             if count - 1 == index:
                 yield index, frame
                 index = next(left, None)
@@ -303,92 +287,6 @@ class Video:
             f"{self.path}: promised {self.num_frames} frames, but only {count} decode; "
             "it may be cut or damaged: look at it with verify --depth decode"
         )
-
-    def _feed(self, run: Run, plan: Plan) -> Iterator[tuple[int, VideoFrame]]:
-        """Decode one run of packets and yield the wanted frames.
-
-        Raises:
-            UnexpectedError, FFmpegError: the seek or the decoder did not do as planned.
-        """
-        places, decoder = plan.places, self._stream.codec_context
-        self._fresh = False
-        if plan.afresh:
-            decoder = new_decoder(self._stream)
-        else:
-            decoder.flush_buffers()
-        decoder.reorder_depth = max(decoder.reorder_depth, plan.depth)  # flushing may forget it
-        first, previous = places[run.first], None
-        if run.first == 0 and first > 0:
-            first = -1  # what is shown before a start may lean on earlier packets, but there are none
-        left = len(run.wanted)
-        if plan.times is None:
-            self._bytes = self._bytes or open(self.path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
-            packets = packets_in_table(self._bytes, self._stream, plan, run=run)
-        else:
-            packets = packets_by_time(self._container, self._stream, plan.times, run=run)
-        if plan.packed:
-            packets = unpacked(packets)
-        for frame in self._decode_run(decoder, self._clock.watch(packets), run, plan=plan):
-            place = -1 if frame.pts is None else places[frame.pts]
-            if place < max(first, 0):
-                continue  # hidden, or shown before the start
-            if place <= previous if previous is not None else first not in (place, -1):
-                raise UnexpectedError
-            previous = place
-            if frame.pts in run.wanted:
-                left -= 1
-                yield run.wanted[frame.pts], frame
-                if not left:
-                    return  # and what the decoder still holds is never asked for
-        raise UnexpectedError
-
-    def _decode_run(
-        self, decoder: VideoCodecContext, packets: Iterable[tuple[int, Packet]], run: Run, *, plan: Plan
-    ) -> Iterator[VideoFrame]:
-        """What a decoder gives for packets with their numbers; may leave out frames that nobody wants."""
-        places = plan.places
-        may_skip, skips = not plan.afresh and decoder.codec.canonical_name in _SKIPPING, None
-        to_the_end: Iterable[tuple[int | None, Packet | None]] = chain(packets, [(None, None)])
-        for number, packet in to_the_end:
-            is_part = number is not None and places[number] < 0  # of the frame of the packet before, perhaps
-            if may_skip and not is_part and skips != (number not in run.wanted):
-                skips = not skips
-                decoder.skip_frame = "NONREF" if skips else "DEFAULT"  # nothing leans on what this leaves out
-            try:
-                yield from decoder.decode(packet)
-            except av.FFmpegError:
-                if number is None or places[number] >= 0:
-                    raise
-                # Else it holds no picture.
-
-    def _decode_all(self) -> Iterator[VideoFrame]:
-        self._rewind()
-        return decode_all(self._packets(), self._stream)
-
-    def _packets(self) -> Iterator[Packet]:
-        """The stream's packets from the start; the last one is empty and flushes the decoder."""
-        self._fresh = False
-        return self._clock.watch(read_packets(self._container, self._stream))
-
-    def _open(self) -> None:
-        plan = self._plan
-        if plan and plan.can_jump:
-            with suppress(VideoError):  # opening it without the plan says what is wrong
-                self._container, self._stream = open_video(self.path, plan.stream, plan.container)
-                known = self._stream.index == plan.stream
-                self._fresh = False  # not fit for anything but the plan
-                if known and (plan.times is not None or len(self._stream.index_entries) == plan.num_packets):
-                    return
-                self._container.close()
-            self._plan = None
-        self._container, self._stream = open_video(self.path)
-        self._fresh = True
-
-    def _rewind(self) -> None:
-        if not self._fresh:  # opening again is the one way back to the start that works for every container
-            self._container.close()
-            self._container, self._stream = open_video(self.path)
-            self._fresh = True
 
     def _size(self) -> tuple[int, int]:
         if self._converter.size is None:

@@ -29,7 +29,8 @@ from rspnet.video.damage import judge
 from rspnet.video.inspection import inspect
 from rspnet.video.orientation import UPRIGHT, Orientation, Pixels, orientation
 from rspnet.video.packets import Damage, be_strict, decode_all, open_video, read_packets
-from rspnet.video.times import Schedule, Timeline
+from rspnet.video.schedule import Schedule
+from rspnet.video.times import Timeline
 
 
 def encode(
