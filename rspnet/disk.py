@@ -1,16 +1,17 @@
 """Files that are whole or not there at all, and known again by checksum; what is said where a disk refuses."""
 
 import errno
-import fcntl
 import hashlib
 import io
 import json
 import os
 import platform
+import re
 import secrets
 import shutil
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rspnet.errors import ConfigError, DiskError, RSPNetError
+from rspnet.lock import locked
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -31,6 +33,12 @@ FAULTS = {
     errno.ESTALE: ("its network disk has changed", "see that it is there, then give the same command again"),
 }
 """What no choice of options is to blame for: number of the system's error -> what is wrong, and what to do."""
+
+_TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-[0-9a-f]{8}\.partial", re.DOTALL)
+"""The names of `whole`, with their machine."""
+
+_ABANDONED = 24 * 3600.0
+"""Seconds after which what another machine was writing is nobody's: it writes all the time."""
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 """This machine, in temporary names: a lock may say nothing of processes on another one."""
@@ -171,14 +179,7 @@ def whole(path: str | os.PathLike[str], *, folder: bool = False, replace: bool =
         if path.parent.exists() and not path.parent.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(path)
-        stack.callback(_remove, temporary)
-        try:
-            temporary.mkdir() if folder else temporary.touch(exist_ok=False)
-        except FileNotFoundError as error:  # a folder that takes no new names, as /proc
-            raise refusal(path, error) from None
-        with suppress(OSError):  # a file system without locks: it is never swept there
-            stack.enter_context(locked(temporary))
+        temporary = _begin(path, folder, stack)
         yield temporary
         _sync(temporary)
         if not replace and os.path.lexists(path):
@@ -187,12 +188,36 @@ def whole(path: str | os.PathLike[str], *, folder: bool = False, replace: bool =
         fsync(path.parent)
 
 
+def _begin(path: Path, folder: bool, stack: ExitStack) -> Path:
+    """Make the hidden file or folder, and hold its lock as long as the stack lasts."""
+    while True:
+        temporary = _temporary(path)
+        try:
+            temporary.mkdir() if folder else temporary.touch(exist_ok=False)
+        except FileNotFoundError as error:  # a folder that takes no new names, as /proc
+            raise refusal(path, error) from None
+        try:
+            stack.enter_context(locked(temporary))
+        except (BlockingIOError, FileNotFoundError):  # another process was sweeping, and took it for a rest
+            continue
+        stack.callback(_remove, temporary)
+        if temporary.exists():
+            return temporary
+
+
 def sweep(*folders: str | os.PathLike[str]) -> None:
-    """Remove what killed processes of this machine left of what they were writing to these folders with `whole`."""
+    """Remove what killed processes left of what they were writing to these folders with `whole`.
+
+    Of another machine (a container is one) only what nobody has touched for a day: its locks may not be seen here.
+    """
     for folder in folders:
-        for rest in Path(folder).glob(f".*.{_HOST}-*.partial"):
-            with suppress(OSError), locked(rest):
-                _remove(rest)
+        for rest in Path(folder).glob(".*.partial"):
+            with suppress(OSError):
+                host = _TEMPORARY.fullmatch(rest.name)
+                is_old = time.time() - rest.lstat().st_mtime > _ABANDONED
+                if host and (host[1] == _HOST or is_old):
+                    with locked(rest):
+                        _remove(rest)
 
 
 def _temporary(path: Path) -> Path:
@@ -209,22 +234,6 @@ def _sync(path: Path) -> None:
                 if not entry.is_symlink():
                     _sync(Path(entry))
     fsync(path)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that goes with this process, however that ends: what is not locked, nobody is writing any more.
-
-    Raises:
-        BlockingIOError: another live process holds it.
-        OSError: the file system has no locks.
-    """
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,10 +5,11 @@
 
 Reads a data-set folder (its layout is recognised) or an index. Each video becomes DST/<the same path>.mp4: H.264, the
 short side of --preset (never enlarged), a key frame every 16 frames, no B-frames, no sound, every frame kept at its own
-time. The official list files are copied, so that DST is a data set of the same layout. Writes an index row per video to
-stdout or to --out, with the `source` and the `recipe` of each new file. Rows that are not ok, and videos that turn out
-not to be, are passed on with their status, pointing at the original. The same command again, after an interruption too,
-does what is not done: a file is when it was made from the same video with the same recipe.
+time. The official list files are copied, so that DST is a data set of the same layout; DST/copies.jsonl keeps what each
+copy was made from, and its checksum. Writes an index row per video to stdout or to --out, with the `source` and the
+`recipe` of each new file. Rows that are not ok, and videos that turn out not to be, are passed on with their status,
+pointing at the original. The same command again, after an interruption too, does what is not done: a file is when it is
+as it was made, from the same video with the same recipe. A second process with the same DST is refused.
 
 Ends with status 1 if a video that was ok before could not be transcoded, or one could not be written; at once where the
 disk is full.
@@ -25,6 +26,7 @@ from rspnet import console
 from rspnet.cli import options
 from rspnet.cli.command import run
 from rspnet.disk import sweep
+from rspnet.errors import DiskError
 from rspnet.running.machine import cores
 
 
@@ -62,7 +64,9 @@ class Config:
 def main(config: Config) -> dict[str, Any]:
     """Transcode, and return the summary, with `exit_status` 1 where a good video has no copy."""
     from rspnet.data import copies, index
+    from rspnet.data.copying import Outcome, Task, transcode_row
     from rspnet.data.source import read_source
+    from rspnet.running.ledger import Ledger
     from rspnet.running.pool import Ready, run_parallel
     from rspnet.video.recipe import make_recipe
 
@@ -73,16 +77,16 @@ def main(config: Config) -> dict[str, Any]:
     index.check_out(config.out)
 
     folders: set[str] = set()
-    tasks = copies.plan(rows, dst, config.layout, folders=folders)
-    work = partial(copies.transcode_row, dst=dst, recipe=recipe)
-    items: Iterator[copies.Task | Ready[copies.Task, copies.Outcome]]
-    items = (task if task[1] else Ready(task, (task[0], False)) for task in tasks)
-    results = run_parallel(work, items, jobs=config.jobs, time_limit=config.time_limit)
     tally = copies.Tally()
-    with contextlib.ExitStack() as stack:
+    with Ledger(dst, config.out) as ledger, contextlib.ExitStack() as stack:
+        tasks = copies.plan(rows, dst, config.layout, folders=folders, made=ledger.made)
+        work = partial(transcode_row, dst=dst, recipe=recipe)
+        items: Iterator[Task | Ready[Task, Outcome | DiskError]]
+        items = (task if task.target else Ready(task, Outcome(task.row)) for task in tasks)
+        results = run_parallel(work, items, jobs=config.jobs, time_limit=config.time_limit)
         stack.callback(lambda: sweep(*folders))  # what workers that were killed were writing
         stack.enter_context(contextlib.closing(results))  # its workers end here, whatever happens
-        ends = ((task[0], *copies.copied(task, result)) for task, result in results)
+        ends = ledger((task, copies.copied(task, result)) for task, result in results)
         index.write_rows(tally(console.progress(ends, source.total, desc="transcode", unit="videos")), config.out)
     summary = {"stage": "transcode", "dst": dst, "recipe": recipe} | tally.summary()
     for line in copies.report(summary):

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 import pytest
 import torch
@@ -100,8 +101,17 @@ def test_killed_before_the_name_is_given(tmp_path, folder):
     assert names(tmp_path) == [".hidden.partial", "file"]
 
 
+def test_what_another_machine_left_is_nobodys_after_a_day(tmp_path):
+    """A container has a new name each time."""
+    for name, age in ((".a.mp4.0badcafe-01234567.partial", 25), (".b.mp4.0badcafe-01234567.partial", 23)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age * 3600,) * 2)
+    sweep(tmp_path)
+    assert names(tmp_path) == [".b.mp4.0badcafe-01234567.partial"]
+
+
 def test_file_systems_without_locks(tmp_path, monkeypatch):
-    """There nobody knows who lives, and nothing is swept."""
+    """There a name of the kernel's stands in for the lock."""
 
     def refuse(*args):
         raise OSError(errno.ENOSYS, "no locks here")

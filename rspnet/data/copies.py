@@ -1,19 +1,18 @@
-"""Copies of a data set's videos that are quick to read: where each goes, how it is made, and how many there are."""
+"""Copies of a data set's videos that are quick to read: where each goes, and how many there are."""
 
 import itertools
-import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rspnet import console
 from rspnet.data import layouts
+from rspnet.data.copying import FAILED, Entry, Outcome, Task
 from rspnet.data.rows import USABLE, Row
 from rspnet.disk import FAULTS, refusal, sweep, whole, writing_to
-from rspnet.errors import ConfigError, DiskError, VideoError
-from rspnet.video.inspection import inspect
-from rspnet.video.writer import read_comment, transcode
+from rspnet.errors import ConfigError, DiskError
 
 if TYPE_CHECKING:
     from rspnet.running.worker import Failure
@@ -21,15 +20,8 @@ if TYPE_CHECKING:
 NUM_NAMED = 10
 """Failures that the summary names."""
 
-FAILED = "failed"
-"""Status of a video that is good, as far as known, but has no copy."""
-
-Task = tuple[Row, str]
-"""A row, and the path of its copy in the new folder; "" where there is nothing to copy."""
-
-Outcome = tuple[Row, bool] | DiskError
-"""The new file's row, or the old one with what is wrong, and whether the file was made just now; or that the disk takes
-no more."""
+_LONGEST = 255 - len(".mp4")
+"""Bytes of a name that file systems take."""
 
 _NUMBERS = ("num_videos", "num_made", "num_kept", "num_larger", "num_skipped", "num_bad", "num_lost")
 _STATUS_OF_FAILURES = {"timeout": "timeout", "crash": "crashed", "error": FAILED}
@@ -55,8 +47,8 @@ def begin(rows: Iterable[Row], dst: str) -> Iterator[Row]:
     return itertools.chain(first, rows)
 
 
-def plan(rows: Iterable[Row], dst: str, layout: str, *, folders: set[str]) -> Iterator[Task]:
-    """Yield what is to be done for each row.
+def plan(rows: Iterable[Row], dst: str, layout: str, *, folders: set[str], made: dict[str, Entry]) -> Iterator[Task]:
+    """Yield what is to be done for each row; `made` is what was kept of the copies that were made before.
 
     List files of a data set are copied when its first row comes. A folder that is to get a file is cleared of what an
     interrupted run left there, and added to `folders`.
@@ -72,19 +64,27 @@ def plan(rows: Iterable[Row], dst: str, layout: str, *, folders: set[str]) -> It
             check_apart(row["root"], dst)
             copy_lists(row["root"], dst, layout)
         if row["status"] not in USABLE:
-            yield row, ""
+            yield Task(row)
             continue
-        target = os.path.splitext(os.path.normpath(row["video"]))[0] + ".mp4"
+        target = copy_name(row["video"])
         source = os.path.join(row["root"], row["video"])
-        if os.path.isabs(target) or target.startswith(".."):
-            yield row | {"status": FAILED, "reason": "its path leads out of its root"}, ""
-        elif (other := taken.setdefault(target, source)) != source:
-            yield row | {"status": FAILED, "reason": f"{other} becomes {target} as well; rename one"}, ""
+        if (other := taken.setdefault(target, source)) != source:
+            yield Task(row | {"status": FAILED, "reason": f"{other} becomes {target} as well; rename one"})
         else:
             if (folder := os.path.dirname(os.path.join(dst, target))) not in folders:
                 folders.add(folder)
                 sweep(folder)
-            yield row, target
+            yield Task(row, target, made.get(target))
+
+
+def copy_name(video: str) -> str:
+    """The path of a video's copy: its own with .mp4 behind; a name that gets too long so ends in some digits."""
+    stem = os.path.splitext(video)[0]
+    folder, name = os.path.split(stem)
+    if len(os.fsencode(name)) > _LONGEST:
+        mark = f"~{zlib.crc32(os.fsencode(name)):08x}"
+        name = os.fsencode(name)[: _LONGEST - len(mark)].decode(errors="ignore") + mark
+    return os.path.join(folder, f"{name}.mp4")
 
 
 def check_apart(root: str, dst: str) -> None:
@@ -113,44 +113,13 @@ def copy_lists(root: str, dst: str, layout: str) -> None:
                         shutil.copy(entry.path, copy)
 
 
-def transcode_row(task: Task, dst: str, recipe: dict[str, Any]) -> Outcome:
-    """Make the copy, unless it is there already (called in a worker process).
-
-    Args:
-        task: one that has a path.
-        dst: the new folder.
-        recipe: from `rspnet.video.recipe.make_recipe`.
-    """
-    row, target = task
-    source, path = os.path.join(row["root"], row["video"]), os.path.join(dst, target)
-    new = {"video": target, "root": dst, "status": "ok", "reason": None, "source": source, "recipe": recipe}
-    try:
-        comment = json.dumps({"video": row["video"], "bytes": os.path.getsize(source), "recipe": recipe})
-        if os.path.exists(path):
-            made = read_comment(path)
-            if made == comment and (kept := inspect(path, "decode"))["status"] == "ok":
-                return row | kept | new, False
-            if not made.startswith('{"video": '):
-                raise VideoError(f"{path}: is there already, and not from this stage; remove it")
-        options = {name: value for name, value in recipe.items() if name != "codec"}
-        return row | transcode(source, path, **options, comment=comment) | new, True
-    except DiskError as error:
-        return error
-    except (VideoError, ConfigError, OSError) as error:
-        found = inspect(source, depth="decode")
-        if found["status"] == "ok":  # then it is the writing that failed
-            found |= {"status": FAILED, "reason": str(error)}
-        return row | found, False
-
-
-def copied(task: Task, result: "Outcome | Failure") -> tuple[Row, bool]:
+def copied(task: Task, result: "Outcome | DiskError | Failure") -> Outcome:
     """What a worker returned, or the row with why it could not."""
     if isinstance(result, DiskError):
         raise result  # all that follow would fail as well, and the same command goes on from here
-    if isinstance(result, tuple):
+    if isinstance(result, Outcome):
         return result
-    row, _ = task
-    return row | {"status": _STATUS_OF_FAILURES[result.kind], "reason": result.text}, False
+    return Outcome(task.row | {"status": _STATUS_OF_FAILURES[result.kind], "reason": result.text})
 
 
 class Tally:
@@ -161,14 +130,15 @@ class Tally:
         self.bytes = {"source": 0, "new": 0}
         self.bad: list[str] = []
 
-    def __call__(self, ends: Iterable[tuple[Row, Row, bool]]) -> Iterator[Row]:
-        """Yield the new rows; comes with the old ones, and whether the file was made just now."""
-        for old, new, made in ends:
+    def __call__(self, ends: Iterable[tuple[Task, Outcome]]) -> Iterator[Row]:
+        """Yield the new rows; comes with the tasks and what became of them."""
+        for task, (new, made, entry) in ends:
+            old = task.row
             is_lost = new["status"] == FAILED or (old["status"] == "ok" and new["status"] != "ok")
             self.counts["num_videos"] += 1
-            if new["status"] == "ok":
+            if entry:
                 self.counts["num_made" if made else "num_kept"] += 1
-                before = os.path.getsize(new["source"])
+                before = entry.source["bytes"]
                 self.bytes["source"] += before
                 self.bytes["new"] += new["bytes"]
                 self.counts["num_larger"] += new["bytes"] > before

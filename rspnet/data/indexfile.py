@@ -1,9 +1,11 @@
 """Index files: rows as JSON Lines or Parquet, and lists of paths and labels as other projects write them."""
 
+import hashlib
 import json
 import os
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -11,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rspnet.data.plainlist import LIST_SUFFIXES, read_list
-from rspnet.data.rows import KEYS, REQUIRED, SCHEMA, USABLE, Row
+from rspnet.data.rows import KEYS, SCHEMA, USABLE, Row, fault, named
 from rspnet.data.texts import not_utf8
-from rspnet.disk import print_line, refusal, whole
+from rspnet.disk import print_line, refusal, sweep, whole
 from rspnet.errors import ConfigError
 
-_PYTHON_TYPES = {"string": (str,), "int64": (int,), "double": (int, float), "list<item: string>": (list,)}
+_DIGEST = "rspnet.rows.sha256"
 _BATCH = 10_000  # rows converted at a time: 300,000 rows are never Python objects all at once
 
 
@@ -83,14 +85,19 @@ def write_rows(rows: Iterable[Row], out: str | os.PathLike[str]) -> None:
     """
     check_out(out)
     out = os.fspath(out)
+    if out != "-":
+        sweep(os.path.dirname(os.path.abspath(out)))
     if out == "-":
         ascii_only = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
         for row in rows:
             print_line(json.dumps(row, ensure_ascii=ascii_only))
     elif _suffix(out) == ".parquet":
+        digest = hashlib.sha256()
         with whole(out) as part, pq.ParquetWriter(part, SCHEMA) as writer:
             for batch in batches(rows):
                 writer.write_batch(batch)
+                deque(_digested(map(unpack, batch.to_pylist()), digest), maxlen=0)  # as they will be read
+            writer.add_key_value_metadata({_DIGEST: digest.hexdigest()})
     else:
         with whole(out) as part, open(part, "w", encoding="utf-8") as handle:
             for row in rows:
@@ -142,18 +149,11 @@ def unpack(row: Row) -> Row:
 
 
 def _checked(numbered: Iterable[tuple[int, Row]], source: str, folder: str) -> Iterator[Row]:
-    kinds = {field.name: _PYTHON_TYPES[str(field.type)] for field in SCHEMA if field.name != "extra"}
     number = 0
     for number, row in numbered:
-        if not isinstance(row, dict):
-            raise ConfigError(f"{source}:{number}: expected a JSON object, found {json.dumps(row)[:60]}")
-        for key in REQUIRED:
-            if key not in row:
-                raise ConfigError(f"{source}:{number}: key {key!r} is missing; write null where it has no value")
-        for key, kind in kinds.items():
-            value = row.get(key)
-            if not isinstance(value, kind) and (value is not None or key in ("video", "root")):
-                raise ConfigError(f"{source}:{number}: {key} is {value!r}; expected {kind[-1].__name__}")
+        if what := fault(row):
+            raise ConfigError(f"{source}:{number}: {what}")
+        named(row)
         row["root"] = os.path.normpath(os.path.join(folder, row["root"]))
         yield row
     if not number:
@@ -172,6 +172,8 @@ def _parse(source: str, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
         if os.path.isfile(source):
             raise not_utf8(source, number + 1) from None
         raise ConfigError(f"{source}:{number + 1}: not UTF-8 text") from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets in brackets
+        raise ConfigError(f"{source}:{number}: no row of an index: {str(error).split(';')[0]}") from None
 
 
 def _read_json_lines(source: str) -> Iterator[tuple[int, Row]]:
@@ -185,12 +187,23 @@ def _read_json_lines(source: str) -> Iterator[tuple[int, Row]]:
 def _read_parquet(source: str) -> Iterator[tuple[int, Row]]:
     try:
         with pq.ParquetFile(source) as file:
+            digest, kept = hashlib.sha256(), (file.metadata.metadata or {}).get(_DIGEST.encode())
             rows = (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
-            yield from enumerate(map(unpack, rows), 1)
-    except OSError as error:
-        raise _unreadable(source, error) from None
-    except pa.ArrowException as error:
-        raise ConfigError(f"{source}: no Parquet file, or a damaged one: {error}") from None
+            yield from enumerate(_digested(map(unpack, rows), digest), 1)
+        if kept and kept.decode() != digest.hexdigest():  # files of others have none
+            raise ValueError("its rows are not those that were written")
+    except (OSError, pa.ArrowException, ValueError, TypeError, RecursionError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise _unreadable(source, error) from None
+        what = " ".join(str(error).split())
+        raise ConfigError(f"{source}: no Parquet file, or a damaged one ({what}); make it anew") from None
+
+
+def _digested(rows: Iterable[Row], digest: "hashlib._Hash") -> Iterator[Row]:
+    """Pass rows on, and let a hash take them: Parquet's own checksums leave parts of a file out."""
+    for row in rows:
+        digest.update(json.dumps(row, sort_keys=True).encode())
+        yield row
 
 
 def _unreadable(source: str, error: OSError) -> ConfigError:

@@ -4,6 +4,7 @@ A row is a dict: where the video is (`video`, relative to `root`), what it is (`
 (`status`, `reason`) and what is in it.
 """
 
+import math
 import os
 from typing import Any
 
@@ -43,18 +44,99 @@ KEYS = SCHEMA.names[:-1]
 """The keys of a row; it may have others."""
 
 
-def new_row(video: str, root: str, label: str | None = None, *, split: str | None = None, **facts: Any) -> Row:
-    """The row of a video that nobody has looked at yet: every fact None but those given.
+BAD_NAME = "bad_name"
+"""Status of a row whose video no stage opens, copies or links to, because of its name."""
 
-    A path that is not UTF-8 can be neither JSON nor Arrow: its row has status ``bad_name`` and shows it with escapes.
-    """
+_PYTHON_TYPES = {"string": (str,), "int64": (int,), "double": (int, float), "list<item: string>": (list,)}
+_KINDS = {field.name: _PYTHON_TYPES[str(field.type)] for field in SCHEMA if field.name != "extra"}
+_COUNTS = ("num_frames", "fps", "width", "height", "duration", "bytes")
+_LEVELS = 16  # of lists and objects in further keys
+
+
+def new_row(video: str, root: str, label: str | None = None, *, split: str | None = None, **facts: Any) -> Row:
+    """The row of a video that nobody has looked at yet: every fact None but those given; see `named`."""
     row: Row = dict.fromkeys(KEYS)
     row.update(video=video, root=root, label=label, split=split, **facts)
-    try:
-        video.encode()
-    except UnicodeEncodeError:
-        for key in ("video", "label"):
-            if row[key] is not None:
-                row[key] = os.fsencode(row[key]).decode("utf-8", "backslashreplace")
-        row.update(status="bad_name", reason="the path is not UTF-8; rename the file or its folder")
+    return named(row)
+
+
+def named(row: Row) -> Row:
+    """The row itself, with status ``bad_name`` and shown with escapes if its names are not fit for an index.
+
+    What a row may name is decided here for all stages: a path below its root, in UTF-8, which JSON and Arrow need.
+    """
+    reason = _fault_of_name(row["video"])
+    if not (_is_text(row["video"]) and _is_text(row["label"] or "")):
+        reason = "the path is not UTF-8; rename the file or its folder"
+        row.update({key: _shown(row[key]) for key in ("video", "label") if row[key] is not None})
+    if reason:
+        row.update(status=BAD_NAME, reason=reason)
+    else:
+        row["video"] = os.path.normpath(row["video"])
     return row
+
+
+def _shown(text: str) -> str:
+    """With escapes for what is not UTF-8: the bytes of a file's name, as Python has them, or any half of a pair."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _fault_of_name(video: str) -> str | None:
+    if "\0" in video:
+        return "a path holds no NUL"
+    if os.path.isabs(video) or ".." in video.split("/"):
+        return "its path leads out of its root"
+    if os.path.normpath(video) == ".":
+        return "its path is empty"
+    return None
+
+
+def fault(row: object) -> str | None:
+    """What is wrong with what should be a row, in words; None where it is one."""
+    if not isinstance(row, dict):
+        return f"expected a JSON object, found {repr(row)[:60]}"
+    for key in REQUIRED:
+        if key not in row:
+            return f"key {key!r} is missing; write null where it has no value"
+    for key, kind in _KINDS.items():
+        value = row.get(key)
+        is_kind = isinstance(value, kind) and not isinstance(value, bool)
+        if not is_kind and (value is not None or key in ("video", "root")):
+            return f"{key} is {repr(value)[:60]}; expected {kind[-1].__name__}"
+        if key in _COUNTS and value is not None and value < 0:
+            return f"{key} is {value}; it cannot be negative"
+    if any(not isinstance(split, str | None) for split in row.get("folds") or ()):
+        return f"folds is {str(row['folds'])[:60]}; expected a list of splits"
+    others = {key: value for key, value in row.items() if key not in ("video", "label")}  # `named` looks at those
+    unfit = ((key, what) for key, value in others.items() if (what := _unfit(value, _LEVELS)))
+    return next((f"{str(key)[:60]!r} {what}" for key, what in unfit), None)
+
+
+def _unfit(value: object, levels: int) -> str | None:
+    """Why a value cannot be in an index, None if it can."""
+    if isinstance(value, str):
+        return None if _is_text(value) and "\0" not in value else "is no text: it holds a NUL or is not UTF-8"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"is {value}, which is no number"
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**63 else "is a number of more than 64 bits"
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        if not levels:
+            return "is nested too deeply"
+        return next((what for each in value if (what := _unfit(each, levels - 1))), None)
+    return None
+
+
+def _is_text(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

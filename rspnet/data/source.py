@@ -14,7 +14,7 @@ class Source:
 
     Attributes:
         rows: of an index they are read as they are asked for, once.
-        total: their number; None: only known when they have all been read.
+        total: their number; None: they come through a pipe.
         layout: how the folder is organised; ``index`` for an index.
         lists: the folder's official list files, relative to it.
         ignored: how many files of the folder are no videos, as `scan` counts them.
@@ -38,7 +38,9 @@ def read_source(source: str, layout: str = "auto") -> Source:
         ConfigError: as for `detect` and `scan`, or as for `read_rows` and `check_roots`.
     """
     if is_index(source):
-        return Source(check_roots(read_rows(source)))
+        # Of a file all rows are checked first: a bad line may be the last one, and come after hours of work.
+        total = None if source == "-" else sum(1 for _ in check_roots(read_rows(source)))
+        return Source(check_roots(read_rows(source)), total)
     layout = detect(source) if layout == "auto" else layout
     ignored: Counter[str] = Counter()
     rows = list(scan(source, layout, ignored))

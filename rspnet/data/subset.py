@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rspnet import console
-from rspnet.data.rows import Row
+from rspnet.data.rows import BAD_NAME, Row
 from rspnet.data.texts import read_lines
 from rspnet.disk import sweep, whole
 from rspnet.errors import ConfigError
 
-_NO_LINK = ("missing", "bad_name")
+_NO_LINK = ("missing", BAD_NAME)
 """Statuses of the videos that no link can lead to: there is no file, or its name cannot be written in the index."""
 
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from rspnet import console, disk
 from rspnet.errors import ConfigError
+from rspnet.lock import locked
 from rspnet.video.orientation import Pixels
 from rspnet.video.writer import encode
 
@@ -79,13 +80,11 @@ def _held(dst: Path) -> Iterator[None]:
     with disk.writing_to(dst), ExitStack() as stack:
         dst.mkdir(parents=True, exist_ok=True)
         try:
-            stack.enter_context(disk.locked(dst))
+            stack.enter_context(locked(dst))
         except BlockingIOError:
             raise ConfigError(
                 f"{dst}: another process is making a set there; wait for it, or choose another folder"
             ) from None
-        except OSError:  # a file system without locks
-            pass
         yield
 
 

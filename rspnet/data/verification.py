@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rspnet import console
-from rspnet.data.rows import Row
+from rspnet.data.rows import BAD_NAME, Row
 from rspnet.video.inspection import FACTS, inspect
 from rspnet.video.plan import Plan
 
@@ -30,7 +30,7 @@ def inspect_row(row: Row, depth: str, min_frames: int) -> Row:
         depth: as for `inspect`.
         min_frames: as for `inspect`.
     """
-    if row["status"] == "bad_name":
+    if row["status"] == BAD_NAME:
         return row
     path = os.path.join(row["root"], row["video"])
     try:

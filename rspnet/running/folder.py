@@ -14,10 +14,10 @@ from rspnet.cli.config import dump
 from rspnet.console import is_main, say
 from rspnet.disk import FAULTS, print_line, refusal, sweep, write_json, write_text, writing_to
 from rspnet.errors import ConfigError
+from rspnet.lock import exclusive
 from rspnet.running import sources
 from rspnet.running.environment import environment
 from rspnet.running.launch import check_accumulation
-from rspnet.running.lock import exclusive
 from rspnet.running.record import read_options, read_result
 from rspnet.running.results import rounded, summary
 from rspnet.running.sources import START_AGAIN, other_run
@@ -236,7 +236,7 @@ def _exclusive(run_dir: Path, lock: Path) -> Iterator[None]:
         with writing_to(run_dir):
             handle = stack.enter_context(lock.open("a+"))
         try:
-            lacking = stack.enter_context(exclusive(handle))
+            lacking = stack.enter_context(exclusive(handle.fileno()))
         except BlockingIOError:
             handle.seek(0)
             raise ConfigError(

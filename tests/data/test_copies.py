@@ -1,22 +1,21 @@
-"""Where copies go, what a worker makes of one, and what is counted."""
-
-import shutil
+"""Where copies go, and what is counted."""
 
 import pytest
 
-from rspnet.data import copies, layouts
+from rspnet.data import copies
+from rspnet.data.copying import Entry, Outcome, Task
 from rspnet.data.rows import new_row
 from rspnet.disk import refusal
 from rspnet.errors import ConfigError, DiskError
 from rspnet.running.worker import Failure
-from rspnet.video.inspection import inspect
 
 RECIPE = {"codec": "h264", "short_side": 32, "gop": 4, "crf": 30.0, "x264_preset": "veryfast"}
 
 
 def planned(rows, dst):
     folders = set()
-    return [(row["status"], target) for row, target in copies.plan(rows, str(dst), "auto", folders=folders)], folders
+    tasks = copies.plan(rows, str(dst), "auto", folders=folders, made={})
+    return [(task.row["status"], task.target) for task in tasks], folders
 
 
 def test_the_folder_is_made_when_the_first_row_is_known(tmp_path):
@@ -48,14 +47,26 @@ def test_each_video_has_its_own_copy(tmp_path):
         (None, "a/1.mp4"),
         ("failed", ""),
         (None, "a/b/2.v2.mp4"),
-        ("failed", ""),
+        ("bad_name", ""),
         ("broken", ""),
         (None, "a/1.mp4"),  # one video twice is one copy
     ]
     assert folders == {str(tmp_path / "new/a"), str(tmp_path / "new/a/b")}
-    reasons = [row["reason"] for row, _ in copies.plan(rows, str(tmp_path / "new"), "auto", folders=set())]
+    tasks = copies.plan(rows, str(tmp_path / "new"), "auto", folders=set(), made={})
+    reasons = [task.row["reason"] for task in tasks]
     assert reasons[1] == f"{tmp_path}/old/a/1.avi becomes a/1.mp4 as well; rename one"
     assert reasons[3] == "its path leads out of its root"
+
+
+def test_long_names():
+    """A file system takes 255 bytes; a copy's name may be longer than the video's."""
+    for name in ("x" * 252 + ".ts", "x" * 251 + ".ts", "ü" * 126 + ".ts", "x" * 250 + ".webm"):
+        copy = copies.copy_name(f"a/{name}")
+        assert copy.startswith("a/x") or copy.startswith("a/ü")
+        assert copy.endswith(".mp4")
+        assert len(copy.encode()) <= 257
+    assert copies.copy_name("x" * 251 + ".ts") == "x" * 251 + ".mp4"
+    assert copies.copy_name("x" * 251 + "a.ts") != copies.copy_name("x" * 251 + "b.ts")
 
 
 def test_a_later_root_is_looked_at_too(tmp_path):
@@ -73,46 +84,21 @@ def test_lists_come_along(videos, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_the_worker(videos, tmp_path):
-    row = next(layouts.scan(videos))
-    new, made = copies.transcode_row((row, "x/y.mp4"), str(tmp_path), RECIPE)
-    assert made
-    facts = inspect(tmp_path / "x" / "y.mp4", "decode")
-    source = str(videos / row["video"])
-    place = {"video": "x/y.mp4", "root": str(tmp_path), "source": source, "recipe": RECIPE}
-    assert new == row | facts | place
-    assert min(new["width"], new["height"]) == 32
-    assert copies.transcode_row((row, "x/y.mp4"), str(tmp_path), RECIPE) == (new, False)
-    assert copies.transcode_row((row, "x/y.mp4"), str(tmp_path), RECIPE | {"gop": 5})[1]  # another recipe
-
-
-def test_the_worker_leaves_other_files_alone(videos, tmp_path):
-    row = next(layouts.scan(videos))
-    shutil.copy(videos / row["video"], tmp_path / "y.mp4")
-    lost, made = copies.transcode_row((row, "y.mp4"), str(tmp_path), RECIPE)
-    assert (lost["status"], made) == ("failed", False)
-    assert lost["reason"] == f"{tmp_path}/y.mp4: is there already, and not from this stage; remove it"
-    (tmp_path / "bad.mp4").touch()
-    bad = new_row("bad.mp4", str(tmp_path), status="ok")
-    assert copies.transcode_row((bad, "new.mp4"), str(tmp_path), RECIPE)[0]["status"] == "empty"
-
-
 def test_workers_that_fail_leave_a_row_that_says_so(tmp_path):
     row = new_row("1.avi", "/r", "a", bytes=9)
-    assert copies.copied((row, "1.mp4"), (row, True)) == (row, True)
+    task = Task(row, "1.mp4")
+    assert copies.copied(task, Outcome(row, True)) == Outcome(row, True)
     for kind, status in (("timeout", "timeout"), ("crash", "crashed"), ("error", "failed")):
-        lost = copies.copied((row, "1.mp4"), Failure(kind, "why"))
-        assert lost == (row | {"status": status, "reason": "why"}, False)
+        lost = copies.copied(task, Failure(kind, "why"))
+        assert lost == Outcome(row | {"status": status, "reason": "why"})
     full = refusal(tmp_path, OSError(28, "No space left on device"))
     with pytest.raises(DiskError):
-        copies.copied((row, "1.mp4"), full)
+        copies.copied(task, full)
 
 
-def test_what_is_counted_and_told(tmp_path):
-    (tmp_path / "small").write_bytes(bytes(2_000_000))
-
+def test_what_is_counted_and_told():
     def copy(number, size):
-        return new_row(f"{number}.mp4", "/new", status="ok", bytes=size) | {"source": str(tmp_path / "small")}
+        return new_row(f"{number}.mp4", "/new", status="ok", bytes=size)
 
     def lost(status, number=0):
         return new_row(f"{number}.avi", "/r", status=status, reason="why")
@@ -122,7 +108,9 @@ def test_what_is_counted_and_told(tmp_path):
     ends += [(bad, bad, False), (unknown, lost("empty"), False), (good, lost("empty"), False)]
     ends += [(failed, failed, False) for failed in (lost("failed", n) for n in range(10))]
     tally = copies.Tally()
-    assert list(tally(ends)) == [new for _, new, _ in ends]
+    kept = Entry("", {"bytes": 2_000_000}, {}, {}, {})
+    ends = [(Task(old), Outcome(new, made, kept if new["status"] == "ok" else None)) for old, new, made in ends]
+    assert list(tally(ends)) == [outcome.row for _, outcome in ends]
     summary = tally.summary()
     assert summary == {
         "num_videos": 16,

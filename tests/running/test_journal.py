@@ -72,7 +72,23 @@ def test_files_that_may_answer_now_are_looked_at_again(out):
         assert {video for _, video in journal.done} == {"1.mp4", "2.mp4", "3.mp4"}
 
 
-@pytest.mark.parametrize("end", [b'{"video": "cut sho', b'{"video": "5.mp4", "root": "/data"}', b"\n\n"])
+GOOD = json.dumps(row("5.mp4", status="ok")).encode()
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        b'{"video": "cut sho',
+        GOOD,
+        b"\n\n",
+        b"\0" * 100,
+        b"5\n",
+        b"[" * 100_000 + b"\n",
+        GOOD.replace(b'"status": "ok"', b'"status": 5') + b"\n",
+        GOOD.replace(b'"plan": null', b'"plan": "none"') + b"\n",
+        b'{"video": "5.mp4"}\n',
+    ],
+)
 def test_a_line_that_was_cut_short_is_dropped(out, end):
     path = journal_of(out)
     before = path.read_bytes()

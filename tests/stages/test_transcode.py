@@ -14,6 +14,7 @@ import pytest
 from rspnet import disk
 from rspnet.data import index, layouts
 from rspnet.errors import ConfigError, DiskError
+from rspnet.running.ledger import Ledger
 from rspnet.video.reader import inspect, transcode
 from stages.transcode import Config, main
 from tests.support import REPO
@@ -117,13 +118,14 @@ def test_bad_rows_and_files_are_passed_on(few, tmp_path):
         "truncated",
         "broken",
         *["ok"] * 4,
-        *["failed"] * 2,
+        "failed",
+        "bad_name",
     ]
     assert found[0] == rows[0]
     assert found[1]["root"] == str(few)
     assert "becomes" in found[8]["reason"]
     assert "out of its root" in found[9]["reason"]
-    assert counts(summary) == [10, 4, 0, 1, 1, 4]
+    assert counts(summary) == [10, 4, 0, 2, 1, 3]
     assert summary["exit_status"] == 1
     assert len(list((tmp_path / "new").rglob("*.mp4"))) == 4
     assert not list(tmp_path.rglob(".*"))
@@ -233,6 +235,14 @@ def test_interrupted_and_started_again(few, tmp_path):
     assert f"{8 - made} videos made, {made} were there" in done.stderr
     assert len(list(index.read_rows(tmp_path / "out.parquet"))) == 8
     assert not list((tmp_path / "new").rglob(".*"))
+
+
+def test_a_second_process_is_refused(few, tmp_path):
+    (tmp_path / "new").mkdir()
+    with Ledger(str(tmp_path / "new"), "-"), pytest.raises(ConfigError, match="another process is writing to this"):
+        run(few, tmp_path / "new")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["copies.jsonl"]
+    assert counts(run(few, tmp_path / "new")[0]) == [8, 8, 0, 0, 0, 0]
 
 
 def test_a_full_disk_ends_it_and_leaves_what_is_whole(few, tmp_path, no_file_larger_than):

@@ -5,7 +5,7 @@ import fcntl
 
 import pytest
 
-from rspnet.running.lock import exclusive
+from rspnet.lock import exclusive
 
 
 @pytest.mark.parametrize("number", [None, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
@@ -19,9 +19,9 @@ def test_only_one_holds_it(tmp_path, monkeypatch, number):
         monkeypatch.setattr(fcntl, "flock", refuse)
     path = tmp_path / "file"
     with open(path, "a+") as one, open(path, "a+") as other:
-        with exclusive(one) as lacking:
+        with exclusive(one.fileno()) as lacking:
             assert lacking == (None if number is None else "no locks here")
-            with pytest.raises(BlockingIOError), exclusive(other):
+            with pytest.raises(BlockingIOError), exclusive(other.fileno()):
                 pass
-        with exclusive(other):
+        with exclusive(other.fileno()):
             pass
