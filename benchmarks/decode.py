@@ -36,7 +36,8 @@ import torch
 from rspnet.data import sampling
 from rspnet.running.machine import cores
 from rspnet.video.inspection import inspect
-from rspnet.video.packets import ODD_TEXT, open_video, unpacked
+from rspnet.video.opening import ODD_TEXT, open_video
+from rspnet.video.packets import unpacked
 from rspnet.video.plan import Plan
 from rspnet.video.reader import Video
 from rspnet.video.writer import transcode

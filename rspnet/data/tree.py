@@ -140,6 +140,8 @@ def _is_named_like_a_video(entry: os.DirEntry[str]) -> bool:
 
 def _is_text(path: str) -> bool:
     """Whether a file is text, and so a program in TypeScript and no MPEG transport stream."""
+    if not os.path.isfile(path):
+        return False  # nor is a pipe, which would keep us waiting
     try:
         with open(path, "rb") as file:
             start = file.read(512)

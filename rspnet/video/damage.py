@@ -6,7 +6,7 @@ from typing import BinaryIO
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from rspnet.video.packets import Damage
+from rspnet.video.decoding import Damage
 
 _OPEN_SIZES = (0, *range(0x7FFFFFF0, 0x80000000), *range(0xFFFFFFF0, 0x100000000))
 """Sizes in a RIFF header that only stand for one: a program that writes to a pipe cannot come back to fill it in."""

@@ -10,12 +10,12 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from rspnet.errors import VideoError
+from rspnet.video.limits import Limits
+from rspnet.video.opening import Clock, open_video
 from rspnet.video.packets import (
-    Clock,
     Packet,
     UnexpectedError,
     new_decoder,
-    open_video,
     packets_by_time,
     packets_in_table,
     read_packets,
@@ -33,6 +33,7 @@ class Feed:
     Args:
         clock: of the file; looked at between packets.
         plan: what is known of it. One that can jump opens it without guessing, which is several times faster.
+        limits: of what reading it may take.
 
     Attributes:
         container: the file.
@@ -43,20 +44,21 @@ class Feed:
         VideoError: not a video that can be opened.
     """
 
-    def __init__(self, clock: Clock, plan: Plan | None) -> None:
+    def __init__(self, clock: Clock, plan: Plan | None, limits: Limits) -> None:
         self._clock = clock
         self._path = clock.path
+        self._limits = limits
         self._bytes: BinaryIO | None = None
         self.is_quick = False
         if plan and plan.can_jump:
             with suppress(VideoError):  # opening it without the plan says what is wrong
-                self.container, self.stream = open_video(self._path, plan.stream, plan.container)
+                self.container, self.stream = open_video(self._path, plan.stream, plan.container, limits=limits)
                 known = self.stream.index == plan.stream
                 self.is_quick = known and (plan.times is not None or len(self.stream.index_entries) == plan.num_packets)
                 if not self.is_quick:
                     self.container.close()
         if not self.is_quick:
-            self.container, self.stream = open_video(self._path)
+            self.container, self.stream = open_video(self._path, limits=limits)
         self._fresh = not self.is_quick
 
     def close(self) -> None:
@@ -69,7 +71,7 @@ class Feed:
         """Go back to the start; `stream` may be another object then."""
         if not self._fresh:  # opening again is the one way back to the start that works for every container
             self.container.close()
-            self.container, self.stream = open_video(self._path)
+            self.container, self.stream = open_video(self._path, limits=self._limits)
             self._fresh = True
 
     def packets(self) -> Iterator[Packet]:
@@ -87,7 +89,7 @@ class Feed:
         places, decoder = plan.places, self.stream.codec_context
         self._fresh = False
         if plan.afresh:
-            decoder = new_decoder(self.stream)
+            decoder = new_decoder(self.stream, self._limits)
         else:
             decoder.flush_buffers()
         decoder.reorder_depth = max(decoder.reorder_depth, plan.depth)  # flushing may forget it

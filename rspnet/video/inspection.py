@@ -16,18 +16,11 @@ from av.video.stream import VideoStream
 
 from rspnet.errors import ConfigError, VideoError
 from rspnet.video.damage import is_encrypted, judge, missing_bytes, reading_fails
+from rspnet.video.decoding import Damage, be_strict, decode_all
+from rspnet.video.limits import MAX_PIXELS, Limits
+from rspnet.video.opening import Clock, NoVideoError, TimeLimitError, open_video
 from rspnet.video.orientation import orientation
-from rspnet.video.packets import (
-    Clock,
-    Damage,
-    NoVideoError,
-    Packet,
-    TimeLimitError,
-    be_strict,
-    decode_all,
-    open_video,
-    read_packets,
-)
+from rspnet.video.packets import Packet, read_packets
 from rspnet.video.starts import Starts
 from rspnet.video.survey import Survey
 from rspnet.video.times import Pace, pace_in_header
@@ -43,7 +36,12 @@ NUM_PROBED = 24
 
 
 def inspect(
-    path: str | os.PathLike[str], depth: str = "probe", min_frames: int = 1, *, time_limit: float = math.inf
+    path: str | os.PathLike[str],
+    depth: str = "probe",
+    min_frames: int = 1,
+    *,
+    time_limit: float = math.inf,
+    max_pixels: int = MAX_PIXELS,
 ) -> dict[str, Any]:
     """Say what a file holds and whether it can be used. A bad file is a result, never an exception.
 
@@ -52,6 +50,7 @@ def inspect(
         depth: "probe" reads the header and decodes the first frame; "decode" decodes all of them.
         min_frames: a video with fewer frames is "short".
         time_limit: seconds, looked at between packets.
+        max_pixels: a video of larger pictures is not opened.
 
     Returns:
         `status`: "ok", "empty" (no bytes), "broken" (cannot be opened or read, or nothing decodes), "no_video" (no
@@ -78,8 +77,10 @@ def inspect(
         elif not facts["bytes"]:
             verdict = "empty", "the file has no bytes"
         else:
-            container, stream = open_video(path)
-            with container, Starts(path, container, stream) as starts:
+            limits = Limits(max_pixels, time_limit)
+            clock = Clock(path, time_limit)
+            container, stream = open_video(path, limits=limits)
+            with container, Starts(path, container, stream, limits=limits) as starts:
                 survey = Survey(container, stream, starts if depth == "decode" else None)
                 verdict = _look(
                     container,
@@ -88,7 +89,7 @@ def inspect(
                     survey=survey,
                     depth=depth,
                     min_frames=min_frames,
-                    clock=Clock(path, time_limit),
+                    clock=clock,
                 )
     except OSError as error:
         verdict = "broken", f"cannot be read ({error.strerror})"

@@ -1,81 +1,43 @@
-"""The packets of a video file: opening it, decoding all of them, and finding those of a run."""
+"""The packets of a video file: all of them, and those of a run."""
 
 import os
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any, BinaryIO, TypeAlias, TypeVar
+from typing import Any, BinaryIO, TypeAlias
 
 import av
 import numpy as np
 from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from rspnet.errors import VideoError
 from rspnet.video.bitstream import BLANK_OF_MPEG4, PICTURE_OF_MPEG4
+from rspnet.video.limits import Limits
 from rspnet.video.plan import Numbers, Plan, Run
-
-ODD_TEXT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-"""For `av.open`: metadata that is not UTF-8 is no mistake. From av 19 on it never is, and the argument is gone."""
 
 Packet: TypeAlias = "av.Packet[Any]"
 """Of whichever stream: nothing here asks a packet for that."""
 
-T = TypeVar("T")
-
-_NO_PROBING = {"probesize": "32", "skip_frame": "all", "codec_whitelist": "none"}
-
-
-def open_video(path: str, index: int | None = None, kind: str | None = None) -> tuple[InputContainer, VideoStream]:
-    """Open a file and choose its video stream.
-
-    Args:
-        path: the file.
-        index: of the stream, where it is known; then nothing is guessed from the bytes, which is several times faster.
-        kind: what libavformat calls the container; None to find out.
-
-    Raises:
-        VideoError: it cannot be opened.
-        NoVideoError: it opens, but shows nothing that moves.
-    """
-    try:
-        # As a file, whatever the name looks like (a colon makes a protocol), and nothing that it may refer to.
-        options = {"protocol_whitelist": "file"} | ({} if index is None else _NO_PROBING)
-        container = av.open(f"file:{path}", format=kind, options=options, **ODD_TEXT)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(f"{path}: cannot be opened as a video ({_short(error)}); replace it or drop it") from None
-    covers = av.stream.Disposition.attached_pic
-    videos = [stream for stream in container.streams.video if not stream.disposition & covers]
-    best = container.streams.best("video")
-    if not videos:
-        container.close()
-        what = "only a cover picture" if best else "no video stream"
-        raise NoVideoError(f"{path}: {what}; drop it")
-    stream = next((video for video in videos if video is best), videos[0])
-    stream = next((other for other in videos if other.index == index), stream)
-    if stream.codec_context is None:
-        container.close()
-        raise VideoError(f"{path}: no decoder for its codec; transcode it elsewhere or drop it")
-    for other in container.streams:
-        if other is not stream:
-            other.discard = av.stream.Discard.all
-    stream.codec_context.thread_count = 1  # one worker, one core: threads cost more in total
-    return container, stream
-
 
 def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
     """The stream's packets from where the file stands; the last one is empty and flushes the decoder."""
+    packet: Packet = av.Packet()
     with suppress(IndexError):  # av 18, after the last one, of a stream that turned up on the way
-        yield from container.demux(stream)
+        for packet in container.demux(stream):
+            yield packet
+    if packet.size or packet.pts is not None:
+        yield av.Packet()
 
 
-def new_decoder(stream: VideoStream) -> VideoCodecContext:
-    """A decoder for a stream that has seen nothing of it: flushing leaves some decoders with what they saw."""
+def new_decoder(stream: VideoStream, limits: Limits) -> VideoCodecContext:
+    """A decoder for a stream that has seen nothing of it: flushing leaves some decoders with what they saw.
+
+    Args:
+        stream: that of a file.
+        limits: of what decoding may take.
+    """
     known = stream.codec_context
     decoder = CodecContext.create(known.codec, "r")
     if not isinstance(decoder, VideoCodecContext):
@@ -87,6 +49,7 @@ def new_decoder(stream: VideoStream) -> VideoCodecContext:
     for fact in ("color_range", "color_primaries", "color_trc", "colorspace"):
         setattr(decoder, fact, getattr(known, fact))
     decoder.thread_count = 1
+    decoder.options = limits.for_decoders
     return decoder
 
 
@@ -100,124 +63,6 @@ def packet_of(data: "bytes | memoryview | Packet", number: int, is_key: bool) ->
     packet.pts = packet.dts = number
     packet.is_keyframe = is_key
     return packet
-
-
-class NoVideoError(VideoError):
-    """A file without moving pictures."""
-
-
-class TimeLimitError(VideoError):
-    """A file that takes too long."""
-
-
-class Clock:
-    """A time limit, looked at between packets: what hangs inside the library only another process can end.
-
-    Args:
-        path: the file it is about.
-        limit: seconds.
-    """
-
-    def __init__(self, path: str, limit: float) -> None:
-        self.path = path
-        self.limit = limit
-        self.start()
-
-    def start(self) -> None:
-        """Begin anew."""
-        self.deadline = time.monotonic() + self.limit
-
-    def watch(self, packets: Iterable[T]) -> Iterator[T]:
-        """Yield the packets, and raise TimeLimitError past the limit."""
-        for packet in packets:
-            if time.monotonic() > self.deadline:
-                raise TimeLimitError(f"{self.path}: not done after {self.limit:g} s; raise the limit or drop the file")
-            yield packet
-
-
-def _short(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
-
-
-@dataclass
-class Damage:
-    """What went wrong in a decode.
-
-    Attributes:
-        packets: all packets that were fed.
-        refused: packets that the decoder refused, or that could not be read.
-        blank: packets that it refused for want of a picture: they hold parameters or messages, which is no damage.
-        encrypted: packets that say they are.
-        flagged: frames that it gave but called corrupt.
-    """
-
-    packets: int = 0
-    refused: int = 0
-    blank: int = 0
-    encrypted: int = 0
-    flagged: int = 0
-
-
-def be_strict(stream: VideoStream) -> None:
-    """Let the decoder report what it otherwise passes over; those of other codecs say by themselves what they find."""
-    if stream.codec_context.name in ("hevc", "mjpeg"):
-        stream.codec_context.options = {"err_detect": "crccheck+explode"}
-
-
-def decode_all(packets: Iterator[Packet], stream: VideoStream, damage: Damage | None = None) -> Iterator[VideoFrame]:
-    """Decode the packets: what this yields, in this order, are the frames of the file. Bad packets are passed over.
-
-    Args:
-        packets: all packets of the stream, with the empty one at the end that flushes the decoder.
-        stream: the stream they are from.
-        damage: is counted up on the way.
-    """
-    damage = damage or Damage()
-    # Asked for now: of a decoder that could not be opened, av 19 crashes when it is asked.
-    kind, config = stream.codec_context.name, stream.codec_context.extradata or b""
-    while True:
-        try:
-            packet: Packet | None = next(packets)
-        except StopIteration:
-            return
-        except av.FFmpegError:  # the file cannot be read on; what the decoder holds is still good
-            damage.refused += 1
-            packet = None
-        if packet and not packet.size and packet.pts is not None:
-            continue  # an empty packet stands for a repeated picture; the decoder would take it for the end
-        if packet and packet.size:
-            damage.packets += 1
-            damage.encrypted += packet.has_sidedata("encryption_info")
-        try:
-            frames = stream.codec_context.decode(packet)
-        except (av.FFmpegError, ValueError):  # the latter of a decoder that could not be opened
-            is_blank = packet is not None and not _holds_picture(bytes(packet), kind, config)
-            damage.blank += is_blank
-            damage.refused += not is_blank
-            frames = []
-        for frame in frames:
-            damage.flagged += frame.is_corrupt
-            yield frame
-        if packet is None:
-            return
-
-
-def _holds_picture(data: bytes, kind: str, config: bytes) -> bool:
-    """Whether there is a coded picture in a packet; so it is taken where the packet does not add up."""
-    place = {"h264": 4, "hevc": 21}.get(kind)
-    if place is None:
-        return True
-    if len(config) > place and config[0] == 1:  # avcC, hvcC: units with their lengths in front
-        width, position, heads = (config[place] & 3) + 1, 0, []
-        while position + width < len(data):
-            heads.append(data[position + width])
-            position += width + int.from_bytes(data[position : position + width])
-        if position != len(data):
-            return True
-    else:
-        heads = [unit[0] for unit in data.split(b"\x00\x00\x01")[1:] if unit]
-    types = [head & 31 if kind == "h264" else head >> 1 & 63 for head in heads]
-    return not types or any(1 <= number <= 5 if kind == "h264" else number < 32 for number in types)
 
 
 class UnexpectedError(Exception):

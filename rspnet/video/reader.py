@@ -11,7 +11,7 @@ inspection.py says what a file holds and writer.py writes files; both are offere
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
@@ -20,10 +20,13 @@ import av
 from av.video.frame import VideoFrame
 
 from rspnet.errors import RSPNetError, VideoError
+from rspnet.video.decoding import Damage, decode_all
 from rspnet.video.feed import Feed
 from rspnet.video.inspection import inspect
+from rspnet.video.limits import MAX_PIXELS, Limits
+from rspnet.video.opening import Clock, only_video_errors
 from rspnet.video.orientation import Pixels
-from rspnet.video.packets import Clock, Damage, UnexpectedError, decode_all
+from rspnet.video.packets import UnexpectedError
 from rspnet.video.pixels import Album, Converter, Crop, Indices, MisfitError
 from rspnet.video.plan import Numbers, Plan
 from rspnet.video.survey import Survey
@@ -60,17 +63,8 @@ def _only_video_errors(
 
     @wraps(method)
     def guarded(video: "Video", /, *args: Given.args, **kwargs: Given.kwargs) -> Found:
-        try:
+        with only_video_errors(video.path, MisfitError) if hasattr(video, "path") else nullcontext():
             return method(video, *args, **kwargs)
-        except (RSPNetError, MisfitError):
-            raise
-        except Exception as error:
-            if not hasattr(video, "path"):
-                raise  # what was given as a path is none
-            what = getattr(error, "strerror", None) or str(error) or "no more is known"
-            raise VideoError(
-                f"{video.path}: cannot be read ({type(error).__name__}: {what}); look at it with verify --depth decode"
-            ) from error
 
     return guarded
 
@@ -86,6 +80,7 @@ class Video:
         plan: the file's plan as `inspect` with depth "decode" gives it. Else it is made from the packets (a few
             milliseconds) or, where they do not tell, frames are counted. One of another file (another size, another
             number of frames) is passed over.
+        max_pixels: a video of larger pictures is not opened.
 
     Attributes:
         path: the file.
@@ -102,13 +97,14 @@ class Video:
         time_limit: float = 30.0,
         *,
         plan: str | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.path = os.fspath(path)
         self._clock = Clock(self.path, time_limit)
         self._num_frames = num_frames
         self._surveyed = False
         self._plan = self._fitting(plan) if plan else None
-        self._feed = Feed(self._clock, self._plan)
+        self._feed = Feed(self._clock, self._plan, Limits(max_pixels, time_limit))
         if self._plan and self._plan.can_jump and not self._feed.is_quick:
             self._plan = None
         self._converter = Converter(self._plan.size, self._plan.orientation) if self._plan else Converter()

@@ -14,8 +14,10 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from rspnet.video.limits import USUAL, Limits
+from rspnet.video.opening import open_video
 from rspnet.video.orientation import Pixels
-from rspnet.video.packets import Packet, new_decoder, open_video, packet_of
+from rspnet.video.packets import Packet, new_decoder, packet_of
 from rspnet.video.pixels import Converter
 from rspnet.video.plan import TABLE_HEADERS
 
@@ -30,10 +32,12 @@ class Starts:
         path: the file.
         container: the same, open.
         stream: its video stream, which is being decoded.
+        limits: of what reading it may take.
     """
 
-    def __init__(self, path: str, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(self, path: str, container: InputContainer, stream: VideoStream, *, limits: Limits = USUAL) -> None:
         self._path = path
+        self._limits = limits
         self._kind = container.format.name.split(",")[0] if container.format.name in TABLE_HEADERS else None
         self._stream = stream
         self._quick: tuple[InputContainer, VideoStream] | None = None
@@ -107,8 +111,8 @@ class Starts:
 
     def _new_decoder(self) -> VideoCodecContext:
         """One such as a reader makes, which has the container's word only."""
-        self._quick = self._quick or open_video(self._path, self._stream.index, self._kind)
-        decoder = new_decoder(self._quick[1])
+        self._quick = self._quick or open_video(self._path, self._stream.index, self._kind, limits=self._limits)
+        decoder = new_decoder(self._quick[1], self._limits)
         decoder.reorder_depth = max(decoder.reorder_depth, self._stream.codec_context.reorder_depth)
         return decoder
 

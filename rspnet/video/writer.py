@@ -26,9 +26,12 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from rspnet.disk import FAULTS, refusal, whole
 from rspnet.errors import ConfigError, VideoError
 from rspnet.video.damage import judge
+from rspnet.video.decoding import Damage, be_strict, decode_all
 from rspnet.video.inspection import inspect
+from rspnet.video.limits import Limits
+from rspnet.video.opening import only_video_errors, open_video
 from rspnet.video.orientation import UPRIGHT, Orientation, Pixels, orientation
-from rspnet.video.packets import Damage, be_strict, decode_all, open_video, read_packets
+from rspnet.video.packets import read_packets
 from rspnet.video.schedule import Schedule
 from rspnet.video.times import Timeline
 
@@ -116,9 +119,10 @@ def transcode(
         raise ConfigError(f"short_side: {short_side}; H.264 with 4:2:0 colour needs an even number")
     src = os.fspath(src)
     damage = Damage()
-    schedule = Schedule(_timeline(src))
-    container, stream = open_video(src)
-    with container, contextlib.ExitStack() as output:
+    with only_video_errors(src), contextlib.ExitStack() as output:
+        schedule = Schedule(_timeline(src))
+        container, stream = open_video(src)
+        output.enter_context(container)
         be_strict(stream)
         timeline = Timeline(stream, container.format.name)
         frames = decode_all(timeline.watch(read_packets(container, stream)), stream, damage)
@@ -164,8 +168,9 @@ def read_comment(path: str | os.PathLike[str]) -> str:
     Raises:
         VideoError: not a video.
     """
-    container, _ = open_video(os.fspath(path))
-    with container:
+    path = os.fspath(path)
+    container, _ = open_video(path, limits=Limits(seconds=60))
+    with container, only_video_errors(path):
         return container.metadata.get("comment", "")
 
 

@@ -72,3 +72,9 @@ def test_roots_that_are_none(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="not a folder"):
         Tree(tmp_path / "file")
+
+
+def test_a_pipe_that_is_named_like_a_program_or_a_video(tmp_path):
+    """Nobody writes to it, and nobody waits for that."""
+    os.mkfifo(tmp_path / "a.ts")
+    assert list(Tree(tmp_path).videos()) == ["a.ts"]

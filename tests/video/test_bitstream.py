@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rspnet.video.bitstream import Headers
-from rspnet.video.packets import open_video
+from rspnet.video.opening import open_video
 from rspnet.video.survey import _HEADERS, Survey
 from tests.support.numbered import number, write_numbered
 

@@ -13,8 +13,8 @@ import pytest
 
 import rspnet
 from rspnet.errors import VideoError
+from rspnet.video.opening import ODD_TEXT
 from rspnet.video.orientation import orientation
-from rspnet.video.packets import ODD_TEXT
 from rspnet.video.plan import Plan
 from rspnet.video.reader import Video, inspect, read_frames
 from tests.support.numbered import number, picture, write_numbered, write_packed

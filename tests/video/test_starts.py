@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from rspnet.video.packets import open_video
+from rspnet.video.opening import open_video
 from rspnet.video.plan import Plan
 from rspnet.video.reader import Video, inspect
 from rspnet.video.starts import Starts

@@ -1,0 +1,91 @@
+"""Decoding a whole stream, and counting what goes wrong on the way."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import av
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from rspnet.video.packets import Packet
+
+
+@dataclass
+class Damage:
+    """What went wrong in a decode.
+
+    Attributes:
+        packets: all packets that were fed.
+        refused: packets that the decoder refused, or that could not be read.
+        blank: packets that it refused for want of a picture: they hold parameters or messages, which is no damage.
+        encrypted: packets that say they are.
+        flagged: frames that it gave but called corrupt.
+    """
+
+    packets: int = 0
+    refused: int = 0
+    blank: int = 0
+    encrypted: int = 0
+    flagged: int = 0
+
+
+def be_strict(stream: VideoStream) -> None:
+    """Let the decoder report what it otherwise passes over; those of other codecs say by themselves what they find."""
+    if stream.codec_context.name in ("hevc", "mjpeg"):
+        stream.codec_context.options |= {"err_detect": "crccheck+explode"}
+
+
+def decode_all(packets: Iterator[Packet], stream: VideoStream, damage: Damage | None = None) -> Iterator[VideoFrame]:
+    """Decode the packets: what this yields, in this order, are the frames of the file. Bad packets are passed over.
+
+    Args:
+        packets: all packets of the stream, with the empty one at the end that flushes the decoder.
+        stream: the stream they are from.
+        damage: is counted up on the way.
+    """
+    damage = damage or Damage()
+    # Asked for now: of a decoder that could not be opened, av 19 crashes when it is asked.
+    kind, config = stream.codec_context.name, stream.codec_context.extradata or b""
+    while True:
+        try:
+            packet: Packet | None = next(packets)
+        except StopIteration:
+            return
+        except av.FFmpegError:  # the file cannot be read on; what the decoder holds is still good
+            damage.refused += 1
+            packet = None
+        if packet and not packet.size and packet.pts is not None:
+            continue  # an empty packet stands for a repeated picture; the decoder would take it for the end
+        if packet and packet.size:
+            damage.packets += 1
+            damage.encrypted += packet.has_sidedata("encryption_info")
+        try:
+            frames = stream.codec_context.decode(packet)
+        except (av.FFmpegError, ValueError):  # the latter of a decoder that could not be opened
+            is_blank = packet is not None and not _holds_picture(bytes(packet), kind, config)
+            damage.blank += is_blank
+            damage.refused += not is_blank
+            frames = []
+        for frame in frames:
+            damage.flagged += frame.is_corrupt
+            yield frame
+        if packet is None:
+            return
+
+
+def _holds_picture(data: bytes, kind: str, config: bytes) -> bool:
+    """Whether there is a coded picture in a packet; so it is taken where the packet does not add up."""
+    place = {"h264": 4, "hevc": 21}.get(kind)
+    if place is None:
+        return True
+    if len(config) > place and config[0] == 1:  # avcC, hvcC: units with their lengths in front
+        width, position, heads = (config[place] & 3) + 1, 0, []
+        while position + width < len(data):
+            heads.append(data[position + width])
+            position += width + int.from_bytes(data[position : position + width])
+        if position != len(data):
+            return True
+    else:
+        heads = [unit[0] for unit in data.split(b"\x00\x00\x01")[1:] if unit]
+    types = [head & 31 if kind == "h264" else head >> 1 & 63 for head in heads]
+    return not types or any(1 <= number <= 5 if kind == "h264" else number < 32 for number in types)
