@@ -126,7 +126,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     workers = machine.workers(config.data.num_workers)
 
     def outputs_of(videos: "Dataset", desc: str) -> Outputs:
-        clips = even_clips(videos, clip, time_limit=config.data.time_limit)
+        clips = even_clips(videos, clip, **config.data.limits())
         tell_short(clips, desc)
         failures = Failures(videos, config.data.max_failures)
         test_set = TestSet(clips, failures, batch=config.test.batch, team=run.team, num_workers=workers)

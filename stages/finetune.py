@@ -106,13 +106,13 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     model, optimizer = accelerator.prepare(model, optimizer)
 
     # Videos -> random training clips, and evenly spaced test views
-    augment = Augment.to_feed(clip, **vars(config.augment))
-    clips = random_clips(train_videos, clip, augment.crop_area, seed=config.run.seed, time_limit=data.time_limit)
+    augment, limits = Augment.to_feed(clip, **vars(config.augment)), data.limits()
+    clips = random_clips(train_videos, clip, augment.crop_area, seed=config.run.seed, **limits)
     workers, failures = machine.workers(data.num_workers), Failures(test_videos, data.max_failures)
     train_set = TrainSet(clips, config.optim.total_batch, team, num_workers=workers, max_failures=data.max_failures)
 
     def test(views: int, desc: str) -> Outputs:
-        clips = even_clips(test_videos, clip, time_limit=data.time_limit, views=views)
+        clips = even_clips(test_videos, clip, views=views, **limits)
         test_set = TestSet(clips, failures, batch=config.test.batch, team=team, num_workers=workers)
         return predict(model, test_set, normaliser(clip), accelerator=accelerator, desc=desc)
 
@@ -122,7 +122,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     )
     console.say(log.plan(schedule, train_set, world_size=team.world_size, device=accelerator.device.type))
     tell_short(clips, "training videos")
-    tell_short(even_clips(test_videos, clip, time_limit=data.time_limit), "test videos")
+    tell_short(even_clips(test_videos, clip, **limits), "test videos")
 
     with TrainLoop(run, model, optimizer, schedule=schedule, train_set=train_set, often=config.run) as loop:
         for epoch in loop.epochs():

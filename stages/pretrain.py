@@ -91,7 +91,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     videos, left_out = select(index, "train" if any(index["split"]) else None, config.data.fold)
     augment = Augment.to_feed(clip, **vars(config.augment))
     views = {"views": 2, "top_speed": max(speeds)}
-    clips = random_clips(videos, clip, augment.crop_area, seed=seed, time_limit=config.data.time_limit, **views)
+    clips = random_clips(videos, clip, augment.crop_area, seed=seed, **views, **config.data.limits())
     workers, allowed = machine.workers(config.data.num_workers), config.data.max_failures
     train_set = TrainSet(clips, total_batch, run.team, num_workers=workers, max_failures=allowed, speeds=draws.shown)
 

@@ -21,6 +21,7 @@ from rspnet.cli import options
 from rspnet.cli.command import run
 from rspnet.errors import ConfigError
 from rspnet.running.machine import cores
+from rspnet.video.limits import MAX_PIXELS
 
 
 @dataclass
@@ -45,10 +46,15 @@ class Config:
     """Seconds that looking at one file may take; past them it gets status timeout."""
     min_frames: int = 2
     """Number of frames below which a video gets status short; a single picture shows no motion."""
+    max_pixels: int = MAX_PIXELS
+    """Number of pixels, width times height, beyond which a video gets status broken, as training would not open it
+    (--data.max_pixels)."""
 
     def __post_init__(self) -> None:
         if self.min_frames < 0:
             raise ConfigError(f"min_frames: {self.min_frames}; it must be at least 0")
+        if self.max_pixels < 1:
+            raise ConfigError(f"max_pixels: {self.max_pixels}; it must be at least 1")
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -60,8 +66,10 @@ def main(config: Config) -> dict[str, Any]:
 
     index.check_out(config.out)
     source = read_source(config.source, config.layout)
-    look = partial(verification.inspect_row, depth=config.depth, min_frames=config.min_frames)
-    settings = {name: getattr(config, name) for name in ("layout", "depth", "min_frames")}
+    look = partial(
+        verification.inspect_row, depth=config.depth, min_frames=config.min_frames, max_pixels=config.max_pixels
+    )
+    settings = {name: getattr(config, name) for name in ("layout", "depth", "min_frames", "max_pixels")}
     tally = verification.Tally()
     with Journal(config.out, settings | {"source": os.path.abspath(config.source)}) as journal:
         results = run_parallel(look, journal.todo(source.rows), jobs=config.jobs, time_limit=config.time_limit)

@@ -22,7 +22,10 @@ TESTED_THROUGH_OTHERS = {
     "errors": "tests/cli/test_command.py",
     "registration": "tests/encoders/test_encoders.py",
     "running/finished": "tests/stages/test_published_runs.py",
+    "video/decoding": "tests/video/test_damage.py",
+    "video/feed": "tests/video/test_reader.py",
     "video/packets": "tests/video/test_reader.py",
+    "video/schedule": "tests/video/test_writer.py",
     "weights/entries": "tests/weights/test_load.py",
     "weights/read": "tests/weights/test_load.py",
 }

@@ -7,9 +7,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypedDict
 
 from rspnet.errors import ConfigError
+from rspnet.video.limits import MAX_PIXELS
 
 Layout = Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"]
 """How a folder of videos is organised: `rspnet.data.layouts.LAYOUTS`, or by what is there (auto)."""
@@ -57,12 +58,27 @@ class Data:
     """Percent of videos that may fail to decode in an epoch before the run stops (one always may, unless this is 0)."""
     time_limit: float = 60.0
     """Seconds that reading one video may take before it counts as failed."""
+    max_pixels: int = MAX_PIXELS
+    """Number of pixels that a picture may have, width times height, before its video counts as failed: what bounds the
+    memory that a file can take. The usual value is 8192 x 8192, twice those of 8K."""
 
     def __post_init__(self) -> None:
         _within(self, 1, math.inf, "fold")
         _within(self, 0, math.inf, "num_workers")
         _within(self, 0, 100, "max_failures")
+        _within(self, 1, 2**30, "max_pixels")
         _positive(self, "time_limit")
+
+    def limits(self) -> "Limits":
+        """What reading one video may take, for whoever reads it."""
+        return {"time_limit": self.time_limit, "max_pixels": self.max_pixels}
+
+
+class Limits(TypedDict):
+    """Keywords of `rspnet.data.clip_dataset.random_clips` and `even_clips`."""
+
+    time_limit: float
+    max_pixels: int
 
 
 @dataclass

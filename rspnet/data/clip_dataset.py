@@ -21,6 +21,7 @@ from rspnet.data.batches import Batch, Request, Speeds
 from rspnet.data.sampling import Frames
 from rspnet.data.workers import BatchMemory
 from rspnet.errors import ConfigError, VideoError
+from rspnet.video.limits import MAX_PIXELS
 from rspnet.video.orientation import Pixels
 from rspnet.video.pixels import Crop
 from rspnet.video.reader import Video
@@ -128,6 +129,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         replace: put another video in a broken one's place (training); else its clips are black and it is left to the
             caller to leave it out (evaluation).
         time_limit: seconds to read one video.
+        max_pixels: that a picture may have.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         frame_rate: float | None = None,
         replace: bool = False,
         time_limit: float = 60.0,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.index = index
         self.picker = picker
@@ -148,6 +151,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         self.frame_rate = frame_rate
         self.replace = replace
         self.time_limit = time_limit
+        self.max_pixels = max_pixels
         self._memory = BatchMemory()
 
     def __len__(self) -> int:
@@ -214,7 +218,13 @@ class ClipDataset(Dataset[dict[str, Any]]):
         self, row: dict[str, Any], rng: np.random.Generator, out: list[Pixels], *, speeds: Speeds | None = None
     ) -> None:
         path = Path(row["root"]) / row["video"]
-        with Video(path, num_frames=row["num_frames"], time_limit=self.time_limit, plan=row.get("plan")) as video:
+        with Video(
+            path,
+            num_frames=row["num_frames"],
+            time_limit=self.time_limit,
+            plan=row.get("plan"),
+            max_pixels=self.max_pixels,
+        ) as video:
             read_picked(video, partial(self.picker, rng, speeds=speeds), self.size, out=out, frame_rate=self.frame_rate)
 
 
@@ -225,6 +235,7 @@ def random_clips(
     *,
     seed: int,
     time_limit: float,
+    max_pixels: int = MAX_PIXELS,
     views: int = 1,
     top_speed: int = 1,
 ) -> ClipDataset:
@@ -236,26 +247,44 @@ def random_clips(
         crop_area: see `Picker`.
         seed: of the run.
         time_limit: seconds to read one video.
+        max_pixels: that a picture may have.
         views: V.
         top_speed: see `Picker`.
     """
     picker = Picker(clip.num_frames, clip.stride, clip.sampling, views, crop_area, top_speed)
     return ClipDataset(
-        index, picker, clip.size, seed=seed, frame_rate=clip.frame_rate, replace=True, time_limit=time_limit
+        index,
+        picker,
+        clip.size,
+        seed=seed,
+        frame_rate=clip.frame_rate,
+        replace=True,
+        time_limit=time_limit,
+        max_pixels=max_pixels,
     )
 
 
-def even_clips(index: datasets.Dataset, clip: ClipSpec, *, time_limit: float, views: int | None = None) -> ClipDataset:
+def even_clips(
+    index: datasets.Dataset,
+    clip: ClipSpec,
+    *,
+    time_limit: float,
+    max_pixels: int = MAX_PIXELS,
+    views: int | None = None,
+) -> ClipDataset:
     """Clips to test on: evenly spaced over each video, of the central square.
 
     Args:
         index: the videos.
         clip: what a clip is, and how many of a video.
         time_limit: seconds to read one video.
+        max_pixels: that a picture may have.
         views: another number of clips.
     """
     picker = Picker(clip.num_frames, clip.stride, clip.sampling, clip.views if views is None else views)
-    return ClipDataset(index, picker, clip.size, frame_rate=clip.frame_rate, time_limit=time_limit)
+    return ClipDataset(
+        index, picker, clip.size, frame_rate=clip.frame_rate, time_limit=time_limit, max_pixels=max_pixels
+    )
 
 
 def read_picked(

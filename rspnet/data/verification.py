@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rspnet import console
 from rspnet.data.rows import BAD_NAME, Row
 from rspnet.video.inspection import FACTS, inspect
+from rspnet.video.limits import MAX_PIXELS
 from rspnet.video.plan import Plan
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ NO_FACTS: Row = dict.fromkeys(fact for fact in FACTS if fact not in ("status", "
 _STATUS_OF_FAILURES = {"timeout": "timeout", "crash": "crashed", "error": "error"}
 
 
-def inspect_row(row: Row, depth: str, min_frames: int) -> Row:
+def inspect_row(row: Row, depth: str, min_frames: int, *, max_pixels: int = MAX_PIXELS) -> Row:
     """The row with what its file is like now (called in a worker process).
 
     Args:
         row: of one video.
         depth: as for `inspect`.
         min_frames: as for `inspect`.
+        max_pixels: as for `inspect`.
     """
     if row["status"] == BAD_NAME:
         return row
@@ -41,7 +43,7 @@ def inspect_row(row: Row, depth: str, min_frames: int) -> Row:
         return row | NO_FACTS | {"status": "unreadable", "reason": error.strerror}
     if not os.access(path, os.R_OK):
         return row | NO_FACTS | {"status": "unreadable", "reason": "this user may not read the file"}
-    return row | inspect(path, depth=depth, min_frames=min_frames)
+    return row | inspect(path, depth=depth, min_frames=min_frames, max_pixels=max_pixels)
 
 
 def looked_at(row: Row, result: "Row | Failure") -> Row:

@@ -34,6 +34,7 @@ _FREE = (
     "data.num_workers",
     "data.max_failures",
     "data.time_limit",
+    "data.max_pixels",
     "run.log_every",
     "run.checkpoint_every",
     "run.keep_epochs",

@@ -101,10 +101,10 @@ class _Tables:
             stop = end if length == 0 else min(end, place + length)
             if stop < start or (kind == b"moof" and not self._fragments):
                 return  # nothing can be found behind it, or shall be
-            self._take_box(kind, start, stop, depth)
+            self._take_box(kind, start, stop, depth=depth)
             place = stop
 
-    def _take_box(self, kind: bytes, start: int, stop: int, depth: int) -> None:
+    def _take_box(self, kind: bytes, start: int, stop: int, *, depth: int) -> None:
         track = self._track
         if kind in _BOXES:
             if kind == b"trak":
