@@ -33,7 +33,7 @@ from torch.utils.data import Dataset
 from rspnet.console import some
 from rspnet.data import clip_dataset, index
 from rspnet.data.batches import TrainBatches
-from rspnet.data.workers import Loader
+from rspnet.data.loader import Loader
 from rspnet.method.draws import StepDraws
 from rspnet.video.reader import Video
 from rspnet.video.writer import transcode
@@ -136,7 +136,7 @@ class Bare(Dataset):
 
 
 def with_workers(clips: clip_dataset.ClipDataset, batches: TrainBatches, workers: int, repeats: int) -> dict:
-    """The real DataLoader over and over: batches per second, CPU time over all processes, memory of a worker."""
+    """The real loader over and over: batches per second, CPU time over all processes, memory of a worker."""
     keys = [key for keys in batches for key in keys]
     sources = {"batch": clips, "reader": Bare(dict(zip(keys, reads_of(clips, keys))))}
     loaders = {name: Loader(source, batches, workers, keep_workers=True) for name, source in sources.items()}

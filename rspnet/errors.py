@@ -23,3 +23,9 @@ class DiskError(RSPNetError):
     """A disk that is full, read-only or broken; the message starts with what should have been written."""
 
     exit_status = 1
+
+
+class WorkerError(RSPNetError):
+    """Processes that read videos are killed or crash again and again; the message says over what, and what to do."""
+
+    exit_status = 1

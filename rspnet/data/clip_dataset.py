@@ -4,6 +4,7 @@ Every draw is a function of (seed, epoch, position in the epoch): neither the nu
 moment a run was started or resumed changes a clip. V clips per video, T frames, S pixels.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -168,8 +169,13 @@ class ClipDataset(Dataset[dict[str, Any]]):
         """Memory that the clips of a batch take, bytes."""
         return sum(self.picker.lengths(requests[0].speeds)) * len(requests) * 3 * self.size**2 if requests else 0
 
+    def path_of(self, request: Request) -> str:
+        """The video that is asked for first in a place; another may take its place."""
+        row = self.index[request.row]
+        return str(os.path.join(row["root"], row["video"]))
+
     def __getitems__(self, requests: list[Request]) -> Batch:
-        """A whole batch at once, which is what a DataLoader asks for: clips are read straight into its memory."""
+        """A whole batch at once, which is what a loader asks for: clips are read straight into its memory."""
         # The same number of frames for all of a batch, whichever of them play fast.
         lengths = self.picker.lengths(requests[0].speeds)
         views = self._memory.take(*((len(requests), length, self.size, self.size, 3) for length in lengths))

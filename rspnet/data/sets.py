@@ -8,7 +8,7 @@ import datasets
 from rspnet.console import say
 from rspnet.data.batches import Batch, OrderedBatches, Speeds, TrainBatches
 from rspnet.data.clip_dataset import ClipDataset
-from rspnet.data.workers import Loader
+from rspnet.data.loader import Loader
 from rspnet.errors import VideoError
 
 if TYPE_CHECKING:
@@ -63,11 +63,16 @@ class TrainSet:
         Raises:
             VideoError: too many videos cannot be read.
             ConfigError: shared memory cannot hold the batches.
+            WorkerError: processes that read are lost again and again.
         """
         self._sampler.seek(epoch, start)
         for batch in self._loader:
             self.failures.add(batch)
             yield batch
+
+    def close(self) -> None:
+        """End the processes that read, whatever they are at; a later epoch starts others."""
+        self._loader.close()
 
 
 class TestSet:
@@ -101,6 +106,7 @@ class TestSet:
         Raises:
             VideoError: too many videos cannot be read.
             ConfigError: shared memory cannot hold the batches.
+            WorkerError: processes that read are lost again and again.
         """
         self.failures.count = 0
         for batch in self._loader:

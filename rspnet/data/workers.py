@@ -1,27 +1,28 @@
-"""Who reads batches, and where they lie."""
+"""Processes that read batches, and where those lie."""
 
+import atexit
+import contextlib
 import math
+import multiprocessing
 import os
 import shutil
 import signal
 import threading
-import warnings
+import traceback
 from collections import deque
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
+from typing import Protocol
 
 import cv2
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils.data import DataLoader, Sampler, get_worker_info
+
+# Its import teaches the pickler of processes to hand on tensors by their memory.
+import torch.multiprocessing
 
 from rspnet.data.batches import Batch, Request
 from rspnet.errors import ConfigError, RSPNetError
-
-if TYPE_CHECKING:
-    from rspnet.data.clip_dataset import ClipDataset
-
-T = TypeVar("T")
+from rspnet.signals import ENDING
 
 PREFETCH = 2
 """Batches a worker makes ahead of the training process."""
@@ -29,10 +30,32 @@ PREFETCH = 2
 SHARED_MEMORY = "/dev/shm"
 """The folder that Linux makes of it; a container gets 64 MB unless it is told otherwise."""
 
-_SPARE = 250_000  # bytes of shared memory for what is not clips, with every process that reads
-
 SLOTS = PREFETCH + 2
 """Batches of one worker that can be alive at once: those ahead, the one that is asked for, and the one before it."""
+
+_LOOK = 2.0
+"""Seconds after which a process that waits for another looks whether that is still there."""
+
+_PATIENCE = 5.0
+"""Seconds to wait for the end of a process that was killed; one that hangs in the kernel takes longer."""
+
+_is_worker = False  # of this process; its memory is its own unless it is
+
+
+class Readable(Protocol):
+    """What a worker reads from: `rspnet.data.clip_dataset.ClipDataset`."""
+
+    def __getitems__(self, requests: list[Request]) -> Batch:
+        """A batch."""
+        ...
+
+    def batch_bytes(self, requests: list[Request]) -> int:
+        """Memory that its clips take, bytes."""
+        ...
+
+    def path_of(self, request: Request) -> str:
+        """The video that is asked for."""
+        ...
 
 
 class BatchMemory:
@@ -52,7 +75,7 @@ class BatchMemory:
             ConfigError: there is no shared memory left.
         """
         sizes = list(map(math.prod, shapes))
-        if get_worker_info() is None:
+        if not _is_worker:
             memory = torch.empty(sum(sizes), dtype=torch.uint8)
         else:
             memory = self._slots.pop(0)
@@ -60,130 +83,139 @@ class BatchMemory:
                 try:
                     memory = memory.new_empty(0).set_(torch.UntypedStorage._new_shared(sum(sizes)))
                 except RuntimeError:  # torch reserves the pages at once, so it is told here and not by a bus error
-                    raise _no_room(f"another {_megabytes(sum(sizes))} for a batch") from None
+                    raise no_room(f"another {megabytes(sum(sizes))} for a batch") from None
             self._slots.append(memory)
         return [part.view(shape) for part, shape in zip(memory[: sum(sizes)].split(sizes), shapes)]
 
 
-def _no_room(wanted: str) -> ConfigError:
+def no_room(wanted: str) -> ConfigError:
+    """The mistake of wanting more shared memory than there is."""
     return ConfigError(
-        f"data.num_workers: no room for {wanted} in shared memory: {SHARED_MEMORY} has {_megabytes(_free_memory())}; "
+        f"data.num_workers: no room for {wanted} in shared memory: {SHARED_MEMORY} has {megabytes(free_memory())}; "
         "give a container more of it (docker run --shm-size=8g, or --ipc=host), or take fewer data.num_workers"
     )
 
 
-def _free_memory() -> float:
+def free_memory() -> float:
     """Bytes left for shared memory; not known where a system has no such folder."""
     return shutil.disk_usage(SHARED_MEMORY).free if os.path.isdir(SHARED_MEMORY) else math.inf
 
 
-def _megabytes(size: float) -> str:
+def megabytes(size: float) -> str:
+    """A size as a person reads it."""
     return f"{size / 1e6:.1f} MB"
 
 
-class Loader:
-    """The batches of a `rspnet.data.clip_dataset.ClipDataset`, for one consumer.
+class LostError(Exception):
+    """A worker is gone.
 
-    The consumer uses each batch before it takes the next but one. With workers the memory of a batch is used again (see
-    `BatchMemory`): who keeps one longer is told so by an error before it is overwritten. Copy what is to be kept.
-
-    Args:
-        dataset: makes whole batches itself.
-        batches: yields the requests of each batch.
-        num_workers: processes that read; 0 reads in this one.
-        keep_workers: let them outlive an iteration, for the next.
+    Attributes:
+        killed: whether it was by SIGKILL, which no fault of its own sends.
     """
 
-    def __init__(
-        self, dataset: "ClipDataset", batches: Sampler[list[Request]], num_workers: int, *, keep_workers: bool = False
-    ) -> None:
-        self.dataset = dataset
-        self._sampler = batches
-        self.num_workers = num_workers
-        # How many there are is said in one line where it is decided (rspnet/running/machine.py); torch takes six.
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
-        self._batches = DataLoader(
-            dataset,
-            batch_sampler=batches,
-            num_workers=num_workers,
-            prefetch_factor=PREFETCH if num_workers else None,
-            persistent_workers=keep_workers and num_workers > 0,
-            worker_init_fn=_start_worker,
-            collate_fn=_as_it_is,
-            pin_memory=torch.cuda.is_available(),
-        )
-        # To take a batch lets its worker begin another one, in the memory of the one two of its own before.
-        self._last: deque[StorageWeakRef] = deque(maxlen=2 * num_workers)
-        self.pids: list[int] = []
-        """Process numbers of the workers of the latest iteration."""
+    def __init__(self, exit_code: int | None) -> None:
+        self.killed = exit_code == -signal.SIGKILL
+        if exit_code is not None and exit_code < 0:
+            super().__init__(signal.Signals(-exit_code).name)
+        else:
+            super().__init__(f"exit status {exit_code}")
 
-    def __len__(self) -> int:
-        return len(self._batches)
 
-    def __iter__(self) -> Iterator[Batch]:
-        """Let the workers begin; their batches come from what is returned.
+class Worker:
+    """A process that makes batches for this one, in the order in which they are asked for.
+
+    Attributes:
+        tasks: what it was asked for and has not answered yet.
+    """
+
+    def __init__(self, dataset: Readable) -> None:
+        context = multiprocessing.get_context()
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, dataset), daemon=True)
+        self._process.start()
+        atexit.register(self._process.kill)  # multiprocessing would send SIGTERM there, and wait for ever
+        theirs.close()
+        self.tasks: deque[list[Request]] = deque()
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return int(self._process.pid or 0)
+
+    def ask(self, requests: list[Request]) -> None:
+        """Let it make this batch after those that it was asked for before."""
+        self.tasks.append(requests)
+        with contextlib.suppress(OSError):  # gone while idle: `answer` sees it
+            self._pipe.send(requests)
+
+    def has_answer(self) -> bool:
+        """Whether `answer` need not wait."""
+        return bool(self.tasks) and self._pipe.poll()
+
+    def answer(self) -> Batch:
+        """The first batch that it was asked for.
 
         Raises:
-            ConfigError: shared memory cannot hold them.
-            RSPNetError: from there, what a worker raised.
-            RuntimeError: from there, if one is still in use that lasted until now.
+            LostError: the process is gone.
+            RSPNetError, RuntimeError: what it raised.
         """
-        if self.num_workers and not self.pids:  # workers that are kept have theirs
-            self._check_room()
-        batches = iter(self._batches)
-        self.pids = [worker.pid for worker in getattr(batches, "_workers", ())]
-        return self._watched(batches)
+        try:
+            while not wait([self._pipe], _LOOK):
+                if not self._process.is_alive():
+                    raise EOFError
+            found = self._pipe.recv()
+        except (EOFError, OSError, RuntimeError):  # the last where it went before its tensors were taken over
+            self._process.join(_PATIENCE)
+            if self._process.exitcode is None:
+                raise
+            raise LostError(self._process.exitcode) from None
+        self.tasks.popleft()
+        if isinstance(found, Exception):
+            raise found
+        batch: Batch = found
+        return batch
 
-    def _check_room(self) -> None:
-        """Before the workers begin: one that finds no room in the middle of its work may leave all waiting."""
-        first = next(iter(self._sampler), [])
-        at_once = min(len(self), SLOTS * self.num_workers)
-        needed = at_once * self.dataset.batch_bytes(first) + self.num_workers * _SPARE
-        if first and needed > _free_memory():
-            raise _no_room(
-                f"the {_megabytes(needed)} of {at_once} batches that {self.num_workers} processes read ahead"
-            )
+    def kill(self) -> None:
+        """End the process, whatever it is at; once more is harmless."""
+        atexit.unregister(self._process.kill)
+        self._process.kill()
+        self._process.join(_PATIENCE)
+        self._pipe.close()
 
-    def _watched(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+
+def _serve(pipe: Connection, dataset: Readable) -> None:
+    """A worker's life: it answers until nobody asks."""
+    _become_worker()
+    with contextlib.suppress(EOFError, OSError):  # the other end is closed
         while True:
-            if self._last and len(self._last) == self._last.maxlen and not self._last[0].expired():
-                raise RuntimeError(
-                    "a batch is kept while its memory is about to be used again; use each batch before the next, or "
-                    "copy what is to be kept"
-                )
+            requests = pipe.recv()
             try:
-                batch = next(batches, None)
+                answer = ForkingPickler.dumps(dataset.__getitems__(requests))
             except RSPNetError as error:
-                raise _as_raised(error) from None
-            if batch is None:
-                return
-            if batch.get("clips") and batch["clips"][0].is_shared():
-                self._last.append(StorageWeakRef(batch["clips"][0].untyped_storage()))
-            yield batch
+                answer = ForkingPickler.dumps(error)
+            except Exception:
+                answer = ForkingPickler.dumps(RuntimeError(f"in a process that reads:\n{traceback.format_exc()}"))
+            pipe.send_bytes(answer)
 
 
-def _as_raised(error: RSPNetError) -> RSPNetError:
-    """A worker's error as it was: a DataLoader hands it on with the worker's traceback in front of its message."""
-    traceback, _, message = str(error).rpartition(f"{type(error).__module__}.{type(error).__name__}: ")
-    return type(error)(message.rstrip()) if traceback else error
+def _become_worker() -> None:
+    global _is_worker
+    _is_worker = True
+    torch.set_num_threads(1)  # one worker, one core
+    cv2.setNumThreads(0)
+    # Ctrl-C, and a scheduler's word, reach every process. The training process decides when its workers end: one that
+    # went before would take its batch with it. So it is killed, or follows.
+    signal.set_wakeup_fd(-1)
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
 
 
-def _as_it_is(batch: T) -> T:
-    return batch
-
-
-def _start_worker(worker: int) -> None:
-    cv2.setNumThreads(0)  # one worker, one core
-    # Ctrl-C, and a scheduler's SIGTERM, reach every process. The training process decides when its workers end: one
-    # that went before would take the run with it before its checkpoint.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if hasattr(signal, "sigwaitinfo"):  # macOS does not tell who sent a signal: there SIGTERM ends a worker at once
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_at_the_parents_word, daemon=True).start()
-
-
-def _end_at_the_parents_word() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
+def _follow_parent() -> None:
+    """End this process with its parent, even a killed one, and even while a library call hangs."""
+    if parent := multiprocessing.parent_process():
+        # A forked one's sisters may hold what tells of the parent's end.
+        is_forked = os.getppid() == parent.pid
+        while not wait([parent.sentinel], _LOOK) and not (is_forked and os.getppid() != parent.pid):
+            pass
     os._exit(0)

@@ -1,7 +1,8 @@
 """Run a function over many items in worker processes, none of which can stop the rest.
 
 A media library may hang or crash on a broken file, and then takes its process with it. So every item runs in a worker
-that is killed past a time limit and replaced, and a worker that dies costs the one item it was at.
+that is killed past a time limit and replaced. One that dies costs at most the item it was at, and that only if it dies
+over it again, alone.
 
 Not pebble's ProcessPool (5.2.3): 50 lines around it kept the order, but its workers share one pipe under two locks, so
 that one killed while it hands over a result stopped all others for two minutes, and then the pool broke. SIGTERM to the
@@ -9,7 +10,7 @@ group ends its workers, and one that hangs outlives a killed parent; its public 
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ from typing import Generic
 
 from rspnet.errors import ConfigError
 from rspnet.running.worker import Failure, Item, Result, Worker, uninterrupted
+
+CRASHES, KILLS = 2, 3
+"""Processes that an item may cost before it is called a crash; more where somebody else killed them (SIGKILL)."""
+STARTS = 3
+"""Workers in a row that may fail to start, with no other beside them."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +51,14 @@ def run_parallel(
 
     Raises:
         ConfigError: jobs or time_limit is not positive.
-        RuntimeError: a worker cannot even start (its imports fail).
+        RuntimeError: several workers in a row cannot even start (their imports fail).
     """
     if jobs < 1:
         raise ConfigError(f"jobs: {jobs}; it must be at least 1")
     if not time_limit > 0:
         raise ConfigError(f"time_limit: {time_limit}; it must be more than 0")
     tasks: deque[tuple[Item, Future[Result | Failure]]] = deque()  # in order, from the first not yet handed out
-    workers: list[Worker[Item, Result]] = []
+    crew = _Crew(function, jobs, time_limit)
     try:
         for item in items:
             outcome: Future[Result | Failure] = Future()
@@ -60,19 +66,17 @@ def run_parallel(
                 outcome.set_result(item.result)
                 tasks.append((item.item, outcome))
             else:
-                while len(workers) == jobs and all(worker.outcome for worker in workers):
-                    _settle(workers)
+                while not crew.has_room():
+                    crew.settle()
                     yield from _finished(tasks)
                 tasks.append((item, outcome))
-                _idle(workers, function, time_limit).assign(item, outcome)
+                crew.give(item, outcome)
             yield from _finished(tasks)
         while tasks:
-            _settle(workers)
+            crew.settle()
             yield from _finished(tasks)
     finally:
-        with uninterrupted():
-            for worker in workers:
-                worker.kill()
+        crew.end()
 
 
 def _finished(tasks: "deque[tuple[Item, Future[Result | Failure]]]") -> Iterator[tuple[Item, Result | Failure]]:
@@ -82,29 +86,81 @@ def _finished(tasks: "deque[tuple[Item, Future[Result | Failure]]]") -> Iterator
         yield item, outcome.result()
 
 
-def _idle(
-    workers: "list[Worker[Item, Result]]", function: Callable[[Item], Result], time_limit: float
-) -> "Worker[Item, Result]":
-    """A worker without an item, a new one where all are busy."""
-    for worker in workers:
-        if not worker.outcome:
-            return worker
-    resource_tracker.ensure_running()  # or the start of a process would start it, and lift the block of signals
-    with uninterrupted():  # one that is started is also known, and so ended
-        workers.append(Worker(function, time_limit))
-    return workers[-1]
+class _Crew(Generic[Item, Result]):
+    """The workers, and the items that took one along: they are tried again, each while no other is worked on.
 
+    What the system kills for want of memory need not be what takes it, and a process may be killed by anybody.
+    """
 
-def _settle(workers: "list[Worker[Item, Result]]") -> None:
-    """Wait until a worker says something or somebody's time is over; the lost leave `workers`."""
-    busy = {worker.pipe: worker for worker in workers if worker.outcome}
-    nearest = min(worker.deadline for worker in busy.values())
-    heard = wait(list(busy), timeout=max(0.0, min(nearest - time.monotonic(), 3600.0)))
-    for pipe, worker in busy.items():
-        if pipe in heard:
-            worker.hear()
-        elif time.monotonic() >= worker.deadline:
-            worker.end(Failure("timeout", f"not done after {worker.time_limit:g} s"))
-        if worker.lost:
-            worker.kill()
-            workers.remove(worker)
+    def __init__(self, function: Callable[[Item], Result], jobs: int, time_limit: float) -> None:
+        self._function, self._jobs, self._time_limit = function, jobs, time_limit
+        self._workers: list[Worker[Item, Result]] = []
+        self._again: deque[tuple[Item, Future[Result | Failure]]] = deque()
+        self._deaths: Counter[Future[Result | Failure]] = Counter()
+        self._alone: Worker[Item, Result] | None = None
+        self._failed_starts = 0
+
+    def has_room(self) -> bool:
+        """Whether an item can be given to somebody."""
+        taken = self._again or (self._alone and self._alone.outcome)
+        return not taken and (len(self._workers) < self._jobs or any(not worker.outcome for worker in self._workers))
+
+    def give(self, item: Item, outcome: "Future[Result | Failure]") -> "Worker[Item, Result]":
+        """Let an idle worker begin, a new one where there is none."""
+        worker = next((worker for worker in self._workers if not worker.outcome and worker.is_alive()), None)
+        if worker is None:
+            for gone in [worker for worker in self._workers if not worker.outcome]:
+                self._dismiss(gone)
+            resource_tracker.ensure_running()  # or the start of a process would, and lift the block of signals
+            with uninterrupted():  # one that is started is also known, and so ended
+                worker = Worker(self._function, self._time_limit)
+                self._workers.append(worker)
+        worker.assign(item, outcome)
+        return worker
+
+    def settle(self) -> None:
+        """Wait until a worker says something, or is lost, or somebody's time is over."""
+        busy = {worker.pipe: worker for worker in self._workers if worker.outcome}
+        if self._again and not busy:
+            self._alone = self.give(*self._again.popleft())
+            busy = {self._alone.pipe: self._alone}
+        nearest = min(worker.deadline for worker in busy.values())
+        heard = wait(list(busy), timeout=max(0.0, min(nearest - time.monotonic(), 3600.0)))
+        for pipe, worker in busy.items():
+            if pipe in heard:
+                worker.hear()
+                self._failed_starts *= not worker.started
+            elif time.monotonic() >= worker.deadline:
+                worker.lost = True
+                if worker.started:
+                    worker.end(Failure("timeout", f"not done after {worker.time_limit:g} s"))
+            if worker.lost:
+                self._dismiss(worker)
+
+    def _dismiss(self, worker: "Worker[Item, Result]") -> None:
+        """Let go of a worker that is lost, and see what becomes of its item."""
+        fate, was_killed = worker.fate, worker.was_killed
+        worker.kill()
+        self._workers.remove(worker)
+        outcome, worker.outcome = worker.outcome, None
+        if outcome is None:
+            return
+        if not worker.started:
+            self._failed_starts += worker is self._alone
+            if self._failed_starts == STARTS:
+                raise RuntimeError(f"{STARTS} worker processes in a row could not start: {fate}; see above")
+            self._again.appendleft((worker.item, outcome))
+            return
+        self._deaths[outcome] += 1
+        times = self._deaths[outcome]
+        if times < (KILLS if was_killed else CRASHES):
+            self._again.append((worker.item, outcome))
+        else:
+            why = "; is there memory enough?" if was_killed else ""
+            outcome.set_result(Failure("crash", f"{fate}, {times} times, at last with no other beside it{why}"))
+
+    def end(self) -> None:
+        """Kill all."""
+        with uninterrupted():
+            for worker in self._workers:
+                worker.kill()

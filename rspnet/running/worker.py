@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Generic, Literal, TypeVar
 
+from rspnet.signals import ENDING
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -21,8 +23,8 @@ _PATIENCE = 10.0
 """Seconds to wait for the end of a process that was killed: one that hangs in the kernel (a network disk that does not
 answer) does not die before the call returns."""
 
-_FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
-"""Signals that may go to a whole group of processes (Ctrl-C, a batch system that ends a job): the parent decides."""
+_START = 300.0
+"""Seconds that the start of a process may take: imports, on a busy machine with a network disk."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,14 @@ class Worker(Generic[Item, Result]):
     """A process, and the item that it is at.
 
     Attributes:
-        outcome: where the result of that item goes; None while there is none.
+        item: what it is at, or was at last.
+        outcome: where the result of that item goes; None while it is at none.
         deadline: when it must be there, by time.monotonic().
-        lost: whether the process is of no more use.
+        started: whether it has ever spoken.
+        lost: whether the process is gone.
     """
+
+    item: Item
 
     def __init__(self, function: Callable[[Item], Result], time_limit: float) -> None:
         """Start the process; inside `uninterrupted`, and known to who kills it when that ends."""
@@ -50,40 +56,48 @@ class Worker(Generic[Item, Result]):
         self.process.start()
         atexit.register(self.process.kill)  # multiprocessing would send SIGTERM there, and wait for ever
         theirs.close()
-        self.time_limit, self.deadline = time_limit, float("inf")
+        self.time_limit, self.deadline = time_limit, time.monotonic() + _START
         self.outcome: Future[Result | Failure] | None = None
         self.started = self.lost = False
 
     def assign(self, item: Item, outcome: "Future[Result | Failure]") -> None:
         """Give it an item to work on."""
-        self.outcome = outcome
+        self.item, self.outcome = item, outcome
         if self.started:  # starting (imports, on a busy machine) is not counted against the first item
             self.deadline = time.monotonic() + self.time_limit
         with contextlib.suppress(OSError):  # died while idle: `hear` will see it
             self.pipe.send(item)
 
     def hear(self) -> None:
-        """Take what it sent: that it has started, or what came of its item.
-
-        Raises:
-            RuntimeError: it could not even start.
-        """
+        """Take what it sent: that it has started, or what came of its item; or see that it is lost."""
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
             self.process.join(5)
-            text = f"its process died (exit code {self.process.exitcode})"
-            if not self.started:
-                raise RuntimeError(f"a worker process could not start: {text}; see its message above") from None
-            message = Failure("crash", text)
+            self.lost = True
+            return
         if self.started:
             self.end(message)
         else:
             self.started, self.deadline = True, time.monotonic() + self.time_limit
 
+    @property
+    def fate(self) -> str:
+        """What became of its process."""
+        code = self.process.exitcode
+        return f"its process did not start in {_START:g} s" if code is None else f"its process died (exit code {code})"
+
+    def is_alive(self) -> bool:
+        """Whether its process is there."""
+        return self.process.is_alive()
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it ended by SIGKILL, which no fault of its own sends."""
+        return self.process.exitcode == -signal.SIGKILL
+
     def end(self, result: Result | Failure) -> None:
         """Hand over what came of the item."""
-        self.lost = isinstance(result, Failure) and result.kind != "error"
         if self.outcome:
             self.outcome.set_result(result)
         self.outcome = None
@@ -98,17 +112,18 @@ class Worker(Generic[Item, Result]):
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait for the end of the block; a process that is started in it never gets them.
+    """Let the signals that end a program wait for the end of the block; a process started in it never gets them.
 
-    It inherits that they are blocked. In this process that is not enough: another thread (a progress bar's) may take
-    the signal, and Python would still raise in the main one.
+    They may go to a whole group of processes (Ctrl-C, a batch system that ends a job), and the parent decides: a
+    process that is started here inherits that they are blocked. In this process that is not enough: another thread (a
+    progress bar's) may take the signal, and Python would still raise in the main one.
     """
     came: list[int] = []
     is_main = threading.current_thread() is threading.main_thread()
     # A handler that is not Python's could not be put back; where Python is ending there is none any more.
-    held = [each for each in _FOR_THE_PARENT if is_main and signal.getsignal(each) is not None]
+    held = [each for each in ENDING if is_main and signal.getsignal(each) is not None]
     before = {each: signal.signal(each, lambda number, _: came.append(number)) for each in held}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
     finally:

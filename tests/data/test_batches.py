@@ -6,7 +6,7 @@ import pytest
 
 from rspnet.data.batches import OrderedBatches, Request, TrainBatches
 from rspnet.data.clip_dataset import ClipDataset, Picker
-from rspnet.data.workers import Loader
+from rspnet.data.loader import Loader
 from rspnet.errors import ConfigError
 from tests.support.clips import SIZE, index_of
 

@@ -16,8 +16,8 @@ from torch import nn
 
 from rspnet.data import clip_dataset
 from rspnet.data.index import new_row, to_dataset
+from rspnet.data.loader import Loader
 from rspnet.data.sets import Failures, TestSet
-from rspnet.data.workers import Loader
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.evaluation import accuracy, neighbours
 from rspnet.evaluation.predict import Outputs, ViewFeatures, nearest, predict, predictions

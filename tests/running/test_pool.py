@@ -1,5 +1,6 @@
 """The pool: every item gets an answer, whatever happens to the process that works on it."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -68,11 +69,60 @@ def test_one_bad_item_costs_only_itself():
         "bug": "error",
         "unpicklable": "error",
     }
-    assert failures["exit"].text == "its process died (exit code 3)"
-    assert failures["cut short"].text == "its process died (exit code -9)"
+    assert failures["exit"].text == "its process died (exit code 3), 2 times, at last with no other beside it"
+    assert failures["cut short"].text == (
+        "its process died (exit code -9), 3 times, at last with no other beside it; is there memory enough?"
+    )
     assert failures["hang"].text == "not done after 1 s"
     assert failures["mistake"].text == "x.mp4: bad"
     assert failures["bug"].text == "KeyError: 'x'"
+
+
+def dies_beside_others(item):
+    """As who needs the memory that the others have; `item` is a folder that they share, and a name."""
+    folder, name = item
+    mark = Path(folder, f"{name} is at work")
+    mark.touch()
+    time.sleep(0.3)
+    others = [path for path in Path(folder).glob("* is at work") if path != mark]
+    if others and name in ("a", "b"):
+        mark.unlink()
+        os.kill(os.getpid(), signal.SIGKILL if name == "a" else signal.SIGSEGV)
+    mark.unlink()
+    return name
+
+
+def test_who_died_beside_others_is_tried_alone(tmp_path):
+    items = [(str(tmp_path), name) for name in "abcdef"]
+    assert [result for _, result in run_parallel(dies_beside_others, items, jobs=3, time_limit=30)] == list("abcdef")
+
+
+def test_innocents_that_are_killed_have_a_result(tmp_path):
+    """Whoever is at work is killed, once each, also one that has only just started."""
+    killed = set()
+
+    def items():
+        for number in range(6):
+            for child in multiprocessing.active_children():
+                if len(killed) < 4 and child.pid not in killed:
+                    killed.add(child.pid)
+                    child.kill()
+            yield "slow", number
+
+    assert [result for _, result in run_parallel(work, items(), jobs=2, time_limit=30)] == list(range(6))
+    assert len(killed) >= 3
+
+
+def test_workers_that_cannot_start_end_it(monkeypatch):
+    """Their imports fail, for example; one alone may have been killed."""
+    monkeypatch.setattr(worker.Worker, "assign", lambda self, *given: (assign(self, *given), self.process.kill()))
+    with pytest.raises(
+        RuntimeError, match=r"^3 worker processes in a row could not start: its process died \(exit code -9"
+    ):
+        list(run_parallel(work, [1, 2], jobs=2, time_limit=30))
+
+
+assign = worker.Worker.assign
 
 
 def test_a_signal_to_the_whole_group_is_for_the_parent_alone():
