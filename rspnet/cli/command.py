@@ -3,7 +3,6 @@
 import os
 import re
 import select
-import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from rspnet.cli.config import parse
+from rspnet.cli.endings import INTERRUPTED, TerminatedError, ending_when_told, kill_children, leave_soon
 from rspnet.console import program, say, say_last, take_warnings
 from rspnet.disk import FAULTS, forget_stdout, quieten_threads, refusal
 from rspnet.errors import RSPNetError
@@ -22,8 +22,9 @@ def run(main: Callable[[Config], object], config_class: type[Config]) -> NoRetur
     """Run a stage as a program: parse, call ``main(config)``, exit.
 
     Exit status: 0 done, 1 the work failed (one line where a disk or the loss is to blame, else a traceback; or main
-    returned a non-zero ``exit_status``), 2 the command, config or data is wrong (one line), 130 interrupted, 141 the
-    reader of stdout left early (``verify ROOT | head``, quiet as any Unix filter).
+    returned a non-zero ``exit_status``), 2 the command, config or data is wrong (one line), 130 interrupted (Ctrl-C, or
+    a scheduler's word), 141 the reader of stdout left early (``verify ROOT | head``, quiet as any Unix
+    filter).
     """
     _leave_the_stages_folder(main)
     # On a CPU, torch's threads would spin while they wait and starve the decoding processes (measured: a training step
@@ -31,22 +32,15 @@ def run(main: Callable[[Config], object], config_class: type[Config]) -> NoRetur
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     take_warnings()
     quieten_threads()
-    before = signal.signal(signal.SIGTERM, _terminate)  # a scheduler's word ends a stage as Ctrl-C does
     try:
-        status = _status(main, config_class)
+        with ending_when_told():
+            status = _status(main, config_class)
     except KeyboardInterrupt:  # once more, in the middle of saying why it ends
-        status = 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        status = INTERRUPTED
+    if status == INTERRUPTED and main.__module__ == "__main__":
+        kill_children()
+        leave_soon()  # one that hangs in the kernel would be waited for
     sys.exit(status)
-
-
-class _TerminatedError(KeyboardInterrupt):
-    """SIGTERM came."""
-
-
-def _terminate(*_: object) -> NoReturn:
-    raise _TerminatedError
 
 
 def _status(main: Callable[[Config], object], config_class: type[Config]) -> int:
@@ -62,9 +56,9 @@ def _status(main: Callable[[Config], object], config_class: type[Config]) -> int
         status = error.exit_status
     except KeyboardInterrupt as error:  # all processes of a run have agreed on it
         # A launcher ends so what is left when one process has ended, which has said why.
-        if not isinstance(error, _TerminatedError) or os.environ.get("WORLD_SIZE", "1") == "1":
+        if not isinstance(error, TerminatedError) or os.environ.get("WORLD_SIZE", "1") == "1":
             say(f"{stage}: interrupted{f'; {error}' if str(error) else ''}")
-        status = 130
+        status = INTERRUPTED
     except FloatingPointError as error:
         say_last(f"{stage}: {error}")
         status = 1

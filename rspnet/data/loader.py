@@ -180,5 +180,7 @@ class Loader:
 
 def _end(workers: list[Worker]) -> None:
     for worker in workers:
+        worker.kill(wait=False)  # all at once
+    for worker in workers:
         worker.kill()
     workers.clear()

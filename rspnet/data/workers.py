@@ -175,10 +175,12 @@ class Worker:
         batch: Batch = found
         return batch
 
-    def kill(self) -> None:
-        """End the process, whatever it is at; once more is harmless."""
-        atexit.unregister(self._process.kill)
+    def kill(self, wait: bool = True) -> None:
+        """End the process, whatever it is at, and wait until it is gone; once more is harmless."""
         self._process.kill()
+        if not wait:
+            return
+        atexit.unregister(self._process.kill)
         self._process.join(_PATIENCE)
         self._pipe.close()
 

@@ -91,21 +91,27 @@ def marked(run_dir: str | Path, name: str) -> tuple[Path, int]:
     return link, int(step[1])
 
 
-def latest(run_dir: str | Path) -> tuple[Path, int] | None:
+def latest(
+    run_dir: str | Path, fault_of: Callable[[Path], str | None] = lambda folder: None
+) -> tuple[Path, int] | None:
     """Return the newest complete and undamaged checkpoint as (folder, step), None if there is none.
 
     Every file is read and compared with the manifest; a checkpoint that fails is passed over with a logged warning.
     For the run itself, between two checkpoints: one that was set aside when the run was killed gets its name back.
+
+    Args:
+        run_dir: Run folder.
+        fault_of: Says what is wrong with the contents of a folder that is as it was written, None if nothing is.
     """
     _bring_back(Path(run_dir) / "checkpoints")
-    found = _checkpoints(run_dir)
-    for step, folder in found:
-        fault = _fault(folder, step, read_files=True)
+    folders = found(run_dir)
+    for step, folder in folders:
+        fault = _fault(folder, step, read_files=True) or fault_of(folder)
         if fault is None:
             return folder, step
         _log.warning("%s: %s; this checkpoint is passed over", folder, fault)
-    if found:
-        _log.warning("%s: none of its checkpoints is as it was written; the run begins anew", run_dir)
+    if folders:
+        _log.warning("%s: none of its checkpoints is sound; the run starts at step 0", run_dir)
     return None
 
 
@@ -123,7 +129,7 @@ def prune(run_dir: str | Path, keep: int, keep_steps: Collection[int] = ()) -> N
         for leftover in checkpoints.glob(f".step_*.{kind}"):
             shutil.rmtree(leftover)
     linked = {os.readlink(link) for name in ("last", "best") if (link := checkpoints / name).is_symlink()}
-    for step, folder in _checkpoints(run_dir):
+    for step, folder in found(run_dir):
         if step in keep_steps:
             continue
         if keep > 0 and _fault(folder, step, read_files=False) is None:
@@ -143,14 +149,14 @@ def _bring_back(checkpoints: Path) -> None:
                 old.rename(folder)
 
 
-def _checkpoints(run_dir: str | Path) -> list[tuple[int, Path]]:
-    """All folders named as checkpoints, newest first."""
-    found = [
+def found(run_dir: str | Path) -> list[tuple[int, Path]]:
+    """All folders named as checkpoints, sound or not, as (step, folder), newest first."""
+    folders = [
         (int(name[1]), folder)
         for folder in (Path(run_dir) / "checkpoints").glob("step_*")
         if (name := re.fullmatch(r"step_(\d+)", folder.name))
     ]
-    return sorted(found, reverse=True)
+    return sorted(folders, reverse=True)
 
 
 def _seal(folder: Path, step: int) -> None:

@@ -2,16 +2,19 @@
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from rspnet.console import duration, figures, is_main, percent, say, some
-from rspnet.disk import write_text, writing_to
+from rspnet.disk import reading, write_text, writing_to
+from rspnet.errors import CheckpointError
 
 if TYPE_CHECKING:
     from rspnet.data.sets import TrainSet
@@ -78,9 +81,8 @@ class RunLog:
         self._path = run_dir / "metrics.jsonl"
         self._file = None
         if is_main():
-            kept = self._path.read_text().splitlines() if self._path.exists() else []
-            write_text(self._path, "".join(line + "\n" for line in kept if _step_of(line) <= step))
-            self._file = self._path.open("a", buffering=1)
+            write_text(self._path, "".join(line + "\n" for line in kept_lines(self._path, step)))
+            self._file = self._path.open("a", buffering=1, encoding="utf-8")
         self._bar = tqdm(
             total=total_steps,
             initial=step,
@@ -187,9 +189,29 @@ def _left(seconds: float) -> str:
     return f"{number:.{int(number < 9.95)}f} {unit}"
 
 
-def _step_of(line: str) -> float:
+def kept_lines(path: Path, step: int) -> list[str]:
+    """The lines of a metrics.jsonl up to a step; what an abrupt end cut short, or a disk damaged, is not among them."""
+    if not path.is_file():
+        return []
+    with reading(path, CheckpointError):
+        lines = path.read_bytes().split(b"\n")
+    return [line.decode() for line in lines if _is_until(line, step)]
+
+
+def _is_until(line: bytes, step: int) -> bool:
     try:
-        step: float = json.loads(line)["step"]
-        return step
-    except (ValueError, TypeError, KeyError):  # the line that an abrupt end cut short, or one that is none of a run's
-        return float("inf")
+        found = json.loads(line.decode())["step"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return type(found) is int and found <= step
+
+
+def set_aside(run_dir: Path) -> None:
+    """Give the metrics of a run that starts over another name, `metrics.old-N.jsonl`, and say so."""
+    path = run_dir / "metrics.jsonl"
+    if path.is_file() and path.stat().st_size:
+        numbers = count(1)
+        other = next(name for n in numbers if not os.path.lexists(name := run_dir / f"metrics.old-{n}.jsonl"))
+        with writing_to(path):
+            path.rename(other)
+        say(f"what it had logged is kept in {other}")

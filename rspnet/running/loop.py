@@ -8,20 +8,19 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from rspnet.console import is_main, say
-from rspnet.disk import created, writing_to
-from rspnet.errors import RSPNetError
-from rspnet.running import checkpoints
-from rspnet.running.log import RunLog
+from rspnet.console import say
+from rspnet.errors import RSPNetError, WorkerError
+from rspnet.running.keeper import Keeper
+from rspnet.running.log import RunLog, set_aside
 from rspnet.running.results import rounded
 from rspnet.running.state import RunState
+from rspnet.signals import ENDING
 
 if TYPE_CHECKING:
     from accelerate.optimizer import AcceleratedOptimizer
@@ -46,23 +45,19 @@ class Intervals(Protocol):
     keep_epochs: int
 
 
-class Kept(Protocol):
-    """What a checkpoint keeps the state of: a module, an optimizer, a scaler."""
+class _AskedError(KeyboardInterrupt):
+    """The run was asked to stop while it waited for a batch, with no step in hand."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """All of it."""
-        ...
 
-    def load_state_dict(self, state: dict[str, Any], /) -> object:
-        """The reverse."""
-        ...
+class _StoppedError(RSPNetError):
+    """What the other processes are told of it."""
 
 
 class TrainLoop:
     """The frame around a stage's steps.
 
-    Used as a context manager: inside it the first Ctrl-C or SIGTERM ends the run after the step in hand, with a
-    checkpoint; a second one acts at once.
+    Used as a context manager: inside it Ctrl-C, SIGTERM and what else schedulers send (`rspnet.signals.ENDING`) ends
+    the run after the step in hand, with a checkpoint; a Ctrl-C after that acts at once.
 
         with TrainLoop(...) as loop:
             for epoch in loop.epochs():
@@ -95,38 +90,40 @@ class TrainLoop:
         self.accelerator = run.accelerator
         self.team = run.team
         self.run_dir = run.run_dir
-        # Of the module as the stage built it: names in a checkpoint do not depend on who wrapped or compiled it.
         self.model = self.accelerator.unwrap_model(model, keep_torch_compile=False)
-        self.optimizer = optimizer
         self.schedule = schedule
         self.train_set = train_set
         self.often = often
         self.state = RunState()
-        # One process looks for it: several might disagree about a damaged one.
-        if newest := self.team.by_main(lambda: checkpoints.latest(self.run_dir)):
-            self._load(newest[0])
-            say(f"going on from {newest[0]}")
-            self.team.by_main(self._mark_best)
+        self.keeper = Keeper(
+            run, self.model, optimizer, state=self.state, epoch_steps=len(train_set), keep_epochs=often.keep_epochs
+        )
+        if self.keeper.started_over:
+            self.team.by_main(lambda: set_aside(self.run_dir))
+        total = schedule.epochs * len(train_set)
+        to_come = math.ceil((total - self.state.step) / min(often.checkpoint_every, len(train_set)))
+        self.team.by_main(lambda: self.keeper.check_room(to_come, best="top1" in self.model.chance))
         if self.accelerator.log_with:
             self.accelerator.init_trackers("tensorboard")
-        total = schedule.epochs * len(train_set)
         per_step, track = train_set.clips_per_step, self.accelerator.log
         self.log = RunLog(
             self.run_dir, self.state.step, total, clips_per_step=per_step, track=track, chance=self.model.chance
         )
         self._mark = time.monotonic()
-        self._asked = False
+        self._asked = self._waiting = False
         self._failed_before = 0
         self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> "TrainLoop":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._ask)
+        for number in ENDING:
+            if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                self._handlers[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        self.train_set.close()
         self.log.close()
 
     def epochs(self) -> Iterator[int]:
@@ -141,25 +138,46 @@ class TrainLoop:
 
     def batches(self) -> Iterator[tuple[int, "Batch"]]:
         """The rest of the current epoch's batches, each with the number of its step, from 0."""
-        batches = self.train_set.epoch(*divmod(self.state.step, len(self.train_set)))
+        epoch, start = divmod(self.state.step, len(self.train_set))
+        batches = self.train_set.epoch(epoch, start)
         self.log.start()
-        while True:
-            batch, error = None, None
+        for _ in range(start, len(self.train_set)):
+            batch: Batch | None = None
+            error: RSPNetError | None = None
+            failures = self.train_set.failures.count
             try:
-                batch = next(batches, None)
+                batch = self._next(batches)
+            except _AskedError:
+                self._waiting, error = False, _StoppedError()
             except RSPNetError as mistake:
                 error = mistake
-            self.team.check(error)  # before anybody waits for this process's gradients
+            try:
+                self.team.check(error)  # before anybody waits for this process's gradients
+            except (_StoppedError, WorkerError) as ending:
+                self.train_set.failures.count = failures  # the step of this batch will not be made
+                if self.state.step > self.keeper.step:
+                    self._save()
+                self._stop_if(isinstance(ending, _StoppedError))
+                raise
             if batch is None:
-                return
+                raise ValueError("a train set with fewer batches than steps")
             self.log.batch_arrived()
             yield self.state.step, batch
+
+    def _next(self, batches: "Iterator[Batch]") -> "Batch | None":
+        try:
+            self._waiting = True
+            if self._asked:
+                raise _AskedError
+            return next(batches, None)
+        finally:
+            self._waiting = False
 
     def step(self, terms: dict[str, Tensor]) -> None:
         """Count a step with its scalar log terms; log and checkpoint when due.
 
         Raises:
-            FloatingPointError: a term is not finite.
+            FloatingPointError: a term, or a weight that is to be kept, is not finite.
             KeyboardInterrupt: the run was asked to stop, and is kept.
         """
         self.state.add(terms)
@@ -206,9 +224,7 @@ class TrainLoop:
 
     def load_best(self) -> None:
         """Put the weights of the best epoch into the model; the run's other state stays."""
-        best = self.run_dir / "checkpoints" / "best" / "state.pt"
-        saved = torch.load(best, map_location="cpu", weights_only=True)
-        self.model.load_state_dict(saved["model"])
+        self.keeper.load_best()
 
     def result(self, stage: str, **values: Any) -> dict[str, Any]:
         """What the run leaves: `values`, how far it went, where its number comes from, and what it took.
@@ -226,8 +242,7 @@ class TrainLoop:
         if not all(map(math.isfinite, values.values())):
             told = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
             raise FloatingPointError(
-                f"step {self.state.step}: the loss is no number any more ({told}); lower optim.lr and start "
-                "anew in another --run_dir"
+                f"step {self.state.step}: the loss is no number any more ({told}); {self.keeper.remedy()}"
             )
         return values
 
@@ -240,46 +255,18 @@ class TrainLoop:
         now = time.monotonic()
         self.state.seconds += now - self._mark
         self._mark = now
-        step, per_epoch = self.state.step, self.often.keep_epochs * len(self.train_set)
-        run = self.state.state_dict(self.accelerator.gather)
-        # Not accelerate's save_state: its files of one process do not load into several, nor the reverse.
-        with checkpoints.writing(
-            self.run_dir, step, is_main=is_main(), wait=self.accelerator.wait_for_everyone
-        ) as folder:
-            if is_main():
-                parts = {name: part.state_dict() for name, part in self._parts().items()}
-                with created(folder / "state.pt") as file:
-                    torch.save({**parts, "run": run}, file)
-        if is_main():
-            if best:
-                checkpoints.mark(self.run_dir, "best", step)
-            checkpoints.prune(self.run_dir, keep=2, keep_steps=range(per_epoch, step + 1, per_epoch))
-
-    def _load(self, folder: Path) -> None:
-        # To the CPU first: a process's device may not be there in the next start, nor be known by its name ("cpu:1").
-        saved = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-        for name, part in self._parts().items():
-            part.load_state_dict(saved[name])
-        self.state.load_state_dict(saved["run"], self.accelerator.process_index, self.accelerator.num_processes)
-
-    def _mark_best(self) -> None:
-        """Who was killed between a checkpoint and the mark that it is the best one had no time to set that."""
-        step = (self.state.best_epoch or 0) * len(self.train_set)
-        folder = self.run_dir / "checkpoints" / f"step_{step}"
-        if step and folder.is_dir():
-            with writing_to(folder):
-                checkpoints.mark(self.run_dir, "best", step)
-
-    def _parts(self) -> dict[str, Kept]:
-        parts: dict[str, Kept] = {"model": self.model, "optimizer": self.optimizer}
-        scaler = self.accelerator.scaler  # there with float16 only
-        return parts if scaler is None else {**parts, "scaler": scaler}
+        self.keeper.save(best)
 
     def _stop_if(self, stopping: bool) -> None:
         if stopping:
-            raise KeyboardInterrupt(f"step {self.state.step} is kept; the same command goes on from there")
+            step = self.state.step
+            kept = f"step {step} is kept; the same command goes on from there"
+            raise KeyboardInterrupt(kept if step else "before the first step; the same command begins anew")
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        if self._asked and number == signal.SIGINT:  # a launcher may pass on what all processes have been told already
             raise KeyboardInterrupt
         self._asked = True  # `step` says so: whatever was interrupted may have been printing
+        if self._waiting:
+            self._waiting = False
+            raise _AskedError

@@ -1,170 +1,19 @@
 """The frame around a toy's training steps: stopping, going on, the best epoch, what a checkpoint holds."""
 
-import json
 import math
 import os
 import signal
-from types import SimpleNamespace
+import time
 
 import pytest
 import torch
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
 
 from rspnet.data.batches import TrainBatches
-from rspnet.errors import ConfigError, VideoError
-from rspnet.method.optim import Schedule
+from rspnet.errors import ConfigError, VideoError, WorkerError
 from rspnet.running import checkpoints
-from rspnet.running.folder import Run as RunUnderWay
-from rspnet.running.loop import TrainLoop
 from rspnet.running.team import Team
-
-VIDEOS, BATCH, EPOCHS = 13, 4, 3  # 3 steps an epoch; one video is left out of each
-
-
-class Accelerator:
-    """What the loop uses of accelerate's, for one process, or for one of several that does as the others."""
-
-    device = torch.device("cpu")
-    scaler = None
-    log_with = ()
-    process_index = 0
-
-    def __init__(self, num_processes=1, others_failed=0):
-        self.num_processes = num_processes
-        self.others_failed = others_failed
-
-    def unwrap_model(self, model, keep_torch_compile):
-        return model
-
-    def wait_for_everyone(self):
-        pass
-
-    def log(self, values, step):
-        pass
-
-    def gather(self, row):
-        return row.repeat(self.num_processes, 1)
-
-    def reduce(self, tensor, how):
-        return tensor + self.others_failed if how == "sum" else tensor
-
-
-class Others(Team):
-    """Of several processes, whose main one knows where the run stands, and some other is asked to stop in a step."""
-
-    def __init__(self, asked_at=None, newest=None):
-        super().__init__()
-        self.asked_at = asked_at
-        self.newest = newest
-        self.steps = 0
-
-    def by_main(self, work):
-        return self.newest
-
-    def anyone(self, mine):
-        return mine or self.steps == self.asked_at
-
-    def check(self, mine):
-        assert mine is None
-        self.steps += 1  # in the step that begins now
-
-
-class Toy(Dataset):
-    def __getitem__(self, request):
-        epoch, place, row, _ = request
-        values = torch.Generator().manual_seed(1000 * epoch + place)
-        return {"x": torch.randn(5, generator=values), "failed": row if row < 4 else -1}
-
-
-class Failures:
-    count = 0
-
-
-class ToySet:
-    """Stands for `rspnet.data.sets.TrainSet`."""
-
-    clips_per_step = BATCH
-
-    def __init__(self, loader=None):
-        self.sampler = TrainBatches(VIDEOS, BATCH, seed=3)
-        self.loader = loader or DataLoader(Toy(), batch_sampler=self.sampler)
-        self.failures = Failures()
-
-    def __len__(self):
-        return len(self.sampler)
-
-    def epoch(self, epoch, start):
-        self.sampler.seek(epoch, start)
-        for batch in self.loader:
-            self.failures.count += int((batch["failed"] >= 0).sum())
-            yield batch
-
-
-class Run:
-    """A run that can be started over and over on one folder."""
-
-    def __init__(self, folder, accelerator=None, team=None, top1=None, loss_at=None, at=None, loader=None, **settings):
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
-        self.accelerator = accelerator or Accelerator()
-        self.team = team or Team()
-        self.top1 = top1  # of each epoch
-        self.loss_at = loss_at or {}  # step -> a loss to report instead
-        self.at = at or {}  # step -> what happens within it
-        self.loader = loader
-        self.often = SimpleNamespace(**{"log_every": 2, "checkpoint_every": 100, "keep_epochs": 100} | settings)
-
-    def __call__(self):
-        torch.manual_seed(0)
-        self.model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9)
-        self.model.chance = {}
-        run = RunUnderWay(self.accelerator, self.team, {}, self.folder, {})
-        schedule = Schedule("multi_step", 0.1, EPOCHS, [1, 2])
-        parts = {"schedule": schedule, "train_set": ToySet(self.loader), "often": self.often}
-        with TrainLoop(run, self.model, self.optimizer, **parts) as loop:
-            self.loop = loop
-            for epoch in loop.epochs():
-                for step, batch in loop.batches():
-                    assert step == loop.state.step
-                    self.at.get(step + 1, lambda: None)()
-                    loss = self.model(batch["x"]).square().sum(1).sub(1).abs().mean()
-                    loss.backward()
-                    self.optimizer.step()
-                    self.optimizer.zero_grad()
-                    loss = torch.tensor(self.loss_at.get(loop.state.step + 1, loss.item()))
-                    loop.step({"loss": loss, "double": 2 * loss})
-                loop.end_epoch(None if self.top1 is None else {"top1": self.top1[epoch]})
-        return self
-
-    def log(self):
-        lines = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
-        times = ("data_time", "step_time", "clips_per_second", "seconds_left")
-        return [{key: value for key, value in line.items() if key not in times} for line in lines]
-
-    def steps(self):
-        return sorted(int(path.name[5:]) for path in (self.folder / "checkpoints").glob("step_*"))
-
-    def result(self):
-        state = self.loop.state.state_dict()
-        state.pop("seconds")
-        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "run": state}
-
-
-def same(one, two):
-    """Whether two nested states are equal to the bit."""
-    if isinstance(one, torch.Tensor):
-        return one.dtype == two.dtype and torch.equal(one, two)
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(value, two[key]) for key, value in one.items())
-    if isinstance(one, list):
-        return len(one) == len(two) and all(map(same, one, two))
-    return one == two
-
-
-def ask(number=signal.SIGINT):
-    return lambda: os.kill(os.getpid(), number)
+from rspnet.signals import ENDING
+from tests.support.toy_run import BATCH, EPOCHS, VIDEOS, Accelerator, Others, Run, ask, same
 
 
 @pytest.fixture(autouse=True)
@@ -218,15 +67,14 @@ def test_a_finished_run_makes_no_more_steps(uninterrupted, capsys):
     assert "going on from" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("step", [1, 5])
+@pytest.mark.parametrize(("step", "number"), [(1, signal.SIGTERM), *((5, number) for number in ENDING)])
 def test_asked_to_stop_and_started_again(tmp_path, uninterrupted, step, number, capsys):
-    handlers = [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(kind) for kind in ENDING]
     run = Run(tmp_path, at={step: ask(number)})
     with pytest.raises(KeyboardInterrupt, match=f"step {step} is kept; the same command goes on from there"):
         run()
     assert "stopping after this step; once more to stop at once" in capsys.readouterr().err
-    assert [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(kind) for kind in ENDING] == handlers
     assert checkpoints.latest(tmp_path) == (tmp_path / "checkpoints" / f"step_{step}", step)
     run.at = {}
     run()
@@ -269,6 +117,76 @@ def test_asked_twice_it_stops_at_once(tmp_path):
         run()
     assert str(caught.value) == ""
     assert checkpoints.latest(tmp_path) is None
+
+
+def test_a_launcher_that_passes_on_what_was_heard_takes_no_checkpoint_away(tmp_path):
+    def all_of_them():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+            ask(number)()
+
+    with pytest.raises(KeyboardInterrupt, match="step 2 is kept"):
+        Run(tmp_path, at={2: all_of_them})()
+
+
+def test_what_nohup_has_set_stays(tmp_path, uninterrupted):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run = Run(tmp_path, at={2: ask(signal.SIGHUP)})()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert same(run.result(), uninterrupted.result())
+
+
+class Waits:
+    """Batches that do not come: from number `until` on somebody presses Ctrl-C while they are waited for."""
+
+    def __init__(self, sampler, until, happens):
+        self.sampler, self.until, self.happens = sampler, until, happens
+
+    def __iter__(self):
+        from tests.support.toy_run import toy_batches
+
+        for number, batch in enumerate(toy_batches(self.sampler), self.sampler.start):
+            if (self.sampler.epoch, number) == self.until:
+                self.happens()
+            yield batch
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_asked_while_it_waits_for_a_batch(tmp_path, uninterrupted, epoch):
+    """Nothing is in hand: it need not come, from a worker that is stopped or hangs in a read."""
+
+    def wait():
+        ask()()
+        time.sleep(60)
+
+    run = Run(tmp_path, loader=lambda sampler: Waits(sampler, (epoch, 1), wait))
+    with pytest.raises(KeyboardInterrupt, match=f"step {3 * epoch + 1} is kept"):
+        run()
+    run.loader = None
+    assert same(run().result(), uninterrupted.result())
+    assert run.log() == uninterrupted.log()
+
+
+def test_asked_before_the_first_batch_nothing_is_kept(tmp_path):
+    run = Run(tmp_path, loader=lambda sampler: Waits(sampler, (0, 0), ask()))
+    with pytest.raises(KeyboardInterrupt, match="before the first step; the same command begins anew"):
+        run()
+    assert run.steps() == []
+
+
+def test_workers_that_are_lost_again_and_again_end_it_with_a_checkpoint(tmp_path, uninterrupted):
+    def lose():
+        raise WorkerError("a process that reads was lost 3 times")
+
+    run = Run(tmp_path, loader=lambda sampler: Waits(sampler, (1, 2), lose))
+    with pytest.raises(WorkerError, match="lost 3 times"):
+        run()
+    assert run.steps() == [3, 5]
+    assert run.loop.train_set.closed
+    run.loader = None
+    assert same(run().result(), uninterrupted.result())
+    assert run.log() == uninterrupted.log()
 
 
 def test_several_processes_stop_after_one_step(tmp_path):
@@ -323,7 +241,7 @@ def test_a_loader_that_cannot_start_is_told_to_all_processes(tmp_path):
         def __iter__(self):
             raise ConfigError("no shared memory")
 
-    run = Run(tmp_path, team=Heard(), loader=Refusing())
+    run = Run(tmp_path, team=Heard(), loader=lambda sampler: Refusing())
     with pytest.raises(VideoError, match=r"^told to all: no shared memory$"):
         run()
 

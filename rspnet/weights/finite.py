@@ -1,0 +1,37 @@
+"""Whether tensors hold numbers: what is NaN or infinite is neither kept nor taken."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+def not_finite(contents: object) -> str:
+    """Name the tensors with a value that is no finite number; with a single wait for the device.
+
+    Args:
+        contents: Tensors, in dicts, lists and tuples in one another.
+
+    Returns:
+        The first names and how many more there are; empty if there is none.
+    """
+    named = list(_floats(contents, ""))
+    if not named:
+        return ""
+    device = named[0][1].device
+    good = torch.stack([value.isfinite().all().to(device, non_blocking=True) for _, value in named]).tolist()
+    bad = [name for (name, _), fine in zip(named, good, strict=True) if not fine]
+    return ", ".join(bad[:2]) + (f" and {len(bad) - 2} more" if len(bad) > 2 else "")
+
+
+def _floats(contents: object, name: str) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of a kind that could hold something else, by the names that lead to it, with dots."""
+    if isinstance(contents, Tensor):
+        if (contents.is_floating_point() or contents.is_complex()) and contents.layout is torch.strided:
+            yield name, contents.detach()
+    elif isinstance(contents, dict):
+        for key, value in contents.items():
+            yield from _floats(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(contents, list | tuple):
+        for number, value in enumerate(contents):
+            yield from _floats(value, f"{name}.{number}" if name else str(number))
