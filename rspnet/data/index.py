@@ -6,20 +6,27 @@ indexfile.py.
 
 import hashlib
 import json
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rspnet.data.indexfile import batches, check_out, check_roots, is_index, read_rows, unpack, write_rows
+from rspnet.data.cache import cached, keep
+from rspnet.data.indexfile import (
+    batches,
+    check_out,
+    check_roots,
+    has_absolute_roots,
+    is_index,
+    read_rows,
+    unpack,
+    write_rows,
+)
 from rspnet.data.rows import REQUIRED, SCHEMA, USABLE, Row, new_row
-from rspnet.disk import whole
-from rspnet.errors import ConfigError, RSPNetError
+from rspnet.errors import ConfigError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -38,8 +45,7 @@ __all__ = [
 ]
 __all__ += ["load", "new_row", "read_rows", "select", "to_dataset", "write_rows"]
 
-_log = logging.getLogger(__name__)
-_VERSION = 2  # of the cached files; raised when SCHEMA changes
+_VERSION = 3  # of the cached files; raised when SCHEMA changes
 
 
 def to_dataset(rows: Iterable[Row], cache_dir: str | os.PathLike[str] | None = None) -> "Dataset":
@@ -56,7 +62,7 @@ def to_dataset(rows: Iterable[Row], cache_dir: str | os.PathLike[str] | None = N
     Raises:
         ConfigError: no rows, a value of the wrong type, or two rows for one video.
     """
-    return _cache(_table(rows), cache_dir)
+    return keep(_table(rows), None, cache_dir)
 
 
 def load(
@@ -79,11 +85,13 @@ def load(
     if os.fspath(source) != "-":
         with open(source, "rb") as handle:
             content = hashlib.file_digest(handle, "sha256").hexdigest()
-        facts = [_VERSION, content, os.path.dirname(os.path.abspath(source)), root]
+        # Where the rows say all, as in the index of a run, one file serves every copy.
+        place = None if has_absolute_roots(source) else os.path.dirname(os.path.abspath(source))
+        facts = [_VERSION, content, place, root]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-        if (dataset := _cached(key, cache_dir)) is not None:
+        if (dataset := cached(key, cache_dir)) is not None:
             return dataset
-    return _cache(_table(rows), cache_dir, key)
+    return keep(_table(rows), key, cache_dir)
 
 
 def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tuple[Dataset, Counter[str]]":
@@ -219,45 +227,3 @@ def _columns(dataset: "Dataset", names: list[str]) -> pa.Table:
         classes = pa.array(dataset.features["label"].names, pa.string())
         table = table.set_column(names.index("label"), "label", pc.take(classes, table["label"]))
     return table
-
-
-def _cache_folder(cache_dir: str | os.PathLike[str] | None) -> Path:
-    from datasets import config
-
-    return Path(cache_dir or Path(config.HF_DATASETS_CACHE) / "rspnet")
-
-
-def _cached(key: str, cache_dir: str | os.PathLike[str] | None) -> "Dataset | None":
-    from datasets import Dataset
-
-    try:
-        return Dataset.from_file(str(_cache_folder(cache_dir) / f"{key}.arrow"))
-    except (OSError, pa.ArrowInvalid):  # never made, not for us to read, or cut short when the machine went down
-        return None
-
-
-def _cache(table: pa.Table, cache_dir: str | os.PathLike[str] | None, key: str | None = None) -> "Dataset":
-    """Write a table to the cache under `key` (its hash when None) and map it; processes may race, the last one wins."""
-    from datasets import Dataset
-
-    folder = _cache_folder(cache_dir)
-    if key is None:
-        digest = hashlib.sha256(table.schema.serialize())
-        for column in table.columns:
-            for chunk in column.chunks:
-                for buffer in filter(None, chunk.buffers()):
-                    digest.update(buffer)
-        key = digest.hexdigest()
-    path = folder / f"{key}.arrow"
-    try:
-        with (
-            whole(path) as part,
-            pa.OSFile(str(part), "wb") as file,
-            pa.ipc.new_stream(file, table.schema) as writer,
-        ):
-            writer.write_table(table)
-        return Dataset.from_file(str(path))
-    except RSPNetError as error:  # it is only a cache
-        said = str(error).rpartition(";")[0]
-        _log.warning("the index stays in memory: %s; HF_DATASETS_CACHE or HF_HOME names another place", said)
-        return Dataset(table)

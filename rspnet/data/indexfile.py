@@ -5,7 +5,6 @@ import json
 import os
 import sys
 import tempfile
-from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -18,7 +17,7 @@ from rspnet.data.texts import not_utf8
 from rspnet.disk import print_line, refusal, sweep, whole
 from rspnet.errors import ConfigError
 
-_DIGEST = "rspnet.rows.sha256"
+_DIGEST, _ABSOLUTE = "rspnet.rows.sha256", "rspnet.roots.absolute"  # of a Parquet file's metadata
 _BATCH = 10_000  # rows converted at a time: 300,000 rows are never Python objects all at once
 
 
@@ -52,6 +51,16 @@ def read_rows(source: str | os.PathLike[str], root: str | os.PathLike[str] | Non
         numbered = _read_parquet(source) if suffix == ".parquet" else _read_json_lines(source)
         rows = _checked(numbered, source, os.path.dirname(os.path.abspath(source)))
     return rows if root is None else (row | {"root": root} for row in rows)
+
+
+def has_absolute_roots(source: str | os.PathLike[str]) -> bool:
+    """Whether an index says of itself that its roots do not depend on where it lies."""
+    if not os.fspath(source).lower().endswith(".parquet"):
+        return False
+    try:
+        return (pq.read_metadata(source).metadata or {}).get(_ABSOLUTE.encode()) == b"True"
+    except (OSError, pa.ArrowException):
+        return False  # reading its rows says what is wrong
 
 
 def check_roots(rows: Iterable[Row]) -> Iterator[Row]:
@@ -92,12 +101,13 @@ def write_rows(rows: Iterable[Row], out: str | os.PathLike[str]) -> None:
         for row in rows:
             print_line(json.dumps(row, ensure_ascii=ascii_only))
     elif _suffix(out) == ".parquet":
-        digest = hashlib.sha256()
+        digest, absolute = hashlib.sha256(), True
         with whole(out) as part, pq.ParquetWriter(part, SCHEMA) as writer:
             for batch in batches(rows):
                 writer.write_batch(batch)
-                deque(_digested(map(unpack, batch.to_pylist()), digest), maxlen=0)  # as they will be read
-            writer.add_key_value_metadata({_DIGEST: digest.hexdigest()})
+                for row in _digested(map(unpack, batch.to_pylist()), digest):  # as they will be read
+                    absolute &= os.path.isabs(row["root"])
+            writer.add_key_value_metadata({_DIGEST: digest.hexdigest(), _ABSOLUTE: str(absolute)})
     else:
         with whole(out) as part, open(part, "w", encoding="utf-8") as handle:
             for row in rows:

@@ -10,13 +10,14 @@ import random
 import string
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rspnet.data import index, indexfile
+from rspnet.data import cache, index, indexfile
 from rspnet.errors import ConfigError
 
 
@@ -174,15 +175,53 @@ def test_loading_again_reads_nothing(rows, tmp_path, monkeypatch):
     assert len(index.load(tmp_path / "i.jsonl", cache_dir=tmp_path / "cache")) == len(rows) - 1
 
 
-def test_a_cached_file_cut_short_is_made_anew(rows, tmp_path):
+@pytest.mark.parametrize("how", ["empty", "cut", "zeros", "a bit"])
+def test_a_damaged_cached_file_is_made_anew(rows, tmp_path, how):
+    """Mapped as it is, zeros would be rows of other videos without a word."""
     index.write_rows(rows, tmp_path / "i.jsonl")
     dataset = index.load(tmp_path / "i.jsonl", cache_dir=tmp_path / "cache")
     expected = dataset[:]
     del dataset
     (path,) = (tmp_path / "cache").iterdir()
+    content = path.read_bytes()
+    half = len(content) // 2
     path.unlink()
-    path.write_bytes(b"")
+    path.write_bytes(
+        {
+            "empty": b"",
+            "cut": content[:half],
+            "zeros": content[:half] + bytes(64) + content[half + 64 :],
+            "a bit": content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :],
+        }[how]
+    )
     assert index.load(tmp_path / "i.jsonl", cache_dir=tmp_path / "cache")[:] == expected
+    assert path.read_bytes() == content
+
+
+def test_the_indexes_of_runs_share_one_file(rows, tmp_path):
+    for run in "ab":
+        (tmp_path / run).mkdir()
+        index.write_rows(rows, tmp_path / run / "index.parquet")
+        index.load(tmp_path / run / "index.parquet", cache_dir=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    moving = [row | {"root": "."} for row in rows]
+    for run in "ab":
+        index.write_rows(moving, tmp_path / run / "index.parquet")
+        dataset = index.load(tmp_path / run / "index.parquet", cache_dir=tmp_path / "cache")
+        assert set(dataset["root"]) == {str(tmp_path / run)}
+
+
+def test_the_cache_is_bounded(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "MOST", 2)
+    for number in range(4):
+        index.to_dataset(rows[number:], tmp_path)
+        (newest,) = [path for path in tmp_path.iterdir() if path.stat().st_mtime > time.time() - 3600]
+        os.utime(newest, (time.time() - (9 - number) * 86400,) * 2)
+    assert len(list(tmp_path.iterdir())) == 2
+    index.to_dataset(rows, tmp_path)
+    index.to_dataset(rows[1:], tmp_path)
+    index.to_dataset(rows[2:], tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3  # of today
 
 
 def test_equal_rows_share_one_file(rows, tmp_path):
