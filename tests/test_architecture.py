@@ -18,7 +18,7 @@ TESTED_THROUGH_OTHERS = {
     "clipspec": "tests/encoders/test_encoders.py",
     "data/indexfile": "tests/data/test_index.py",
     "data/lists": "tests/data/test_layouts.py",
-    "data/rows": "tests/data/test_index.py",
+    "data/picked": "tests/data/test_clip_dataset.py",
     "errors": "tests/cli/test_command.py",
     "registration": "tests/encoders/test_encoders.py",
     "running/finished": "tests/stages/test_published_runs.py",

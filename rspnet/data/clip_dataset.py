@@ -5,7 +5,6 @@ moment a run was started or resumed changes a clip. V clips per video, T frames,
 """
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch.utils.data import Dataset
 from rspnet.clipspec import ClipSpec
 from rspnet.data import sampling
 from rspnet.data.batches import Batch, Request, Speeds
+from rspnet.data.picked import read_picked
 from rspnet.data.sampling import Frames
 from rspnet.data.workers import BatchMemory
 from rspnet.errors import ConfigError, VideoError
@@ -291,41 +291,3 @@ def even_clips(
     return ClipDataset(
         index, picker, clip.size, frame_rate=clip.frame_rate, time_limit=time_limit, max_pixels=max_pixels
     )
-
-
-def read_picked(
-    video: Video,
-    picker: Callable[[int, tuple[int, int]], list[tuple[Frames, Crop]]],
-    size: int,
-    *,
-    out: list[Pixels],
-    frame_rate: float | None = None,
-) -> None:
-    """Read the clips that a picker chooses of a video.
-
-    Args:
-        video: open.
-        picker: length in frames, after resampling, height and width in pixels -> frame indices and crop of each clip.
-        size: S, pixels.
-        out: V arrays (T, S, S, 3) uint8, which are filled.
-        frame_rate: as in `ClipDataset`.
-
-    Raises:
-        VideoError: it cannot be read, or has no frames at this rate.
-    """
-    if not video.num_frames:
-        raise VideoError(f"{video.path}: holds no frames; find such files with stages/verify.py --depth decode")
-    kept = _resampled(video, frame_rate)
-    if not len(kept):
-        raise VideoError(f"{video.path}: too short to resample to {frame_rate:g} frames per second")
-    pairs = picker(len(kept), (video.height, video.width))
-    video.read_clips([(kept[frames], crop) for frames, crop in pairs], size, out)
-
-
-def _resampled(video: Video, frame_rate: float | None) -> Frames:
-    """The frames of the video at the frame rate wanted, by their own times where its rate varies."""
-    if not frame_rate:
-        return np.arange(video.num_frames)
-    if not video.fps:
-        raise VideoError(f"{video.path}: does not say its frame rate; transcode it, or leave clips.frame_rate out")
-    return sampling.resample(video.num_frames, video.fps, frame_rate, moments=video.moments)

@@ -1,6 +1,7 @@
 """How many videos are shorter than a clip: their frames are repeated, and no number of a run would show it."""
 
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -71,5 +72,6 @@ def frame_counts(clips: ClipDataset) -> Counter[int]:
     lengths: Counter[int] = Counter()
     for (frames, fps), number in Counter(known).items():
         if frames is not None and (fps or not clips.frame_rate):
-            lengths[len(sampling.resample(frames, fps, clips.frame_rate))] += number
+            with suppress(ValueError):  # a length that is none, which reading it will say
+                lengths[len(sampling.resample(frames, fps, clips.frame_rate))] += number
     return lengths

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rspnet.data.augment import normaliser
-from rspnet.data.clip_dataset import Picker, read_picked
+from rspnet.data.clip_dataset import Picker
+from rspnet.data.picked import read_picked
 from rspnet.video.reader import Video
 
 

@@ -18,6 +18,10 @@ Frames = npt.NDArray[np.int64]
 """Numbers of frames, or milliseconds."""
 
 
+MOST_FRAMES = 2**23
+"""Of a resampled video: 93 hours at 25 frames per second, and no more memory than some hundred megabytes."""
+
+
 def clip_span(size: int, stride: int = 1) -> int:
     """Return how many consecutive frames a clip of ``size`` frames, ``stride`` apart, reaches over."""
     if size < 1 or stride < 1:
@@ -131,12 +135,15 @@ def resample(num_frames: int, source_fps: float, target_fps: float | None, *, mo
         (m,) int64 frame indices, never decreasing.
 
     Raises:
-        ValueError: a frame rate is not a positive number.
+        ValueError: a frame rate is not a positive number, or there would be more frames than any video has.
     """
     if target_fps is None:
         return np.arange(num_frames)
     if not (0 < source_fps < math.inf and 0 < target_fps < math.inf):
         raise ValueError(f"frame rates must be positive numbers, not {source_fps} (source) and {target_fps} (target)")
+    seconds = num_frames / source_fps if moments is None else (int(moments[-1]) - int(moments[0])) / 1000
+    if not seconds * target_fps < MOST_FRAMES:
+        raise ValueError(f"{num_frames} frames would last {seconds:g} s, which is {seconds * target_fps:g} frames")
     if moments is not None:
         since = moments - moments[0]
         ticks = np.arange(math.floor(since[-1] * target_fps / 1000)) * 1000 / target_fps

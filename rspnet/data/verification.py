@@ -80,7 +80,7 @@ class Tally:
         self.classes[row["label"]] += 1
         if row["label"] is None and len(self.unlabelled) < NUM_NAMED:
             self.unlabelled.append(row["video"])
-        self.seconds += row["duration"] or 0.0
+        self.seconds += row["num_frames"] / row["fps"] if row["num_frames"] and row["fps"] else row["duration"] or 0.0
         if row["plan"] and not len(Plan.from_text(row["plan"]).keys):
             self.slow[os.path.splitext(row["video"])[1].lower()] += 1
 

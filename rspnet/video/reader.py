@@ -23,7 +23,7 @@ from rspnet.errors import RSPNetError, VideoError
 from rspnet.video.decoding import Damage, decode_all
 from rspnet.video.feed import Feed
 from rspnet.video.inspection import inspect
-from rspnet.video.limits import MAX_PIXELS, Limits
+from rspnet.video.limits import MAX_PIXELS, Limits, plausible_count
 from rspnet.video.opening import Clock, only_video_errors
 from rspnet.video.orientation import Pixels
 from rspnet.video.packets import UnexpectedError
@@ -105,6 +105,11 @@ class Video:
         self._surveyed = False
         self._plan = self._fitting(plan) if plan else None
         self._feed = Feed(self._clock, self._plan, Limits(max_pixels, time_limit))
+        if num_frames is not None and not plausible_count(num_frames, self._feed.container.size):
+            raise VideoError(
+                f"{self.path}: {num_frames} frames are promised, but it has {self._feed.container.size} bytes; "
+                "make the index anew with verify --depth decode"
+            )
         if self._plan and self._plan.can_jump and not self._feed.is_quick:
             self._plan = None
         self._converter = Converter(self._plan.size, self._plan.orientation) if self._plan else Converter()

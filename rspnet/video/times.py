@@ -16,6 +16,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from rspnet.video.limits import LONGEST_FRAME, plausible_rate, plausible_seconds
 from rspnet.video.packets import Packet
 from rspnet.video.plan import Numbers
 
@@ -27,7 +28,6 @@ MAX_REORDERING = 16
 _SLACK = Fraction(102, 100)  # frames that times may be off by: one, and they are rounded
 _BACK = 5  # seconds that times may go back by from packet to packet, where pictures are stored out of order
 _STEP_BACK = Fraction(1, 2)  # seconds; times of decoding that go back by more begin anew
-_AHEAD = 6 * 3600  # seconds; no picture stands for longer (mp4 could not say it): the clock was set, or is broken
 _TICKS = 240  # frames per second beyond which a rate that equals the clock's is only the clock's
 
 
@@ -56,12 +56,13 @@ def promised_rates(stream: VideoStream) -> list[Fraction]:
         return []
     rates = (Fraction(rate or 0) for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate))
     unit = _unit(stream)
-    return list(dict.fromkeys(rate for rate in rates if rate > 0 and (rate <= _TICKS or rate * unit < 1)))
+    told = (rate for rate in rates if plausible_rate(float(rate)) and (rate <= _TICKS or rate * unit < 1))
+    return list(dict.fromkeys(told))
 
 
 def _unit(stream: VideoStream) -> Fraction:
     """Seconds that a stream counts its times in."""
-    if stream.time_base is None:
+    if not stream.time_base:
         raise ValueError("its video stream has no unit of time")
     return Fraction(stream.time_base)
 
@@ -89,7 +90,8 @@ def pace_in_header(container: InputContainer, stream: VideoStream) -> Pace:
     elif format_name == "avi":
         return Pace(Fraction(0), None)  # a pipe cannot go back to fill in its header
     pace = timeline.pace(shown)
-    return replace(pace, seconds=timeline.promised_seconds or pace.seconds or (container.duration or 0) / 1e6)
+    seconds = timeline.promised_seconds or pace.seconds or (container.duration or 0) / 1e6
+    return replace(pace, seconds=seconds if plausible_seconds(seconds, len(shown) or None) else None)
 
 
 def _is_whole(stream: VideoStream, format_name: str) -> bool:
@@ -103,7 +105,7 @@ class _Clock:
     """One kind of a stream's times, made to go on from where they were where its clock was set back or far ahead."""
 
     def __init__(self, unit: Fraction) -> None:
-        self._back, self._ahead = _BACK / unit, _AHEAD / unit
+        self._back, self._ahead = _BACK / unit, LONGEST_FRAME / unit
         self._offset = self._count = 0
         self._first: int | None = None
 
@@ -190,7 +192,8 @@ class Timeline:
         numbers, times = [number for number, _ in known], [time for _, time in known]
         if count < 2 or len(times) < count or max(times) == min(times):
             rate = next(iter(self.promises), Fraction(0))
-            return Pace(rate, told or (float(count / rate) if rate else None))
+            lasts = told or (float(count / rate) if rate else 0.0)
+            return Pace(rate, lasts if plausible_seconds(lasts, count) else None)
         ticks = np.array([time for time, _ in in_order((time, None) for time in times)])
         first, step = int(ticks[0]), (int(ticks.max()) - int(ticks[0])) * self.unit / (count - 1)
         seconds = step * (count - 1) + self._last_frame(ticks, numbers) * self.unit

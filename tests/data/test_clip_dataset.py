@@ -11,6 +11,7 @@ from rspnet.data import clip_dataset, sampling
 from rspnet.data.batches import Request
 from rspnet.data.clip_dataset import ClipDataset, Picker
 from rspnet.data.index import new_row, to_dataset
+from rspnet.data.picked import read_picked
 from rspnet.errors import ConfigError, VideoError
 from rspnet.video.reader import Video, inspect, read_frames
 from tests.support.clips import PICKER, SIZE, index_of, same
@@ -249,3 +250,20 @@ def test_a_test_split_without_labels_measures_nothing(tmp_path):
 def test_nowhere_to_measure(tmp_path):
     with pytest.raises(ConfigError, match="no test or val split: sort a plain folder"):
         clip_dataset.test_split(to_dataset([new_row("a.mp4", "/", split="train")], tmp_path))
+
+
+def test_a_rate_or_times_that_would_take_all_memory(root, tmp_path, monkeypatch):
+    """A header of one frame in two thousand million seconds, or a clock that was set: one video fails, and is named."""
+    out = [np.empty((6, SIZE, SIZE, 3), np.uint8)]
+    path = write_numbered(tmp_path / "a.mkv", 40, times=[number * 5 * 3600 * 25 for number in range(40)])
+    with Video(path) as video, pytest.raises(VideoError, match=r"a\.mkv: cannot be resampled \(40 frames would last"):
+        read_picked(video, lambda length, sides: [], SIZE, out=out, frame_rate=25.0)
+    monkeypatch.setattr(Video, "fps", 4.7e-10)
+    with Video(root / "0.mp4") as video, pytest.raises(VideoError, match=r"0\.mp4: cannot be resampled"):
+        read_picked(video, lambda length, sides: [], SIZE, out=out, frame_rate=25.0)
+
+
+@pytest.mark.parametrize("num_frames", [2**62, 10**10, -1])
+def test_a_promise_of_more_frames_than_bytes(root, num_frames):
+    clips = ClipDataset(index_of(root, ["0"], num_frames=num_frames), Picker(6), SIZE)
+    assert "frames are promised, but it has" in clips[Request(0, 0, 0)]["reason"]

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from rspnet.video.reader import inspect
 from rspnet.video.times import Timeline, in_order, promised_rate
+from tests.support.numbered import write_numbered
 
 
 def a_stream(rate=None, unit=Fraction(1, 1000), duration=None, name="matroska,webm"):
@@ -141,3 +143,17 @@ def test_times_in_rising_order():
     assert list(in_order(frames[:6])) == [(0, "a"), (1, "b"), (2, "c"), (3, "d"), (4, "e"), (6, "f")]
     numbers = np.random.default_rng(0).permutation(16).tolist()
     assert [time for time, _ in in_order((time, None) for time in [*numbers, *range(16, 60)])] == list(range(60))
+
+
+def test_rates_and_durations_that_are_lies(tmp_path):
+    """Of a header; the frames' own times are kept, and a single frame lasts no longer than a frame can."""
+    path = write_numbered(tmp_path / "a.mp4", 1)
+    content = bytearray(path.read_bytes())
+    for name, place in ((b"mvhd", 16), (b"mdhd", 16), (b"stts", 16)):  # 2**32 - 2 units of time
+        at = content.index(name) + 4 + place - (4 if name == b"stts" else 0)
+        content[at : at + 4] = b"\xff\xff\xff\xfe" if name != b"mvhd" else content[at : at + 4]
+    path.write_bytes(content)
+    for depth in ("probe", "decode"):
+        found = inspect(path, depth)
+        assert found["duration"] is None or found["duration"] <= 6 * 3600
+        assert found["fps"] is None or found["fps"] > 1 / 30_000

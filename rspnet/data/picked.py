@@ -1,0 +1,53 @@
+"""Reading the clips that are chosen of one video, at a frame rate of one's own if need be."""
+
+from collections.abc import Callable
+
+from rspnet.data import sampling
+from rspnet.data.sampling import Frames
+from rspnet.errors import VideoError
+from rspnet.video.orientation import Pixels
+from rspnet.video.pixels import Crop
+from rspnet.video.reader import Video
+
+
+def read_picked(
+    video: Video,
+    picker: Callable[[int, tuple[int, int]], list[tuple[Frames, Crop]]],
+    size: int,
+    *,
+    out: list[Pixels],
+    frame_rate: float | None = None,
+) -> None:
+    """Read the clips that a picker chooses of a video.
+
+    Args:
+        video: open.
+        picker: length in frames, after resampling, height and width in pixels -> frame indices and crop of each clip.
+        size: S, pixels.
+        out: V arrays (T, S, S, 3) uint8, which are filled.
+        frame_rate: that the video is resampled to first; None leaves it.
+
+    Raises:
+        VideoError: it cannot be read, or has no frames at this rate.
+    """
+    if not video.num_frames:
+        raise VideoError(f"{video.path}: holds no frames; find such files with stages/verify.py --depth decode")
+    pairs: list[tuple[Frames, Crop]]
+    if frame_rate is None:
+        pairs = picker(video.num_frames, (video.height, video.width))
+    else:
+        kept = _resampled(video, frame_rate)
+        if not len(kept):
+            raise VideoError(f"{video.path}: too short to resample to {frame_rate:g} frames per second")
+        pairs = [(kept[frames], crop) for frames, crop in picker(len(kept), (video.height, video.width))]
+    video.read_clips(pairs, size, out)
+
+
+def _resampled(video: Video, frame_rate: float) -> Frames:
+    """The frames of the video at the frame rate wanted, by their own times where its rate varies."""
+    if not video.fps:
+        raise VideoError(f"{video.path}: does not say its frame rate; transcode it, or leave clips.frame_rate out")
+    try:
+        return sampling.resample(video.num_frames, video.fps, frame_rate, moments=video.moments)
+    except ValueError as error:
+        raise VideoError(f"{video.path}: cannot be resampled ({error}); transcode it, or drop it") from None
