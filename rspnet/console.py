@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -112,6 +113,15 @@ def progress(items: Iterable[T], total: int | None, *, desc: str, unit: str, ini
                 rate = (done - initial) / (now - started)
                 left = f", {duration((total - done) / rate)} left" if total else ""
                 say(f"{desc}: {done}{f' of {total}' if total else ''} {unit}, {rate:.1f} a second{left}")
+
+
+def fitted(text: str) -> str:
+    """A text in lines of at most 100 columns, the further ones indented; a word, as a path is, stays in one piece."""
+    lines = (
+        textwrap.fill(line, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        for line in text.splitlines()
+    )
+    return "\n".join(lines)
 
 
 def some(number: int, thing: str, things: str | None = None) -> str:

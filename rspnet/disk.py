@@ -107,6 +107,26 @@ def is_there(path: str | os.PathLike[str], mistake: type[RSPNetError] = ConfigEr
     return True
 
 
+def make_folder(path: str | os.PathLike[str], remedy: str) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Args:
+        path: the folder.
+        remedy: what to do where it cannot be made: ``choose another folder``.
+
+    Raises:
+        ConfigError: it cannot be made: for want of permissions, or because a file has that name, for example.
+        DiskError: the disk is full, read-only or broken.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        if error.errno in FAULTS:
+            raise refusal(path, error) from None
+        said = "something else has that name" if isinstance(error, FileExistsError) else error.strerror
+        raise ConfigError(f"{os.fspath(path)}: cannot be made ({said}); {remedy}") from None
+
+
 class _Noting(io.FileIO):
     """Keeps what the system said first: a library that writes through it may tell another story (torch does)."""
 

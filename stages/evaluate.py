@@ -175,27 +175,17 @@ def test_and_training_videos(config: Config, index: "Dataset") -> "tuple[Dataset
 
 def trained_network(config: Config, weights: "WeightFile | None", names: list[str]) -> "tuple[nn.Module, ClipSpec]":
     """What maps views (N, V, 3, T, H, W) to logits or features, and what it is to be fed with."""
-    import torch
-
-    from rspnet.encoders import create_encoder
     from rspnet.evaluation.predict import ViewFeatures
     from rspnet.method.classifier import Classifier
-    from rspnet.weights.load import load_weights
+    from rspnet.running.network import begin_network
 
-    torch.manual_seed(config.run.seed)
-    encoder = create_encoder(**vars(config.encoder))
-    classify = config.protocol == "classify"
-    network = Classifier(encoder, len(names)) if classify else ViewFeatures(encoder, config.pooling)
-    if weights is not None:
-        report = load_weights(network if classify else encoder, weights, head=classify)
-        for line in (report.summary(), *implied.remarks(config.clips, weights, trained=classify)):
-            console.say(line)
-        known = report.description.get("class_names", names)
-        if classify and known != names:
-            raise CheckpointError(
-                f"{config.weights}: was trained on other classes than these videos have: {known[:5]} ..."
-            )
-    return network, dataclasses.replace(encoder.clip, **vars(config.clips))
+    if config.protocol != "classify":
+        return begin_network(config, partial(ViewFeatures, pooling=config.pooling), weights=weights)
+    network, clip = begin_network(config, partial(Classifier, num_classes=len(names)), weights=weights, trained=True)
+    known = names if weights is None else weights.description.get("class_names", names)
+    if known != names:
+        raise CheckpointError(f"{config.weights}: was trained on other classes than these videos have: {known[:5]} ...")
+    return network, clip
 
 
 # The protocols: outputs for the test videos, and for the training videos where they are looked at -> the file for what

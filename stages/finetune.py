@@ -150,19 +150,11 @@ def train(config: Config, run: Run) -> dict[str, Any]:
 
 def begun_classifier(config: Config, weights: "WeightFile | None", names: list[str]) -> "tuple[Classifier, ClipSpec]":
     """The network as training begins with it, and what it is to be fed with."""
-    import torch
-
-    from rspnet.encoders import create_encoder
     from rspnet.method.classifier import Classifier
-    from rspnet.weights.load import load_weights
+    from rspnet.running.network import begin_network
 
-    torch.manual_seed(config.run.seed)
-    encoder = create_encoder(**vars(config.encoder))
-    model = Classifier(encoder, len(names), frozen=config.frozen, class_names=names)
-    if weights is not None:
-        for line in (load_weights(model, weights).summary(), *implied.remarks(config.clips, weights)):
-            console.say(line)
-    return model, dataclasses.replace(encoder.clip, **vars(config.clips))
+    classifier = partial(Classifier, num_classes=len(names), frozen=config.frozen, class_names=names)
+    return begin_network(config, classifier, weights=weights)
 
 
 def tested(config: Config, loop: "TrainLoop", found: "Outputs", *, accuracy: dict[str, float]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ The same command after an interruption goes on where it stopped; after the end i
 The last line on stdout is the result as JSON.
 """
 
-import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -58,18 +57,17 @@ def main(config: Config) -> dict[str, Any]:
 def train(config: Config, run: Run) -> dict[str, Any]:
     """The run itself, from the newest checkpoint if there is one."""
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
-    import torch
-
     from rspnet.data.augment import Augment
     from rspnet.data.clip_dataset import random_clips
     from rspnet.data.index import describe, load, select, selection
     from rspnet.data.lengths import tell_long_queue, tell_short
     from rspnet.data.sets import TrainSet
-    from rspnet.encoders import check_clips, create_encoder
+    from rspnet.encoders import check_clips
     from rspnet.method import optim
     from rspnet.method.draws import StepDraws
     from rspnet.method.pretext import LOG_TERMS, RSPNet
     from rspnet.running.loop import TrainLoop
+    from rspnet.running.network import begin_network
     from rspnet.weights.load import save_network
 
     accelerator, processes = run.accelerator, {"rank": run.team.rank, "world_size": run.team.world_size}
@@ -78,11 +76,9 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     check_clips(config.encoder, config.clips, batch=draws.group_size, training=True)
 
     # Encoder -> RSPNet; one process or many
-    torch.manual_seed(seed)
-    encoder = create_encoder(**vars(config.encoder))
-    clip = dataclasses.replace(encoder.clip, **vars(config.clips))
     method = {name: value for name, value in vars(config.pretext).items() if name not in ("speeds", "bn_groups")}
-    model = RSPNet(encoder, clip.num_frames, groups=draws.groups, **method)
+    rspnet = partial(RSPNet, num_frames=config.clips.num_frames, groups=draws.groups, **method)
+    model, clip = begin_network(config, rspnet)
     optimizer, schedule = optim.recipe(model, config.optim)
     model, optimizer = accelerator.prepare(model, optimizer)
 

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from rspnet import console
-from rspnet.console import as_typed, duration, figures, percent, program, some
+from rspnet.console import as_typed, duration, figures, fitted, percent, program, some
 from tests.support import REPO
 
 
@@ -37,6 +37,16 @@ def test_durations(seconds, text):
 def test_numbers_with_their_nouns():
     assert [some(number, "video") for number in (0, 1, 2)] == ["0 videos", "1 video", "2 videos"]
     assert [some(number, "class", "classes") for number in (1, 2)] == ["1 class", "2 classes"]
+
+
+def test_texts_that_fit_a_terminal():
+    text = f"not used: {'; '.join(f'reason-{number} (2)' for number in range(12))}\nsecond line"
+    lines = fitted(text).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert [line[:2] for line in lines] == ["no", "  ", "se"]
+    assert " ".join(fitted(text).split()) == " ".join(text.split())
+    assert fitted(f"{'path-' * 30} is here") == f"{'path-' * 30}\n  is here"
+    assert fitted("x" * 100) == "x" * 100
 
 
 def test_numbers_as_people_write_them():

@@ -197,6 +197,31 @@ def test_a_folder_that_takes_no_new_names():
         pass
 
 
+def test_a_folder_that_cannot_be_made_is_told_with_the_remedy(tmp_path):
+    disk.make_folder(tmp_path / "a/b", "choose another")
+    disk.make_folder(str(tmp_path / "a/b"), "choose another")
+    assert (tmp_path / "a/b").is_dir()
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to("gone")
+    for name, said in {
+        "file": "something else has that name",
+        "nowhere": "something else has that name",
+        "file/a": "Not a directory",
+    }.items():
+        with pytest.raises(ConfigError) as caught:
+            disk.make_folder(tmp_path / name, "choose another")
+        assert str(caught.value) == f"{tmp_path / name}: cannot be made ({said}); choose another"
+
+
+def test_a_folder_on_a_full_disk(tmp_path, monkeypatch):
+    def full(path, **_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(os, "makedirs", full)
+    with pytest.raises(DiskError, match=r"/a: cannot be written: its disk is full .*; make room"):
+        disk.make_folder(tmp_path / "a", "choose another")
+
+
 def test_a_library_that_hides_the_reason(tmp_path):
     """torch says "unexpected pos 704 vs 598" of a full disk."""
     with pytest.raises(DiskError, match=r"^/dev/full: .*No space left on device"), disk.created("/dev/full") as file:

@@ -11,7 +11,7 @@ from rspnet import console
 from rspnet.data import layouts
 from rspnet.data.copying import FAILED, Entry, Outcome, Task
 from rspnet.data.rows import USABLE, Row
-from rspnet.disk import FAULTS, refusal, sweep, whole, writing_to
+from rspnet.disk import make_folder, sweep, whole, writing_to
 from rspnet.errors import ConfigError, DiskError
 
 if TYPE_CHECKING:
@@ -38,12 +38,7 @@ def begin(rows: Iterable[Row], dst: str) -> Iterator[Row]:
     first = list(itertools.islice(rows, 1))  # before anything is made: a wrong index, or DST among the sources
     for row in first:
         check_apart(row["root"], dst)
-    try:
-        os.makedirs(dst, exist_ok=True)
-    except OSError as error:
-        if error.errno in FAULTS:
-            raise refusal(dst, error) from None
-        raise ConfigError(f"{dst}: cannot be made ({error.strerror}); give another folder to write to") from None
+    make_folder(dst, "give another folder to write to")
     return itertools.chain(first, rows)
 
 
@@ -105,8 +100,8 @@ def copy_lists(root: str, dst: str, layout: str) -> None:
     except ConfigError:
         return  # an index of videos that are in no known order
     for folder in sorted({os.path.dirname(path) for path in lists}):
+        make_folder(os.path.join(dst, folder), "give another folder to write to")
         with writing_to(os.path.join(dst, folder)):
-            os.makedirs(os.path.join(dst, folder), exist_ok=True)
             for entry in os.scandir(os.path.join(root, folder)):
                 if entry.is_file() and entry.name.endswith((".txt", ".json", ".csv")):
                     with whole(os.path.join(dst, folder, entry.name)) as copy:

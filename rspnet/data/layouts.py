@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from rspnet.data.index import Row, new_row
-from rspnet.data.lists import LIST_NAMES, LOOKED_FOR, complete, list_files, read_lists
+from rspnet.data.lists import LIST_NAMES, complete, list_files, read_lists
 from rspnet.data.tree import SUBSET_MARK, Tree, is_folder, split_of
 from rspnet.errors import ConfigError
 
 __all__ = ["LAYOUTS", "SUBSET_MARK", "detect", "list_files", "scan"]
 
 _log = logging.getLogger(__name__)
+_LOOKED_FOR = "looked for .mp4, .avi, .mkv, .webm and other videos"
 
 
 def detect(root: str | os.PathLike[str]) -> str:
@@ -49,7 +50,7 @@ def detect(root: str | os.PathLike[str]) -> str:
         return "kinetics"
     if next(tree.videos(), None) is None:
         tree.warn_of_closed()
-        raise ConfigError(f"{tree.root}: no data set found{tree.instead()}; {LOOKED_FOR}")
+        raise ConfigError(f"{tree.root}: no data set found{tree.instead()}; {_LOOKED_FOR}")
     return "folder"
 
 
@@ -82,7 +83,7 @@ def scan(root: str | os.PathLike[str], layout: str = "auto", ignored: Counter[st
         ignored.update(tree.ignored - lists)
         ignored.update({"lists": lists.total()} if lists else {})
     if not videos:
-        raise ConfigError(f"{tree.root}: no videos in the {layout} layout{tree.instead()}; {LOOKED_FOR}")
+        raise ConfigError(f"{tree.root}: no videos in the {layout} layout{tree.instead()}; {_LOOKED_FOR}")
     return LAYOUTS[layout](tree, videos)
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from rspnet.data.texts import read_lines, read_text
-from rspnet.data.tree import VIDEO_SUFFIXES, Tree, is_folder
+from rspnet.data.tree import Tree, is_folder
 from rspnet.errors import ConfigError
 
 LIST_NAMES = {
@@ -19,11 +19,11 @@ LIST_NAMES = {
     "hmdb51": re.compile(r"(.+)_test_split(\d+)\.txt"),
     "something_v2": re.compile(r"(?:.*[-_.])?(train|validation|test|labels)\.json"),
 }
-LOOKED_FOR = (
-    "looked for train_video/ and val_video/ or train/ and val/ (kinetics), trainlist01.txt and testlist01.txt "
-    "(ucf101), CLASS_test_split1.txt (hmdb51), *labels.json with *train.json or *validation.json (something_v2), and "
-    f"for {' '.join(VIDEO_SUFFIXES)} files at any depth (folder)"
-)
+_NAMED = {
+    "ucf101": "trainlist01.txt and testlist01.txt",
+    "hmdb51": "CLASS_test_split1.txt",
+    "something_v2": "*labels.json with *train.json or *validation.json",
+}
 
 
 @dataclasses.dataclass
@@ -72,8 +72,8 @@ def read_lists(root: str, layout: str) -> Lists:
     files = list_files(root, layout)
     if not complete(layout, files):
         raise ConfigError(
-            f"{root}: the lists of {layout} are missing, which is the layout asked for; say --data.layout auto (or "
-            f"--layout auto) for what is there; {LOOKED_FOR}"
+            f"{root}: the lists of {layout} are missing ({_NAMED[layout]}); say --data.layout auto (or --layout "
+            "auto) for what is there"
         )
     key = _stem if layout == "something_v2" else _class_and_stem
     lists = Lists({}, key, has_folds=layout != "something_v2")

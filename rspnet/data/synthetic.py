@@ -77,8 +77,8 @@ def _held(dst: Path) -> Iterator[None]:
     """Make the folder, if it is new, and keep other processes out of it."""
     if os.path.lexists(dst) and not os.path.isdir(dst):
         raise ConfigError(f"{dst}: is no folder; choose a new one")
+    disk.make_folder(dst, "choose another folder")
     with disk.writing_to(dst), ExitStack() as stack:
-        dst.mkdir(parents=True, exist_ok=True)
         try:
             stack.enter_context(locked(dst))
         except BlockingIOError:
@@ -117,6 +117,8 @@ def _write_set(dst: Path, videos_per_class: int, seed: int) -> None:
     """Write the videos and the lists."""
     num_groups = min(25, max(4, videos_per_class // 2))
     names = sorted(MOTIONS)
+    for folder in ("ucfTrainTestlist", *(f"UCF-101/{name}" for name in names)):
+        disk.make_folder(dst / folder, "remove what is there, or choose another folder")
     videos = []  # path, label, group
     todo = itertools.product(range(len(names)), range(videos_per_class))
     for label, number in console.progress(todo, num_videos(videos_per_class), desc="synthetic", unit="videos"):
@@ -124,7 +126,6 @@ def _write_set(dst: Path, videos_per_class: int, seed: int) -> None:
         path = f"{names[label]}/v_{names[label]}_g{group:02d}_c{clip:02d}.mp4"
         scene, course = np.random.default_rng([seed, group]), np.random.default_rng([seed, group, label, clip])
         frames = draw(names[label], scene, course)
-        (dst / "UCF-101" / names[label]).mkdir(parents=True, exist_ok=True)
         encode(dst / "UCF-101" / path, frames, FPS, x264_preset="veryfast")
         videos.append((path, label, group))
     _write_lists(dst / "ucfTrainTestlist", names, sorted(videos))
@@ -132,7 +133,6 @@ def _write_set(dst: Path, videos_per_class: int, seed: int) -> None:
 
 def _write_lists(folder: Path, names: list[str], videos: list[tuple[str, int, int]]) -> None:
     """The official formats of UCF101. A quarter of the groups is the test set of each fold."""
-    folder.mkdir(exist_ok=True)
     lines = {"classInd": [f"{label} {name}" for label, name in enumerate(names, 1)]}
     for fold in (1, 2, 3):
         lines[f"trainlist{fold:02d}"] = [f"{path} {label + 1}" for path, label, group in videos if group % 4 != fold]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rspnet.cli.config import dump
 from rspnet.console import is_main, say
-from rspnet.disk import FAULTS, print_line, refusal, sweep, write_json, write_text, writing_to
+from rspnet.disk import make_folder, print_line, sweep, write_json, write_text, writing_to
 from rspnet.errors import ConfigError
 from rspnet.lock import exclusive
 from rspnet.running import sources
@@ -172,12 +172,7 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
             or cannot be made.
         DiskError: its disk is full, or read-only.
     """
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if error.errno in FAULTS:
-            raise refusal(run_dir, error) from None
-        raise ConfigError(f"{run_dir}: cannot be made ({error.strerror}); choose another --run_dir") from None
+    make_folder(run_dir, "choose another --run_dir")
     path, lock = run_dir / "config.yaml", run_dir / ".lock"
     with writing_to(run_dir):
         empty = all(entry.name.startswith(".") for entry in run_dir.iterdir())

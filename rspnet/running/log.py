@@ -174,10 +174,9 @@ class RunLog:
         """Say once if the steps wait for data, not counting the start, when the workers have read nothing yet."""
         if waited > max(WAITING * seconds, 1) and self._settled and not self._told:
             self._told = True
-            say(
-                f"{percent(100 * waited / seconds)} % of the time is spent waiting for data: more data.num_workers, if "
-                "there are cores for them, or videos that are read faster (stages/transcode.py) would make steps faster"
-            )
+            share = percent(100 * waited / seconds)
+            say(f"{share} % of the time is spent waiting for data: more data.num_workers, if there are cores for")
+            say("them, or videos that are read faster (stages/transcode.py) would make steps faster")
         self._settled = True
 
 

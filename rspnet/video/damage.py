@@ -6,6 +6,7 @@ from typing import BinaryIO
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from rspnet.console import some
 from rspnet.video.decoding import Damage
 
 _OPEN_SIZES = (0, *range(0x7FFFFFF0, 0x80000000), *range(0xFFFFFFF0, 0x100000000))
@@ -30,7 +31,7 @@ def judge(
     if is_encrypted(stream, damage):
         return "encrypted", "its pictures are encrypted, and the key is not in the file"
     if failure := reading_fails(path):
-        return "broken", f"the disk cannot read all of it ({failure}); {count} frames decode"
+        return "broken", f"the disk cannot read all of it ({failure}); {_decoded(count)}"
     if not count:
         return "broken", f"none of its {damage.packets} packets decodes"
     promised, missing = stream.frames, missing_bytes(path)
@@ -40,15 +41,22 @@ def judge(
     lost = sum(entry.size > 0 for entry in stream.index_entries) - damage.packets if is_mp4 else 0
     if lost > 0 or (missing and (not promised or count < promised)):
         ending = (
-            f"the file ends {missing} bytes before its container says" if missing else f"{lost} packets are missing"
+            f"the file ends {some(missing, 'byte')} before its container says"
+            if missing
+            else some(lost, "packet is missing", "packets are missing")
         )
-        return "truncated", f"{ending}: {count}{f' of {promised}' if promised else ''} frames decode"
+        return "truncated", f"{ending}: {_decoded(count, promised)}"
     if damage.refused or damage.flagged:
         packets = f"{damage.refused} of {damage.packets} packets do not decode"
         return "corrupt", f"{packets}, {damage.flagged} of {count} frames are flagged as damaged"
     if place := broken_at(path):
-        return "corrupt", f"its structure is broken at byte {place}; {count} frames decode, and some may be missing"
+        return "corrupt", f"its structure is broken at byte {place}; {_decoded(count)}, and some may be missing"
     return "ok", None
+
+
+def _decoded(count: int, promised: int = 0) -> str:
+    """``1 frame decodes``, ``7 of 40 frames decode``."""
+    return f"{count} of {promised} frames decode" if promised else some(count, "frame decodes", "frames decode")
 
 
 def is_encrypted(stream: VideoStream, damage: Damage) -> bool:

@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from rspnet.console import some
 from rspnet.errors import ConfigError, VideoError
 from rspnet.video.damage import is_encrypted, judge, missing_bytes, reading_fails
 from rspnet.video.decoding import Damage, be_strict, decode_all
@@ -136,7 +137,7 @@ def _look(
     elif is_encrypted(stream, damage):
         status, reason = judge(clock.path, container, stream, count=1, damage=damage)
     elif missing := missing_bytes(clock.path):
-        status, reason = "truncated", f"the file ends {missing} bytes before its container says"
+        status, reason = "truncated", f"the file ends {some(missing, 'byte')} before its container says"
     else:
         status, reason = "ok", None
         if damage.blank or not (
@@ -151,7 +152,7 @@ def _look(
     if count is None and stream.frames:  # of the header, which may count what is never shown
         count, about = stream.frames, "about "
     if status == "ok" and count is not None and count < min_frames:
-        return "short", f"{about}{count} frames, fewer than {min_frames}"
+        return "short", f"{about}{some(count, 'frame')}, fewer than {min_frames}"
     return status, reason
 
 

@@ -19,6 +19,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import av
 from av.video.frame import VideoFrame
 
+from rspnet.console import some
 from rspnet.errors import RSPNetError, VideoError
 from rspnet.video.decoding import Damage, decode_all
 from rspnet.video.feed import Feed
@@ -209,7 +210,9 @@ class Video:
         wanted = album.wanted
         for index in wanted[:1] + wanted[-1:]:
             if not 0 <= index < self.num_frames:
-                raise VideoError(f"{self.path}: no frame {index}; it has {self.num_frames} frames, the first is 0")
+                raise VideoError(
+                    f"{self.path}: no frame {index}; it has {some(self.num_frames, 'frame')}, the first is 0"
+                )
         self._size()
         for index, frame in self._frames(wanted):
             album.put(index, frame)
@@ -285,7 +288,7 @@ class Video:
                 if index is None:
                     return
         raise VideoError(
-            f"{self.path}: promised {self.num_frames} frames, but only {count} decode; "
+            f"{self.path}: promised {some(self.num_frames, 'frame')}, but only {some(count, 'decodes', 'decode')}; "
             "it may be cut or damaged: look at it with verify --depth decode"
         )
 

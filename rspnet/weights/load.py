@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from rspnet.clipspec import ClipSpec
+from rspnet.console import fitted, some
 from rspnet.disk import identity, whole
 from rspnet.errors import CheckpointError
 from rspnet.weights.entries import OTHERS, SIGNATURES, sort_entries
@@ -53,13 +54,13 @@ class Report:
     description: dict[str, Any]
 
     def summary(self) -> str:
-        """Return one line on what was loaded, and a second on what was not, if anything."""
+        """Return one line on what was loaded, and more on what was not, if anything, that fit 100 columns."""
         what = f"{self.layout}, {self.arch}" + (f", epoch {self.epoch}" if self.epoch is not None else "")
         text = f"{self.path} ({what}): loaded {len(self.used)} of the network's "
         text += f"{len(self.used) + len(self.fresh)} entries" + (f"; fresh: {few(self.fresh)}" if self.fresh else "")
         if self.ignored:
             named = {why: few(keys) if why == OTHERS else len(keys) for why, keys in self.ignored.items()}
-            text += "\nnot used: " + "; ".join(f"{why} ({what})" for why, what in named.items())
+            text += "\n" + fitted("not used: " + "; ".join(f"{why} ({what})" for why, what in named.items()))
         return text
 
 
@@ -149,8 +150,8 @@ def load_encoder(path: str | Path, **overrides: Any) -> "VideoEncoder":
     file = read_weights(path)
     if overrides.get("num_classes") and file.entries.head:
         warnings.warn(
-            f"{file.path}: has a trained classifier of {file.num_classes} classes, which is not loaded: num_classes="
-            f"{overrides['num_classes']} makes a fresh one; rspnet.load_classifier gives the trained one",
+            f"{file.path}: has a trained classifier of {_classes(file.num_classes)}, which is not loaded: "
+            f"num_classes={overrides['num_classes']} makes a fresh one; rspnet.load_classifier gives the trained one",
             stacklevel=2,
         )
     encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {}), **overrides})
@@ -178,7 +179,7 @@ def load_classifier(path: str | Path, class_names: Sequence[str] | None = None) 
         raise CheckpointError(_no_classifier(file))
     names = file.description.get("class_names") if class_names is None else list(class_names)
     if names is not None and len(names) != file.num_classes:
-        raise CheckpointError(f"{file.path}: its classifier is for {file.num_classes} classes, not {len(names)}")
+        raise CheckpointError(f"{file.path}: its classifier is for {_classes(file.num_classes)}, not {len(names)}")
     encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {})})
     classifier = Classifier(encoder, file.num_classes, class_names=names)
     load_weights(classifier, file, head=True)
@@ -273,11 +274,15 @@ def _classifier(file: WeightFile, target: dict[str, tuple[str, Tensor]]) -> dict
     for name, (ours, like) in target.items():
         if theirs[name].flatten(1 if name == "weight" else 0).shape != like.flatten(1 if name == "weight" else 0).shape:
             raise CheckpointError(
-                f"{file.path}: its classifier is for {theirs['bias'].shape[0]} classes, but {like.shape[0]} were asked "
-                "for; give the data set it was trained on"
+                f"{file.path}: its classifier is for {_classes(theirs['bias'].shape[0])}, but "
+                f"{some(like.shape[0], 'was', 'were')} asked for; give the data set it was trained on"
             )
         loaded[ours] = theirs[name].reshape(like.shape)
     return loaded
+
+
+def _classes(number: int) -> str:
+    return some(number, "class", "classes")
 
 
 def _no_classifier(file: WeightFile) -> str:

@@ -92,11 +92,11 @@ def a_link_to_nothing(dst):
 
 def below_a_file(dst):
     dst.touch()
-    return dst / "set", ": cannot be written (Not a directory); choose another place"
+    return dst / "set", ": cannot be made (Not a directory); choose another folder"
 
 
 def where_nothing_can_be_made(_):
-    return Path("/proc/set"), ": cannot be written (No such file or directory); choose another place"
+    return Path("/proc/set"), ": cannot be made (No such file or directory); choose another folder"
 
 
 def marked(text):
@@ -143,6 +143,18 @@ def test_an_interrupted_set_is_finished(tmp_path, monkeypatch):
             make_dataset(tmp_path / "a", 4, seed=0)
     make_dataset(tmp_path / "a", 4, seed=0)
     assert len(list(layouts.scan(tmp_path / "a", "ucf101"))) == 4
+
+
+@pytest.mark.parametrize("name", ["UCF-101", "UCF-101/FastRise", "ucfTrainTestlist"])
+def test_a_file_where_an_unfinished_set_has_a_folder(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("rspnet.data.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
+    unfinished = {"videos_per_class": 4, "seed": 0, "complete": False}
+    (tmp_path / "synthetic.json").write_text(json.dumps(unfinished))
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ConfigError, match=rf"^{tmp_path}/\S+: cannot be made \(.*\); remove what is there, or choose"):
+        make_dataset(tmp_path, 4, seed=0)
+    assert (tmp_path / name).read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", MOTIONS)

@@ -163,6 +163,8 @@ def test_a_disk_that_fails(tmp_path, monkeypatch):
     found = inspect(path, "decode")
     assert found["status"] == "broken"
     assert found["reason"] == "the disk cannot read all of it (Input/output error); 40 frames decode"
+    single = write_numbered(tmp_path / "single.mkv", 1)
+    assert inspect(single, "decode")["reason"].endswith("; 1 frame decodes")
     path.write_bytes(b"no video")  # as where the table at its end cannot be read
     assert inspect(path)["reason"] == "cannot be read (Input/output error)"
 

@@ -163,6 +163,8 @@ def test_short(tmp_path):
         assert inspect(path, depth, min_frames=15)["status"] == "ok"
         found = inspect(path, depth, min_frames=16)
         assert (found["status"], found["reason"]) == ("short", "15 frames, fewer than 16")
+    path = write_numbered(tmp_path / "one.mp4", 1)
+    assert inspect(path, "decode", min_frames=16)["reason"] == "1 frame, fewer than 16"
 
 
 def test_no_video(tmp_path):
