@@ -181,8 +181,8 @@ def random_area_crop(
         if 0 < w <= width and 0 < h <= height:
             return int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1)), h, w
     shape = min(max(width / height, _ASPECT[0]), _ASPECT[1])
-    # One of the two is the whole side; min() keeps the other inside when a side is a pixel or two.
-    w, h = min(width, max(1, round(height * shape))), min(height, max(1, round(width / shape)))
+    # One of the two is the whole side; min() keeps the other inside when a side is a pixel or two. Neither is 0.
+    w, h = min(width, round(height * shape)), min(height, round(width / shape))
     return (height - h) // 2, (width - w) // 2, h, w
 
 

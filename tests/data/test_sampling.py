@@ -116,7 +116,7 @@ def test_clips_stay_inside_and_keep_their_stride(num_frames, size, stride):
 def test_cover_clips_take_one_frame_of_each_part(size):
     rng = np.random.default_rng(size)
     for num_frames in (*range(1, 70), 101, 333, 1000):
-        middle = sampling.cover_clips(num_frames, size)[0]
+        (middle,) = sampling.cover_clips(num_frames, size)
         for clip in (middle, sampling.cover_clip(rng, num_frames, size), *sampling.cover_clips(num_frames, size, n=3)):
             assert clip.shape == (size,)
             assert clip.dtype == np.int64
@@ -211,8 +211,8 @@ def test_resampled_by_time():
 
 @pytest.mark.parametrize("target", [5, 12.5, 25, 30, 50])
 def test_by_time_a_constant_rate_gives_the_same(target):
-    by_time = sampling.resample(200, 25, target, moments=40 * np.arange(201))
-    assert by_time.tolist() == sampling.resample(200, 25, target).tolist()
+    by_time = sampling.resample(1000, 25, target, moments=40 * np.arange(1001))
+    assert by_time.tolist() == sampling.resample(1000, 25, target).tolist()
 
 
 def test_resampling_by_a_whole_step_keeps_the_last_frame():
@@ -228,6 +228,10 @@ def test_resampling_by_a_broken_step(num_frames, source, target, kept):
     frames = sampling.resample(num_frames, source, target)
     assert frames.tolist() == kept
     assert frames.dtype == np.int64
+
+
+def test_a_frame_may_last_longer_than_a_second():
+    assert sampling.resample(4, 0.5, 0.25).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("wrong", [0, -25, math.inf, math.nan])
@@ -290,6 +294,16 @@ def test_a_crop_from_its_draws():
 
 def test_a_crop_may_be_the_whole_frame():
     assert sampling.random_area_crop(Draws(1.0, 0.0), 100, 100, area=(0.4, 1.0)) == (0, 0, 100, 100)
+
+
+def test_a_crop_of_one_pixel_is_one_and_of_none_is_none():
+    rng = np.random.default_rng(0)
+    column = [sampling.random_area_crop(rng, 3, 1, area=(1 / 3, 1 / 3)) for _ in range(60)]
+    assert set(column) == {(top, 0, 1, 1) for top in range(3)}
+    row = [sampling.random_area_crop(rng, 1, 3, area=(1 / 3, 1 / 3)) for _ in range(60)]
+    assert set(row) == {(0, left, 1, 1) for left in range(3)}
+    quarter = [sampling.random_area_crop(rng, 1, 1, area=(0.25, 0.25)) for _ in range(60)]  # a side rounds to 0
+    assert set(quarter) == {(0, 0, 1, 1)}
 
 
 def test_ten_crops_are_tried():

@@ -15,7 +15,6 @@ from tests.support.ranks import run_ranks
     ("name", "steps"),
     [
         ("step_resnet18.npz", 2),
-        ("step_ws2_resnet18.rank0.npz", 1),
         pytest.param("step_resnet18.npz", 3, marks=pytest.mark.slow),
         pytest.param("step_ws2_resnet18.rank0.npz", 3, marks=pytest.mark.slow),
         pytest.param("step_c3d.npz", 3, marks=pytest.mark.slow),
