@@ -16,11 +16,13 @@ PRODUCT = [REPO / "rspnet/__init__.py", *MODULES, *STAGES, *sorted(REPO.glob("*.
 TESTED_THROUGH_OTHERS = {
     "__main__": "tests/cli/test_shipped.py",
     "clipspec": "tests/encoders/test_encoders.py",
+    "data/cache": "tests/data/test_index.py",
     "data/indexfile": "tests/data/test_index.py",
     "data/lists": "tests/data/test_layouts.py",
     "data/picked": "tests/data/test_clip_dataset.py",
     "errors": "tests/cli/test_command.py",
     "registration": "tests/encoders/test_encoders.py",
+    "running/appended": "tests/running/test_journal.py",
     "running/finished": "tests/stages/test_published_runs.py",
     "video/decoding": "tests/video/test_damage.py",
     "video/feed": "tests/video/test_reader.py",
