@@ -19,6 +19,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from rspnet.terminal import visible
+
 T = TypeVar("T")
 
 LAST_WORDS = 30.0
@@ -49,11 +51,16 @@ def as_typed(text: str) -> str:
     return re.sub(r"--config configs/", "--config ", text)
 
 
-def say(text: str, everywhere: bool = False) -> None:
-    """Print a line to stderr without tearing a progress bar; from the main process only, unless `everywhere`."""
+def say(*lines: str, everywhere: bool = False) -> None:
+    """Print lines to stderr without tearing a progress bar; from the main process only, unless `everywhere`.
+
+    Args:
+        lines: each is one, with escapes for what a terminal would obey.
+        everywhere: from every process.
+    """
     if not (is_main() or everywhere):
         return
-    text = as_typed(text)
+    text = as_typed("\n".join(map(visible, lines)))
     if is_main() and multiprocessing.parent_process() is None:
         tqdm.write(text, file=sys.stderr)
     else:  # the bar is another process's, which draws it again below the line

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rspnet.errors import ConfigError, DiskError, RSPNetError
 from rspnet.lock import locked
+from rspnet.terminal import visible_json
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -272,14 +273,14 @@ def write_json(path: Path, content: object) -> None:
 
 
 def print_line(text: str) -> None:
-    """Print a line of a result on stdout, at once.
+    """Print a line of JSON on stdout, at once.
 
     Raises:
         DiskError: stdout is a file, and its disk is full.
         BrokenPipeError: the reader has left.
     """
     try:
-        print(text, flush=True)
+        print(visible_json(text) if sys.stdout.isatty() else text, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:

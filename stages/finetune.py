@@ -120,7 +120,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
         f"{some(len(train_videos), 'training video')} and {some(len(test_videos), 'test video')} of "
         f"{some(len(names), 'class', 'classes')}{selection(left_out, test_left_out)}"
     )
-    console.say(log.plan(schedule, train_set, world_size=team.world_size, device=accelerator.device.type))
+    plan = log.plan(schedule, train_set, world_size=team.world_size, device=accelerator.device.type)
+    console.say(*plan.splitlines())
     tell_short(clips, "training videos")
     tell_short(even_clips(test_videos, clip, **limits), "test videos")
 

@@ -71,7 +71,7 @@ def _status(main: Callable[[Config], object], config_class: type[Config]) -> int
         elif _other_process_left(error):
             say_last(f"{stage}: another process of this run has ended; what it said is the reason", after_others=True)
         else:
-            say(traceback.format_exc().rstrip(), everywhere=True)
+            say(*traceback.format_exc().splitlines(), everywhere=True)
         status = 1
     return status
 

@@ -103,7 +103,7 @@ def copy_lists(root: str, dst: str, layout: str) -> None:
         make_folder(os.path.join(dst, folder), "give another folder to write to")
         with writing_to(os.path.join(dst, folder)):
             for entry in os.scandir(os.path.join(root, folder)):
-                if entry.is_file() and entry.name.endswith((".txt", ".json", ".csv")):
+                if os.path.isfile(entry.path) and entry.name.endswith((".txt", ".json", ".csv")):
                     with whole(os.path.join(dst, folder, entry.name)) as copy:
                         shutil.copy(entry.path, copy)
 

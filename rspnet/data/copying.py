@@ -6,6 +6,7 @@ is: a decoder passes over most damage.
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,6 +84,8 @@ def transcode_row(task: Task, dst: str, recipe: dict[str, Any]) -> Outcome | Dis
     place = {"video": target, "root": dst, "source": source, "recipe": recipe}
     try:
         facts = os.stat(source)
+        if not stat.S_ISREG(facts.st_mode):  # to read a pipe would wait for ever
+            raise VideoError(f"{source}: is no regular file; drop it")
         origin = {"video": row["video"], "bytes": facts.st_size, "modified": facts.st_mtime_ns}
         current = _still_of(known, source, origin=origin, recipe=recipe) if known else None
         if current and os.path.isfile(path) and identity(Path(path)) == current.copy:

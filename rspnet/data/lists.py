@@ -52,7 +52,7 @@ def list_files(root: str | os.PathLike[str], layout: str) -> list[str]:
         below = []
         for folder in level:
             for entry in tree.entries(folder):
-                if LIST_NAMES[layout].fullmatch(entry.name):
+                if LIST_NAMES[layout].fullmatch(entry.name) and os.path.isfile(entry.path):
                     found.append(os.path.join(folder, entry.name))
                 elif depth < 2 and is_folder(entry):
                     below.append(os.path.join(folder, entry.name))
@@ -118,15 +118,19 @@ def _read_hmdb51(root: str, matches: dict[str, re.Match[str]]) -> _Listed:
 def _read_something_v2(root: str, matches: dict[str, re.Match[str]]) -> _Listed:
     content = {}
     for path, match in matches.items():
+        path = os.path.join(root, path)
+        text, kind = read_text(path), dict if match[1] == "labels" else list
         try:
-            content[match[1]] = json.loads(read_text(os.path.join(root, path)))
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{os.path.join(root, path)}: no JSON ({error})") from None
+            content[match[1]] = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{path}: no JSON ({error})") from None
+        if not isinstance(content[match[1]], kind):
+            raise ConfigError(f"{path}: expected {'an object' if kind is dict else 'a list'}")
     for part, split in (("train", "train"), ("validation", "val"), ("test", "test")):
         for number, item in enumerate(content.get(part, [])):
             where = f"{root}: entry {number} of the {part} list"
-            if not isinstance(item, dict) or "id" not in item:
-                raise ConfigError(f"{where}: expected an object with an id; found {str(item)[:80]}")
+            if not isinstance(item, dict) or "id" not in item or not isinstance(item.get("template", ""), str):
+                raise ConfigError(f"{where}: expected an object with an id and a template; found {str(item)[:80]}")
             # The test list has no labels; a label is its template without the brackets around the placeholders.
             label = re.sub(r"[\[\]]", "", item["template"]) if "template" in item else None
             if label is not None and label not in content["labels"]:

@@ -134,7 +134,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 def _is_named_like_a_video(entry: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(entry.name)[1].lower()
     if suffix in (".ts", ".mts"):
-        return not _is_text(entry.path)
+        return not (os.path.isfile(entry.path) and _is_text(entry.path))  # to open a pipe would wait for ever
     return suffix in VIDEO_SUFFIXES
 
 

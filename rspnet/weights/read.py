@@ -22,6 +22,7 @@ from torch import Tensor
 
 from rspnet.disk import identity
 from rspnet.errors import CheckpointError
+from rspnet.terminal import visible
 from rspnet.weights.description import find_weights, read_description
 from rspnet.weights.entries import OTHERS, SIGNATURES, Entries, sort_entries, sort_out
 
@@ -275,4 +276,4 @@ def _harmless() -> list[Any]:
 def few(names: list[str]) -> str:
     """Return the first three names and the number of the others."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    return ", ".join(map(visible, names[:3])) + more

@@ -239,6 +239,9 @@ def test_something_v2_under_short_names_transcoded_and_without_a_test_list(somet
     ("text", "message"),
     [
         ("[{", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("5", "expected a list"),
+        ('[{"id": "1", "template": 5}]', "entry 0 of the train list: expected an object with an id and a template"),
         ('[{"template": "Closing [something]"}]', "entry 0 of the train list: expected an object with an id"),
         ('[{"id": "1", "template": "Eating [something]"}]', "label 'Eating something' is not in the labels file"),
         ('[{"id": "1"}, {"id": "22", "template": "Closing [something]"}]', "22.webm is .* but before"),

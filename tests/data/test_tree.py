@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from rspnet.data import layouts
 from rspnet.data.tree import VIDEO_SUFFIXES, Tree, split_of
 from rspnet.errors import ConfigError
 
@@ -78,3 +79,18 @@ def test_a_pipe_that_is_named_like_a_program_or_a_video(tmp_path):
     """Nobody writes to it, and nobody waits for that."""
     os.mkfifo(tmp_path / "a.ts")
     assert list(Tree(tmp_path).videos()) == ["a.ts"]
+
+
+def test_pipes_and_loops_hold_nothing_up(tmp_path):
+    """To open a named pipe waits for ever; a link to itself leads nowhere."""
+    for name in ("a.ts", "b.mp4"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "loop.mts").symlink_to("loop.mts")
+    (tmp_path / "loop").symlink_to("loop")
+    lists = tmp_path / "ucfTrainTestlist"
+    lists.mkdir()
+    for name in ("classInd.txt", "trainlist01.txt", "testlist01.txt"):
+        os.mkfifo(lists / name)
+    assert sorted(Tree(tmp_path).videos()) == ["a.ts", "b.mp4", "loop.mts"]
+    assert layouts.list_files(tmp_path, "ucf101") == []
+    assert layouts.detect(tmp_path) == "folder"
