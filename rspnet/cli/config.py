@@ -47,6 +47,10 @@ _CONFIG = (
 )
 
 
+_LONGEST = 4096
+"""Letters of a value; so long a path may be."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """Safe YAML that refuses a repeated key, and reads ``1e-3`` as the number it is in YAML 1.2."""
 
@@ -61,6 +65,14 @@ class _StrictLoader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        value = super().construct_scalar(node)
+        if len(value) > _LONGEST:
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a value of {len(value)} letters")
+        if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value):
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a text that holds a NUL, or is not UTF-8")
+        return value
+
 
 class _Dumper(yaml.SafeDumper):
     """Puts text that `_StrictLoader` would take for a number in quotes."""
@@ -72,8 +84,17 @@ for _kind in (_StrictLoader, _Dumper):
 
 
 def read_yaml(text: str) -> object:
-    """Parse YAML text strictly (see `_StrictLoader`)."""
-    return yaml.load(text, Loader=_StrictLoader)
+    """Parse YAML text strictly (see `_StrictLoader`).
+
+    Raises:
+        YAMLError: it is none, or beyond all bounds: thousands of digits, brackets in brackets.
+    """
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    except (ValueError, OverflowError) as error:  # of a number or a date
+        raise yaml.YAMLError(str(error).split(";")[0]) from None
 
 
 set_loader("strict_yaml", read_yaml, exceptions=(yaml.YAMLError,))

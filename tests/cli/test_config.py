@@ -231,6 +231,28 @@ def test_mistakes_on_the_command_line(argv, message):
     assert refusal(None, *argv) == message
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"several: {'[' * 1000}{']' * 1000}", "nested too deeply"),
+        (f"several: {'{a: ' * 1000}{'}' * 1000}", "nested too deeply"),
+        (f"number: {'9' * 4500}", "line 2: a value of 4500 letters"),
+        (f"number: {':'.join(['59'] * 2000)}", "letters"),
+        ("number: !!int 0xzz", "invalid literal"),
+        ('place: "\\ud800"', "line 2: a text that holds a NUL, or is not UTF-8"),
+        ('place: "a\\0"', "line 2: a text that holds a NUL, or is not UTF-8"),
+        ("number: !!timestamp 2020-99-99", "month"),
+    ],
+)
+def test_values_beyond_all_bounds(text, message):
+    Path("c.yaml").write_text(f"section:\n  {text}\n")
+    with pytest.raises(ConfigError, match=message) as error:
+        parse(Config, ["--config", "c.yaml"])
+    assert str(error.value).startswith("c.yaml: ")
+    assert len(str(error.value)) < 200
+    assert "\n" not in str(error.value)
+
+
 def test_dumped_config_is_read_back():
     for text in ("1e3", "yes", "3", "2024-01-01", "a: b", "ä ö", "x.yaml", "", " a", "-", "0x1F", "1_000"):
         before = Config(switch=True, name=text, first=Section(9, 1e-5, text, "b", []), second=Section(rate=1e22))
