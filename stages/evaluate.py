@@ -27,6 +27,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -158,6 +159,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
 def test_and_training_videos(config: Config, index: "Dataset") -> "tuple[Dataset, Dataset | None, list[Counter[str]]]":
     """The queries, the gallery of features if there is one, and what was left out of both."""
     from rspnet.data.clip_dataset import test_split
+    from rspnet.data.duplicates import tell_leaks
     from rspnet.data.index import check_labels, select
 
     unlabelled = not index.features["label"].names or set(index["split"]) == {None}
@@ -167,9 +169,12 @@ def test_and_training_videos(config: Config, index: "Dataset") -> "tuple[Dataset
     queries, left_out = select(index, test_split(index), config.data.fold)
     if config.protocol == "classify":
         check_labels(queries)
+        with suppress(ConfigError):  # a test set alone is enough
+            tell_leaks(select(index, "train", config.data.fold)[0], queries)
         return queries, None, [left_out]
     gallery, gallery_left_out = select(index, "train", config.data.fold)
     check_labels(queries, gallery)
+    tell_leaks(gallery, queries)
     return queries, gallery, [left_out, gallery_left_out]
 
 

@@ -27,6 +27,10 @@ from rspnet.running.folder import Run, run_once
 from rspnet.weights.description import named_weights
 
 if TYPE_CHECKING:
+    from collections import Counter
+
+    from datasets import Dataset
+
     from rspnet.clipspec import ClipSpec
     from rspnet.evaluation.predict import Outputs
     from rspnet.method.classifier import Classifier
@@ -76,8 +80,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     """The run itself, from the newest checkpoint if there is one."""
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
     from rspnet.data.augment import Augment, normaliser
-    from rspnet.data.clip_dataset import even_clips, random_clips, test_split
-    from rspnet.data.index import check_labels, describe, load, select, selection
+    from rspnet.data.clip_dataset import even_clips, random_clips
+    from rspnet.data.index import describe, load, selection
     from rspnet.data.lengths import tell_short
     from rspnet.data.sets import Failures, TestSet, TrainSet
     from rspnet.encoders import check_clips
@@ -94,9 +98,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
 
     # Labelled videos
     index = load(run.keep_videos())
-    train_videos, left_out = select(index, "train", data.fold)
-    test_videos, test_left_out = select(index, test_split(index), data.fold)
-    check_labels(train_videos, test_videos)
+    train_videos, test_videos, left_out = labelled_videos(config, index)
 
     # Encoder -> classifier; one process or many
     names = index.features["label"].names
@@ -118,10 +120,9 @@ def train(config: Config, run: Run) -> dict[str, Any]:
 
     console.say(
         f"{some(len(train_videos), 'training video')} and {some(len(test_videos), 'test video')} of "
-        f"{some(len(names), 'class', 'classes')}{selection(left_out, test_left_out)}"
+        f"{some(len(names), 'class', 'classes')}{selection(*left_out)}"
     )
-    plan = log.plan(schedule, train_set, world_size=team.world_size, device=accelerator.device.type)
-    console.say(*plan.splitlines())
+    console.say(*log.plan(schedule, train_set, world_size=team.world_size, device=accelerator.device.type))
     tell_short(clips, "training videos")
     tell_short(even_clips(test_videos, clip, **limits), "test videos")
 
@@ -147,6 +148,19 @@ def train(config: Config, run: Run) -> dict[str, Any]:
         provenance = {**result, "epoch": loop.state.best_epoch, "data": describe(index)}
         save_network(run.run_dir, loop.model, clip=dataclasses.asdict(clip), provenance=provenance)
     return result
+
+
+def labelled_videos(config: Config, index: "Dataset") -> "tuple[Dataset, Dataset, list[Counter[str]]]":
+    """The training and the test videos, and what was left out of both."""
+    from rspnet.data.clip_dataset import test_split
+    from rspnet.data.duplicates import tell_leaks
+    from rspnet.data.index import check_labels, select
+
+    train_videos, left_out = select(index, "train", config.data.fold)
+    test_videos, test_left_out = select(index, test_split(index), config.data.fold)
+    check_labels(train_videos, test_videos)
+    tell_leaks(train_videos, test_videos)
+    return train_videos, test_videos, [left_out, test_left_out]
 
 
 def begun_classifier(config: Config, weights: "WeightFile | None", names: list[str]) -> "tuple[Classifier, ClipSpec]":

@@ -2,6 +2,7 @@
 
     python stages/subset.py ROOT DST --num_classes 100 --out subset.jsonl
     python stages/subset.py index.parquet DST --classes names.txt > subset.jsonl
+    python stages/subset.py index.parquet DST --without_duplicates > subset.jsonl
 
 Chooses classes of the data set in ROOT (or of an index) and makes DST, a folder in the same layout whose class folders,
 or single videos where there are none, are relative symbolic links into ROOT; official list files are linked as well.
@@ -37,6 +38,9 @@ class Config:
     """Text file that names the classes to take, one per line, in place of --by."""
     seed: int = 0
     """Seed of the choice that --by random makes."""
+    without_duplicates: bool = False
+    """Leave out videos that are there under another name as well, those of the training set first; with this alone all
+    classes are taken."""
     layout: options.Layout = "auto"
     """How the folder is organised (auto: it is recognised)."""
     out: str = "-"
@@ -65,7 +69,10 @@ def main(config: Config) -> dict[str, Any]:
         num_classes=config.num_classes,
         by=config.by,
         seed=config.seed,
+        every=config.without_duplicates,
     )
+    if config.without_duplicates:
+        subset.mark_duplicates(rows, classes)
     links = {path: os.path.join(os.path.abspath(config.source), path) for path in source.lists}
     links = subset.plan_links(rows, classes, links, whole_folders=source.layout != "index")
     dst = os.path.abspath(config.dst)

@@ -45,7 +45,7 @@ __all__ = [
 ]
 __all__ += ["load", "new_row", "read_rows", "select", "to_dataset", "write_rows"]
 
-_VERSION = 3  # of the cached files; raised when SCHEMA changes
+_VERSION = 4  # of the cached files; raised when SCHEMA changes
 
 
 def to_dataset(rows: Iterable[Row], cache_dir: str | os.PathLike[str] | None = None) -> "Dataset":

@@ -42,8 +42,8 @@ def tell_long_queue(queue_length: int, num_videos: int) -> None:
     """Say it where the queue holds what is no negative."""
     if queue_length > num_videos:
         say(
-            f"the queue of {queue_length} is longer than the data: other clips of the query's own video are in it\n"
-            "as negatives; consider a shorter pretext.queue_length"
+            f"the queue of {queue_length} is longer than the data: other clips of the query's own video are in it",
+            "as negatives; consider a shorter pretext.queue_length",
         )
 
 

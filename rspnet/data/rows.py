@@ -27,6 +27,7 @@ SCHEMA = pa.schema(
         ("duration", pa.float64()),  # seconds
         ("codec", pa.string()),
         ("bytes", pa.int64()),
+        ("content", pa.string()),  # hash of its packets, the same in every container; see content.py
         ("plan", pa.string()),  # what makes reading the file fast, made by decoding it once; see plan.py
         ("folds", pa.list_(pa.string())),  # split in each official fold; null: the data set has one split
         ("extra", pa.string()),  # Parquet and Dataset only: a row's further keys, as a JSON object

@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from rspnet import console
-from rspnet.data.rows import BAD_NAME, Row
+from rspnet.data.duplicates import superfluous
+from rspnet.data.rows import BAD_NAME, USABLE, Row
 from rspnet.data.texts import read_lines
 from rspnet.disk import sweep, whole
 from rspnet.errors import ConfigError
 
-_NO_LINK = ("missing", BAD_NAME)
-"""Statuses of the videos that no link can lead to: there is no file, or its name cannot be written in the index."""
+DUPLICATE = "duplicate"
+"""Status of a video that is left out since it is there under another name."""
+
+_NO_LINK = ("missing", BAD_NAME, DUPLICATE)
+"""Statuses of the videos that no link leads to: there is no file, or its name cannot be written in the index, or it is
+not wanted."""
 
 
 def choose_classes(
@@ -28,6 +33,7 @@ def choose_classes(
     num_classes: int | None = None,
     by: str = "bytes",
     seed: int = 0,
+    every: bool = False,
 ) -> list[str]:
     """The names of the classes to take, sorted.
 
@@ -39,6 +45,7 @@ def choose_classes(
         by: ``bytes`` takes those of smallest total training file size, ``count`` those of fewest training videos,
             ``random`` any.
         seed: of the random choice.
+        every: take all where neither `classes` nor `num_classes` says which.
 
     Raises:
         ConfigError: no labels, no such classes, or more than there are.
@@ -55,6 +62,8 @@ def choose_classes(
         return sorted(names)
     labels &= {row["label"] for row in rows if row["status"] not in _NO_LINK}
     if num_classes is None:
+        if every:
+            return sorted(labels)
         raise ConfigError("give --num_classes N, or --classes FILE")
     if not 1 <= num_classes <= len(labels):
         raise ConfigError(f"--num_classes {num_classes}: {source} has {console.some(len(labels), 'class', 'classes')}")
@@ -76,6 +85,13 @@ def _sizes(rows: list[Row], labels: set[str], by: str) -> dict[str, int]:
     return sizes
 
 
+def mark_duplicates(rows: list[Row], classes: Iterable[str]) -> None:
+    """Give status ``duplicate`` to all but one of the rows of a video that is in these classes several times."""
+    classes = set(classes)
+    for row in superfluous(row for row in rows if row["label"] in classes and row["status"] in USABLE):
+        row.update(status=DUPLICATE, reason="the same video is there under another name")
+
+
 def plan_links(
     rows: list[Row], classes: Iterable[str], links: dict[str, str], *, whole_folders: bool
 ) -> dict[str, str]:
@@ -92,7 +108,8 @@ def plan_links(
     """
     classes = set(classes)
     here = [row for row in rows if row["status"] != "missing"]
-    mixed = {os.path.dirname(row["video"]) for row in here if row["label"] not in classes} | {""}
+    unwanted = (row for row in here if row["label"] not in classes or row["status"] == DUPLICATE)
+    mixed = {os.path.dirname(row["video"]) for row in unwanted} | {""}
     links = dict(links)
     for row in here:
         if row["label"] in classes and row["status"] not in _NO_LINK:

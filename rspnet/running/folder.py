@@ -150,7 +150,7 @@ def run_once(
                 write_json(run_dir / "result.json", result)
             accelerator.end_training()
     if is_main():
-        say(summary(result))
+        say(*summary(result).splitlines())
         say(f"written to {run_dir}")
         print_line(json.dumps(result))
     return result

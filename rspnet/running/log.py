@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from rspnet.method.optim import Schedule
 
 
-def plan(schedule: "Schedule", train_set: "TrainSet", *, world_size: int, device: str) -> str:
-    """How a run will train, in one line: ``30 epochs of 9 steps; 64 videos a step = 2 x 32; ...``.
+def plan(schedule: "Schedule", train_set: "TrainSet", *, world_size: int, device: str) -> list[str]:
+    """How a run will train, in a line: ``30 epochs of 9 steps; 64 videos a step = 2 x 32; ...``.
 
     Milestones that the run does not reach are named in another: some published recipes have them.
     """
     late = [milestone for milestone in schedule.milestones if milestone >= schedule.epochs]
     each = train_set.total_batch // world_size
-    return (
+    line = (
         f"{some(schedule.epochs, 'epoch')} of {some(len(train_set), 'step')}; {train_set.total_batch} videos a step = "
         f"{world_size} x {each}; learning rate {schedule.lr:g}; on {device}"
-        + (f"\nthe learning rate never comes to its milestones {late}" if late else "")
     )
+    return [line, *([f"the learning rate never comes to its milestones {late}"] if late else [])]
 
 
 SHOWN = {

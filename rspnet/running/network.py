@@ -65,6 +65,6 @@ def begin_network(
     network = build(encoder)
     if weights is not None:
         report = load_weights(network, weights, head=trained)
-        for line in (report.summary(), *implied.remarks(config.clips, weights, trained=trained)):
+        for line in (*report.summary().splitlines(), *implied.remarks(config.clips, weights, trained=trained)):
             say(line)
     return network, dataclasses.replace(encoder.clip, **vars(config.clips))

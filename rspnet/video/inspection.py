@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from rspnet.console import some
 from rspnet.errors import ConfigError, VideoError
+from rspnet.video.content import Content
 from rspnet.video.damage import is_encrypted, judge, missing_bytes, reading_fails
 from rspnet.video.decoding import Damage, be_strict, decode_all
 from rspnet.video.limits import MAX_PIXELS, Limits
@@ -26,7 +27,7 @@ from rspnet.video.starts import Starts
 from rspnet.video.survey import Survey
 from rspnet.video.times import Pace, pace_in_header
 
-FACTS = ("status", "reason", "num_frames", "fps", "width", "height", "duration", "codec", "bytes", "plan")
+FACTS = ("status", "reason", "num_frames", "fps", "width", "height", "duration", "codec", "bytes", "content", "plan")
 """The keys of what `inspect` returns."""
 
 READ_AT_PROBE = 8 * 2**20
@@ -121,7 +122,8 @@ def _look(
     damage = Damage()
     if depth == "decode":
         be_strict(stream)
-    packets = survey(clock.watch(read_packets(container, stream)))
+    content = Content(stream)
+    packets = survey(content(clock.watch(read_packets(container, stream))))
     frames = survey.compared(decode_all(packets, stream, damage))
     first = next(frames, None)
     if first is None:
@@ -148,6 +150,7 @@ def _look(
             with suppress(av.FFmpegError):
                 deque(packets, maxlen=0)
                 facts["num_frames"] = len(survey.shown_by_headers() or ()) or None
+    facts["content"] = content.digest
     count, about = facts["num_frames"], ""
     if count is None and stream.frames:  # of the header, which may count what is never shown
         count, about = stream.frames, "about "

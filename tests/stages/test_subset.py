@@ -106,6 +106,37 @@ def test_wrong_choices_are_refused(kinetics, tmp_path, options, message):
     assert not (tmp_path / "k").exists()
 
 
+def test_without_duplicates(kinetics, tmp_path):
+    """Each video is there once; the training set gives way, and only its folder is no longer linked as a whole."""
+    (kinetics / "train_video/c/c0.mp4").write_bytes(b"the same")
+    (kinetics / "val_video/c/v.mp4").write_bytes(b"the same")
+    (kinetics / "train_video/c/c1.mp4").write_bytes(b"another")
+    summary, rows = make(kinetics, tmp_path / "k", without_duplicates=True)
+    left_out = [row["video"] for row in rows if row["status"] == "duplicate"]
+    assert "train_video/c/c0.mp4" in left_out
+    assert summary["left_out"] == {"duplicate": len(left_out)}
+    assert summary["classes"] == ["a", "b", "c", "d"]
+    made = tree(tmp_path / "k")
+    assert "train_video/c/c1.mp4" in made
+    assert "train_video/c/c0.mp4" not in made
+    assert made["val_video/c"] == "../../k4/val_video/c"
+
+
+def test_nothing_outside_is_linked(kinetics, tmp_path):
+    rows = [row | {"status": "ok"} for row in layouts.scan(kinetics)]
+    for name in ("../x.mp4", "a/../../x.mp4", "/etc/hosts", str(kinetics / "train_video/a/a0.mp4")):
+        rows.append(rows[0] | {"video": name})
+    with (tmp_path / "i.jsonl").open("w") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    before = sorted(tmp_path.iterdir())
+    summary, found = make(tmp_path / "i.jsonl", tmp_path / "k", num_classes=4)
+    assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "k", tmp_path / "out.jsonl"])
+    assert summary["left_out"] == {"bad_name": 4}
+    assert [row["status"] for row in found].count("ok") == len(rows) - 4
+    for path, target in tree(tmp_path / "k").items():
+        assert target is None or (tmp_path / "k" / path).resolve().is_relative_to(kinetics)
+
+
 def test_a_mistyped_class_is_refused(tmp_path):
     write(tmp_path / "root/riding a bike/1.mp4")
     write(tmp_path / "root/golf/1.mp4")

@@ -118,7 +118,7 @@ def test_strict(root, tmp_path):
     assert run(tmp_path / "good.jsonl", out=str(tmp_path / "i.jsonl"), strict=True)["exit_status"] == 0
 
 
-def misbehave(row, depth, min_frames):
+def misbehave(row, **_):
     """What a worker may do with a file, by the file's name."""
     if row["video"].startswith("hang"):
         time.sleep(60)

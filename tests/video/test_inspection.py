@@ -60,7 +60,8 @@ def test_samples(shared):
 def test_a_good_file(tmp_path, depth):
     path = write_numbered(tmp_path / "a.mp4", LENGTH)
     found = inspect(str(path), depth)
-    plan = found.pop("plan")
+    plan, content = found.pop("plan"), found.pop("content")
+    assert len(content) == 32
     assert found == FACTS | {"status": "ok", "reason": None, "bytes": path.stat().st_size}
     assert (plan is None) == (depth == "probe")
 
