@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?=
-# Processes that test; each takes a gigabyte.
+# Processes that test, or check types; each takes a gigabyte.
 JOBS ?= 2
 
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -52,7 +52,7 @@ mutants: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers $(JOBS)
 
 measures: $(READY)
 	$(BIN)/python -m tests.support.measures rspnet stages

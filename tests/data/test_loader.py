@@ -154,7 +154,7 @@ def test_workers_end_with_the_training_process(root, tmp_path):
         "from rspnet.data.batches import *\nfrom rspnet.data.loader import *\n"
         "from pathlib import Path\n"
         f"index = index_of(Path({str(root)!r}), cache=Path({str(tmp_path)!r}))\n"
-        "batches = iter(Loader(ClipDataset(index, PICKER, SIZE), TrainBatches(8, 1, 0), 2))\n"
+        "batches = iter(Loader(ClipDataset(index, PICKER, SIZE), TrainBatches(8, 1, 0), 1))\n"
         "next(batches)\nraise RuntimeError('the end')\n"
     )
     environment = os.environ | {"PYTHONPATH": str(REPO)}

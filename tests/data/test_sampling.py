@@ -215,6 +215,28 @@ def test_by_time_a_constant_rate_gives_the_same(target):
     assert by_time.tolist() == sampling.resample(1000, 25, target).tolist()
 
 
+def refused(*given, moments=None):
+    with pytest.raises(ValueError, match=r"^\d+ frames would last \S+ s, which is \S+ frames$"):
+        sampling.resample(*given, moments=None if moments is None else np.array(moments))
+
+
+def test_no_more_frames_than_any_video_has():
+    most = 2**23
+    assert len(sampling.resample(most - 1, 1, 1)) == most - 1
+    refused(most, 1, 1)
+    refused(most // 2, 1, 2)
+    refused(2**12, 2**-11, 1)
+
+
+def test_by_time_no_more_frames_than_any_video_has():
+    most, second = 2**23, 1000
+    assert len(sampling.resample(1, 25, 1, moments=np.array([0, (most - 1) * second]))) == most - 1
+    late = np.array([most * second, (most + 1) * second, (most + 2) * second])
+    assert sampling.resample(2, 25, 1, moments=late).tolist() == [0, 1]
+    refused(2, 25, 1, moments=[second, 2 * second, (most + 1) * second])
+    refused(1, 25, 1, moments=[-(2**63), 2**63 - 1])
+
+
 def test_resampling_by_a_whole_step_keeps_the_last_frame():
     assert sampling.resample(7, 50, 25).tolist() == [0, 2, 4, 6]
     assert sampling.resample(7, 62.5, 25).tolist() == [0, 2]

@@ -20,16 +20,6 @@ from tests.support import RECORDED, tiny
 GOLDEN = json.loads((RECORDED / "golden_losses.json").read_text())
 
 
-def test_a_precision_that_would_give_wrong_gradients_is_refused(tmp_path, motions, monkeypatch):
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    AcceleratorState._reset_state()
-    try:
-        with pytest.raises(ConfigError, match="mixed precision bf16: on a CPU"):
-            main(tiny.finetune(motions, tmp_path / "run"))
-    finally:
-        AcceleratorState._reset_state()
-
-
 def test_what_is_written(finetuned, motions, pretrained):
     assert {path.name for path in finetuned.iterdir()} == {
         *("config.yaml", "environment.json", "index.parquet", "metrics.jsonl", "checkpoints", ".lock"),
@@ -190,6 +180,7 @@ def test_what_the_weights_were_fed_with_goes_on(tmp_path, motions, pretrained):
     assert clip == clip | colours | {"size": 48, "views": 1}
 
 
+@pytest.mark.slow
 # torch.compile says so on Python 3.13.0 alone.
 @pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
 def test_compiled_or_not_the_files_are_the_same(tmp_path, motions, finetuned, pretrained, interrupted, monkeypatch):

@@ -1,5 +1,6 @@
 """Pretraining in process at toy size: what is written, the same numbers every time, going on after an interruption."""
 
+import importlib
 import json
 import shutil
 
@@ -20,12 +21,13 @@ from tests.support import RECORDED, tiny
 GOLDEN = json.loads((RECORDED / "golden_losses.json").read_text())
 
 
-def test_a_precision_that_would_give_wrong_gradients_is_refused(tmp_path, motions, monkeypatch):
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_a_precision_that_would_give_wrong_gradients_is_refused(tmp_path, motions, monkeypatch, stage):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     AcceleratorState._reset_state()
     try:
         with pytest.raises(ConfigError, match="mixed precision bf16: on a CPU"):
-            main(tiny.pretrain(motions, tmp_path / "run"))
+            importlib.import_module(f"stages.{stage}").main(getattr(tiny, stage)(motions, tmp_path / "run"))
     finally:
         AcceleratorState._reset_state()
 

@@ -11,24 +11,10 @@ from rspnet.data.sampling import resample
 from rspnet.errors import ConfigError
 from rspnet.video.reader import Video, inspect
 from tests.support.numbered import write_numbered
+from tests.support.samples import BAD_SAMPLES
 
 LENGTH = 40
 FACTS = {"num_frames": LENGTH, "fps": 25.0, "width": 80, "height": 64, "duration": 1.6, "codec": "h264"}
-
-# The files of samples/ that are not ok, by what they hold (the text beside each in samples.tsv).
-BAD_SAMPLES = {
-    "awkward/audio_only.mp4": "no_video",
-    "awkward/audio_only.wav": "no_video",
-    "awkward/corrupt_middle.mp4": "corrupt",
-    "awkward/random_bytes.mp4": "broken",
-    "awkward/text_file.avi": "broken",
-    "awkward/truncated_faststart.mp4": "truncated",
-    "awkward/truncated_half.avi": "truncated",
-    "awkward/truncated_header.avi": "broken",
-    "awkward/truncated_no_moov.mp4": "broken",
-    "awkward/zero_bytes.avi": "empty",
-    "awkward/zero_bytes.mp4": "empty",
-}
 
 
 def test_samples(shared):

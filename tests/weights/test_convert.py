@@ -141,10 +141,9 @@ def test_layout_there_and_back(shared, tmp_path, name, kind):
     assert (done.epoch, done.tensors) == (1, len(contents["model"]) + momenta)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "name", [name if name == "s3dg" else pytest.param(name, marks=pytest.mark.slow) for name in PUBLISHED]
-)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_full_size_there_and_back(shared, tmp_path, name, kind):
     torch.save(laid_out(read_layout(shared, name, kind), random_values), tmp_path / "checkpoint.pth.tar")
     there_and_back(tmp_path / "checkpoint.pth.tar", tmp_path)
