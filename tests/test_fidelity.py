@@ -1,4 +1,5 @@
-"""docs/fidelity.md stays true to the tests that it names: they exist, and are marked as what they are."""
+"""docs/fidelity.md and docs/reliability.md stay true to the tests that they name: they exist, and are marked as what
+they are."""
 
 import ast
 import functools
@@ -9,7 +10,8 @@ import pytest
 from tests.support import REPO
 
 TEXT = (REPO / "docs/fidelity.md").read_text()
-NAMED = re.findall(r"(tests/[\w/]+\.py)::(\w+)(?: ([†‡]+))?", TEXT)
+PROMISES = (REPO / "docs/reliability.md").read_text()
+NAMED = re.findall(r"(tests/[\w/]+\.py)::(\w+)(?: ([†‡]+))?", TEXT + PROMISES)
 TABLES = [
     [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     for table in re.findall(r"(?:^\|.*\n)+", TEXT, re.MULTILINE)
@@ -38,7 +40,7 @@ def asks_for(path, name):
 def test_it_names_tests_that_exist(test):
     path, name = test.split("::")
     assert name.startswith("test_")
-    assert name in functions(path), f"docs/fidelity.md names {test}, which is not there"
+    assert name in functions(path), f"a page names {test}, which is not there"
     marks = {mark for *where, mark in NAMED if where == [path, name]}
     recorded = "shared" in asks_for(path, name)
     slow = any("mark.slow" in ast.unparse(line).split("(")[0] for line in functions(path)[name].decorator_list)
@@ -55,6 +57,12 @@ def test_each_row_says_what_proves_it():
                 assert re.search(r"::test_|\breplay\b|not tested", row[-1]), row
             if "rspnet" in header and "paper" in header:
                 assert re.match(r"Same|\*Differs\*|\*More\*|.*as in MoCo", row[header.index("rspnet")]), row
+
+
+def test_each_promise_is_kept_by_a_test():
+    rows = re.findall(r"^\| (?!promise|---)(.+) \| (.+) \|$", PROMISES, re.MULTILINE)
+    assert len(rows) > 20
+    assert all("::test_" in kept_by for _, kept_by in rows)
 
 
 def test_files_that_it_names_exist():
