@@ -1,15 +1,21 @@
 """What an open file gives: all of its frames from the start, or those of a run of packets, as its plan says."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from typing import BinaryIO
 
 import av
+import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from rspnet.console import some
 from rspnet.errors import VideoError
+from rspnet.video.bitstream import BLANK_OF_MPEG4
+from rspnet.video.decoding import decode_all
+from rspnet.video.headers import headers_of
 from rspnet.video.limits import Limits
 from rspnet.video.opening import Clock, open_video
 from rspnet.video.packets import (
@@ -53,13 +59,18 @@ class Feed:
         if plan and plan.can_jump:
             with suppress(VideoError):  # opening it without the plan says what is wrong
                 self.container, self.stream = open_video(self._path, plan.stream, plan.container, limits=limits)
-                known = self.stream.index == plan.stream
-                self.is_quick = known and (plan.times is not None or len(self.stream.index_entries) == plan.num_packets)
+                self.is_quick = self.stream.index == plan.stream and self._holds(plan)
                 if not self.is_quick:
                     self.container.close()
         if not self.is_quick:
             self.container, self.stream = open_video(self._path, limits=limits)
         self._fresh = not self.is_quick
+
+    def __enter__(self) -> "Feed":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -99,6 +110,8 @@ class Feed:
         left = len(run.wanted)
         for frame in _decode_run(decoder, self._clock.watch(self._packets_of(run, plan)), run, plan=plan):
             place = -1 if frame.pts is None else places[frame.pts]
+            if place < 0 and not self._is_hidden(frame.pts, plan):
+                raise UnexpectedError
             if place < max(first, 0):
                 continue  # hidden, or shown before the start
             if place <= previous if previous is not None else first not in (place, -1):
@@ -111,13 +124,59 @@ class Feed:
                     return  # and what the decoder still holds is never asked for
         raise UnexpectedError
 
+    def from_start(self, wanted: list[int], promised: int) -> Iterator[tuple[int, VideoFrame]]:
+        """Decode everything up to the last wanted frame; yields the index of each with the frame.
+
+        Args:
+            wanted: indices, ascending.
+            promised: frames that the video should have.
+
+        Raises:
+            VideoError: it has fewer.
+        """
+        left, count = deque(wanted), 0
+        frames = decode_all(self.packets(), self.stream)
+        while left:
+            if (frame := next(frames, None)) is None:
+                raise VideoError(
+                    f"{self._path}: promised {some(promised, 'frame')}, but only {some(count, 'decodes', 'decode')}; "
+                    "it may be cut or damaged: look at it with verify --depth decode"
+                )
+            if count == left[0]:
+                yield left.popleft(), frame
+            count += 1
+
+    def _holds(self, plan: Plan) -> bool:
+        """Whether the container's table, where it has one, has the plan's packets, and why some show nothing."""
+        if plan.times is not None:
+            return True
+        entries = self.stream.index_entries
+        if len(entries) != plan.num_packets:
+            return False
+        silent = [entries[number] for number in np.flatnonzero(plan.places < 0).tolist()]
+        blank = BLANK_OF_MPEG4 if self.stream.codec_context.name == "mpeg4" else 0
+        return all(entry.is_discard or entry.size <= blank for entry in silent)
+
+    def _is_hidden(self, number: int | None, plan: Plan) -> bool:
+        """Whether a frame that the plan does not show is one that nobody sees, by the container's own word."""
+        return number is None or (plan.times is None and self.stream.index_entries[number].is_discard)
+
+    def _is_start(self, packet: Packet) -> bool:
+        """Whether decoding can start at a packet, as far as it says so itself."""
+        context = self.stream.codec_context
+        headers = headers_of(context.codec.canonical_name, context.extradata or b"")
+        return packet.is_keyframe and headers is not None and headers.note(memoryview(packet))
+
     def _packets_of(self, run: Run, plan: Plan) -> Iterator[tuple[int, Packet]]:
         if plan.times is None:
             self._bytes = self._bytes or open(self._path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
             packets = packets_in_table(self._bytes, self.stream, plan, run=run)
         else:
             packets = packets_by_time(self.container, self.stream, plan.times, run=run)
-        return unpacked(packets) if plan.packed else packets
+        for number, packet in unpacked(packets) if plan.packed else packets:
+            if number == run.first > 0 and not (plan.afresh or self._is_start(packet)):
+                raise UnexpectedError
+            yield number, packet
 
 
 def _decode_run(

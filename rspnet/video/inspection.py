@@ -19,7 +19,7 @@ from rspnet.errors import ConfigError, VideoError
 from rspnet.video.content import Content
 from rspnet.video.damage import is_encrypted, judge, missing_bytes, reading_fails
 from rspnet.video.decoding import Damage, be_strict, decode_all
-from rspnet.video.limits import MAX_PIXELS, Limits
+from rspnet.video.limits import MAX_PACKETS, MAX_PIXELS, Limits
 from rspnet.video.opening import Clock, NoVideoError, TimeLimitError, open_video
 from rspnet.video.orientation import orientation
 from rspnet.video.packets import Packet, read_packets
@@ -135,7 +135,8 @@ def _look(
         facts.update(_paced(survey.timeline.pace(shown)))
         status, reason = judge(clock.path, container, stream, count=len(shown), damage=damage)
         if status == "ok":
-            facts["plan"] = survey.plan(shown, first=first).to_text()
+            plan = survey.plan(shown, first=first)
+            facts["plan"] = plan.to_text() if plan.num_packets <= MAX_PACKETS else None
     elif is_encrypted(stream, damage):
         status, reason = judge(clock.path, container, stream, count=1, damage=damage)
     elif missing := missing_bytes(clock.path):

@@ -15,6 +15,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from rspnet.video.limits import MAX_PACKETS, plausible_count, plausible_rate, plausible_seconds
 from rspnet.video.orientation import Orientation
 
 Numbers = npt.NDArray[np.int64]
@@ -27,7 +28,14 @@ makes them up, a program stream may have few, and a transport stream cannot be s
 TABLE_HEADERS = {"mov,mp4,m4a,3gp,3g2,mj2": 0, "avi": 8}
 """Containers with a table of all packets at hand once they are open, and the bytes from where it points to the data."""
 
-_VERSION = 5  # of the text
+_VERSION = 6  # of the text
+_NUM_FACTS = 13
+_WIDEST = 10  # bytes of a number
+_DEEPEST = 16  # frames that a decoder holds back (H.264, HEVC); more makes some of them fail badly
+
+
+class OtherFileError(ValueError):
+    """The plan of another file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,35 +112,54 @@ class Plan:
         if self.moments is not None:
             lists.append(np.diff(self.moments, n=2, prepend=[0, 0]))
         numbers = np.concatenate([facts, *lists]).tolist()
+        packed = _pack(numbers)
         squeezer = zlib.compressobj(9, wbits=-15)
-        return base64.b64encode(squeezer.compress(_pack(numbers)) + squeezer.flush()).decode()
+        return base64.b64encode(squeezer.compress(packed + _checksum(packed)) + squeezer.flush()).decode()
 
     @classmethod
-    def from_text(cls, text: str) -> "Plan":
-        """Read what `to_text` wrote.
+    def from_text(cls, text: str, file_size: int | None = None) -> "Plan":
+        """Read what `to_text` wrote; no text makes it take more memory than a plan of `MAX_PACKETS` packets does.
+
+        Args:
+            text: the text.
+            file_size: bytes of the file that it should be of.
 
         Raises:
+            OtherFileError: it is the plan of another file.
             ValueError: it is something else.
         """
         try:
-            numbers = _unpack(zlib.decompress(base64.b64decode(text, validate=True), wbits=-15))
-            if numbers[0] != _VERSION:
-                raise ValueError(f"version {numbers[0]}")
-            facts, numbers = numbers[1:13].tolist(), numbers[13:]
-            size, stream, above, below, height, width, flags, depth, count, length, num_keys, header = facts
-            *turn, packed, afresh, varies = (bool(flags >> bit & 1) for bit in range(6))
-            *lists, stays = np.split(numbers, np.cumsum([length, num_keys, count * (header < 0 < num_keys)]))
-            shown = np.cumsum(lists[0] + 1) - 1
-            times = np.empty(count, np.int64) if header < 0 and num_keys else None
-            keys = np.cumsum(np.cumsum(lists[1]))
-            facts = (size, stream, Fraction(above, below), height, width, Orientation(*turn), depth, count, shown, keys)
-            moments = np.cumsum(np.cumsum(stays)) if varies else None
-            plan = cls(*facts, header, packed, afresh, times, moments)
-            if times is not None:
-                times[plan._order()] = np.cumsum(np.cumsum(lists[2]))
-            return plan
+            return cls._read(_Text(text), file_size)
+        except OtherFileError:
+            raise
         except (ValueError, ArithmeticError, IndexError, MemoryError, zlib.error) as error:
             raise ValueError(f"{text[:40]!r} is no plan of a video ({error})") from None
+
+    @classmethod
+    def _read(cls, text: "_Text", file_size: int | None) -> "Plan":
+        facts = text.facts()
+        size, stream, above, below, height, width, flags, depth, count, length, num_keys, header = facts
+        if file_size not in (None, size):
+            raise OtherFileError(f"it is of a file of {size} bytes")
+        *turn, packed, afresh, varies = (bool(flags >> bit & 1) for bit in range(6))
+        is_timed = header < 0 < num_keys
+        parts = [length, num_keys, count * is_timed, (length + 1) * varies]
+        _check_facts(facts)
+        lists = np.split(text.numbers(sum(parts)), np.cumsum(parts)[:-1])
+        shown, keys = np.cumsum(lists[0] + 1) - 1, np.cumsum(np.cumsum(lists[1]))
+        _check_numbers(shown, keys, count)
+        times = np.empty(count, np.int64) if is_timed else None
+        moments = np.cumsum(np.cumsum(lists[3])) if varies else None
+        rate, turned = Fraction(above, below), Orientation(*turn)
+        known = (size, stream, rate, height, width, turned, depth, count, shown, keys, header, packed, afresh)
+        plan = cls(*known, times, moments)
+        if times is not None:
+            times[plan._order()] = np.cumsum(np.cumsum(lists[2]))
+            _check(len(np.unique(times)) == count, "times")
+        if moments is not None:
+            _check(moments[0] == 0 and (np.diff(moments) >= 0).all(), "moments")
+            _check(plausible_seconds(max(int(moments[-1]), 1) / 1000, length), "moments")
+        return plan
 
     def _order(self) -> Numbers:
         """All packets: those that are shown, in display order, then the others."""
@@ -188,9 +215,80 @@ def _pack(numbers: Iterable[int]) -> bytes:
 
 
 def _unpack(packed: bytes) -> Numbers:
-    digits = np.frombuffer(packed, np.uint8).astype(np.int64)
+    digits = np.frombuffer(packed, np.uint8)
     ends = np.flatnonzero(digits < 128)
     starts = np.concatenate([[0], ends[:-1] + 1])
-    shifts = 7 * (np.arange(ends[-1] + 1) - np.repeat(starts, ends - starts + 1))
-    numbers = np.add.reduceat((digits[: ends[-1] + 1] & 127) << shifts, starts)
+    widths = ends - starts + 1
+    if not len(ends) or ends[-1] != len(digits) - 1 or widths.max() > 10:
+        raise ValueError("cut")
+    numbers = np.zeros(len(ends), np.int64)
+    for place in range(widths.max()):  # digit by digit: of all numbers that have it
+        there = np.flatnonzero(widths > place)
+        numbers[there] |= (digits[starts[there] + place] & 127).astype(np.int64) << 7 * place
     return numbers >> 1 ^ -(numbers & 1)
+
+
+def _checksum(packed: bytes) -> bytes:
+    return zlib.crc32(packed).to_bytes(4)
+
+
+class _Text:
+    """The numbers in the text of a plan: first the facts, which say how many follow, then these.
+
+    Args:
+        text: of any length.
+
+    Raises:
+        ValueError, zlib.error: from here and from the methods: it is no such text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._squeezed = base64.b64decode(text, validate=True)
+        self._inflater = zlib.decompressobj(wbits=-15)
+        self._start = self._inflater.decompress(self._squeezed, _NUM_FACTS * _WIDEST)
+
+    def facts(self) -> list[int]:
+        """Those of `Plan._read`."""
+        ends = [place for place, digit in enumerate(self._start) if digit < 128][:_NUM_FACTS]
+        version, *facts = map(int, _unpack(self._start[: ends[-1] + 1]))
+        if version != _VERSION or len(ends) < _NUM_FACTS:
+            raise ValueError(f"version {version}")
+        return facts
+
+    def numbers(self, count: int) -> Numbers:
+        """So many numbers, which must be all that follow the facts."""
+        most = (_NUM_FACTS + count) * _WIDEST + 4
+        packed = self._start + self._inflater.decompress(self._inflater.unconsumed_tail, most)
+        if not self._inflater.eof or self._inflater.unused_data or _checksum(packed[:-4]) != packed[-4:]:
+            raise ValueError("damaged")
+        numbers = _unpack(packed[:-4])[_NUM_FACTS:]
+        if len(numbers) != count:
+            raise ValueError(f"{len(numbers)} numbers instead of {count}")
+        return numbers
+
+
+def _check(holds: bool | np.bool_, what: str) -> None:
+    if not holds:
+        raise ValueError(f"impossible {what}")
+
+
+def _check_facts(facts: list[int]) -> None:
+    """Before room is made for what they announce."""
+    size, stream, above, below, height, width, flags, depth, count, length, num_keys, header = facts
+    _check(size >= 0 and 0 <= stream < 2**16, "file")
+    _check(below > 0 and (above == 0 or plausible_rate(above / below)), "rate")
+    _check(min(height, width) >= 0 and (height > 0) == (width > 0) and height * width < 2**31, "size")
+    _check(0 <= flags < 64 and 0 <= depth <= _DEEPEST, "flags")
+    _check(plausible_count(count, min(size, MAX_PACKETS)) and 0 <= length <= count, "number of frames")
+    _check(0 <= num_keys <= count and header in (-1, *TABLE_HEADERS.values()), "number of starts")
+
+
+def _check_numbers(shown: Numbers, keys: Numbers, count: int) -> None:
+    """Packets that are there, each but once; starts in their order, the first of all and others that are shown."""
+    _check(not len(shown) or (shown.min() >= 0 and shown.max() < count), "frames")
+    places = np.zeros(count, bool)
+    places[shown] = True
+    _check(places.sum() == len(shown), "frames")
+    if len(keys):
+        _check(keys[0] == 0 and keys[-1] < count and (np.diff(keys) > 0).all(), "starts")
+        _check(places[keys[1:]].all(), "starts")

@@ -26,10 +26,10 @@ from rspnet.video.feed import Feed
 from rspnet.video.inspection import inspect
 from rspnet.video.limits import MAX_PIXELS, Limits, plausible_count
 from rspnet.video.opening import Clock, only_video_errors
-from rspnet.video.orientation import Pixels
+from rspnet.video.orientation import Pixels, orientation
 from rspnet.video.packets import UnexpectedError
 from rspnet.video.pixels import Album, Converter, Crop, Indices, MisfitError
-from rspnet.video.plan import Numbers, Plan
+from rspnet.video.plan import Numbers, OtherFileError, Plan
 from rspnet.video.survey import Survey
 from rspnet.video.times import promised_rate
 from rspnet.video.writer import encode, transcode
@@ -103,14 +103,13 @@ class Video:
         self.path = os.fspath(path)
         self._clock = Clock(self.path, time_limit)
         self._num_frames = num_frames
-        self._surveyed = False
+        self._limits = Limits(max_pixels, time_limit)
+        self._surveyed = self._believed = False
         self._plan = self._fitting(plan) if plan else None
-        self._feed = Feed(self._clock, self._plan, Limits(max_pixels, time_limit))
+        self._feed = Feed(self._clock, self._plan, self._limits)
         if num_frames is not None and not plausible_count(num_frames, self._feed.container.size):
-            raise VideoError(
-                f"{self.path}: {num_frames} frames are promised, but it has {self._feed.container.size} bytes; "
-                "make the index anew with verify --depth decode"
-            )
+            size = self._feed.container.size
+            raise VideoError(f"{self.path}: {num_frames} frames are promised, but it has {size} bytes; verify it anew")
         if self._plan and self._plan.can_jump and not self._feed.is_quick:
             self._plan = None
         self._converter = Converter(self._plan.size, self._plan.orientation) if self._plan else Converter()
@@ -218,18 +217,15 @@ class Video:
             album.put(index, frame)
         return album.finish()
 
-    # Plan
-
     def _fitting(self, text: str) -> Plan | None:
         """The plan that was handed in, if it is this file's."""
         try:
-            plan = Plan.from_text(text)
+            plan = Plan.from_text(text, os.path.getsize(self.path))
+        except (OSError, OtherFileError):  # opening the file says what is wrong
+            return None
         except ValueError as error:
             raise VideoError(f"{self.path}: {error}; make the index anew with verify --depth decode") from None
-        with suppress(OSError):  # opening the file says what is wrong
-            if os.path.getsize(self.path) == plan.file_size and self._num_frames in (None, len(plan.shown)):
-                return plan
-        return None
+        return plan if self._num_frames in (None, len(plan.shown)) else None
 
     def _paced(self) -> Plan | None:
         """The plan, which knows the frames' times; None where only the header tells the rate."""
@@ -260,7 +256,25 @@ class Video:
         shown = [frame.pts for frame in decode_all(survey(self._feed.packets()), stream, damage)]
         return survey.plan(shown, bool(damage.refused or damage.flagged))
 
-    # Frames
+    def _check_looks(self, frame: VideoFrame, plan: Plan) -> None:
+        """Believe a plan in size and orientation where the first frame that comes, or else that of the file, is so.
+
+        Raises:
+            VideoError: it is not.
+        """
+        if self._believed or plan.size is None:
+            return
+        turn = orientation(frame)
+        if (turn, turn.size(frame.height, frame.width)) != (plan.orientation, plan.size):
+            first = Converter()
+            with Feed(self._clock, None, self._limits) as feed:
+                first.start(next(decode_all(feed.packets(), feed.stream)))
+            if (first.orientation, first.size) != (plan.orientation, plan.size):
+                raise VideoError(
+                    f"{self.path}: its plan is of pictures of another size, or turned otherwise; make the index anew "
+                    "with verify --depth decode"
+                )
+        self._believed = True
 
     def _frames(self, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Yield each wanted frame with its index. One may come twice: then the second is the right one."""
@@ -269,28 +283,15 @@ class Video:
         if plan and plan.can_jump:
             try:
                 for run in plan.runs(wanted):
-                    yield from self._feed.run(run, plan)
+                    for index, frame in self._feed.run(run, plan):
+                        self._check_looks(frame, plan)
+                        yield index, frame
                 return
             except RSPNetError:
                 raise
             except (UnexpectedError, av.FFmpegError, OSError, IndexError, ValueError):
                 self._plan = replace(plan, keys=plan.keys[:0])
-        left = iter(wanted)
-        index = next(left, None)
-        count = 0
-        if index is None:
-            return
-        self._feed.rewind()
-        for count, frame in enumerate(decode_all(self._feed.packets(), self._feed.stream), 1):
-            if count - 1 == index:
-                yield index, frame
-                index = next(left, None)
-                if index is None:
-                    return
-        raise VideoError(
-            f"{self.path}: promised {some(self.num_frames, 'frame')}, but only {some(count, 'decodes', 'decode')}; "
-            "it may be cut or damaged: look at it with verify --depth decode"
-        )
+        yield from self._feed.from_start(wanted, self.num_frames)
 
     def _size(self) -> tuple[int, int]:
         if self._converter.size is None:

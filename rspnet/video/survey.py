@@ -1,7 +1,6 @@
 """Making the plan of a file: what is noted of its packets while they go by, and what follows from it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,26 +8,13 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from rspnet.video.bitstream import BLANK_OF_MPEG4, PICTURE_OF_MPEG4, Av1, Headers, Jpeg, Mpeg4, Mpeg12, Vp8, Vp9
-from rspnet.video.h26x import H264, Hevc
+from rspnet.video.bitstream import BLANK_OF_MPEG4, PICTURE_OF_MPEG4
+from rspnet.video.headers import headers_of
 from rspnet.video.orientation import UPRIGHT, orientation
 from rspnet.video.packets import Packet
 from rspnet.video.plan import TABLE_HEADERS, TIMED_FORMATS, Plan
 from rspnet.video.starts import Starts
 from rspnet.video.times import Timeline
-
-_HEADERS: dict[str, Callable[[bytes], Headers]] = {
-    "h264": H264,
-    "hevc": Hevc,
-    "vp8": Vp8,
-    "vp9": Vp9,
-    "av1": Av1,
-    "mpeg4": Mpeg4,
-    "mpeg1video": Mpeg12,
-    "mpeg2video": Mpeg12,
-    "mjpeg": Jpeg,
-}
-"""Codecs whose packets say whether decoding can start at them. What others are marked with has to be tried out."""
 
 
 class Survey:
@@ -46,10 +32,7 @@ class Survey:
         self._format = container.format.name
         self._starts = starts if self._format in (*TIMED_FORMATS, *TABLE_HEADERS) else None
         self._codec = stream.codec_context.codec.canonical_name
-        self._headers: Headers | None = None
-        with suppress(IndexError, ValueError):  # settings that are none
-            if self._codec in _HEADERS:
-                self._headers = _HEADERS[self._codec](stream.codec_context.extradata or b"")
+        self._headers = headers_of(self._codec, stream.codec_context.extradata or b"")
         self._entries = len(stream.index_entries)  # a fragmented mp4 finds the rest on its way
         self._times: list[int | None] = []
         self._keys: list[int] = []

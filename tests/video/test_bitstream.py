@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from rspnet.video.bitstream import Headers
+from rspnet.video.headers import _HEADERS
 from rspnet.video.opening import open_video
-from rspnet.video.survey import _HEADERS, Survey
+from rspnet.video.survey import Survey
 from tests.support.numbered import number, write_numbered
 
 B_FRAMES = {"bf": "3", "b_strategy": "0"}
