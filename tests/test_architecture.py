@@ -27,6 +27,7 @@ TESTED_THROUGH_OTHERS = {
     "video/decoding": "tests/video/test_damage.py",
     "video/feed": "tests/video/test_reader.py",
     "video/headers": "tests/video/test_survey.py",
+    "video/matroska": "tests/video/test_damage.py",
     "video/packets": "tests/video/test_reader.py",
     "video/schedule": "tests/video/test_writer.py",
     "weights/entries": "tests/weights/test_load.py",

@@ -48,6 +48,10 @@ class Headers(ABC):
         self._ranks.append(rank)
         return is_start
 
+    def clear(self) -> list[int]:
+        """The packets that say for sure that their picture is shown."""
+        return [number for number, rank in enumerate(self._ranks) if rank]
+
     def shown(self, depth: int) -> list[int] | None:
         """The packets whose pictures are shown, in that order; None where the headers do not tell.
 

@@ -8,11 +8,11 @@ from av.video.stream import VideoStream
 
 from rspnet.console import some
 from rspnet.video.decoding import Damage
+from rspnet.video.matroska import broken_at, end_of_segment, wrong_checksum
 
 _OPEN_SIZES = (0, *range(0x7FFFFFF0, 0x80000000), *range(0xFFFFFFF0, 0x100000000))
 """Sizes in a RIFF header that only stand for one: a program that writes to a pipe cannot come back to fill it in."""
 
-_CLUSTER = 0x1F43B675  # of Matroska
 _NONSENSE = 2**40  # bytes; a size that is longer by that comes from damage
 
 
@@ -49,6 +49,12 @@ def judge(
     if damage.refused or damage.flagged:
         packets = f"{damage.refused} of {damage.packets} packets do not decode"
         return "corrupt", f"{packets}, {damage.flagged} of {count} frames are flagged as damaged"
+    if damage.spoilt:
+        return "corrupt", f"{damage.spoilt} of {damage.packets} packets hold what no encoder writes; {_decoded(count)}"
+    if damage.hidden_loss:
+        return "corrupt", f"{damage.hidden_loss} of {damage.packets} packets give no frame; {_decoded(count)}"
+    if (place := wrong_checksum(path)) is not None:
+        return "corrupt", f"the checksum at byte {place} is that of other bytes; {_decoded(count)}"
     if place := broken_at(path):
         return "corrupt", f"its structure is broken at byte {place}; {_decoded(count)}, and some may be missing"
     return "ok", None
@@ -91,7 +97,7 @@ def _declared_end(path: str, size: int) -> int:
             # Some writers count the 8 bytes of the header in, or the padding; a cut takes more than that.
             return 0 if declared in _OPEN_SIZES or declared + 8 - size <= 64 else declared + 8
         if head[:4] == b"\x1a\x45\xdf\xa3":
-            return _end_of_segment(file)
+            return end_of_segment(file)
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"):
             return _end_of_boxes(file, size)
     return 0
@@ -110,62 +116,3 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int:
             return 0  # the last box may go on to the end, and bytes after it are nobody's
         end += length
     return end
-
-
-def _end_of_segment(file: BinaryIO) -> int:
-    """Where the segment of a Matroska file ends; 0 where its size is left open (RFC 8794, 6)."""
-    start = _segment(file)
-    _, length, start = _element(file, start) if start else (0, None, 0)
-    return 0 if length is None else start + length
-
-
-def broken_at(path: str) -> int | None:
-    """Where elements of a Matroska file do not follow each other; readers look for the next that they know, and go on.
-
-    None where they do, as far as it goes, or where the file is something else.
-    """
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        if file.read(4) != b"\x1a\x45\xdf\xa3" or not (start := _segment(file)):
-            return None
-        _, length, place = _element(file, start)
-        end = size if length is None else min(size, place + length)
-        is_whole = length is not None and place + length <= size  # else what passes the end is cut, not broken
-        cluster_end = None  # where the one ends that the place lies in, if that is said
-        while place < end:
-            kind, length, after = _element(file, place)
-            limit = end if cluster_end is None else cluster_end
-            if not kind or (length is None and kind != _CLUSTER) or (kind == _CLUSTER and cluster_end):
-                return place
-            if length is None:  # a cluster; its own elements come next
-                cluster_end, place = None, after
-                continue
-            if after + length > limit:
-                return place if is_whole or cluster_end else None
-            if kind == _CLUSTER:
-                cluster_end, place = length and after + length, after
-            else:
-                place = after + length
-                cluster_end = None if place == cluster_end else cluster_end
-    return None
-
-
-def _segment(file: BinaryIO) -> int:
-    """Where the segment of a Matroska file starts; 0 where its header makes no sense."""
-    _, length, after = _element(file, 0)
-    return 0 if length is None or length > 2**20 else after + length  # the header takes some tens of bytes
-
-
-def _element(file: BinaryIO, place: int) -> tuple[int, int | None, int]:
-    """An element's kind (0: there is none), its length (None: left open) and where its content starts."""
-
-    def number() -> tuple[int, int]:
-        first = (file.read(1) or b"\0")[0]
-        width = 9 - first.bit_length()
-        return first << 8 * (width - 1) | int.from_bytes(file.read(width - 1)) if first else 0, width
-
-    file.seek(place)
-    kind, _ = number()
-    length, width = number()
-    length &= (1 << 7 * width) - 1
-    return kind, None if length == (1 << 7 * width) - 1 else length, file.tell()

@@ -8,6 +8,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rspnet.video.packets import Packet
+from rspnet.video.spoilt import spoilt_of
 
 
 @dataclass
@@ -20,6 +21,8 @@ class Damage:
         blank: packets that it refused for want of a picture: they hold parameters or messages, which is no damage.
         encrypted: packets that say they are.
         flagged: frames that it gave but called corrupt.
+        spoilt: packets that no encoder wrote, see spoilt.py.
+        hidden_loss: packets that gave no frame, and no word either, though each of their codec does.
     """
 
     packets: int = 0
@@ -27,6 +30,8 @@ class Damage:
     blank: int = 0
     encrypted: int = 0
     flagged: int = 0
+    spoilt: int = 0
+    hidden_loss: int = 0
 
 
 def be_strict(stream: VideoStream) -> None:
@@ -43,9 +48,11 @@ def decode_all(packets: Iterator[Packet], stream: VideoStream, damage: Damage | 
         stream: the stream they are from.
         damage: is counted up on the way.
     """
+    counts = damage is not None
     damage = damage or Damage()
     # Asked for now: of a decoder that could not be opened, av 19 crashes when it is asked.
     kind, config = stream.codec_context.name, stream.codec_context.extradata or b""
+    is_spoilt = spoilt_of(stream.codec_context.codec.canonical_name if counts else "", config)
     while True:
         try:
             packet: Packet | None = next(packets)
@@ -59,6 +66,7 @@ def decode_all(packets: Iterator[Packet], stream: VideoStream, damage: Damage | 
         if packet and packet.size:
             damage.packets += 1
             damage.encrypted += packet.has_sidedata("encryption_info")
+            damage.spoilt += is_spoilt(bytes(packet))
         try:
             frames = stream.codec_context.decode(packet)
         except (av.FFmpegError, ValueError):  # the latter of a decoder that could not be opened

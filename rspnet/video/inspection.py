@@ -133,6 +133,7 @@ def _look(
         shown = [first.pts, *(frame.pts for frame in frames)]
         facts["num_frames"] = len(shown)
         facts.update(_paced(survey.timeline.pace(shown)))
+        damage.hidden_loss = survey.lost(shown)
         status, reason = judge(clock.path, container, stream, count=len(shown), damage=damage)
         if status == "ok":
             plan = survey.plan(shown, first=first)

@@ -16,6 +16,9 @@ from rspnet.video.plan import TABLE_HEADERS, TIMED_FORMATS, Plan
 from rspnet.video.starts import Starts
 from rspnet.video.times import Timeline
 
+_EACH_GIVES_ONE = ("hevc", "vp8", "vp9", "av1", "mjpeg")
+"""Codecs whose decoders give a frame for each packet that holds one, if they do not refuse it."""
+
 
 class Survey:
     """Takes note of the packets of a stream as they go by, each of which it gives its number as its time.
@@ -83,6 +86,17 @@ class Survey:
         if self._starts and packet.size:
             self._starts.feed(packet, number, is_sure if is_key else None)
         packet.pts = packet.dts = number
+
+    def lost(self, shown: Sequence[int | None]) -> int:
+        """How many packets gave no frame although each of their codec does, or says that it does not.
+
+        Args:
+            shown: as for `plan`.
+        """
+        if self._codec not in _EACH_GIVES_ONE or not self._headers:
+            return 0
+        expected = set(self._headers.clear()) - self._hidden
+        return len(expected - set(shown))
 
     def shown_by_headers(self) -> list[int] | None:
         """The packets in display order, without decoding; None where headers and times do not tell the same."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rspnet.errors import VideoError
-from rspnet.video import damage
+from rspnet.video import damage, matroska
 from rspnet.video.reader import inspect, read_frames, transcode
 from tests.support.numbered import write_numbered
 
@@ -199,13 +199,13 @@ def test_a_broken_structure(tmp_path, live):
     """VP8 decodes anything, and the demuxer looks for the next block that it knows: the gaps tell."""
     how = {"codec": "libvpx", "size": (160, 128), "container_options": {"live": live}}
     path = write_numbered(tmp_path / "a.webm", LENGTH, **how)
-    assert damage.broken_at(path) is None
+    assert matroska.broken_at(path) is None
     assert inspect(path, "decode")["status"] == "ok"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 2 // 3])  # which is another thing
-    assert damage.broken_at(path) is None
+    assert matroska.broken_at(path) is None
     path.write_bytes(whole)
     overwrite(path, 0.5, 4000)
     found = inspect(path, "decode")
     assert found["status"] == "corrupt"
-    assert len(whole) * 0.4 < damage.broken_at(path) < len(whole) * 0.9
+    assert len(whole) * 0.4 < matroska.broken_at(path) < len(whole) * 0.9
