@@ -23,6 +23,7 @@ from rspnet.disk import identity, sweep, whole
 from rspnet.errors import CheckpointError
 from rspnet.weights import published
 from rspnet.weights.description import find_weights
+from rspnet.weights.finite import check_finite
 from rspnet.weights.load import Report, load_weights, save_encoder
 from rspnet.weights.read import WeightFile, load_harmless, read_weights
 
@@ -88,6 +89,7 @@ def convert(src: str | Path, dst: str | Path, read_run: ReadRun) -> Conversion:
             f"{src}: is of another trainer's layout ({file.layout}), which has no counterpart; --weights takes it as "
             "it is"
         )
+    check_finite(file.path, file.tensors)  # also of what the published code alone would use
     filled = _filled(file)
     return _to_published(src, dst, file, read_run=read_run) if ours else _to_folder(src, dst, file, filled=filled)
 
@@ -210,9 +212,15 @@ def _to_published(src: Path, dst: Path, file: WeightFile, *, read_run: ReadRun) 
 def _of_run(src: Path, file: WeightFile, run: published.FinishedRun) -> dict[str, Any]:
     try:
         return published.of_run(file, run)
+    except CheckpointError:
+        raise
     except KeyError as error:  # the checkpoint has been found unchanged
         raise CheckpointError(
             f"{src}: {error} is missing in its config.yaml or metrics.jsonl; copy the whole run folder"
+        ) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{src}: its config.yaml or metrics.jsonl is damaged ({error}); copy the whole run folder"
         ) from error
 
 

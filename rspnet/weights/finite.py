@@ -1,9 +1,12 @@
 """Whether tensors hold numbers: what is NaN or infinite is neither kept nor taken."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from rspnet.errors import CheckpointError
 
 
 def not_finite(contents: object) -> str:
@@ -19,16 +22,27 @@ def not_finite(contents: object) -> str:
     if not named:
         return ""
     device = named[0][1].device
-    good = torch.stack([value.isfinite().all().to(device, non_blocking=True) for _, value in named]).tolist()
+    good = torch.stack([value.detach().isfinite().all().to(device, non_blocking=True) for _, value in named]).tolist()
     bad = [name for (name, _), fine in zip(named, good, strict=True) if not fine]
     return ", ".join(bad[:2]) + (f" and {len(bad) - 2} more" if len(bad) > 2 else "")
+
+
+def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
+    """See that weights are numbers: those of a training that came apart are not.
+
+    Raises:
+        CheckpointError: Some are NaN or infinite.
+    """
+    if bad := not_finite(tensors):
+        raise CheckpointError(f"{path}: holds weights that are no numbers, NaN or infinite ({bad}); give another file")
 
 
 def _floats(contents: object, name: str) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of a kind that could hold something else, by the names that lead to it, with dots."""
     if isinstance(contents, Tensor):
         if (contents.is_floating_point() or contents.is_complex()) and contents.layout is torch.strided:
-            yield name, contents.detach()
+            # Of those of one byte torch does not say it.
+            yield name, contents.float() if contents.element_size() == 1 else contents
     elif isinstance(contents, dict):
         for key, value in contents.items():
             yield from _floats(value, f"{name}.{key}" if name else str(key))

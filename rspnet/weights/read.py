@@ -25,6 +25,7 @@ from rspnet.errors import CheckpointError
 from rspnet.terminal import visible
 from rspnet.weights.description import find_weights, read_description
 from rspnet.weights.entries import OTHERS, SIGNATURES, Entries, sort_entries, sort_out
+from rspnet.weights.finite import check_finite
 
 # What the published files' `arch` says -> our name.
 PUBLISHED_NAMES = {"c3d": "c3d", "resnet18": "resnet18", "r2plus1d-vcop": "r2plus1d", "s3dg": "s3dg"}
@@ -85,7 +86,7 @@ def read_weights(path: str | Path) -> WeightFile:
 
     Raises:
         CheckpointError: If there is nothing to read, or something else than weights, or weights of no known network,
-            or of more than one.
+            or of more than one, or such as are no numbers.
     """
     path = find_weights(path)
     start = _first_bytes(path)
@@ -104,6 +105,7 @@ def read_weights(path: str | Path) -> WeightFile:
     published = common and isinstance(named, str)
     if said or published:
         _check_arch(path, str(said.get("arch", named)), arch)
+    check_finite(path, {key: tensors[key] for key in (*entries.encoder.values(), *entries.head.values())})
     width = tensors[entries.encoder[SIGNATURES[arch]]].shape[0]
     if said and said["kwargs"].get("width", width) not in (None, width):
         raise CheckpointError(

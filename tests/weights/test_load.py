@@ -139,6 +139,29 @@ def test_old_files_without_batch_counters(tmp_path):
     assert {key.rsplit(".", 1)[1] for key in report.fresh} == {"num_batches_tracked"}
 
 
+@pytest.mark.parametrize("kind", ["run", "plain", "published", "classifier"])
+def test_weights_that_are_no_numbers_are_refused_and_named(tmp_path, kind):
+    """As a training that came apart leaves them; in whatever kind of file."""
+    encoder = create_encoder("resnet18", width=8)
+    state = encoder.state_dict()
+    state["bn1.running_var"][3] = math.inf
+    path = tmp_path / "model.pth"
+    if kind == "run":
+        save_encoder(tmp_path, state, description("resnet18"))
+        path = tmp_path / "encoder.safetensors"
+    elif kind == "plain":
+        torch.save(state, path)
+    elif kind == "published":
+        torch.save({"model": prefixed("encoder_q.encoder.", state), "arch": "resnet18"}, path)
+    else:
+        classifier = Classifier(create_encoder("resnet18", width=8), 5).state_dict()
+        classifier["fc.bias"][0] = math.nan
+        torch.save(classifier, path)
+    text = message(load_encoder, tmp_path if kind == "run" else path)
+    entry = {"published": "encoder_q.encoder.bn1.running_var", "classifier": "fc.bias"}.get(kind, "bn1.running_var")
+    assert text == f"{path}: holds weights that are no numbers, NaN or infinite ({entry}); give another file"
+
+
 def test_files_older_than_the_zip_format(tmp_path):
     theirs = small("resnet18")
     torch.save(theirs.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
