@@ -41,7 +41,7 @@ def writing(
     partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
     if is_main:
         with writing_to(folder):
-            shutil.rmtree(partial, ignore_errors=True)
+            _clear(partial)
             partial.mkdir(parents=True)
     wait()
     try:
@@ -52,16 +52,18 @@ def writing(
                 _seal(partial, step)
     except BaseException:
         if is_main:
-            shutil.rmtree(partial, ignore_errors=True)
+            _clear(partial)
         raise
     if is_main:
         with writing_to(folder):
-            if folder.exists():  # written before: set it aside, from where it comes back if we end before the new is in
-                shutil.rmtree(old, ignore_errors=True)
+            if os.path.lexists(
+                folder
+            ):  # written before: set it aside, from where it comes back if we end before the new is in
+                _clear(old)
                 folder.rename(old)
             partial.rename(folder)
             fsync(folder.parent)
-            shutil.rmtree(old, ignore_errors=True)
+            _clear(old)
             mark(run_dir, "last", step)
     wait()
 
@@ -72,7 +74,9 @@ def mark(run_dir: str | Path, name: str, step: int) -> None:
     link = checkpoints / f".{name}.link"
     link.unlink(missing_ok=True)
     link.symlink_to(f"step_{step}")
-    link.replace(checkpoints / name)
+    if (target := checkpoints / name).is_dir() and not target.is_symlink():
+        _clear(target)  # what a copy of the run folder has made of the link
+    link.replace(target)
     fsync(checkpoints)
 
 
@@ -127,7 +131,7 @@ def prune(run_dir: str | Path, keep: int, keep_steps: Collection[int] = ()) -> N
     _bring_back(checkpoints)
     for kind in ("partial", "old", "removed"):
         for leftover in checkpoints.glob(f".step_*.{kind}"):
-            shutil.rmtree(leftover)
+            _clear(leftover)
     linked = {os.readlink(link) for name in ("last", "best") if (link := checkpoints / name).is_symlink()}
     for step, folder in found(run_dir):
         if step in keep_steps:
@@ -138,13 +142,21 @@ def prune(run_dir: str | Path, keep: int, keep_steps: Collection[int] = ()) -> N
         if folder.name in linked:
             continue
         # Under another name first: half a checkpoint must not look like a damaged one.
-        shutil.rmtree(folder.rename(folder.with_name(f".{folder.name}.removed")))
+        _clear(folder.rename(folder.with_name(f".{folder.name}.removed")))
+
+
+def _clear(path: Path) -> None:
+    """Remove a folder, or whatever else has got its name."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _bring_back(checkpoints: Path) -> None:
     for old in checkpoints.glob(".step_*.old"):
         folder = old.with_name(old.name.removeprefix(".").removesuffix(".old"))
-        if not folder.exists():
+        if not os.path.lexists(folder):
             with suppress(FileNotFoundError):  # another process of the run was quicker
                 old.rename(folder)
 
@@ -174,16 +186,22 @@ def _seal(folder: Path, step: int) -> None:
 
 def _fault(folder: Path, step: int, read_files: bool) -> str | None:
     """Say what is wrong with a checkpoint, None if nothing is."""
+    # To open a pipe would wait for who writes to it.
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if "manifest.json" not in there:
+        return "it has no manifest.json"
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if manifest["step"] != step:
             return f"its manifest is of step {manifest['step']}"
+        if manifest["files"].keys() | {"manifest.json"} != there:
+            return "its manifest is of other files than it has"
         for name, facts in manifest["files"].items():
             path = folder / name
             if path.stat().st_size != facts["bytes"] or (read_files and sha256(path) != facts["sha256"]):
                 return f"{name} is not as it was written"
     except OSError as error:
-        return f"{Path(error.filename).name} cannot be read ({error.strerror})"
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{Path(error.filename or folder).name} cannot be read ({error.strerror})"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"its manifest is damaged ({error!r})"
     return None

@@ -56,8 +56,8 @@ def _line(place: str, text: str) -> dict[str, Any]:
     """Return what was logged in a line; `place` names it."""
     try:
         line = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         line = None
-    if isinstance(line, dict) and "event" in line and isinstance(line.get("step"), int):
+    if isinstance(line, dict) and "event" in line and type(line.get("step")) is int:
         return line
     raise CheckpointError(f"{place}: is no line that a run logs; {_REMEDY}")

@@ -5,21 +5,24 @@ import dataclasses
 import json
 import os
 import platform
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rspnet.cli.config import dump
 from rspnet.console import is_main, say
 from rspnet.disk import make_folder, print_line, sweep, write_json, write_text, writing_to
-from rspnet.errors import ConfigError
+from rspnet.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.lock import exclusive
 from rspnet.running import sources
 from rspnet.running.environment import environment
 from rspnet.running.launch import check_accumulation
-from rspnet.running.record import read_options, read_result
+from rspnet.running.record import flat, read_options, stage_of
 from rspnet.running.results import rounded, summary
+from rspnet.running.soundness import check_kinds, sound_result
 from rspnet.running.sources import START_AGAIN, other_run
 from rspnet.running.team import Team
 
@@ -134,7 +137,7 @@ def run_once(
             if not _has_begun(run_dir):
                 sources.check_named(options)
             begun = held.enter_context(open_run(run_dir, options, dump(config)))
-            result = _finished(run_dir)
+            result = sound_result(run_dir, options) if begun else None
             if begun:
                 return result, sources.compare(run_dir, options, precision, result=result)
             return None, sources.begin(run_dir, options, precision)
@@ -162,7 +165,8 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
 
     A run that ended before its first checkpoint, over a mistake in its options or its data for example, left nothing to
     protect: it begins anew with the options and the videos of now. Such a run's folder is known by its lock, which
-    no other folder gets: a config.yaml or an index that somebody else put there is not replaced.
+    no other folder gets: a config.yaml or an index that somebody else put there is not replaced. A folder that is made
+    for a command which is refused in the end goes again.
 
     Yields:
         Whether it has begun before.
@@ -170,23 +174,44 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
     Raises:
         ConfigError: another live process writes to it, or it holds a run with other options or somebody's files,
             or cannot be made.
+        CheckpointError: what is in it is no run's.
         DiskError: its disk is full, or read-only.
     """
+    made = list(takewhile(lambda folder: not os.path.lexists(folder), (run_dir, *run_dir.parents)))  # innermost first
     make_folder(run_dir, "choose another --run_dir")
     path, lock = run_dir / "config.yaml", run_dir / ".lock"
     with writing_to(run_dir):
         empty = all(entry.name.startswith(".") for entry in run_dir.iterdir())
+    if _has_begun(run_dir) and not path.exists():
+        raise CheckpointError(f"{path}: is missing, which tells the run's options; copy it again, or {START_AGAIN}")
     if not empty and not (path.exists() and (lock.exists() or _has_begun(run_dir))):
         raise ConfigError(f"{run_dir}: is no run folder, and not empty; choose another --run_dir")
-    with _exclusive(run_dir, lock):
-        sweep(run_dir)
-        begun = _has_begun(run_dir)
-        if not begun:
-            (run_dir / "index.parquet").unlink(missing_ok=True)
-            write_text(path, config_yaml)
-        elif other := _difference(path, config):
-            raise other_run(run_dir, other)
-        yield begun
+    try:
+        check_kinds(run_dir)
+        with _exclusive(run_dir, lock):
+            sweep(run_dir)
+            begun = _has_begun(run_dir)
+            if not begun:
+                (run_dir / "index.parquet").unlink(missing_ok=True)
+                write_text(path, config_yaml)
+            elif other := _difference(path, config):
+                raise other_run(run_dir, other)
+            yield begun
+    except RSPNetError:
+        _unmake(run_dir, made)
+        raise
+
+
+def _unmake(run_dir: Path, made: list[Path]) -> None:
+    """Take away what a command made that is refused in the end, unless a run has begun there."""
+    names = {"config.yaml", "environment.json", "index.parquet", ".lock", "metrics.jsonl", "tensorboard"}
+    metrics = run_dir / "metrics.jsonl"
+    if not made or {path.name for path in run_dir.iterdir()} - names or (metrics.exists() and metrics.stat().st_size):
+        return
+    with contextlib.suppress(OSError):
+        shutil.rmtree(run_dir)
+        for folder in made[1:]:
+            folder.rmdir()
 
 
 def _has_begun(run_dir: Path) -> bool:
@@ -196,33 +221,15 @@ def _has_begun(run_dir: Path) -> bool:
 
 def _difference(path: Path, config: dict[str, Any]) -> str | None:
     """The first option that is not what it was when the run began, and changes what it computes."""
-    before, now = _flat(read_options(path, START_AGAIN)), _flat(config)
-    if (stage := _stage(before)) != _stage(now):  # nothing is said of removing it: --weights may name it
-        kind = f"another kind of run ({stage})" if stage else "another kind of run"
-        raise ConfigError(f"{path.parent}: holds {kind}; choose another --run_dir")
+    before, now = flat(read_options(path, START_AGAIN)), flat(config)
+    if (stage := stage_of(before)) != stage_of(now):  # nothing is said of removing it: --weights may name it
+        if stage is None:
+            raise CheckpointError(f"{path}: does not tell the run's options (only some); {START_AGAIN}")
+        raise ConfigError(f"{path.parent}: holds another kind of run ({stage}); choose another --run_dir")
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name) and name not in (*_FREE, *_NAMES):
             return f"{name}={before.get(name)}, not {now.get(name)}"
     return None
-
-
-def _stage(flat: dict[str, Any]) -> str | None:
-    """Whose options these are, by the one that no other stage has."""
-    own = {"pretext.speeds": "pretrain", "frozen": "finetune", "protocol": "evaluate"}
-    return next((stage for name, stage in own.items() if name in flat), None)
-
-
-def _finished(run_dir: Path) -> dict[str, Any] | None:
-    """The result of a run that is done, or None."""
-    path = run_dir / "result.json"
-    return read_result(path) if path.exists() else None
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
 
 
 @contextlib.contextmanager
@@ -230,7 +237,7 @@ def _exclusive(run_dir: Path, lock: Path) -> Iterator[None]:
     """Hold the run's lock, which says who has it."""
     with contextlib.ExitStack() as stack:
         with writing_to(run_dir):
-            handle = stack.enter_context(lock.open("a+"))
+            handle = stack.enter_context(lock.open("a+", encoding="utf-8", errors="replace"))
         try:
             lacking = stack.enter_context(exclusive(handle.fileno()))
         except BlockingIOError:

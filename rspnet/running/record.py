@@ -21,6 +21,8 @@ def read_text(path: Path, remedy: str) -> str:
         CheckpointError: it cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():  # to open a pipe would wait for who writes to it
+            raise CheckpointError(f"{path}: is no file; {remedy}")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
@@ -39,13 +41,40 @@ def read_options(path: Path, remedy: str) -> dict[str, Any]:
     """
     try:
         options = yaml.safe_load(read_text(path, remedy))
-    except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
+        if isinstance(options, dict):
+            flat(options)
+    except CheckpointError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an impossible date; nested without an end
+        said = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path}: does not tell the run's options ({said}); {remedy}") from error
     if not isinstance(options, dict):
         found = "nothing" if options is None else repr(options)[:60]
         raise CheckpointError(f"{path}: does not tell the run's options (found {found}); {remedy}")
     return options
+
+
+def flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Options by their flat names, `clips.size`.
+
+    Raises:
+        RecursionError: they are nested too deep.
+    """
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
+
+
+def stage_of(options: dict[str, Any]) -> str | None:
+    """Whose options these are, by section or flat, by the one that no other stage has; None: of no run."""
+    names = flat(options)
+    own = {"pretext.speeds": "pretrain", "frozen": "finetune", "protocol": "evaluate"}
+    return next((stage for name, stage in own.items() if name in names), None)
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number")
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -57,12 +86,11 @@ def read_result(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it cannot be read, or holds no result.
     """
-    remedy = "remove the file, and the same command makes it again"
     try:
-        result: dict[str, Any] = json.loads(read_text(path, remedy))
+        result: dict[str, Any] = json.loads(read_text(path, "the run's number is not known"), parse_constant=_no_number)
         summary(result)  # said to the user, and no result if it cannot be
     except CheckpointError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: is no result of a run ({error!r}); {remedy}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: is no result of a run ({error!r})") from error
     return result

@@ -17,6 +17,15 @@ PRECISIONS = ("no", "fp16", "bf16")
 START_AGAIN = "choose another --run_dir, or remove the folder to start again"
 """What to do where a run's folder is not the one that is asked for."""
 
+_FACTS = {
+    "weights_sha256": str | None,
+    "fold": int,
+    "seed": int,
+    "precision": str,
+    "data_fingerprint": str | None,  # not there while the videos are looked for
+}
+"""What environment.json tells of these, and by what."""
+
 
 def precision() -> str:
     """What accelerate will calculate in.
@@ -82,7 +91,9 @@ def compare(run_dir: Path, config: dict[str, Any], precision: str, *, result: di
     try:
         facts: dict[str, Any] = json.loads((run_dir / "environment.json").read_text())["sources"]
         was, weights_then = facts["precision"], facts["weights_sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if strange := [name for name, kinds in _FACTS.items() if not isinstance(facts.get(name), kinds)]:
+            raise ValueError(f"{strange[0]} is {facts.get(strange[0])!r}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise other_run(run_dir, f"an environment.json that does not tell its sources ({error!r})") from None
     if precision != was:
         raise other_run(run_dir, f"mixed precision {was}, not {precision}")

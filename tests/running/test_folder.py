@@ -19,7 +19,11 @@ CONFIG = {
     "data": {"root": "a", "index": None, "layout": "auto", "fold": 1, "num_workers": 4},
     "optim": {"lr": 0.1},
     "run": {"seed": 3, "log_every": 10},
+    "protocol": "classify",
 }
+
+
+OTHERS = {"top5": 100.0, "chance_top1": 10.0, "num_videos": 3, "best_epoch": 1}
 
 
 @dataclasses.dataclass
@@ -28,6 +32,7 @@ class Config:
     data: dict
     optim: dict
     run: dict
+    protocol: str
     weights: str
 
 
@@ -64,6 +69,7 @@ def once(tmp_path, videos):
             begun.append(run)
             assert given is config
             assert run.keep_videos() == tmp_path / "run/index.parquet"
+            run.write_lines("predictions.jsonl", [{"video": "ä"}])
             return result | run.facts
 
         found = run_once(tmp_path / "run", config, work, start=Accelerator)
@@ -87,7 +93,7 @@ class Accelerator:
 
 
 def test_the_work_is_done_once(tmp_path, once, videos, capsys):
-    found = {"stage": "finetune", "top1": 200 / 3, "top5": 100.0, "chance_top1": 10.0, "num_videos": 3, "best_epoch": 1}
+    found = {"stage": "evaluate", "protocol": "classify", "top1": 200 / 3} | OTHERS
     result = once(found)
     ended = Accelerator.ended
     facts = {"weights_sha256": None, "fold": 1, "seed": 3, "precision": "no", "processes": 1, "device": "cpu"}
@@ -97,7 +103,7 @@ def test_the_work_is_done_once(tmp_path, once, videos, capsys):
     assert Accelerator.ended == ended > 0
     out, err = capsys.readouterr()
     assert [json.loads(line) for line in out.splitlines()] == [result, result]
-    words = "finetune: top-1 66.7 % of 3 test videos (chance 10), top-5 100.0 %; best epoch 1"
+    words = "classify: top-1 66.7 % of 3 test videos (chance 10), top-5 100.0 %; best epoch 1"
     again = f"{tmp_path}/run: this was done before; remove the folder to do it again"
     where = f"written to {tmp_path}/run"
     assert err.splitlines() == [words, where, again, words, where]
@@ -201,17 +207,40 @@ def test_a_config_that_does_not_tell_the_options(tmp_path, text):
         opened(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", '{"x": 1}'])
-def test_a_result_that_is_none(tmp_path, once, text):
-    """Without it the run goes on where it was, and makes it again."""
-    found = {"stage": "finetune", "top1": 2.0, "top5": 100.0, "chance_top1": 10.0, "num_videos": 3, "best_epoch": 1}
+@pytest.mark.parametrize(
+    ("name", "text"), [("result.json", ""), ("result.json", '{"x": 1}'), ("predictions.jsonl", None)]
+)
+def test_a_result_that_is_none_is_made_again(tmp_path, once, capsys, name, text):
+    found = {"stage": "evaluate", "protocol": "classify", "top1": 2.0} | OTHERS
     result = once(found)
-    path = tmp_path / "run/result.json"
-    path.write_text(text)
-    with pytest.raises(CheckpointError, match=r"result\.json: is no result of a run .*; remove the file, and the same"):
-        once()
-    path.unlink()
+    path = tmp_path / "run" / name
+    path.unlink() if text is None else path.write_text(text)
     assert once(found) == result
+    assert once() == result
+    assert f"{path}: is " in capsys.readouterr().err
+
+
+def test_a_command_that_is_refused_in_the_end_leaves_no_folder(tmp_path, videos):
+    """Nor those above it; what was there before stays."""
+
+    def refuse(config, run):
+        run.keep_videos()
+        raise CheckpointError("has no classifier")
+
+    config = Config(**changed(data__root=str(videos)), weights="none")
+    (tmp_path / "there").mkdir()
+    for run_dir in ("there/a/b", "there"):
+        with pytest.raises(CheckpointError, match="has no classifier"):
+            run_once(tmp_path / run_dir, config, refuse, start=Accelerator)
+        assert not (tmp_path / "there/a").exists()
+    assert (tmp_path / "there").is_dir()
+
+
+def test_a_run_that_is_refused_once_it_has_something_to_lose_stays(tmp_path):
+    with pytest.raises(CheckpointError), open_run(tmp_path / "run", CONFIG, "{}"):  # noqa: PT012
+        (tmp_path / "run/checkpoints").mkdir()
+        raise CheckpointError("too many")
+    assert (tmp_path / "run/config.yaml").exists()
 
 
 def test_a_run_copied_without_its_hidden_files_goes_on(tmp_path):
