@@ -87,7 +87,7 @@ def read_result(path: Path) -> dict[str, Any]:
         CheckpointError: it cannot be read, or holds no result.
     """
     try:
-        result: dict[str, Any] = json.loads(read_text(path, "the run's number is not known"), parse_constant=_no_number)
+        result: dict[str, Any] = json.loads(read_text(path, "it tells no result"), parse_constant=_no_number)
         summary(result)  # said to the user, and no result if it cannot be
     except CheckpointError:
         raise
