@@ -2,12 +2,11 @@
 
     python stages/subset.py ROOT DST --num_classes 100 --out subset.jsonl
     python stages/subset.py index.parquet DST --classes names.txt > subset.jsonl
-    python stages/subset.py index.parquet DST --without_duplicates > subset.jsonl
 
 Chooses classes of the data set in ROOT (or of an index) and makes DST, a folder in the same layout whose class folders,
 or single videos where there are none, are relative symbolic links into ROOT; official list files are linked as well.
 Writes the rows of the subset to stdout, or an index file with --out. DST appears at once when it is complete; the same
-command again changes nothing, a different subset needs another DST.
+command again changes nothing, a different subset needs another DST. --without_duplicates alone keeps all classes.
 """
 
 import os

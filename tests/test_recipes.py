@@ -109,6 +109,7 @@ OURS_ALONE = {
         "data.root": PLACE,
         "data.index": PLACE,
         "data.max_failures": BROKEN,
+        "data.max_pixels": BROKEN,
         "data.time_limit": BROKEN,
         "run_dir": PLACE,
     },
