@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from rspnet.cli.config import read_yaml
 from rspnet.errors import CheckpointError
 from rspnet.running.results import summary
 
@@ -40,7 +41,7 @@ def read_options(path: Path, remedy: str) -> dict[str, Any]:
         CheckpointError: it cannot be read, or holds no options.
     """
     try:
-        options = yaml.safe_load(read_text(path, remedy))
+        options = read_yaml(read_text(path, remedy))
         if isinstance(options, dict):
             flat(options)
     except CheckpointError:
