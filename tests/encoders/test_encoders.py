@@ -128,8 +128,9 @@ def test_clips_that_a_network_cannot_take_are_refused(name):
     spec = encoder_spec(name)
     check_clips(Encoder(name), Clips(spec.num_frames, spec.size), training=True)
     check_clips(Encoder(name), Clips(16, 32))
+    width = 8 if name in PUBLISHED else None
     for num_frames, size, kind in ((1, 1, {}), (8, 32, {"batch": 1, "training": True})):
-        encoder = create_encoder(name).train(kind.get("training", False))
+        encoder = create_encoder(name, width=width).train(kind.get("training", False))
         try:
             encoder(torch.zeros(1, 3, num_frames, size, size))
         except (RuntimeError, ValueError):

@@ -35,8 +35,10 @@ def functions(paths: list[Path]) -> Iterator[Function]:
     """Every function of these files, methods and inner ones too."""
     for path in paths:
         text = path.read_text()
-        found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, FunctionNode)]
-        inner = {below for node in found for below in ast.walk(node) if below is not node}
+        nodes = list(ast.walk(ast.parse(text)))
+        found = [node for node in nodes if isinstance(node, FunctionNode)]
+        private = [node for node in nodes if isinstance(node, ast.ClassDef) and node.name.startswith("_")]
+        inner = {below for node in [*found, *private] for below in ast.walk(node) if below is not node}
         yield from (Function(path, node, text.splitlines(), node in inner) for node in found)
 
 
