@@ -7,11 +7,13 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 import traceback
 from collections import deque
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
+from types import TracebackType
 from typing import Protocol
 
 import cv2
@@ -210,7 +212,17 @@ def _become_worker() -> None:
     signal.set_wakeup_fd(-1)
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
+    sys.excepthook = _tell_unless_left
     threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _tell_unless_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say nothing where the training process was interrupted while it took a batch over.
+
+    multiprocessing hands a tensor's memory over in a thread of its own, which reports every failure here.
+    """
+    if not issubclass(kind, EOFError | OSError):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _follow_parent() -> None:

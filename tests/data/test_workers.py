@@ -1,6 +1,34 @@
 """Where batches lie."""
 
+import multiprocessing
+import os
+import socket
+from multiprocessing.resource_sharer import DupFd
+
+from rspnet.data import workers
 from rspnet.data.workers import SLOTS, BatchMemory
+
+
+def offer(pipe):
+    workers._become_worker()
+    offered = DupFd(2)
+    pipe.send(offered)
+    pipe.recv()
+
+
+def test_who_leaves_while_memory_is_handed_over_makes_no_noise(capfd):
+    """As where Ctrl-C comes just then."""
+    pipe, theirs = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=offer, args=(theirs,), daemon=True)
+    process.start()
+    offered = pipe.recv()
+    with socket.socket(socket.AF_UNIX) as leaving:
+        leaving.connect(offered._id[0])
+    os.close(offered.detach())  # one after the other: the first is over by then
+    pipe.send(None)
+    process.join(20)
+    assert process.exitcode == 0
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_workers_batches_use_shared_memory_in_turn(monkeypatch):
