@@ -52,6 +52,11 @@ class Headers(ABC):
         """The packets that say for sure that their picture is shown."""
         return [number for number, rank in enumerate(self._ranks) if rank]
 
+    def unclear(self) -> list[int]:
+        """The packets that do not say whether they show a picture, where most do: one of them may be damaged."""
+        found = [number for number, rank in enumerate(self._ranks) if rank is None]
+        return found if 2 * len(found) < len(self._ranks) else []
+
     def shown(self, depth: int) -> list[int] | None:
         """The packets whose pictures are shown, in that order; None where the headers do not tell.
 

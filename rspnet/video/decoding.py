@@ -34,9 +34,13 @@ class Damage:
     hidden_loss: int = 0
 
 
+LENIENT = ("hevc", "mjpeg")
+"""Codecs whose decoders pass over what they find unless they are told to be strict."""
+
+
 def be_strict(stream: VideoStream) -> None:
     """Let the decoder report what it otherwise passes over; those of other codecs say by themselves what they find."""
-    if stream.codec_context.name in ("hevc", "mjpeg"):
+    if stream.codec_context.name in LENIENT:
         stream.codec_context.options |= {"err_detect": "crccheck+explode"}
 
 

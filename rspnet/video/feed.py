@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from rspnet.console import some
 from rspnet.errors import VideoError
 from rspnet.video.bitstream import BLANK_OF_MPEG4
-from rspnet.video.decoding import decode_all
+from rspnet.video.decoding import LENIENT, be_strict, decode_all
 from rspnet.video.headers import headers_of
 from rspnet.video.limits import Limits
 from rspnet.video.opening import Clock, open_video
@@ -65,6 +65,7 @@ class Feed:
         if not self.is_quick:
             self.container, self.stream = open_video(self._path, limits=limits)
         self._fresh = not self.is_quick
+        self._strict = False
 
     def __enter__(self) -> "Feed":
         return self
@@ -83,7 +84,7 @@ class Feed:
         if not self._fresh:  # opening again is the one way back to the start that works for every container
             self.container.close()
             self.container, self.stream = open_video(self._path, limits=self._limits)
-            self._fresh = True
+            self._fresh, self._strict = True, False
 
     def packets(self) -> Iterator[Packet]:
         """The stream's packets from the start; the last one is empty and flushes the decoder."""
@@ -97,6 +98,13 @@ class Feed:
         Raises:
             UnexpectedError, FFmpegError: the seek or the decoder did not do as planned.
         """
+        if not self._strict and self.stream.codec_context.name in LENIENT:
+            # What becomes of damage hangs on the pictures before it: it has to show.
+            if self.stream.codec_context.is_open:
+                self._fresh = False
+                self.rewind()
+            be_strict(self.stream)
+            self._strict = True
         places, decoder = plan.places, self.stream.codec_context
         self._fresh = False
         if plan.afresh:
@@ -110,8 +118,8 @@ class Feed:
         left = len(run.wanted)
         for frame in _decode_run(decoder, self._clock.watch(self._packets_of(run, plan)), run, plan=plan):
             place = -1 if frame.pts is None else places[frame.pts]
-            if place < 0 and not self._is_hidden(frame.pts, plan):
-                raise UnexpectedError
+            if frame.is_corrupt or (place < 0 and not self._is_hidden(frame.pts, plan)):
+                raise UnexpectedError  # what a damaged picture becomes hangs on those before it
             if place < max(first, 0):
                 continue  # hidden, or shown before the start
             if place <= previous if previous is not None else first not in (place, -1):
@@ -184,7 +192,9 @@ def _decode_run(
 ) -> Iterator[VideoFrame]:
     """What a decoder gives for packets with their numbers; may leave out frames that nobody wants."""
     places = plan.places
-    may_skip, skips = not plan.afresh and decoder.codec.canonical_name in _SKIPPING, None
+    kind, skips = decoder.codec.canonical_name, None
+    # A plan that was proven by a decode knows the size. In a damaged HEVC file a picture may lean on any other.
+    may_skip = not plan.afresh and kind in _SKIPPING and (kind != "hevc" or plan.size is not None)
     to_the_end: Iterable[tuple[int | None, Packet | None]] = chain(packets, [(None, None)])
     for number, packet in to_the_end:
         is_part = number is not None and places[number] < 0  # of the frame of the packet before, perhaps

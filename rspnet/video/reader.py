@@ -5,7 +5,7 @@ knows which packets to start from and to stop at, and feed.py feeds them to the 
 left out where no other leans on them; the wanted ones are cropped, resized and converted by pixels.py as they come.
 What cannot be read so is counted from the start: slow, always right.
 
-inspection.py says what a file holds and writer.py writes files; both are offered here as well.
+What inspection.py and writer.py do is offered here as well.
 """
 
 import os
@@ -254,7 +254,9 @@ class Video:
         stream, damage = self._feed.stream, Damage()
         survey = Survey(self._feed.container, stream)
         shown = [frame.pts for frame in decode_all(survey(self._feed.packets()), stream, damage)]
-        return survey.plan(shown, bool(damage.refused or damage.flagged))
+        # A decoder of Motion JPEG fills gaps from the picture before, and says so only where it is strict.
+        is_jpeg = stream.codec_context.name == "mjpeg"
+        return survey.plan(shown, is_jpeg or damage.refused + damage.flagged + damage.spoilt > 0)
 
     def _check_looks(self, frame: VideoFrame, plan: Plan) -> None:
         """Believe a plan in size and orientation where the first frame that comes, or else that of the file, is so.
@@ -270,10 +272,7 @@ class Video:
             with Feed(self._clock, None, self._limits) as feed:
                 first.start(next(decode_all(feed.packets(), feed.stream)))
             if (first.orientation, first.size) != (plan.orientation, plan.size):
-                raise VideoError(
-                    f"{self.path}: its plan is of pictures of another size, or turned otherwise; make the index anew "
-                    "with verify --depth decode"
-                )
+                raise VideoError(f"{self.path}: its plan is of pictures of another size or turn; verify it anew")
         self._believed = True
 
     def _frames(self, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:

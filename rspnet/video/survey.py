@@ -13,6 +13,7 @@ from rspnet.video.headers import headers_of
 from rspnet.video.orientation import UPRIGHT, orientation
 from rspnet.video.packets import Packet
 from rspnet.video.plan import TABLE_HEADERS, TIMED_FORMATS, Plan
+from rspnet.video.spoilt import spoilt_of
 from rspnet.video.starts import Starts
 from rspnet.video.times import Timeline
 
@@ -45,6 +46,7 @@ class Survey:
         self._spans: list[tuple[int | None, int]] = []
         self._framed = _has_length_prefixes(stream)
         self._sane = True
+        self._is_spoilt = spoilt_of(self._codec, stream.codec_context.extradata or b"")
         self._packed = False
 
     def __call__(self, packets: Iterable[Packet]) -> Iterator[Packet]:
@@ -81,7 +83,7 @@ class Survey:
         if packet.is_discard:
             self._hidden.add(number)
         whole = packet.size and not packet.is_corrupt and not packet.has_sidedata("new_extradata")
-        if not whole or (self._framed and not _is_well_framed(data)):
+        if not whole or (self._framed and not _is_well_framed(data)) or self._is_spoilt(bytes(data)):
             self._sane = False
         if self._starts and packet.size:
             self._starts.feed(packet, number, is_sure if is_key else None)
@@ -95,8 +97,7 @@ class Survey:
         """
         if self._codec not in _EACH_GIVES_ONE or not self._headers:
             return 0
-        expected = set(self._headers.clear()) - self._hidden
-        return len(expected - set(shown))
+        return len(set(self._headers.clear()) - self._hidden - set(shown))
 
     def shown_by_headers(self) -> list[int] | None:
         """The packets in display order, without decoding; None where headers and times do not tell the same."""
@@ -124,7 +125,8 @@ class Survey:
         facts = (self._container.size, stream.index, pace.rate, *size, turn, stream.codec_context.reorder_depth)
         from_start = Plan(*facts, length, np.arange(length), np.empty(0, np.int64), moments=pace.moments)
         ordered = numbers and len(set(numbers)) == length
-        starts, afresh = self._where_to_start(numbers) if ordered and self._sane and not damaged else ([], False)
+        sound = ordered and self._sane and not damaged and not self._loses(shown)
+        starts, afresh = self._where_to_start(numbers) if sound else ([], False)
         if not starts:
             return from_start
         known = replace(from_start, num_packets=len(self._times), shown=np.array(numbers), keys=np.array(starts))
@@ -135,6 +137,13 @@ class Survey:
         if self._format in TIMED_FORMATS and times is not None:
             return replace(known, times=np.array(times))
         return from_start
+
+    def _loses(self, shown: Sequence[int | None]) -> bool:
+        """Whether a packet gave no frame that does not say so: what its loss does to others hangs on the start."""
+        if not self._headers:
+            return False
+        unclear = self._headers.unclear() if self._codec in ("h264", "hevc") else []
+        return bool({*self._headers.clear(), *unclear} - self._hidden - set(shown))
 
     def _where_to_start(self, shown: list[int]) -> tuple[list[int], bool]:
         """The packets that decoding can start from, and whether it takes new decoders."""

@@ -15,6 +15,7 @@ import rspnet
 from rspnet.errors import VideoError
 from rspnet.video.opening import ODD_TEXT
 from rspnet.video.orientation import orientation
+from rspnet.video.packets import read_packets
 from rspnet.video.plan import Plan
 from rspnet.video.reader import Video, inspect, read_frames
 from tests.support.numbered import number, picture, write_numbered, write_packed
@@ -394,3 +395,21 @@ def test_nothing_stays_open(tmp_path):
     for _ in range(20):
         use()
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_the_decoder_is_flushed_whatever_the_library_does_at_the_end(tmp_path):
+    """PyAV reads past its list where a stream turned up on the way; frames that are held back come all the same."""
+    path = write_numbered(tmp_path / "a.mp4", 20, options={"bf": "3"})
+
+    class Failing:
+        def __init__(self, container):
+            self.container = container
+
+        def demux(self, stream):
+            yield from (packet for packet in self.container.demux(stream) if packet.size)
+            raise IndexError("list index out of range")
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        packets = read_packets(Failing(container), stream)
+        assert len([frame for packet in packets for frame in stream.codec_context.decode(packet)]) == 20
