@@ -280,3 +280,12 @@ def test_wrong_arguments(tmp_path):
         transcode(tmp_path / "a.mp4", tmp_path / "b.mp4", short_side=255)
     with pytest.raises(VideoError, match="cannot be opened"):
         transcode(tmp_path / "a.mp4", tmp_path / "b.mp4")
+
+
+def test_the_longest_names(tmp_path):
+    """What is written first has another name, which must be no longer than file systems take."""
+    source = write_numbered(tmp_path / "a.mp4", 12)
+    for length in (246, 250, 255):
+        path = tmp_path / ("x" * (length - 4) + ".mp4")
+        assert transcode(source, path)["num_frames"] == 12
+        assert path.exists()

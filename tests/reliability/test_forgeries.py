@@ -1,0 +1,34 @@
+"""Thousands of plans that nobody made of the file: a ValueError, a VideoError or the right frames, in bounded memory."""
+
+import dataclasses
+import resource
+
+import numpy as np
+import pytest
+
+from rspnet.video.plan import Plan
+from rspnet.video.reader import inspect
+from tests.support.numbered import write_numbered
+from tests.video.test_forged_plans import FILES, LENGTH, forgeries, mutants, try_out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_forged_plans(tmp_path, name):
+    path = write_numbered(tmp_path / name, LENGTH, **FILES[name])
+    text, rng = inspect(path, "decode")["plan"], np.random.default_rng(0)
+    plan, tried = Plan.from_text(text), 0
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for mutant in mutants(text, rng, 150):
+        assert mutant == text or try_out(path, mutant)
+        tried += 1
+    for _ in range(25):
+        for forgery in forgeries(plan, rng):
+            try:
+                forged = dataclasses.replace(plan, **forgery).to_text()
+            except (ValueError, IndexError):
+                continue  # nothing can be written of it
+            try_out(path, forged)
+            tried += 1
+    assert tried > 900
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
