@@ -27,10 +27,13 @@ from rspnet.video.packets import (
     read_packets,
     unpacked,
 )
-from rspnet.video.plan import Plan, Run
+from rspnet.video.plan import Numbers, Plan, Run
 
 _SKIPPING = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9")
 """Codecs whose decoders leave out single frames on demand (that of AV1 does not: it asks once, when it is opened)."""
+
+_MOST_BETWEEN = 16
+"""Packets behind a picture's own, at most, that are shown before it (B-frames in a row)."""
 
 
 class Feed:
@@ -124,6 +127,8 @@ class Feed:
                 continue  # hidden, or shown before the start
             if place <= previous if previous is not None else first not in (place, -1):
                 raise UnexpectedError
+            if previous is not None and not _may_be_left_out(plan.shown[previous + 1 : place], run):
+                raise UnexpectedError
             previous = place
             if frame.pts in run.wanted:
                 left -= 1
@@ -185,6 +190,11 @@ class Feed:
             if number == run.first > 0 and not (plan.afresh or self._is_start(packet)):
                 raise UnexpectedError
             yield number, packet
+
+
+def _may_be_left_out(packets: Numbers, run: Run) -> bool:
+    """Whether frames of these packets may lie between two that come out: they are skipped, or follow the last one."""
+    return bool(((packets >= run.first) & (packets <= run.last + _MOST_BETWEEN)).all())
 
 
 def _decode_run(

@@ -1,4 +1,4 @@
-"""Thousands of plans that nobody made of the file: a ValueError, a VideoError or the right frames, in bounded memory."""
+"""Thousands of plans that nobody made of the file: refused, or the right frames, in bounded memory."""
 
 import dataclasses
 import resource
@@ -20,7 +20,7 @@ def test_forged_plans(tmp_path, name):
     plan, tried = Plan.from_text(text), 0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for mutant in mutants(text, rng, 150):
-        assert mutant == text or try_out(path, mutant)
+        assert try_out(path, mutant) or Plan.from_text(mutant).to_text() == text
         tried += 1
     for _ in range(25):
         for forgery in forgeries(plan, rng):
