@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
 import platform
 import re
@@ -126,6 +127,27 @@ def make_folder(path: str | os.PathLike[str], remedy: str) -> None:
             raise refusal(path, error) from None
         said = "something else has that name" if isinstance(error, FileExistsError) else error.strerror
         raise ConfigError(f"{os.fspath(path)}: cannot be made ({said}); {remedy}") from None
+
+
+@contextmanager
+def needing(size: float) -> Iterator[None]:
+    """Let a disk's refusal in the block tell how much is wanted.
+
+    Args:
+        size: bytes.
+
+    Raises:
+        DiskError: as it was, with the size.
+    """
+    try:
+        yield
+    except DiskError as error:
+        raise DiskError(f"{error} ({megabytes(size)} are wanted)") from None
+
+
+def megabytes(size: float) -> str:
+    """A size as a person reads it, rounded up: ``12.3 MB``."""
+    return f"{math.ceil(size / 1e5) / 10:.1f} MB"
 
 
 class _Noting(io.FileIO):

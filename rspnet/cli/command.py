@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from rspnet.cli.config import parse
-from rspnet.cli.endings import INTERRUPTED, TerminatedError, ending_when_told, kill_children, leave_soon
+from rspnet.cli.endings import INTERRUPTED, TerminatedError, ending_when_told, leave
 from rspnet.console import program, say, say_last, take_warnings
 from rspnet.disk import FAULTS, forget_stdout, quieten_threads, refusal
 from rspnet.errors import RSPNetError
@@ -38,8 +38,7 @@ def run(main: Callable[[Config], object], config_class: type[Config]) -> NoRetur
     except KeyboardInterrupt:  # once more, in the middle of saying why it ends
         status = INTERRUPTED
     if status == INTERRUPTED and main.__module__ == "__main__":
-        kill_children()
-        leave_soon()  # one that hangs in the kernel would be waited for
+        leave()
     sys.exit(status)
 
 

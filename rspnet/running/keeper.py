@@ -1,9 +1,6 @@
 """What a training run keeps of its state: sound checkpoints only, which the disk can hold, and how it comes back."""
 
-import math
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +8,7 @@ import torch
 from torch import nn
 
 from rspnet.console import is_main, say
-from rspnet.disk import created, writing_to
+from rspnet.disk import created, megabytes, needing, writing_to
 from rspnet.errors import CheckpointError, DiskError
 from rspnet.running import checkpoints
 from rspnet.running.state import RunState
@@ -96,7 +93,7 @@ class Keeper:
             )
         # Not accelerate's save_state: its files of one process do not load into several, nor the reverse.
         with (
-            _needing(self.size()),
+            needing(self.size()),
             checkpoints.writing(
                 self.run_dir, step, is_main=is_main(), wait=self.accelerator.wait_for_everyone
             ) as folder,
@@ -147,8 +144,8 @@ class Keeper:
         disk = shutil.disk_usage(self.run_dir)
         if disk.total and needed > disk.free:
             raise DiskError(
-                f"{self.run_dir}: its disk has {_megabytes(disk.free)} left, and {_megabytes(needed)} are needed for "
-                f"the run's checkpoints, {at_once} of {_megabytes(size)} at a time; make room on it, then give the "
+                f"{self.run_dir}: its disk has {megabytes(disk.free)} left, and {megabytes(needed)} are needed for "
+                f"the run's checkpoints, {at_once} of {megabytes(size)} at a time; make room on it, then give the "
                 "same command again"
             )
 
@@ -199,16 +196,3 @@ def _fault(folder: Path) -> str | None:
     except Exception as error:  # torch raises all sorts
         return f"its state.pt cannot be loaded ({type(error).__name__})"
     return f"no numbers are in its state.pt ({faults})" if faults else None
-
-
-@contextmanager
-def _needing(size: int) -> Iterator[None]:
-    """Let a disk's refusal tell how much is wanted, bytes."""
-    try:
-        yield
-    except DiskError as error:
-        raise DiskError(f"{error} (a checkpoint takes {_megabytes(size)})") from None
-
-
-def _megabytes(size: float) -> str:
-    return f"{math.ceil(size / 1e5) / 10:.1f} MB"

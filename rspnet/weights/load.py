@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from rspnet.clipspec import ClipSpec
 from rspnet.console import fitted, some
-from rspnet.disk import identity, whole
+from rspnet.disk import identity, needing, whole
 from rspnet.errors import CheckpointError
 from rspnet.weights.entries import OTHERS, SIGNATURES, sort_entries
 from rspnet.weights.read import WeightFile, few, read_weights
@@ -85,7 +85,8 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
     folder = Path(folder)
     weights, beside = folder / "encoder.safetensors", folder / "encoder.json"
     num_classes = encoder_state[entries.head["weight"]].shape[0] if entries.head else 0
-    with whole(beside) as new_beside, whole(weights) as new_weights:
+    size = sum(value.nbytes for value in encoder_state.values())
+    with needing(size), whole(beside) as new_beside, whole(weights) as new_weights:
         _write_tensors(new_weights, encoder_state)
         facts = {"file": weights.name, **identity(new_weights)}
         text = json.dumps({"format": 1, **description, "num_classes": num_classes, "weights": facts}, indent=2)
