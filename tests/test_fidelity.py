@@ -44,6 +44,7 @@ def test_it_names_tests_that_exist(test):
     marks = {mark for *where, mark in NAMED if where == [path, name]}
     recorded = "shared" in asks_for(path, name)
     slow = any("mark.slow" in ast.unparse(line).split("(")[0] for line in functions(path)[name].decorator_list)
+    slow |= "pytestmark = pytest.mark.slow" in (REPO / path).read_text()
     assert marks == {"†" * recorded + "‡" * slow}, f"mark every mention of {test} so"
 
 
