@@ -24,10 +24,9 @@ def wrong_checksum(path: str) -> int | None:
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
-        if file.read(4) != _MATROSKA or not (start := _segment(file)):
+        if not (body := _body(file, size)):
             return None
-        _, length, place = _element(file, start)
-        end = size if length is None else min(size, place + length)
+        place, end, _ = body
         while place < end:
             kind, length, after = _element(file, place)
             if not kind or length is None or after + length > end:
@@ -56,11 +55,9 @@ def broken_at(path: str) -> int | None:
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
-        if file.read(4) != _MATROSKA or not (start := _segment(file)):
+        if not (body := _body(file, size)):
             return None
-        _, length, place = _element(file, start)
-        end = size if length is None else min(size, place + length)
-        is_whole = length is not None and place + length <= size  # else what passes the end is cut, not broken
+        place, end, is_whole = body  # else what passes the end is cut, not broken
         cluster_end = None  # where the one ends that the place lies in, if that is said
         while place < end:
             kind, length, after = _element(file, place)
@@ -78,6 +75,15 @@ def broken_at(path: str) -> int | None:
                 place = after + length
                 cluster_end = None if place == cluster_end else cluster_end
     return None
+
+
+def _body(file: BinaryIO, size: int) -> tuple[int, int, bool] | None:
+    """Where a segment's content starts and ends in a file of `size` bytes, and whether it says so and all is there."""
+    if file.read(4) != _MATROSKA or not (start := _segment(file)):
+        return None
+    _, length, place = _element(file, start)
+    end = size if length is None else min(size, place + length)
+    return place, end, length is not None and place + length <= size
 
 
 def _segment(file: BinaryIO) -> int:
