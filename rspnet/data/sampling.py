@@ -138,6 +138,8 @@ def resample(num_frames: int, source_fps: float, target_fps: float | None, *, mo
         ValueError: a frame rate is not a positive number, or there would be more frames than any video has.
     """
     if target_fps is None:
+        if num_frames > MOST_FRAMES:
+            raise ValueError(f"{num_frames} frames are more than any video has")
         return np.arange(num_frames)
     if not (0 < source_fps < math.inf and 0 < target_fps < math.inf):
         raise ValueError(f"frame rates must be positive numbers, not {source_fps} (source) and {target_fps} (target)")

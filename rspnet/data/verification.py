@@ -20,6 +20,10 @@ NUM_NAMED = 10
 NO_FACTS: Row = dict.fromkeys(fact for fact in FACTS if fact not in ("status", "reason"))
 """What a row says of a file that nothing is known of."""
 
+STATUSES = {"ok", "empty", "broken", "no_video", "encrypted", "truncated", "corrupt", "short", "timeout", "missing"}
+STATUSES |= {"unreadable", BAD_NAME, "crashed", "error"}
+"""What may become of a video that is looked at."""
+
 _STATUS_OF_FAILURES = {"timeout": "timeout", "crash": "crashed", "error": "error"}
 
 

@@ -50,14 +50,14 @@ class AppendedLines:
         return self._file.readline()
 
     def read(self) -> Iterator[tuple[Any, int]]:
-        """Yield what each line holds and where it ends, up to the first that is damaged, or cut by an abrupt end."""
+        """Yield what each line holds (None: it is damaged) and where it ends, but for one cut by an abrupt end."""
         self._file.seek(0)
         end = 0
         for line in self._file:
             try:
                 content = json.loads(line)
             except (ValueError, RecursionError):
-                return
+                content = None
             if not line.endswith(b"\n"):
                 return
             end += len(line)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rspnet import console
 from rspnet.data.rows import Row, fault
-from rspnet.data.verification import NO_FACTS
+from rspnet.data.verification import NO_FACTS, STATUSES
 from rspnet.errors import ConfigError
 from rspnet.running.appended import AppendedLines, as_line
 from rspnet.running.pool import Ready
@@ -101,6 +101,8 @@ def _fault(row: object) -> str | None:
     """What is wrong with a line, where damage to the disk left it readable."""
     if what := fault(row):
         return what
+    if isinstance(row, dict) and row["status"] not in STATUSES:
+        return f"status {row['status']}"
     try:
         if isinstance(row, dict) and row["plan"]:
             Plan.from_text(row["plan"])

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 
+from rspnet import console
 from rspnet.data.copying import Entry, Outcome, Task
 from rspnet.errors import ConfigError
 from rspnet.running.appended import AppendedLines
@@ -33,12 +34,17 @@ class Ledger:
         self.made: dict[str, Entry] = {}
         busy = "another process is writing to this folder; wait for it, or give another one"
         self._lines = AppendedLines(path, busy=busy)
-        good = 0
+        good = damaged = 0
         for line, end in self._lines.read():
             if not _is_entry(line):
-                break
+                damaged += 1
+                continue
             self.made[line["video"]] = Entry(**line)
             good = end
+        if damaged:
+            console.say(
+                f"{path}: {console.some(damaged, 'line')} damaged; copies that it no longer tells of are decoded"
+            )
         try:
             self._lines.keep(good)
         except BaseException:

@@ -5,6 +5,7 @@ Without torch, so that a run that is done answers at once.
 
 import json
 import os
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +110,17 @@ def compare(run_dir: Path, config: dict[str, Any], precision: str, *, result: di
 
 
 def _compare_videos(run_dir: Path, data: dict[str, Any], result: dict[str, Any] | None) -> None:
+    from rspnet.data.index import read_rows
     from rspnet.data.run_index import follow_videos, look_for_videos
 
     path = run_dir / "index.parquet"
     if not path.is_file():
         raise other_run(run_dir, "no index.parquet any more, which told its videos")
+    try:
+        deque(read_rows(path), maxlen=0)
+    except ConfigError as error:
+        said = str(error).rpartition(";")[0] or str(error)
+        raise ConfigError(f"{said}; it told the run's videos: put it back, or choose another --run_dir") from None
     try:
         look_for_videos(path, data["root"], data["index"])
     except ConfigError as error:

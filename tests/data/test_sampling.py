@@ -394,3 +394,9 @@ def test_what_cannot_be_sampled_is_refused():
         sampling.clip_span(0)
     with pytest.raises(ValueError, match="number of clips"):
         sampling.cover_clips(20, 16, n=0)
+
+
+def test_no_more_frames_than_any_video_has_at_its_own_rate():
+    assert len(sampling.resample(sampling.MOST_FRAMES, 0.0, None)) == sampling.MOST_FRAMES
+    with pytest.raises(ValueError, match="more than any video has"):
+        sampling.resample(sampling.MOST_FRAMES + 1, 0.0, None)

@@ -86,6 +86,7 @@ GOOD = json.dumps(row("5.mp4", status="ok")).encode()
         b"[" * 100_000 + b"\n",
         GOOD.replace(b'"status": "ok"', b'"status": 5') + b"\n",
         GOOD.replace(b'"plan": null', b'"plan": "none"') + b"\n",
+        GOOD.replace(b'"status": "ok"', b'"status": "xx"') + b"\n",
         b'{"video": "5.mp4"}\n',
     ],
 )

@@ -54,3 +54,13 @@ def test_the_index_is_another_file(tmp_path):
     with pytest.raises(ConfigError, match="give another name"):
         Ledger(str(tmp_path), f"{tmp_path}/./copies.jsonl")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_line_costs_its_own_copy_only(tmp_path, capsys):
+    kept(tmp_path, entry("1.mp4"), entry("2.mp4"), entry("3.mp4"))
+    path = tmp_path / "copies.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + bytes(20) + b"\n" + lines[2])
+    with Ledger(str(tmp_path), "-") as ledger:
+        assert sorted(ledger.made) == ["1.mp4", "3.mp4"]
+    assert "1 line damaged" in capsys.readouterr().err
