@@ -1,10 +1,10 @@
 """Command line and YAML -> a stage's typed `Config`, and back to YAML.
 
-A stage's ``Config`` is a dataclass: fields without a default are positional arguments, the others are options, nested
-dataclasses are sections (``--data.root``). ``--config FILE`` reads any of them from YAML, also a recipe that comes with
-rspnet by its name (``c3d.yaml``); a section may name a file of its own (``data: data/ucf101.yaml``, relative to the
-file that names it); the command line wins. What is not declared, of the wrong type, missing or given twice is refused
-in one line.
+A stage's ``Config`` is a dataclass: fields without a default are positional arguments (a list of texts takes any number
+of words), the others are options, nested dataclasses are sections (``--data.root``). ``--config FILE`` reads any of
+them from YAML, also a recipe that comes with rspnet by its name (``c3d.yaml``); a section may name a file of its own
+(``data: data/ucf101.yaml``, relative to the file that names it); the command line wins. What is not declared, of the
+wrong type, missing or given twice is refused in one line.
 
 A config class may say more about its options:
 
@@ -16,6 +16,7 @@ A config class may say more about its options:
 
 import argparse
 import dataclasses
+import json
 import os
 import re
 import sys
@@ -112,7 +113,7 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
         ConfigError: an unknown option, a wrong type, a missing or repeated key; the message is one line.
         SystemExit: after ``--help``.
     """
-    argv = _spelled_out(list(sys.argv[1:] if argv is None else argv), config_class)
+    argv = _gathered(_spelled_out(list(sys.argv[1:] if argv is None else argv), config_class), config_class)
     argv = _sections_found(argv, config_class)
     parser = _parser(config_class)
     try:
@@ -143,20 +144,24 @@ def dump(config: "DataclassInstance") -> str:
     return yaml.dump(dataclasses.asdict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def _positionals(config_class: type) -> list[str]:
+def _required(config_class: type) -> "list[dataclasses.Field[Any]]":
+    """The fields without a default, which are positional arguments."""
     return [
-        field.name.upper()
+        field
         for field in dataclasses.fields(config_class)
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ]
 
 
+def _positionals(config_class: type) -> list[str]:
+    """They as the usage names them."""
+    return [field.name.upper() + "..." * (field.type == list[str]) for field in _required(config_class)]
+
+
 def _parser(config_class: type) -> ArgumentParser:
     parser = ArgumentParser(
         prog=program(),
-        usage=" ".join(
-            ["%(prog)s", *map(str.upper, _positionals(config_class)), "[--config FILE] [--option VALUE ...]"]
-        ),
+        usage=" ".join(["%(prog)s", *_positionals(config_class), "[--config FILE] [--option VALUE ...]"]),
         description=sys.modules[config_class.__module__].__doc__,
         formatter_class=HelpFormatter,
         exit_on_error=False,
@@ -192,6 +197,20 @@ def _spelled_out(argv: list[str], config_class: type) -> list[str]:
         elif not word.startswith("-") or word == "-":
             missing -= 1
     return spelled
+
+
+def _gathered(argv: list[str], config_class: type) -> list[str]:
+    """The words that are no option nor the value of one as a single list, where the stage takes any number of them."""
+    if not any(field.type == list[str] for field in _required(config_class)):
+        return argv
+    left, options, words = deque(argv), list[str](), list[str]()
+    while left:
+        word = left.popleft()
+        is_option = word.startswith("-") and word != "-"
+        (options if is_option else words).append(word)
+        if is_option and "=" not in word and word not in ("-h", "--help") and left:
+            options.append(left.popleft())
+    return [*([json.dumps(words)] if words else []), *options]
 
 
 def _config_files(argv: Sequence[str]) -> list[str]:

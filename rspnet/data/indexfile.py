@@ -7,12 +7,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rspnet.data.plainlist import LIST_SUFFIXES, read_list
+from rspnet.data.plainlist import LIST_SUFFIXES, is_path, read_list, rows_of_lines
 from rspnet.data.rows import KEYS, SCHEMA, USABLE, Row, fault, named
 from rspnet.data.texts import not_utf8
 from rspnet.disk import print_line, refusal, sweep, whole
@@ -32,7 +32,8 @@ def read_rows(source: str | os.PathLike[str], root: str | os.PathLike[str] | Non
     """The rows of an index, one by one; keys beyond `SCHEMA` are kept.
 
     Args:
-        source: a .jsonl or .parquet file, or ``-`` for JSON Lines on standard input, or a list (see plainlist.py).
+        source: a .jsonl or .parquet file, or a list (see plainlist.py), or ``-`` for JSON Lines or a list of paths on
+            standard input.
         root: folder that the videos are relative to, in place of the rows' own.
 
     Raises:
@@ -41,7 +42,7 @@ def read_rows(source: str | os.PathLike[str], root: str | os.PathLike[str] | Non
     source = os.fspath(source)
     root = None if root is None else os.path.abspath(root)
     if source == "-":
-        rows = _checked(_parse("standard input", sys.stdin), "standard input", os.getcwd())
+        rows = _through_a_pipe(sys.stdin)
     else:
         suffix = _suffix(source, LIST_SUFFIXES)
         if not os.path.isfile(source):
@@ -171,10 +172,10 @@ def _checked(numbered: Iterable[tuple[int, Row]], source: str, folder: str) -> I
         raise ConfigError(f"{source}: no rows; did the command that should write them fail?")
 
 
-def _parse(source: str, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
-    number = 0
+def _parse(source: str, lines: Iterable[str], start: int = 1) -> Iterator[tuple[int, Row]]:
+    number = start - 1
     try:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(lines, start):
             if text := line.strip().removeprefix("\ufeff"):  # a byte order mark, where files were joined in any line
                 yield number, json.loads(text)
     except json.JSONDecodeError as error:
@@ -185,6 +186,20 @@ def _parse(source: str, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
         raise ConfigError(f"{source}:{number + 1}: not UTF-8 text") from None
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets in brackets
         raise ConfigError(f"{source}:{number}: no row of an index: {str(error).split(';')[0]}") from None
+
+
+def _through_a_pipe(lines: Iterable[str]) -> Iterator[Row]:
+    """Rows of JSON, or of paths, one by one; the first line tells which."""
+    source, base, numbered = "standard input", os.getcwd(), enumerate(lines, 1)
+    try:
+        number, first = next(((number, line) for number, line in numbered if line.strip()), (1, ""))
+        if is_path(first.strip()):
+            others = ((number, line.strip()) for number, line in numbered if line.strip())
+            yield from rows_of_lines(chain([(number, first.strip())], others), source, base=base)
+            return
+    except UnicodeDecodeError:
+        raise ConfigError(f"{source}: not UTF-8 text") from None
+    yield from _checked(_parse(source, chain([first], lines), number), source, base)
 
 
 def _read_json_lines(source: str) -> Iterator[tuple[int, Row]]:

@@ -14,7 +14,7 @@ import csv
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from rspnet import console
@@ -54,7 +54,29 @@ def read_list(source: str, root: str | None = None) -> Iterator[Row]:
         ConfigError: no text, a line that is not understood, or none of its videos is there.
     """
     base = os.path.abspath(os.path.dirname(os.path.abspath(source)) if root is None else root)
-    lines = [(f"{source}:{number}", line) for number, line in read_lines(source)]
+    return rows_of_lines(read_lines(source), source, base=base, root=root)
+
+
+def is_path(line: str) -> bool:
+    """Whether a line begins with a path that ends like a video's name."""
+    return bool(_LINE.fullmatch(line))
+
+
+def rows_of_lines(
+    numbered: Iterable[tuple[int, str]], source: str, *, base: str, root: str | None = None
+) -> Iterator[Row]:
+    """The rows of a list, of which the lines are known.
+
+    Args:
+        numbered: numbers, from 1, and contents of the lines that are not blank.
+        source: what to call the list.
+        base: folder that its paths are relative to.
+        root: the same where the user said so.
+
+    Raises:
+        ConfigError: as `read_list`.
+    """
+    lines = [(f"{source}:{number}", line) for number, line in numbered]
     if not lines:
         raise ConfigError(f"{source}: no lines; did the command that should write it fail?")
     split = _split_of_list(source)

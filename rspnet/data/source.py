@@ -1,11 +1,15 @@
-"""What a stage is pointed at, the folder of a data set or an index of videos, as rows."""
+"""What a stage is pointed at, as rows: the folder of a data set, an index of videos, video files."""
 
+import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from rspnet.data.index import Row, check_roots, is_index, read_rows
+from rspnet.console import say, some
+from rspnet.data.index import Row, check_roots, is_index, new_row, read_rows
 from rspnet.data.layouts import detect, list_files, scan
+from rspnet.disk import is_there
+from rspnet.errors import ConfigError
 
 
 @dataclass
@@ -45,3 +49,40 @@ def read_source(source: str, layout: str = "auto") -> Source:
     ignored: Counter[str] = Counter()
     rows = list(scan(source, layout, ignored))
     return Source(rows, len(rows), layout, list_files(source, layout), ignored)
+
+
+def read_sources(sources: Sequence[str], layout: str = "auto") -> list[Row]:
+    """The videos of folders, indexes and lists, and single files, in the order in which they are named, each once.
+
+    A file of another place than the others' is known by its path below the folder that they have in common.
+
+    Args:
+        sources: each a folder or an index as for `read_source`, or a video file.
+        layout: of the folders, as for `read_source`.
+
+    Raises:
+        ConfigError: one is not there, or as for `read_source`; or there is no video.
+    """
+    files = [name for name in sources if not is_index(name) and not os.path.isdir(name)]
+    for name in files:
+        if not is_there(name):
+            raise ConfigError(f"{name}: no such file or folder")
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name in files]) if files else ""
+    found: dict[tuple[str, str], Row] = {}
+    times = 0
+    for row in _rows(sources, folder, layout):
+        times += 1
+        found.setdefault((row["root"], row["video"]), row)
+    if times > len(found):
+        say(f"{some(times - len(found), 'video')} named more than once; each is looked at once")
+    if not found:
+        raise ConfigError("no video to look at; name files, a folder, or an index")
+    return list(found.values())
+
+
+def _rows(sources: Sequence[str], folder: str, layout: str) -> Iterator[Row]:
+    for name in sources:
+        if is_index(name) or os.path.isdir(name):
+            yield from read_source(name, layout).rows
+        else:
+            yield new_row(os.path.relpath(os.path.abspath(name), folder), folder)

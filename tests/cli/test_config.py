@@ -262,3 +262,22 @@ def test_dumped_config_is_read_back():
 def test_yaml_is_strict_on_the_command_line_too():
     assert config.read_yaml("1e-3") == 0.001
     assert refusal(None, "--first", "{number: 1, number: 2}")
+
+
+@dataclass
+class Several:
+    """Any number of words."""
+
+    sources: list[str]
+    """Videos."""
+    name: str = "x"
+    """A name."""
+
+
+def test_a_list_takes_all_words():
+    assert parse(Several, ["a b", "--name", "n", "-", "1"]) == Several(["a b", "-", "1"], "n")
+    assert parse(Several, ["--name=n", "[x]"]) == Several(["[x]"], "n")
+    with pytest.raises(ConfigError, match="sources"):
+        parse(Several, ["--name", "n"])
+    with pytest.raises(ConfigError, match="--other"):
+        parse(Several, ["a", "--other", "b"])

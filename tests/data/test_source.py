@@ -1,12 +1,14 @@
 """A folder or an index, by one function."""
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from rspnet.data.index import read_rows, write_rows
 from rspnet.data.layouts import scan
-from rspnet.data.source import read_source
+from rspnet.data.source import read_source, read_sources
 from rspnet.errors import ConfigError
 
 
@@ -27,3 +29,39 @@ def test_an_index_is_read_as_it_is_asked_for(videos, tmp_path):
     assert next(iter(source.rows)) == next(scan(videos))
     assert len(list(source.rows)) == 39
     assert len(list(read_source(str(tmp_path / "i.jsonl")).rows)) == len(list(read_rows(tmp_path / "i.jsonl")))
+
+
+def test_folders_files_and_lists_together(videos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = list(scan(videos))
+    one, two = (videos / rows[n]["video"] for n in (0, -1))
+    assert [row["video"] for row in read_sources([str(one)])] == [one.name]
+    both = read_sources([str(two), str(one)])
+    assert [Path(row["root"]) / row["video"] for row in both] == [two, one]
+    assert len({row["root"] for row in both}) == 1
+    Path("list.txt").write_text(f"{two}\n{one}\n")
+    assert [Path(row["root"], row["video"]) for row in read_sources(["list.txt"])] == [two, one]
+    assert [row["label"] for row in read_sources([str(videos), str(videos)])] == [row["label"] for row in rows]
+
+
+def test_paths_and_rows_through_a_pipe(videos, tmp_path, monkeypatch):
+    monkeypatch.chdir(videos)
+    rows = list(scan(videos))
+    monkeypatch.setattr("sys.stdin", iter(["\n", f"{rows[0]['video']}\n", f"{videos}/{rows[1]['video']} walk\n"]))
+    found = read_sources(["-"])
+    assert [(row["root"], row["video"], row["label"]) for row in found] == [
+        (str(videos), rows[0]["video"], None),
+        (str(videos), rows[1]["video"], "walk"),
+    ]
+    monkeypatch.setattr("sys.stdin", iter([json.dumps(rows[0]) + "\n", "{\n"]))
+    with pytest.raises(ConfigError, match="standard input:2: not JSON"):
+        read_sources(["-"])
+
+
+def test_sources_that_are_not_there(tmp_path):
+    for name in ("clip.mp4", "folder", "a.mp4/b.mp4"):
+        (tmp_path / "a.mp4").write_bytes(b"")
+        with pytest.raises(ConfigError, match=f"{name}: no such file or folder"):
+            read_sources([str(tmp_path / "a.mp4"), str(tmp_path / name)])
+    with pytest.raises(ConfigError, match=r"list\.txt: no such"):
+        read_sources([str(tmp_path / "list.txt")])
