@@ -223,7 +223,10 @@ def whole(path: str | os.PathLike[str], *, folder: bool = False, replace: bool =
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _begin(path, folder, stack)
-        yield temporary
+        try:
+            yield temporary
+        except RSPNetError as error:  # the hidden name says nothing to anybody
+            raise type(error)(str(error).replace(str(temporary), str(path))) from error
         _sync(temporary)
         if not replace and os.path.lexists(path):
             raise FileExistsError(f"{path}: exists")

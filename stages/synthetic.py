@@ -5,7 +5,8 @@
 
 DST gets the folders of UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. Ten classes:
 an object bounces, circles, pulses, rises or slides, fast or slowly. The same options give the same pixels; a set that
-was interrupted is made again, a complete one is left alone.
+was interrupted, or has lost a file, is made again, a complete one is left
+alone.
 
 The last line on stdout is the result as JSON.
 """
@@ -26,7 +27,7 @@ class Config:
     dst: str
     """Folder that is written, new or empty."""
     videos_per_class: int = 40
-    """Number of videos of each class, at least 4."""
+    """Number of videos of each class, 4 to 100000."""
     seed: int = 0
     """Seed of all random draws, at least 0."""
 

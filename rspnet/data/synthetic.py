@@ -8,6 +8,7 @@ a scene (background, a still distractor, the object's shape, texture and colours
 test; here every scene is there for all classes, so that clips of it can be told apart by their motion alone.
 """
 
+import hashlib
 import itertools
 import json
 import os
@@ -29,6 +30,8 @@ NUM_FRAMES = 48
 FPS = 25
 SIDES = (64, 72, 80)  # pixels
 _MARK = "synthetic.json"
+_FOLDS = [*itertools.product(("train", "test"), (1, 2, 3))]
+_MOST = 100_000  # videos of a class: fifteen gigabytes
 
 Floats = npt.NDArray[np.floating[Any]]
 Track = tuple[Floats, Floats, Floats]
@@ -57,18 +60,20 @@ def make_dataset(dst: str | Path, videos_per_class: int, seed: int) -> bool:
     Raises:
         ConfigError: too few videos, no such seed, or a folder with something else in it.
     """
-    if videos_per_class < 4:
-        raise ConfigError(f"videos_per_class: {videos_per_class}; three folds need at least 4")
+    if not 4 <= videos_per_class <= _MOST:
+        raise ConfigError(
+            f"videos_per_class: {videos_per_class}; three folds need at least 4, at most {_MOST} are made"
+        )
     if seed < 0:
         raise ConfigError(f"seed: {seed}; it must be at least 0")
     dst = Path(dst)
-    settings = {"videos_per_class": videos_per_class, "seed": seed, "complete": True}
+    settings = {"videos_per_class": videos_per_class, "seed": seed}
     with _held(dst):
         if _is_made(dst, settings):
             return False
-        disk.write_json(dst / _MARK, settings | {"complete": False})
+        disk.write_json(dst / _MARK, settings | {"sha256": None})
         _write_set(dst, videos_per_class, seed)
-        disk.write_json(dst / _MARK, settings)
+        disk.write_json(dst / _MARK, settings | {"sha256": _digest(dst, videos_per_class)})
     return True
 
 
@@ -89,7 +94,7 @@ def _held(dst: Path) -> Iterator[None]:
 
 
 def _is_made(dst: Path, settings: dict[str, int]) -> bool:
-    """Whether the set is there, complete; False: the folder is empty, or holds a part of it."""
+    """Whether the set is there, as it was made; False: the folder is empty, or holds a part of it, or damaged files."""
     mark = dst / _MARK
     with disk.reading(dst):
         if not any(dst.iterdir()):
@@ -103,29 +108,50 @@ def _is_made(dst: Path, settings: dict[str, int]) -> bool:
         raise
     except ValueError:
         found = None
-    if not isinstance(found, dict) or found.keys() != settings.keys():
+    if not isinstance(found, dict) or found.keys() != {*settings, "sha256"}:
         raise ConfigError(
             f"{mark}: does not tell what set it belongs to; choose another folder, or remove this one first"
         )
-    if found | {"complete": True} != settings:
+    if any(found[name] != value for name, value in settings.items()):
         made_with = f"{found['videos_per_class']} videos per class and seed {found['seed']}"
         raise ConfigError(f"{dst}: holds a set made with {made_with}; remove it, or choose another folder")
-    return found == settings
+    return found["sha256"] is not None and found["sha256"] == _digest(dst, settings["videos_per_class"])
+
+
+def _names(videos_per_class: int) -> Iterator[tuple[str, str, int, int]]:
+    """Class, path below UCF-101, group and clip of each video."""
+    num_groups = min(25, max(4, videos_per_class // 2))
+    for name, number in itertools.product(sorted(MOTIONS), range(videos_per_class)):
+        group, clip = number % num_groups + 1, number // num_groups + 1
+        yield name, f"{name}/v_{name}_g{group:02d}_c{clip:02d}.mp4", group, clip
+
+
+def _digest(dst: Path, videos_per_class: int) -> str | None:
+    """The SHA-256 of the set's files; None if one is missing."""
+    whole = hashlib.sha256()
+    videos = (f"UCF-101/{path}" for _, path, _, _ in _names(videos_per_class))
+    lists = (f"ucfTrainTestlist/{name}.txt" for name in ("classInd", *itertools.starmap("{}list{:02d}".format, _FOLDS)))
+    for path in (dst / name for name in (*videos, *lists)):
+        if not disk.is_there(path):
+            return None
+        with disk.reading(path):
+            whole.update(disk.sha256(path).encode())
+    return whole.hexdigest()
 
 
 def _write_set(dst: Path, videos_per_class: int, seed: int) -> None:
     """Write the videos and the lists."""
-    num_groups = min(25, max(4, videos_per_class // 2))
     names = sorted(MOTIONS)
     for folder in ("ucfTrainTestlist", *(f"UCF-101/{name}" for name in names)):
         disk.make_folder(dst / folder, "remove what is there, or choose another folder")
     videos = []  # path, label, group
-    todo = itertools.product(range(len(names)), range(videos_per_class))
-    for label, number in console.progress(todo, num_videos(videos_per_class), desc="synthetic", unit="videos"):
-        group, clip = number % num_groups + 1, number // num_groups + 1
-        path = f"{names[label]}/v_{names[label]}_g{group:02d}_c{clip:02d}.mp4"
+    todo = _names(videos_per_class)
+    for name, path, group, clip in console.progress(
+        todo, num_videos(videos_per_class), desc="synthetic", unit="videos"
+    ):
+        label = names.index(name)
         scene, course = np.random.default_rng([seed, group]), np.random.default_rng([seed, group, label, clip])
-        frames = draw(names[label], scene, course)
+        frames = draw(name, scene, course)
         encode(dst / "UCF-101" / path, frames, FPS, x264_preset="veryfast")
         videos.append((path, label, group))
     _write_lists(dst / "ucfTrainTestlist", names, sorted(videos))

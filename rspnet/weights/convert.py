@@ -251,3 +251,7 @@ def _new(dst: Path, folder: bool = False) -> Iterator[Path]:
             yield partial
     except OSError as error:
         raise CheckpointError(f"{dst}: cannot be written ({error.strerror or error}); give another name") from error
+    except RecursionError:
+        raise CheckpointError(
+            f"{dst}: cannot be written: what SRC holds beside its tensors is nested too deep; save its state dict alone"
+        ) from None

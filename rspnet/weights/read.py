@@ -23,6 +23,7 @@ from torch import Tensor
 from rspnet.disk import identity
 from rspnet.errors import CheckpointError
 from rspnet.terminal import visible
+from rspnet.weights.bounds import check_archive, check_network, check_sizes
 from rspnet.weights.description import find_weights, read_description
 from rspnet.weights.entries import OTHERS, SIGNATURES, Entries, sort_entries, sort_out
 from rspnet.weights.finite import check_finite
@@ -31,6 +32,7 @@ from rspnet.weights.finite import check_finite
 PUBLISHED_NAMES = {"c3d": "c3d", "resnet18": "resnet18", "r2plus1d-vcop": "r2plus1d", "s3dg": "s3dg"}
 # What a published file holds beside the tensors.
 _TRAINING_STATE = ("epoch", "best_loss", "best_acc1", "optimizer", "scheduler")
+_EPOCHS = 2**31  # a number beyond this is none of them
 _DEPTH = 3  # dicts in dicts that are looked into for a state dict
 
 
@@ -74,7 +76,7 @@ class WeightFile:
     def epoch(self) -> int | None:
         """Epochs of training behind the weights, if the file says."""
         said = self.description.get("epoch", self.description.get("provenance", {}).get("epoch"))
-        return int(said) if isinstance(said, int | np.integer) else None
+        return int(said) if isinstance(said, int | np.integer) and 0 <= said < _EPOCHS else None
 
 
 def read_weights(path: str | Path) -> WeightFile:
@@ -105,8 +107,11 @@ def read_weights(path: str | Path) -> WeightFile:
     published = common and isinstance(named, str)
     if said or published:
         _check_arch(path, str(said.get("arch", named)), arch)
-    check_finite(path, {key: tensors[key] for key in (*entries.encoder.values(), *entries.head.values())})
+    used = {key: tensors[key] for key in (*entries.encoder.values(), *entries.head.values())}
     width = tensors[entries.encoder[SIGNATURES[arch]]].shape[0]
+    check_sizes(path, tensors)
+    check_network(path, used, width)
+    check_finite(path, used)
     if said and said["kwargs"].get("width", width) not in (None, width):
         raise CheckpointError(
             f"{path}: says it has width {said['kwargs']['width']}, but its entries have {width}; do not use it"
@@ -241,8 +246,9 @@ def _load(path: Path, start: bytes) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        check_archive(path)
         return load_harmless(path)
-    except MemoryError:
+    except (MemoryError, CheckpointError):
         raise
     except Exception as error:  # readers raise all sorts on a damaged file: EOFError, IndexError, OSError, RuntimeError
         if isinstance(error, UnpicklingError) and (start[:1] == b"\x80" or "GLOBAL" in str(error)):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rspnet.cli import command
-from rspnet.data import layouts
+from rspnet.data import layouts, synthetic
 from rspnet.data.synthetic import MOTIONS, NUM_FRAMES, SIDES, draw, make_dataset, num_videos
 from rspnet.errors import ConfigError
 from rspnet.video.reader import inspect
@@ -76,8 +76,9 @@ def test_made_once_and_never_over_something_else(tmp_path, monkeypatch):
     assert str(caught.value) == f"{tmp_path}/a: holds a set made with {words}"
     with pytest.raises(ConfigError, match="not empty"):
         make_dataset(tmp_path, 4, seed=0)
-    with pytest.raises(ConfigError, match="videos_per_class: 3"):
-        make_dataset(tmp_path / "b", 3, seed=0)
+    for number in (3, 10**20):
+        with pytest.raises(ConfigError, match=f"videos_per_class: {number}"):
+            make_dataset(tmp_path / "b", number, seed=0)
 
 
 def a_file(dst):
@@ -124,13 +125,15 @@ def test_two_at_once_into_one_folder(tmp_path, monkeypatch):
     """The second is refused; both would write the same files."""
     monkeypatch.setattr("rspnet.data.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
 
-    def second(*_):
+    def second(*lists):
         with pytest.raises(ConfigError) as caught:
             make_dataset(tmp_path / "a", 4, seed=0)
         remedy = "wait for it, or choose another folder"
         assert str(caught.value) == f"{tmp_path}/a: another process is making a set there; {remedy}"
+        write_lists(*lists)
 
-    monkeypatch.setattr("rspnet.data.synthetic._write_lists", second)
+    write_lists = synthetic._write_lists
+    monkeypatch.setattr(synthetic, "_write_lists", second)
     assert make_dataset(tmp_path / "a", 4, seed=0)
     assert not make_dataset(tmp_path / "a", 4, seed=0)  # the first one's is whole, and free
 
@@ -145,10 +148,25 @@ def test_an_interrupted_set_is_finished(tmp_path, monkeypatch):
     assert len(list(layouts.scan(tmp_path / "a", "ucf101"))) == 4
 
 
+def test_a_set_that_lost_a_file_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("rspnet.data.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
+    make_dataset(tmp_path / "a", 4, seed=0)
+    (tmp_path / "a" / "UCF-101" / "FastRise" / "mine.txt").touch()
+    files = {file: file.read_bytes() for file in sorted((tmp_path / "a").rglob("*")) if file.is_file()}
+    assert not make_dataset(tmp_path / "a", 4, seed=0)
+    for number, file in enumerate(file for file in files if file.suffix == ".mp4" or "list" in file.name):
+        if number % 2:
+            file.unlink()
+        else:
+            file.write_bytes(files[file][:-1])
+        assert make_dataset(tmp_path / "a", 4, seed=0), file
+        assert {file: file.read_bytes() for file in files} == files
+
+
 @pytest.mark.parametrize("name", ["UCF-101", "UCF-101/FastRise", "ucfTrainTestlist"])
 def test_a_file_where_an_unfinished_set_has_a_folder(tmp_path, monkeypatch, name):
     monkeypatch.setattr("rspnet.data.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
-    unfinished = {"videos_per_class": 4, "seed": 0, "complete": False}
+    unfinished = {"videos_per_class": 4, "seed": 0, "sha256": None}
     (tmp_path / "synthetic.json").write_text(json.dumps(unfinished))
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
@@ -243,7 +261,7 @@ def test_the_stage_says_what_it_made(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--videos_per_class=3", "videos_per_class: 3; three folds need at least 4"),
+        ("--videos_per_class=3", "videos_per_class: 3; three folds need at least 4, at most 100000 are made"),
         ("--seed=-1", "seed: -1; it must be at least 0"),
     ],
 )

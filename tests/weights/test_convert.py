@@ -437,6 +437,21 @@ def test_the_disk_refuses(tmp_path, command, monkeypatch):
     assert names(tmp_path) == ["file", "src"]
 
 
+def test_what_is_nested_too_deep(tmp_path, command):
+    limit, deep = sys.getrecursionlimit(), []
+    for _ in range(3 * limit):
+        deep = [deep]
+    sys.setrecursionlimit(100 * limit)
+    try:
+        pretraining_file(tmp_path / "src", "c3d", deep=deep)
+    finally:
+        sys.setrecursionlimit(limit)
+    status, _, err = command("src", "dst")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "nested too deep" in err
+    assert names(tmp_path) == ["src"]
+
+
 def test_interrupted(tmp_path, command, monkeypatch):
     def press(*_):
         raise KeyboardInterrupt
