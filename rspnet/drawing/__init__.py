@@ -1,0 +1,1 @@
+"""What is drawn; it knows neither networks nor files."""
