@@ -112,6 +112,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.data.lengths import tell_short
     from rspnet.data.sets import Failures, TestSet
     from rspnet.encoders import check_clips
+    from rspnet.evaluation.forward import Forward
     from rspnet.evaluation.predict import Outputs, predict
     from rspnet.weights.read import read_weights
 
@@ -124,6 +125,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
         for line in implied.fold_remarks(weights, run.facts):
             console.say(line)
     model = run.accelerator.prepare_model(network, evaluation_mode=True)
+    forward = Forward(model, normaliser(clip), accelerator=run.accelerator, team=run.team)
     workers = machine.workers(config.data.num_workers)
 
     def outputs_of(videos: "Dataset", desc: str) -> Outputs:
@@ -131,7 +133,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
         tell_short(clips, desc)
         failures = Failures(videos, config.data.max_failures)
         test_set = TestSet(clips, failures, batch=config.test.batch, team=run.team, num_workers=workers)
-        return predict(model, test_set, normaliser(clip), accelerator=run.accelerator, desc=desc)
+        return predict(forward, test_set, desc)
 
     pooling = {} if config.protocol == "classify" else {"pooling": config.pooling}
     pooled = f", {config.pooling} pooling" if pooling else ""

@@ -86,6 +86,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.data.sets import Failures, TestSet, TrainSet
     from rspnet.encoders import check_clips
     from rspnet.evaluation.accuracy import accuracy
+    from rspnet.evaluation.forward import Forward
     from rspnet.evaluation.predict import Outputs, predict, predictions
     from rspnet.method import optim
     from rspnet.running.loop import TrainLoop
@@ -116,7 +117,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     def test(views: int, desc: str) -> Outputs:
         clips = even_clips(test_videos, clip, views=views, **limits)
         test_set = TestSet(clips, failures, batch=config.test.batch, team=team, num_workers=workers)
-        return predict(model, test_set, normaliser(clip), accelerator=accelerator, desc=desc)
+        forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
+        return predict(forward, test_set, desc)
 
     console.say(
         f"{some(len(train_videos), 'training video')} and {some(len(test_videos), 'test video')} of "

@@ -8,17 +8,28 @@ pipe of its own. One that is gone is replaced, and makes the same batches again,
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count, cycle, islice
+from typing import Generic
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.data import Sampler
 
 from rspnet.console import say, some
-from rspnet.data.batches import Batch, Request
-from rspnet.data.workers import PREFETCH, SLOTS, LostError, Readable, Worker, free_memory, megabytes, no_room
+from rspnet.data.workers import (
+    PREFETCH,
+    SLOTS,
+    Batch,
+    LostError,
+    Readable,
+    Request,
+    Worker,
+    free_memory,
+    megabytes,
+    no_room,
+)
 from rspnet.errors import RSPNetError, WorkerError
 
 TRIES = 3
@@ -27,8 +38,8 @@ TRIES = 3
 _SPARE = 250_000  # bytes of shared memory for what is not clips, with every process that reads
 
 
-class Loader:
-    """The batches of a `rspnet.data.clip_dataset.ClipDataset`, for one consumer.
+class Loader(Generic[Request, Batch]):
+    """The batches of a data set, such as `rspnet.data.clip_dataset.ClipDataset`, for one consumer.
 
     The consumer uses each batch before it takes the next but one. With workers the memory of a batch is used again (see
     `rspnet.data.workers.BatchMemory`): who keeps one longer is told so by an error before it is overwritten. Copy what
@@ -36,13 +47,19 @@ class Loader:
 
     Args:
         dataset: makes whole batches itself.
-        batches: yields the requests of each batch, the same ones every time.
+        batches: yields the requests of each batch, the same ones every time; or what depends on the answers, each of
+            which it is told by its method ``answered`` before it is asked again, for the same process.
         num_workers: processes that read; 0 reads in this one.
         keep_workers: let them outlive an iteration, for the next.
     """
 
     def __init__(
-        self, dataset: Readable, batches: Sampler[list[Request]], num_workers: int, *, keep_workers: bool = False
+        self,
+        dataset: Readable[Request, Batch],
+        batches: Sampler[list[Request]],
+        num_workers: int,
+        *,
+        keep_workers: bool = False,
     ) -> None:
         self.dataset = dataset
         self.keep_workers = keep_workers
@@ -51,7 +68,8 @@ class Loader:
         self._pins = torch.cuda.is_available()
         # To take a batch lets its worker begin another one, in the memory of the one two of its own before.
         self._last: deque[StorageWeakRef] = deque(maxlen=2 * self.num_workers)
-        self._workers: list[Worker] = []
+        self._workers: list[Worker[Request, Batch]] = []
+        self._answered: Callable[[Batch], None] = getattr(batches, "answered", lambda _: None)
         weakref.finalize(self, _end, self._workers)
 
     @property
@@ -92,7 +110,9 @@ class Loader:
 
     def _made_here(self) -> Iterator[Batch]:
         for requests in self._sampler:
-            yield self._handed_over(self.dataset.__getitems__(requests))
+            batch = self.dataset.__getitems__(requests)
+            self._answered(batch)
+            yield self._handed_over(batch)
 
     def _made_ahead(self) -> Iterator[Batch]:
         """Batch n comes from worker n modulo their number, which answers in order."""
@@ -109,6 +129,7 @@ class Loader:
                     return
                 self._check_kept()
                 batch = self._answer(place)
+                self._answered(batch)
                 ask(1)
                 yield self._handed_over(batch)
                 del batch  # or its memory would seem to be in use
@@ -118,7 +139,7 @@ class Loader:
 
     def _handed_over(self, batch: Batch) -> Batch:
         """The batch where a GPU can fetch it by itself, or as it is, with a note of its memory."""
-        if self._pins and "clips" in batch:
+        if self._pins and batch.get("clips"):
             batch["clips"] = [view.pin_memory() for view in batch["clips"]]
         elif batch.get("clips") and batch["clips"][0].is_shared():
             self._last.append(StorageWeakRef(batch["clips"][0].untyped_storage()))
@@ -178,7 +199,7 @@ class Loader:
         return None
 
 
-def _end(workers: list[Worker]) -> None:
+def _end(workers: list[Worker[Request, Batch]]) -> None:
     for worker in workers:
         worker.kill(wait=False)  # all at once
     for worker in workers:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from rspnet.data import sampling
 from rspnet.data.sampling import Frames
 from rspnet.errors import VideoError
@@ -30,24 +32,34 @@ def read_picked(
     Raises:
         VideoError: it cannot be read, or has no frames at this rate.
     """
-    if not video.num_frames:
-        raise VideoError(f"{video.path}: holds no frames; find such files with stages/verify.py --depth decode")
-    pairs: list[tuple[Frames, Crop]]
-    if frame_rate is None:
-        pairs = picker(video.num_frames, (video.height, video.width))
-    else:
-        kept = _resampled(video, frame_rate)
-        if not len(kept):
-            raise VideoError(f"{video.path}: too short to resample to {frame_rate:g} frames per second")
-        pairs = [(kept[frames], crop) for frames, crop in picker(len(kept), (video.height, video.width))]
+    kept = resampled(video, frame_rate)
+    pairs = [(kept[frames], crop) for frames, crop in picker(len(kept), (video.height, video.width))]
     video.read_clips(pairs, size, out)
 
 
-def _resampled(video: Video, frame_rate: float) -> Frames:
-    """The frames of the video at the frame rate wanted, by their own times where its rate varies."""
+def resampled(video: Video, frame_rate: float | None) -> Frames:
+    """The frames of a video that play it at another frame rate, by their own times where its rate varies.
+
+    Args:
+        video: open.
+        frame_rate: per second; None leaves it.
+
+    Returns:
+        int64 numbers of frames, never decreasing, at least one.
+
+    Raises:
+        VideoError: it cannot be read, or has no frames at this rate.
+    """
+    if not video.num_frames:
+        raise VideoError(f"{video.path}: holds no frames; find such files with stages/verify.py --depth decode")
+    if frame_rate is None:
+        return np.arange(video.num_frames)
     if not video.fps:
         raise VideoError(f"{video.path}: does not say its frame rate; transcode it, or leave clips.frame_rate out")
     try:
-        return sampling.resample(video.num_frames, video.fps, frame_rate, moments=video.moments)
+        kept = sampling.resample(video.num_frames, video.fps, frame_rate, moments=video.moments)
     except ValueError as error:
         raise VideoError(f"{video.path}: cannot be resampled ({error}); transcode it, or drop it") from None
+    if not len(kept):
+        raise VideoError(f"{video.path}: too short to resample to {frame_rate:g} frames per second")
+    return kept

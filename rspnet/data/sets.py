@@ -84,6 +84,9 @@ class TestSet:
         batch: videos at a time in each process.
         team: the processes that share the videos.
         num_workers: processes that read for this one.
+
+    Attributes:
+        size: videos of a full batch.
     """
 
     __test__ = False  # for pytest, which takes the name for a test's
@@ -92,6 +95,7 @@ class TestSet:
         self.clips = clips
         self.failures = failures
         self.team = team
+        self.size = min(batch, len(clips))
         self._loader = Loader(
             clips, OrderedBatches(len(clips), batch, rank=team.rank, world_size=team.world_size), num_workers
         )

@@ -14,7 +14,7 @@ from collections import deque
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from types import TracebackType
-from typing import Protocol
+from typing import Generic, Protocol, TypedDict, TypeVar
 
 import cv2
 import torch
@@ -22,7 +22,6 @@ import torch
 # Its import teaches the pickler of processes to hand on tensors by their memory.
 import torch.multiprocessing
 
-from rspnet.data.batches import Batch, Request
 from rspnet.errors import ConfigError, RSPNetError
 from rspnet.signals import ENDING
 
@@ -44,15 +43,26 @@ _PATIENCE = 5.0
 _is_worker = False  # of this process; its memory is its own unless it is
 
 
-class Readable(Protocol):
-    """What a worker reads from: `rspnet.data.clip_dataset.ClipDataset`."""
+class Clips(TypedDict):
+    """What every batch has, whatever else is in it."""
 
-    def __getitems__(self, requests: list[Request]) -> Batch:
+    clips: list[torch.Tensor]
+
+
+Made = TypeVar("Made", bound=Clips, covariant=True)
+Request = TypeVar("Request")
+Batch = TypeVar("Batch", bound=Clips)
+
+
+class Readable(Protocol[Request, Made]):
+    """What a worker reads from: `rspnet.data.clip_dataset.ClipDataset`, `rspnet.data.films.FilmDataset`."""
+
+    def __getitems__(self, requests: list[Request]) -> Made:
         """A batch."""
         ...
 
     def batch_bytes(self, requests: list[Request]) -> int:
-        """Memory that its clips take, bytes."""
+        """Memory that its clips take at most, bytes."""
         ...
 
     def path_of(self, request: Request) -> str:
@@ -123,14 +133,14 @@ class LostError(Exception):
             super().__init__(f"exit status {exit_code}")
 
 
-class Worker:
+class Worker(Generic[Request, Batch]):
     """A process that makes batches for this one, in the order in which they are asked for.
 
     Attributes:
         tasks: what it was asked for and has not answered yet.
     """
 
-    def __init__(self, dataset: Readable) -> None:
+    def __init__(self, dataset: Readable[Request, Batch]) -> None:
         context = multiprocessing.get_context()
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, dataset), daemon=True)
@@ -187,7 +197,7 @@ class Worker:
         self._pipe.close()
 
 
-def _serve(pipe: Connection, dataset: Readable) -> None:
+def _serve(pipe: Connection, dataset: Readable[Request, Batch]) -> None:
     """A worker's life: it answers until nobody asks."""
     _become_worker()
     with contextlib.suppress(EOFError, OSError):  # the other end is closed

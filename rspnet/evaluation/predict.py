@@ -3,9 +3,9 @@
 N videos, V views of each, K outputs.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import datasets
 import torch
@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from rspnet.console import progress
 from rspnet.data.sets import TestSet
 from rspnet.errors import RSPNetError, VideoError
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from rspnet.evaluation.forward import Forward
 
 
 class Encoder(Protocol):
@@ -131,37 +129,55 @@ class Outputs:
         return torch.tensor(self.index["label"])[self.rows]
 
 
-@torch.no_grad()
-def predict(
-    model: nn.Module, videos: TestSet, normalise: Callable[[Tensor], Tensor], *, accelerator: "Accelerator", desc: str
-) -> Outputs:
+class Batch(NamedTuple):
+    """What a network says of some videos of a list.
+
+    Attributes:
+        rows: (N,) of the list, those that can be read.
+        values: (N, K) float32, of these.
+        failed: rows of those that cannot.
+    """
+
+    rows: Tensor
+    values: Tensor
+    failed: list[int]
+
+
+def outputs_of(forward: Forward, videos: TestSet, desc: str) -> Iterator[Batch]:
+    """This process's share of the network's outputs, batch by batch.
+
+    Args:
+        forward: the network.
+        videos: the list's clips, and the processes that share them.
+        desc: what the videos are, for the progress bar.
+
+    Raises:
+        VideoError: more than are allowed to cannot be read, as far as this process knows.
+        RSPNetError: it cannot read for another reason, for want of shared memory for example.
+    """
+    for part in progress(videos, len(videos), desc=desc, unit="batches"):
+        readable = part["failed"] < 0
+        values = forward(part["clips"], videos.size)
+        yield Batch(part["row"][readable], values[readable], part["row"][~readable].tolist())
+
+
+def predict(forward: Forward, videos: TestSet, desc: str) -> Outputs:
     """The network's output for every video of a list that can be read, each read by one process.
 
     Args:
-        model: maps views (N, V, 3, T, H, W) to (N, K); left in evaluation mode.
+        forward: the network.
         videos: the list's clips, and the processes that share them.
-        normalise: uint8 clips (N, T, H, W, 3) to network input (N, 3, T, H, W).
-        accelerator: accelerate's.
         desc: what the videos are, for the progress bar and messages.
 
     Raises:
         VideoError: none can be read, or more cannot than are allowed to fail.
         RSPNetError: a process cannot read for another reason, for want of shared memory for example; in all of them.
     """
-    # Without what makes it one of several: processes that have another number of batches must not wait for each other.
-    network = accelerator.unwrap_model(model).eval()
     team, failures = videos.team, videos.failures
-    if team.world_size > 1:  # of batch norm: each process has its own, the first one's are those that are kept
-        for buffer in network.buffers():
-            torch.distributed.broadcast(buffer, 0)
     read: list[tuple[Tensor, Tensor]] = []
     mistake: RSPNetError | None = None
     try:
-        for part in progress(videos, len(videos), desc=desc, unit="batches"):
-            views = torch.stack([view.to(accelerator.device, non_blocking=True) for view in part["clips"]], dim=1)
-            inputs = normalise(views.flatten(0, 1)).unflatten(0, views.shape[:2])
-            readable = part["failed"] < 0
-            read.append((part["row"][readable], network(inputs).float().cpu()[readable]))
+        read = [(part.rows, part.values) for part in outputs_of(forward, videos, desc)]
     except VideoError:  # too many: the others learn it below
         pass
     except RSPNetError as error:

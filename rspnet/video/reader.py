@@ -3,9 +3,7 @@
 Frame n is the n-th frame that a full sequential decode of the file gives, turned as players show it. plan.py
 knows which packets to start from and to stop at, and feed.py feeds them to the decoder; frames that nobody wants are
 left out where no other leans on them; the wanted ones are cropped, resized and converted by pixels.py as they come.
-What cannot be read so is counted from the start: slow, always right.
-
-What inspection.py and writer.py do is offered here as well.
+What cannot be read so is counted from the start: slow, always right. This offers what inspection.py and writer.py do.
 """
 
 import os
@@ -85,6 +83,8 @@ class Video:
 
     Attributes:
         path: the file.
+        clock: its time limit; to be started before `frames`.
+        converter: what makes pixels of its frames.
 
     Raises:
         VideoError: not a video that can be opened, or the plan is none.
@@ -101,18 +101,18 @@ class Video:
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.path = os.fspath(path)
-        self._clock = Clock(self.path, time_limit)
+        self.clock = Clock(self.path, time_limit)
         self._num_frames = num_frames
         self._limits = Limits(max_pixels, time_limit)
         self._surveyed = self._believed = False
         self._plan = self._fitting(plan) if plan else None
-        self._feed = Feed(self._clock, self._plan, self._limits)
+        self._feed = Feed(self.clock, self._plan, self._limits)
         if num_frames is not None and not plausible_count(num_frames, self._feed.container.size):
             size = self._feed.container.size
             raise VideoError(f"{self.path}: {num_frames} frames are promised, but it has {size} bytes; verify it anew")
         if self._plan and self._plan.can_jump and not self._feed.is_quick:
             self._plan = None
-        self._converter = Converter(self._plan.size, self._plan.orientation) if self._plan else Converter()
+        self.converter = Converter(self._plan.size, self._plan.orientation) if self._plan else Converter()
 
     def __enter__(self) -> "Video":
         return self
@@ -129,7 +129,7 @@ class Video:
     def num_frames(self) -> int:
         """How many frames a full decode gives: as promised to the constructor, else counted."""
         if self._num_frames is None:
-            self._clock.start()
+            self.clock.start()
             self._plan_from_packets()
             self._plan = self._plan or self._plan_from_frames()
             self._num_frames = len(self._plan.shown)
@@ -204,8 +204,8 @@ class Video:
             VideoError: as from `read`.
             MisfitError: an array of `out` does not fit.
         """
-        self._clock.start()
-        album = Album(self.path, clips, size, converter=self._converter, out=out)
+        self.clock.start()
+        album = Album(self.path, clips, size, converter=self.converter, out=out)
         wanted = album.wanted
         for index in wanted[:1] + wanted[-1:]:
             if not 0 <= index < self.num_frames:
@@ -213,7 +213,7 @@ class Video:
                     f"{self.path}: no frame {index}; it has {some(self.num_frames, 'frame')}, the first is 0"
                 )
         self._size()
-        for index, frame in self._frames(wanted):
+        for index, frame in self.frames(wanted):
             album.put(index, frame)
         return album.finish()
 
@@ -229,7 +229,7 @@ class Video:
 
     def _paced(self) -> Plan | None:
         """The plan, which knows the frames' times; None where only the header tells the rate."""
-        self._clock.start()
+        self.clock.start()
         self._plan_from_packets()
         if not self._plan and (self._num_frames is None or not promised_rate(self._feed.stream)):
             self._plan = self._plan_from_frames()
@@ -269,14 +269,14 @@ class Video:
         turn = orientation(frame)
         if (turn, turn.size(frame.height, frame.width)) != (plan.orientation, plan.size):
             first = Converter()
-            with Feed(self._clock, None, self._limits) as feed:
+            with Feed(self.clock, None, self._limits) as feed:
                 first.start(next(decode_all(feed.packets(), feed.stream)))
             if (first.orientation, first.size) != (plan.orientation, plan.size):
                 raise VideoError(f"{self.path}: its plan is of pictures of another size or turn; verify it anew")
         self._believed = True
 
-    def _frames(self, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Yield each wanted frame with its index. One may come twice: then the second is the right one."""
+    def frames(self, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield each wanted frame with its index. All may come again: then the second are the right ones."""
         self._plan_from_packets()
         plan = self._plan
         if plan and plan.can_jump:
@@ -293,7 +293,7 @@ class Video:
         yield from self._feed.from_start(wanted, self.num_frames)
 
     def _size(self) -> tuple[int, int]:
-        if self._converter.size is None:
-            self._clock.start()
-            return self._converter.start(next(self._frames([0]))[1])  # only a decoded frame tells the orientation
-        return self._converter.size
+        if self.converter.size is None:
+            self.clock.start()
+            return self.converter.start(next(self.frames([0]))[1])  # only a decoded frame tells the orientation
+        return self.converter.size

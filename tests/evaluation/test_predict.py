@@ -20,6 +20,7 @@ from rspnet.data.loader import Loader
 from rspnet.data.sets import Failures, TestSet
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.evaluation import accuracy, neighbours
+from rspnet.evaluation.forward import Forward
 from rspnet.evaluation.predict import Outputs, ViewFeatures, nearest, predict, predictions
 from rspnet.method.classifier import Classifier
 from rspnet.running.team import Team
@@ -128,7 +129,7 @@ def results(
     clips = clip_dataset.ClipDataset(index, clip_dataset.Picker(FRAMES, views=VIEWS), SIZE)
     accelerator, team = accelerator
     test_set = TestSet(clips, Failures(index, max_failures), batch=batch, team=team, num_workers=0)
-    found = predict(model, test_set, as_floats, accelerator=accelerator, desc=desc)
+    found = predict(Forward(model, as_floats, accelerator=accelerator, team=team), test_set, desc)
     assert found.index is index
     assert len(found) == len(found.rows) == len(found.values)
     return found.rows, found.values, found.num_failed

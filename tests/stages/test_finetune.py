@@ -57,11 +57,11 @@ def test_validation_takes_one_central_clip_and_the_test_several(tmp_path, motion
 
     looked_at, real = [], predict.predict
 
-    def watched(model, videos, normalise, *, accelerator, desc):
+    def watched(forward, videos, desc):
         clips = videos.clips
         views = clips[Request(0, 0, 0)]["clips"]
         looked_at.append((desc, list(map(len, views)), clips.picker.crop_area, set(clips.index["split"])))
-        return real(model, videos, normalise, accelerator=accelerator, desc=desc)
+        return real(forward, videos, desc)
 
     monkeypatch.setattr(predict, "predict", watched)
     config = tiny.finetune(motions, tmp_path)

@@ -1,0 +1,281 @@
+"""Videos of any length as windows, a part at a time, each frame decoded once, in memory that their length leaves alone.
+
+A process that reads keeps its videos open between parts. What it answers depends on what it is asked for all the same:
+another one that takes over makes the same clips.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypedDict
+
+import datasets
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from rspnet.data import sampling
+from rspnet.data.picked import resampled
+from rspnet.data.sampling import Frames
+from rspnet.data.windows import Grid, Windows
+from rspnet.data.workers import PREFETCH, BatchMemory
+from rspnet.errors import VideoError
+from rspnet.video.limits import MAX_PIXELS
+from rspnet.video.orientation import Pixels
+from rspnet.video.reader import Video
+from rspnet.video.streaming import stream
+
+_CLIPS_AT_ONCE = 16
+"""Of a part: what is in flight between two processes is to be a few of them."""
+
+
+class PartRequest(NamedTuple):
+    """Which part of a video's windows.
+
+    Attributes:
+        row: of the index.
+        first: number of the part's first window.
+    """
+
+    row: int
+    first: int
+
+
+class Span(NamedTuple):
+    """Where a window lies in its video.
+
+    Attributes:
+        start: seconds from its beginning; None: not known.
+        end: likewise.
+        start_frame: the first one.
+        end_frame: the one behind the last one.
+    """
+
+    start: float | None
+    end: float | None
+    start_frame: int
+    end_frame: int
+
+
+class Part(TypedDict):
+    """A part of a video's windows.
+
+    Attributes:
+        clips: one uint8 (N * V, T, S, S, 3) of the N windows' V clips each.
+        row: of the index; -1: nothing was asked for.
+        first: number of the first window.
+        spans: of the N windows.
+        total: windows of the video; of one that cannot be read further than here, as many as could.
+        reason: why it cannot; empty if it can.
+    """
+
+    clips: list[Tensor]
+    row: int
+    first: int
+    spans: list[Span]
+    total: int
+    reason: str
+
+
+class FilmDataset:
+    """Parts of the windows of videos, for `rspnet.data.loader.Loader`.
+
+    Args:
+        index: rows with at least video, root and num_frames (or None).
+        windows: how each is cut up.
+        time_limit: seconds to read some tens of frames.
+        max_pixels: that a picture may have.
+    """
+
+    def __init__(
+        self, index: datasets.Dataset, windows: Windows, *, time_limit: float = 60.0, max_pixels: int = MAX_PIXELS
+    ) -> None:
+        self.index = index
+        self.windows = windows
+        self.time_limit = time_limit
+        self.max_pixels = max_pixels
+        self._memory = BatchMemory()
+        self._open: dict[int, Film] = {}
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def max_clips(self) -> int:
+        """Of a part, at most."""
+        return max(_CLIPS_AT_ONCE, self.windows.clip.views)
+
+    def batch_bytes(self, requests: list[PartRequest]) -> int:
+        """Memory that the clips of a part take at most, bytes."""
+        return self.max_clips * self.windows.clip.num_frames * 3 * self.windows.clip.size**2 * len(requests)
+
+    def path_of(self, request: PartRequest) -> str:
+        """The video that is asked for."""
+        row = self.index[request.row]
+        return str(os.path.join(row["root"], row["video"]))
+
+    def __getitems__(self, requests: list[PartRequest]) -> Part:
+        """One part, or, of no request, an empty one."""
+        if not requests:
+            return {"clips": self._clips(0), "row": -1, "first": 0, "spans": [], "total": 0, "reason": ""}
+        row, first = requests[0]
+        clips, spans, reason = list[Tensor](), list[Span](), ""
+        try:
+            film = self._film(row)
+            at_once, total = film.spans(first), len(film.grid)
+            clips = self._clips(len(at_once) * film.views)
+            for span, out in zip(at_once, clips[0].unflatten(0, (len(at_once), film.views))):
+                film.read(first + len(spans), out.numpy())
+                spans.append(span)
+        except VideoError as error:
+            reason, total = str(error), first + len(spans)
+            clips = [clips[0][: len(spans) * film.views]] if clips else self._clips(0)
+        if first + len(spans) >= total and row in self._open:
+            self._open.pop(row).close()
+        return {"clips": clips, "row": row, "first": first, "spans": spans, "total": total, "reason": reason}
+
+    def _film(self, row: int) -> "Film":
+        if row not in self._open:
+            if len(self._open) > PREFETCH:  # of parts that nobody goes on with
+                self._open.pop(next(iter(self._open))).close()
+            self._open[row] = Film(self.index[row], self.windows, self.time_limit, self.max_pixels)
+        return self._open[row]
+
+    def _clips(self, number: int) -> list[Tensor]:
+        clip = self.windows.clip
+        return self._memory.take((number, clip.num_frames, clip.size, clip.size, 3))
+
+
+class Film:
+    """One video, open, and how far it is read.
+
+    Args:
+        row: of the index.
+        windows: how it is cut up.
+        time_limit: as for `FilmDataset`.
+        max_pixels: likewise.
+
+    Attributes:
+        grid: its windows.
+        views: clips of each.
+
+    Raises:
+        VideoError: it cannot be read, or not be cut up so.
+    """
+
+    def __init__(self, row: dict[str, object], windows: Windows, time_limit: float, max_pixels: int) -> None:
+        path = os.path.join(str(row["root"]), str(row["video"]))
+        count, plan = row["num_frames"], row.get("plan")
+        self._video = Video(
+            path,
+            num_frames=count if isinstance(count, int) else None,
+            time_limit=time_limit,
+            plan=plan if isinstance(plan, str) else None,
+            max_pixels=max_pixels,
+        )
+        try:
+            self._size = windows.clip.size
+            self._kept = resampled(self._video, windows.clip.frame_rate)
+            self.grid: Grid = windows.grid(len(self._kept), windows.clip.frame_rate or self._video.fps)
+            self._crop = sampling.centre_square_crop(self._video.height, self._video.width)
+        except ValueError as error:
+            self.close()
+            raise error if isinstance(error, VideoError) else VideoError(f"{path}: {error}") from None
+        self.views = len(self.grid.clips)
+        self._next = -1
+        self._pictures: dict[int, Pixels] = {}
+        self._stream: Iterator[tuple[int, Pixels]] = iter(())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._video.close()
+
+    def spans(self, first: int) -> list[Span]:
+        """Where the windows of a part lie."""
+        found = []
+        for start in self.grid.starts[first : first + self._at_once].tolist():
+            begin, end = int(self._kept[start]), int(self._kept[start + self.grid.size - 1]) + 1
+            found.append(Span(self._seconds(begin), self._seconds(end), begin, end))
+        return found
+
+    def read(self, number: int, out: Pixels) -> None:
+        """Fill in the clips of a window, uint8 (V, T, S, S, 3); of windows in order, each frame is decoded once.
+
+        Raises:
+            VideoError: the video cannot be read so far.
+        """
+        if number != self._next:
+            self._pictures.clear()
+            self._stream = self._from(number)
+        clips = self._kept[self.grid.starts[number] + self.grid.clips]
+        for clip, frames in zip(out, clips.tolist(), strict=True):
+            for place, frame in enumerate(frames):
+                while frame not in self._pictures:
+                    read, picture = next(self._stream)
+                    self._pictures[read] = picture
+                clip[place] = self._pictures[frame]
+        self._next = number + 1
+        if self._next < len(self.grid):
+            needed = int(self._kept[self.grid.starts[self._next]])
+            for frame in [frame for frame in self._pictures if frame < needed]:
+                del self._pictures[frame]
+
+    def _seconds(self, frame: int) -> float | None:
+        """When a frame is shown, from the first one on."""
+        if (moments := self._video.moments) is not None:
+            return (int(moments[frame]) - int(moments[0])) / 1000
+        return round(frame / self._video.fps, 6) if self._video.fps else None
+
+    @property
+    def _at_once(self) -> int:
+        """Windows of a part."""
+        return max(1, _CLIPS_AT_ONCE // self.views)
+
+    def _from(self, first: int) -> Iterator[tuple[int, Pixels]]:
+        wanted: Frames = np.unique(self._kept[self.grid.frames(first)])
+        place = 0
+        for pictures in stream(self._video, wanted, self._crop, self._size):
+            yield from zip(wanted[place : place + len(pictures)].tolist(), pictures)
+            place += len(pictures)
+
+
+class Lanes(Sampler[list[PartRequest]]):
+    """What each process that reads is asked for next: it stays with a video until that is done.
+
+    `Loader` asks in turn, and after each answer the one that gave it; so each of the turns has a video of its own.
+
+    Args:
+        rows: of the index, in the order in which they are begun.
+        begun: row -> number of the first window that is wanted, where that is not 0.
+    """
+
+    def __init__(self, rows: Sequence[int], begun: dict[int, int] | None = None) -> None:
+        self._rows = rows
+        self._begun = begun or {}
+        self._turns = 1
+        self._next: dict[int, PartRequest | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def turns(self, processes: int) -> None:
+        """Serve so many processes that read; 0: the one that asks."""
+        self._turns = max(1, PREFETCH * processes)
+
+    def __iter__(self) -> Iterator[list[PartRequest]]:
+        rows = iter(self._rows)
+        self._next = dict.fromkeys(range(self._turns))
+        while True:
+            for turn in range(self._turns):
+                if self._next[turn] is None and (row := next(rows, None)) is not None:
+                    self._next[turn] = PartRequest(row, self._begun.get(row, 0))
+                request = self._next[turn]
+                if request is None and not any(self._next.values()):
+                    return
+                yield [] if request is None else [request]
+
+    def answered(self, part: Part) -> None:
+        """Go on behind a part that has come, before the next request is taken."""
+        reached = part["first"] + len(part["spans"])
+        for turn, request in self._next.items():
+            if request is not None and request.row == part["row"]:
+                self._next[turn] = None if reached >= part["total"] else PartRequest(request.row, reached)

@@ -1,0 +1,141 @@
+"""Where the windows of a video lie, which features are made of, and the clips in each.
+
+Numbers of frames are those of the video at the clips' frame rate.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from rspnet.clipspec import ClipSpec
+from rspnet.data import sampling
+from rspnet.data.sampling import Frames
+from rspnet.errors import ConfigError
+
+_LENGTH = re.compile(r"(\d+\.?\d*|\.\d+)\s*(s|f|frames?)?")
+
+
+@dataclass(frozen=True)
+class Length:
+    """A length of time.
+
+    Attributes:
+        amount: number of frames, or of seconds.
+        in_seconds: which.
+    """
+
+    amount: float
+    in_seconds: bool
+
+    def frames(self, rate: float) -> int:
+        """It in frames of a video of `rate` frames per second; at least one.
+
+        Raises:
+            ValueError: it is in seconds, and the rate is not known (0).
+        """
+        if not self.in_seconds:
+            return int(self.amount)
+        if not rate:
+            raise ValueError("does not say its frame rate; give --window and --step in frames, such as 64f")
+        return max(1, round(self.amount * rate))
+
+    def __str__(self) -> str:
+        return f"{self.amount:g} s" if self.in_seconds else f"{self.amount:g} frames"
+
+
+def read_length(text: float | str, option: str) -> Length:
+    """A length as people write it: ``2``, ``2.5`` or ``2.5s`` seconds, ``64f`` frames.
+
+    Args:
+        text: it.
+        option: whose value it is, for the message.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    match = _LENGTH.fullmatch(str(text).strip())
+    if match:
+        length = Length(float(match[1]), (match[2] or "s") == "s")
+        if 0 < length.amount < math.inf and (length.in_seconds or length.amount.is_integer()):
+            return length
+    raise ConfigError(f"{option}: {text}; give seconds, such as 2.5, or frames, such as 64f")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a video is cut into windows.
+
+    The first begins with the video, each further one `step` later. A last one ends with the video, if windows that
+    touch or overlap would leave a rest out. A video shorter than a window is one.
+
+    Attributes:
+        clip: what a clip is, and how many a window has at most.
+        window: None: as long as a clip.
+        step: None: as long as a window.
+    """
+
+    clip: ClipSpec
+    window: Length | None = None
+    step: Length | None = None
+
+    def span(self) -> int:
+        """Frames that a clip reaches over, at least."""
+        if self.clip.sampling == "cover":
+            return self.clip.num_frames
+        return sampling.clip_span(self.clip.num_frames, self.clip.stride)
+
+    def grid(self, length: int, rate: float) -> "Grid":
+        """Cut up a video.
+
+        Args:
+            length: its frames, at least one.
+            rate: frames per second; 0: not known.
+
+        Raises:
+            ValueError: a window is shorter than a clip; or it is in seconds, and the rate is not known.
+        """
+        span = self.span()
+        size = span if self.window is None else self.window.frames(rate)
+        if size < span:
+            raise ValueError(f"a window of {self.window} is {size} frames, and a clip reaches over {span}")
+        step = size if self.step is None else self.step.frames(rate)
+        starts = np.arange(0, max(0, length - size) + 1, step)
+        if step <= size and starts[-1] + size < length:
+            starts = np.append(starts, length - size)
+        views = 1 if self.clip.sampling == "cover" else min(self.clip.views, -(-size // span))
+        return Grid(starts, min(size, length), self._clips(min(size, length), views))
+
+    def _clips(self, size: int, views: int) -> Frames:
+        if self.clip.sampling == "cover":
+            return sampling.cover_clips(size, self.clip.num_frames, views)
+        return sampling.even_clips(size, self.clip.num_frames, self.clip.stride, n=views)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The windows of one video.
+
+    Attributes:
+        starts: int64 (N,), the first frame of each.
+        size: frames of each.
+        clips: int64 (V, T), the frames of each one's clips, from its first on.
+    """
+
+    starts: Frames
+    size: int
+    clips: Frames
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def frames(self, first: int = 0) -> Frames:
+        """All frames that clips of the windows from number `first` on show, ascending."""
+        if first >= len(self.starts):
+            return np.empty(0, np.int64)
+        start = int(self.starts[first])
+        shown = np.zeros(int(self.starts[-1]) + self.size - start, bool)
+        for offset in np.unique(self.clips):
+            shown[self.starts[first:] - start + offset] = True
+        return np.flatnonzero(shown) + start

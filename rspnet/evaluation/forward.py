@@ -1,0 +1,121 @@
+"""A network run over clips, in batches of one shape, so that what it says of a clip hangs on no other clip.
+
+What a convolution makes of a clip is the same to the last bit whichever clips share its batch, but not whatever their
+number (a single one takes another path through the libraries). So a batch that is not full is filled up: neither the
+number of processes nor where a run was stopped moves a bit of a result.
+
+N videos, V views of each, K outputs.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from rspnet.data.films import Part, Span
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from rspnet.running.team import Team
+
+
+class Forward:
+    """A network as every process of a run has it.
+
+    Args:
+        model: maps views (N, V, 3, T, H, W) to (N, K); left in evaluation mode.
+        normalise: uint8 clips (N, T, H, W, 3) to network input (N, 3, T, H, W).
+        accelerator: accelerate's.
+        team: the processes.
+    """
+
+    def __init__(
+        self, model: nn.Module, normalise: Callable[[Tensor], Tensor], *, accelerator: "Accelerator", team: "Team"
+    ) -> None:
+        # Without what makes it one of several: processes that have another number of batches must not wait for each
+        # other.
+        self.network = accelerator.unwrap_model(model).eval()
+        self._normalise = normalise
+        self._device = accelerator.device
+        if team.world_size > 1:  # of batch norm: each process has its own, the first one's are those that are kept
+            for buffer in self.network.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
+    @torch.no_grad()
+    def __call__(self, views: list[Tensor], size: int) -> Tensor:
+        """The output (N, K), float32, on the CPU.
+
+        Args:
+            views: V uint8 (N, T, H, W, 3).
+            size: videos that the network is given, at least N: so many go through it whatever N.
+        """
+        number = len(views[0])
+        clips = torch.stack([view.to(self._device, non_blocking=True) for view in views], dim=1)
+        inputs = self._normalise(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        if number < size:
+            inputs = torch.cat([inputs, inputs.new_zeros(size - number, *inputs.shape[1:])])
+        outputs: Tensor = self.network(inputs)
+        return outputs[:number].float().cpu()
+
+
+class Window(NamedTuple):
+    """What a network says of a window of a video.
+
+    Attributes:
+        row: the video's, of the index.
+        number: of the window, from 0.
+        span: where it lies; None: the video cannot be read here, nor further.
+        value: (K,) float32; of no use without a span.
+        total: windows of the video that can be read.
+    """
+
+    row: int
+    number: int
+    span: Span | None
+    value: Tensor
+    total: int
+
+
+def windows(forward: Forward, parts: Iterable[Part], size: int) -> Iterator[Window]:
+    """The network's output for each window, averaged over its clips; batches are full, of whatever videos.
+
+    Args:
+        forward: the network.
+        parts: of videos, each one's in order.
+        size: clips of a batch.
+
+    Yields:
+        The windows of each video in order, and one without a span where it cannot be read further.
+    """
+    waiting: deque[tuple[int, int, Span | None, int, int]] = deque()
+    values: deque[Tensor] = deque()
+    batch, filled = torch.empty(0, dtype=torch.uint8), 0
+
+    def done() -> Iterator[Window]:
+        while waiting and len(values) >= waiting[0][3]:
+            row, number, span, views, total = waiting.popleft()
+            clips = [values.popleft() for _ in range(views)]
+            yield Window(row, number, span, torch.stack(clips).mean(0) if clips else torch.empty(0), total)
+
+    for part in parts:
+        clips, spans = part["clips"][0], part["spans"]
+        for number, span in enumerate(spans, part["first"]):
+            waiting.append((part["row"], number, span, len(clips) // len(spans), part["total"]))
+        if part["reason"]:
+            waiting.append((part["row"], part["total"], None, 0, part["total"]))
+        if len(clips) and not len(batch):
+            batch = clips.new_zeros(size, *clips.shape[1:])
+        while len(clips):
+            taken = min(len(clips), size - filled)
+            batch[filled : filled + taken] = clips[:taken]
+            filled, clips = filled + taken, clips[taken:]
+            if filled == size:
+                values.extend(forward([batch], size))
+                filled = 0
+        yield from done()
+    if filled:
+        values.extend(forward([batch], size)[:filled])
+    yield from done()

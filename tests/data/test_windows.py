@@ -1,0 +1,81 @@
+"""Windows against the obvious loop over their definition."""
+
+import random
+
+import numpy as np
+import pytest
+
+from rspnet.clipspec import ClipSpec
+from rspnet.data import sampling
+from rspnet.data.windows import Length, Windows, read_length
+from rspnet.errors import ConfigError
+
+
+def clip(num_frames=8, stride=1, **others):
+    return ClipSpec(num_frames, 32, (0, 0, 0), (1, 1, 1), stride=stride, **others)
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        (2, Length(2, True)),
+        (2.5, Length(2.5, True)),
+        ("2.5s", Length(2.5, True)),
+        (".5 s", Length(0.5, True)),
+        ("64f", Length(64, False)),
+        ("1 frame", Length(1, False)),
+        ("32 frames", Length(32, False)),
+    ],
+)
+def test_lengths_as_people_write_them(text, length):
+    assert read_length(text, "window") == length
+
+
+@pytest.mark.parametrize("text", [0, -1, "0f", "1.5f", "2m", "", "f", "nan", "inf", "1e3s", "-2s", "2s 3f"])
+def test_no_lengths(text):
+    with pytest.raises(ConfigError, match=f"^window: {text}; give seconds"):
+        read_length(text, "window")
+
+
+def test_seconds_in_frames():
+    assert Length(2, True).frames(25) == 50
+    assert Length(1, True).frames(29.97) == 30
+    assert Length(0.001, True).frames(25) == 1
+    assert Length(64, False).frames(0) == 64
+    with pytest.raises(ValueError, match="frame rate"):
+        Length(2, True).frames(0)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_grid_is_the_obvious_one(seed):
+    rng = random.Random(seed)
+    spec = clip(rng.randint(1, 9), rng.randint(1, 3), views=rng.randint(1, 4))
+    span = (spec.num_frames - 1) * spec.stride + 1
+    size, step, length = span + rng.randint(0, 30), rng.randint(1, 50), rng.randint(1, 200)
+    grid = Windows(spec, Length(size, False), Length(step, False)).grid(length, 25)
+    starts = [start for start in range(0, length, step) if start + size <= length] or [0]
+    if step <= size and starts[-1] + size < length:
+        starts.append(length - size)
+    assert grid.starts.tolist() == starts
+    assert grid.size == min(size, length)
+    views = min(spec.views, -(-size // span))
+    assert np.array_equal(grid.clips, sampling.even_clips(grid.size, spec.num_frames, spec.stride, n=views))
+    for first in {0, len(starts) // 2, len(starts) - 1, len(starts)}:
+        frames = {start + offset for start in starts[first:] for offset in grid.clips.ravel().tolist()}
+        assert grid.frames(first).tolist() == sorted(frames)
+    if step <= size:  # nothing between two windows is left out
+        covered = {frame for start in starts for frame in range(start, start + grid.size)}
+        assert covered == set(range(length))
+
+
+def test_windows_of_clips_that_cover_them():
+    grid = Windows(clip(8, sampling="cover"), Length(20, False)).grid(60, 0)
+    assert grid.starts.tolist() == [0, 20, 40]
+    assert np.array_equal(grid.clips, sampling.cover_clips(20, 8, 1))
+
+
+def test_a_window_as_long_as_a_clip_unless_said_otherwise():
+    assert Windows(clip(8, 2)).grid(60, 0).starts.tolist() == [0, 15, 30, 45]
+    assert Windows(clip(8, 2), step=Length(30, False)).grid(60, 0).starts.tolist() == [0, 30]
+    with pytest.raises(ValueError, match=r"a window of 0\.5 s is 12 frames, and a clip reaches over 15"):
+        Windows(clip(8, 2), Length(0.5, True)).grid(60, 25)
