@@ -10,10 +10,10 @@ import timm
 import torch
 
 from rspnet.encoders import c3d, r2plus1d, resnet, s3dg, torchvision
-from rspnet.encoders.encoder import EncoderSpec, VideoEncoder
+from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, as_clip
 from rspnet.errors import ConfigError
 
-__all__ = ["EncoderSpec", "VideoEncoder", "create_encoder", "encoder_spec"]
+__all__ = ["EncoderSpec", "VideoEncoder", "as_clip", "create_encoder", "encoder_spec"]
 
 _SPECS = {spec.name: spec for spec in (c3d.SPEC, resnet.SPEC, r2plus1d.SPEC, s3dg.SPEC, *torchvision.SPECS)}
 
@@ -41,6 +41,11 @@ def create_encoder(name: str, num_classes: int = 0, **kwargs: Any) -> VideoEncod
     Raises:
         ConfigError: If there is no such encoder or width.
     """
+    if kwargs.get("features_only"):
+        raise ConfigError(
+            f"features_only: gives a wrapper of timm's, no encoder; timm.create_model('rspnet_{name}', "
+            "features_only=True) makes it"
+        )
     encoder = timm.create_model(f"rspnet_{encoder_spec(name).name}", num_classes=num_classes, **kwargs)
     if not isinstance(encoder, VideoEncoder):
         raise TypeError(f"rspnet_{name}: another package has told timm of a network of this name")

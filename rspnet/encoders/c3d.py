@@ -12,7 +12,7 @@ from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, build, scaled
+from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, build, scaled, stage
 
 SPEC = EncoderSpec("c3d", "C3D with batch normalisation, 8 convolutions", num_frames=16, size=112)
 default_cfgs = generate_default_cfgs({"rspnet_c3d": SPEC.timm_cfg("conv1", "linear")})
@@ -48,6 +48,9 @@ class C3D(VideoEncoder):
             self.add_module(f"conv{name}", nn.Conv3d(channels, out, kernel_size=3, padding=1))
             self.add_module(f"bn{name}", nn.BatchNorm3d(out))
             channels = out
+        maps = (("bn1", 64), ("bn2", 128), ("bn3b", 256), ("bn4b", 512), ("bn5b", 512))
+        # The ReLU that follows works in place: what was kept of the normalisation is what comes out of it.
+        self.feature_info = [stage(name, scaled(out, width), 2**i) for i, (name, out) in enumerate(maps)]
         self.num_features = channels
         self.reset_classifier(num_classes)
 

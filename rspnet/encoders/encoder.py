@@ -3,7 +3,8 @@
 Shapes: N clips, T frames, H and W pixels, D features; t, h, w are the positions of the last map.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,7 @@ class EncoderSpec:
         return ClipSpec(self.num_frames, self.size, self.mean, self.std)
 
     def timm_cfg(self, first_conv: str, classifier: str) -> dict[str, Any]:
-        """Return the cfg that timm keeps for the encoder: no weights to download, no classes.
+        """Return the cfg that timm keeps for the encoder: its clip, no weights to download, no classes.
 
         Args:
             first_conv: State-dict name of the first convolution.
@@ -49,13 +50,26 @@ class EncoderSpec:
         return {
             "url": "",
             "num_classes": 0,
-            "input_size": (3, self.size, self.size),
             "interpolation": "bilinear",
-            "mean": self.mean,
-            "std": self.std,
+            "crop_pct": 1.0,  # the central square, whole
             "first_conv": first_conv,
             "classifier": classifier,
+            **pretrained_cfg(self.clip),
         }
+
+
+def pretrained_cfg(clip: ClipSpec) -> dict[str, Any]:
+    """Return what timm's `pretrained_cfg` says of a clip: that of images, and in its notes what those do not have."""
+    return {
+        "input_size": (3, clip.size, clip.size),
+        "mean": clip.mean,
+        "std": clip.std,
+        "notes": tuple(f"{name}={getattr(clip, name)}" for name in _IN_NOTES),
+    }
+
+
+# timm refuses keys that it does not know.
+_IN_NOTES = ("num_frames", "stride", "frame_rate", "sampling", "channels")
 
 
 class VideoEncoder(nn.Module):
@@ -67,7 +81,8 @@ class VideoEncoder(nn.Module):
     Attributes:
         spec: What kind of encoder it is; set where it is created, as the next two.
         kwargs: What it was created with beside its name: `width`, where that was said.
-        clip: What to feed it with; also set by what its weights say, where they are loaded.
+        feature_info: Its five stages as timm's `features_only` wants them: the module that makes a stage's map, the
+            map's channels, and how much smaller than a frame it is.
         classifier_name: Attribute (and state-dict) name of the classifier.
         num_features: D, length of a pooled feature.
         num_classes: Outputs of the classifier; 0 = none, `forward` returns the pooled features.
@@ -75,10 +90,22 @@ class VideoEncoder(nn.Module):
 
     spec: EncoderSpec
     kwargs: dict[str, int]
-    clip: ClipSpec
+    feature_info: list[dict[str, Any]]
+    pretrained_cfg: dict[str, Any]
+    _clip: ClipSpec
     classifier_name = "fc"
     num_features: int
     num_classes: int
+
+    @property
+    def clip(self) -> ClipSpec:
+        """What to feed it with: what it is made for, or where weights are loaded, what they say."""
+        return self._clip
+
+    @clip.setter
+    def clip(self, clip: ClipSpec) -> None:
+        self._clip = clip
+        self.pretrained_cfg.update(pretrained_cfg(clip))
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Return the last feature map (N, D, t, h, w) of normalised clips (N, 3, T, H, W)."""
@@ -108,19 +135,57 @@ class VideoEncoder(nn.Module):
         setattr(self, self.classifier_name, layer)
 
 
+def stage(module: str, channels: int, reduction: int) -> dict[str, Any]:
+    """Return an item of `VideoEncoder.feature_info`."""
+    return {"module": module, "num_chs": channels, "reduction": reduction}
+
+
 def build(make: Callable[..., VideoEncoder], spec: EncoderSpec, pretrained: bool, **kwargs: Any) -> VideoEncoder:
     """Build an encoder the way timm does, for its registered entry point, and tell it its clip.
+
+    With `features_only` it is timm's wrapper of one, which gives the maps of `out_indices`.
+
+    Args:
+        make: Builds the network.
+        spec: What kind it is.
+        pretrained: As timm's.
+        kwargs: `make`'s, timm's, and `clip`: what differs from the clip that it is made for, by `ClipSpec`'s names;
+            exported folders say it.
 
     Raises:
         ConfigError: If other than three input channels are asked for.
     """
+    clip = as_clip(kwargs.pop("clip", {}), spec.clip)
     if kwargs.get("in_chans", 3) != 3:
         raise ConfigError(f"rspnet_{spec.name}: in_chans is {kwargs['in_chans']}; clips are RGB, leave it at 3")
     # timm adds in_chans itself, taken from input_size.
-    encoder = build_model_with_cfg(make, f"rspnet_{spec.name}", pretrained, kwargs_filter=("in_chans",), **kwargs)
-    encoder.spec, encoder.clip = spec, spec.clip
+    encoder = build_model_with_cfg(
+        make,
+        f"rspnet_{spec.name}",
+        pretrained,
+        kwargs_filter=("in_chans",),
+        feature_cfg={"feature_cls": "hook"},
+        **kwargs,
+    )
+    if not isinstance(encoder, VideoEncoder):
+        encoder.pretrained_cfg.update(pretrained_cfg(clip))
+    encoder.spec, encoder.clip = spec, clip
     encoder.kwargs = {"width": kwargs["width"]} if "width" in kwargs else {}
     return encoder
+
+
+def as_clip(said: Mapping[str, Any], usual: ClipSpec) -> ClipSpec:
+    """Return a clip as a file describes it.
+
+    Args:
+        said: By `ClipSpec`'s names; others are passed over.
+        usual: For what is not said.
+    """
+    known = {field.name for field in dataclasses.fields(usual)} & said.keys()
+    values: dict[str, Any] = {name: said[name] for name in known}
+    return dataclasses.replace(
+        usual, **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    )
 
 
 def scaled(channels: int, width: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, build, scaled
+from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, build, scaled, stage
 
 SPEC = EncoderSpec(
     "r2plus1d", "R(2+1)D with 4 blocks, as published (torchvision's 18 layers: r2plus1d_18)", num_frames=16, size=112
@@ -102,10 +102,12 @@ class R2Plus1D(VideoEncoder):
         self.conv1 = FactoredConv(3, channels, kernel=(3, 7), stride=(1, 2))
         self.bn1 = nn.BatchNorm3d(channels)
         self.relu = nn.ReLU(inplace=True)
+        self.feature_info = [stage("relu", channels, 2)]
         for layer in (2, 3, 4, 5):
             out = scaled(64 << (layer - 2), width)
             block = Block(channels, out, downsample=layer > 2)
             self.add_module(f"conv{layer}", nn.Sequential(OrderedDict(block1=block)))
+            self.feature_info.append(stage(f"conv{layer}", out, 1 << (layer - 1)))
             channels = out
         self.num_features = channels
         self.reset_classifier(num_classes)

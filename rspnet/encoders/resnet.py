@@ -11,7 +11,7 @@ from typing import Any
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, build, scaled
+from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, build, scaled, stage
 
 SPEC = EncoderSpec("resnet18", "3-D ResNet-18 with a 7x7x7 stem (torchvision's is r3d_18)", num_frames=16, size=112)
 default_cfgs = generate_default_cfgs({"rspnet_resnet18": SPEC.timm_cfg("conv1", "fc")})
@@ -66,10 +66,12 @@ class ResNet18(VideoEncoder):
         self.bn1 = nn.BatchNorm3d(channels)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool3d(kernel_size=3, stride=2, padding=1)
+        self.feature_info = [stage("relu", channels, 2)]
         for layer in (1, 2, 3, 4):
             out, stride = scaled(64 << (layer - 1), width), 1 if layer == 1 else 2
             blocks = nn.Sequential(BasicBlock(channels, out, stride), BasicBlock(out, out, stride=1))
             self.add_module(f"layer{layer}", blocks)
+            self.feature_info.append(stage(f"layer{layer}", out, 2 << layer))
             channels = out
         self.num_features = channels
         for module in self.modules():

@@ -13,7 +13,7 @@ import torch
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, build, scaled
+from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, build, scaled, stage
 
 SPEC = EncoderSpec("s3dg", "S3D with gates (torchvision's s3d has none)", num_frames=16, size=224)
 default_cfgs = generate_default_cfgs({"rspnet_s3dg": SPEC.timm_cfg("feature.sepConv1.sep_conv.0.conv3d", "fc")})
@@ -128,6 +128,8 @@ class S3DG(VideoEncoder):
             maxPool2=nn.MaxPool3d(kernel_size=(1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)),
         )
         channels = second
+        self.feature_info = [stage("feature.sepConv1", stem, 2), stage("feature.sep_conv2", second, 4)]
+        ends = {"3c": 8, "4f": 16, "5c": 32}  # the last blocks before time and space are halved
         for name, published in _INCEPTION.items():
             if name == "4b":
                 layers["maxPool3"] = nn.MaxPool3d(kernel_size=3, stride=2, padding=1)
@@ -136,6 +138,8 @@ class S3DG(VideoEncoder):
             block = Inception(channels, tuple(scaled(count, width) for count in published))
             layers[f"sepInc_{name}"] = block
             channels = block.channels
+            if name in ends:
+                self.feature_info.append(stage(f"feature.sepInc_{name}", channels, ends[name]))
         self.feature = nn.Sequential(layers)
         self.num_features = channels
         self.reset_classifier(num_classes)

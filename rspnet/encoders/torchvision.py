@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torchvision.models import video
 from torchvision.models.video.resnet import VideoResNet
 
-from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, build
+from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, build, stage
 from rspnet.errors import ConfigError
 
 # Clip lengths and normalisation: the documentation and transforms of torchvision's KINETICS400_V1 weights.
@@ -50,6 +50,8 @@ class TorchvisionResNet(VideoEncoder):
         theirs = make(weights=None)
         self.stem = theirs.stem
         self.layer1, self.layer2, self.layer3, self.layer4 = theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4
+        maps = (("stem", 64, 2), ("layer1", 64, 2), ("layer2", 128, 4), ("layer3", 256, 8), ("layer4", 512, 16))
+        self.feature_info = [stage(*each) for each in maps]
         self.num_features = theirs.fc.in_features
         self.reset_classifier(num_classes)
 
@@ -80,6 +82,8 @@ class TorchvisionS3D(VideoEncoder):
         self.features = theirs.features
         self.window = theirs.avgpool.kernel_size
         self.dropout = theirs.classifier[0].p
+        maps = ((0, 64, 2), (3, 192, 4), (6, 480, 8), (12, 832, 16), (15, 1024, 32))
+        self.feature_info = [stage(f"features.{number}", *map_) for number, *map_ in maps]
         self.num_features = theirs.classifier[1].in_channels
         self.reset_classifier(num_classes)
 

@@ -4,7 +4,6 @@ The safetensors file holds the state dict of an encoder, or of a classifier with
 published files and other trainers' as well (rspnet/weights/read.py) and accounts for every entry.
 """
 
-import dataclasses
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -189,13 +188,9 @@ def load_classifier(path: str | Path, class_names: Sequence[str] | None = None) 
 
 def clip_of(file: WeightFile) -> ClipSpec:
     """Return what the network in a file is to be fed with: what its description says, else what it is made for."""
-    from rspnet.encoders import encoder_spec
+    from rspnet.encoders import as_clip, encoder_spec
 
-    usual, said = encoder_spec(file.arch).clip, file.description.get("clip", {})
-    known = {field.name for field in dataclasses.fields(usual)}
-    values: dict[str, Any] = {name: said[name] for name in said if name in known}
-    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return dataclasses.replace(usual, **values)
+    return as_clip(file.description.get("clip", {}), encoder_spec(file.arch).clip)
 
 
 def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool = False) -> Report:

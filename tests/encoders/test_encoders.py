@@ -80,6 +80,33 @@ def test_timm_knows_the_encoder(name):
     modules = dict(encoder.named_modules())
     assert modules[cfg["classifier"]] is encoder.get_classifier()
     assert modules[cfg["first_conv"]].in_channels == 3
+    assert (cfg["crop_pct"], timm.get_pretrained_cfg(f"rspnet_{name}").notes) == (1.0, cfg["notes"])
+    assert cfg["notes"][:2] == (f"num_frames={spec.num_frames}", "stride=1")
+
+
+@pytest.mark.parametrize("name", PUBLISHED + TORCHVISION)
+def test_features_only_gives_the_maps_of_five_stages(name):
+    kwargs = {"width": 8} if name in PUBLISHED else {}
+    wrapper = timm.create_model(f"rspnet_{name}", features_only=True, **kwargs).eval()
+    encoder = small(name).eval()
+    encoder.load_state_dict(wrapper.body.state_dict())
+    with torch.no_grad():
+        maps = wrapper(clips())
+        torch.testing.assert_close(maps[-1], encoder.forward_features(clips()), rtol=0, atol=0)
+    assert [map_.shape[1] for map_ in maps] == wrapper.feature_info.channels()
+    assert [-(-32 // each) for each in wrapper.feature_info.reduction()] == [map_.shape[-1] for map_ in maps]
+    assert all(map_.min() >= 0 for map_ in maps)  # what leaves a ReLU
+    assert wrapper.clip == encoder.clip
+
+
+def test_another_clip_than_it_is_made_for_is_told_to_timm():
+    clip = {"num_frames": 8, "size": 64, "mean": [0.5, 0.5, 0.5], "frame_rate": 12.5, "channels": "BGR"}
+    encoder = timm.create_model("rspnet_c3d", width=8, clip=clip)
+    assert (encoder.clip.num_frames, encoder.clip.frame_rate, encoder.clip.std) == (8, 12.5, encoder.spec.std)
+    cfg = encoder.pretrained_cfg
+    assert (cfg["input_size"], cfg["mean"], cfg["std"]) == ((3, 64, 64), (0.5, 0.5, 0.5), encoder.spec.std)
+    assert cfg["notes"] == ("num_frames=8", "stride=1", "frame_rate=12.5", "sampling=clip", "channels=BGR")
+    assert timm.get_pretrained_cfg("rspnet_c3d").input_size == (3, 112, 112)  # the next one's
 
 
 @pytest.mark.parametrize(("name", "entries"), [("c3d", 60), ("resnet18", 124), ("r2plus1d", 148), ("s3dg", 506)])
@@ -112,6 +139,7 @@ def test_width_scales_all_channels(name):
         ("r3d_18", {"width": 8}, ["r3d_18", "not 8"]),
         ("s3d", {"width": 8}, ["s3d", "not 8"]),
         ("c3d", {"in_chans": 1}, ["in_chans is 1", "RGB"]),
+        ("c3d", {"features_only": True}, ["features_only", "timm.create_model('rspnet_c3d'"]),
     ],
 )
 def test_mistakes_are_named(name, kwargs, words):
