@@ -167,9 +167,8 @@ def build(make: Callable[..., VideoEncoder], spec: EncoderSpec, pretrained: bool
         feature_cfg={"feature_cls": "hook"},
         **kwargs,
     )
-    if not isinstance(encoder, VideoEncoder):
-        encoder.pretrained_cfg.update(pretrained_cfg(clip))
     encoder.spec, encoder.clip = spec, clip
+    encoder.pretrained_cfg.update(pretrained_cfg(clip))  # timm's wrapper does not do that by itself
     encoder.kwargs = {"width": kwargs["width"]} if "width" in kwargs else {}
     return encoder
 
@@ -182,10 +181,8 @@ def as_clip(said: Mapping[str, Any], usual: ClipSpec) -> ClipSpec:
         usual: For what is not said.
     """
     known = {field.name for field in dataclasses.fields(usual)} & said.keys()
-    values: dict[str, Any] = {name: said[name] for name in known}
-    return dataclasses.replace(
-        usual, **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    )
+    values: dict[str, Any] = {name: tuple(said[name]) if name in ("mean", "std") else said[name] for name in known}
+    return dataclasses.replace(usual, **values)
 
 
 def scaled(channels: int, width: int) -> int:
