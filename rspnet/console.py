@@ -13,6 +13,7 @@ import textwrap
 import time
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -61,11 +62,34 @@ def say(*lines: str, everywhere: bool = False) -> None:
     if not (is_main() or everywhere):
         return
     text = as_typed("\n".join(map(visible, lines)))
-    if is_main() and multiprocessing.parent_process() is None:
-        tqdm.write(text, file=sys.stderr)
-    else:  # the bar is another process's, which draws it again below the line
-        print(f"\r\033[K{text}" if sys.stderr.isatty() else text, file=sys.stderr)
-    sys.stderr.flush()
+    with suppress(OSError):  # nobody listens, or a log's disk is full: no reason to lose the work
+        if is_main() and multiprocessing.parent_process() is None:
+            tqdm.write(text, file=sys.stderr)
+        else:  # the bar is another process's, which draws it again below the line
+            print(f"\r\033[K{text}" if sys.stderr.isatty() else text, file=sys.stderr)
+        sys.stderr.flush()
+
+
+def stand_in_for_closed_streams() -> None:
+    """Open what this program was started without; else its own files would get the numbers, and libraries' messages.
+
+    A closed stdout stays one that cannot be written to.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+
+
+def forget_unsaid() -> None:
+    """Throw away what stderr could not take; Python would try once more at exit, and change the exit status."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def say_last(text: str, after_others: bool | None = None) -> None:

@@ -304,6 +304,8 @@ def print_line(text: str) -> None:
         DiskError: stdout is a file, and its disk is full.
         BrokenPipeError: the reader has left.
     """
+    if sys.stdout is None:  # closed by who started this: there is nobody who wants it
+        return
     try:
         print(visible_json(text) if sys.stdout.isatty() else text, flush=True)
     except BrokenPipeError:

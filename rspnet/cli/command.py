@@ -1,5 +1,6 @@
 """The frame every stage runs in: its exit status, its last words, and the signals that end it."""
 
+import errno
 import os
 import re
 import select
@@ -11,11 +12,19 @@ from typing import NoReturn, TypeVar
 
 from rspnet.cli.config import parse
 from rspnet.cli.endings import INTERRUPTED, TerminatedError, ending_when_told, leave
-from rspnet.console import program, say, say_last, take_warnings
+from rspnet.console import forget_unsaid, program, say, say_last, stand_in_for_closed_streams, take_warnings
 from rspnet.disk import FAULTS, forget_stdout, quieten_threads, refusal
 from rspnet.errors import RSPNetError
 
 Config = TypeVar("Config")
+
+_LIMITS = {
+    errno.EMFILE: "this process may open no more files; raise `ulimit -n`",
+    errno.ENFILE: "this machine has too many files open; wait",
+    errno.EAGAIN: "this user may start no more processes or threads; raise `ulimit -u`",
+    errno.ENOMEM: "this machine, or `ulimit -v`, has no memory left for another process; free some",
+}
+"""What ends a stage without a fault of its own or of its options: number of the system's error -> what to do."""
 
 
 def run(main: Callable[[Config], object], config_class: type[Config]) -> NoReturn:
@@ -26,7 +35,9 @@ def run(main: Callable[[Config], object], config_class: type[Config]) -> NoRetur
     a scheduler's word), 141 the reader of stdout left early (``verify ROOT | head``, quiet as any Unix
     filter).
     """
+    stand_in_for_closed_streams()
     _leave_the_stages_folder(main)
+    _tell_of_names()
     # On a CPU, torch's threads would spin while they wait and starve the decoding processes (measured: a training step
     # ten times slower with both cores of a small machine busy). Read when torch is loaded, hence here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -39,6 +50,7 @@ def run(main: Callable[[Config], object], config_class: type[Config]) -> NoRetur
         status = INTERRUPTED
     if status == INTERRUPTED and main.__module__ == "__main__":
         leave()
+    forget_unsaid()
     sys.exit(status)
 
 
@@ -67,6 +79,8 @@ def _status(main: Callable[[Config], object], config_class: type[Config]) -> int
             sys.exit(141)
         if isinstance(error, OSError) and error.errno in FAULTS:  # wherever a library wrote
             say_last(f"{stage}: {refusal(error.filename or _folder(config), error)}")
+        elif said := _limit(error):
+            say_last(f"{stage}: {said}, or use fewer processes (--jobs, --data.num_workers)")
         elif _other_process_left(error):
             say_last(f"{stage}: another process of this run has ended; what it said is the reason", after_others=True)
         else:
@@ -93,6 +107,20 @@ def _leave_the_stages_folder(main: Callable[[Config], object]) -> None:
             )
 
 
+def _limit(error: Exception) -> str | None:
+    """Which of the system's limits ended the work, and what to do; None if none did."""
+    if isinstance(error, OSError) and not hasattr(error, "characters_written"):  # a stream that would block has it
+        return _LIMITS.get(error.errno or 0)
+    return _LIMITS[errno.EAGAIN] if str(error) == "can't start new thread" else None
+
+
+def _tell_of_names() -> None:
+    """Say so where names of files are not read as UTF-8, as the indexes have them."""
+    encoding = sys.getfilesystemencoding()
+    if encoding.lower() not in ("utf-8", "utf8"):
+        say(f"warning: names of files are read as {encoding}, which others are not; set LC_ALL=C.UTF-8 or PYTHONUTF8=1")
+
+
 def _other_process_left(error: Exception) -> bool:
     """Whether it is what torch raises where a process waits for another that is gone."""
     lost = r"Connection (closed by peer|reset by peer|refused)|NCCL|Socket Timeout|recvValue failed"
@@ -106,6 +134,8 @@ def _folder(config: object) -> str:
 
 def _reader_left() -> bool:
     """Whether the broken pipe is stdout's, not one to a worker process."""
+    if sys.stdout is None:
+        return False
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

@@ -102,7 +102,7 @@ def leave() -> NoReturn:
     kill_children()
     leave_soon()
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         with suppress(OSError, ValueError):  # nobody listens any more
             stream.flush()
     os._exit(INTERRUPTED)

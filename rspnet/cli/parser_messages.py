@@ -85,4 +85,6 @@ def _unknown(name: str, options: Sequence[str]) -> str:
     close = difflib.get_close_matches(name.lstrip("-"), [*options, *sections, "config"], n=1)
     dashes = "--" if name.startswith("--") else ""
     hint = f"did you mean {dashes}{close[0]}?" if close else "see --help for the options"
+    if close and f"{dashes}{close[0]}" == name:  # of those that have no name on the command line, as DST
+        hint = f"give {close[0].upper()} alone, without {name}"
     return f"{name}: unknown option; {hint}"

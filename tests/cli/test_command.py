@@ -1,5 +1,6 @@
 """The frame every stage runs in: exit statuses, last words, and who says them."""
 
+import errno
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -52,6 +53,73 @@ def test_a_fault_of_ours_shows_where(monkeypatch, capsys):
         run(lambda config: 1 / 0, Config)
     assert left.value.code == 1
     assert capsys.readouterr().err.startswith("Traceback")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "may open no more files; raise `ulimit -n`"),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), "start no more processes"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "no memory left"),
+        (RuntimeError("can't start new thread"), "start no more processes or threads"),
+    ],
+)
+def test_limits_of_the_system_are_named(error, words, monkeypatch, capsys):
+    def main(_):
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["stage.py"])
+    with pytest.raises(SystemExit) as left:
+        run(main, Config)
+    assert left.value.code == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert words in said
+
+
+CLOSED = """
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from rspnet import console, disk
+from rspnet.cli.command import run
+
+@dataclass
+class Config:
+    out: str = ""
+    "File."
+
+def main(config):
+    with open(config.out, "w") as file:
+        console.say("said")
+        with suppress(OSError):
+            os.write(2, b"a library speaks")
+        for _ in console.progress([1, 2], 2, desc="d", unit="u"):
+            file.write("row")
+    disk.print_line("{}")
+
+run(main, Config)
+"""
+
+
+@pytest.mark.parametrize("streams", ["<&- >&- 2>&-", ">&- 2>&-", "2>&-", ">&-", "2>/dev/full", "<&-"])
+def test_streams_that_are_closed_or_full_cost_nothing(tmp_path, streams):
+    """Nor does what is said get into a file that has the number of a closed one."""
+    command = ["sh", "-c", f'"$@" {streams}', "sh", sys.executable, "-c", CLOSED, "--out", str(tmp_path / "out")]
+    ended = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "out").read_text() == "rowrow"
+    assert "said" in ended.stderr or "2>" in streams
+    assert ended.stdout == ("" if ">&-" in streams.replace("2>&-", "") else "{}\n")
+
+
+def test_an_encoding_that_misreads_names_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    monkeypatch.setattr(sys, "argv", ["stage.py"])
+    with pytest.raises(SystemExit) as left:
+        run(lambda _: None, Config)
+    assert left.value.code == 0
+    assert "read as iso8859-1" in capsys.readouterr().err
 
 
 def test_other_processes_say_who_they_are(monkeypatch, capsys):

@@ -47,6 +47,7 @@ OPTIONS = ["source", "section.number", "section.kind", "section.place"]
         (1, None, {"sektion": 3}, "sektion: unknown option; did you mean section?"),
         (1, None, {"sektion.kind": "a"}, "sektion.kind: unknown option; did you mean section.kind?"),
         (2, ["x", "--section.kin=a"], None, "--section.kin: unknown option; did you mean --section.kind?"),
+        (2, ["x", "--source=y"], None, "--source: unknown option; give SOURCE alone, without --source"),
         (2, ["x", "y"], None, "y: surplus argument; "),
         (3, ["x", "--section.kind=c"], None, "section.kind: expected one of a, b, got c"),
         (3, None, {"section": {"number": 1.5}}, "section.number: expected int, got 1.5"),
