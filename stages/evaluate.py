@@ -68,7 +68,7 @@ class Config:
     pooling: Literal["average", "max"] = "average"
     """How retrieval, knn and linear pool a feature map over its positions: average as in the published code, or max as
     the paper describes retrieval."""
-    data: options.Data = field(default_factory=options.Data)
+    data: options.DataSet = field(default_factory=options.DataSet)
     clips: options.TestedClips = field(default_factory=options.TestedClips)
     encoder: options.Encoder = field(default_factory=options.Encoder)
     test: options.Test = field(default_factory=options.Test)

@@ -57,7 +57,7 @@ class Config:
     """Where the encoder comes from: a run folder, a weight file, or `none` for fresh weights."""
     frozen: bool = False
     """Train the classifier alone, on the unchanged encoder in evaluation mode (a linear probe)."""
-    data: options.Data = field(default_factory=options.Data)
+    data: options.DataSet = field(default_factory=options.DataSet)
     clips: options.TestedClips = field(default_factory=options.TestedClips)
     augment: options.Augment = field(default_factory=AUGMENT)
     encoder: options.Encoder = field(default_factory=options.Encoder)

@@ -30,7 +30,7 @@ class Config:
         "this is a config of fine-tuning or of an evaluation; stages/finetune.py and stages/evaluate.py take it",
     )
 
-    data: options.Data = field(default_factory=options.Data)
+    data: options.DataSet = field(default_factory=options.DataSet)
     clips: options.Clips = field(default_factory=options.Clips)
     augment: options.Augment = field(default_factory=options.Augment)
     encoder: options.Encoder = field(default_factory=options.Encoder)

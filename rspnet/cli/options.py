@@ -40,13 +40,8 @@ def _name(section: object) -> str:
 
 @dataclass
 class Data:
-    """Videos: which to read, and how."""
+    """Videos: how they are read."""
 
-    root: str | None = None
-    """Folder of the data set; with an index: where its videos lie now (null: where they lay when it was written)."""
-    index: str | None = None
-    """Index of the videos: .jsonl or .parquet from stages/verify.py, or a list of paths and labels (.txt, .csv, .tsv);
-    without one the folder is walked at the start."""
     layout: Layout = "auto"
     """How the folder is organised (auto: it is recognised); an index says it itself."""
     fold: int = 1
@@ -54,8 +49,6 @@ class Data:
     num_workers: int | None = None
     """Worker processes that decode videos for each process of the run (null: its share of the machine's cores, at most
     16; 0: it decodes them itself). Never changes a result."""
-    max_failures: float = 5.0
-    """Percent of videos that may fail to decode in an epoch before the run stops (one always may, unless this is 0)."""
     time_limit: float = 60.0
     """Seconds that reading one video may take before it counts as failed."""
     max_pixels: int = MAX_PIXELS
@@ -65,13 +58,29 @@ class Data:
     def __post_init__(self) -> None:
         _within(self, 1, math.inf, "fold")
         _within(self, 0, math.inf, "num_workers")
-        _within(self, 0, 100, "max_failures")
         _within(self, 1, 2**30, "max_pixels")
         _positive(self, "time_limit")
 
     def limits(self) -> "Limits":
         """What reading one video may take, for whoever reads it."""
         return {"time_limit": self.time_limit, "max_pixels": self.max_pixels}
+
+
+@dataclass
+class DataSet(Data):
+    """Videos: which to read, and how."""
+
+    root: str | None = None
+    """Folder of the data set; with an index: where its videos lie now (null: where they lay when it was written)."""
+    index: str | None = None
+    """Index of the videos: .jsonl or .parquet from stages/verify.py, or a list of paths and labels (.txt, .csv, .tsv);
+    without one the folder is walked at the start."""
+    max_failures: float = 5.0
+    """Percent of videos that may fail to decode in an epoch before the run stops (one always may, unless this is 0)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _within(self, 0, 100, "max_failures")
 
 
 class Limits(TypedDict):

@@ -16,10 +16,11 @@ from torch.utils.data import Sampler
 from rspnet.data import sampling
 from rspnet.data.picked import resampled
 from rspnet.data.sampling import Frames
-from rspnet.data.windows import Grid, Windows
+from rspnet.data.windows import Grid, TooShortError, Windows
 from rspnet.data.workers import PREFETCH, BatchMemory
 from rspnet.errors import VideoError
 from rspnet.video.limits import MAX_PIXELS
+from rspnet.video.opening import TimeLimitError
 from rspnet.video.orientation import Pixels
 from rspnet.video.reader import Video
 from rspnet.video.streaming import stream
@@ -65,7 +66,8 @@ class Part(TypedDict):
         first: number of the first window.
         spans: of the N windows.
         total: windows of the video; of one that cannot be read further than here, as many as could.
-        reason: why it cannot; empty if it can.
+        status: ok; of one that cannot: missing, timeout, short (a window is shorter than a clip) or broken.
+        reason: why; empty if it is ok.
     """
 
     clips: list[Tensor]
@@ -73,7 +75,12 @@ class Part(TypedDict):
     first: int
     spans: list[Span]
     total: int
+    status: str
     reason: str
+
+
+class ShortWindowError(VideoError):
+    """Windows of a video are shorter than a clip."""
 
 
 class FilmDataset:
@@ -116,9 +123,9 @@ class FilmDataset:
     def __getitems__(self, requests: list[PartRequest]) -> Part:
         """One part, or, of no request, an empty one."""
         if not requests:
-            return {"clips": self._clips(0), "row": -1, "first": 0, "spans": [], "total": 0, "reason": ""}
+            return Part(clips=self._clips(0), row=-1, first=0, spans=[], total=0, status="ok", reason="")
         row, first = requests[0]
-        clips, spans, reason = list[Tensor](), list[Span](), ""
+        clips, spans, status, reason = list[Tensor](), list[Span](), "ok", ""
         try:
             film = self._film(row)
             at_once, total = film.spans(first), len(film.grid)
@@ -127,11 +134,19 @@ class FilmDataset:
                 film.read(first + len(spans), out.numpy())
                 spans.append(span)
         except VideoError as error:
-            reason, total = str(error), first + len(spans)
+            status, reason, total = self._status(requests[0], error), str(error), first + len(spans)
             clips = [clips[0][: len(spans) * film.views]] if clips else self._clips(0)
         if first + len(spans) >= total and row in self._open:
             self._open.pop(row).close()
-        return {"clips": clips, "row": row, "first": first, "spans": spans, "total": total, "reason": reason}
+        return Part(clips=clips, row=row, first=first, spans=spans, total=total, status=status, reason=reason)
+
+    def _status(self, request: PartRequest, error: VideoError) -> str:
+        """In a word, what an error of a video means."""
+        if isinstance(error, TimeLimitError):
+            return "timeout"
+        if isinstance(error, ShortWindowError):
+            return "short"
+        return "broken" if os.path.exists(self.path_of(request)) else "missing"
 
     def _film(self, row: int) -> "Film":
         if row not in self._open:
@@ -175,15 +190,22 @@ class Film:
         try:
             self._size = windows.clip.size
             self._kept = resampled(self._video, windows.clip.frame_rate)
-            self.grid: Grid = windows.grid(len(self._kept), windows.clip.frame_rate or self._video.fps)
+            self.grid = self._cut(windows)
             self._crop = sampling.centre_square_crop(self._video.height, self._video.width)
-        except ValueError as error:
+        except BaseException:
             self.close()
-            raise error if isinstance(error, VideoError) else VideoError(f"{path}: {error}") from None
+            raise
         self.views = len(self.grid.clips)
         self._next = -1
         self._pictures: dict[int, Pixels] = {}
         self._stream: Iterator[tuple[int, Pixels]] = iter(())
+
+    def _cut(self, windows: Windows) -> Grid:
+        try:
+            return windows.grid(len(self._kept), windows.clip.frame_rate or self._video.fps)
+        except ValueError as error:
+            kind = ShortWindowError if isinstance(error, TooShortError) else VideoError
+            raise kind(f"{self._video.path}: {error}") from None
 
     def close(self) -> None:
         """Close the file."""

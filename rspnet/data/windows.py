@@ -63,12 +63,17 @@ def read_length(text: float | str, option: str) -> Length:
     raise ConfigError(f"{option}: {text}; give seconds, such as 2.5, or frames, such as 64f")
 
 
+class TooShortError(ValueError):
+    """A window that is shorter than a clip."""
+
+
 @dataclass(frozen=True)
 class Windows:
     """How a video is cut into windows.
 
     The first begins with the video, each further one `step` later. A last one ends with the video, if windows that
-    touch or overlap would leave a rest out. A video shorter than a window is one.
+    touch or overlap would leave a rest out. A video shorter than a window is one. Without window and step, each video
+    is one with as many clips as a test takes.
 
     Attributes:
         clip: what a clip is, and how many a window has at most.
@@ -79,6 +84,15 @@ class Windows:
     clip: ClipSpec
     window: Length | None = None
     step: Length | None = None
+
+    def __str__(self) -> str:
+        window = self.window or Length(self.span(), False)
+        return str(window) if self.step is None else f"{window}, one every {self.step}"
+
+    @property
+    def are_videos(self) -> bool:
+        """Whether each video is one."""
+        return self.window is None and self.step is None
 
     def span(self) -> int:
         """Frames that a clip reaches over, at least."""
@@ -94,12 +108,15 @@ class Windows:
             rate: frames per second; 0: not known.
 
         Raises:
-            ValueError: a window is shorter than a clip; or it is in seconds, and the rate is not known.
+            TooShortError: a window is shorter than a clip.
+            ValueError: it is in seconds, and the rate is not known.
         """
+        if self.are_videos:
+            return Grid(np.zeros(1, np.int64), length, self._clips(length, self.clip.views))
         span = self.span()
         size = span if self.window is None else self.window.frames(rate)
         if size < span:
-            raise ValueError(f"a window of {self.window} is {size} frames, and a clip reaches over {span}")
+            raise TooShortError(f"a window of {self.window} is {size} frames, and a clip reaches over {span}")
         step = size if self.step is None else self.step.frames(rate)
         starts = np.arange(0, max(0, length - size) + 1, step)
         if step <= size and starts[-1] + size < length:
@@ -118,7 +135,7 @@ class Grid:
     """The windows of one video.
 
     Attributes:
-        starts: int64 (N,), the first frame of each.
+        starts: int64 (N,), the first frame of each, ascending.
         size: frames of each.
         clips: int64 (V, T), the frames of each one's clips, from its first on.
     """

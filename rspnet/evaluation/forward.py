@@ -58,7 +58,7 @@ class Forward:
         if number < size:
             inputs = torch.cat([inputs, inputs.new_zeros(size - number, *inputs.shape[1:])])
         outputs: Tensor = self.network(inputs)
-        return outputs[:number].float().cpu()
+        return outputs[:number].flatten(1).float().cpu()
 
 
 class Window(NamedTuple):
@@ -70,6 +70,8 @@ class Window(NamedTuple):
         span: where it lies; None: the video cannot be read here, nor further.
         value: (K,) float32; of no use without a span.
         total: windows of the video that can be read.
+        status: as in `rspnet.data.films.Part`; not ok without a span.
+        reason: likewise.
     """
 
     row: int
@@ -77,6 +79,8 @@ class Window(NamedTuple):
     span: Span | None
     value: Tensor
     total: int
+    status: str = "ok"
+    reason: str = ""
 
 
 def windows(forward: Forward, parts: Iterable[Part], size: int) -> Iterator[Window]:
@@ -90,22 +94,23 @@ def windows(forward: Forward, parts: Iterable[Part], size: int) -> Iterator[Wind
     Yields:
         The windows of each video in order, and one without a span where it cannot be read further.
     """
-    waiting: deque[tuple[int, int, Span | None, int, int]] = deque()
+    waiting: deque[tuple[Window, int]] = deque()
     values: deque[Tensor] = deque()
-    batch, filled = torch.empty(0, dtype=torch.uint8), 0
+    batch, filled = torch.empty(0), 0
 
     def done() -> Iterator[Window]:
-        while waiting and len(values) >= waiting[0][3]:
-            row, number, span, views, total = waiting.popleft()
+        while waiting and len(values) >= waiting[0][1]:
+            window, views = waiting.popleft()
             clips = [values.popleft() for _ in range(views)]
-            yield Window(row, number, span, torch.stack(clips).mean(0) if clips else torch.empty(0), total)
+            yield window._replace(value=torch.stack(clips)[None].mean(1)[0]) if clips else window
 
     for part in parts:
-        clips, spans = part["clips"][0], part["spans"]
-        for number, span in enumerate(spans, part["first"]):
-            waiting.append((part["row"], number, span, len(clips) // len(spans), part["total"]))
-        if part["reason"]:
-            waiting.append((part["row"], part["total"], None, 0, part["total"]))
+        clips, first, total = part["clips"][0], part["first"], part["total"]
+        for number, span in enumerate(part["spans"], first):
+            waiting.append((Window(part["row"], number, span, _NOTHING, total), len(clips) // len(part["spans"])))
+        if part["status"] != "ok":
+            last = Window(part["row"], total, None, _NOTHING, total, part["status"], part["reason"])
+            waiting.append((last, 0))
         if len(clips) and not len(batch):
             batch = clips.new_zeros(size, *clips.shape[1:])
         while len(clips):
@@ -119,3 +124,6 @@ def windows(forward: Forward, parts: Iterable[Part], size: int) -> Iterator[Wind
     if filled:
         values.extend(forward([batch], size)[:filled])
     yield from done()
+
+
+_NOTHING = torch.empty(0)

@@ -5,7 +5,7 @@ N videos, V views of each, K outputs.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import datasets
 import torch
@@ -13,12 +13,21 @@ from torch import Tensor, nn
 
 from rspnet.console import progress
 from rspnet.data.sets import TestSet
-from rspnet.errors import RSPNetError, VideoError
+from rspnet.errors import ConfigError, RSPNetError, VideoError
 from rspnet.evaluation.forward import Forward
+
+if TYPE_CHECKING:
+    from rspnet.clipspec import ClipSpec
 
 
 class Encoder(Protocol):
     """What maps clips (N, 3, T, H, W) to features (N, D)."""
+
+    feature_info: list[dict[str, Any]]
+
+    def get_submodule(self, target: str) -> nn.Module:
+        """A module in it, by name."""
+        ...
 
     def __call__(self, clips: Tensor) -> Tensor:
         """Clips to features."""
@@ -34,30 +43,56 @@ class ViewFeatures(nn.Module):
 
     Args:
         encoder: maps clips (N, 3, T, H, W) to features (N, D), and by `forward_features` to maps (N, D, t, h, w).
-        pooling: what becomes of a map's positions: "average", the encoder's own pooling (the published code), or "max"
-            (the paper's description of retrieval).
+        pooling: what becomes of a map's positions: "average", the encoder's own pooling (the published code), "max"
+            (the paper's description of retrieval), or "none", which keeps them.
+        layer: the stage whose map is taken, one that the encoder's `feature_info` names; None: the last.
 
     Raises:
+        ConfigError: there is no such stage.
         ValueError: another pooling.
     """
 
-    def __init__(self, encoder: Encoder, pooling: str = "average") -> None:
+    def __init__(self, encoder: Encoder, pooling: str = "average", layer: str | None = None) -> None:
         super().__init__()
-        if pooling not in ("average", "max"):
-            raise ValueError(f"unknown pooling {pooling!r}; choose average or max")
+        if pooling not in ("average", "max", "none"):
+            raise ValueError(f"unknown pooling {pooling!r}; choose average, max or none")
         self.encoder = encoder
         self.pooling = pooling
+        self._map = torch.empty(0)
+        self._has_layer = layer is not None
+        if layer is not None:
+            stages = [stage["module"] for stage in encoder.feature_info]
+            if layer not in stages:
+                raise ConfigError(f"layer: {layer}; the stages of this network are {', '.join(stages)}")
+            encoder.get_submodule(layer).register_forward_hook(self._keep)
 
     def forward(self, views: Tensor) -> Tensor:
-        """Views (N, V, 3, T, H, W) to features (N, D), averaged in float32 also where the encoder runs in half."""
+        """Views (N, V, 3, T, H, W) to features (N, D), or maps (N, D, t, h, w) that are not pooled.
+
+        They are averaged in float32 also where the encoder runs in half.
+        """
         clips = views.flatten(0, 1)
-        if self.pooling == "max":
-            features = self.encoder.forward_features(clips).amax(dim=(2, 3, 4))
-        else:
+        if self.pooling == "average" and not self._has_layer:
             features = self.encoder(clips)
+        else:
+            features = self.encoder.forward_features(clips)
+            if self._has_layer:  # kept by now, and changed in place by what follows where the network does so
+                features = self._map
+            if self.pooling != "none":
+                features = features.mean((2, 3, 4)) if self.pooling == "average" else features.amax((2, 3, 4))
         precision = torch.promote_types(features.dtype, torch.float32)
         by_video: Tensor = features.unflatten(0, views.shape[:2])
         return by_video.mean(1, dtype=precision)
+
+    @torch.no_grad()
+    def shape(self, clip: "ClipSpec") -> list[int]:
+        """The shape of a feature; a clip of zeros tells it, on whatever device the network is."""
+        device = next(self.parameters()).device
+        self.eval()
+        return list(self(torch.zeros(1, 1, 3, clip.num_frames, clip.size, clip.size, device=device)).shape[1:])
+
+    def _keep(self, module: nn.Module, inputs: object, output: Tensor) -> None:
+        self._map = output
 
 
 def predictions(logits: "Outputs", k: int = 5) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from rspnet.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.lock import exclusive
 from rspnet.running import sources
 from rspnet.running.environment import environment
-from rspnet.running.launch import check_accumulation
+from rspnet.running.launch import check_accumulation, processes
 from rspnet.running.record import flat, read_options, stage_of
 from rspnet.running.results import rounded, summary
 from rspnet.running.soundness import check_kinds, sound_result
@@ -119,8 +119,7 @@ def run_once(
         run_dir: the run's folder; see `open_run`.
         config: the resolved options.
         work: does it with these, and returns the result, which is rounded and kept as result.json.
-        start: makes the accelerator. One of several processes meets the others there, before anything is looked at;
-            a single one comes to it, and to loading torch, when all else is found in order.
+        start: makes the accelerator, see `processes`.
 
     Raises:
         ConfigError: the folder is not this run's, or not free; or the videos are not there; or accelerate was told
@@ -128,9 +127,7 @@ def run_once(
     """
     check_accumulation()
     run_dir, options, precision = Path(run_dir), dataclasses.asdict(config), sources.precision()
-    alone = os.environ.get("WORLD_SIZE", "1") == "1"
-    accelerator = None if alone else start()
-    team = Team() if accelerator is None else Team(accelerator.process_index, accelerator.num_processes)
+    team, accelerator_of = processes(start)
     with contextlib.ExitStack() as held:
 
         def claim() -> tuple[dict[str, Any] | None, dict[str, Any]]:
@@ -146,7 +143,7 @@ def run_once(
         if result is not None:
             say(f"{run_dir}: this was done before; remove the folder to do it again")
         else:
-            accelerator = accelerator or start()
+            accelerator = accelerator_of()
             facts |= {"processes": accelerator.num_processes, "device": accelerator.device.type}
             result = rounded(work(config, Run(accelerator, team, facts, run_dir, options)))
             if is_main():

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 from rspnet.errors import ConfigError
 from rspnet.running.memory import keep_freed_memory
+from rspnet.running.team import Team
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from accelerate import Accelerator
 
 
@@ -34,6 +37,21 @@ def start(trains: bool, run_dir: str | Path, tracker: str = "none") -> "Accelera
     if trains:
         check_precision(accelerator.device.type, accelerator.mixed_precision)
     return accelerator
+
+
+def processes(start: "Callable[[], Accelerator]") -> "tuple[Team, Callable[[], Accelerator]]":
+    """The processes of a run, and what gives its accelerator.
+
+    Several meet each other here, before anything is looked at; a single one comes to its accelerator, and to loading
+    torch, when it asks for it: all else has been found in order by then.
+
+    Args:
+        start: makes the accelerator.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return Team(), start
+    accelerator = start()
+    return Team(accelerator.process_index, accelerator.num_processes), lambda: accelerator
 
 
 def check_launch(num_processes: int) -> None:

@@ -145,9 +145,7 @@ def test_lanes_stay_with_a_video_and_ask_for_nothing_twice():
         if request:
             asked.append(request[0])
             row, first = request[0]
-            lanes.answered(
-                {"row": row, "first": first, "spans": [None], "total": totals[row], "clips": [], "reason": ""}
-            )
+            lanes.answered({"row": row, "first": first, "spans": [None], "total": totals[row], "clips": []})
         waiting += [found for found in [next(requests, None)] if found is not None]
     expected = [(5, 0), (6, 4), (5, 1), (7, 0), (5, 2)]
     assert asked == [PartRequest(*pair) for pair in expected]

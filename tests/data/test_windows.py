@@ -75,7 +75,15 @@ def test_windows_of_clips_that_cover_them():
 
 
 def test_a_window_as_long_as_a_clip_unless_said_otherwise():
-    assert Windows(clip(8, 2)).grid(60, 0).starts.tolist() == [0, 15, 30, 45]
+    assert Windows(clip(8, 2), step=Length(15, False)).grid(60, 0).starts.tolist() == [0, 15, 30, 45]
     assert Windows(clip(8, 2), step=Length(30, False)).grid(60, 0).starts.tolist() == [0, 30]
     with pytest.raises(ValueError, match=r"a window of 0\.5 s is 12 frames, and a clip reaches over 15"):
         Windows(clip(8, 2), Length(0.5, True)).grid(60, 25)
+
+
+@pytest.mark.parametrize("sampling_", ["clip", "cover"])
+def test_a_whole_video_is_one_window_with_the_clips_of_a_test(sampling_):
+    grid = Windows(clip(8, 2, views=3) if sampling_ == "clip" else clip(8, sampling="cover", views=3)).grid(60, 0)
+    assert (grid.starts.tolist(), grid.size) == ([0], 60)
+    rule = sampling.even_clips(60, 8, 2, n=3) if sampling_ == "clip" else sampling.cover_clips(60, 8, 3)
+    assert np.array_equal(grid.clips, rule)

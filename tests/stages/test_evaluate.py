@@ -135,7 +135,7 @@ def test_broken_videos_are_left_out_and_named(tmp_path, motions, finetuned, caps
     assert (result["num_videos"], result["num_failed"]) == (4, 1)
     assert len(tiny.read_lines(tmp_path / "classify/predictions.jsonl")) == 4
     assert f"could not read {root}/test/down/18.mp4: " in capsys.readouterr().err
-    more = options.Data(root=str(root), num_workers=0, max_failures=12)
+    more = options.DataSet(root=str(root), num_workers=0, max_failures=12)
     result = run(root, tmp_path / "retrieval", finetuned, "retrieval", data=more)
     assert (result["num_queries"], result["num_gallery"], result["num_failed"]) == (4, 16, 3)
     assert f"could not read {root}/train/right/01.mp4: " in capsys.readouterr().err
@@ -151,7 +151,7 @@ def test_too_many_broken_videos_stop_an_evaluation(tmp_path, motions, finetuned,
     shutil.copytree(motions, root)
     for video in ("test/down/18.mp4", "train/down/00.mp4", "train/right/01.mp4"):
         (root / video).write_bytes(b"no video" * 50)
-    data = options.Data(root=str(root), num_workers=0, max_failures=11)
+    data = options.DataSet(root=str(root), num_workers=0, max_failures=11)
     message = r"^training videos: 2 of the 18 videos could not be read so far; more than 11 % \(data\.max_failures\)"
     with pytest.raises(VideoError, match=message):
         run(root, tmp_path / "run", finetuned, protocol, data=data)
@@ -190,7 +190,7 @@ def test_some_videos_without_labels(tmp_path, motions, protocol, total):
     """Each video counts once, also where those that are tested are the only ones."""
     rows = [row | ({"label": None} if row["video"].endswith("/18.mp4") else {}) for row in scan(motions)]
     write_rows(rows, tmp_path / "index.jsonl")
-    data = options.Data(index=str(tmp_path / "index.jsonl"), num_workers=0)
+    data = options.DataSet(index=str(tmp_path / "index.jsonl"), num_workers=0)
     with pytest.raises(ConfigError, match=rf"^1 of {total} videos have no label: \S+/18\.mp4; "):
         main(tiny.evaluate(motions, tmp_path / "run", protocol=protocol, data=data))
 
@@ -252,14 +252,14 @@ def test_where_it_writes_unless_told(tmp_path, monkeypatch):
         str(default_run_dir(Config(weights=weights, protocol=protocol, **changes), Path(weights)))
         for weights in ("none", "some/run", "one/model_best.pth.tar", "two/model_best.pth.tar")
         for protocol in ("knn", "retrieval")
-        for changes in ({}, {"clips": options.TestedClips(views=3)}, {"data": options.Data(root="videos")})
+        for changes in ({}, {"clips": options.TestedClips(views=3)}, {"data": options.DataSet(root="videos")})
     }
     assert len(places) == 4 * 2 * 3
     homes = ("runs/none", "some/run", "runs/model_best", "runs/model_best")
     expected = {f"{home}/{protocol}" for home in homes for protocol in ("knn", "retrieval")}
     assert {place.rsplit("_", 1)[0] for place in places} == expected
     here = default_run_dir(Config(weights="some/run", protocol="knn"), Path("some/run"))
-    same = Config(weights=str(tmp_path / "some/run"), protocol="knn", data=options.Data(num_workers=1))
+    same = Config(weights=str(tmp_path / "some/run"), protocol="knn", data=options.DataSet(num_workers=1))
     assert default_run_dir(same, tmp_path / "some/run") == tmp_path / here
 
 
@@ -358,7 +358,7 @@ def test_without_what_only_linux_has(monkeypatch, tmp_path, motions):
     before = multiprocessing.get_start_method()
     multiprocessing.set_start_method("spawn", force=True)
     try:
-        data = options.Data(root=str(motions), num_workers=1)
+        data = options.DataSet(root=str(motions), num_workers=1)
         result = run(motions, tmp_path / "mac", "none", "classify", data=data)
     finally:
         multiprocessing.set_start_method(before, force=True)

@@ -188,7 +188,7 @@ def indexed(root, index, statuses=()):
     for row, status in zip(rows, statuses):
         row["status"] = status
     write_rows(rows, index)
-    return options.Data(index=str(index), num_workers=0)
+    return options.DataSet(index=str(index), num_workers=0)
 
 
 def test_broken_videos_are_replaced_and_counted(tmp_path, motions, capsys):

@@ -148,7 +148,7 @@ def test_broken_videos_of_both_are_counted(tmp_path, motions):
     broken = ("train/down/00.mp4", "train/right/01.mp4", "test/down/18.mp4")
     for video in broken:
         (root / video).write_bytes(b"no video" * 50)
-    config = tiny.finetune(root, tmp_path / "run", data=options.Data(root=str(root), num_workers=0, max_failures=50))
+    config = tiny.finetune(root, tmp_path / "run", data=options.DataSet(root=str(root), num_workers=0, max_failures=50))
     config.optim.epochs = 1
     out, *errors = launch(tmp_path, "finetune", config)
     for video in broken:

@@ -21,7 +21,7 @@ def pretrain(root, run_dir, num_workers=0, **changes):
     from stages.pretrain import Config
 
     settings = sizes() | {
-        "data": options.Data(root=str(root), num_workers=num_workers),
+        "data": options.DataSet(root=str(root), num_workers=num_workers),
         "pretext": options.Pretext(speeds=[2, 3], dim=16, queue_length=10, bn_groups=2),
         "optim": options.Optim(epochs=2, total_batch=6, lr=0.001, lr_batch=12),
         "run": options.TrainingRun(seed=1, log_every=1, tracker="none"),
@@ -34,7 +34,7 @@ def finetune(root, run_dir, weights="none", num_workers=0, **changes):
     from stages.finetune import Config
 
     settings = sizes(views=2) | {
-        "data": options.Data(root=str(root), num_workers=num_workers),
+        "data": options.DataSet(root=str(root), num_workers=num_workers),
         "augment": options.Augment(crop_area=[0.25, 1.0], gray=0, brightness=0, contrast=0, saturation=0, hue=0),
         "optim": options.Optim(epochs=2, total_batch=6, lr=0.001),
         "run": options.TrainingRun(seed=1, log_every=1, tracker="none"),
@@ -45,8 +45,15 @@ def finetune(root, run_dir, weights="none", num_workers=0, **changes):
 def evaluate(root, run_dir, weights="none", protocol="classify", **changes):
     from stages.evaluate import Config
 
-    settings = sizes(views=2) | {"data": options.Data(root=str(root), num_workers=0)} | changes
+    settings = sizes(views=2) | {"data": options.DataSet(root=str(root), num_workers=0)} | changes
     return Config(weights=str(weights), protocol=protocol, run_dir=str(run_dir), **settings)
+
+
+def extract(*sources, out, weights="none", **changes):
+    from stages.extract import Config
+
+    settings = sizes(views=2) | {"data": options.Data(num_workers=0)} | changes
+    return Config(list(map(str, sources)), str(weights), str(out), **settings)
 
 
 def rspnet(encoder, num_frames=16, groups=1, **changes):

@@ -1,0 +1,240 @@
+"""Features in a file: Parquet with a row for each window, or NumPy's array with such a Parquet beside it.
+
+What made them (weights, clips, windows, versions) stands in the Parquet's metadata, as JSON under `MADE_BY`. Any reader
+of Parquet reads the rows: datasets, polars, pandas, DuckDB.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from rspnet.disk import is_there, whole
+from rspnet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rspnet.data.rows import Row
+
+MADE_BY = "rspnet.features"
+"""Key of a file's metadata."""
+
+SCHEMA = pa.schema(
+    [
+        ("video", pa.string()),  # path
+        ("label", pa.string()),  # class name
+        ("split", pa.string()),
+        ("start", pa.float64()),  # seconds
+        ("end", pa.float64()),
+        ("start_frame", pa.int64()),
+        ("end_frame", pa.int64()),  # the one behind the last
+        ("status", pa.string()),  # ok, or why there is no feature
+        ("feature", pa.list_(pa.float32())),
+    ]
+)
+"""The columns."""
+
+_ARRAY, _INDEX = "features.npy", "index.parquet"
+_DIGEST = "rspnet.features.sha256"  # key, too, of a hash of all that was written
+_AT_ONCE = 1024  # rows
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def check_out(out: str) -> None:
+    """Refuse a place that `write` could not write to, before hours of work go into the features.
+
+    Raises:
+        ConfigError: a file that is not .parquet, or a folder with something else in it.
+    """
+    suffix = os.path.splitext(out.rstrip("/"))[1].lower()
+    if suffix not in ("", ".parquet"):
+        raise ConfigError(f"--out: {out}; features go into a .parquet file, or into a folder of {_ARRAY} and {_INDEX}")
+    if not is_there(out):
+        return
+    if os.path.isdir(out) != (suffix == ""):
+        raise ConfigError(f"--out: {out} is {'a folder' if os.path.isdir(out) else 'a file'}; choose another name")
+    if suffix == "" and (others := set(os.listdir(out)) - {_ARRAY, _INDEX}):
+        raise ConfigError(f"--out: {out}: holds {min(others)}, which is none of ours; choose another folder")
+
+
+def made_by(out: str) -> dict[str, Any] | None:
+    """What a file or folder of features was made with; None if there is none, or nothing whole."""
+    path = Path(out, _INDEX) if os.path.isdir(out) else Path(out)
+    try:
+        if os.path.isdir(out):
+            np.load(Path(out, _ARRAY), mmap_mode="r")
+        text = (pq.read_metadata(path).metadata or {}).get(MADE_BY.encode())
+        made = json.loads(text) if text else None
+    except (OSError, ValueError, pa.ArrowException, RecursionError):
+        return None
+    return made if isinstance(made, dict) else None
+
+
+def is_complete(out: str, made: dict[str, Any]) -> bool:
+    """Whether a file or folder was made with these, and every video could be read to its end."""
+    if made_by(out) != made:
+        return False
+    status = pq.read_table(Path(out, _INDEX) if os.path.isdir(out) else out, columns=["status"])["status"]
+    return set(status.to_pylist()) == {"ok"}
+
+
+def write(out: str, tables: Iterable[pa.Table], made: dict[str, Any], *, shape: tuple[int, ...]) -> None:
+    """Write features; a file or folder gets its name when it is whole.
+
+    Args:
+        out: a .parquet file, or a folder.
+        tables: rows of `SCHEMA`, some at a time; a row group each.
+        made: what they are made with.
+        shape: of a feature.
+
+    Raises:
+        DiskError, ConfigError: the place cannot be written to.
+    """
+    schema = SCHEMA.with_metadata({MADE_BY: json.dumps(made, ensure_ascii=False)})
+    size, digest = math.prod(shape), hashlib.sha256()
+    if out.lower().endswith(".parquet"):
+        with whole(out) as part, _writer(part, schema) as writer:
+            for table in tables:
+                _digested(digest, table.drop_columns("feature"), _dense(table["feature"], size))
+                writer.write_table(table.cast(schema))
+            writer.add_key_value_metadata({_DIGEST: digest.hexdigest()})
+        return
+    schema = schema.remove(schema.get_field_index("feature"))
+    folder, number = Path(out), 0
+    with whole(folder / _ARRAY) as array_part, whole(folder / _INDEX) as index_part, open(array_part, "r+b") as array:
+        _write_header(array, (number, *shape))
+        with _writer(index_part, schema) as writer:
+            for table in tables:
+                dense, table = _dense(table["feature"], size), table.drop_columns("feature")
+                _digested(digest, table, dense)
+                array.write(dense.tobytes())
+                writer.write_table(table.cast(schema))
+                number += len(table)
+            writer.add_key_value_metadata({_DIGEST: digest.hexdigest()})
+        array.seek(0)
+        _write_header(array, (number, *shape))
+
+
+def _digested(digest: "hashlib._Hash", rows: pa.Table, dense: Array) -> None:
+    """Let a hash take rows and their features: Parquet's own checksums leave parts of a file out."""
+    for start in range(0, len(rows), _AT_ONCE):
+        digest.update(json.dumps(rows.slice(start, _AT_ONCE).to_pylist()).encode())
+    digest.update(dense.tobytes())
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """That of NumPy's format, which leaves room for the number of rows to grow."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+
+
+def with_names(table: pa.Table, rows: "list[Row]", fold: int) -> pa.Table:
+    """Rows of `SCHEMA` from windows as a shelf has them.
+
+    Args:
+        table: with `row`, a place in `rows`; its `value` becomes the feature.
+        rows: of an index.
+        fold: whose split is told, from 1.
+    """
+    places = table["row"].to_pylist()
+    splits = [rows[place]["split"] if fold == 1 else rows[place]["folds"][fold - 1] for place in places]
+    named = {
+        "video": [rows[place]["video"] for place in places],
+        "label": [rows[place]["label"] for place in places],
+        "split": splits,
+        "feature": table["value"],
+    }
+    return pa.table(
+        {name: named.get(name, table[name] if name in table.column_names else None) for name in SCHEMA.names}, SCHEMA
+    )
+
+
+class Tally:
+    """Counts rows as they pass through."""
+
+    def __init__(self) -> None:
+        self._status: Counter[str] = Counter()
+        self._videos = 0
+
+    def __call__(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Yield the tables."""
+        for table in tables:
+            for start, status in zip(table["start_frame"].to_pylist(), table["status"].to_pylist()):
+                self._status[status] += 1
+                self._videos += start == 0  # which is that of its first window alone
+            yield table
+
+    def summary(self) -> dict[str, Any]:
+        """What was counted: videos and windows with a feature, and rows of each other status."""
+        failed = {status: number for status, number in self._status.most_common() if status != "ok"}
+        return {"num_videos": self._videos, "num_windows": self._status["ok"], "failed": failed}
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(path, schema, compression="zstd")
+
+
+def _dense(features: pa.ChunkedArray, size: int) -> Array:
+    """Lists as an array (N, size); of what has none, NaN."""
+    lists = features.combine_chunks()
+    dense = np.full((len(lists), size), np.nan, np.float32)
+    dense[np.asarray(lists.is_valid())] = lists.flatten().to_numpy().reshape(-1, size)
+    return dense
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of a file.
+
+    Attributes:
+        rows: of each window what its columns say, but for the feature.
+        values: (N, ...) float32; NaN where the status is not ok.
+        made: what they are made with.
+    """
+
+    rows: pa.Table
+    values: Tensor
+    made: dict[str, Any]
+
+
+def read(path: str) -> Features:
+    """Read what `write` wrote.
+
+    Raises:
+        ConfigError: there is none, it is damaged, or another program's.
+    """
+    if not is_there(path):
+        raise ConfigError(f"{path}: no such features; stages/extract.py makes them")
+    made = made_by(path)
+    if made is None:
+        raise ConfigError(
+            f"{path}: holds no features of rspnet, or damaged ones; make them anew with stages/extract.py"
+        )
+    try:
+        if os.path.isdir(path):
+            rows, array = pq.read_table(Path(path, _INDEX)), np.load(Path(path, _ARRAY))
+        else:
+            rows = pq.read_table(path)
+            array = _dense(rows["feature"], math.prod(made["shape"])).reshape(-1, *made["shape"])
+            rows = rows.drop_columns("feature")
+        digest = hashlib.sha256()
+        for start in range(0, len(rows), _AT_ONCE):  # as they were written
+            part = slice(start, start + _AT_ONCE)
+            _digested(digest, rows.slice(start, _AT_ONCE), array[part])
+        kept = pq.read_metadata(Path(path, _INDEX) if os.path.isdir(path) else path).metadata[_DIGEST.encode()]
+        if digest.hexdigest() != kept.decode():
+            raise ValueError("they are not those that were written")
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        what = " ".join(str(error).split())
+        raise ConfigError(f"{path}: damaged features ({what}); make them anew with stages/extract.py") from None
+    return Features(rows, torch.from_numpy(array), made)

@@ -1,0 +1,202 @@
+"""OUT.partial: the windows that a stage which writes OUT has done so far, so that one that was stopped goes on.
+
+A folder of Arrow files, each whole and named after its content. Any number of processes add to it; of what they added
+nothing is read into memory, however much it is.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rspnet.console import say, some
+from rspnet.disk import make_folder, sweep, whole, write_json
+from rspnet.errors import ConfigError
+from rspnet.lock import locked
+
+if TYPE_CHECKING:
+    from rspnet.evaluation.forward import Window
+    from rspnet.running.team import Team
+
+SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),  # of the list of videos
+        ("number", pa.int64()),  # of the window
+        ("total", pa.int64()),  # windows of the video
+        ("status", pa.string()),
+        ("start", pa.float64()),
+        ("end", pa.float64()),
+        ("start_frame", pa.int64()),
+        ("end_frame", pa.int64()),
+        ("value", pa.list_(pa.float32())),
+    ]
+)
+"""What is kept of a window."""
+
+_SECONDS, _MOST = 20.0, 4096  # that pass, and windows that come, between two files
+_AT_ONCE = 1024  # windows taken out at a time
+
+
+class Shelf:
+    """The folder, held by a run of the stage; a context manager, to be made in all of the run's processes.
+
+    Args:
+        out: what the stage writes.
+        settings: what the windows depend on, by name.
+        team: the processes.
+
+    Attributes:
+        begun: row -> number of its windows that are kept; they are its first ones.
+        done: rows of which nothing is missing.
+
+    Raises:
+        ConfigError: another process is at it, or it is of other settings, or cannot be written to.
+        DiskError: its disk is full, or read-only.
+    """
+
+    def __init__(self, out: str, settings: dict[str, Any], team: "Team") -> None:
+        self.folder = Path(f"{out.rstrip('/')}.partial")
+        self.begun: dict[int, int] = {}
+        self.done: set[int] = set()
+        self._team = team
+        self._rows: list[dict[str, Any]] = []
+        self._written = time.monotonic()
+        self._held = contextlib.ExitStack()
+        try:
+            team.by_main(lambda: self._claim(settings))
+            seen = self.folder.is_dir()
+            team.check(None if seen else ConfigError(f"{self.folder}: this process does not see it; share its disk"))
+            self._look()
+        except BaseException:
+            self._held.close()
+            raise
+        if self.begun:
+            say(f"going on after the {some(sum(self.begun.values()), 'window')} in {self.folder}")
+
+    def _claim(self, settings: dict[str, Any]) -> None:
+        """Hold the folder, and see that it is of these settings."""
+        make_folder(self.folder, "choose another --out")
+        try:
+            self._held.enter_context(locked(self.folder))
+        except BlockingIOError:
+            raise ConfigError(f"{self.folder}: another process is at it; wait for it") from None
+        sweep(self.folder)
+        told = self.folder / "settings.json"
+        settings = json.loads(json.dumps(settings))
+        if not told.exists():
+            if strange := [path.name for path in self.folder.iterdir() if path.suffix != ".arrow"]:
+                raise ConfigError(f"{self.folder}: holds {strange[0]}, which is none of ours; choose another --out")
+            for path in self.folder.iterdir():
+                path.unlink()
+            write_json(told, settings)
+            return
+        try:
+            then = json.loads(told.read_text(encoding="utf-8"))
+            differing = [name for name in settings if then[name] != settings[name]]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            raise ConfigError(f"{told}: is damaged; remove {self.folder} to start over") from None
+        if differing:
+            name = differing[0]
+            raise ConfigError(
+                f"{self.folder}: an interrupted run left it, with another {name} ({_short(then[name])}, now "
+                f"{_short(settings[name])}); give that command again to go on with it, or remove the folder to start "
+                "over"
+            )
+
+    def _look(self) -> None:
+        """Find out what is kept; a video that could not be read is tried again."""
+        table = self._table(complain=True).select(["row", "number", "total", "status"])
+        good = table.filter(pc.equal(table["status"], "ok")).sort_by([("row", "ascending"), ("number", "ascending")])
+        for row, number, total in zip(*(good[name].to_pylist() for name in ("row", "number", "total"))):
+            if number == self.begun.get(row, 0):  # nothing is missing before it
+                self.begun[row] = number + 1
+                if number + 1 == total:
+                    self.done.add(row)
+
+    def add(self, window: "Window") -> None:
+        """Keep a window; now and then what has come is written."""
+        span = window.span
+        fields = {} if span is None else {**span._asdict(), "value": window.value.numpy()}
+        known = {"row": window.row, "number": window.number, "total": window.total, "status": window.status}
+        self._rows.append(known | fields)
+        if len(self._rows) >= _MOST or time.monotonic() - self._written > _SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come."""
+        self._written = time.monotonic()
+        if not self._rows:
+            return
+        columns = [pa.array([row.get(field.name) for row in self._rows], field.type) for field in SCHEMA]
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, SCHEMA) as writer:
+            writer.write_table(pa.table(columns, schema=SCHEMA))
+        content = sink.getvalue()
+        with whole(self.folder / f"{hashlib.sha256(content).hexdigest()[:16]}.arrow") as part:
+            part.write_bytes(content)
+        self._rows.clear()
+
+    def in_order(self, videos: Iterable[tuple[int, str]]) -> Iterator[pa.Table]:
+        """All windows that were kept, in the order of rows and numbers, some at a time; of the main process.
+
+        Args:
+            videos: row and status of those that nobody tried to read; each gives a window without a span.
+        """
+        columns = [list(column) for column in zip(*videos)] or [[], []]
+        number = len(columns[0])
+        untried = {"row": columns[0], "number": [0] * number, "total": [0] * number, "status": columns[1]}
+        blank = {name: [None] * number for name in SCHEMA.names if name not in untried}
+        table = pa.concat_tables([self._table(), pa.table(untried | blank, schema=SCHEMA)])
+        ends = table.select(["row", "number", "status"]).append_column("place", pa.array(range(len(table)), pa.int64()))
+        ends = ends.append_column("is_ok", pc.equal(ends["status"], "ok"))
+        ends = ends.sort_by([("row", "ascending"), ("number", "ascending"), ("is_ok", "ascending")])
+        kept, before = list[int](), (-1, -1)
+        rows = [*ends["row"].to_pylist(), -1]
+        for at, (number, is_ok, place) in enumerate(
+            zip(*(ends[name].to_pylist() for name in ("number", "is_ok", "place")))
+        ):
+            # Where a video could not be read any further, and then was tried again, that stands if nothing follows.
+            if before != (rows[at], number) if is_ok else rows[at + 1] != rows[at]:
+                kept.append(place)
+                before = rows[at], number  # what was made twice, for the sake of a damaged file, is there once
+        for start in range(0, len(kept), _AT_ONCE):
+            yield table.take(pa.array(kept[start : start + _AT_ONCE], pa.int64()))
+
+    def _table(self, complain: bool = False) -> pa.Table:
+        """What is kept, mapped; a damaged file is left out, and taken away by the main process."""
+        parts = []
+        for path in sorted(self.folder.glob("*.arrow")):
+            try:
+                content = pa.memory_map(str(path)).read_buffer()
+                if hashlib.sha256(content).hexdigest()[:16] != path.stem:
+                    raise ValueError
+                parts.append(pa.ipc.open_file(content).read_all())
+            except (OSError, ValueError, pa.ArrowException):
+                if complain:
+                    say(f"{path}: is damaged; its windows are made again")
+                if self._team.rank == 0:
+                    path.unlink(missing_ok=True)
+        return pa.concat_tables(parts) if parts else SCHEMA.empty_table()
+
+    def remove(self) -> None:
+        """Take the folder away, when OUT is there; of the main process."""
+        shutil.rmtree(self.folder)
+
+    def __enter__(self) -> "Shelf":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._held, contextlib.suppress(FileNotFoundError):  # removed: OUT is there
+            self.flush()
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

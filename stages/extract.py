@@ -1,0 +1,235 @@
+"""Write down what a network makes of videos: their features, one row for each video or for each window of it.
+
+    python stages/extract.py ROOT --weights runs/c3d --out features.parquet
+    python stages/extract.py film.mp4 --weights runs/c3d --window 2 --step 0.5 --out film.parquet
+    find . -name '*.mp4' | python stages/extract.py - --weights W --out FOLDER
+
+ROOT is the folder of a data set or any folder of videos, an index or a list, video files, or - for paths or rows on
+standard input; several may be given. Labels and splits are written down where they are known.
+
+Without --window a feature is of a whole video: the mean over `clips.views` clips, as stages/evaluate.py has it. With
+--window or --step it is of a window, which may overlap others: however much, each frame is decoded once, and memory
+does not grow with a film. A window that is longer than a clip is the mean over up to `clips.views` clips.
+
+--out is a .parquet file with the columns video, label, split, start, end (seconds), start_frame, end_frame, status and
+feature, or a folder with features.npy and the other columns as index.parquet. A video that cannot be read is a row
+whose status says so. What is done so far lies in OUT.partial; the same command goes on from there. Several processes
+(accelerate launch) share the videos and write the same file. The last line on stdout sums it up as JSON.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from rspnet import console
+from rspnet.cli import implied, options
+from rspnet.cli.command import run
+from rspnet.console import some
+from rspnet.disk import print_line, sha256
+from rspnet.errors import ConfigError, RSPNetError
+from rspnet.running import launch
+from rspnet.weights.description import find_weights, named_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rspnet.clipspec import ClipSpec
+    from rspnet.data.rows import Row
+    from rspnet.data.windows import Windows
+    from rspnet.running.shelf import Shelf
+
+
+@dataclass
+class Config:
+    """Of which videos, by which network, and where the features go."""
+
+    unused: ClassVar = ("augment", "frozen", "optim", "pretext")  # in a training's config, which serves here too
+    private: ClassVar = ("weights", "run", "run_dir")
+    implied: ClassVar = implied.by_weights
+
+    sources: list[str]
+    """Videos: folders, indexes or lists (.jsonl, .parquet, .txt, .csv, .tsv), video files, or - for standard input."""
+    weights: str | None = None
+    """Network: a run folder, a weight file, or `none` for fresh weights."""
+    out: str | None = None
+    """File (.parquet), or folder for features.npy and index.parquet, that is written."""
+    window: float | str | None = None
+    """Length of a window: seconds, as 2 or 2.5, or frames, as 64f (null: the whole video, or with --step a clip's)."""
+    step: float | str | None = None
+    """From the beginning of one window to that of the next, likewise (null: as long as a window)."""
+    pooling: Literal["average", "max", "none"] = "average"
+    """How a feature map is pooled over its positions; none keeps the map, of the shape that is said (in a .parquet file
+    as a list)."""
+    layer: str | None = None
+    """Stage of the network whose map is taken (null: the last; another name is answered with those there are)."""
+    data: options.Data = field(default_factory=options.Data)
+    clips: options.TestedClips = field(default_factory=options.TestedClips)
+    encoder: options.Encoder = field(default_factory=options.Encoder)
+    test: options.Test = field(default_factory=options.Test)
+    run: options.Run = field(default_factory=options.Run)
+
+    def __post_init__(self) -> None:
+        from rspnet.data.windows import read_length
+
+        for name in ("window", "step"):
+            if (text := getattr(self, name)) is not None:
+                read_length(text, f"--{name}")
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Extract, and return the summary that is also printed as the last line."""
+    from rspnet.data.source import read_sources
+    from rspnet.evaluation import features
+
+    if config.weights is None:
+        raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
+    if config.out is None:
+        raise ConfigError("--out: name the .parquet file, or the folder, that the features go into")
+    if (named := named_weights(config.weights)) is not None:
+        find_weights(named)
+    features.check_out(config.out)
+    team, accelerator_of = launch.processes(partial(launch.start, trains=False, run_dir="."))
+    rows = team.by_main(lambda: read_sources(config.sources, config.data.layout))
+    check_fold(rows, config.data.fold)
+
+    # torch takes seconds to import: a mistake in the command or in what it names has answered by now.
+    from rspnet.data.augment import normaliser
+    from rspnet.data.index import USABLE, to_dataset
+    from rspnet.encoders import check_clips
+    from rspnet.evaluation.forward import Forward
+    from rspnet.evaluation.predict import ViewFeatures
+    from rspnet.running.network import begin_network
+    from rspnet.running.shelf import Shelf
+    from rspnet.running.viewing import Viewing
+    from rspnet.weights.read import read_weights
+
+    accelerator = accelerator_of()
+    check_clips(config.encoder, config.clips)
+    weights = None if named is None else read_weights(named)
+    network, clip = begin_network(
+        config, partial(ViewFeatures, pooling=config.pooling, layer=config.layer), weights=weights
+    )
+    windows = windows_of(config, clip)
+    made = made_by(config, rows, clip=clip, shape=network.shape(clip), precision=accelerator.mixed_precision)
+    if features.is_complete(config.out, made):
+        console.say(f"{config.out}: was made by this command before; remove it to make it anew")
+        return finished({"stage": "extract", "out": config.out, "num_videos": len(rows)})
+    model = accelerator.prepare_model(network, evaluation_mode=True)
+    forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
+    viewing = Viewing(forward, to_dataset(rows), windows, team=team)
+    with Shelf(config.out, made, team) as shelf:
+        usable = [number for number, row in enumerate(rows) if row["status"] in USABLE]
+        console.say(f"{some(len(usable), 'video')}{left_out(rows, usable)}: {described(windows, config)}")
+        todo = [number for number in usable if number not in shelf.done]
+        mistake = None
+        try:
+            for window in viewing(todo, config.data, clips=config.test.batch * clip.views, begun=shelf.begun):
+                shelf.add(window)
+            shelf.flush()
+        except RSPNetError as error:
+            mistake = error
+        team.check(mistake)
+        summary = team.by_main(partial(write, config, rows, shelf, made=made))
+    console.say(viewing.speed(), *told(summary), f"written to {config.out}")
+    return finished({"stage": "extract", "weights": config.weights, "out": config.out} | summary)
+
+
+def check_fold(rows: "list[Row]", fold: int) -> None:
+    """See that the videos have the fold that is asked for.
+
+    Raises:
+        ConfigError: some have not.
+    """
+    lacking = next((row for row in rows if fold > 1 and fold > len(row["folds"] or ())), None)
+    if lacking:
+        raise ConfigError(
+            f"data.fold: {fold}; {lacking['video']} has the splits of {len(lacking['folds'] or ' ')} only"
+        )
+
+
+def windows_of(config: Config, clip: "ClipSpec") -> "Windows":
+    """How videos are cut into windows."""
+    from rspnet.data.windows import Windows, read_length
+
+    window, step = (
+        None if text is None else read_length(text, f"--{name}")
+        for name, text in (("window", config.window), ("step", config.step))
+    )
+    return Windows(clip, window, step)
+
+
+def made_by(config: Config, rows: "list[Row]", *, clip: "ClipSpec", shape: list[int], precision: str) -> dict[str, Any]:
+    """All that the features depend on, and what they were made with; the same whatever the number of processes."""
+    import torch
+
+    import rspnet
+
+    named = named_weights(config.weights)
+    names = ("root", "video", "label", "split", "folds", "status", "num_frames", "bytes")
+    videos = json.dumps([[row.get(name) for name in names] for row in rows])
+    made = {
+        "weights": config.weights,
+        "weights_sha256": None if named is None else sha256(find_weights(named)),
+        "seed": None if named is not None else config.run.seed,
+        "arch": config.encoder.name,
+        "clip": dataclasses.asdict(clip),
+        "window": config.window,
+        "step": config.step,
+        "pooling": config.pooling,
+        "layer": config.layer,
+        "shape": shape,
+        "precision": precision,
+        "fold": config.data.fold,
+        "videos": hashlib.sha256(videos.encode()).hexdigest()[:16],
+        "versions": {"rspnet": rspnet.__version__, "torch": torch.__version__},
+    }
+    return dict(json.loads(json.dumps(made)))
+
+
+def left_out(rows: "list[Row]", usable: list[int]) -> str:
+    """Of how many the index says that they cannot be read, in words."""
+    return f" ({len(rows) - len(usable)} more that cannot be read, by the index)" if len(usable) < len(rows) else ""
+
+
+def described(windows: "Windows", config: Config) -> str:
+    """What a feature is of, in words."""
+    views = some(windows.clip.views, "clip")
+    what = f"whole videos, {views} each" if windows.are_videos else f"windows of {windows}"
+    pooled = f"{config.pooling} pooling" if config.pooling != "none" else "not pooled"
+    return f"{what}, {some(windows.clip.num_frames, 'frame')} a clip, {pooled}"
+
+
+def write(config: Config, rows: "list[Row]", shelf: "Shelf", *, made: dict[str, Any]) -> dict[str, Any]:
+    """Write what is on the shelf, in the order of the videos, and count it."""
+    from rspnet.data.index import USABLE
+    from rspnet.evaluation import features
+
+    tally = features.Tally()
+    untried = [(number, row["status"]) for number, row in enumerate(rows) if row["status"] not in USABLE]
+    tables = (features.with_names(table, rows, config.data.fold) for table in shelf.in_order(untried))
+    features.write(str(config.out), tally(tables), made, shape=tuple(made["shape"]))
+    shelf.remove()
+    return tally.summary()
+
+
+def told(summary: dict[str, Any]) -> "Iterator[str]":
+    """The counts in words."""
+    failed = ", ".join(f"{number} {status}" for status, number in summary["failed"].items())
+    yield (
+        f"{some(summary['num_windows'], 'feature')} of {some(summary['num_videos'], 'video')}"
+        f"{f'; of others none, or not to their end: {failed}' if failed else ''}"
+    )
+
+
+def finished(summary: dict[str, Any]) -> dict[str, Any]:
+    """Print the last line, and say whether there is a feature at all."""
+    if console.is_main():
+        print_line(json.dumps(summary))
+    return summary | {"exit_status": int(summary.get("num_windows") == 0)}
+
+
+if __name__ == "__main__":
+    run(main, Config)

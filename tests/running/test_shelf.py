@@ -1,0 +1,72 @@
+"""What a stage has done so far: nothing twice, nothing lost, in the videos' order."""
+
+import torch
+
+from rspnet.data.films import Span
+from rspnet.evaluation.forward import Window
+from rspnet.running.shelf import Shelf
+from rspnet.running.team import Team
+
+
+def window(row, number, total=3):
+    return Window(row, number, Span(number, number + 1, number, number + 1), torch.tensor([row, number]).float(), total)
+
+
+def failure(row, number, status):
+    return Window(row, number, None, torch.empty(0), number, status)
+
+
+def taken(shelf, videos=()):
+    return [
+        (found["row"], found["number"], found["status"], found["value"])
+        for table in shelf.in_order(videos)
+        for found in table.to_pylist()
+    ]
+
+
+def keep(out, *windows):
+    with Shelf(out, {"a": 1}, Team()) as shelf:
+        for each in windows:
+            shelf.add(each)
+    return shelf
+
+
+def test_windows_come_out_in_the_order_of_the_videos(tmp_path):
+    out = str(tmp_path / "f.parquet")
+    keep(out, window(2, 0), window(0, 0), window(2, 1))
+    keep(out, window(0, 1), window(0, 2))
+    with Shelf(out, {"a": 1}, Team()) as shelf:
+        assert (shelf.begun, shelf.done) == ({0: 3, 2: 2}, {0})
+        assert taken(shelf, [(1, "missing")]) == [
+            *((0, number, "ok", [0, number]) for number in range(3)),
+            (1, 0, "missing", None),
+            *((2, number, "ok", [2, number]) for number in range(2)),
+        ]
+
+
+def test_a_video_that_was_tried_again(tmp_path):
+    out = str(tmp_path / "f.parquet")
+    for status in ("broken", "short", "timeout"):  # before and after `ok` in the alphabet
+        keep(out, window(0, 0), failure(0, 1, status), window(1, 0), window(1, 1), failure(1, 2, status))
+        keep(out, window(0, 1), window(0, 2), failure(1, 2, "timeout"))
+        with Shelf(out, {"a": 1}, Team()) as shelf:
+            assert (shelf.begun, shelf.done) == ({0: 3, 1: 2}, {0})
+            found = [(row, number, status) for row, number, status, _ in taken(shelf)]
+            shelf.remove()
+        assert found[:-1] == [(0, 0, "ok"), (0, 1, "ok"), (0, 2, "ok"), (1, 0, "ok"), (1, 1, "ok")]
+        assert found[-1] in ((1, 2, status), (1, 2, "timeout"))
+
+
+def test_a_hole_that_damage_left_is_filled(tmp_path):
+    out = str(tmp_path / "f.parquet")
+    keep(out, window(0, 0))
+    first = next(iter((tmp_path / "f.parquet.partial").glob("*.arrow")))
+    keep(out, window(0, 1), window(0, 2))
+    first.write_bytes(first.read_bytes()[:-9])
+    with Shelf(out, {"a": 1}, Team()) as shelf:
+        assert (shelf.begun, shelf.done) == ({}, set())
+        assert not first.exists()
+        for number in range(3):
+            shelf.add(window(0, number))
+        shelf.flush()
+        assert [number for _, number, _, _ in taken(shelf)] == [0, 1, 2]
