@@ -114,10 +114,9 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.encoders import check_clips
     from rspnet.evaluation.forward import Forward
     from rspnet.evaluation.predict import Outputs, predict
-    from rspnet.weights.read import read_weights
 
     check_clips(config.encoder, config.clips)
-    weights = None if (named := named_weights(config.weights)) is None else read_weights(named)
+    weights = run.read_weights()
     index = load(run.keep_videos())
     queries, gallery, left_out = test_and_training_videos(config, index)
     network, clip = trained_network(config, weights, index.features["label"].names)

@@ -24,7 +24,6 @@ from rspnet.console import some
 from rspnet.errors import ConfigError
 from rspnet.running import launch, log, machine
 from rspnet.running.folder import Run, run_once
-from rspnet.weights.description import named_weights
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -91,11 +90,10 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.method import optim
     from rspnet.running.loop import TrainLoop
     from rspnet.weights.load import save_network
-    from rspnet.weights.read import read_weights
 
     accelerator, team, data = run.accelerator, run.team, config.data
     check_clips(config.encoder, config.clips, batch=team.share(config.optim.total_batch), training=not config.frozen)
-    weights = None if (named := named_weights(config.weights)) is None else read_weights(named)
+    weights = run.read_weights()
 
     # Labelled videos
     index = load(run.keep_videos())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rspnet.cli.config import dump
 from rspnet.console import is_main, say
-from rspnet.disk import make_folder, print_line, sweep, write_json, write_text, writing_to
+from rspnet.disk import make_folder, print_line, sha256, sweep, write_json, write_text, writing_to
 from rspnet.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.lock import exclusive
 from rspnet.running import sources
@@ -25,10 +25,13 @@ from rspnet.running.results import rounded, summary
 from rspnet.running.soundness import check_kinds, sound_result
 from rspnet.running.sources import START_AGAIN, other_run
 from rspnet.running.team import Team
+from rspnet.weights.description import named_weights
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from accelerate import Accelerator
+
+    from rspnet.weights.read import WeightFile
 
 Config = TypeVar("Config", bound="DataclassInstance")
 
@@ -96,6 +99,22 @@ class Run:
         shared = "the main process has it, and this one does not see it; put --run_dir on a disk that all of them share"
         self.team.check(None if path.is_file() else ConfigError(f"{path}: {shared}"))
         return path
+
+    def read_weights(self) -> "WeightFile | None":
+        """Read the weights that the run names; None: fresh ones.
+
+        Raises:
+            CheckpointError: they cannot be used, or are others than those of which the run said that it begins with
+                them.
+        """
+        from rspnet.weights.read import read_weights
+
+        if (named := named_weights(self.config["weights"])) is None:
+            return None
+        weights = read_weights(named)
+        if sha256(weights.path) != self.facts["weights_sha256"]:
+            raise CheckpointError(f"{weights.path}: was replaced while this run began; give the same command again")
+        return weights
 
     def write_lines(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
         """Write a .jsonl file of the run, one object to a line; from the main process."""

@@ -13,6 +13,7 @@ from rspnet.data.index import fingerprint, load
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.running.folder import open_run, run_once
 from tests.support import REPO
+from tests.support.published_files import small
 
 CONFIG = {
     "run_dir": "x",
@@ -118,6 +119,21 @@ def test_what_is_refused_at_once_leaves_no_folder(tmp_path, once):
         with pytest.raises((ConfigError, CheckpointError), match=r"no such (folder|file or folder); "):
             once({}, **changes)
         assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_were_replaced_while_the_run_began(tmp_path, once, videos):
+    path, state = tmp_path / "model.pth", small("resnet18").state_dict()
+    torch.save(state, path)
+    config = Config(**changed(data__root=str(videos)), weights=str(path))
+
+    def work(_, run):
+        assert run.read_weights().path == path
+        torch.save({name: value + 1 for name, value in state.items()}, path)
+        run.read_weights()
+
+    with pytest.raises(CheckpointError, match=r"model\.pth: was replaced while this run began; give the same command"):
+        run_once(tmp_path / "run", config, work, start=Accelerator)
+    assert once({"stage": "evaluate", "protocol": "classify", "top1": 1.0} | OTHERS, weights=path)  # given again
 
 
 def test_work_that_fails_leaves_no_result(tmp_path, once, videos, capsys):
