@@ -79,6 +79,8 @@ def _status(main: Callable[[Config], object], config_class: type[Config]) -> int
             sys.exit(141)
         if isinstance(error, OSError) and error.errno in FAULTS:  # wherever a library wrote
             say_last(f"{stage}: {refusal(error.filename or _folder(config), error)}")
+        elif isinstance(error, FileNotFoundError) and (gone := _lost_folder(config)):
+            say_last(f"{stage}: {gone}: was removed while this wrote to it; give the same command again")
         elif said := _limit(error):
             say_last(f"{stage}: {said}, or use fewer processes (--jobs, --data.num_workers)")
         elif _other_process_left(error):
@@ -105,6 +107,12 @@ def _leave_the_stages_folder(main: Callable[[Config], object]) -> None:
                 f"warning: {stage} works with the rspnet in {used}, not with the one beside it; set "
                 f"PYTHONPATH={os.path.dirname(beside)} to have that one"
             )
+
+
+def _lost_folder(config: object) -> str | None:
+    """The folder that a run writes to, if it has one and that is not there any more."""
+    folder: str | None = getattr(config, "run_dir", None)
+    return folder if folder and not os.path.lexists(folder) else None
 
 
 def _limit(error: Exception) -> str | None:

@@ -128,17 +128,19 @@ class Keeper:
         trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         return sum(value.nbytes for value in (*self.model.state_dict().values(), *trained))
 
-    def check_room(self, to_come: int, best: bool) -> None:
+    def check_room(self, to_come: int, total: int, *, best: bool) -> None:
         """See that the disk can hold what the run is about to keep; for the main process.
 
         Args:
             to_come: checkpoints that will be written.
+            total: steps of the run.
             best: whether one of them is kept as the best.
 
         Raises:
             DiskError: it cannot.
         """
-        at_once, size = min(to_come, NEWEST + 1 + best), self.size()
+        for_good = total // self.keep_steps - self.state.step // self.keep_steps
+        at_once, size = min(to_come, max(NEWEST + 1 + best, for_good)), self.size()
         there = checkpoints.found(self.run_dir)
         needed = max(0, at_once - min(len(there), NEWEST + best)) * size
         disk = shutil.disk_usage(self.run_dir)

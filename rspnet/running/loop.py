@@ -102,7 +102,7 @@ class TrainLoop:
             self.team.by_main(lambda: set_aside(self.run_dir))
         total = schedule.epochs * len(train_set)
         to_come = math.ceil((total - self.state.step) / min(often.checkpoint_every, len(train_set)))
-        self.team.by_main(lambda: self.keeper.check_room(to_come, best="top1" in self.model.chance))
+        self.team.by_main(lambda: self.keeper.check_room(to_come, total, best="val_top1" in self.model.chance))
         if self.accelerator.log_with:
             self.accelerator.init_trackers("tensorboard")
         per_step, track = train_set.clips_per_step, self.accelerator.log

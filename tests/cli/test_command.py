@@ -77,6 +77,27 @@ def test_limits_of_the_system_are_named(error, words, monkeypatch, capsys):
     assert words in said
 
 
+def test_a_folder_that_was_removed_under_a_run_is_named(tmp_path, monkeypatch, capsys):
+    @dataclass
+    class Run:
+        """Of a run."""
+
+        run_dir: str = ""
+        """Folder."""
+
+    def main(config):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run").rmdir()
+        list((tmp_path / "run").iterdir())
+
+    monkeypatch.setattr(sys, "argv", ["stage.py", "--run_dir", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as left:
+        run(main, Run)
+    assert left.value.code == 1
+    words = "was removed while this wrote to it; give the same command again"
+    assert capsys.readouterr().err == f"stage.py: {tmp_path}/run: {words}\n"
+
+
 CLOSED = """
 import os
 from contextlib import suppress

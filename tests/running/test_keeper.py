@@ -13,7 +13,7 @@ import torch
 from rspnet.disk import identity
 from rspnet.errors import CheckpointError, DiskError
 from rspnet.running import checkpoints
-from tests.support.toy_run import Run, ask, same
+from tests.support.toy_run import EPOCHS, Run, ask, same
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +118,22 @@ def test_the_best_checkpoint_that_is_damaged_is_told_at_the_start(tmp_path):
     run.at = {step: lambda: pytest.fail("a step") for step in range(1, 10)}
     with pytest.raises(CheckpointError, match=r"checkpoints/best: state\.pt is not as it was written; copy the run"):
         run()
+
+
+def test_room_for_the_best_one_and_for_those_that_stay(tmp_path, monkeypatch):
+    run = Run(tmp_path / "best", checkpoint_every=1, top1=[1.0] * EPOCHS, at={1: lambda: 1 / 0})
+    disk = SimpleNamespace(free=1, total=10**9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: disk)
+    with pytest.raises(DiskError, match=r"checkpoints, 4 of .* at a time"):
+        run()
+    monkeypatch.undo()
+    run = Run(tmp_path / "all", keep_epochs=1)
+    keeper = run().loop.keeper
+    disk.free = 50 * keeper.size() - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: disk)
+    with pytest.raises(DiskError, match=r"checkpoints, 60 of .* at a time"):
+        keeper.check_room(500, keeper.state.step + 60 * keeper.keep_steps, best=False)
+    keeper.check_room(500, keeper.state.step + 40 * keeper.keep_steps, best=False)
 
 
 def test_a_disk_that_cannot_hold_the_checkpoints_is_said_before_the_first_step(tmp_path, monkeypatch):

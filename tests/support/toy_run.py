@@ -122,7 +122,7 @@ class Run:
         torch.manual_seed(0)
         self.model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9)
-        self.model.chance = {}
+        self.model.chance = {} if self.top1 is None else {"val_top1": 50.0}
         run = RunUnderWay(self.accelerator, self.team, {}, self.folder, {})
         schedule = Schedule("multi_step", 0.1, EPOCHS, [1, 2])
         parts = {"schedule": schedule, "train_set": ToySet(self.loader), "often": self.often}
