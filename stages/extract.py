@@ -2,10 +2,10 @@
 
     python stages/extract.py ROOT --weights runs/c3d --out features.parquet
     python stages/extract.py film.mp4 --weights runs/c3d --window 2 --step 0.5 --out film.parquet
-    find . -name '*.mp4' | python stages/extract.py - --weights W --out FOLDER
 
 ROOT is the folder of a data set or any folder of videos, an index or a list, video files, or - for paths or rows on
-standard input; several may be given. Labels and splits are written down where they are known.
+standard input (find . -name '*.mp4' | ...); several may be given. Labels and splits are written down where they are
+known.
 
 Without --window a feature is of a whole video: the mean over `clips.views` clips, as stages/evaluate.py has it. With
 --window or --step it is of a window, which may overlap others: however much, each frame is decoded once, and memory
@@ -18,7 +18,6 @@ whose status says so. What is done so far lies in OUT.partial; the same command 
 """
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +28,7 @@ from rspnet.cli import implied, options
 from rspnet.cli.command import run
 from rspnet.console import some
 from rspnet.disk import print_line, sha256
-from rspnet.errors import ConfigError, RSPNetError
+from rspnet.errors import ConfigError
 from rspnet.running import launch
 from rspnet.weights.description import find_weights, named_weights
 
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
     from rspnet.clipspec import ClipSpec
     from rspnet.data.rows import Row
-    from rspnet.data.windows import Windows
     from rspnet.running.shelf import Shelf
 
 
@@ -72,16 +70,15 @@ class Config:
     run: options.Run = field(default_factory=options.Run)
 
     def __post_init__(self) -> None:
-        from rspnet.data.windows import read_length
+        from rspnet.data.windows import read_windows
 
-        for name in ("window", "step"):
-            if (text := getattr(self, name)) is not None:
-                read_length(text, f"--{name}")
+        read_windows(None, self.window, self.step)
 
 
 def main(config: Config) -> dict[str, Any]:
     """Extract, and return the summary that is also printed as the last line."""
-    from rspnet.data.source import read_sources
+    from rspnet.data.source import read_sources, sorted_out, splits_of
+    from rspnet.data.windows import read_windows
     from rspnet.evaluation import features
 
     if config.weights is None:
@@ -93,11 +90,11 @@ def main(config: Config) -> dict[str, Any]:
     features.check_out(config.out)
     team, accelerator_of = launch.processes(partial(launch.start, trains=False, run_dir="."))
     rows = team.by_main(lambda: read_sources(config.sources, config.data.layout))
-    check_fold(rows, config.data.fold)
+    splits = splits_of(rows, config.data.fold)
 
     # torch takes seconds to import: a mistake in the command or in what it names has answered by now.
     from rspnet.data.augment import normaliser
-    from rspnet.data.index import USABLE, to_dataset
+    from rspnet.data.index import to_dataset
     from rspnet.encoders import check_clips
     from rspnet.evaluation.forward import Forward
     from rspnet.evaluation.predict import ViewFeatures
@@ -112,7 +109,7 @@ def main(config: Config) -> dict[str, Any]:
     network, clip = begin_network(
         config, partial(ViewFeatures, pooling=config.pooling, layer=config.layer), weights=weights
     )
-    windows = windows_of(config, clip)
+    windows = read_windows(clip, config.window, config.step)
     made = made_by(config, rows, clip=clip, shape=network.shape(clip), precision=accelerator.mixed_precision)
     if features.is_complete(config.out, made):
         console.say(f"{config.out}: was made by this command before; remove it to make it anew")
@@ -121,44 +118,11 @@ def main(config: Config) -> dict[str, Any]:
     forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
     viewing = Viewing(forward, to_dataset(rows), windows, team=team)
     with Shelf(config.out, made, team) as shelf:
-        usable = [number for number, row in enumerate(rows) if row["status"] in USABLE]
-        console.say(f"{some(len(usable), 'video')}{left_out(rows, usable)}: {described(windows, config)}")
-        todo = [number for number in usable if number not in shelf.done]
-        mistake = None
-        try:
-            for window in viewing(todo, config.data, clips=config.test.batch * clip.views, begun=shelf.begun):
-                shelf.add(window)
-            shelf.flush()
-        except RSPNetError as error:
-            mistake = error
-        team.check(mistake)
-        summary = team.by_main(partial(write, config, rows, shelf, made=made))
+        usable, untried = sorted_out(rows)
+        viewing.onto(shelf, usable, config.data, batch=config.test.batch, untried=len(untried))
+        summary = team.by_main(partial(write, shelf, rows, untried, splits=splits, made=made, out=str(config.out)))
     console.say(viewing.speed(), *told(summary), f"written to {config.out}")
     return finished({"stage": "extract", "weights": config.weights, "out": config.out} | summary)
-
-
-def check_fold(rows: "list[Row]", fold: int) -> None:
-    """See that the videos have the fold that is asked for.
-
-    Raises:
-        ConfigError: some have not.
-    """
-    lacking = next((row for row in rows if fold > 1 and fold > len(row["folds"] or ())), None)
-    if lacking:
-        raise ConfigError(
-            f"data.fold: {fold}; {lacking['video']} has the splits of {len(lacking['folds'] or ' ')} only"
-        )
-
-
-def windows_of(config: Config, clip: "ClipSpec") -> "Windows":
-    """How videos are cut into windows."""
-    from rspnet.data.windows import Windows, read_length
-
-    window, step = (
-        None if text is None else read_length(text, f"--{name}")
-        for name, text in (("window", config.window), ("step", config.step))
-    )
-    return Windows(clip, window, step)
 
 
 def made_by(config: Config, rows: "list[Row]", *, clip: "ClipSpec", shape: list[int], precision: str) -> dict[str, Any]:
@@ -166,10 +130,9 @@ def made_by(config: Config, rows: "list[Row]", *, clip: "ClipSpec", shape: list[
     import torch
 
     import rspnet
+    from rspnet.data.source import named_content
 
     named = named_weights(config.weights)
-    names = ("root", "video", "label", "split", "folds", "status", "num_frames", "bytes")
-    videos = json.dumps([[row.get(name) for name in names] for row in rows])
     made = {
         "weights": config.weights,
         "weights_sha256": None if named is None else sha256(find_weights(named)),
@@ -183,34 +146,27 @@ def made_by(config: Config, rows: "list[Row]", *, clip: "ClipSpec", shape: list[
         "shape": shape,
         "precision": precision,
         "fold": config.data.fold,
-        "videos": hashlib.sha256(videos.encode()).hexdigest()[:16],
+        "videos": named_content(rows),
         "versions": {"rspnet": rspnet.__version__, "torch": torch.__version__},
     }
     return dict(json.loads(json.dumps(made)))
 
 
-def left_out(rows: "list[Row]", usable: list[int]) -> str:
-    """Of how many the index says that they cannot be read, in words."""
-    return f" ({len(rows) - len(usable)} more that cannot be read, by the index)" if len(usable) < len(rows) else ""
-
-
-def described(windows: "Windows", config: Config) -> str:
-    """What a feature is of, in words."""
-    views = some(windows.clip.views, "clip")
-    what = f"whole videos, {views} each" if windows.are_videos else f"windows of {windows}"
-    pooled = f"{config.pooling} pooling" if config.pooling != "none" else "not pooled"
-    return f"{what}, {some(windows.clip.num_frames, 'frame')} a clip, {pooled}"
-
-
-def write(config: Config, rows: "list[Row]", shelf: "Shelf", *, made: dict[str, Any]) -> dict[str, Any]:
+def write(
+    shelf: "Shelf",
+    rows: "list[Row]",
+    untried: list[tuple[int, str]],
+    *,
+    splits: list[str | None],
+    made: dict[str, Any],
+    out: str,
+) -> dict[str, Any]:
     """Write what is on the shelf, in the order of the videos, and count it."""
-    from rspnet.data.index import USABLE
     from rspnet.evaluation import features
 
     tally = features.Tally()
-    untried = [(number, row["status"]) for number, row in enumerate(rows) if row["status"] not in USABLE]
-    tables = (features.with_names(table, rows, config.data.fold) for table in shelf.in_order(untried))
-    features.write(str(config.out), tally(tables), made, shape=tuple(made["shape"]))
+    tables = (features.with_names(table, rows, splits) for table in shelf.in_order(untried))
+    features.write(out, tally(tables), made, shape=tuple(made["shape"]))
     shelf.remove()
     return tally.summary()
 

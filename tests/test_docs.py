@@ -28,7 +28,7 @@ from tests.support.pages import (
 STAGES = {path.stem for path in (REPO / "stages").glob("*.py")}
 MAKEFILE = (REPO / "Makefile").read_text()
 EXAMPLES = {code.split("\n")[0].removeprefix("# ") for code in blocks(CONTRIBUTING, "python")}
-FOREIGN = {"jq", "source", "pip", "pre-commit"}
+FOREIGN = {"find", "jq", "source", "pip", "pre-commit"}
 MODULES = {"build", "pytest"}
 COMMANDS = {tuple(words): page for page in PAGES for words in commands(page)}
 COMMANDS |= {tuple(words): path for path in (REPO / "stages").glob("*.py") for words in commands_of_a_stage(path)}
@@ -183,6 +183,6 @@ def test_the_tree_is_the_one_there_is():
 def test_every_dependency_has_a_reason():
     project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
     needed = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]}
-    rows = README.read_text().split("| It needs |")[1].splitlines()[2:]
+    rows = CONTRIBUTING.read_text().split("| It needs |")[1].splitlines()[2:]
     named = {name for row in rows if row.startswith("|") for name in row.split("|")[1].strip().split(", ")}
     assert named == needed

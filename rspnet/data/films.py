@@ -152,7 +152,9 @@ class FilmDataset:
         if row not in self._open:
             if len(self._open) > PREFETCH:  # of parts that nobody goes on with
                 self._open.pop(next(iter(self._open))).close()
-            self._open[row] = Film(self.index[row], self.windows, self.time_limit, self.max_pixels)
+            self._open[row] = Film(
+                self.index[row], self.windows, time_limit=self.time_limit, max_pixels=self.max_pixels
+            )
         return self._open[row]
 
     def _clips(self, number: int) -> list[Tensor]:
@@ -177,7 +179,7 @@ class Film:
         VideoError: it cannot be read, or not be cut up so.
     """
 
-    def __init__(self, row: dict[str, object], windows: Windows, time_limit: float, max_pixels: int) -> None:
+    def __init__(self, row: dict[str, object], windows: Windows, *, time_limit: float, max_pixels: int) -> None:
         path = os.path.join(str(row["root"]), str(row["video"]))
         count, plan = row["num_frames"], row.get("plan")
         self._video = Video(
@@ -255,7 +257,7 @@ class Film:
     def _from(self, first: int) -> Iterator[tuple[int, Pixels]]:
         wanted: Frames = np.unique(self._kept[self.grid.frames(first)])
         place = 0
-        for pictures in stream(self._video, wanted, self._crop, self._size):
+        for pictures in stream(self._video, wanted, crop=self._crop, size=self._size):
             yield from zip(wanted[place : place + len(pictures)].tolist(), pictures)
             place += len(pictures)
 

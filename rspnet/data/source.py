@@ -1,12 +1,14 @@
 """What a stage is pointed at, as rows: the folder of a data set, an index of videos, video files."""
 
+import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rspnet.console import say, some
-from rspnet.data.index import Row, check_roots, is_index, new_row, read_rows
+from rspnet.data.index import USABLE, Row, check_roots, is_index, new_row, read_rows
 from rspnet.data.layouts import detect, list_files, scan
 from rspnet.disk import is_there
 from rspnet.errors import ConfigError
@@ -78,6 +80,32 @@ def read_sources(sources: Sequence[str], layout: str = "auto") -> list[Row]:
     if not found:
         raise ConfigError("no video to look at; name files, a folder, or an index")
     return list(found.values())
+
+
+def sorted_out(rows: Sequence[Row]) -> tuple[list[int], list[tuple[int, str]]]:
+    """The places of the rows that can be read, and place and status of those that cannot, as an index says."""
+    bad = [(number, str(row["status"])) for number, row in enumerate(rows) if row["status"] not in USABLE]
+    return [number for number, row in enumerate(rows) if row["status"] in USABLE], bad
+
+
+def splits_of(rows: Sequence[Row], fold: int) -> list[str | None]:
+    """The split of each row in an official fold, from 1.
+
+    Raises:
+        ConfigError: some have no such fold.
+    """
+    if fold == 1:
+        return [row["split"] for row in rows]
+    for row in rows:
+        if fold > (folds := len(row["folds"] or [None])):
+            raise ConfigError(f"data.fold: {fold}; {row['video']} has the splits of {some(folds, 'fold')}")
+    return [row["folds"][fold - 1] for row in rows]
+
+
+def named_content(rows: Sequence[Row]) -> str:
+    """16 hexadecimal digits that name these videos, in this order, and what is said of them."""
+    names = ("root", "video", "label", "split", "folds", "status", "num_frames", "bytes")
+    return hashlib.sha256(json.dumps([[row.get(name) for name in names] for row in rows]).encode()).hexdigest()[:16]
 
 
 def _rows(sources: Sequence[str], folder: str, layout: str) -> Iterator[Row]:

@@ -156,3 +156,20 @@ class Grid:
         for offset in np.unique(self.clips):
             shown[self.starts[first:] - start + offset] = True
         return np.flatnonzero(shown) + start
+
+
+def read_windows(clip: ClipSpec | None, window: float | str | None, step: float | str | None) -> Windows:
+    """Windows as options name them.
+
+    Args:
+        clip: what a clip is; None only looks at the options.
+        window: as for `read_length`.
+        step: likewise.
+
+    Raises:
+        ConfigError: as `read_length`.
+    """
+    lengths = (
+        None if text is None else read_length(text, option) for option, text in (("--window", window), ("--step", step))
+    )
+    return Windows(clip or ClipSpec(1, 1, (0, 0, 0), (1, 1, 1)), *lengths)

@@ -138,20 +138,19 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
-def with_names(table: pa.Table, rows: "list[Row]", fold: int) -> pa.Table:
+def with_names(table: pa.Table, rows: "list[Row]", splits: list[str | None]) -> pa.Table:
     """Rows of `SCHEMA` from windows as a shelf has them.
 
     Args:
         table: with `row`, a place in `rows`; its `value` becomes the feature.
         rows: of an index.
-        fold: whose split is told, from 1.
+        splits: of each of these.
     """
     places = table["row"].to_pylist()
-    splits = [rows[place]["split"] if fold == 1 else rows[place]["folds"][fold - 1] for place in places]
     named = {
         "video": [rows[place]["video"] for place in places],
         "label": [rows[place]["label"] for place in places],
-        "split": splits,
+        "split": [splits[place] for place in places],
         "feature": table["value"],
     }
     return pa.table(

@@ -2,7 +2,8 @@
 
 What a convolution makes of a clip is the same to the last bit whichever clips share its batch, but not whatever their
 number (a single one takes another path through the libraries). So a batch that is not full is filled up: neither the
-number of processes nor where a run was stopped moves a bit of a result.
+number of processes nor where a run was stopped moves a bit of a result. (On a CPU the gates of an S3D-G that is narrower
+than the published one are an exception where clips times channels are no multiple of 16.)
 
 N videos, V views of each, K outputs.
 """
@@ -54,7 +55,8 @@ class Forward:
         """
         number = len(views[0])
         clips = torch.stack([view.to(self._device, non_blocking=True) for view in views], dim=1)
-        inputs = self._normalise(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        # Of one layout in memory, filled up or not: another one is another path, too.
+        inputs = self._normalise(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]).contiguous()
         if number < size:
             inputs = torch.cat([inputs, inputs.new_zeros(size - number, *inputs.shape[1:])])
         outputs: Tensor = self.network(inputs)

@@ -4,17 +4,21 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import torch
+
 from rspnet.cli import options
-from rspnet.console import progress, say
+from rspnet.console import progress, say, some
 from rspnet.data.films import FilmDataset, Lanes, Part, PartRequest
 from rspnet.data.loader import Loader
 from rspnet.data.windows import Windows
+from rspnet.errors import RSPNetError
 from rspnet.evaluation.forward import Forward, Window, windows
 from rspnet.running import machine
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from rspnet.running.shelf import Shelf
     from rspnet.running.team import Team
 
 
@@ -43,14 +47,14 @@ class Viewing:
         self.seconds = self.waited = 0.0
 
     def __call__(
-        self, rows: Sequence[int], data: options.Data, *, clips: int, begun: dict[int, int] | None = None
+        self, rows: Sequence[int], data: options.Data, *, batch: int, begun: dict[int, int] | None = None
     ) -> Iterator[Window]:
         """Look at this process's share of the videos, with a progress bar.
 
         Args:
             rows: of the index.
             data: how to read them.
-            clips: of a batch.
+            batch: whole videos at a time in each process; of windows as many as have the clips of these.
             begun: row -> windows of it that are done.
 
         Yields:
@@ -62,7 +66,7 @@ class Viewing:
         loader = Loader(films, lanes, machine.workers(data.num_workers))
         lanes.turns(loader.num_workers)
         started = time.monotonic()
-        found = windows(self._forward, self._timed(loader), clips)
+        found = windows(self._forward, self._timed(loader), batch * self._cut.clip.views)
         for window in progress(found, self._total(mine, begun or {}), desc=self._unit, unit=self._unit):
             if window.span is None:
                 say(f"could not read {window.reason}; status {window.status}", everywhere=True)
@@ -70,6 +74,84 @@ class Viewing:
                 self.number += 1
             self.seconds = time.monotonic() - started
             yield window
+
+    def onto(self, shelf: "Shelf", rows: Sequence[int], data: options.Data, *, batch: int, untried: int = 0) -> None:
+        """Look at what a shelf lacks of these videos, all processes together; see `__call__`.
+
+        Args:
+            shelf: keeps it.
+            rows: as for `__call__`.
+            data: likewise.
+            batch: likewise.
+            untried: videos that an index says cannot be read, to be told.
+
+        Raises:
+            RSPNetError: a process could not go on; in all of them.
+        """
+        say(self.described(len(rows), untried))
+        mistake: RSPNetError | None = None
+        try:
+            todo = [row for row in rows if row not in shelf.done]
+            for window in self(todo, data, batch=batch, begun=shelf.begun):
+                shelf.add(window)
+            shelf.flush()
+        except RSPNetError as error:
+            mistake = error
+        self._team.check(mistake)
+
+    def in_order(
+        self, rows: Sequence[int], untried: Sequence[tuple[int, str]], data: options.Data, *, batch: int
+    ) -> Iterator[Window]:
+        """Look at these videos, all processes together; what was seen comes in the order of the index.
+
+        Of one process it comes as soon as it may, of several at the end, in the main process.
+
+        Args:
+            rows: as for `__call__`.
+            untried: row and status of videos that an index says cannot be read; each is a window without a span.
+            data: as for `__call__`.
+            batch: likewise.
+
+        Raises:
+            RSPNetError: a process could not go on; in all of them.
+        """
+        waiting: dict[int, list[Window]] = {row: [] for row in sorted([*rows, *(row for row, _ in untried)])}
+        whole = {row for row, _ in untried}
+        for row, status in untried:
+            waiting[row].append(Window(row, 0, None, torch.empty(0), 0, status))
+        found = self(rows, data, batch=batch)
+        for window in found if self._team.world_size == 1 else self._everyones(found):
+            waiting[window.row].append(window)
+            if window.span is None or window.number + 1 == window.total:
+                whole.add(window.row)
+            while waiting and (first := next(iter(waiting))) in whole:
+                yield from waiting.pop(first)
+        if self._team.rank == 0:  # of videos that broke off, or were not tried
+            yield from (window for windows_of_video in waiting.values() for window in windows_of_video)
+
+    def _everyones(self, found: Iterator[Window]) -> Iterator[Window]:
+        mistake: RSPNetError | None = None
+        mine = list[Window]()
+        try:
+            mine = list(found)
+        except RSPNetError as error:
+            mistake = error
+        self._team.check(mistake)
+        everybodys = self._team.everyones(mine)
+        if self._team.rank == 0:
+            yield from (window for windows_of_one in everybodys for window in windows_of_one)
+
+    def described(self, videos: int, untried: int) -> str:
+        """What the network looks at, in words.
+
+        Args:
+            videos: number of them.
+            untried: how many more an index says cannot be read.
+        """
+        clip, unread = self._cut.clip, f" ({untried} more cannot be read, the index says)" if untried else ""
+        what = f"whole videos, {some(clip.views, 'clip')} each" if self._cut.are_videos else f"windows of {self._cut}"
+        fed = f"{some(clip.num_frames, 'frame')} a clip, central crop {clip.size}"
+        return f"{some(videos, 'video')}{unread}: {what}, {fed}"
 
     def speed(self) -> str:
         """How fast this process was, and what held it up, in words."""

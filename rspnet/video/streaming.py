@@ -14,7 +14,7 @@ AT_ONCE = 64
 """Frames that are pictures at a time, and for which a video's time limit holds."""
 
 
-def stream(video: Video, wanted: Numbers, crop: Crop, size: int) -> Iterator[Pixels]:
+def stream(video: Video, wanted: Numbers, *, crop: Crop, size: int) -> Iterator[Pixels]:
     """Decode each wanted frame once, in order; skip what lies between where that is quicker.
 
     Args:

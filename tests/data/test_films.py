@@ -97,11 +97,11 @@ def test_a_lost_process_is_replaced(index):
 
 def test_each_frame_is_converted_once_and_few_are_held(index, monkeypatch):
     rows = [dict(index[0]) | {"plan": inspect(f"{index[0]['root']}/long.mp4", "decode")["plan"]}]
-    film = films.Film(rows[0], Windows(CLIP, Length(15, False), Length(1, False)), 60, 2**30)
+    film = films.Film(rows[0], Windows(CLIP, Length(15, False), Length(1, False)), time_limit=60, max_pixels=2**30)
     made, real, held = [], films.stream, []
 
-    def counted(video, wanted, crop, size):
-        for pictures in real(video, wanted, crop, size):
+    def counted(video, wanted, **how):
+        for pictures in real(video, wanted, **how):
             made.append(len(pictures))
             yield pictures
 

@@ -53,7 +53,7 @@ def test_whole_videos_are_those_of_evaluate_to_the_last_bit(tmp_path, motions, f
     out, err = capsys.readouterr()
     assert json.loads(out) == {key: value for key, value in summary.items() if key != "exit_status"}
     assert (summary["num_videos"], summary["num_windows"], summary["failed"]) == (23, 23, {})
-    assert "23 videos: whole videos, 2 clips each, 8 frames a clip, average pooling" in err
+    assert "23 videos: whole videos, 2 clips each, 8 frames a clip, central crop 48" in err
     found = {row["video"]: row for row in rows(tmp_path / "f.parquet")}
     assert list(found) == [row["video"] for row in scan(motions)]
     compared = 0
@@ -222,7 +222,7 @@ def test_a_window_shorter_than_a_clip(tmp_path, folder, capsys):
         ({"out": "full"}, "--out: full: holds a.txt, which is none of ours"),
         ({"out": "file"}, "--out: file is a file"),
         ({"sources": ["nowhere"]}, "nowhere: no such file or folder"),
-        ({"data": options.Data(fold=2)}, "data.fold: 2; 0.mp4 has the splits of 1 only"),
+        ({"data": options.Data(fold=2)}, "data.fold: 2; 0.mp4 has the splits of 1 fold"),
     ],
 )
 def test_mistakes(tmp_path, folder, monkeypatch, changes, message):

@@ -56,6 +56,13 @@ def extract(*sources, out, weights="none", **changes):
     return Config(list(map(str, sources)), str(weights), str(out), **settings)
 
 
+def predict(*sources, weights, **changes):
+    from stages.predict import Config
+
+    settings = sizes(views=2) | {"data": options.Data(num_workers=0)} | changes
+    return Config(list(map(str, sources)), str(weights), **settings)
+
+
 def rspnet(encoder, num_frames=16, groups=1, **changes):
     """A network to pretrain, by the published settings but for the changes."""
     from rspnet.method.pretext import RSPNet

@@ -16,7 +16,7 @@ CROP = (0, 0, 80, 80)
 
 
 def shown(video, wanted):
-    return [number(picture) for part in stream(video, np.array(wanted), CROP, 80) for picture in part]
+    return [number(picture) for part in stream(video, np.array(wanted), crop=CROP, size=80) for picture in part]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -28,8 +28,8 @@ def test_every_wanted_frame_comes_in_order(tmp_path, name):
         with Video(path, plan=inspect(path, "decode")["plan"]) as video:
             assert shown(video, wanted) == expected
         with Video(path) as video:
-            parts = list(stream(video, np.array(wanted), CROP, 32))
-            again = list(stream(video, np.array(wanted), CROP, 32))
+            parts = list(stream(video, np.array(wanted), crop=CROP, size=32))
+            again = list(stream(video, np.array(wanted), crop=CROP, size=32))
         assert [len(part) for part in parts[:-1]] == [AT_ONCE] * (len(parts) - 1)
         assert np.array_equal(np.concatenate(parts), np.concatenate(again))
 

@@ -1,0 +1,119 @@
+"""What a classifier says of videos, as lines: on standard output, as JSON Lines, or as Parquet."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from rspnet.data.rows import Row
+from rspnet.disk import is_there, print_line, whole
+from rspnet.errors import ConfigError
+from rspnet.evaluation.forward import Window
+
+SCHEMA = pa.schema(
+    [
+        ("video", pa.string()),  # path
+        ("start", pa.float64()),  # seconds
+        ("end", pa.float64()),
+        ("classes", pa.list_(pa.string())),  # best first
+        ("probabilities", pa.list_(pa.float64())),
+        ("status", pa.string()),  # ok, or why there are no classes
+    ]
+)
+"""The keys of a line."""
+
+_AT_ONCE = 1024
+
+
+def check_out(out: str) -> None:
+    """Refuse a file that `write` could not write to.
+
+    Raises:
+        ConfigError: another suffix than .parquet or .jsonl, or a folder.
+    """
+    if out != "-" and os.path.splitext(out)[1].lower() not in (".parquet", ".jsonl"):
+        raise ConfigError(f"--out: {out}; predictions go into a .parquet or a .jsonl file, or - for standard output")
+    if out != "-" and is_there(out) and os.path.isdir(out):
+        raise ConfigError(f"--out: {out} is a folder; name a file")
+
+
+class Sayings:
+    """Makes lines of windows, and counts them.
+
+    Args:
+        rows: of an index, the videos.
+        names: of the classes, in the order of the logits.
+        top: classes to name, at most.
+    """
+
+    def __init__(self, rows: Sequence[Row], names: Sequence[str], top: int) -> None:
+        self._rows = rows
+        self._names = names
+        self._known = set(names)
+        self._top = top
+        self._status: Counter[str] = Counter()
+        self._labelled = self._right = 0
+
+    def line(self, window: dict[str, Any]) -> dict[str, Any]:
+        """What is said of a window; of equal logits the lower class comes first.
+
+        Args:
+            window: `row`, `start`, `end`, `status`, and `value`: the logits.
+        """
+        row, classes, probabilities = self._rows[window["row"]], None, None
+        self._status[window["status"]] += 1
+        if window["status"] == "ok":
+            shares = torch.as_tensor(window["value"], dtype=torch.float32).softmax(0)
+            best = shares.argsort(descending=True, stable=True)[: self._top].tolist()
+            classes, probabilities = (
+                [self._names[each] for each in best],
+                [round(float(shares[each]), 5) for each in best],
+            )
+            if row["label"] in self._known:
+                self._labelled += 1
+                self._right += classes[0] == row["label"]
+        known = {name: window[name] for name in ("start", "end", "status")}
+        found = {"video": row["video"], "classes": classes, "probabilities": probabilities} | known
+        return {name: found[name] for name in SCHEMA.names}
+
+    def summary(self) -> dict[str, Any]:
+        """What was counted: lines with classes, of each other status, and the share of labels that came first."""
+        failed = {status: number for status, number in self._status.most_common() if status != "ok"}
+        counts = {"num_predictions": self._status["ok"], "failed": failed, "num_labelled": self._labelled}
+        return counts | ({"top1": round(100 * self._right / self._labelled, 2)} if self._labelled else {})
+
+
+def facts(window: Window) -> dict[str, Any]:
+    """A window as `Sayings.line` takes it."""
+    span = {"start": None, "end": None} if window.span is None else window.span._asdict()
+    return {"row": window.row, "status": window.status, "value": window.value} | span
+
+
+def write(lines: Iterable[dict[str, Any]], out: str) -> None:
+    """Write lines as they come; a file gets its name when it is whole.
+
+    Raises:
+        DiskError, ConfigError: the place cannot be written to.
+    """
+    if out == "-":
+        for line in lines:
+            print_line(json.dumps(line))
+    elif out.lower().endswith(".jsonl"):
+        with whole(out) as part, open(part, "w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    else:
+        with whole(out) as part, pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
+            for some in _parts(iter(lines)):
+                writer.write_table(pa.Table.from_pylist(some, SCHEMA))
+
+
+def _parts(lines: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while some := list(islice(lines, _AT_ONCE)):
+        yield some

@@ -1,0 +1,180 @@
+"""Say which classes the videos of a folder, or windows of them, are of.
+
+    python stages/predict.py ROOT --weights runs/c3d_ucf101 | jq -r '[.video, .classes[0]] | @tsv'
+    python stages/predict.py film.mp4 --weights runs/c3d_ucf101 --window 2 --step 1 --out film.jsonl
+
+ROOT is any folder of videos, a data set's too, an index or a list, video files, or - for paths or rows on standard
+input; several may be given. No labels are needed.
+
+Writes one JSON object to a line on stdout, in the order of the videos: video, start, end (seconds), classes (best
+first), probabilities and status; or a .jsonl or .parquet file with --out. A video that cannot be read is a line whose
+status says so. Without --window a line is of a whole video, as stages/evaluate.py tests it; with --window or --step it
+is of a window, however long the film. With --out, what is done so far lies in OUT.partial, the same command goes on
+from there, several processes (accelerate launch) share the videos, and the last line on stdout sums it up. Where the
+videos have labels among the classes, stderr says how many are right.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rspnet import console
+from rspnet.cli import implied, options
+from rspnet.cli.command import run
+from rspnet.console import percent, some
+from rspnet.disk import print_line, sha256
+from rspnet.errors import CheckpointError, ConfigError
+from rspnet.running import launch
+from rspnet.weights.description import find_weights, named_weights
+
+if TYPE_CHECKING:
+    from rspnet.clipspec import ClipSpec
+    from rspnet.data.rows import Row
+    from rspnet.evaluation.predictions import Sayings
+    from rspnet.running.shelf import Shelf
+    from rspnet.weights.read import WeightFile
+
+
+@dataclass
+class Config:
+    """Of which videos, by which classifier, and where the predictions go."""
+
+    unused: ClassVar = ("augment", "frozen", "optim", "pretext")  # in a training's config, which serves here too
+    private: ClassVar = ("weights", "run", "run_dir")
+    implied: ClassVar = implied.by_weights
+
+    sources: list[str]
+    """Videos: folders, indexes or lists (.jsonl, .parquet, .txt, .csv, .tsv), video files, or - for standard input."""
+    weights: str | None = None
+    """Classifier: a fine-tuned run folder, or a weight file with a classifier."""
+    out: str = "-"
+    """File that is written (.jsonl or .parquet); - is stdout."""
+    top: int = 5
+    """Number of classes to name, at most."""
+    window: float | str | None = None
+    """Length of a window: seconds, as 2 or 2.5, or frames, as 64f (null: the whole video, or with --step a clip's)."""
+    step: float | str | None = None
+    """From the beginning of one window to that of the next, likewise (null: as long as a window)."""
+    data: options.Data = field(default_factory=options.Data)
+    clips: options.TestedClips = field(default_factory=options.TestedClips)
+    encoder: options.Encoder = field(default_factory=options.Encoder)
+    test: options.Test = field(default_factory=options.Test)
+    run: options.Run = field(default_factory=options.Run)
+
+    def __post_init__(self) -> None:
+        from rspnet.data.windows import read_windows
+
+        read_windows(None, self.window, self.step)
+        if self.top < 1:
+            raise ConfigError(f"top: {self.top}; it must be at least 1")
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Predict, and return the summary."""
+    from rspnet.data.source import read_sources, sorted_out
+    from rspnet.data.windows import read_windows
+    from rspnet.evaluation import predictions
+
+    named = named_weights(config.weights)
+    if named is None:
+        raise ConfigError("--weights: name a fine-tuned run folder, or a weight file with a classifier")
+    path = find_weights(named)
+    predictions.check_out(config.out)
+    team, accelerator_of = launch.processes(partial(launch.start, trains=False, run_dir="."))
+    rows = team.by_main(lambda: read_sources(config.sources, config.data.layout))
+
+    # torch takes seconds to import: a mistake in the command or in what it names has answered by now.
+    from rspnet.data.augment import normaliser
+    from rspnet.data.index import to_dataset
+    from rspnet.encoders import check_clips
+    from rspnet.evaluation.forward import Forward
+    from rspnet.method.classifier import Classifier
+    from rspnet.running.network import begin_network
+    from rspnet.running.shelf import Shelf
+    from rspnet.running.viewing import Viewing
+    from rspnet.weights.read import read_weights
+
+    accelerator = accelerator_of()
+    check_clips(config.encoder, config.clips)
+    weights = read_weights(path)
+    names = class_names(weights)
+    network, clip = begin_network(config, partial(Classifier, num_classes=len(names)), weights=weights, trained=True)
+    model = accelerator.prepare_model(network, evaluation_mode=True)
+    forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
+    viewing = Viewing(forward, to_dataset(rows), read_windows(clip, config.window, config.step), team=team)
+    usable, untried = sorted_out(rows)
+    sayings = predictions.Sayings(rows, names, config.top)
+    if config.out == "-":
+        console.say(viewing.described(len(usable), len(untried)))
+        found = viewing.in_order(usable, untried, config.data, batch=config.test.batch)
+        predictions.write(map(sayings.line, map(predictions.facts, found)), "-")
+    else:
+        with Shelf(config.out, settings(config, rows, clip=clip, precision=accelerator.mixed_precision), team) as shelf:
+            viewing.onto(shelf, usable, config.data, batch=config.test.batch, untried=len(untried))
+            sayings = team.by_main(partial(write, config.out, sayings, shelf=shelf, untried=untried))
+    summary = {"stage": "predict", "weights": config.weights, "out": config.out, **sayings.summary()}
+    if console.is_main():
+        console.say(viewing.speed(), *told(summary, config.out))
+        if config.out != "-":
+            print_line(json.dumps(summary))
+    return summary | {"exit_status": int(console.is_main() and not summary["num_predictions"])}
+
+
+def class_names(weights: "WeightFile") -> list[str]:
+    """The classes in the order of the logits; numbers where the file does not name them, as published ones do not.
+
+    Raises:
+        CheckpointError: it has no classifier.
+    """
+    if not weights.num_classes:
+        raise CheckpointError(
+            f"{weights.path}: has no classifier; fine-tune this encoder first, or give a fine-tuned one"
+        )
+    if names := weights.description.get("class_names"):
+        return list(names)
+    console.say(f"{weights.path}: does not name its classes; they go by their numbers, from 0")
+    return [str(number) for number in range(weights.num_classes)]
+
+
+def settings(config: Config, rows: "list[Row]", *, clip: "ClipSpec", precision: str) -> dict[str, Any]:
+    """All that the logits depend on."""
+    from rspnet.data.source import named_content
+
+    return {
+        "weights_sha256": sha256(find_weights(str(config.weights))),
+        "clip": dataclasses.asdict(clip),
+        "window": config.window,
+        "step": config.step,
+        "precision": precision,
+        "videos": named_content(rows),
+    }
+
+
+def write(out: str, sayings: "Sayings", *, shelf: "Shelf", untried: list[tuple[int, str]]) -> "Sayings":
+    """Write what is on the shelf, in the order of the videos, and count it."""
+    from rspnet.evaluation import predictions
+
+    windows = (window for table in shelf.in_order(untried) for window in table.to_pylist())
+    predictions.write(map(sayings.line, windows), out)
+    shelf.remove()
+    return sayings
+
+
+def told(summary: dict[str, Any], out: str) -> Iterator[str]:
+    """The counts in words."""
+    failed = ", ".join(f"{number} {status}" for status, number in summary["failed"].items())
+    yield (
+        f"{some(summary['num_predictions'], 'prediction')}"
+        f"{f'; of other videos none, or not to their end: {failed}' if failed else ''}"
+    )
+    if "top1" in summary:
+        yield f"top-1 {percent(summary['top1'])} % of the {summary['num_labelled']} that have a label among the classes"
+    if out != "-":
+        yield f"written to {out}"
+
+
+if __name__ == "__main__":
+    run(main, Config)
