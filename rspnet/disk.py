@@ -202,7 +202,9 @@ def fsync(path: Path) -> None:
 
 
 @contextmanager
-def whole(path: str | os.PathLike[str], *, folder: bool = False, replace: bool = True) -> Iterator[Path]:
+def whole(
+    path: str | os.PathLike[str], *, folder: bool = False, replace: bool = True, over: bool = False
+) -> Iterator[Path]:
     """Yield a hidden file or folder beside `path`, which gets that name when the block ends without an error.
 
     By then it is on the disk. Any number of processes may write one path at once: the last one wins. What a killed one
@@ -212,6 +214,7 @@ def whole(path: str | os.PathLike[str], *, folder: bool = False, replace: bool =
         path: where it will be; folders above it are made.
         folder: whether it is a folder.
         replace: a file, or an empty folder, may have the name already.
+        over: so may a folder that is not empty, which goes.
 
     Raises:
         FileExistsError: something has got the name by then, and is not to be replaced.
@@ -230,7 +233,7 @@ def whole(path: str | os.PathLike[str], *, folder: bool = False, replace: bool =
         _sync(temporary)
         if not replace and os.path.lexists(path):
             raise FileExistsError(f"{path}: exists")
-        temporary.replace(path)
+        _put(temporary, path, over)
         fsync(path.parent)
 
 
@@ -249,6 +252,27 @@ def _begin(path: Path, folder: bool, stack: ExitStack) -> Path:
         stack.callback(_remove, temporary)
         if temporary.exists():
             return temporary
+
+
+def _put(temporary: Path, path: Path, over: bool) -> None:
+    """Give it its name; `over`: a folder that has it is set aside, and removed when the new one is in its place."""
+    aside: Path | None = None
+    while True:
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            if not over or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                if aside and not os.path.lexists(path):
+                    aside.rename(path)
+                raise
+        else:
+            break
+        aside = aside or _temporary(path)
+        shutil.rmtree(aside, ignore_errors=True)  # another process put one there meanwhile, and it is the later one
+        with suppress(FileNotFoundError):
+            path.rename(aside)
+    if aside:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def sweep(*folders: str | os.PathLike[str]) -> None:

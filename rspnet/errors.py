@@ -29,3 +29,9 @@ class WorkerError(RSPNetError):
     """Processes that read videos are killed or crash again and again; the message says over what, and what to do."""
 
     exit_status = 1
+
+
+class HubError(RSPNetError):
+    """The Hub does not take what is pushed; the message starts with its name there."""
+
+    exit_status = 1

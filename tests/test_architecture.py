@@ -33,6 +33,7 @@ TESTED_THROUGH_OTHERS = {
     "video/matroska": "tests/video/test_damage.py",
     "video/packets": "tests/video/test_reader.py",
     "video/schedule": "tests/video/test_writer.py",
+    "weights/exported": "tests/weights/test_export.py",
     "weights/entries": "tests/weights/test_load.py",
     "weights/read": "tests/weights/test_load.py",
 }

@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -60,6 +62,30 @@ def test_what_has_got_the_name_meanwhile_stays(tmp_path):
         overtaken()
     assert (tmp_path / "file").read_text() == "another's"
     assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_may_be_replaced_whole(tmp_path, monkeypatch):
+    """By several at once too: one of them is there in the end, with all that it wrote, and nothing beside it."""
+    for content in "ab":
+        with whole(tmp_path / "out", folder=True, over=True) as new:
+            (new / content).write_text(content)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b"]
+
+    def write(content):
+        with whole(tmp_path / "out", folder=True, over=True) as new:
+            (new / content).write_text(content)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, "cdefghijklmnop"))
+    assert len(list((tmp_path / "out").iterdir())) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    before = [path.name for path in (tmp_path / "out").iterdir()]
+    refused = iter([OSError(errno.ENOTEMPTY, "full"), OSError(errno.EACCES, "no")])
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(next(refused)))
+    with pytest.raises(ConfigError, match="out: cannot be written"):
+        write("q")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_the_contents_are_on_the_disk_before_the_name(tmp_path, monkeypatch):

@@ -1,7 +1,8 @@
 """What is known of weights before they are loaded: where they lie, and what encoder.json beside them says.
 
-encoder.json names the network, and the clips that it was trained on; whoever uses the weights takes both from there. It
-is read without torch, because a command's options take their defaults from it.
+encoder.json names the network, and the clips that it was trained on; whoever uses the weights takes both from there. So
+does config.json of an exported folder. It is read without torch, because a command's options take their defaults from
+it.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 
 from rspnet.disk import identity, is_there
 from rspnet.errors import CheckpointError
+from rspnet.weights import exported
 
 NAME = "encoder.safetensors"
 
@@ -24,7 +26,7 @@ def named_weights(weights: str | None) -> str | None:
 
 
 def find_weights(path: str | Path) -> Path:
-    """Return the weight file that a path means: itself, or a run folder's encoder.safetensors.
+    """Return the weight file that a path means: itself, a run folder's encoder.safetensors, an exported folder's own.
 
     Raises:
         CheckpointError: If there is none, or the system does not tell.
@@ -34,9 +36,9 @@ def find_weights(path: str | Path) -> Path:
         raise CheckpointError(f"{path}: no such file or folder; give a run folder or a weight file")
     if os.path.isfile(path):
         return path
-    inside = path / NAME
-    if is_there(inside, CheckpointError) and os.path.isfile(inside):
-        return inside
+    for inside in (path / NAME, path / exported.MODEL):
+        if is_there(inside, CheckpointError) and os.path.isfile(inside):
+            return inside
     if (path / "checkpoints").is_dir():
         raise CheckpointError(f"{path}: this run has not written its encoder yet; start it again to let it finish")
     raise CheckpointError(f"{path}: no {NAME} in this folder; give a run folder or a weight file")
@@ -57,15 +59,20 @@ def read_description(weights: Path) -> dict[str, Any] | None:
     """
     if weights.suffix != ".safetensors":
         return None
-    beside = weights.with_suffix(".json")
+    beside = exported.beside(weights)
     if not beside.is_file():
-        if weights.name != NAME:
+        if weights.name != NAME and not exported.is_marked(weights):
             return None
-        raise CheckpointError(
-            f"{weights}: {beside.name} is missing beside it; copy it from where the weights came from"
-        )
+        what = f"{beside.name} is missing beside it; copy it from where the weights came from"
+        if weights.name not in (NAME, exported.MODEL):
+            what = f"comes from an exported folder, where its name is {exported.MODEL}; give that folder"
+        raise CheckpointError(f"{weights}: {what}")
     try:
         description = json.loads(beside.read_text(encoding="utf-8-sig"))
+        if weights.name == exported.MODEL:
+            description = exported.described(description)
+            if description is None and not exported.is_marked(weights):
+                return None  # of another library
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{beside}: is no description of weights ({error}); copy both files again") from error
     if fault := _fault(description):

@@ -86,7 +86,7 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
     num_classes = encoder_state[entries.head["weight"]].shape[0] if entries.head else 0
     size = sum(value.nbytes for value in encoder_state.values())
     with needing(size), whole(beside) as new_beside, whole(weights) as new_weights:
-        _write_tensors(new_weights, encoder_state)
+        write_tensors(new_weights, encoder_state)
         facts = {"file": weights.name, **identity(new_weights)}
         text = json.dumps({"format": 1, **description, "num_classes": num_classes, "weights": facts}, indent=2)
         new_beside.write_text(text + "\n", encoding="utf-8")
@@ -115,8 +115,13 @@ def save_network(folder: str | Path, network: nn.Module, *, clip: dict[str, Any]
     save_encoder(folder, network.state_dict(), {**description, "clip": clip, "provenance": provenance})
 
 
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file, from tensors wherever and however they lie in memory.
+
+    Args:
+        path: The file.
+        tensors: What it holds.
+        metadata: What it says of itself beside that.
 
     Raises:
         OSError: If the disk refuses.
@@ -129,7 +134,7 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         apart[name] = value.clone() if storage in storages else value  # the format has no views of one storage
         storages.add(storage)
     # Not safetensors' own way to the disk, which leaves a file that only its owner may read.
-    path.write_bytes(save(apart))
+    path.write_bytes(save(apart, metadata))
 
 
 def load_encoder(path: str | Path, **overrides: Any) -> "VideoEncoder":

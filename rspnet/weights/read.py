@@ -23,6 +23,7 @@ from torch import Tensor
 from rspnet.disk import identity
 from rspnet.errors import CheckpointError
 from rspnet.terminal import visible
+from rspnet.weights import exported
 from rspnet.weights.bounds import check_archive, check_network, check_sizes
 from rspnet.weights.description import find_weights, read_description
 from rspnet.weights.entries import OTHERS, SIGNATURES, Entries, sort_entries, sort_out
@@ -219,7 +220,7 @@ def _describe(path: Path) -> dict[str, Any]:
     if said is None:
         return {}
     if {name: said["weights"].get(name) for name in ("bytes", "sha256")} != identity(path):
-        beside = path.with_suffix(".json").name
+        beside = exported.beside(path).name
         raise CheckpointError(f"{path}: is damaged, or {beside} belongs to other weights; copy both files again")
     return said
 

@@ -1,0 +1,101 @@
+"""What a run's folder says of its network beside the weights: how it was trained, and what was measured with it.
+
+For those who get the network alone. Where the run lay is not for them: of paths the last name is kept.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from rspnet.console import say
+from rspnet.errors import CheckpointError
+from rspnet.evaluation.interval import interval
+from rspnet.running.record import read_options, read_result
+
+_RECIPE = ("clips", "augment", "pretext", "optim")
+_REMEDY = "what it says is left out"
+
+
+def recipe(run_dir: Path) -> dict[str, Any] | None:
+    """Return the options of a training that decide what comes of it, by section; None where no run is.
+
+    Beside the sections: `data`, the name of its folder or index; `seed`; and `frozen` of a fine-tuning.
+
+    Args:
+        run_dir: A run's folder, or any other.
+    """
+    options = _options(run_dir)
+    if options is None:
+        return None
+    kept = {name: options[name] for name in (*_RECIPE, "frozen") if name in options}
+    run = options.get("run")
+    return {"data": _data_name(options), **kept, "seed": run.get("seed") if isinstance(run, dict) else None}
+
+
+def measured(run_dir: Path, provenance: dict[str, Any], weights_sha256: str | None) -> list[dict[str, Any]]:
+    """Return what was measured with a run's weights: by its own final test, and by evaluations that lie in its folder.
+
+    Evaluations of other weights, such as those that the run had before, do not count.
+
+    Args:
+        run_dir: The run's folder.
+        provenance: What encoder.json says of the training.
+        weights_sha256: Of encoder.safetensors.
+
+    Returns:
+        A dict for each number: `protocol`, `metric`, `value` and `interval` (percent; 95 %), `chance` (percent, or
+        None), `num_videos`, `views`, `fold`, `data` (a name) and `data_fingerprint`.
+    """
+    found = _numbers(provenance, _options(run_dir)) if provenance.get("stage") == "finetune" else []
+    for path in sorted(run_dir.glob("*/result.json")):
+        try:
+            result = read_result(path)
+        except CheckpointError as error:
+            say(f"{error}; {_REMEDY}")
+            continue
+        if result["stage"] == "evaluate" and weights_sha256 and result.get("weights_sha256") == weights_sha256:
+            found += _numbers(result, _options(path.parent))
+    return found
+
+
+def _options(run_dir: Path) -> dict[str, Any] | None:
+    path = run_dir / "config.yaml"
+    if not path.is_file():
+        return None
+    try:
+        return read_options(path, _REMEDY)
+    except CheckpointError as error:
+        say(str(error))
+        return None
+
+
+def _data_name(options: dict[str, Any] | None) -> str | None:
+    data = (options or {}).get("data")
+    named = data.get("root") or data.get("index") if isinstance(data, dict) else None
+    return (Path(str(named)).name or None) if named else None
+
+
+def _numbers(result: dict[str, Any], options: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Each number of a result that `read_result` or encoder.json gives."""
+    if "recall" in result:
+        chances = {f"recall at {k}": value for k, value in result["chance"].items()}
+        values = {f"recall at {k}": value for k, value in result["recall"].items()}
+        number = result["num_queries"]
+    else:
+        chances = {"top-1": result.get("chance_top1")}
+        values = {f"top-{k}": result[f"top{k}"] for k in (1, 5) if f"top{k}" in result}
+        number = result.get("num_videos", 0)
+    shared = {name: result.get(name) for name in ("views", "fold", "data_fingerprint")}
+    return [
+        {
+            "protocol": result.get("protocol", "classify"),
+            "metric": metric,
+            "value": value,
+            "interval": [round(end, 2) for end in interval(value, number)],
+            "chance": chances.get(metric),
+            "num_videos": number,
+            "data": _data_name(options),
+            **shared,
+        }
+        for metric, value in values.items()
+        if number
+    ]

@@ -1,0 +1,208 @@
+"""The model card of an exported network: README.md, with the metadata that the Hub reads at its head.
+
+It says what the files say, and where they are silent, that they are.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from rspnet.console import percent, some
+from rspnet.encoders import encoder_spec
+
+_PAPER = "[RSPNet](https://arxiv.org/abs/2011.07949) (Chen et al., AAAI 2021)"
+_PROTOCOLS = {
+    "classify": "classification by the fine-tuned network",
+    "knn": "classification by the 20 nearest training videos",
+    "linear": "classification by logistic regression on the features",
+    "retrieval": "retrieval of training videos of the same class",
+}
+_CITATION = """```bibtex
+@inproceedings{chen2021rspnet,
+  title = {RSPNet: Relative Speed Perception for Unsupervised Video Representation Learning},
+  author = {Chen, Peihao and Huang, Deng and He, Dongliang and Long, Xiang and Zeng, Runhao and Wen, Shilei and
+            Tan, Mingkui and Gan, Chuang},
+  booktitle = {AAAI},
+  year = {2021}
+}
+```"""
+
+
+def model_card(name: str, said: dict[str, Any], *, weights_license: str | None, repo: str | None) -> str:
+    """Return the text of README.md.
+
+    Args:
+        name: What the network is called.
+        said: What config.json says, by the names of encoder.json, with `recipe` and `results`.
+        weights_license: An identifier of the Hub's; None leaves it open, and the card says so.
+        repo: Where on the Hub it will lie; None: not known yet.
+    """
+    results = said.get("results") or []
+    classifies = bool(said["num_classes"])
+    data = ModelCardData(
+        license=weights_license,
+        library_name="rspnet",
+        pipeline_tag="video-classification" if classifies else "feature-extraction",
+        tags=["rspnet", "timm", "video", "self-supervised-learning"],
+        model_name=name if results else None,
+        eval_results=[_eval_result(each) for each in results] or None,
+    )
+    parts = [
+        f"# {name}",
+        _summary(said),
+        "## How to load it",
+        _loading(repo or "ORG/NAME", said),
+        "## What it is fed with",
+        _clip(said),
+        "## How it was trained",
+        _training(said),
+        "## What was measured",
+        _results(results, said),
+        "## Licence",
+        _licence(weights_license),
+        "## Citation",
+        _CITATION,
+    ]
+    text = f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
+    ModelCard(text)  # its head can be read
+    return text
+
+
+def _eval_result(measured: dict[str, Any]) -> EvalResult:
+    named = measured["data"] or "unnamed videos"
+    retrieval = measured["protocol"] == "retrieval"
+    low, high = measured["interval"]
+    return EvalResult(
+        task_type="other" if retrieval else "video-classification",
+        task_name=_PROTOCOLS.get(measured["protocol"], measured["protocol"]),
+        dataset_type=re.sub(r"[^\w.-]+", "-", named),
+        dataset_name=named,
+        dataset_split="test",
+        dataset_args={name: measured[name] for name in ("fold", "data_fingerprint", "num_videos")},
+        metric_type="recall" if retrieval else "accuracy",
+        metric_value=measured["value"],
+        metric_name=f"{measured['metric']} (percent; 95 % interval {percent(low)} to {percent(high)})",
+    )
+
+
+def _summary(said: dict[str, Any]) -> str:
+    spec, stage = encoder_spec(said["arch"]), said["provenance"].get("stage")
+    origin = {
+        "pretrain": f"pretrained without labels by relative speed perception, {_PAPER}",
+        "finetune": f"fine-tuned to tell {some(said['num_classes'], 'class', 'classes')} apart, with rspnet, the tool "
+        f"for {_PAPER}",
+    }
+    width = said["kwargs"]["width"]
+    narrow = "" if width == 64 else f" of width {width}, where the published one has 64"
+    gives = f"logits of {said['num_classes']}" if said["num_classes"] else f"features of {said['num_features']}"
+    return (
+        f"{spec.about}{narrow}; {origin.get(stage, 'its file does not say how it was trained')}. A clip becomes "
+        f"{gives} values."
+    )
+
+
+def _loading(repo: str, said: dict[str, Any]) -> str:
+    classify = "\nclassifier = rspnet.load_classifier(folder)\nclassifier.predict('video.mp4')" * bool(
+        said["num_classes"]
+    )
+    return f"""```python
+import rspnet, torch
+from huggingface_hub import snapshot_download
+
+folder = snapshot_download('{repo}')  # or where this folder lies
+encoder = rspnet.load_encoder(folder)
+clips = rspnet.read_clips('video.mp4', encoder)  # normalised, (clips, 3, frames, height, width)
+with torch.no_grad():
+    feature = encoder(clips).mean(0)  # ({said["num_features"]},){classify}
+```
+
+timm knows it once rspnet is imported: `timm.create_model('hf-hub:{repo}', pretrained=True)`, or `local-dir:` and the
+folder."""
+
+
+def _clip(said: dict[str, Any]) -> str:
+    clip = said["clip"]
+    rate = "as the video has them" if clip["frame_rate"] is None else f"resampled to {clip['frame_rate']:g} a second"
+    spread = "spread over the whole video" if clip["sampling"] == "cover" else f"one in {clip['stride']} of the video's"
+    spread = "consecutive" if clip["sampling"] == "clip" and clip["stride"] == 1 else spread
+    rows = [
+        ("frames of a clip", f"{clip['num_frames']}, {spread}"),
+        ("frames per second", rate),
+        ("height and width", f"{clip['size']} pixels: the central square of the frame, resized"),
+        ("channels", f"{clip['channels']}, scaled to 0-1, minus {_colour(clip['mean'])}, over {_colour(clip['std'])}"),
+        ("clips of a video", f"{clip['views']}, evenly spaced; their outputs are averaged"),
+    ]
+    text = _table(("", ""), rows)
+    if said.get("clip_unknown"):
+        text += "\n\nThe weights came without a word on this: these are the clips that the network is made for."
+    if said["num_classes"]:
+        names = said.get("class_names")
+        listed = ", ".join(names) if names else "not named by the file; they go by number"
+        text += f"\n\nThe {some(said['num_classes'], 'class', 'classes')}: {listed}."
+    return text
+
+
+def _colour(values: list[float]) -> str:
+    return f"({', '.join(f'{value:g}' for value in values)})"
+
+
+def _training(said: dict[str, Any]) -> str:
+    known, recipe = said["provenance"], said.get("recipe")
+    lines = []
+    if data := known.get("data"):
+        hours = f", {data['hours']:g} hours" if data.get("hours") else ""
+        named = f"{recipe['data']}, " if recipe and recipe.get("data") else ""
+        lines.append(f"Data: {named}{some(data['num_videos'], 'video')}{hours}; fingerprint {data['fingerprint']}.")
+    if known.get("weights"):
+        lines.append(f"It began with the weights {known['weights']}.")
+    if source := known.get("source"):
+        lines.append(f"The weights come from {source['file']} ({source['layout']}; SHA-256 {source['sha256']}).")
+    if known.get("epoch") is not None:
+        lines.append(f"It is of epoch {known['epoch']}" + (f" of {known['epochs']}." if "epochs" in known else "."))
+    if known.get("device_hours") is not None:
+        processes = some(known["processes"], "process", "processes")
+        how = f"{known['device']}, {processes}, mixed precision {known['precision']}"
+        lines.append(f"Cost: {known['device_hours']:g} device hours ({how}).")
+    if recipe:
+        lines.append(f"\nThe recipe:\n\n```json\n{json.dumps(recipe, indent=2)}\n```")
+    return "\n".join(lines) or "The file does not say."
+
+
+def _results(results: list[dict[str, Any]], said: dict[str, Any]) -> str:
+    if not results:
+        return "Nothing that the files tell of."
+    rows = [
+        (
+            _PROTOCOLS.get(each["protocol"], each["protocol"]),
+            each["data"] or "",
+            each["metric"],
+            f"{percent(each['value'])} %",
+            f"{percent(each['interval'][0])} to {percent(each['interval'][1])}",
+            "" if each["chance"] is None else f"{percent(each['chance'])}",
+            str(each["num_videos"]),
+        )
+        for each in results
+    ]
+    text = _table(("how", "data", "metric", "value", "95 % interval", "chance", "videos"), rows)
+    text += "\n\nThe intervals are Wilson's: of these videos as a draw from many, not of other seeds or folds."
+    if said["provenance"].get("stage") == "finetune":
+        text += " As in the published code, the best epoch was chosen on the test videos themselves."
+    return text
+
+
+def _licence(weights_license: str | None) -> str:
+    weights = (
+        f"The weights: {weights_license}."
+        if weights_license
+        else "The licence of the weights is left open: who made them has not said it, and the videos that they were "
+        "trained on may have terms of their own. Ask before you use them."
+    )
+    return f"The code, rspnet: Apache-2.0. {weights}"
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,0 +1,235 @@
+"""A network is written for other people's tools: a folder for the Hub or timm, an ONNX file, a torch.export archive.
+
+What is written is the network that the weights hold, with its classifier if they have one, in float32, and what it is
+to be fed with. A folder is there whole or not at all; what an earlier export left is replaced, and nothing else.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from rspnet import __version__
+from rspnet.console import some
+from rspnet.disk import identity, sweep, whole
+from rspnet.encoders import VideoEncoder, create_encoder
+from rspnet.errors import CheckpointError, ConfigError
+from rspnet.weights import exported, graphs
+from rspnet.weights.card import model_card
+from rspnet.weights.load import load_weights, write_tensors
+from rspnet.weights.read import WeightFile
+
+Format = Literal["hub", "timm", "onnx", "torch_export"]
+ENDINGS = {"onnx": ".onnx", "torch_export": ".pt2"}
+"""Of the formats that are one file."""
+
+_FILES = (".onnx", ".pt2", ".pth", ".pt", ".tar", ".safetensors")
+_HERE = ("run_dir", "weights")  # of a run's result: where it lay
+
+
+@dataclass(frozen=True)
+class Package:
+    """What is exported.
+
+    Attributes:
+        network: The encoder with its classifier, in eval mode; it knows its clip.
+        said: What is known of it, by the names of encoder.json, with `recipe` and `results`.
+        notes: What else to know, a sentence each.
+    """
+
+    network: VideoEncoder
+    said: dict[str, Any]
+    notes: list[str]
+
+
+def package(file: WeightFile, recipe: dict[str, Any] | None, results: list[dict[str, Any]]) -> Package:
+    """Load what is exported.
+
+    Args:
+        file: The weights.
+        recipe: Options of the training that decide what comes of it, by section; None where they are not known, or
+            where the file itself says them.
+        results: What was measured; empty likewise.
+
+    Raises:
+        CheckpointError: The file's entries are not those of its network, or it names other classes than it has.
+    """
+    said = file.description
+    network = create_encoder(file.arch, num_classes=file.num_classes, width=file.width).eval()
+    load_weights(network, file, head=bool(file.num_classes))
+    names = said.get("class_names") if file.num_classes else None
+    if names is not None and len(names) != file.num_classes:
+        classes = some(file.num_classes, "class", "classes")
+        raise CheckpointError(f"{file.path}: its classifier is for {classes}, but it names {len(names)}")
+    known = {
+        "arch": file.arch,
+        "kwargs": {"width": file.width},
+        "num_features": network.num_features,
+        "num_classes": file.num_classes,
+        "class_names": names,
+        "clip": dataclasses.asdict(network.clip),
+        "clip_unknown": "clip" not in said or said.get("clip_unknown", False),
+        "provenance": _provenance(file),
+        "recipe": recipe or said.get("recipe"),
+        "results": results or said.get("results", []),
+    }
+    return Package(network, json.loads(json.dumps(known)), _notes(file, known))
+
+
+def _provenance(file: WeightFile) -> dict[str, Any]:
+    """Return what is known of the training, without where it lay on this machine."""
+    known = file.description.get("provenance")
+    if not isinstance(known, dict):
+        source = {"file": file.path.name, "layout": file.layout, **identity(file.path)}
+        return {"epoch": file.epoch, "source": source}
+    kept = {name: value for name, value in known.items() if name not in _HERE}
+    return kept | ({"weights": Path(known["weights"]).name} if isinstance(known.get("weights"), str) else {})
+
+
+def _notes(file: WeightFile, known: dict[str, Any]) -> list[str]:
+    used = [file.tensors[key] for key in (*file.entries.encoder.values(), *file.entries.head.values())]
+    kinds = {value.dtype for value in used if value.is_floating_point()} - {torch.float32}
+    notes = []
+    if kinds:
+        named = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+        notes.append(f"its numbers are {named}, and are written as float32")
+    if known["clip_unknown"]:
+        clip = known["clip"]
+        notes.append(
+            f"does not say what clips it is for; those that {file.arch} is made for are written, {clip['num_frames']} "
+            f"frames of {clip['size']} pixels"
+        )
+    if file.num_classes and known["class_names"] is None:
+        notes.append("does not name its classes; they go by number")
+    return notes
+
+
+def place(dst: str, form: str, source: str) -> Path:
+    """Return where an export goes: a folder, or the one file in it; `dst` itself where it ends as such a file does.
+
+    Args:
+        dst: What the user named.
+        form: The format.
+        source: The weights, as the user named them.
+
+    Raises:
+        ConfigError: There is something else, or it is within what is exported.
+    """
+    ending = {**ENDINGS, "published": ".pth.tar"}.get(form)
+    path, origin = Path(os.path.realpath(dst)), Path(os.path.realpath(source))
+    if path == origin or (origin.is_dir() and origin in path.parents):
+        raise ConfigError(f"{dst}: lies in {source}, which is exported; give a place beside it")
+    if ending is None:
+        _check_folder(dst, path)
+        return path
+    if not path.name.endswith(ending):
+        remedy = f"give it a name that ends in {ending}, or name a folder"
+        if path.name.endswith(_FILES):
+            raise ConfigError(f"{dst}: ends as another kind of file does; {remedy}")
+        if path.is_file():
+            raise ConfigError(f"{dst}: is a file; {remedy}")
+        if path.is_dir() and (other := [each.name for each in path.iterdir() if each.name != f"model{ending}"]):
+            raise ConfigError(f"{dst}: is not empty, and holds {other[0]}, which is no such export; give another name")
+        path /= f"model{ending}"
+    if path.exists() and (form == "published" or not path.is_file() or not graphs.is_ours(path)):
+        raise ConfigError(f"{path}: exists, and is no earlier export in this format; give another name")
+    return path
+
+
+def _check_folder(dst: str, path: Path) -> None:
+    if path.name.endswith(_FILES):
+        raise ConfigError(f"{dst}: ends as a file does; give a folder's name")
+    if not os.path.lexists(path):
+        return
+    if not path.is_dir():
+        raise ConfigError(f"{dst}: is a file; an export in this format is a folder, give another name")
+    if any(path.iterdir()) and exported.read_export(path) is None:
+        raise ConfigError(f"{dst}: is not empty, and holds other things than an earlier export; give another name")
+
+
+def write(path: Path, form: Format, what: Package, *, weights_license: str | None, repo: str | None) -> list[str]:
+    """Write an export.
+
+    Args:
+        path: From `place`.
+        form: The format.
+        what: From `package`.
+        weights_license: An identifier of the Hub's; None leaves it open.
+        repo: Where on the Hub it will lie, for the card.
+
+    Returns:
+        What else to know, a sentence each.
+
+    Raises:
+        DiskError, ConfigError: It cannot be written; or a card that was changed by hand would be lost.
+    """
+    sweep(path.parent)
+    if form in ENDINGS:
+        said = {name: value for name, value in what.said.items() if name not in ("kwargs", "clip", "clip_unknown")}
+        said |= {**what.said["clip"], "width": what.said["kwargs"]["width"], "license": weights_license}
+        said |= {"rspnet_version": __version__}
+        writer: Callable[..., None] = graphs.write_onnx if form == "onnx" else graphs.write_torch_export
+        with whole(path) as temporary:
+            writer(temporary, what.network, said)
+        return []
+    make_card = partial(model_card, path.name, weights_license=weights_license, repo=repo) if form == "hub" else None
+    with whole(path, folder=True, over=True) as folder:
+        return _fill(folder, path, what, weights_license=weights_license, make_card=make_card)
+
+
+def _fill(
+    folder: Path,
+    earlier: Path,
+    what: Package,
+    *,
+    weights_license: str | None,
+    make_card: Callable[[dict[str, Any]], str] | None,
+) -> list[str]:
+    """Write the files of a folder; of an earlier one a card is kept that was changed by hand."""
+    state = what.network.state_dict()
+    # One key alone: safetensors writes several in any order, and the same network shall be the same file.
+    write_tensors(folder / exported.MODEL, state, {exported.MARK: f"described by {exported.CONFIG}"})
+    weights = {"file": exported.MODEL, **identity(folder / exported.MODEL)}
+    notes, card = [], {}
+    said = exported.read_export(earlier) if earlier.is_dir() else None
+    changed = None if said is None else exported.changed_card(earlier, said)
+    if said is not None and changed is not None:
+        if make_card is None or said["weights"] != weights:
+            raise ConfigError(
+                f"{earlier}: its {exported.CARD} was changed by hand, and would be lost with this export; "
+                "move it away, or give another name"
+            )
+        (folder / exported.CARD).write_text(changed, encoding="utf-8")
+        card = {"card": said.get("card")}
+        notes.append(f"{exported.CARD} was changed by hand, and stays as it is")
+    elif make_card is not None:
+        (folder / exported.CARD).write_text(make_card(what.said), encoding="utf-8")
+        card = {"card": identity(folder / exported.CARD)}
+    config = _config(what, weights_license)
+    config[exported.MARK] |= {"weights": weights, **card}
+    text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / exported.CONFIG).write_text(text + "\n", encoding="utf-8")
+    return notes
+
+
+def _config(what: Package, weights_license: str | None) -> dict[str, Any]:
+    """Return config.json as timm reads it; `rspnet.weights.exported.described` gives back what we know."""
+    said, network = what.said, what.network
+    cfg = {name: value for name, value in network.pretrained_cfg.items() if name not in ("url", "architecture", "tag")}
+    cfg |= {"num_classes": said["num_classes"]} | ({"license": weights_license} if weights_license else {})
+    ours = {name: said[name] for name in ("provenance", "clip_unknown", "recipe", "results")}
+    return {
+        "architecture": f"rspnet_{said['arch']}",
+        "num_classes": said["num_classes"],
+        "num_features": said["num_features"],
+        **({"label_names": said["class_names"]} if said["class_names"] else {}),
+        "model_args": {**said["kwargs"], "clip": said["clip"]},
+        "pretrained_cfg": cfg,
+        exported.MARK: {"version": __version__, **ours},
+    }

@@ -1,0 +1,130 @@
+"""Write a trained network for other people's tools.
+
+    python stages/export.py runs/c3d exported/c3d
+    python stages/export.py runs/c3d_ucf101 exported/c3d_ucf101 --license cc-by-4.0 --push ORG/c3d_ucf101
+    python stages/export.py runs/c3d exported/c3d.onnx --format onnx
+
+WEIGHTS is a run folder, a published checkpoint, another weight file, or a folder exported before; a fine-tuned one is
+exported as a classifier. The formats:
+
+    hub           a folder for the Hugging Face Hub: model.safetensors,
+                  config.json with all that the network is to be fed with, and
+                  README.md, the model card
+    timm          the same without the card
+    onnx          an ONNX file, for any number of clips at a time
+    torch_export  an archive for torch.export.load, likewise
+    published     a .pth.tar for the published code, as stages/convert.py
+                  writes it of a run or of an encoder
+
+rspnet.load_encoder, load_classifier, --weights and, once rspnet is imported, timm.create_model("local-dir:DST",
+pretrained=True) read the folders. The last three formats are a file where DST ends in .onnx, .pt2 or .pth.tar, else
+the file in the folder DST. An earlier export in the same place is replaced, nothing else is. The last line on stdout is
+the result as JSON.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rspnet import console
+from rspnet.cli.command import run
+from rspnet.disk import print_line
+from rspnet.errors import CheckpointError, ConfigError
+from rspnet.weights.description import NAME, find_weights
+
+if TYPE_CHECKING:
+    from rspnet.weights.read import WeightFile
+
+
+@dataclass
+class Config:
+    """What is exported, and where it goes."""
+
+    weights: str
+    """Network to export: a run folder, a weight file, or a folder exported before."""
+    dst: str
+    """Folder or file that is written."""
+    format: Literal["hub", "timm", "onnx", "torch_export", "published"] = "hub"
+    """For which tools; the formats are explained above."""
+    license: str | None = None
+    """Licence of the weights, by its identifier on the Hub: apache-2.0, cc-by-4.0, other ... (null: it is left open,
+    and the model card says so)."""
+    push: str | None = None
+    """ORG/NAME on the Hugging Face Hub to which the folder is pushed when it is written; made if it is not there."""
+
+    def __post_init__(self) -> None:
+        if self.push is not None and self.format != "hub":
+            raise ConfigError(f"push: {self.push}; only --format hub is for the Hub: leave it out, or take that")
+        if self.license is not None and self.format == "published":
+            raise ConfigError(f"license: {self.license}; a published file has no place for it: leave it out")
+        if self.license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", self.license):
+            raise ConfigError(
+                f"license: {self.license!r} is no identifier of the Hub's; give one such as apache-2.0 or cc-by-nc-4.0"
+            )
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Export, and return the result that is also printed as the last line."""
+    from rspnet.weights import graphs, hub
+    from rspnet.weights.export import package, place, write
+    from rspnet.weights.read import read_weights
+
+    find_weights(config.weights)
+    path = place(config.dst, config.format, config.weights)
+    if config.push is not None:
+        hub.check_repo(config.push)
+    if config.format == "published":
+        return told(config, path, published(config, path))
+    if config.format == "onnx":
+        graphs.check_onnx()
+    file = read_weights(config.weights)
+    what = package(file, *known_of(config.weights, file))
+    notes = write(path, config.format, what, weights_license=config.license, repo=config.push)
+    console.say(*(f"{file.path}: {note}" for note in what.notes), *(f"{path}: {note}" for note in notes))
+    result = told(config, path, {"arch": file.arch, "num_classes": file.num_classes})
+    return result
+
+
+def known_of(weights: str, file: "WeightFile") -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """What the run folder that the weights lie in tells of their training, and of what was measured with them."""
+    from rspnet.running import measured
+
+    if file.path.name != NAME:
+        return None, []
+    provenance = file.description.get("provenance", {})
+    home = file.path.parent
+    return measured.recipe(home), measured.measured(home, provenance, file.description["weights"]["sha256"])
+
+
+def published(config: Config, path: Path) -> dict[str, Any]:
+    """The network as a file of the published code's."""
+    from rspnet.running.finished import finished_run
+    from rspnet.weights.convert import convert
+
+    if find_weights(config.weights).suffix != ".safetensors":
+        raise CheckpointError(
+            f"{config.weights}: is no run, nor an encoder of rspnet's; a published file is one already"
+        )
+    done = convert(config.weights, path, finished_run)
+    console.say(*done.notes)
+    return {"arch": done.arch, "lacks": done.lacks}
+
+
+def told(config: Config, path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """The result, said and printed; pushed before that if it is to be."""
+    from rspnet.weights import hub
+
+    console.say(f"{config.weights} ({facts['arch']}) -> {path} ({config.format})")
+    pushed = None if config.push is None else hub.push(path, config.push)
+    if pushed:
+        console.say(f"pushed: {pushed}")
+    result = {"stage": "export", "weights": config.weights, "dst": str(path), "format": config.format, **facts}
+    result |= {} if pushed is None else {"pushed": pushed}
+    print_line(json.dumps(result))
+    return result
+
+
+if __name__ == "__main__":
+    run(main, Config)

@@ -1,0 +1,91 @@
+"""The model card: what it says, and that huggingface_hub reads its head."""
+
+import pytest
+from huggingface_hub import EvalResult, ModelCard
+
+from rspnet.weights.card import model_card
+
+CLIP = {"num_frames": 16, "size": 112, "stride": 1, "frame_rate": None, "sampling": "clip", "views": 10}
+CLIP |= {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1], "channels": "RGB"}
+SAID = {"arch": "c3d", "kwargs": {"width": 64}, "num_features": 512, "num_classes": 0, "class_names": None}
+SAID |= {"clip": CLIP, "provenance": {}, "recipe": None, "results": []}
+RUN = {"stage": "pretrain", "epoch": 200, "epochs": 200, "device_hours": 12.5, "device": "cuda", "processes": 4}
+RUN |= {"precision": "bf16", "data": {"fingerprint": "ab12", "num_videos": 1000, "hours": 2.5}}
+
+
+def measured(**changes):
+    one = {"protocol": "classify", "metric": "top-1", "value": 61.5, "interval": [58.0, 64.9], "chance": 1.0}
+    return {
+        **one,
+        "num_videos": 800,
+        "data": "ucf101 small",
+        "views": 10,
+        "fold": 1,
+        "data_fingerprint": "ab12",
+        **changes,
+    }
+
+
+def card_of(weights_license=None, repo=None, **changes):
+    text = model_card("c3d-net", {**SAID, **changes}, weights_license=weights_license, repo=repo)
+    return ModelCard(text), text
+
+
+def test_what_was_measured_stands_in_the_model_index_with_its_interval():
+    results = [measured(), measured(protocol="retrieval", metric="recall at 1", value=40.0, interval=[36.7, 43.4])]
+    card, text = card_of(num_classes=101, results=results, provenance={"stage": "finetune"})
+    assert card.data.model_name == "c3d-net"
+    first, second = card.data.eval_results
+    assert isinstance(first, EvalResult)
+    assert (first.task_type, first.dataset_type, first.dataset_name) == (
+        "video-classification",
+        "ucf101-small",
+        "ucf101 small",
+    )
+    assert (first.metric_type, first.metric_value) == ("accuracy", 61.5)
+    assert first.metric_name == "top-1 (percent; 95 % interval 58.0 to 64.9)"
+    assert (second.metric_type, second.metric_value, second.dataset_args["fold"]) == ("recall", 40.0, 1)
+    assert (
+        "| classification by the fine-tuned network | ucf101 small | top-1 | 61.5 % | 58.0 to 64.9 | 1.0 | 800 |"
+        in text
+    )
+    assert "the best epoch was chosen on the test videos" in text
+    assert card.data.pipeline_tag == "video-classification"
+
+
+def test_where_nothing_is_known_it_says_so():
+    card, text = card_of(clip_unknown=True)
+    assert card.data.eval_results is None
+    assert "license" not in card.data.to_dict()
+    for words in (
+        "Nothing that the files tell of.",
+        "its file does not say how it was trained",
+        "The weights came without a word on this",
+        "The licence of the weights is left open",
+        "The file does not say.",
+    ):
+        assert words in text, words
+
+
+def test_a_run_tells_its_data_its_recipe_and_its_cost():
+    card, text = card_of("cc-by-4.0", "org/net", provenance=RUN, recipe={"data": "k400", "seed": 3})
+    assert card.data.license == "cc-by-4.0"
+    for words in (
+        "Data: k400, 1000 videos, 2.5 hours; fingerprint ab12.",
+        "It is of epoch 200 of 200.",
+        "Cost: 12.5 device hours (cuda, 4 processes, mixed precision bf16).",
+        '"seed": 3',
+        "The code, rspnet: Apache-2.0. The weights: cc-by-4.0.",
+        "snapshot_download('org/net')",
+        "| frames of a clip | 16, consecutive |",
+        "pretrained without labels by relative speed perception",
+    ):
+        assert words in text, words
+
+
+@pytest.mark.parametrize("names", [None, ["up: | down", "-x", "# y"]])
+def test_names_of_any_kind_break_nothing(names):
+    card, text = card_of(num_classes=3, class_names=names, results=[measured(data="a: b | c")])
+    assert card.data.eval_results[0].dataset_name == "a: b | c"
+    assert ("up: | down, -x, # y." in text) is bool(names)
+    assert ("not named by the file; they go by number" in text) is not bool(names)
