@@ -1,7 +1,7 @@
 """Evaluate a network: as a classifier, or by what its features tell without training it further.
 
     python stages/evaluate.py --config configs/finetune/ucf101_c3d.yaml --weights runs/finetune
-    accelerate launch stages/evaluate.py --weights runs/c3d --protocol retrieval --data.root VIDEOS
+    accelerate launch stages/evaluate.py --weights runs/c3d --protocol knn,linear --data.root DIR
 
 --weights is a run folder, a published checkpoint or another weight file, or `none` for a network with fresh weights. It
 also says which network it is and which clips it was trained on: options and configs that differ win, and it is said.
@@ -17,10 +17,14 @@ The protocols, all on central crops of `clips.views` clips spread evenly over ea
     linear      the same features; logistic regression on those of the
                 training videos
 
-Retrieval is measured by the recall at 1, 5, 10, 20 and 50, the others by the top-1 and top-5 accuracy.
+Retrieval is measured by the recall at 1, 5, 10, 20 and 50, the others by the top-1 and top-5 accuracy. The last three
+may be taken together, as `retrieval,knn,linear`: the videos are looked at once. --features FILE takes what
+stages/extract.py wrote of whole videos, or an evaluation left behind, in place of weights and videos.
 
-Writes into --run_dir: result.json, predictions.jsonl (retrieval: neighbours.jsonl) with one line per test video,
-config.yaml, environment.json and index.parquet. The last line on stdout is the result as JSON.
+Writes into --run_dir: result.json, predictions.jsonl (retrieval: neighbours.jsonl; of several protocols
+predictions_PROTOCOL.jsonl) with one line per test video, features.parquet (but of a classifier), config.yaml,
+environment.json and index.parquet. The last line on stdout is the result as JSON; of several protocols it has those of
+each under its name.
 """
 
 import dataclasses
@@ -63,8 +67,10 @@ class Config:
 
     weights: str | None = None
     """Network to evaluate: a run folder, a weight file, or `none` for fresh weights."""
-    protocol: Literal["classify", "retrieval", "knn", "linear"] = "classify"
-    """What is measured; the protocols are explained above."""
+    features: str | None = None
+    """File or folder of features that is measured, in place of a network and videos."""
+    protocol: str = "classify"
+    """What is measured: classify, or one or several of retrieval, knn and linear, with commas; explained above."""
     pooling: Literal["average", "max"] = "average"
     """How retrieval, knn and linear pool a feature map over its positions: average as in the published code, or max as
     the paper describes retrieval."""
@@ -77,7 +83,21 @@ class Config:
     """Folder of the evaluation: everything that it writes lies there (null: PROTOCOL_DIGEST in the run folder that
     --weights names, or in runs/NAME of a weight file; the digest tells options apart)."""
 
+    @property
+    def protocols(self) -> list[str]:
+        """The protocols by name."""
+        return [name.strip() for name in self.protocol.split(",")]
+
     def __post_init__(self) -> None:
+        for name in self.protocols:
+            if name not in PROTOCOLS:
+                raise ConfigError(f"protocol: {name!r}; choose from {', '.join(PROTOCOLS)}")
+        if len(set(self.protocols)) < len(self.protocols) or (len(self.protocols) > 1 and "classify" in self.protocols):
+            raise ConfigError(f"protocol: {self.protocol}; together may be retrieval, knn and linear, each once")
+        if self.features is not None and self.protocol == "classify":
+            raise ConfigError("--features: a classifier is tested on videos; choose --protocol retrieval,knn,linear")
+        if self.features is not None and (self.weights or self.data.root or self.data.index):
+            raise ConfigError("--features: stands in place of --weights, --data.root and --data.index; leave them out")
         if self.protocol == "classify" and self.pooling != "average":
             raise ConfigError(f"pooling: {self.pooling}; a classifier is tested as it was trained, on averages")
         if self.run.seed and named_weights(self.weights) is not None:
@@ -88,38 +108,62 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Evaluate, and return the result that is also printed as the last line."""
-    if config.weights is None:
+    measured = config.features if config.features is not None else config.weights
+    if measured is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
-    run_dir = config.run_dir or default_run_dir(config, Path(config.weights))
+    run_dir = config.run_dir or default_run_dir(config, Path(measured))
     return run_once(run_dir, config, evaluate, start=partial(launch.start, trains=False, run_dir=run_dir))
 
 
-def default_run_dir(config: Config, weights: Path) -> Path:
-    """A folder of this evaluation's own: beside the weights, and told apart from others by what decides the result."""
-    home = weights if os.path.isdir(weights) else Path("runs", weights.name.split(".")[0])
-    files = [str(Path(name).absolute()) for name in (weights, config.data.root or "", config.data.index or "")]
+def default_run_dir(config: Config, measured: Path) -> Path:
+    """A folder of this evaluation's own, in that of the weights; told apart from others by what decides the result."""
+    has_home = os.path.isdir(measured) and config.features is None
+    home = measured if has_home else Path("runs", measured.name.split(".")[0])
+    files = [str(Path(name).absolute()) for name in (measured, config.data.root or "", config.data.index or "")]
     parts = (config.clips, config.encoder, config.pooling, config.run.seed, config.data.layout, config.data.fold)
     digest = hashlib.sha256(repr((files, parts)).encode()).hexdigest()[:8]
-    return home.joinpath(f"{config.protocol}_{digest}")
+    return home.joinpath(f"{config.protocol.replace(',', '_')}_{digest}")
 
 
 def evaluate(config: Config, run: Run) -> dict[str, Any]:
     """The evaluation itself: read, embed, score, write."""
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
-    from rspnet.data.augment import normaliser
-    from rspnet.data.clip_dataset import even_clips
     from rspnet.data.index import load, selection
-    from rspnet.data.lengths import tell_short
-    from rspnet.data.sets import Failures, TestSet
     from rspnet.encoders import check_clips
-    from rspnet.evaluation.forward import Forward
-    from rspnet.evaluation.predict import Outputs, predict
 
-    check_clips(config.encoder, config.clips)
-    weights = run.read_weights()
+    weights = None
+    if config.features is None:
+        check_clips(config.encoder, config.clips)
+        weights = run.read_weights()
     index = load(run.keep_videos())
     queries, gallery, left_out = test_and_training_videos(config, index)
-    network, clip = trained_network(config, weights, index.features["label"].names)
+    names = index.features["label"].names
+    told = of_videos(config, run, weights, names=names) if config.features is None else of_features(config, run)
+    outputs_of, facts, described, clip = told
+    console.say(f"{config.protocol}: {some(len(queries), 'video')}{selection(*left_out)}, {described}")
+    lists = [(queries, "test videos"), *([] if gallery is None else [(gallery, "training videos")])]
+    outputs = [outputs_of(videos, desc) for videos, desc in lists]
+    if clip is not None and config.protocol != "classify" and run.team.rank == 0:
+        keep_features(run, outputs, facts, clip=clip)
+    scores = {}
+    for name in config.protocols:
+        file, lines, scores[name] = PROTOCOLS[name](*outputs)
+        run.write_lines(file if len(config.protocols) == 1 else file.replace(".", f"_{name}."), lines)
+    score = scores[config.protocol] if len(scores) == 1 else scores
+    num_failed = sum(each.num_failed for each in outputs)
+    return {"stage": "evaluate", "protocol": config.protocol, **facts, "num_failed": num_failed, **score}
+
+
+def of_videos(config: Config, run: Run, weights: "WeightFile | None", *, names: list[str]) -> "Told":
+    """What gives the network's outputs for videos; what a result says of where they come from, and in words."""
+    from rspnet.data.augment import normaliser
+    from rspnet.data.clip_dataset import even_clips
+    from rspnet.data.lengths import tell_short
+    from rspnet.data.sets import Failures, TestSet
+    from rspnet.evaluation.forward import Forward
+    from rspnet.evaluation.predict import predict
+
+    network, clip = trained_network(config, weights, names)
     if weights is not None and config.protocol == "classify":
         for line in implied.fold_remarks(weights, run.facts):
             console.say(line)
@@ -127,7 +171,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     forward = Forward(model, normaliser(clip), accelerator=run.accelerator, team=run.team)
     workers = machine.workers(config.data.num_workers)
 
-    def outputs_of(videos: "Dataset", desc: str) -> Outputs:
+    def outputs_of(videos: "Dataset", desc: str) -> "Outputs":
         clips = even_clips(videos, clip, **config.data.limits())
         tell_short(clips, desc)
         failures = Failures(videos, config.data.max_failures)
@@ -135,26 +179,36 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
         return predict(forward, test_set, desc)
 
     pooling = {} if config.protocol == "classify" else {"pooling": config.pooling}
-    pooled = f", {config.pooling} pooling" if pooling else ""
-    console.say(
-        f"{config.protocol}: {some(len(queries), 'video')}{selection(*left_out)}, {some(clip.views, 'clip')} of "
-        f"{some(clip.num_frames, 'frame')} each, central crop {clip.size}{pooled}"
+    fed = f"{some(clip.views, 'clip')} of {some(clip.num_frames, 'frame')} each, central crop {clip.size}"
+    facts = {"weights": config.weights, "arch": config.encoder.name, "views": clip.views, **run.facts, **pooling}
+    return outputs_of, facts, f"{fed}, {config.pooling} pooling" if pooling else fed, clip
+
+
+def of_features(config: Config, run: Run) -> "Told":
+    """The same of features that are in a file."""
+    from rspnet.evaluation import features
+    from rspnet.evaluation.predict import stored_outputs
+
+    stored = features.read(str(config.features))
+    made = stored.made
+    facts = {"weights": made["weights"], "arch": made["arch"], "views": made["clip"]["views"], **run.facts}
+    described = f"features of {config.features}, {made['pooling']} pooling"
+    return partial(stored_outputs, stored), facts | {"pooling": made["pooling"]}, described, None
+
+
+def keep_features(run: Run, outputs: "list[Outputs]", facts: dict[str, Any], *, clip: "ClipSpec") -> None:
+    """Leave the features of test and training videos behind."""
+    from rspnet.evaluation import features
+    from rspnet.evaluation.predict import feature_rows
+
+    splits = ["test", "train"] if len(outputs) > 1 else [None]
+    shape = outputs[0].values.shape[1:]
+    known = {"shape": list(shape), "videos": facts["data_fingerprint"]}
+    known["seed"] = None if facts["weights_sha256"] else facts["seed"]
+    made = features.made_with(clip, facts | known)
+    features.write(
+        str(run.run_dir.joinpath("features.parquet")), [feature_rows(outputs, splits)], made, shape=tuple(shape)
     )
-    tested = outputs_of(queries, "test videos")
-    known = [] if gallery is None else [outputs_of(gallery, "training videos")]
-    file, lines, score = PROTOCOLS[config.protocol](tested, *known)
-    run.write_lines(file, lines)
-    return {
-        "stage": "evaluate",
-        "protocol": config.protocol,
-        "weights": config.weights,
-        "arch": config.encoder.name,
-        "views": clip.views,
-        **run.facts,
-        "num_failed": sum(outputs.num_failed for outputs in (tested, *known)),
-        **pooling,
-        **score,
-    }
 
 
 def test_and_training_videos(config: Config, index: "Dataset") -> "tuple[Dataset, Dataset | None, list[Counter[str]]]":
@@ -193,6 +247,10 @@ def trained_network(config: Config, weights: "WeightFile | None", names: list[st
         raise CheckpointError(f"{config.weights}: was trained on other classes than these videos have: {known[:5]} ...")
     return network, clip
 
+
+# Videos of a list and what to call them -> outputs; facts for the result; how the videos are looked at, in words, and
+# by what clips if they are.
+Told = tuple[Callable[["Dataset", str], "Outputs"], dict[str, Any], str, "ClipSpec | None"]
 
 # The protocols: outputs for the test videos, and for the training videos where they are looked at -> the file for what
 # is said of each test video, its lines, and what the result tells.

@@ -17,7 +17,6 @@ whose status says so. What is done so far lies in OUT.partial; the same command 
 (accelerate launch) share the videos and write the same file. The last line on stdout sums it up as JSON.
 """
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,7 +34,6 @@ from rspnet.weights.description import find_weights, named_weights
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rspnet.clipspec import ClipSpec
     from rspnet.data.rows import Row
     from rspnet.running.shelf import Shelf
 
@@ -110,7 +108,8 @@ def main(config: Config) -> dict[str, Any]:
         config, partial(ViewFeatures, pooling=config.pooling, layer=config.layer), weights=weights
     )
     windows = read_windows(clip, config.window, config.step)
-    made = made_by(config, rows, clip=clip, shape=network.shape(clip), precision=accelerator.mixed_precision)
+    facts = facts_of(config, rows, shape=network.shape(clip), precision=accelerator.mixed_precision)
+    made = features.made_with(clip, facts)
     if features.is_complete(config.out, made):
         console.say(f"{config.out}: was made by this command before; remove it to make it anew")
         return finished({"stage": "extract", "out": config.out, "num_videos": len(rows)})
@@ -125,20 +124,16 @@ def main(config: Config) -> dict[str, Any]:
     return finished({"stage": "extract", "weights": config.weights, "out": config.out} | summary)
 
 
-def made_by(config: Config, rows: "list[Row]", *, clip: "ClipSpec", shape: list[int], precision: str) -> dict[str, Any]:
-    """All that the features depend on, and what they were made with; the same whatever the number of processes."""
-    import torch
-
-    import rspnet
+def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: str) -> dict[str, Any]:
+    """All that the features depend on beside the clips; the same whatever the number of processes."""
     from rspnet.data.source import named_content
 
     named = named_weights(config.weights)
-    made = {
+    return {
         "weights": config.weights,
         "weights_sha256": None if named is None else sha256(find_weights(named)),
         "seed": None if named is not None else config.run.seed,
         "arch": config.encoder.name,
-        "clip": dataclasses.asdict(clip),
         "window": config.window,
         "step": config.step,
         "pooling": config.pooling,
@@ -147,9 +142,7 @@ def made_by(config: Config, rows: "list[Row]", *, clip: "ClipSpec", shape: list[
         "precision": precision,
         "fold": config.data.fold,
         "videos": named_content(rows),
-        "versions": {"rspnet": rspnet.__version__, "torch": torch.__version__},
     }
-    return dict(json.loads(json.dumps(made)))
 
 
 def write(

@@ -4,6 +4,7 @@ What made them (weights, clips, windows, versions) stands in the Parquet's metad
 of Parquet reads the rows: datasets, polars, pandas, DuckDB.
 """
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -11,20 +12,18 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from torch import Tensor
 
-from rspnet.disk import is_there, whole
+from rspnet.clipspec import ClipSpec
+from rspnet.data.rows import Row, new_row
+from rspnet.disk import is_there, sha256, whole
 from rspnet.errors import ConfigError
-
-if TYPE_CHECKING:
-    from rspnet.data.rows import Row
 
 MADE_BY = "rspnet.features"
 """Key of a file's metadata."""
@@ -49,6 +48,22 @@ _DIGEST = "rspnet.features.sha256"  # key, too, of a hash of all that was writte
 _AT_ONCE = 1024  # rows
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def made_with(clip: ClipSpec, facts: dict[str, Any]) -> dict[str, Any]:
+    """What stands in a file: all that its features depend on, and the versions that made them.
+
+    Args:
+        clip: what the network was fed with.
+        facts: of `weights` (as the command named them), `weights_sha256`, `seed` (of fresh ones), `arch`, `window`,
+            `step`, `pooling`, `layer`, `shape` (of a feature), `precision`, `fold` and `videos` (what names them) those
+            that are not None.
+    """
+    names = ("weights", "weights_sha256", "seed", "arch", "clip", "window", "step", "pooling", "layer", "shape")
+    said = facts | {"clip": dataclasses.asdict(clip)}
+    made = {name: said.get(name) for name in (*names, "precision", "fold", "videos")}
+    versions = {name: metadata.version(name) for name in ("rspnet", "torch")}
+    return dict(json.loads(json.dumps(made | {"versions": versions})))
 
 
 def check_out(out: str) -> None:
@@ -138,7 +153,7 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
-def with_names(table: pa.Table, rows: "list[Row]", splits: list[str | None]) -> pa.Table:
+def with_names(table: pa.Table, rows: list[Row], splits: list[str | None]) -> pa.Table:
     """Rows of `SCHEMA` from windows as a shelf has them.
 
     Args:
@@ -191,19 +206,40 @@ def _dense(features: pa.ChunkedArray, size: int) -> Array:
     return dense
 
 
+def sha256_of(path: str) -> str:
+    """What tells features from others: the SHA-256 of their file, or of a folder's index, which tells its array."""
+    return sha256(Path(path, _INDEX) if os.path.isdir(path) else Path(path))
+
+
 @dataclass(frozen=True)
 class Features:
     """The features of a file.
 
     Attributes:
         rows: of each window what its columns say, but for the feature.
-        values: (N, ...) float32; NaN where the status is not ok.
+        values: float32 (N, ...); NaN where the status is not ok.
         made: what they are made with.
     """
 
     rows: pa.Table
-    values: Tensor
+    values: Array
     made: dict[str, Any]
+
+    def of_videos(self, path: str) -> list[Row]:
+        """Rows of an index, one for each video, in the order of the features.
+
+        Args:
+            path: where they were read from, which is taken for the videos' root: nobody reads them.
+
+        Raises:
+            ConfigError: they are of windows or of maps, or several are of one video.
+        """
+        if self.made["window"] is not None or self.made["step"] is not None or self.values.ndim != 2:
+            what = "maps that are not pooled" if self.values.ndim != 2 else "windows"
+            raise ConfigError(f"{path}: its features are of {what}; give those of whole videos, pooled")
+        known = (self.rows[name].to_pylist() for name in ("video", "label", "split", "status"))
+        root = os.path.abspath(path)
+        return [new_row(video, root, label, split=split, status=status) for video, label, split, status in zip(*known)]
 
 
 def read(path: str) -> Features:
@@ -236,4 +272,4 @@ def read(path: str) -> Features:
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         what = " ".join(str(error).split())
         raise ConfigError(f"{path}: damaged features ({what}); make them anew with stages/extract.py") from None
-    return Features(rows, torch.from_numpy(array), made)
+    return Features(rows, array, made)

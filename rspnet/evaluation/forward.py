@@ -2,8 +2,8 @@
 
 What a convolution makes of a clip is the same to the last bit whichever clips share its batch, but not whatever their
 number (a single one takes another path through the libraries). So a batch that is not full is filled up: neither the
-number of processes nor where a run was stopped moves a bit of a result. (On a CPU the gates of an S3D-G that is narrower
-than the published one are an exception where clips times channels are no multiple of 16.)
+number of processes nor where a run was stopped moves a bit of a result. (On a CPU the gates of an S3D-G that is
+narrower than the published one are an exception where clips times channels are no multiple of 16.)
 
 N videos, V views of each, K outputs.
 """

@@ -3,17 +3,19 @@
 N videos, V views of each, K outputs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import datasets
+import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
 from rspnet.console import progress
 from rspnet.data.sets import TestSet
 from rspnet.errors import ConfigError, RSPNetError, VideoError
+from rspnet.evaluation.features import SCHEMA, Features
 from rspnet.evaluation.forward import Forward
 
 if TYPE_CHECKING:
@@ -229,6 +231,51 @@ def predict(forward: Forward, videos: TestSet, desc: str) -> Outputs:
     rows, outputs = _joined([part for _, part in everybodys if part is not None])
     order = rows.argsort()
     return Outputs(failures.index, rows[order], outputs[order], failed)
+
+
+def stored_outputs(stored: Features, videos: datasets.Dataset, desc: str) -> Outputs:
+    """The features of a list of videos that are in a file.
+
+    Args:
+        stored: the file's, of whole videos.
+        videos: the list; each is in the file.
+        desc: what the videos are, for messages.
+
+    Raises:
+        ConfigError: the file has several features of one video.
+    """
+    places = {video: place for place, video in enumerate(stored.rows["video"].to_pylist())}
+    if len(places) < len(stored.rows):
+        raise ConfigError(f"{desc}: the features hold two videos of one name; extract those of one folder at a time")
+    values = torch.from_numpy(stored.values[[places[video] for video in videos["video"]]])
+    return Outputs(videos, torch.arange(len(videos)), values, 0)
+
+
+def feature_rows(outputs: list[Outputs], splits: Sequence[str | None]) -> pa.Table:
+    """What the outputs for lists of videos say, as rows of a file of features, list after list.
+
+    Args:
+        outputs: for each list.
+        splits: for each list what its videos were taken for.
+    """
+    rows: list[dict[str, Any]] = []
+    for each, split in zip(outputs, splits, strict=True):
+        values = dict(zip(each.rows.tolist(), each.values.numpy()))
+        for place, video in enumerate(each.index):
+            ended = video["num_frames"] / video["fps"] if video["num_frames"] and video["fps"] else None
+            rows.append(
+                {
+                    **_named(each.index, place),
+                    "split": split,
+                    "start": 0.0,
+                    "end": ended,
+                    "start_frame": 0,
+                    "end_frame": video["num_frames"],
+                    "status": "ok" if place in values else "broken",
+                    "feature": values.get(place),
+                }
+            )
+    return pa.Table.from_pylist(rows, SCHEMA)
 
 
 def _joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

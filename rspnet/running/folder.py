@@ -48,7 +48,7 @@ _FREE = (
     "run_dir",
 )
 # Of these not the words count but what is there: see rspnet/running/sources.py.
-_NAMES = ("data.root", "data.index", "data.layout", "weights")
+_NAMES = ("data.root", "data.index", "data.layout", "weights", "features")
 
 
 @dataclass
@@ -86,10 +86,10 @@ class Run:
         Raises:
             ConfigError: the videos are not usable; or a process does not see the run's folder.
         """
-        path, data = self.run_dir / "index.parquet", self.config["data"]
+        path = self.run_dir / "index.parquet"
 
         def keep() -> str:
-            fingerprint = sources.keep_videos(path, data)
+            fingerprint = sources.keep_videos(path, self.config)
             facts = self.facts | {"data_fingerprint": fingerprint}
             write_json(self.run_dir / "environment.json", environment() | {"sources": facts})
             return fingerprint

@@ -17,8 +17,10 @@ def rounded(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rounded(name: str, value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _rounded(name, item) for key, item in value.items()}
+    if isinstance(value, dict):  # numbers of one kind, by k; or the result of one protocol of several
+        return {
+            key: _rounded(key if name in ("retrieval", "knn", "linear") else name, item) for key, item in value.items()
+        }
     if not isinstance(value, float):
         return value
     if name.endswith("hours"):
@@ -29,11 +31,15 @@ def _rounded(name: str, value: object) -> object:
 def summary(result: dict[str, Any]) -> str:
     """Return a result as a sentence: ``finetune: top-1 60.0 % of 50 test videos (chance 10), top-5 92.0 %; ...``.
 
-    That of a pretraining takes two lines.
+    That of a pretraining takes two lines, that of several protocols one each.
 
     Args:
         result: of pretrain, finetune or evaluate.
     """
+    if "," in result.get("protocol", ""):  # the results of several, each under its name
+        return "\n".join(
+            summary({**result, **result[name], "protocol": name}) for name in result["protocol"].split(",")
+        )
     if result["stage"] == "pretrain":
         text = _pretraining(result)
     elif result.get("protocol") == "retrieval":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rspnet.console import say
-from rspnet.disk import reading, sha256
+from rspnet.disk import is_there, reading, sha256
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.weights.description import find_weights, named_weights
 
@@ -49,6 +49,10 @@ def check_named(config: dict[str, Any]) -> None:
     """
     from rspnet.data.run_index import check_places
 
+    if (features := config.get("features")) is not None:
+        if not is_there(features):
+            raise ConfigError(f"--features: {features}: no such file or folder; stages/extract.py makes them")
+        return
     check_places(config["data"]["root"], config["data"]["index"])
     if (named := named_weights(config.get("weights"))) is not None:
         find_weights(named)
@@ -59,6 +63,12 @@ def begin(run_dir: Path, config: dict[str, Any], precision: str) -> dict[str, An
     from rspnet.data.run_index import look_for_videos
 
     data = config["data"]
+    if (features := config.get("features")) is not None:
+        from rspnet.evaluation.features import read, sha256_of
+
+        made = read(features).made
+        told = {name: made[name] for name in ("weights_sha256", "fold", "precision")}
+        return told | {"seed": made["seed"] or 0, "features_sha256": sha256_of(features)}
     look_for_videos(run_dir / "index.parquet", data["root"], data["index"])
     weights = _weight_file(config)
     return {
@@ -69,17 +79,23 @@ def begin(run_dir: Path, config: dict[str, Any], precision: str) -> dict[str, An
     }
 
 
-def keep_videos(path: Path, data: dict[str, Any]) -> str:
+def keep_videos(path: Path, config: dict[str, Any]) -> str:
     """Write a run's own index; returns its fingerprint.
 
     Args:
         path: where.
-        data: options of that section.
+        config: the run's options, by section.
     """
-    from rspnet.data.index import fingerprint, read_rows
+    from rspnet.data.index import fingerprint, read_rows, write_rows
     from rspnet.data.run_index import keep_index
 
-    keep_index(path, data["root"], data["index"], layout=data["layout"])
+    data = config["data"]
+    if (features := config.get("features")) is not None:
+        from rspnet.evaluation.features import read
+
+        write_rows(read(features).of_videos(features), path)
+    else:
+        keep_index(path, data["root"], data["index"], layout=data["layout"])
     return fingerprint(read_rows(path))
 
 
@@ -96,6 +112,9 @@ def compare(run_dir: Path, config: dict[str, Any], precision: str, *, result: di
             raise ValueError(f"{strange[0]} is {facts.get(strange[0])!r}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise other_run(run_dir, f"an environment.json that does not tell its sources ({error!r})") from None
+    if (features := config.get("features")) is not None:
+        _compare_features(run_dir, features, facts.get("features_sha256"))
+        return facts
     if precision != was:
         raise other_run(run_dir, f"mixed precision {was}, not {precision}")
     weights = _weight_file(config)
@@ -107,6 +126,15 @@ def compare(run_dir: Path, config: dict[str, Any], precision: str, *, result: di
         say(f"{weights}: not there any more; whether the result is of these weights is not known")
     _compare_videos(run_dir, config["data"], result)
     return facts
+
+
+def _compare_features(run_dir: Path, features: str, then: object) -> None:
+    from rspnet.evaluation.features import sha256_of
+
+    if not is_there(features):
+        say(f"{features}: not there any more; whether the result is of these features is not known")
+    elif sha256_of(features) != then:
+        raise other_run(run_dir, f"other features: SHA-256 {str(then)[:12]}..., now another ({features})")
 
 
 def _compare_videos(run_dir: Path, data: dict[str, Any], result: dict[str, Any] | None) -> None:

@@ -33,7 +33,7 @@ def again(tmp_path, data):
         return {"weights": str(weights), "run": {"seed": 0}, "data": {**named, "layout": "auto", "fold": 1}}
 
     facts = sources.begin(run_dir, config(), "no")
-    facts["data_fingerprint"] = sources.keep_videos(run_dir / "index.parquet", config()["data"])
+    facts["data_fingerprint"] = sources.keep_videos(run_dir / "index.parquet", config())
     (run_dir / "environment.json").write_text(json.dumps({"sources": facts}))
 
     def ask(result=None, precision="no", **changes):

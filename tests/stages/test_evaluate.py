@@ -363,3 +363,71 @@ def test_without_what_only_linux_has(monkeypatch, tmp_path, motions):
     finally:
         multiprocessing.set_start_method(before, force=True)
     assert result == expected
+
+
+def test_several_protocols_in_one_pass_and_from_a_file(tmp_path, motions, finetuned, monkeypatch, capsys):
+    """The videos are looked at once, or not at all; every number is that of the protocol alone."""
+    from rspnet.evaluation import predict
+    from stages import extract
+
+    alone = {name: run(motions, tmp_path / name, finetuned, name) for name in ("retrieval", "knn", "linear")}
+    passes, real = [], predict.predict
+    monkeypatch.setattr(predict, "predict", lambda *args: passes.append(args[2]) or real(*args))
+    names = "retrieval,knn,linear"
+    together = run(motions, tmp_path / "all", finetuned, names)
+    assert passes == ["test videos", "training videos"]
+    extract.main(tiny.extract(motions, out=tmp_path / "f", weights=finetuned))
+    for place, features in enumerate((tmp_path / "all" / "features.parquet", tmp_path / "f")):
+        capsys.readouterr()
+        config = Config(features=str(features), protocol=names, run_dir=str(tmp_path / f"from_{place}"))
+        stored = main(config)
+        assert "5 videos, features of" in capsys.readouterr().err
+        shared = {"weights", "weights_sha256", "arch", "views", "pooling", "precision", "fold", "num_failed"}
+        for name in alone:
+            assert stored[name] == together[name] == {key: alone[name][key] for key in together[name]}
+        assert {key: stored[key] for key in shared} == {key: together[key] for key in shared}
+        assert main(config) == stored  # it was done before
+        for file in ("neighbours_retrieval.jsonl", "predictions_knn.jsonl", "predictions_linear.jsonl"):
+            lines = (tmp_path / f"from_{place}" / file).read_text()
+            assert lines == (tmp_path / "all" / file).read_text()
+            kind, _, name = file.removesuffix(".jsonl").partition("_")
+            assert lines == (tmp_path / name / f"{kind}.jsonl").read_text()
+    assert len(passes) == 2
+    for folder in ("retrieval", "knn", "linear", "all"):
+        assert (tmp_path / folder / "features.parquet").is_file()
+    extract.main(tiny.extract(motions, out=tmp_path / "f", weights=finetuned, pooling="max"))
+    with pytest.raises(ConfigError, match="holds a run with other features: SHA-256"):
+        main(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"protocol": "knn,classify"}, "protocol: knn,classify; together may be retrieval, knn and linear"),
+        ({"protocol": "knn,knn"}, "protocol: knn,knn; together may be"),
+        ({"protocol": "knn, svm"}, "protocol: 'svm'; choose from classify, knn, linear, retrieval"),
+        ({"protocol": ""}, "protocol: ''; choose from"),
+        ({"features": "f.parquet"}, "--features: a classifier is tested on videos"),
+        ({"features": "f.parquet", "protocol": "knn", "weights": "none"}, "--features: stands in place of --weights"),
+    ],
+)
+def test_protocols_and_features_that_do_not_go_together(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        Config(**changes)
+
+
+def test_features_that_are_of_no_use(tmp_path, motions, finetuned):
+    from stages import extract
+
+    def measured(path):
+        main(Config(features=str(path), protocol="knn", run_dir=str(tmp_path / "run")))
+
+    with pytest.raises(ConfigError, match=r"--features: .*none\.parquet: no such file or folder"):
+        measured(tmp_path / "none.parquet")
+    (tmp_path / "other.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ConfigError, match=r"other\.parquet: holds no features of rspnet, or damaged ones"):
+        measured(tmp_path / "other.parquet")
+    extract.main(tiny.extract(motions, out=tmp_path / "w.parquet", weights=finetuned, window="12f"))
+    with pytest.raises(ConfigError, match=r"w\.parquet: its features are of windows; give those of whole videos"):
+        measured(tmp_path / "w.parquet")
+    assert not (tmp_path / "run").exists()
