@@ -1,7 +1,7 @@
 """Write a trained network for other people's tools.
 
     python stages/export.py runs/c3d exported/c3d
-    python stages/export.py runs/c3d_ucf101 exported/c3d_ucf101 --license cc-by-4.0 --push ORG/c3d_ucf101
+    python stages/export.py runs/c3d exported/c3d --license cc-by-4.0 --push ORG/c3d
     python stages/export.py runs/c3d exported/c3d.onnx --format onnx
 
 WEIGHTS is a run folder, a published checkpoint, another weight file, or a folder exported before; a fine-tuned one is
