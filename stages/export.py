@@ -1,6 +1,5 @@
 """Write a trained network for other people's tools.
 
-    python stages/export.py runs/c3d exported/c3d
     python stages/export.py runs/c3d exported/c3d --license cc-by-4.0 --push ORG/c3d
     python stages/export.py runs/c3d exported/c3d.onnx --format onnx
 

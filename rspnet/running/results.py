@@ -36,10 +36,9 @@ def summary(result: dict[str, Any]) -> str:
     Args:
         result: of pretrain, finetune or evaluate.
     """
-    if "," in result.get("protocol", ""):  # the results of several, each under its name
-        return "\n".join(
-            summary({**result, **result[name], "protocol": name}) for name in result["protocol"].split(",")
-        )
+    if result["stage"] == "evaluate" and "," in result["protocol"]:  # the results of several, each under its name
+        names = [name.strip() for name in result["protocol"].split(",")]
+        return "\n".join(summary({**result, **result[name], "protocol": name}) for name in names)
     if result["stage"] == "pretrain":
         text = _pretraining(result)
     elif result.get("protocol") == "retrieval":
