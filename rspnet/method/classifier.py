@@ -5,12 +5,16 @@ Shapes: N videos, V views of each, K classes; clips are (3, T, H, W).
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rspnet.method.heads import Encoder
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Classifier(nn.Module):
@@ -74,11 +78,11 @@ class Classifier(nn.Module):
         return {"loss": F.cross_entropy(logits, labels), "top1": 100 * hits.mean(), "logits": logits}
 
     @torch.no_grad()
-    def predict(self, video: str | Path | Tensor, k: int = 5) -> list[tuple[str, float]]:
+    def predict(self, video: "str | Path | Tensor | np.ndarray[Any, Any]", k: int = 5) -> list[tuple[str, float]]:
         """Classify a video as the final test of fine-tuning does.
 
         Args:
-            video: A file; or its clips (V, 3, T, H, W), as `rspnet.read_clips` returns them.
+            video: A file; or its frames, or its clips (V, 3, T, H, W), as `rspnet.read_clips` takes and returns them.
             k: How many classes to return, at most.
 
         Returns:
@@ -86,10 +90,11 @@ class Classifier(nn.Module):
 
         Raises:
             VideoError: If the file cannot be read.
+            ValueError: If the frames are none.
         """
         from rspnet.data.one_video import read_clips  # here: to train, a classifier reads nothing
 
-        clips = video if isinstance(video, Tensor) else read_clips(video, self)
+        clips = video if isinstance(video, Tensor) and video.is_floating_point() else read_clips(video, self)
         training = self.training
         self.eval()
         try:

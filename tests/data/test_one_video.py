@@ -12,6 +12,7 @@ from rspnet.data.augment import normalise
 from rspnet.data.sampling import even_clips, resample
 from rspnet.encoders import create_encoder
 from rspnet.errors import VideoError
+from rspnet.method.classifier import Classifier
 from tests.support.numbered import write_numbered
 
 
@@ -76,3 +77,23 @@ def test_a_file_that_is_no_video(tmp_path, encoder):
     (tmp_path / "v.mp4").write_bytes(np.zeros(100, np.uint8).tobytes())
     with pytest.raises(VideoError, match=r"v\.mp4: "):
         rspnet.read_clips(tmp_path / "v.mp4", encoder)
+
+
+def test_frames_in_place_of_a_file(tmp_path, encoder):
+    write_numbered(tmp_path / "v.mp4", 20)
+    frames = rspnet.read_frames(tmp_path / "v.mp4", range(20))
+    clips = rspnet.read_clips(frames, encoder)
+    assert torch.equal(clips, rspnet.read_clips(torch.from_numpy(frames), encoder))
+    assert (
+        clips - rspnet.read_clips(tmp_path / "v.mp4", encoder)
+    ).abs().mean() < 0.05  # planes are resized apart there
+    assert rspnet.read_clips(frames[:3], encoder).shape == (3, 3, 4, 32, 32)
+    for wrong in (frames[0], frames.astype(np.float32), frames[..., :1], frames[:0]):
+        with pytest.raises(
+            ValueError, match=r"frames are .*; give a file, or uint8 \(frames, height, width, 3\) in RGB"
+        ):
+            rspnet.read_clips(wrong, encoder)
+    classifier = Classifier(encoder, 3, class_names=list("abc")).eval()
+    classes = classifier.predict(frames)
+    assert classes == classifier.predict(clips)
+    assert dict(classes) == pytest.approx(dict(classifier.predict(tmp_path / "v.mp4")), abs=0.01)
