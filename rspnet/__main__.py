@@ -4,6 +4,11 @@
 several processes it is ``accelerate launch -m rspnet pretrain --config c3d.yaml``.
 """
 
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
 import ast
 import os
 import runpy
@@ -13,6 +18,7 @@ from typing import NoReturn
 
 from rspnet import __version__
 from rspnet.cli import shipped
+from rspnet.signals import end_at_once
 
 _HELP = """\
 usage: rspnet STAGE [--config FILE] [--option VALUE ...]
@@ -33,6 +39,7 @@ On several processes: accelerate launch -m rspnet STAGE ..., or torchrun -m rspn
 
 def main() -> NoReturn:
     """Run the stage that the command line names. Exit status: the stage's; 2 if there is no such."""
+    end_at_once()
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("--help", "-h"):
         print(_help())

@@ -10,8 +10,6 @@ import platform
 import re
 import secrets
 import shutil
-import sys
-import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -21,7 +19,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rspnet.errors import ConfigError, DiskError, RSPNetError
 from rspnet.lock import locked
-from rspnet.terminal import visible_json
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -95,6 +92,28 @@ def reading(path: str | os.PathLike[str], mistake: type[RSPNetError] = ConfigErr
         raise mistake(f"{os.fspath(path)}: cannot be read ({error.strerror or error})") from None
 
 
+def in_words(error: Exception) -> str:
+    """What keeps the contents of a JSON file from being used, as a person would say it.
+
+    Args:
+        error: what reading it, or looking for something in it, ended with.
+    """
+    match error:
+        case json.JSONDecodeError():
+            return f"no JSON at line {error.lineno}, column {error.colno}" if error.doc.strip() else "it is empty"
+        case UnicodeError():
+            return "not UTF-8 text"
+        case OSError():
+            return error.strerror or "it cannot be read"
+        case KeyError():
+            return f"it lacks {error.args[0]}"
+        case RecursionError():
+            return "it is nested too deeply"
+        case TypeError() | AttributeError():
+            return "it holds values of another kind"
+    return " ".join(str(error).split())[:200]
+
+
 def is_there(path: str | os.PathLike[str], mistake: type[RSPNetError] = ConfigError) -> bool:
     """Whether a path names anything; one that the system does not tell of is no path that names nothing.
 
@@ -146,8 +165,8 @@ def needing(size: float) -> Iterator[None]:
 
 
 def megabytes(size: float) -> str:
-    """A size as a person reads it, rounded up: ``12.3 MB``."""
-    return f"{math.ceil(size / 1e5) / 10:.1f} MB"
+    """A size as a person reads it, rounded up: ``12.3 MB``; ``inf MB`` where there is no end."""
+    return f"{math.ceil(size / 1e5) / 10 if math.isfinite(size) else size:.1f} MB"
 
 
 class _Noting(io.FileIO):
@@ -319,40 +338,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: object) -> None:
     """Write one JSON file whole or not at all; see `write_text`."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def print_line(text: str) -> None:
-    """Print a line of JSON on stdout, at once.
-
-    Raises:
-        DiskError: stdout is a file, and its disk is full.
-        BrokenPipeError: the reader has left.
-    """
-    if sys.stdout is None:  # closed by who started this: there is nobody who wants it
-        return
-    try:
-        print(visible_json(text) if sys.stdout.isatty() else text, flush=True)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        forget_stdout()
-        raise refusal("standard output", error) from None
-
-
-def forget_stdout() -> None:
-    """Throw away what stdout could not take; Python would try once more at exit, and complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def quieten_threads() -> None:
-    """No traceback of a thread that a disk refuses; who gave it the work is told and says so (tensorboard's writer)."""
-    loud = threading.excepthook
-
-    def speak(args: threading.ExceptHookArgs) -> None:
-        if not (isinstance(args.exc_value, OSError) and args.exc_value.errno in FAULTS):
-            loud(args)
-
-    threading.excepthook = speak
 
 
 def _remove(path: Path) -> None:

@@ -5,7 +5,6 @@ is there already, and else at the end of its own import.
 """
 
 import importlib
-import importlib.abc
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -22,7 +21,7 @@ def tell_timm() -> None:
         sys.meta_path.insert(0, _AfterTimm())
 
 
-class _AfterTimm(importlib.abc.MetaPathFinder):
+class _AfterTimm:  # not of importlib.abc, which takes longer to load than all else here
     """Finds timm where the other finders do, and has the encoders imported when it has run."""
 
     def find_spec(

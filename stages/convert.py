@@ -20,6 +20,11 @@ What SRC is tells which:
 No code in SRC is executed. The last line on stdout is the result as JSON; what to know of it is on stderr.
 """
 
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
 import dataclasses
 import json
 from dataclasses import dataclass
@@ -27,7 +32,7 @@ from typing import Any
 
 from rspnet import console
 from rspnet.cli.command import run
-from rspnet.disk import print_line
+from rspnet.stdout import print_line
 
 
 @dataclass

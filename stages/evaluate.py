@@ -27,6 +27,11 @@ environment.json and index.parquet. The last line on stdout is the result as JSO
 each under its name.
 """
 
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
 import dataclasses
 import hashlib
 import os

@@ -21,6 +21,11 @@ the file in the folder DST. An earlier export in the same place is replaced, not
 the result as JSON.
 """
 
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
 import json
 import re
 from dataclasses import dataclass
@@ -29,8 +34,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rspnet import console
 from rspnet.cli.command import run
-from rspnet.disk import print_line
 from rspnet.errors import CheckpointError, ConfigError
+from rspnet.stdout import print_line
 from rspnet.weights.description import NAME, find_weights
 
 if TYPE_CHECKING:

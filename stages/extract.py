@@ -17,6 +17,11 @@ whose status says so. What is done so far lies in OUT.partial; the same command 
 (accelerate launch) share the videos and write the same file. The last line on stdout sums it up as JSON.
 """
 
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
 import json
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,9 +31,10 @@ from rspnet import console
 from rspnet.cli import implied, options
 from rspnet.cli.command import run
 from rspnet.console import some
-from rspnet.disk import print_line, sha256
+from rspnet.disk import sha256
 from rspnet.errors import ConfigError
 from rspnet.running import launch
+from rspnet.stdout import print_line
 from rspnet.weights.description import find_weights, named_weights
 
 if TYPE_CHECKING:

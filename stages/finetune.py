@@ -12,6 +12,11 @@ of the published C3D on UCF101. The last line on stdout is the result as JSON: t
 per video.
 """
 
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
 import dataclasses
 from dataclasses import dataclass, field
 from functools import partial

@@ -14,6 +14,11 @@ from there, several processes (accelerate launch) share the videos, and the last
 videos have labels among the classes, stderr says how many are right.
 """
 
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -25,9 +30,10 @@ from rspnet import console
 from rspnet.cli import implied, options
 from rspnet.cli.command import run
 from rspnet.console import percent, some
-from rspnet.disk import print_line, sha256
+from rspnet.disk import sha256
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.running import launch
+from rspnet.stdout import print_line
 from rspnet.weights.description import find_weights, named_weights
 
 if TYPE_CHECKING:

@@ -9,6 +9,11 @@ The same command after an interruption goes on where it stopped; after the end i
 The last line on stdout is the result as JSON.
 """
 
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar

@@ -9,6 +9,11 @@ Writes the rows of the subset to stdout, or an index file with --out. DST appear
 command again changes nothing, a different subset needs another DST. --without_duplicates alone keeps all classes.
 """
 
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
 import os
 from dataclasses import dataclass
 from typing import Any, Literal

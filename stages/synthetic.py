@@ -11,13 +11,18 @@ alone.
 The last line on stdout is the result as JSON.
 """
 
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
 import json
 from dataclasses import dataclass
 from typing import Any
 
 from rspnet import console
 from rspnet.cli.command import run
-from rspnet.disk import print_line
+from rspnet.stdout import print_line
 
 
 @dataclass

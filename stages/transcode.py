@@ -15,6 +15,11 @@ Ends with status 1 if a video that was ok before could not be transcoded, or one
 disk is full.
 """
 
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
 import contextlib
 import os
 from collections.abc import Iterator

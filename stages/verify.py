@@ -10,6 +10,11 @@ on from there after an interruption; another command is refused until that file 
 when it is asked for again: files may have changed.
 """
 
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
 import contextlib
 import os
 from dataclasses import dataclass

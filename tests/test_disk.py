@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import signal
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -255,10 +254,3 @@ def test_a_library_that_hides_the_reason(tmp_path):
     with disk.created(tmp_path / "file") as file:
         torch.save(torch.arange(1000), file)
     assert torch.load(tmp_path / "file").sum() == 499500
-
-
-def test_a_result_that_nobody_can_keep(monkeypatch):
-    with open("/dev/full", "w") as full:
-        monkeypatch.setattr(sys, "stdout", full)
-        with pytest.raises(DiskError, match=r"^standard output: .*its disk is full"):
-            disk.print_line("result")

@@ -2,9 +2,7 @@
 
 import json
 
-import pytest
-
-from rspnet import console, disk
+from rspnet import console
 from rspnet.terminal import visible, visible_json
 
 HOSTILE = "a\x1b[31m\a\nb\r\x7f\x9b2J\u202ec\u2028d\ud800.mp4"
@@ -26,11 +24,3 @@ def test_a_name_cannot_speak_in_a_lines_place(capsys):
     console.say(f"could not read {HOSTILE}", "another line")
     said = capsys.readouterr().err
     assert said.splitlines() == [f"could not read {visible(HOSTILE)}", "another line"]
-
-
-@pytest.mark.parametrize("is_terminal", [False, True])
-def test_results_on_a_terminal(capsys, monkeypatch, is_terminal):
-    """In a file and in a pipe they are as they are."""
-    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
-    disk.print_line('"é\x9b"')
-    assert capsys.readouterr().out == ('"é\\u009b"\n' if is_terminal else '"é\x9b"\n')

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from rspnet.cli.config import parse
-from rspnet.cli.endings import INTERRUPTED, TerminatedError, ending_when_told, leave
+from rspnet.cli.endings import TerminatedError, be_deaf, ending_when_told, leave, quieten_threads, was_just_told
 from rspnet.console import forget_unsaid, program, say, say_last, stand_in_for_closed_streams, take_warnings
-from rspnet.disk import FAULTS, forget_stdout, quieten_threads, refusal
+from rspnet.disk import FAULTS, refusal
 from rspnet.errors import RSPNetError
+from rspnet.signals import INTERRUPTED, end_at_once
+from rspnet.stdout import forget_stdout
 
 Config = TypeVar("Config")
 
@@ -35,6 +37,9 @@ def run(main: Callable[[Config], object], config_class: type[Config]) -> NoRetur
     a scheduler's word), 141 the reader of stdout left early (``verify ROOT | head``, quiet as any Unix
     filter).
     """
+    is_program = main.__module__ == "__main__"
+    if is_program:
+        end_at_once()  # what comes when all is over, and nobody else hears it
     stand_in_for_closed_streams()
     _leave_the_stages_folder(main)
     _tell_of_names()
@@ -48,7 +53,7 @@ def run(main: Callable[[Config], object], config_class: type[Config]) -> NoRetur
             status = _status(main, config_class)
     except KeyboardInterrupt:  # once more, in the middle of saying why it ends
         status = INTERRUPTED
-    if status == INTERRUPTED and main.__module__ == "__main__":
+    if status == INTERRUPTED and is_program:
         leave()
     forget_unsaid()
     sys.exit(status)
@@ -66,6 +71,7 @@ def _status(main: Callable[[Config], object], config_class: type[Config]) -> int
         say_last(f"{stage}: {error}")
         status = error.exit_status
     except KeyboardInterrupt as error:  # all processes of a run have agreed on it
+        be_deaf()
         # A launcher ends so what is left when one process has ended, which has said why.
         if not isinstance(error, TerminatedError) or os.environ.get("WORLD_SIZE", "1") == "1":
             say(f"{stage}: interrupted{f'; {error}' if str(error) else ''}")
@@ -77,6 +83,10 @@ def _status(main: Callable[[Config], object], config_class: type[Config]) -> int
         if isinstance(error, BrokenPipeError) and _reader_left():
             forget_stdout()
             sys.exit(141)
+        if was_just_told():
+            be_deaf()
+            say(f"{stage}: interrupted")
+            return INTERRUPTED
         if isinstance(error, OSError) and error.errno in FAULTS:  # wherever a library wrote
             say_last(f"{stage}: {refusal(error.filename or _folder(config), error)}")
         elif isinstance(error, FileNotFoundError) and (gone := _lost_folder(config)):

@@ -18,10 +18,9 @@ import argparse
 import dataclasses
 import json
 import os
-import re
 import sys
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -31,6 +30,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_loader, s
 from rspnet.cli import shipped
 from rspnet.cli.helptext import HelpFormatter, describe
 from rspnet.cli.parser_messages import is_missing, one_line
+from rspnet.cli.strict_yaml import read_yaml, write_yaml
 from rspnet.console import program, say
 from rspnet.disk import is_there, reading
 from rspnet.errors import ConfigError
@@ -46,56 +46,6 @@ _CONFIG = (
     "YAML file with any of the options below: your own, or by its name one that comes with rspnet. May be given more "
     "than once: a later one wins, and the command line over all."
 )
-
-
-_LONGEST = 4096
-"""Letters of a value; so long a path may be."""
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that refuses a repeated key, and reads ``1e-3`` as the number it is in YAML 1.2."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
-            if not isinstance(key, str):
-                raise yaml.YAMLError(f"line {line}: key {key!r} is no name of an option")
-            if key in seen:
-                raise yaml.YAMLError(f"line {line}: key '{key}' is given twice; keep one")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
-        value = super().construct_scalar(node)
-        if len(value) > _LONGEST:
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a value of {len(value)} letters")
-        if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value):
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a text that holds a NUL, or is not UTF-8")
-        return value
-
-
-class _Dumper(yaml.SafeDumper):
-    """Puts text that `_StrictLoader` would take for a number in quotes."""
-
-
-_FLOAT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
-for _kind in (_StrictLoader, _Dumper):
-    _kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
-
-
-def read_yaml(text: str) -> object:
-    """Parse YAML text strictly (see `_StrictLoader`).
-
-    Raises:
-        YAMLError: it is none, or beyond all bounds: thousands of digits, brackets in brackets.
-    """
-    try:
-        return yaml.load(text, Loader=_StrictLoader)
-    except RecursionError:
-        raise yaml.YAMLError("it is nested too deeply") from None
-    except (ValueError, OverflowError) as error:  # of a number or a date
-        raise yaml.YAMLError(str(error).split(";")[0]) from None
 
 
 set_loader("strict_yaml", read_yaml, exceptions=(yaml.YAMLError,))
@@ -141,7 +91,7 @@ def _resolve(
 
 def dump(config: "DataclassInstance") -> str:
     """The resolved config as YAML that ``--config`` takes back."""
-    return yaml.dump(dataclasses.asdict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return write_yaml(dataclasses.asdict(config))
 
 
 def _required(config_class: type) -> "list[dataclasses.Field[Any]]":
@@ -303,10 +253,13 @@ def _read_mapping(path: str, named_by: str) -> dict[str, Any]:
         raise ConfigError(f"{named_by}: no such file: {path}")
     try:
         with reading(path):
-            text = Path(path).read_text()
+            text = Path(path).read_text(encoding="utf-8")
         content = read_yaml(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}: line {line}: not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if not isinstance(content, dict):
         found = "nothing" if content is None else repr(content)[:60]
         raise ConfigError(f"{path}: expected options as `name: value`, found {found}")

@@ -1,6 +1,7 @@
 """How a program is told to end: by Ctrl-C, by a scheduler, by the end of its launcher; and that it does end then."""
 
 import atexit
+import math
 import multiprocessing
 import os
 import select
@@ -14,10 +15,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from rspnet.console import say
-from rspnet.signals import ENDING
-
-INTERRUPTED = 130
-"""Exit status of a program that was told to end."""
+from rspnet.disk import FAULTS
+from rspnet.processes import remove_folder
+from rspnet.signals import INTERRUPTED, heard
 
 GRACE = 5.0
 """Seconds that a program may take to end by itself when it was told twice, or has said that it ends."""
@@ -26,6 +26,9 @@ _LOOK = 1.0  # seconds between two looks for the launcher
 _ONE_PRESS = 0.3  # seconds in which a second SIGINT is the same Ctrl-C: a process that is being forked passes its on
 _LAUNCHERS = ("accelerate", "accelerate-launch", "torchrun")
 _LAUNCHING_MODULES = ("accelerate.", "torch.distributed.")
+
+
+_told = -math.inf  # when it was told to end, by time.monotonic()
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -39,8 +42,7 @@ def ending_when_told() -> Iterator[None]:
     That is also where the main thread waits in a library and hears nothing. A signal that is ignored already (nohup's
     SIGHUP) stays so. Where a launcher started this program, its end is taken for SIGTERM: it would be left alone.
     """
-    heard = [number for number in ENDING if number != signal.SIGINT and not _is_ignored(number)]
-    before = {number: signal.signal(number, _terminate) for number in heard}
+    before = {number: signal.signal(number, _interrupt) for number in heard()}
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     old = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -58,12 +60,39 @@ def ending_when_told() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _is_ignored(number: int) -> bool:
-    return number != signal.SIGTERM and signal.getsignal(number) is signal.SIG_IGN
+def _interrupt(number: int, _: object) -> NoReturn:
+    global _told
+    _told = time.monotonic()
+    raise KeyboardInterrupt if number == signal.SIGINT else TerminatedError
 
 
-def _terminate(*_: object) -> NoReturn:
-    raise TerminatedError
+def was_just_told() -> bool:
+    """Whether this program was told to end a moment ago: what fails now may have been interrupted.
+
+    A library may make an error of its own out of an interrupt, as half an import of torch does.
+    """
+    return time.monotonic() - _told < GRACE
+
+
+def be_deaf() -> None:
+    """Let nothing of `ENDING` disturb a program that ends; `ending_when_told` goes on counting Ctrl-C."""
+    for number in heard():
+        signal.signal(number, lambda *_: None)
+
+
+def quieten_threads() -> None:
+    """No traceback of a thread in a program that was told to end, nor of one that a disk refuses.
+
+    Of the latter who gave it the work is told, and says so (tensorboard's writer).
+    """
+    loud = threading.excepthook
+
+    def speak(args: threading.ExceptHookArgs) -> None:
+        is_refused = isinstance(args.exc_value, OSError) and args.exc_value.errno in FAULTS
+        if not (is_refused or was_just_told()):
+            loud(args)
+
+    threading.excepthook = speak
 
 
 def launcher() -> int | None:
@@ -99,6 +128,7 @@ def leave() -> NoReturn:
 
     A process that hangs in the kernel is not waited for longer than `GRACE` seconds.
     """
+    be_deaf()
     kill_children()
     leave_soon()
     atexit._run_exitfuncs()
@@ -116,8 +146,11 @@ def leave_soon() -> None:
 
 
 def _leave() -> NoReturn:
-    kill_children()
-    os._exit(INTERRUPTED)
+    try:
+        kill_children()
+        remove_folder()
+    finally:
+        os._exit(INTERRUPTED)
 
 
 def kill_children() -> None:

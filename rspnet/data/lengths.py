@@ -34,8 +34,11 @@ def tell_short(clips: ClipDataset, videos: str) -> None:
         seen, total = lengths.total(), len(clips.index)
         of = f"{total} {videos}" if seen == total else f"{seen} {videos} looked at (there are {total})"
         rate = f" at {clips.frame_rate:g} frames a second" if clips.frame_rate else ""
-        closer = ", or their frames lie closer together" if clips.picker.stride > 1 else ""
-        say(f"{short} of {of} are shorter than a clip of {described}{rate}, and are looped{closer}")
+        closer = (
+            f", or {'its' if short == 1 else 'their'} frames lie closer together" if clips.picker.stride > 1 else ""
+        )
+        is_ = "is" if short == 1 else "are"
+        say(f"{short} of {of} {is_} shorter than a clip of {described}{rate}, and {is_} looped{closer}")
 
 
 def tell_long_queue(queue_length: int, num_videos: int) -> None:

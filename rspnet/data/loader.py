@@ -27,9 +27,9 @@ from rspnet.data.workers import (
     Request,
     Worker,
     free_memory,
-    megabytes,
     no_room,
 )
+from rspnet.disk import megabytes
 from rspnet.errors import RSPNetError, WorkerError
 
 TRIES = 3

@@ -51,6 +51,7 @@ BAD_NAME = "bad_name"
 _PYTHON_TYPES = {"string": (str,), "int64": (int,), "double": (int, float), "list<item: string>": (list,)}
 _KINDS = {field.name: _PYTHON_TYPES[str(field.type)] for field in SCHEMA if field.name != "extra"}
 _COUNTS = ("num_frames", "fps", "width", "height", "duration", "bytes")
+_SIZES = ("num_frames", "fps", "width", "height")  # none of them is 0 where a video is
 _LEVELS = 16  # of lists and objects in further keys
 
 
@@ -109,6 +110,8 @@ def fault(row: object) -> str | None:
             return f"{key} is {repr(value)[:60]}; expected {kind[-1].__name__}"
         if key in _COUNTS and value is not None and value < 0:
             return f"{key} is {value}; it cannot be negative"
+        if value == 0 and key in _SIZES and row["status"] in USABLE:
+            return f"{key} is {value}, which no video has; write null where it is not known"
     if any(not isinstance(split, str | None) for split in row.get("folds") or ()):
         return f"folds is {str(row['folds'])[:60]}; expected a list of splits"
     others = {key: value for key, value in row.items() if key not in ("video", "label")}  # `named` looks at those

@@ -10,7 +10,7 @@ from pathlib import Path
 from rspnet.data import layouts
 from rspnet.data.index import USABLE, Row, read_rows, write_rows
 from rspnet.data.tree import no_folder
-from rspnet.errors import ConfigError
+from rspnet.errors import CheckpointError, ConfigError
 
 _THREADS, _BATCH = 16, 10_000  # a network disk answers many questions at once
 
@@ -49,13 +49,15 @@ def look_for_videos(path: Path, root: str | None, index: str | None) -> None:
 
     Raises:
         ConfigError: neither is given, or the videos are not where they should be.
+        CheckpointError: the run's own index is damaged.
     """
     check_places(root, index)
     source = path if index in (None, "-") or not path.exists() else index
     if index is not None:
         keep_index(path, root, index, layout="auto")
     if index is not None or path.exists():
-        places = [(row["root"], row["video"]) for row in read_rows(source, root) if row["status"] in USABLE]
+        rows = _kept_rows(path, root) if source is path else read_rows(source, root)
+        places = [(row["root"], row["video"]) for row in rows if row["status"] in USABLE]
         _look(places, f"data.root: {root}" if root is not None else f"data.index: {index}")
 
 
@@ -102,8 +104,9 @@ def follow_videos(path: Path, root: str | None, index: str | None, *, layout: st
 
     Raises:
         ConfigError: as `keep_index`.
+        CheckpointError: the run's own index is damaged.
     """
-    then, now = _by_name(read_rows(path)), _by_name(_rows(root, index, layout))
+    then, now = _by_name(_kept_rows(path)), _by_name(_rows(root, index, layout))
     if differences := _differences(then, now):
         return differences
     places = {
@@ -114,6 +117,15 @@ def follow_videos(path: Path, root: str | None, index: str | None, *, layout: st
     if any(new_root != old_root for (_, old_root), new_root in places.items()):
         write_rows((row | {"root": places[row["video"], row["root"]]} for row in list(read_rows(path))), path)
     return None
+
+
+def _kept_rows(path: Path, root: str | None = None) -> Iterator[Row]:
+    """The rows of a run's own index, of which a run says more where they cannot be read."""
+    try:
+        yield from read_rows(path, root)
+    except ConfigError as error:
+        said = str(error).rpartition(";")[0] or str(error)
+        raise CheckpointError(f"{said}; it told the run's videos: put it back, or choose another --run_dir") from None
 
 
 def _rows(root: str | None, index: str | None, layout: str) -> Iterator[Row]:

@@ -22,7 +22,9 @@ import torch
 # Its import teaches the pickler of processes to hand on tensors by their memory.
 import torch.multiprocessing
 
+from rspnet.disk import megabytes
 from rspnet.errors import ConfigError, RSPNetError
+from rspnet.processes import LOOK, follow_parent, share_folder, uninterrupted
 from rspnet.signals import ENDING
 
 PREFETCH = 2
@@ -33,9 +35,6 @@ SHARED_MEMORY = "/dev/shm"
 
 SLOTS = PREFETCH + 2
 """Batches of one worker that can be alive at once: those ahead, the one that is asked for, and the one before it."""
-
-_LOOK = 2.0
-"""Seconds after which a process that waits for another looks whether that is still there."""
 
 _PATIENCE = 5.0
 """Seconds to wait for the end of a process that was killed; one that hangs in the kernel takes longer."""
@@ -113,11 +112,6 @@ def free_memory() -> float:
     return shutil.disk_usage(SHARED_MEMORY).free if os.path.isdir(SHARED_MEMORY) else math.inf
 
 
-def megabytes(size: float) -> str:
-    """A size as a person reads it."""
-    return f"{size / 1e6:.1f} MB"
-
-
 class LostError(Exception):
     """A worker is gone.
 
@@ -141,10 +135,12 @@ class Worker(Generic[Request, Batch]):
     """
 
     def __init__(self, dataset: Readable[Request, Batch]) -> None:
+        share_folder()
         context = multiprocessing.get_context()
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, dataset), daemon=True)
-        self._process.start()
+        with uninterrupted():  # before it knows better, it would answer as this one does, with a traceback
+            self._process.start()
         atexit.register(self._process.kill)  # multiprocessing would send SIGTERM there, and wait for ever
         theirs.close()
         self.tasks: deque[list[Request]] = deque()
@@ -172,7 +168,7 @@ class Worker(Generic[Request, Batch]):
             RSPNetError, RuntimeError: what it raised.
         """
         try:
-            while not wait([self._pipe], _LOOK):
+            while not wait([self._pipe], LOOK):
                 if not self._process.is_alive():
                     raise EOFError
             found = self._pipe.recv()
@@ -223,7 +219,7 @@ def _become_worker() -> None:
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     sys.excepthook = _tell_unless_left
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=follow_parent, daemon=True).start()
 
 
 def _tell_unless_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -231,15 +227,5 @@ def _tell_unless_left(kind: type[BaseException], error: BaseException, trace: Tr
 
     multiprocessing hands a tensor's memory over in a thread of its own, which reports every failure here.
     """
-    if not issubclass(kind, EOFError | OSError):
+    if not issubclass(kind, EOFError | OSError | multiprocessing.ProcessError):
         sys.__excepthook__(kind, error, trace)
-
-
-def _follow_parent() -> None:
-    """End this process with its parent, even a killed one, and even while a library call hangs."""
-    if parent := multiprocessing.parent_process():
-        # A forked one's sisters may hold what tells of the parent's end.
-        is_forked = os.getppid() == parent.pid
-        while not wait([parent.sentinel], _LOOK) and not (is_forked and os.getppid() != parent.pid):
-            pass
-    os._exit(0)

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import torch
 
 from rspnet.data.rows import Row
-from rspnet.disk import is_there, print_line, whole
+from rspnet.disk import is_there, whole
 from rspnet.errors import ConfigError
 from rspnet.evaluation.forward import Window
+from rspnet.stdout import print_line
 
 SCHEMA = pa.schema(
     [

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rspnet.disk import fsync, identity, sha256, writing_to
+from rspnet.disk import fsync, identity, in_words, sha256, writing_to
 from rspnet.errors import CheckpointError
 
 _log = logging.getLogger(__name__)
@@ -108,14 +108,11 @@ def latest(
         fault_of: Says what is wrong with the contents of a folder that is as it was written, None if nothing is.
     """
     _bring_back(Path(run_dir) / "checkpoints")
-    folders = found(run_dir)
-    for step, folder in folders:
+    for step, folder in found(run_dir):
         fault = _fault(folder, step, read_files=True) or fault_of(folder)
         if fault is None:
             return folder, step
         _log.warning("%s: %s; this checkpoint is passed over", folder, fault)
-    if folders:
-        _log.warning("%s: none of its checkpoints is sound; the run starts at step 0", run_dir)
     return None
 
 
@@ -203,5 +200,5 @@ def _fault(folder: Path, step: int, read_files: bool) -> str | None:
     except OSError as error:
         return f"{Path(error.filename or folder).name} cannot be read ({error.strerror})"
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return f"its manifest is damaged ({error!r})"
+        return f"its manifest is damaged ({in_words(error)})"
     return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rspnet.cli.config import dump
 from rspnet.console import is_main, say
-from rspnet.disk import make_folder, print_line, sha256, sweep, write_json, write_text, writing_to
+from rspnet.disk import make_folder, sha256, sweep, write_json, write_text, writing_to
 from rspnet.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.lock import exclusive
 from rspnet.running import sources
@@ -22,9 +22,10 @@ from rspnet.running.environment import environment
 from rspnet.running.launch import check_accumulation, processes
 from rspnet.running.record import flat, read_options, stage_of
 from rspnet.running.results import rounded, summary
-from rspnet.running.soundness import check_kinds, sound_result
+from rspnet.running.soundness import check_kinds, seal, sound_result
 from rspnet.running.sources import START_AGAIN, other_run
 from rspnet.running.team import Team
+from rspnet.stdout import print_line
 from rspnet.weights.description import named_weights
 
 if TYPE_CHECKING:
@@ -161,12 +162,14 @@ def run_once(
         result, facts = team.by_main(claim)
         if result is not None:
             say(f"{run_dir}: this was done before; remove the folder to do it again")
+            result |= {name: now for name, now in _names(run_dir, options).items() if name in result}
         else:
             accelerator = accelerator_of()
             facts |= {"processes": accelerator.num_processes, "device": accelerator.device.type}
             result = rounded(work(config, Run(accelerator, team, facts, run_dir, options)))
             if is_main():
                 write_json(run_dir / "result.json", result)
+                seal(run_dir)
             accelerator.end_training()
     if is_main():
         say(*summary(result).splitlines())
@@ -228,6 +231,11 @@ def _unmake(run_dir: Path, made: list[Path]) -> None:
         shutil.rmtree(run_dir)
         for folder in made[1:]:
             folder.rmdir()
+
+
+def _names(run_dir: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """What a result calls by a name that may have changed: a run's folder is copied, its weights lie elsewhere."""
+    return {"run_dir": str(run_dir), "weights": options.get("weights")}
 
 
 def _has_begun(run_dir: Path) -> bool:

@@ -55,14 +55,12 @@ class Journal:
         if head != expected:
             if expected.startswith(head):  # empty, or stopped before there was a row
                 return 0
-            raise ConfigError(
-                f"{lines.path}: an interrupted scan left it{_differences(head, settings)}; give that command again to "
-                "go on with it, or remove the file to start over"
-            )
+            raise ConfigError(f"{lines.path}: {_whose(head, settings)}")
         good = len(head)
-        for row, end in lines.read():
+        for number, (row, end) in enumerate(lines.read(), 1):
             if end > len(head):
                 if _fault(row):
+                    console.say(f"{lines.path}: line {number} is damaged; what follows is looked at again")
                     break
                 self.done[_key(row)] = {name: row.get(name) for name in ("status", "reason", *NO_FACTS)}
                 good = end
@@ -111,11 +109,19 @@ def _fault(row: object) -> str | None:
     return None
 
 
-def _differences(head: bytes, settings: dict[str, Any]) -> str:
-    """What a journal's first line says otherwise, in words; empty where it is not understood."""
+def _whose(head: bytes, settings: dict[str, Any]) -> str:
+    """What to say of a journal whose first line is not that of the scan that begins: its settings."""
     try:
         then = json.loads(head)
         told = [f"{name} {then[name]}" for name in settings if then[name] != settings[name]]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return f" with {', '.join(told)}"
+        told = []
+    if not told:
+        return (
+            "its first line tells no settings of a scan: it is damaged, or not a scan's; what is in it cannot be used. "
+            "Remove the file, or move it away, to scan anew"
+        )
+    return (
+        f"an interrupted scan left it with {', '.join(told)}; give that command again to go on with it, or remove the "
+        "file to start over"
+    )

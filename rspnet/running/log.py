@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from rspnet.console import duration, figures, is_main, percent, say, some
-from rspnet.disk import reading, write_text, writing_to
+from rspnet.disk import reading, whole, write_text, writing_to
 from rspnet.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class RunLog:
         self._path = run_dir / "metrics.jsonl"
         self._file = None
         if is_main():
-            write_text(self._path, "".join(line + "\n" for line in kept_lines(self._path, step)))
+            keep_lines(self._path, step)
             self._file = self._path.open("a", buffering=1, encoding="utf-8")
         self._bar = tqdm(
             total=total_steps,
@@ -188,29 +188,53 @@ def _left(seconds: float) -> str:
     return f"{number:.{int(number < 9.95)}f} {unit}"
 
 
-def kept_lines(path: Path, step: int) -> list[str]:
-    """The lines of a metrics.jsonl up to a step; what an abrupt end cut short, or a disk damaged, is not among them."""
-    if not path.is_file():
-        return []
+def keep_lines(path: Path, step: int) -> None:
+    """Keep the lines of a metrics.jsonl up to a step, those that come later are about to be written again.
+
+    What is no line of a log is left out, which is said; where it is more than an abrupt end has cut short, a copy of
+    the file stays as `metrics.old-N.jsonl`: it may be somebody's, or tell somebody more.
+
+    Raises:
+        CheckpointError: it cannot be read.
+        DiskError, ConfigError: the disk refuses.
+    """
     with reading(path, CheckpointError):
-        lines = path.read_bytes().split(b"\n")
-    return [line.decode() for line in lines if _is_until(line, step)]
+        content = path.read_bytes() if path.is_file() else b""
+    *lines, rest = content.split(b"\n")
+    if _step(rest) is not None:  # whole, but for its end
+        lines, rest = [*lines, rest], b""
+    steps = {number: _step(line) for number, line in enumerate(lines, 1) if line.strip()}
+    unknown = [number for number, found in steps.items() if found is None]
+    if unknown:
+        with whole(other := _other_name(path)) as temporary:
+            temporary.write_bytes(content)
+        told = f"{some(len(unknown), 'line')} of it (the first is line {unknown[0]}) cannot be read as a log's"
+        say(f"{path}: {told}, and left out; the file as it was is kept in {other}")
+    elif rest:
+        say(f"{path}: its last line was cut short by an abrupt end, and is left out")
+    kept = [number for number, found in steps.items() if found is not None and found <= step]
+    write_text(path, "".join(lines[number - 1].decode() + "\n" for number in kept))
 
 
-def _is_until(line: bytes, step: int) -> bool:
+def _step(line: bytes) -> int | None:
+    """The step that a line of a log is of; None: it is no such line."""
     try:
         found = json.loads(line.decode())["step"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        return False
-    return type(found) is int and found <= step
+        return None
+    return found if type(found) is int else None
 
 
 def set_aside(run_dir: Path) -> None:
     """Give the metrics of a run that starts over another name, `metrics.old-N.jsonl`, and say so."""
     path = run_dir / "metrics.jsonl"
     if path.is_file() and path.stat().st_size:
-        numbers = count(1)
-        other = next(name for n in numbers if not os.path.lexists(name := run_dir / f"metrics.old-{n}.jsonl"))
         with writing_to(path):
-            path.rename(other)
+            path.rename(other := _other_name(path))
         say(f"what it had logged is kept in {other}")
+
+
+def _other_name(path: Path) -> Path:
+    """The first of `metrics.old-N.jsonl` that nothing has."""
+    names = (path.with_name(f"metrics.old-{number}.jsonl") for number in count(1))
+    return next(name for name in names if not os.path.lexists(name))

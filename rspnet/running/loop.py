@@ -99,6 +99,7 @@ class TrainLoop:
             run, self.model, optimizer, state=self.state, epoch_steps=len(train_set), keep_epochs=often.keep_epochs
         )
         if self.keeper.started_over:
+            say(f"{self.run_dir}: none of its checkpoints is sound; the run starts at step 0")
             self.team.by_main(lambda: set_aside(self.run_dir))
         total = schedule.epochs * len(train_set)
         to_come = math.ceil((total - self.state.step) / min(often.checkpoint_every, len(train_set)))

@@ -19,7 +19,8 @@ from multiprocessing.connection import wait
 from typing import Generic
 
 from rspnet.errors import ConfigError
-from rspnet.running.worker import Failure, Item, Result, Worker, uninterrupted
+from rspnet.processes import uninterrupted
+from rspnet.running.worker import Failure, Item, Result, Worker
 
 CRASHES, KILLS = 2, 3
 """Processes that an item may cost before it is called a crash; more where somebody else killed them (SIGKILL)."""

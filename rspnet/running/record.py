@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from rspnet.cli.config import read_yaml
+from rspnet.cli.strict_yaml import read_yaml
+from rspnet.disk import in_words
 from rspnet.errors import CheckpointError
 from rspnet.running.results import summary
 
@@ -93,5 +94,5 @@ def read_result(path: Path) -> dict[str, Any]:
     except CheckpointError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is no result of a run ({error!r})") from error
+        raise CheckpointError(f"{path}: is no result of a run ({in_words(error)})") from error
     return result

@@ -5,12 +5,11 @@ Without torch, so that a run that is done answers at once.
 
 import json
 import os
-from collections import deque
 from pathlib import Path
 from typing import Any
 
 from rspnet.console import say
-from rspnet.disk import is_there, reading, sha256
+from rspnet.disk import in_words, is_there, reading, sha256
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.weights.description import find_weights, named_weights
 
@@ -106,12 +105,12 @@ def compare(run_dir: Path, config: dict[str, Any], precision: str, *, result: di
     where they are needed.
     """
     try:
-        facts: dict[str, Any] = json.loads((run_dir / "environment.json").read_text())["sources"]
+        facts: dict[str, Any] = json.loads((run_dir / "environment.json").read_text(encoding="utf-8"))["sources"]
         was, weights_then = facts["precision"], facts["weights_sha256"]
         if strange := [name for name, kinds in _FACTS.items() if not isinstance(facts.get(name), kinds)]:
             raise ValueError(f"{strange[0]} is {facts.get(strange[0])!r}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise other_run(run_dir, f"an environment.json that does not tell its sources ({error!r})") from None
+        raise other_run(run_dir, f"an environment.json that does not tell its sources ({in_words(error)})") from None
     if (features := config.get("features")) is not None:
         _compare_features(run_dir, features, facts.get("features_sha256"))
         return facts
@@ -138,17 +137,11 @@ def _compare_features(run_dir: Path, features: str, then: object) -> None:
 
 
 def _compare_videos(run_dir: Path, data: dict[str, Any], result: dict[str, Any] | None) -> None:
-    from rspnet.data.index import read_rows
     from rspnet.data.run_index import follow_videos, look_for_videos
 
     path = run_dir / "index.parquet"
     if not path.is_file():
         raise other_run(run_dir, "no index.parquet any more, which told its videos")
-    try:
-        deque(read_rows(path), maxlen=0)
-    except ConfigError as error:
-        said = str(error).rpartition(";")[0] or str(error)
-        raise ConfigError(f"{said}; it told the run's videos: put it back, or choose another --run_dir") from None
     try:
         look_for_videos(path, data["root"], data["index"])
     except ConfigError as error:

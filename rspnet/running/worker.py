@@ -3,18 +3,17 @@
 import atexit
 import contextlib
 import multiprocessing
-import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Generic, Literal, TypeVar
 
-from rspnet.signals import ENDING
+from rspnet.processes import follow_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,7 +48,7 @@ class Worker(Generic[Item, Result]):
     item: Item
 
     def __init__(self, function: Callable[[Item], Result], time_limit: float) -> None:
-        """Start the process; inside `uninterrupted`, and known to who kills it when that ends."""
+        """Start the process; inside `rspnet.processes.uninterrupted`, and known to who kills it when that ends."""
         context = multiprocessing.get_context("spawn")  # not fork: the parent may hold threads and open media files
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, function), daemon=True)
@@ -110,33 +109,9 @@ class Worker(Generic[Item, Result]):
         self.pipe.close()  # not before: the worker would take it for a fault
 
 
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let the signals that end a program wait for the end of the block; a process started in it never gets them.
-
-    They may go to a whole group of processes (Ctrl-C, a batch system that ends a job), and the parent decides: a
-    process that is started here inherits that they are blocked. In this process that is not enough: another thread (a
-    progress bar's) may take the signal, and Python would still raise in the main one.
-    """
-    came: list[int] = []
-    is_main = threading.current_thread() is threading.main_thread()
-    # A handler that is not Python's could not be put back; where Python is ending there is none any more.
-    held = [each for each in ENDING if is_main and signal.getsignal(each) is not None]
-    before = {each: signal.signal(each, lambda number, _: came.append(number)) for each in held}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        if came:
-            signal.raise_signal(came[0])
-
-
 def _serve(pipe: Connection, function: Callable[[Item], Result]) -> None:
     """A worker: it lives as long as its parent, and answers until nobody asks."""
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=follow_parent, daemon=True).start()
     _converse(pipe, function)
 
 
@@ -152,10 +127,3 @@ def _converse(pipe: Connection, function: Callable[[Item], Result]) -> None:
                 text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
                 answer = ForkingPickler.dumps(Failure("error", text))
             pipe.send_bytes(answer)
-
-
-def _follow_parent() -> None:
-    """End this process with its parent, even a killed one, and even while a library call hangs."""
-    if parent := multiprocessing.parent_process():
-        wait([parent.sentinel])
-    os._exit(1)

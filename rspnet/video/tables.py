@@ -14,6 +14,7 @@ _LISTS = frozenset((b"LIST", b"RIFF"))
 
 _DEEPEST = 8
 _HAS_SIZES = 0x200  # a flag of trun: each packet has an entry, which is in the file
+_BYTES_OF_A_TIME = 8  # in a table: how many packets, and for how long
 _MOST_UNPACKED = 2**26  # bytes of a compressed header
 _MOST_BOXES = 2**21  # of which more than a day in fragments of one frame each is made
 
@@ -67,6 +68,7 @@ class _Tables:
         self._size = os.fstat(descriptor).st_size
         self._declared = 0  # packets that have no bytes of their own in a table
         self._edited = 0  # packets, as often as edits may show them
+        self._lines = 0  # of the longest table of times
         self._unpacked = 0  # bytes
         self._boxes = 0
         self._track = _Track()
@@ -85,6 +87,8 @@ class _Tables:
             return f"its tables declare {self._declared} packets in {self._size} bytes"
         if self._edited > max(self._size, MAX_SAMPLES // 8):
             return f"its edits show {self._edited} packets in {self._size} bytes"
+        if self._lines > self._size // _BYTES_OF_A_TIME:
+            return f"a table of its times declares {self._lines} lines in {self._size} bytes"
         if self._boxes >= _MOST_BOXES:
             return f"it consists of more than {_MOST_BOXES} parts"
         if self._unpacked > _MOST_UNPACKED:
@@ -118,9 +122,11 @@ class _Tables:
             track.kind = self._bytes(start + 8, 4)
         elif kind == b"elst":
             (track.edits,) = self._numbers(start + 4, ">I")
-        elif kind == b"stts":
+        elif kind in (b"stts", b"ctts"):
             lines, _, step = self._numbers(start + 4, ">III")
-            track.steps = lines, step
+            self._lines = max(self._lines, lines)
+            if kind == b"stts":
+                track.steps = lines, step
         elif kind in (b"stsz", b"stz2"):
             size, track.count = self._numbers(start + 4, ">II")
             track.is_even = kind == b"stsz" and size > 0

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rspnet.disk import identity, is_there
+from rspnet.disk import in_words, is_there
 from rspnet.errors import CheckpointError
 from rspnet.weights import exported
 
@@ -74,25 +74,13 @@ def read_description(weights: Path) -> dict[str, Any] | None:
             if description is None and not exported.is_marked(weights):
                 return None  # of another library
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{beside}: is no description of weights ({error}); copy both files again") from error
+        raise CheckpointError(
+            f"{beside}: is no description of weights ({in_words(error)}); copy both files again"
+        ) from error
     if fault := _fault(description):
         raise CheckpointError(f"{beside}: is no description of weights ({fault}); copy both files again")
     said: dict[str, Any] = description
     return said
-
-
-def weights_fault(folder: Path) -> str | None:
-    """Say which of the two files that a run leaves of its network is not as it was written, None if both are."""
-    weights = folder / NAME
-    if not weights.is_file():
-        return f"{weights}: is missing"
-    try:
-        said = read_description(weights) or {}
-    except CheckpointError as error:
-        return str(error)
-    if {name: said["weights"].get(name) for name in ("bytes", "sha256")} != identity(weights):
-        return f"{weights}: is damaged"
-    return None
 
 
 def _fault(description: object) -> str | None:

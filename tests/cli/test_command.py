@@ -102,7 +102,7 @@ CLOSED = """
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from rspnet import console, disk
+from rspnet import console, stdout
 from rspnet.cli.command import run
 
 @dataclass
@@ -117,7 +117,7 @@ def main(config):
             os.write(2, b"a library speaks")
         for _ in console.progress([1, 2], 2, desc="d", unit="u"):
             file.write("row")
-    disk.print_line("{}")
+    stdout.print_line("{}")
 
 run(main, Config)
 """

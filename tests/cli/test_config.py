@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 
 import pytest
 
-from rspnet.cli import config
 from rspnet.cli.config import dump, parse
 from rspnet.errors import ConfigError
 
@@ -197,11 +196,9 @@ def test_mistakes_in_a_file(text, message):
 
 
 def test_broken_yaml_is_refused_with_the_place():
-    message = refusal("first: [1\n")
-    assert message.startswith("c.yaml: ")
-    assert "line 2, column 1" in message
-    Path("c.yaml").write_bytes(b"name: \xff\n")
-    assert refusal(None, "--config", "c.yaml").startswith("c.yaml: ")
+    assert refusal("first: [1\n") == "c.yaml: line 2, column 1: expected ',' or ']', but got '<stream end>'"
+    Path("c.yaml").write_bytes(b"name: x\n\nfirst: \xff\n")
+    assert refusal(None, "--config", "c.yaml") == "c.yaml: line 3: not UTF-8 text"
 
 
 @pytest.mark.parametrize(
@@ -260,7 +257,6 @@ def test_dumped_config_is_read_back():
 
 
 def test_yaml_is_strict_on_the_command_line_too():
-    assert config.read_yaml("1e-3") == 0.001
     assert refusal(None, "--first", "{number: 1, number: 2}")
 
 

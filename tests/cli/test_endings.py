@@ -81,6 +81,51 @@ def test_two_ctrl_c_end_a_program_that_hears_nothing(tmp_path, is_deaf):
     assert gone(child)
 
 
+DEAF = """
+import os, signal, sys, threading, time
+from dataclasses import dataclass
+from rspnet.cli.command import run
+
+@dataclass
+class Config:
+    pass
+
+class Late:
+    def __del__(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)  # while it is ending
+            time.sleep(0.02)
+
+def fail():
+    time.sleep(0.1)
+    raise ValueError("of a thread")
+
+def main(config):
+    try:
+        threading.Thread(target=fail).start()
+        os.kill(os.getpid(), getattr(signal, sys.argv[0]))
+        signal.pause()
+    except KeyboardInterrupt:
+        time.sleep(0.2)
+        raise OTHER("an import was cut short")
+
+import atexit
+atexit.register(Late().__del__)
+SIGNAL = sys.argv[0] = sys.argv.pop()
+run(main, Config)
+"""
+
+
+@pytest.mark.parametrize(("name", "error"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "ImportError")])
+def test_nothing_disturbs_a_program_that_ends(tmp_path, name, error):
+    """Neither more signals, nor its threads, nor what a library makes of an interrupt."""
+    program = [sys.executable, "-c", DEAF.replace("OTHER", error), name]
+    done = subprocess.run(program, cwd=REPO, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    assert "interrupted" in done.stderr
+
+
 LAUNCH = """
 import subprocess, sys, time
 program = subprocess.Popen([sys.executable, "-c", sys.stdin.read()])

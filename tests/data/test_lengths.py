@@ -77,9 +77,7 @@ def test_frame_counts_of_the_index(root, capsys):
     rows = [new_row(f"none/{number}.mp4", str(root), num_frames=number, fps=25.0) for number in range(30, 50)]
     index = to_dataset(rows, root / "cache")
     assert told(index, capsys, Picker(30)) == ""
-    assert (
-        told(index, capsys, Picker(31)) == "1 of 20 test videos are shorter than a clip of 31 frames, and are looped\n"
-    )
+    assert told(index, capsys, Picker(31)) == "1 of 20 test videos is shorter than a clip of 31 frames, and is looped\n"
     assert told(index, capsys, Picker(200, sampling="cover")).startswith(
         "20 of 20 test videos are shorter than a clip of 2"
     )
@@ -102,7 +100,7 @@ def test_where_the_index_does_not_know_them_headers_are_read(root, capsys, monke
         "3 of 8 test videos are shorter than a clip of 31 frames"
     )
     monkeypatch.setattr(lengths, "LOOKED_AT", 2)
-    assert told(index_of(root), capsys, Picker(31)).startswith("1 of 2 test videos looked at (there are 8) are shorter")
+    assert told(index_of(root), capsys, Picker(31)).startswith("1 of 2 test videos looked at (there are 8) is shorter")
 
 
 @pytest.mark.parametrize(("given", "limit"), [(60.0, lengths.SECONDS), (2.0, 2.0)])

@@ -45,6 +45,12 @@ def test_one_path_has_one_name():
         ({"num_frames": 2**70}, "'num_frames' is a number of more than 64 bits"),
         ({"num_frames": -1}, "num_frames is -1; it cannot be negative"),
         ({"num_frames": True}, "num_frames is True; expected int"),
+        ({"fps": 0.0}, "fps is 0.0, which no video has; write null where it is not known"),
+        ({"fps": -0.0, "status": "ok"}, "fps is -0.0, which no video has"),
+        ({"fps": -25, "status": "ok"}, "fps is -25; it cannot be negative"),
+        ({"fps": float("nan"), "status": "ok"}, "'fps' is nan, which is no number"),
+        ({"width": 0, "status": "ok"}, "width is 0, which no video has"),
+        ({"num_frames": 0, "status": "ok"}, "num_frames is 0, which no video has"),
         ({"fps": float("inf")}, "'fps' is inf, which is no number"),
         ({"folds": ["train", 3]}, "expected a list of splits"),
         ({"root": "/r\0"}, "'root' is no text"),
@@ -96,7 +102,7 @@ def test_a_name_that_is_none_costs_its_row_only(tmp_path):
 def test_damaged_parquet_is_named(tmp_path):
     """Whatever byte is hit: the rows as they were, or one line."""
     path = tmp_path / "i.parquet"
-    rows = [new_row(f"{n}.mp4", "/tmp", "a", status="ok", num_frames=n, fps=25) | {"mine": [n]} for n in range(50)]
+    rows = [new_row(f"{n}.mp4", "/tmp", "a", status="ok", num_frames=n + 1, fps=25) | {"mine": [n]} for n in range(50)]
     write_rows(rows, path)
     whole = path.read_bytes()
     outcomes = set()

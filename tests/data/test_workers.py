@@ -3,7 +3,10 @@
 import multiprocessing
 import os
 import socket
+import tempfile
 from multiprocessing.resource_sharer import DupFd
+
+import torch
 
 from rspnet.data import workers
 from rspnet.data.workers import SLOTS, BatchMemory
@@ -29,6 +32,22 @@ def test_who_leaves_while_memory_is_handed_over_makes_no_noise(capfd):
     process.join(20)
     assert process.exitcode == 0
     assert "Traceback" not in capfd.readouterr().err
+
+
+class Ones:
+    def __getitems__(self, requests):
+        return {"clips": [torch.ones(2)]}
+
+
+def test_a_worker_has_no_folder_of_its_own(monkeypatch, tmp_path):
+    """It is killed in the end, and could not remove it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", str(tmp_path / "ours"))
+    worker = workers.Worker(Ones())
+    worker.ask([])
+    assert worker.answer()["clips"][0].sum() == 2
+    worker.kill()
+    assert [path.name for path in tmp_path.iterdir()] == ["ours"]
 
 
 def test_a_workers_batches_use_shared_memory_in_turn(monkeypatch):

@@ -223,17 +223,47 @@ def test_a_config_that_does_not_tell_the_options(tmp_path, text):
         opened(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("result.json", ""), ("result.json", '{"x": 1}'), ("predictions.jsonl", None)]
-)
-def test_a_result_that_is_none_is_made_again(tmp_path, once, capsys, name, text):
+DAMAGES = {
+    "gone": None,
+    "empty": lambda content: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "zeros": lambda content: bytes(len(content)),
+    "another number": lambda content: content.replace(b"2", b"7").replace(b"v", b"w"),
+    "longer": lambda content: content + b"\n",
+    "no result": lambda content: b'{"x": 1}',
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["result.json", "predictions.jsonl", "manifest.json"])
+def test_a_result_that_is_damaged_is_made_again(tmp_path, once, capsys, name, damage):
     found = {"stage": "evaluate", "protocol": "classify", "top1": 2.0} | OTHERS
     result = once(found)
-    path = tmp_path / "run" / name
-    path.unlink() if text is None else path.write_text(text)
+    path, change = tmp_path / "run" / name, DAMAGES[damage]
+    before = path.read_bytes()
+    path.unlink() if change is None else path.write_bytes(change(before))
+    if (name, damage) in (("result.json", "gone"), ("manifest.json", "longer")):  # not finished; the same content
+        return
     assert once(found) == result
+    assert path.read_bytes() == before
     assert once() == result
-    assert f"{path}: is " in capsys.readouterr().err
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{tmp_path}/run/")]
+    assert told.endswith("; it is made again")
+
+
+def test_a_record_that_is_damaged_is_named_at_every_look(tmp_path, once, capsys):
+    """It cannot be made again, and no number depends on it."""
+    result = once({"stage": "evaluate", "protocol": "classify", "top1": 2.0} | OTHERS)
+    path = tmp_path / "run/environment.json"
+    path.write_text(path.read_text().replace('"cpus": ', '"cpus": 1'))
+    for _ in range(2):
+        assert once() == result
+        assert f"{path}: is not as the run left it, and cannot be made again; copy it" in capsys.readouterr().err
+
+
+def test_a_folder_that_was_copied_is_called_by_its_new_name(tmp_path, once):
+    once({"stage": "evaluate", "protocol": "classify", "run_dir": "elsewhere/run", "top1": 2.0} | OTHERS)
+    assert once()["run_dir"] == str(tmp_path / "run")
 
 
 def test_a_command_that_is_refused_in_the_end_leaves_no_folder(tmp_path, videos):

@@ -90,13 +90,15 @@ GOOD = json.dumps(row("5.mp4", status="ok")).encode()
         b'{"video": "5.mp4"}\n',
     ],
 )
-def test_a_line_that_was_cut_short_is_dropped(out, end):
+def test_a_line_that_was_cut_short_is_dropped(out, end, capsys):
     path = journal_of(out)
     before = path.read_bytes()
     path.write_bytes(before + end)
     with Journal(str(out), SETTINGS) as journal:
         assert len(journal.done) == 3
         assert path.read_bytes() == before
+    said = f"{path}: line 5 is damaged; what follows is looked at again\n"
+    assert (said in capsys.readouterr().err) is end.endswith(b"\n")  # the end of one that was killed is no damage
 
 
 def test_a_head_that_was_cut_short_starts_it_anew(out):
@@ -108,18 +110,24 @@ def test_a_head_that_was_cut_short_starts_it_anew(out):
         assert path.read_bytes() == head
 
 
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [(None, " with depth probe"), (b"mine\n", ""), (b'{"depth": "probe"}\n', ""), (b'"text"\n', "")],
-)
-def test_another_scan_is_not_overwritten(out, content, told):
-    path = journal_of(out)
-    if content:
-        path.write_bytes(content)
-    before = path.read_bytes()
-    with pytest.raises(ConfigError, match=rf"i\.parquet\.partial: an interrupted scan left it{told}; give that"):
+def test_another_scan_is_not_overwritten(out):
+    before = journal_of(out).read_bytes()
+    told = r"i\.parquet\.partial: an interrupted scan left it with depth probe; give that command again"
+    with pytest.raises(ConfigError, match=told):
         Journal(str(out), SETTINGS | {"depth": "decode"})
-    assert path.read_bytes() == before
+    assert journal_of(out).read_bytes() == before
+
+
+@pytest.mark.parametrize("head", [bytes(43), b"mine", b'{"depth": "probe"}', b'"text"', b"\xff", b"[" * 99_999, b""])
+@pytest.mark.parametrize("depth", ["probe", "decode"])
+def test_a_first_line_that_tells_no_scan(out, head, depth):
+    """Damaged, or somebody's: there is no command to give again."""
+    path = journal_of(out)
+    content = head + b"\n" + path.read_bytes().partition(b"\n")[2]
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"its first line tells no settings of a scan: .*; what is in it cannot be"):
+        Journal(str(out), SETTINGS | {"depth": depth})
+    assert path.read_bytes() == content
 
 
 def test_two_scans_for_one_file(out):

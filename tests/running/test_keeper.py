@@ -15,15 +15,7 @@ from rspnet.errors import CheckpointError, DiskError
 from rspnet.running import checkpoints
 from tests.support.toy_run import EPOCHS, Run, ask, same
 
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(checkpoints, "fsync", lambda path: None)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    return Run(tmp_path_factory.mktemp("whole"))()
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 def spoil(run, where):
@@ -95,7 +87,7 @@ def test_a_checkpoint_of_something_else_is_one_line(tmp_path, part):
         run()
 
 
-def test_without_a_sound_checkpoint_it_starts_over_and_keeps_the_metrics(tmp_path, uninterrupted, caplog, capsys):
+def test_without_a_sound_checkpoint_it_starts_over_and_keeps_the_metrics(tmp_path, uninterrupted, capsys):
     run = Run(tmp_path, checkpoint_every=1, at={5: ask()})
     with pytest.raises(KeyboardInterrupt):
         run()
@@ -106,8 +98,9 @@ def test_without_a_sound_checkpoint_it_starts_over_and_keeps_the_metrics(tmp_pat
     assert same(run().result(), uninterrupted.result())
     assert run.log() == uninterrupted.log()
     assert (tmp_path / "metrics.old-1.jsonl").read_text() == old
-    assert f"{tmp_path}: none of its checkpoints is sound; the run starts at step 0" in caplog.text
-    assert f"what it had logged is kept in {tmp_path}/metrics.old-1.jsonl" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{tmp_path}: none of its checkpoints is sound; the run starts at step 0\n" in said
+    assert f"what it had logged is kept in {tmp_path}/metrics.old-1.jsonl" in said
 
 
 def test_the_best_checkpoint_that_is_damaged_is_told_at_the_start(tmp_path):

@@ -36,6 +36,20 @@ def new_log(folder, step, tracked):
     )
 
 
+@pytest.mark.parametrize(
+    ("rest", "told"),
+    [(b"", ""), (b'{"step": 4, "ev', ": its last line was cut short by an abrupt end, and is left out\n")],
+)
+def test_the_end_of_a_log(tmp_path, capsys, rest, told):
+    """One that lacks its last line's end is whole; what a power cut leaves of a line is nobody's."""
+    path, whole = tmp_path / "metrics.jsonl", b'{"step": 2}\n\n{"step": 4}\n{"step": 6}\n'
+    path.write_bytes(whole + rest if rest else whole[:-1])
+    new_log(tmp_path, 6, []).close()
+    assert path.read_text() == '{"step": 2}\n{"step": 4}\n{"step": 6}\n'
+    assert capsys.readouterr().err == (f"{path}{told}" if told else "")
+    assert [each.name for each in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
 def test_log_goes_on_without_a_seam(tmp_path, capsys):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):

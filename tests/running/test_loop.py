@@ -15,15 +15,7 @@ from rspnet.running.team import Team
 from rspnet.signals import ENDING
 from tests.support.toy_run import BATCH, EPOCHS, VIDEOS, Accelerator, Others, Run, ask, same
 
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(checkpoints, "fsync", lambda path: None)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    return Run(tmp_path_factory.mktemp("whole"))()
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 def test_a_run_from_end_to_end(uninterrupted):

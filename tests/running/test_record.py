@@ -22,7 +22,10 @@ def test_what_a_run_wrote(tmp_path):
     [
         (b"", "does not tell the run's options (found nothing)"),
         (b"- a", "does not tell the run's options (found ['a'])"),
-        (b"a: [", "does not tell the run's options (while parsing a flow node expected the node content, but found"),
+        (
+            b"a: [",
+            "does not tell the run's options (line 1, column 5: expected the node content, but found '<stream end>')",
+        ),
         (b"\xff", "cannot be read (not UTF-8 text)"),
         (None, "cannot be read (No such file or directory)"),
     ],
@@ -34,13 +37,14 @@ def test_no_options(tmp_path, content, said):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is no result of a run (JSONDecodeError("),
-        (b'{"x": 1}', "is no result of a run (KeyError('stage'))"),
-        (b"[]", "is no result of a run (TypeError("),
+        (b"", "is no result of a run (it is empty)"),
+        (b'{"x": 1}', "is no result of a run (it lacks stage)"),
+        (b"[]", "is no result of a run (it holds values of another kind)"),
         (b'{"stage": "finetune", "top1": "a", "num_videos": 1}', "is no result of a run ("),
         (b"\xff", "cannot be read (not UTF-8 text)"),
         (b'{"stage": "finetune", "top1": NaN, "num_videos": 1}', "is no result of a run ("),
-        (b"[" * 100_000, "is no result of a run ("),
+        (b"[" * 100_000, "is no result of a run (it is nested too deeply)"),
+        (b'{"stage":\n5 6', "is no result of a run (no JSON at line 2, column 3)"),
     ],
 )
 def test_no_result(tmp_path, content, said):

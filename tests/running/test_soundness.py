@@ -112,6 +112,7 @@ NAMES = (
         "result.json",
         "encoder.json",
         "encoder.safetensors",
+        "manifest.json",
         ".lock",
     ),
     *("checkpoints", "checkpoints/last", "checkpoints/step_9", "checkpoints/step_5"),
@@ -159,15 +160,27 @@ def test_every_damage_of_every_file_is_mended_or_named(tmp_path, videos, runs, n
                     assert toys.toy.log() == runs["toy"].log()
 
 
-def test_the_good_lines_of_the_metrics_are_kept(tmp_path, videos, runs):
+def test_the_good_lines_of_the_metrics_are_kept(tmp_path, videos, runs, capsys):
     shutil.copytree(runs["half"], tmp_path / "run", symlinks=True)
     path = tmp_path / "run/metrics.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     damaged = [b"\xff\n", b"[3]\n", b'{"step": "4"}\n', b'{"step": NaN}\n', b'{"step": true}\n', bytes(9) + b"\n"]
-    path.write_bytes(b"".join([*damaged, lines[0], b"[" * 99_999 + b"\n", *lines[1:], b'{"step": 4, "ev']))
+    content = b"".join([*damaged, lines[0], b"[" * 99_999 + b"\n", *lines[1:], b'{"step": 4, "ev'])
+    path.write_bytes(content)
     toys = Toys(tmp_path / "run", videos)
     toys()
     assert toys.toy.log() == runs["toy"].log()
+    assert (tmp_path / "run/metrics.old-1.jsonl").read_bytes() == content
+    told = f"{path}: 7 lines of it (the first is line 1) cannot be read as a log's, and left out; the file as it was is"
+    assert f"{told} kept in {tmp_path}/run/metrics.old-1.jsonl\n" in capsys.readouterr().err
+
+
+def test_the_metrics_of_a_finished_run_are_not_believed_in_silence(tmp_path, videos, runs, capsys):
+    shutil.copytree(runs["done"], tmp_path / "run", symlinks=True)
+    path = tmp_path / "run/metrics.jsonl"
+    path.write_bytes(b"")
+    assert Toys(tmp_path / "run", videos)() == runs["result"]
+    assert f"{path}: is not as the run left it, and cannot be made again; " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["encoder.safetensors", "encoder.json"])
@@ -179,11 +192,12 @@ def test_a_finished_run_makes_its_encoder_again(tmp_path, videos, runs, capsys, 
     toys.toy.at = {step: lambda: pytest.fail("a step") for step in range(1, 10)}
     assert toys() == runs["result"]
     assert (tmp_path / "run" / name).read_bytes() == lost
-    assert f"{tmp_path}/run/encoder.safetensors: " in capsys.readouterr().err
+    assert f"{tmp_path}/run/{name}: is missing; it is made again\n" in capsys.readouterr().err
     (tmp_path / "run" / name).unlink()
     shutil.rmtree(tmp_path / "run/checkpoints")
     with pytest.raises(CheckpointError, match=r"is missing.*; no sound checkpoint to make it of is there: copy"):
         toys()
+    assert "starts at step 0" not in capsys.readouterr().err
 
 
 def test_a_run_folder_whose_links_were_copied_as_folders_goes_on(tmp_path, videos, runs):

@@ -168,9 +168,16 @@ def test_another_data_set_where_the_result_is_known(again, data, tmp_path):
 def test_a_folder_that_lost_what_tells_its_sources(again, tmp_path):
     (tmp_path / "run/index.parquet").unlink()
     refused(again, r"no index\.parquet any more, which told its videos")
-    for text in ("[]", '{"sources": {}}'):
+    damaged = {
+        "": "it is empty",
+        "[]": "it holds values of another kind",
+        '{\n  "sour': "no JSON at line 2, column 3",
+        '{"sources": {}}': "it lacks precision",
+        "[" * 99_999: "it is nested too deeply",
+    }
+    for text, why in damaged.items():
         (tmp_path / "run/environment.json").write_text(text)
-        refused(again, r"an environment\.json that does not tell its sources .*")
+        refused(again, rf"an environment\.json that does not tell its sources \({why}\)")
     (tmp_path / "run/environment.json").unlink()
     refused(again, r"an environment\.json that does not tell its sources .*")
 

@@ -1,6 +1,5 @@
-"""One worker: it hears and is heard until it ends, and no signal comes in between."""
+"""One worker: it hears and is heard until it ends."""
 
-import signal
 import threading
 from multiprocessing import Pipe
 
@@ -29,33 +28,3 @@ def test_a_worker_takes_its_parents_silence_for_the_end(unread):
 
 def _double(item):
     return item * 2
-
-
-def test_ctrl_c_waits_for_a_worker_to_be_known():
-    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - what comes after the signal is the point
-        with worker.uninterrupted():
-            signal.raise_signal(signal.SIGINT)
-            known = True
-        known = False
-    assert known
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_sigterm_waits_for_a_worker_to_be_known():
-    came = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(known))
-    try:
-        known = False
-        with worker.uninterrupted():
-            signal.raise_signal(signal.SIGTERM)
-            known = True
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert came == [True]
-
-
-def test_handlers_that_are_not_pythons_are_left_alone(monkeypatch):
-    monkeypatch.setattr(signal, "getsignal", lambda number: None)
-    monkeypatch.setattr(signal, "signal", lambda number, handler: pytest.fail("replaced"))
-    with worker.uninterrupted():
-        pass

@@ -66,7 +66,8 @@ def test_classify_repeats_the_final_test_of_fine_tuning(tmp_path, motions, finet
     assert "loaded 122 of the network's 122 entries" in err
     assert "classify: 5 videos, 2 clips of 8 frames each, central crop 48" in err
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("config.yaml", "environment.json", "index.parquet", "result.json", "predictions.jsonl", ".lock")
+        *("config.yaml", "environment.json", "index.parquet", ".lock"),
+        *("result.json", "predictions.jsonl", "manifest.json"),
     }
 
 

@@ -35,7 +35,7 @@ def test_a_precision_that_would_give_wrong_gradients_is_refused(tmp_path, motion
 def test_what_is_written(pretrained, motions):
     assert {path.name for path in pretrained.iterdir()} == {
         *("config.yaml", "environment.json", "index.parquet", "metrics.jsonl", "checkpoints", ".lock"),
-        *("encoder.safetensors", "encoder.json", "result.json"),
+        *("encoder.safetensors", "encoder.json", "result.json", "manifest.json"),
     }
     assert {path.name for path in (pretrained / "checkpoints").iterdir()} == {"step_3", "step_6", "last"}
     result = json.loads((pretrained / "result.json").read_text())

@@ -216,7 +216,7 @@ def test_a_stopped_scan_with_other_settings_loses_nothing(root, tmp_path, monkey
             run(root, out=str(out), **options)
     assert part.read_bytes() == kept
     part.write_text("mine\n")
-    with pytest.raises(ConfigError, match=r"i\.jsonl\.partial: an interrupted scan left it; "):
+    with pytest.raises(ConfigError, match=r"i\.jsonl\.partial: its first line tells no settings of a scan: "):
         run(root, out=str(out))
     assert part.read_text() == "mine\n"
 

@@ -52,6 +52,19 @@ def test_packets_of_one_size(tmp_path):
     assert overdrawn(path) is None  # sound, of which libavformat takes a chunk at a time
 
 
+@pytest.mark.parametrize("kind", [b"stts", b"ctts"])
+@pytest.mark.parametrize("lines", [100_000, 2**28, 2**32 - 1])
+def test_times_that_are_not_in_the_file(tmp_path, kind, lines):
+    """libavformat would say that there is no memory."""
+    path = write_numbered(tmp_path / "a.mp4", LENGTH, options={"bf": "3"})
+    content = bytearray(path.read_bytes())
+    struct.pack_into(">I", content, content.index(kind) + 8, lines)
+    path.write_bytes(content)
+    found = inspect(path, "decode")
+    assert (found["status"], found["num_frames"]) == ("broken", None)
+    assert f"a table of its times declares {lines} lines in {len(content)} bytes" in found["reason"]
+
+
 def test_edits_that_show_a_video_again_and_again(tmp_path):
     path = write_numbered(tmp_path / "a.mp4", LENGTH, options={"bf": "3"})
     content = bytearray(path.read_bytes())
