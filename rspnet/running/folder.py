@@ -235,7 +235,8 @@ def _unmake(run_dir: Path, made: list[Path]) -> None:
 
 def _names(run_dir: Path, options: dict[str, Any]) -> dict[str, Any]:
     """What a result calls by a name that may have changed: a run's folder is copied, its weights lie elsewhere."""
-    return {"run_dir": str(run_dir), "weights": options.get("weights")}
+    names = {"run_dir": str(run_dir), "weights": options.get("weights")}
+    return {name: now for name, now in names.items() if now is not None}
 
 
 def _has_begun(run_dir: Path) -> bool:
