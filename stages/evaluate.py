@@ -49,7 +49,7 @@ from rspnet.console import some
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.running import launch, machine
 from rspnet.running.folder import Run, run_once
-from rspnet.weights.description import named_weights
+from rspnet.weights.description import is_export, named_weights
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -86,7 +86,7 @@ class Config:
     run: options.Run = field(default_factory=options.Run)
     run_dir: str | None = None
     """Folder of the evaluation: everything that it writes lies there (null: PROTOCOL_DIGEST in the run folder that
-    --weights names, or in runs/NAME of a weight file; the digest tells options apart)."""
+    --weights names, or in runs/NAME of a weight file or an exported folder; the digest tells options apart)."""
 
     @property
     def protocols(self) -> list[str]:
@@ -122,7 +122,7 @@ def main(config: Config) -> dict[str, Any]:
 
 def default_run_dir(config: Config, measured: Path) -> Path:
     """A folder of this evaluation's own, in that of the weights; told apart from others by what decides the result."""
-    has_home = os.path.isdir(measured) and config.features is None
+    has_home = os.path.isdir(measured) and config.features is None and not is_export(measured)
     home = measured if has_home else Path("runs", measured.name.split(".")[0])
     files = [str(Path(name).absolute()) for name in (measured, config.data.root or "", config.data.index or "")]
     parts = (config.clips, config.encoder, config.pooling, config.run.seed, config.data.layout, config.data.fold)

@@ -72,7 +72,7 @@ class Config:
 def main(config: Config) -> dict[str, Any]:
     """Export, and return the result that is also printed as the last line."""
     from rspnet.weights import graphs, hub
-    from rspnet.weights.export import package, place, write
+    from rspnet.weights.export import ENDINGS, package, place, write
     from rspnet.weights.read import read_weights
 
     find_weights(config.weights)
@@ -85,10 +85,11 @@ def main(config: Config) -> dict[str, Any]:
         graphs.check_onnx()
     file = read_weights(config.weights)
     what = package(file, *known_of(config.weights, file))
+    if config.format in ENDINGS:
+        console.say(f"{file.arch} is traced, which takes up to some minutes")
     notes = write(path, config.format, what, weights_license=config.license, repo=config.push)
     console.say(*(f"{file.path}: {note}" for note in what.notes), *(f"{path}: {note}" for note in notes))
-    result = told(config, path, {"arch": file.arch, "num_classes": file.num_classes})
-    return result
+    return told(config, path, {"arch": file.arch, "num_classes": file.num_classes})
 
 
 def known_of(weights: str, file: "WeightFile") -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:

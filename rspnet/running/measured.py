@@ -76,6 +76,11 @@ def _data_name(options: dict[str, Any] | None) -> str | None:
 
 def _numbers(result: dict[str, Any], options: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Each number of a result that `read_result` or encoder.json gives."""
+    protocol = result.get("protocol", "classify")
+    if "," in protocol:  # the results of several, each under its name
+        names = [name.strip() for name in protocol.split(",")]
+        each = [_numbers({**result, **result[name], "protocol": name}, options) for name in names]
+        return [number for numbers in each for number in numbers]
     if "recall" in result:
         chances = {f"recall at {k}": value for k, value in result["chance"].items()}
         values = {f"recall at {k}": value for k, value in result["recall"].items()}
@@ -87,7 +92,7 @@ def _numbers(result: dict[str, Any], options: dict[str, Any] | None) -> list[dic
     shared = {name: result.get(name) for name in ("views", "fold", "data_fingerprint")}
     return [
         {
-            "protocol": result.get("protocol", "classify"),
+            "protocol": protocol,
             "metric": metric,
             "value": value,
             "interval": [round(end, 2) for end in interval(value, number)],

@@ -11,7 +11,8 @@ from typing import Any
 from rspnet.console import say
 from rspnet.disk import in_words, is_there, reading, sha256
 from rspnet.errors import CheckpointError, ConfigError
-from rspnet.weights.description import find_weights, named_weights
+from rspnet.weights import exported
+from rspnet.weights.description import NAME, find_weights, is_export, named_weights
 
 PRECISIONS = ("no", "fp16", "bf16")
 START_AGAIN = "choose another --run_dir, or remove the folder to start again"
@@ -160,7 +161,9 @@ def _weight_file(config: dict[str, Any]) -> Path | None:
     named = named_weights(config.get("weights"))
     if named is None:
         return None
-    return Path(named) / "encoder.safetensors" if os.path.isdir(named) else Path(named)
+    if not os.path.isdir(named):
+        return Path(named)
+    return Path(named, exported.MODEL if is_export(named) else NAME)
 
 
 def _hash(weights: Path) -> str:

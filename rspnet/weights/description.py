@@ -44,6 +44,11 @@ def find_weights(path: str | Path) -> Path:
     raise CheckpointError(f"{path}: no {NAME} in this folder; give a run folder or a weight file")
 
 
+def is_export(folder: str | Path) -> bool:
+    """Whether it is an exported folder's own file that `find_weights` finds in a folder."""
+    return os.path.isfile(Path(folder, exported.MODEL)) and not os.path.lexists(Path(folder, NAME))
+
+
 def read_description(weights: Path) -> dict[str, Any] | None:
     """Return what the JSON file beside a .safetensors file says of it; None where there is none and need not be.
 

@@ -60,5 +60,16 @@ def test_its_own_test_and_evaluations_of_these_weights(tmp_path, capsys):
     assert "knn_3/result.json: is no result of a run" in capsys.readouterr().err
 
 
+def test_several_protocols_in_one_pass(tmp_path):
+    top1 = {"top1": 30.0, "top5": 60.0, "num_videos": 50, "chance_top1": 10.0, "num_gallery": 90}
+    recall = {"recall": {"1": 40.0, "5": 60.0}, "chance": {"1": 10.0, "5": 41.0}, "num_queries": 50, "num_gallery": 90}
+    several = {"protocol": "retrieval, knn", "retrieval": recall, "knn": top1}
+    result = {"stage": "evaluate", "weights_sha256": "abc", "num_failed": 0, **several}
+    (tmp_path / "retrieval_knn_0").mkdir()
+    (tmp_path / "retrieval_knn_0/result.json").write_text(json.dumps(result))
+    found = [(each["protocol"], each["metric"], each["value"]) for each in measured(tmp_path, {}, "abc")]
+    assert found[1:3] == [("retrieval", "recall at 5", 60.0), ("knn", "top-1", 30.0)]
+
+
 def test_a_pretraining_alone_has_no_number(tmp_path):
     assert measured(tmp_path, {"stage": "pretrain", "loss": 5.0}, "abc") == []

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import timm
@@ -14,8 +15,9 @@ from rspnet.disk import identity
 from rspnet.errors import CheckpointError, ConfigError, HubError
 from rspnet.weights import published
 from rspnet.weights.read import load_harmless
-from stages import convert
+from stages import convert, evaluate
 from stages.export import Config, main
+from tests.support import tiny
 from tests.support.exact import assert_same
 from tests.support.hub_server import TOKEN, hub_server
 from tests.support.published_files import fine_tuned_file
@@ -66,6 +68,16 @@ def test_a_fine_tuned_run_goes_to_the_hub(evaluated, tmp_path, monkeypatch, caps
     clips = torch.randn(1, 3, 8, 48, 48)
     with torch.no_grad():
         torch.testing.assert_close(classifier(clips), rspnet.load_classifier(evaluated)(clips), rtol=0, atol=0)
+
+
+def test_what_is_exported_is_evaluated_like_the_run(motions, finetuned, tmp_path):
+    main(Config(str(finetuned), str(tmp_path / "out")))
+    config = tiny.evaluate(motions, tmp_path / "run", tmp_path / "out")
+    wanted = json.loads((finetuned / "result.json").read_text())
+    assert evaluate.main(config)["top1"] == wanted["top1"]
+    assert evaluate.main(config)["weights_sha256"] == identity(tmp_path / "out/model.safetensors")["sha256"]
+    config.run_dir = None
+    assert evaluate.default_run_dir(config, tmp_path / "out").parent == Path("runs/out")
 
 
 def test_a_pretraining_for_timm_and_as_a_graph(pretrained, tmp_path, capsys):
