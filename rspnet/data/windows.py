@@ -29,17 +29,17 @@ class Length:
     amount: float
     in_seconds: bool
 
-    def frames(self, rate: float) -> int:
-        """It in frames of a video of `rate` frames per second; at least one.
+    def frames(self, rate: float) -> float:
+        """It in frames of a video of `rate` frames per second, not rounded.
 
         Raises:
             ValueError: it is in seconds, and the rate is not known (0).
         """
         if not self.in_seconds:
-            return int(self.amount)
+            return self.amount
         if not rate:
             raise ValueError("does not say its frame rate; give --window and --step in frames, such as 64f")
-        return max(1, round(self.amount * rate))
+        return self.amount * rate
 
     def __str__(self) -> str:
         return f"{self.amount:g} s" if self.in_seconds else f"{self.amount:g} frames"
@@ -114,11 +114,13 @@ class Windows:
         if self.are_videos:
             return Grid(np.zeros(1, np.int64), length, self._clips(length, self.clip.views))
         span = self.span()
-        size = span if self.window is None else self.window.frames(rate)
+        size = span if self.window is None else max(1, round(self.window.frames(rate)))
         if size < span:
             raise TooShortError(f"a window of {self.window} is {size} frames, and a clip reaches over {span}")
         step = size if self.step is None else self.step.frames(rate)
-        starts = np.arange(0, max(0, length - size) + 1, step)
+        # Each by itself, so that window k begins at k steps whatever fraction of a frame a step is.
+        starts = np.unique(np.floor(np.arange(max(0, length - size) // step + 2) * step + 0.5).astype(np.int64))
+        starts = starts[(starts + size <= length) | (starts == 0)]
         if step <= size and starts[-1] + size < length:
             starts = np.append(starts, length - size)
         views = 1 if self.clip.sampling == "cover" else min(self.clip.views, -(-size // span))

@@ -39,11 +39,24 @@ def test_no_lengths(text):
 
 def test_seconds_in_frames():
     assert Length(2, True).frames(25) == 50
-    assert Length(1, True).frames(29.97) == 30
-    assert Length(0.001, True).frames(25) == 1
     assert Length(64, False).frames(0) == 64
     with pytest.raises(ValueError, match="frame rate"):
         Length(2, True).frames(0)
+
+
+@pytest.mark.parametrize("rate", [25.0, 29.97, 12.5, 7.3, 60.0])
+@pytest.mark.parametrize("step", [0.5, 1.0, 0.333, 2.0])
+def test_windows_in_seconds_do_not_drift(rate, step):
+    """Window k begins at k steps, to the nearest frame, an hour later too."""
+    length = round(3600 * rate)
+    grid = Windows(clip(4), Length(2, True), Length(step, True)).grid(length, rate)
+    assert grid.size == round(2 * rate)
+    times = grid.starts[:-1] / rate
+    assert np.abs(times - step * np.arange(len(times))).max() <= 0.5 / rate + 1e-9
+    assert grid.starts[-1] <= length - grid.size
+    assert length - grid.size - grid.starts[-1] < max(1, 0.51)
+    tiny = Windows(clip(1), Length(0.001, True), Length(0.001, True)).grid(10, rate)
+    assert tiny.starts.tolist() == list(range(10))
 
 
 @pytest.mark.parametrize("seed", range(60))
