@@ -43,7 +43,8 @@ def measured(run_dir: Path, provenance: dict[str, Any], weights_sha256: str | No
 
     Returns:
         A dict for each number: `protocol`, `metric`, `value` and `interval` (percent; 95 %), `chance` (percent, or
-        None), `num_videos`, `views`, `fold`, `data` (a name) and `data_fingerprint`.
+        None), `num_videos`, `num_failed` (that could not be read), `views`, `fold`, `data` (a name) and
+        `data_fingerprint`.
     """
     found = _numbers(provenance, _options(run_dir)) if provenance.get("stage") == "finetune" else []
     for path in sorted(run_dir.glob("*/result.json")):
@@ -89,7 +90,7 @@ def _numbers(result: dict[str, Any], options: dict[str, Any] | None) -> list[dic
         chances = {"top-1": result.get("chance_top1")}
         values = {f"top-{k}": result[f"top{k}"] for k in (1, 5) if f"top{k}" in result}
         number = result.get("num_videos", 0)
-    shared = {name: result.get(name) for name in ("views", "fold", "data_fingerprint")}
+    shared = {name: result.get(name) for name in ("views", "fold", "data_fingerprint", "num_failed")}
     return [
         {
             "protocol": protocol,

@@ -188,6 +188,8 @@ def _results(results: list[dict[str, Any]], said: dict[str, Any]) -> str:
     ]
     text = _table(("how", "data", "metric", "value", "95 % interval", "chance", "videos"), rows)
     text += "\n\nThe intervals are Wilson's: of these videos as a draw from many, not of other seeds or folds."
+    if failed := max(each.get("num_failed") or 0 for each in results):
+        text += f" Up to {some(failed, 'video')} could not be read, and {'is' if failed == 1 else 'are'} not counted."
     if said["provenance"].get("stage") == "finetune":
         text += " As in the published code, the best epoch was chosen on the test videos themselves."
     return text

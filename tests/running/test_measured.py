@@ -14,6 +14,7 @@ run_dir: /home/me/runs/tuned
 frozen: true
 """
 FINETUNED = {"stage": "finetune", "top1": 50.0, "top5": 75.0, "num_videos": 100, "chance_top1": 10.0, "fold": 2}
+FINETUNED["num_failed"] = 2
 
 
 def evaluation(folder, **changes):
@@ -57,6 +58,7 @@ def test_its_own_test_and_evaluations_of_these_weights(tmp_path, capsys):
     ]
     assert (found[0]["interval"], found[0]["fold"], found[0]["num_videos"]) == ([40.38, 59.62], 2, 100)
     assert (found[2]["protocol"], found[2]["views"], found[2]["num_videos"]) == ("retrieval", 10, 50)
+    assert (found[0]["num_failed"], found[2]["num_failed"]) == (2, None)
     assert "knn_3/result.json: is no result of a run" in capsys.readouterr().err
 
 

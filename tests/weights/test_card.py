@@ -50,6 +50,8 @@ def test_what_was_measured_stands_in_the_model_index_with_its_interval():
         in text
     )
     assert "the best epoch was chosen on the test videos" in text
+    assert "could not be read" not in text
+    assert "Up to 3 videos could not be read, and are not counted." in card_of(results=[measured(num_failed=3)])[1]
     assert card.data.pipeline_tag == "video-classification"
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import rspnet
-from rspnet.errors import CheckpointError, ConfigError
+from rspnet.errors import CheckpointError, ConfigError, DiskError
 from rspnet.method.classifier import Classifier
 from rspnet.weights import exported
 from rspnet.weights.export import Package, package, place, write
@@ -71,6 +71,7 @@ def test_an_encoder_is_read_as_it_was(tmp_path, name, form):
         same(maps[1], network.forward_features(clips()))
     assert ours.clip == theirs.clip == load_encoder(tmp_path / "run").clip
     cfg = theirs.pretrained_cfg
+    assert ours.pretrained_cfg["notes"] == cfg["notes"]
     assert (cfg["input_size"], cfg["mean"], cfg["crop_pct"]) == ((3, 32, 32), (0.5, 0.4, 0.3), 1.0)
     assert cfg["notes"] == ("num_frames=8", "stride=2", "frame_rate=12.5", "sampling=clip", "channels=RGB")
     with pytest.raises(CheckpointError, match="has no classifier"):
@@ -162,6 +163,20 @@ def test_an_earlier_export_is_replaced_and_nothing_else(tmp_path):
         export(tmp_path / "one", tmp_path / "out")
     assert names_in(tmp_path / "out") == before
     assert names_in(tmp_path) == ["one", "out", "two"]
+
+
+@pytest.mark.parametrize("form", ["hub", "torch_export"])
+def test_a_full_disk_leaves_the_earlier_export(tmp_path, no_file_larger_than, form):
+    run_folder(tmp_path / "one")
+    run_folder(tmp_path / "two")
+    out = tmp_path / ("out" if form == "hub" else "out.pt2")
+    export(tmp_path / "one", out, form)
+    files = sorted(out.iterdir()) if out.is_dir() else [out]
+    before = [path.read_bytes() for path in files]
+    with no_file_larger_than(100_000), pytest.raises(DiskError, match=r"out\S*: cannot be written"):
+        export(tmp_path / "two", out, form)
+    assert [path.read_bytes() for path in files] == before
+    assert names_in(tmp_path) == ["one", out.name, "two"]
 
 
 def test_a_card_that_was_changed_by_hand_is_not_lost(tmp_path):
