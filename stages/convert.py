@@ -12,6 +12,8 @@ What SRC is tells which:
     a finished run folder
         DST becomes a published .pth.tar, with all that the published code needs
         to go on: pretraining as it ended, fine-tuning at its best
+    a run folder that is not finished, or a checkpoint in one
+        the same, of the newest checkpoint, or of that one
     a folder converted before
         DST becomes the file it was made of, the same to the bit
     an encoder.safetensors alone
@@ -47,10 +49,10 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Convert, and return the result that is also printed as the last line."""
-    from rspnet.running.finished import finished_run
+    from rspnet.running.finished import run_at
     from rspnet.weights.convert import convert
 
-    done = convert(config.src, config.dst, finished_run)
+    done = convert(config.src, config.dst, run_at)
     for line in done.summary().splitlines():
         console.say(line)
     result = dataclasses.asdict(done)

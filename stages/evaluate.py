@@ -49,7 +49,8 @@ from rspnet.console import some
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.running import launch, machine
 from rspnet.running.folder import Run, run_once
-from rspnet.weights.description import is_export, named_weights
+from rspnet.weights.description import is_export, named_weights, settled
+from rspnet.weights.manifest import is_checkpoint
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -116,6 +117,10 @@ def main(config: Config) -> dict[str, Any]:
     measured = config.features if config.features is not None else config.weights
     if measured is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
+    if config.features is None and named_weights(measured) is not None:
+        with suppress(CheckpointError):  # which `run_once` says, where it matters
+            measured = settled(measured)
+        config = dataclasses.replace(config, weights=measured)
     run_dir = config.run_dir or default_run_dir(config, Path(measured))
     return run_once(run_dir, config, evaluate, start=partial(launch.start, trains=False, run_dir=run_dir))
 
@@ -124,6 +129,8 @@ def default_run_dir(config: Config, measured: Path) -> Path:
     """A folder of this evaluation's own, in that of the weights; told apart from others by what decides the result."""
     has_home = os.path.isdir(measured) and config.features is None and not is_export(measured)
     home = measured if has_home else Path("runs", measured.name.split(".")[0])
+    if has_home and is_checkpoint(measured):  # which is to stay as it was written
+        home = measured.parent.parent if measured.parent.name == "checkpoints" else Path("runs", measured.name)
     files = [str(Path(name).absolute()) for name in (measured, config.data.root or "", config.data.index or "")]
     parts = (config.clips, config.encoder, config.pooling, config.run.seed, config.data.layout, config.data.fold)
     digest = hashlib.sha256(repr((files, parts)).encode()).hexdigest()[:8]

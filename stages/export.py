@@ -26,6 +26,7 @@ if __name__ == "__main__":  # before all that takes its time
 
     end_at_once()
 
+import dataclasses
 import json
 import re
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ from rspnet import console
 from rspnet.cli.command import run
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.stdout import print_line
-from rspnet.weights.description import NAME, find_weights
+from rspnet.weights.description import NAME, find_weights, settled
+from rspnet.weights.manifest import STATE
 
 if TYPE_CHECKING:
     from rspnet.weights.read import WeightFile
@@ -75,7 +77,7 @@ def main(config: Config) -> dict[str, Any]:
     from rspnet.weights.export import ENDINGS, package, place, write
     from rspnet.weights.read import read_weights
 
-    find_weights(config.weights)
+    config = dataclasses.replace(config, weights=settled(config.weights))
     path = place(config.dst, config.format, config.weights)
     if config.push is not None:
         hub.check_repo(config.push)
@@ -105,14 +107,15 @@ def known_of(weights: str, file: "WeightFile") -> tuple[dict[str, Any] | None, l
 
 def published(config: Config, path: Path) -> dict[str, Any]:
     """The network as a file of the published code's."""
-    from rspnet.running.finished import finished_run
+    from rspnet.running.finished import run_at
     from rspnet.weights.convert import convert
 
-    if find_weights(config.weights).suffix != ".safetensors":
+    found = find_weights(config.weights)
+    if found.suffix != ".safetensors" and found.name != STATE:
         raise CheckpointError(
             f"{config.weights}: is no run, nor an encoder of rspnet's; a published file is one already"
         )
-    done = convert(config.weights, path, finished_run)
+    done = convert(config.weights, path, run_at)
     console.say(*done.notes)
     return {"arch": done.arch, "lacks": done.lacks}
 

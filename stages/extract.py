@@ -22,6 +22,7 @@ if __name__ == "__main__":  # before all that takes its time
 
     end_at_once()
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,7 +36,7 @@ from rspnet.disk import sha256
 from rspnet.errors import ConfigError
 from rspnet.running import launch
 from rspnet.stdout import print_line
-from rspnet.weights.description import find_weights, named_weights
+from rspnet.weights.description import find_weights, named_weights, settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,10 +88,11 @@ def main(config: Config) -> dict[str, Any]:
 
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
+    if (named := named_weights(config.weights)) is not None:
+        named = settled(named)
+        config = dataclasses.replace(config, weights=named)
     if config.out is None:
         raise ConfigError("--out: name the .parquet file, or the folder, that the features go into")
-    if (named := named_weights(config.weights)) is not None:
-        find_weights(named)
     features.check_out(config.out)
     team, accelerator_of = launch.processes(partial(launch.start, trains=False, run_dir="."))
     rows = team.by_main(lambda: read_sources(config.sources, config.data.layout))

@@ -17,7 +17,6 @@ if __name__ == "__main__":  # before all that takes its time
 
     end_at_once()
 
-import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -151,7 +150,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     run.write_lines("predictions.jsonl", predictions(found))
     if accelerator.is_main_process:
         provenance = {**result, "epoch": loop.state.best_epoch, "data": describe(index)}
-        save_network(run.run_dir, loop.model, clip=dataclasses.asdict(clip), provenance=provenance)
+        save_network(run.run_dir, loop.model, clips=vars(config.clips), provenance=provenance)
     return result
 
 

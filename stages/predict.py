@@ -34,7 +34,7 @@ from rspnet.disk import sha256
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.running import launch
 from rspnet.stdout import print_line
-from rspnet.weights.description import find_weights, named_weights
+from rspnet.weights.description import find_weights, named_weights, settled
 
 if TYPE_CHECKING:
     from rspnet.clipspec import ClipSpec
@@ -87,7 +87,7 @@ def main(config: Config) -> dict[str, Any]:
     named = named_weights(config.weights)
     if named is None:
         raise ConfigError("--weights: name a fine-tuned run folder, or a weight file with a classifier")
-    path = find_weights(named)
+    path = find_weights(settled(named))
     predictions.check_out(config.out)
     team, accelerator_of = launch.processes(partial(launch.start, trains=False, run_dir="."))
     rows = team.by_main(lambda: read_sources(config.sources, config.data.layout))

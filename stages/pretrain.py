@@ -3,8 +3,11 @@
     python stages/pretrain.py --config configs/demo.yaml --data.root VIDEOS
     accelerate launch stages/pretrain.py --config configs/c3d.yaml --run_dir runs/c3d
 
-Reads a folder of videos or an index of them; writes the run folder: config.yaml, index.parquet (the videos used),
-metrics.jsonl, checkpoints/, encoder.safetensors with encoder.json (the trained encoder), environment.json, result.json.
+Reads a folder of videos or an index of them. Begins with fresh weights, or with --weights: those of a run, of a
+checkpoint in one or of a published file, with heads, key encoder and queue where they are there. They also say which
+network it is and which clips it was trained on: options and configs that differ win, and it is said.
+Writes the run folder: config.yaml, index.parquet (the videos used), metrics.jsonl, checkpoints/, encoder.safetensors
+with encoder.json (the trained encoder), environment.json, result.json.
 The same command after an interruption goes on where it stopped; after the end it only prints the result again.
 The last line on stdout is the result as JSON.
 """
@@ -19,7 +22,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from rspnet import console
-from rspnet.cli import options
+from rspnet.cli import implied, options
 from rspnet.cli.command import run
 from rspnet.errors import ConfigError
 from rspnet.running import launch, log, machine
@@ -35,6 +38,11 @@ class Config:
         "this is a config of fine-tuning or of an evaluation; stages/finetune.py and stages/evaluate.py take it",
     )
 
+    implied: ClassVar = implied.by_weights
+
+    weights: str | None = None
+    """Weights that training begins with, at its first step: a run folder, finished or not, a checkpoint in one, or a
+    weight file (null or `none`: fresh ones)."""
     data: options.DataSet = field(default_factory=options.DataSet)
     clips: options.Clips = field(default_factory=options.Clips)
     augment: options.Augment = field(default_factory=options.Augment)
@@ -74,6 +82,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.running.loop import TrainLoop
     from rspnet.running.network import begin_network
     from rspnet.weights.load import save_network
+    from rspnet.weights.pretraining import load_pretraining
 
     accelerator, processes = run.accelerator, {"rank": run.team.rank, "world_size": run.team.world_size}
     seed, total_batch, speeds = config.run.seed, config.optim.total_batch, config.pretext.speeds
@@ -83,7 +92,9 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     # Encoder -> RSPNet; one process or many
     method = {name: value for name, value in vars(config.pretext).items() if name not in ("speeds", "bn_groups")}
     rspnet = partial(RSPNet, num_frames=config.clips.num_frames, groups=draws.groups, **method)
-    model, clip = begin_network(config, rspnet)
+    weights = run.read_weights()
+    model, clip = begin_network(config, rspnet, weights=weights, load=load_pretraining)
+    del weights
     optimizer, schedule = optim.recipe(model, config.optim)
     model, optimizer = accelerator.prepare(model, optimizer)
 
@@ -114,11 +125,11 @@ def train(config: Config, run: Run) -> dict[str, Any]:
                 loop.step({name: out[name] for name in ("loss", "loss_avid", "loss_rsp", *LOG_TERMS)})
             loop.end_epoch()
 
-    result = loop.result("pretrain", **loop.state.last_epoch, num_videos=len(videos))
+    result = loop.result("pretrain", **loop.state.last_epoch, num_videos=len(videos), weights=config.weights)
     if accelerator.is_main_process:
         provenance = {**result, "epoch": config.optim.epochs, "data": describe(videos)}
-        fed = {**vars(config.clips), "mean": clip.mean, "std": clip.std, "channels": clip.channels}
-        save_network(run.run_dir, loop.model.query_encoder.encoder, clip=fed, provenance=provenance)
+        encoder = loop.model.query_encoder.encoder
+        save_network(run.run_dir, encoder, clips=vars(config.clips), provenance=provenance)
     return result
 
 

@@ -3,16 +3,22 @@
 Nobody has to repeat them. They are defaults: a config file or the command line wins, and where it differs that is said.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args, get_type_hints
 
+import yaml
+
 from rspnet.cli.options import Clips, Encoder
+from rspnet.cli.strict_yaml import read_yaml
 from rspnet.errors import CheckpointError
-from rspnet.weights.description import find_weights, named_weights, read_description
+from rspnet.weights.description import find_weights, named_weights, read_description, same_run, settled
 
 if TYPE_CHECKING:
     from rspnet.weights.read import WeightFile
 
 PUBLISHED_WIDTH = 64
+_NOT_EVERYWHERE = ("clips.views", "pretext.dim", "pretext.queue_length")
+"""Options that not every stage with weights has."""
 _CLIP = ("num_frames", "stride", "size", "sampling", "frame_rate", "views")
 
 
@@ -20,6 +26,8 @@ class Options(Protocol):
     """All options of a command, by their flat names: the parser's namespace, or a dict."""
 
     def __getitem__(self, name: str, /) -> Any: ...
+
+    def __contains__(self, name: str, /) -> bool: ...
 
 
 def by_weights(options: Options) -> dict[str, Any]:
@@ -31,28 +39,56 @@ def by_weights(options: Options) -> dict[str, Any]:
     Raises:
         CheckpointError: The weights cannot be read, or what stands beside them is damaged.
     """
-    weights = named_weights(options["weights"])
+    weights, pretrains = named_weights(options["weights"]), "pretext.dim" in options
     if weights is None:
         return {}
     try:
-        path = find_weights(weights)
-    except CheckpointError:
-        return {}  # which the stage says, after what else is wrong with the command
+        path = find_weights(settled(weights, whole=pretrains, aloud=False))
+    except CheckpointError:  # which the stage says, after what else is wrong with the command
+        return _as_begun(options, weights)
     said = read_description(path)
     known = get_args(get_type_hints(Encoder)["name"])
     if said is not None and said["arch"] not in known:
         raise CheckpointError(f"{path}: holds the network {said['arch']!r}, not one of those here: {', '.join(known)}")
-    if said is None:
-        from rspnet.weights.load import clip_of  # here, and only for files that nothing but torch can read
-        from rspnet.weights.read import read_weights
-
-        file = read_weights(path)
-        clip = clip_of(file)
-        said = {"arch": file.arch, "kwargs": {"width": file.width}}
-        said["clip"] = {"num_frames": clip.num_frames, "size": clip.size}
-    implied = as_options(said)
+    implied = as_options(said or _by_tensors(path, pretrains))
     if options["clips.sampling"] == "cover":  # frames that cover a video have no stride of their own
         implied.pop("clips.stride", None)
+    return {name: value for name, value in implied.items() if name in options or name not in _NOT_EVERYWHERE}
+
+
+def _by_tensors(path: Path, pretrains: bool) -> dict[str, Any]:
+    """What encoder.json would say, of a file that nothing but torch can read."""
+    from rspnet.weights.load import clip_of
+    from rspnet.weights.read import read_weights
+
+    file = read_weights(path)
+    clip = clip_of(file)
+    said: dict[str, Any] = {"arch": file.arch, "kwargs": {"width": file.width}}
+    said["clip"] = {"num_frames": clip.num_frames, "size": clip.size}
+    if pretrains:
+        from rspnet.weights.pretraining import sizes_of
+
+        said["pretext"] = sizes_of(file)
+    return said
+
+
+def _as_begun(options: Options, weights: str) -> dict[str, Any]:
+    """What weights that are gone implied when the run began that is to go on; nothing where there is none."""
+    if "run_dir" not in options or options["run_dir"] is None:
+        return {}
+    config = Path(options["run_dir"], "config.yaml")
+    try:
+        then = read_yaml(config.read_text(encoding="utf-8")) if config.is_file() else None
+    except (OSError, ValueError, yaml.YAMLError):  # which is said when the folder is looked at
+        return {}
+    named = str(then.get("weights")) if isinstance(then, dict) else ""
+    if not isinstance(then, dict) or (named != weights and not same_run(named, weights)):
+        return {}
+    implied = {}
+    for name in (*(f"clips.{name}" for name in _CLIP), "encoder.name", "encoder.width", *_NOT_EVERYWHERE):
+        section, _, key = name.partition(".")
+        if name in options and isinstance(then.get(section), dict) and key in then[section]:
+            implied[name] = then[section][key]
     return implied
 
 
@@ -60,11 +96,12 @@ def as_options(said: dict[str, Any]) -> dict[str, Any]:
     """Return as options, flat, what encoder.json or the like says.
 
     Args:
-        said: `arch`, `kwargs` and `clip`, as in encoder.json.
+        said: `arch`, `kwargs` and `clip`, as in encoder.json; and perhaps `pretext`, as in a checkpoint.
     """
     width = said["kwargs"].get("width")
     network = {"encoder.name": said["arch"], "encoder.width": None if width == PUBLISHED_WIDTH else width}
-    return network | {f"clips.{name}": said["clip"][name] for name in _CLIP if name in said["clip"]}
+    clip = {f"clips.{name}": said["clip"][name] for name in _CLIP if name in said["clip"]}
+    return network | clip | {f"pretext.{name}": value for name, value in said.get("pretext", {}).items()}
 
 
 def remarks(clips: Clips, weights: "WeightFile", trained: bool = False) -> list[str]:
@@ -86,7 +123,9 @@ def remarks(clips: Clips, weights: "WeightFile", trained: bool = False) -> list[
             f"--clips.stride, --clips.size) and the normalisation usual for {weights.arch}"
         ]
     idle = ("stride",) if clips.sampling == said.get("sampling") == "cover" else ()
-    differing = [name for name in said if name in _CLIP and name not in idle and said[name] != getattr(clips, name)]
+    differing = [
+        name for name in said if name in _CLIP and name not in idle and said[name] != getattr(clips, name, said[name])
+    ]
     if not differing:
         return []
     text = ", ".join(f"clips.{name} {_plain(getattr(clips, name))}, not {_plain(said[name])}" for name in differing)

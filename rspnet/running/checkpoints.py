@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rspnet.disk import fsync, identity, in_words, sha256, writing_to
+from rspnet.disk import fsync, identity, writing_to
 from rspnet.errors import CheckpointError
+from rspnet.weights.manifest import MANIFEST, fault, found
 
 _log = logging.getLogger(__name__)
 
@@ -90,8 +91,8 @@ def marked(run_dir: str | Path, name: str) -> tuple[Path, int]:
     step = re.fullmatch(r"step_(\d+)", os.readlink(link)) if link.is_symlink() else None
     if step is None:
         raise CheckpointError(f"{link}: no such checkpoint; give a run folder as the run left it")
-    if fault := _fault(link, int(step[1]), read_files=True):
-        raise CheckpointError(f"{link}: {fault}; copy the run folder again")
+    if what := fault(link, int(step[1])):
+        raise CheckpointError(f"{link}: {what}; copy the run folder again")
     return link, int(step[1])
 
 
@@ -109,10 +110,10 @@ def latest(
     """
     _bring_back(Path(run_dir) / "checkpoints")
     for step, folder in found(run_dir):
-        fault = _fault(folder, step, read_files=True) or fault_of(folder)
-        if fault is None:
+        what = fault(folder, step) or fault_of(folder)
+        if what is None:
             return folder, step
-        _log.warning("%s: %s; this checkpoint is passed over", folder, fault)
+        _log.warning("%s: %s; this checkpoint is passed over", folder, what)
     return None
 
 
@@ -133,7 +134,7 @@ def prune(run_dir: str | Path, keep: int, keep_steps: Collection[int] = ()) -> N
     for step, folder in found(run_dir):
         if step in keep_steps:
             continue
-        if keep > 0 and _fault(folder, step, read_files=False) is None:
+        if keep > 0 and fault(folder, step, read_files=False) is None:
             keep -= 1
             continue
         if folder.name in linked:
@@ -158,16 +159,6 @@ def _bring_back(checkpoints: Path) -> None:
                 old.rename(folder)
 
 
-def found(run_dir: str | Path) -> list[tuple[int, Path]]:
-    """All folders named as checkpoints, sound or not, as (step, folder), newest first."""
-    folders = [
-        (int(name[1]), folder)
-        for folder in (Path(run_dir) / "checkpoints").glob("step_*")
-        if (name := re.fullmatch(r"step_(\d+)", folder.name))
-    ]
-    return sorted(folders, reverse=True)
-
-
 def _seal(folder: Path, step: int) -> None:
     """Write the manifest, last of all files, and bring everything to the disk."""
     files = {}
@@ -175,30 +166,7 @@ def _seal(folder: Path, step: int) -> None:
         if path.is_file():
             files[path.relative_to(folder).as_posix()] = identity(path)
         fsync(path)
-    manifest = folder / "manifest.json"
+    manifest = folder / MANIFEST
     manifest.write_text(json.dumps({"format": 1, "step": step, "files": files}, indent=2) + "\n", encoding="utf-8")
     fsync(manifest)
     fsync(folder)
-
-
-def _fault(folder: Path, step: int, read_files: bool) -> str | None:
-    """Say what is wrong with a checkpoint, None if nothing is."""
-    # To open a pipe would wait for who writes to it.
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    if "manifest.json" not in there:
-        return "it has no manifest.json"
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        if manifest["step"] != step:
-            return f"its manifest is of step {manifest['step']}"
-        if manifest["files"].keys() | {"manifest.json"} != there:
-            return "its manifest is of other files than it has"
-        for name, facts in manifest["files"].items():
-            path = folder / name
-            if path.stat().st_size != facts["bytes"] or (read_files and sha256(path) != facts["sha256"]):
-                return f"{name} is not as it was written"
-    except OSError as error:
-        return f"{Path(error.filename or folder).name} cannot be read ({error.strerror})"
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return f"its manifest is damaged ({in_words(error)})"
-    return None

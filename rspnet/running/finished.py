@@ -1,15 +1,16 @@
-"""What a run folder holds of a finished run: its options, a checkpoint of it, and what was logged until then."""
+"""What a run folder holds of a run at one of its checkpoints: its options, its state, what was logged until then."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from rspnet.errors import CheckpointError
 from rspnet.running.checkpoints import marked
 from rspnet.running.record import read_options, read_text
+from rspnet.weights.manifest import STATE, fault, read_manifest
 
 _REMEDY = "copy the whole run folder"
 
@@ -20,34 +21,42 @@ class FinishedRun:
 
     Attributes:
         folder: The checkpoint's.
+        step: Training steps made until then.
         config: The run's options, by section.
         state: What the checkpoint holds: `model`, `optimizer`, ..., on the CPU.
-        epochs: What was logged of each epoch until then, as in `metrics.jsonl`; the last one ended with the checkpoint.
+        epochs: What was logged of each epoch until then, as in `metrics.jsonl`.
     """
 
     folder: Path
+    step: int
     config: dict[str, Any]
     state: dict[str, Any]
     epochs: list[dict[str, Any]]
 
 
-def finished_run(run_dir: Path, name: Literal["last", "best"]) -> FinishedRun:
-    """Read a finished run at the checkpoint of that name.
+def run_at(checkpoint: Path) -> FinishedRun:
+    """Read a run at a checkpoint: a folder `step_N`, or the link `last` or `best` of a finished run.
 
     Raises:
         CheckpointError: If the folder is not as the run left it.
     """
-    folder, step = marked(run_dir, name)
-    state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+    run_dir, linked = checkpoint.parent.parent, checkpoint.name in ("last", "best")
+    if linked:
+        folder, step = marked(run_dir, checkpoint.name)
+    else:
+        if what := fault(checkpoint):
+            raise CheckpointError(f"{checkpoint}: {what}; {_REMEDY}")
+        folder, step = checkpoint, read_manifest(checkpoint)["step"]
+    state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     config = read_options(run_dir / "config.yaml", _REMEDY)
-    return FinishedRun(folder, config, state, _epochs(run_dir / "metrics.jsonl", step))
+    return FinishedRun(folder, step, config, state, _epochs(run_dir / "metrics.jsonl", step, ended=linked))
 
 
-def _epochs(path: Path, step: int) -> list[dict[str, Any]]:
-    """Return what was logged of each epoch, up to the one that ended with a step."""
+def _epochs(path: Path, step: int, *, ended: bool) -> list[dict[str, Any]]:
+    """Return what was logged of each epoch, up to a step, with which one `ended`, or not."""
     lines = [_line(f"{path}:{number}", text) for number, text in enumerate(read_text(path, _REMEDY).splitlines(), 1)]
     epochs = [line for line in lines if line["event"] == "epoch" and line["step"] <= step]
-    if not epochs or epochs[-1]["step"] != step:
+    if ended and (not epochs or epochs[-1]["step"] != step):
         raise CheckpointError(f"{path}: has no epoch that ended with step {step}; {_REMEDY}")
     return epochs
 

@@ -8,6 +8,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +19,7 @@ from rspnet.disk import make_folder, sha256, sweep, write_json, write_text, writ
 from rspnet.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.lock import exclusive
 from rspnet.running import sources
+from rspnet.running.checkpoints import latest
 from rspnet.running.environment import environment
 from rspnet.running.launch import check_accumulation, processes
 from rspnet.running.record import flat, read_options, stage_of
@@ -76,6 +78,13 @@ class Run:
     run_dir: Path
     config: dict[str, Any]
 
+    @cached_property
+    def newest(self) -> tuple[Path, int] | None:
+        """The checkpoint that the run goes on from, as (folder, step); None where it begins. All processes ask."""
+        from rspnet.running.keeper import state_fault  # which loads torch
+
+        return self.team.by_main(lambda: latest(self.run_dir, state_fault))
+
     def keep_videos(self) -> Path:
         """Write down a new run's videos, and what else its number comes from; all processes wait for it.
 
@@ -102,15 +111,14 @@ class Run:
         return path
 
     def read_weights(self) -> "WeightFile | None":
-        """Read the weights that the run names; None: fresh ones.
+        """Read the weights that the run begins with; None: fresh ones, or it goes on from a checkpoint of its own.
 
         Raises:
-            CheckpointError: they cannot be used, or are others than those of which the run said that it begins with
-                them.
+            CheckpointError: they cannot be used, or are others than those that the run has written down.
         """
         from rspnet.weights.read import read_weights
 
-        if (named := named_weights(self.config["weights"])) is None:
+        if (named := named_weights(self.config["weights"])) is None or self.newest is not None:
             return None
         weights = read_weights(named)
         if sha256(weights.path) != self.facts["weights_sha256"]:
@@ -146,36 +154,45 @@ def run_once(
             what cannot be done.
     """
     check_accumulation()
-    run_dir, options, precision = Path(run_dir), dataclasses.asdict(config), sources.precision()
+    place, options, precision = Path(run_dir), dataclasses.asdict(config), sources.precision()
     team, accelerator_of = processes(start)
     with contextlib.ExitStack() as held:
 
-        def claim() -> tuple[dict[str, Any] | None, dict[str, Any]]:
-            if not _has_begun(run_dir):
+        def claim() -> tuple[Path, str | None, dict[str, Any] | None, dict[str, Any]]:
+            named = sources.settle(place, options, begun=(begun := _has_begun(place)))
+            options.update(dataclasses.asdict(told := _with_weights(config, named)))
+            if not begun:
                 sources.check_named(options)
-            begun = held.enter_context(open_run(run_dir, options, dump(config)))
-            result = sound_result(run_dir, options) if begun else None
+            begun = held.enter_context(open_run(place, options, dump(told)))
+            result = sound_result(place, options) if begun else None
             if begun:
-                return result, sources.compare(run_dir, options, precision, result=result)
-            return None, sources.begin(run_dir, options, precision)
+                return place, named, result, sources.compare(place, options, precision, result=result)
+            return place, named, None, sources.begin(place, options, precision)
 
-        result, facts = team.by_main(claim)
+        place, named, result, facts = team.by_main(claim)  # another run's newest checkpoint moves while they start
+        config = _with_weights(config, named)
+        options = dataclasses.asdict(config)
         if result is not None:
-            say(f"{run_dir}: this was done before; remove the folder to do it again")
-            result |= {name: now for name, now in _names(run_dir, options).items() if name in result}
+            say(f"{place}: this was done before; remove the folder to do it again")
+            result |= {name: now for name, now in _names(place, options).items() if name in result}
         else:
             accelerator = accelerator_of()
             facts |= {"processes": accelerator.num_processes, "device": accelerator.device.type}
-            result = rounded(work(config, Run(accelerator, team, facts, run_dir, options)))
+            result = rounded(work(config, Run(accelerator, team, facts, place, options)))
             if is_main():
-                write_json(run_dir / "result.json", result)
-                seal(run_dir)
+                write_json(place / "result.json", result)
+                seal(place)
             accelerator.end_training()
     if is_main():
         say(*summary(result).splitlines())
-        say(f"written to {run_dir}")
+        say(f"written to {place}")
         print_line(json.dumps(result))
     return result
+
+
+def _with_weights(config: Config, named: str | None) -> Config:
+    """The config with its weights by another name; itself where that is no other."""
+    return config if getattr(config, "weights", None) == named else dataclasses.replace(config, weights=named)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What a training run keeps of its state: sound checkpoints only, which the disk can hold, and how it comes back."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,8 +12,11 @@ from rspnet.console import is_main, say
 from rspnet.disk import created, megabytes, needing, writing_to
 from rspnet.errors import CheckpointError, DiskError
 from rspnet.running import checkpoints
+from rspnet.running.record import stage_of
 from rspnet.running.state import RunState
 from rspnet.weights.finite import not_finite
+from rspnet.weights.load import describe_network
+from rspnet.weights.manifest import NETWORK, STATE, found
 
 if TYPE_CHECKING:
     from accelerate.optimizer import AcceleratedOptimizer
@@ -64,14 +68,14 @@ class Keeper:
         epoch_steps: int,
         keep_epochs: int,
     ) -> None:
+        self.run = run
         self.accelerator, self.team, self.run_dir = run.accelerator, run.team, run.run_dir
         self.model, self.optimizer, self.state = model, optimizer, state
         self.epoch_steps = epoch_steps
         self.keep_steps = keep_epochs * epoch_steps
         self.step = 0
-        # One process looks for it: several might disagree about a damaged one.
-        newest = self.team.by_main(lambda: checkpoints.latest(self.run_dir, _fault))
-        self.started_over = newest is None and self.team.by_main(lambda: bool(checkpoints.found(self.run_dir)))
+        newest = run.newest
+        self.started_over = newest is None and self.team.by_main(lambda: bool(found(self.run_dir)))
         if newest:
             folder, self.step = newest
             self._load(folder)
@@ -99,8 +103,10 @@ class Keeper:
             ) as folder,
         ):
             if is_main():
-                with created(folder / "state.pt") as file:
+                with created(folder / STATE) as file:
                     torch.save({**parts, "run": run}, file)
+                if about := self._about(step):
+                    (folder / NETWORK).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         self.step = step
         if is_main():
             if best:
@@ -141,7 +147,7 @@ class Keeper:
         """
         for_good = total // self.keep_steps - self.state.step // self.keep_steps
         at_once, size = min(to_come, max(NEWEST + 1 + best, for_good)), self.size()
-        there = checkpoints.found(self.run_dir)
+        there = found(self.run_dir)
         needed = max(0, at_once - min(len(there), NEWEST + best)) * size
         disk = shutil.disk_usage(self.run_dir)
         if disk.total and needed > disk.free:
@@ -150,6 +156,14 @@ class Keeper:
                 f"the run's checkpoints, {at_once} of {megabytes(size)} at a time; make room on it, then give the "
                 "same command again"
             )
+
+    def _about(self, step: int) -> dict[str, Any] | None:
+        """What is to be known of the network by who uses the checkpoint as weights; None: it is no encoder of ours."""
+        config = self.run.config
+        if (network := describe_network(self.model, config.get("clips", {}))) is None:
+            return None
+        course = {"stage": stage_of(config), "step": step, "epoch": step // self.epoch_steps}
+        return {**network, "provenance": course | self.run.facts}
 
     def _load(self, folder: Path) -> None:
         saved = _read(folder)
@@ -185,11 +199,11 @@ class Keeper:
 def _read(folder: Path) -> dict[str, Any]:
     """A checkpoint's contents."""
     # To the CPU: a process's device may not be there in the next start, nor be known by its name ("cpu:1").
-    saved: dict[str, Any] = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+    saved: dict[str, Any] = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     return saved
 
 
-def _fault(folder: Path) -> str | None:
+def state_fault(folder: Path) -> str | None:
     """What keeps a run from going on from a checkpoint that is as it was written; None if nothing does."""
     try:
         faults = not_finite(_read(folder))

@@ -45,6 +45,7 @@ def begin_network(
     *,
     weights: "WeightFile | None" = None,
     trained: bool = False,
+    load: "Callable[[Network, WeightFile], list[str]] | None" = None,
 ) -> "tuple[Network, ClipSpec]":
     """Make the network, and say what is loaded into it and what is to be known of that.
 
@@ -53,6 +54,7 @@ def begin_network(
         build: puts a fresh encoder into what is trained or tested.
         weights: of an encoder or a classifier; None: it stays as it was drawn.
         trained: whether it is tested as a classifier, so that the weights must bring theirs.
+        load: puts weights into another kind of network than an encoder or a classifier, and says what it found.
 
     Returns:
         The network, and what it is to be fed with.
@@ -64,7 +66,9 @@ def begin_network(
     encoder = create_encoder(**vars(config.encoder))
     network = build(encoder)
     if weights is not None:
-        report = load_weights(network, weights, head=trained)
-        for line in (*report.summary().splitlines(), *implied.remarks(config.clips, weights, trained=trained)):
-            say(line)
+        if load is None:
+            lines = load_weights(network, weights, head=trained).summary().splitlines()
+        else:
+            lines = load(network, weights)
+        say(*lines, *implied.remarks(config.clips, weights, trained=trained))
     return network, dataclasses.replace(encoder.clip, **vars(config.clips))

@@ -5,14 +5,17 @@ Without torch, so that a run that is done answers at once.
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rspnet.console import say
 from rspnet.disk import in_words, is_there, reading, sha256
 from rspnet.errors import CheckpointError, ConfigError
+from rspnet.running.record import read_options, stage_of
 from rspnet.weights import exported
-from rspnet.weights.description import NAME, find_weights, is_export, named_weights
+from rspnet.weights.description import NAME, find_weights, is_export, named_weights, same_run, settled
+from rspnet.weights.manifest import STATE, is_checkpoint
 
 PRECISIONS = ("no", "fp16", "bf16")
 START_AGAIN = "choose another --run_dir, or remove the folder to start again"
@@ -56,6 +59,35 @@ def check_named(config: dict[str, Any]) -> None:
     check_places(config["data"]["root"], config["data"]["index"])
     if (named := named_weights(config.get("weights"))) is not None:
         find_weights(named)
+
+
+def settle(run_dir: Path, config: dict[str, Any], *, begun: bool) -> str | None:
+    """The weights of a run, by a name that stays true while another run that they are of goes on.
+
+    A run that has begun with a checkpoint of that other run keeps to this one.
+
+    Args:
+        run_dir: the run's folder.
+        config: its options, by section.
+        begun: whether it has begun before.
+
+    Raises:
+        CheckpointError: it has not, and the weights are not there.
+    """
+    named: str | None = config.get("weights")
+    if named is None or named_weights(named) is None:
+        return named
+    if begun:
+        with suppress(CheckpointError):  # who looks at the folder says so
+            then = read_options(run_dir / "config.yaml", START_AGAIN).get("weights")
+            if isinstance(then, str) and same_run(then, named):
+                if not is_checkpoint(Path(then)):
+                    say(f"{run_dir}: began with {then}, which is not kept any more")
+                return then
+        with suppress(CheckpointError):
+            return settled(named, whole=stage_of(config) == "pretrain")
+        return named
+    return settled(named, whole=stage_of(config) == "pretrain")
 
 
 def begin(run_dir: Path, config: dict[str, Any], precision: str) -> dict[str, Any]:
@@ -163,6 +195,8 @@ def _weight_file(config: dict[str, Any]) -> Path | None:
         return None
     if not os.path.isdir(named):
         return Path(named)
+    if is_checkpoint(Path(named)):
+        return Path(named, STATE)
     return Path(named, exported.MODEL if is_export(named) else NAME)
 
 

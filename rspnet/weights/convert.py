@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from rspnet.disk import identity, sweep, whole
 from rspnet.errors import CheckpointError
 from rspnet.weights import published
-from rspnet.weights.description import find_weights
+from rspnet.weights.description import find_weights, settled
 from rspnet.weights.finite import check_finite
 from rspnet.weights.load import Report, load_weights, save_encoder
+from rspnet.weights.manifest import is_checkpoint
 from rspnet.weights.read import WeightFile, load_harmless, read_weights
 
-ReadRun = Callable[[Path, Literal["last", "best"]], published.FinishedRun]
-"""Reads a finished run's folder, at the checkpoint of that name."""
+ReadRun = Callable[[Path], published.FinishedRun]
+"""Reads a run at one of its checkpoints, whose folder, or link to it, is given."""
 _ENCODER, _OUTLINE, _REST = "encoder.safetensors", "published.json", "published.pt"
 
 
@@ -67,10 +68,10 @@ def convert(src: str | Path, dst: str | Path, read_run: ReadRun) -> Conversion:
     """Convert a published checkpoint to a folder of ours, or weights of ours to a published checkpoint.
 
     Args:
-        src: A published .pth.tar, or another file of torch's that `load_encoder` reads; or the folder of a finished
-            run, a folder that this function wrote, or an encoder.safetensors alone.
+        src: A published .pth.tar, or another file of torch's that `load_encoder` reads; or the folder of a run, a
+            checkpoint of one, a folder that this function wrote, or an encoder.safetensors alone.
         dst: What to write; nothing of that name may exist.
-        read_run: Asked where `src` is the folder of a run.
+        read_run: Asked where `src` is of a run.
 
     Raises:
         CheckpointError: If `src` cannot be used or has no counterpart, or `dst` cannot be written.
@@ -78,7 +79,8 @@ def convert(src: str | Path, dst: str | Path, read_run: ReadRun) -> Conversion:
     src, dst = Path(src), Path(dst)
     if dst.exists() or dst.is_symlink():
         raise CheckpointError(f"{dst}: exists, and is not overwritten; give another name")
-    ours = find_weights(src).suffix == ".safetensors"
+    src = Path(settled(str(src)))
+    ours = find_weights(src).suffix == ".safetensors" or is_checkpoint(src)
     if ours and dst.suffix not in (".tar", ".pth", ".pt"):
         raise CheckpointError(f"{dst}: {src} becomes a file of the published layout; give a name that ends in .pth.tar")
     if not ours and dst.suffix in (".tar", ".pth", ".pt", ".safetensors"):
@@ -185,14 +187,17 @@ def _save(contents: object, path: Path) -> None:
 def _to_published(src: Path, dst: Path, file: WeightFile, *, read_run: ReadRun) -> Conversion:
     """Write what the published code loads, as complete as `src` is."""
     tuned, lacks = bool(file.entries.head), list[str]()
-    if (src / _OUTLINE).is_file():
-        contents, notes = _put_back(src, file), ["every value as in the file that the folder was converted from"]
+    if is_converted(src):
+        contents, notes = put_back(src, file), ["every value as in the file that the folder was converted from"]
     else:
-        if (src / "checkpoints").is_dir():
-            contents = _of_run(src, file, read_run(src, "best" if tuned else "last"))
+        checkpoint = src if is_checkpoint(src) else src / "checkpoints" / ("best" if tuned else "last")
+        notes = ["zeros for the 1-class classifier that the published network has, and never uses"]
+        if checkpoint.parent.is_dir():
+            contents = _of_run(src, file, run := read_run(checkpoint))
+            if not run.epochs or run.epochs[-1]["step"] != run.step:
+                notes.append(f"step {run.step} is in the middle of an epoch, which the published code would begin anew")
         else:
             contents, lacks = published.of_weights(file)
-        notes = ["zeros for the 1-class classifier that the published network has, and never uses"]
         if tuned:
             notes.append("the classes in the order of encoder.json, which the published layout has no place for")
             notes.append("to be tested by the published code; as --mc it would silently load nothing of it")
@@ -224,8 +229,21 @@ def _of_run(src: Path, file: WeightFile, run: published.FinishedRun) -> dict[str
         ) from error
 
 
-def _put_back(folder: Path, file: WeightFile) -> Any:
-    """Return the contents of the file that a folder was converted from."""
+def is_converted(folder: Path) -> bool:
+    """Whether a published file was converted to this folder."""
+    return (folder / _OUTLINE).is_file()
+
+
+def put_back(folder: Path, file: WeightFile) -> Any:
+    """Return the contents of the file that a folder was converted from.
+
+    Args:
+        folder: The folder.
+        file: Its encoder.safetensors.
+
+    Raises:
+        CheckpointError: If one of its files is missing, or is not as it was written.
+    """
     try:
         beside = json.loads((folder / _OUTLINE).read_text(encoding="utf-8"))
         for name, was in beside["files"].items():

@@ -1,8 +1,8 @@
 """What is known of weights before they are loaded: where they lie, and what encoder.json beside them says.
 
 encoder.json names the network, and the clips that it was trained on; whoever uses the weights takes both from there. So
-does config.json of an exported folder. It is read without torch, because a command's options take their defaults from
-it.
+does config.json of an exported folder, and network.json in a checkpoint of a run. They are read without torch, because
+a command's options take their defaults from them.
 """
 
 import json
@@ -11,9 +11,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rspnet.console import say
 from rspnet.disk import in_words, is_there
 from rspnet.errors import CheckpointError
 from rspnet.weights import exported
+from rspnet.weights.manifest import NETWORK, STATE, fault, is_checkpoint, newest_sound, read_manifest
 
 NAME = "encoder.safetensors"
 
@@ -28,6 +30,8 @@ def named_weights(weights: str | None) -> str | None:
 def find_weights(path: str | Path) -> Path:
     """Return the weight file that a path means: itself, a run folder's encoder.safetensors, an exported folder's own.
 
+    Of a checkpoint it is state.pt, and of a run that is not finished that of the newest sound checkpoint.
+
     Raises:
         CheckpointError: If there is none, or the system does not tell.
     """
@@ -39,8 +43,12 @@ def find_weights(path: str | Path) -> Path:
     for inside in (path / NAME, path / exported.MODEL):
         if is_there(inside, CheckpointError) and os.path.isfile(inside):
             return inside
+    if is_checkpoint(path):
+        return path / STATE
     if (path / "checkpoints").is_dir():
-        raise CheckpointError(f"{path}: this run has not written its encoder yet; start it again to let it finish")
+        return newest_sound(path) / STATE
+    if path.name == "checkpoints":
+        raise CheckpointError(f"{path}: give the run folder that it is in, or one of the checkpoints in it")
     raise CheckpointError(f"{path}: no {NAME} in this folder; give a run folder or a weight file")
 
 
@@ -49,8 +57,58 @@ def is_export(folder: str | Path) -> bool:
     return os.path.isfile(Path(folder, exported.MODEL)) and not os.path.lexists(Path(folder, NAME))
 
 
+def settled(weights: str, *, whole: bool = False, aloud: bool = True) -> str:
+    """Return the path of weights that do not move while a command is at work, saying which they are if that differs.
+
+    A run that is not finished goes on: of it, as of the links `last` and `best`, it is the checkpoint as of now.
+
+    Args:
+        weights: What `find_weights` takes.
+        whole: For who goes on pretraining: of a finished pretraining it is the last checkpoint, as long as that is
+            there, which holds heads, key encoder and queue beside the encoder.
+        aloud: Say it.
+
+    Raises:
+        CheckpointError: As for `find_weights`.
+    """
+    path, found = Path(weights), find_weights(weights)
+    tell = say if aloud else lambda _: None
+    if found.name != STATE or path.is_file():
+        last = _last_checkpoint(found) if whole and path.is_dir() else None
+        if last is None:
+            return weights
+        tell(f"{weights}: a finished pretraining; begins with its last checkpoint, {last.name}")
+        return str(last)
+    if path.is_symlink():
+        return str(path.with_name(os.readlink(path)))
+    if is_checkpoint(path):
+        return weights
+    tell(f"{weights}: is not finished; its newest checkpoint is taken, {found.parent.name}")
+    return str(found.parent)
+
+
+def same_run(checkpoint: str, weights: str) -> bool:
+    """Whether a path is a checkpoint of the run that `weights` names, or that it names a moving checkpoint of."""
+    folder, named = Path(checkpoint), Path(weights)
+    if named.parent.name == "checkpoints" and named.name in ("last", "best"):
+        named = named.parent.parent
+    is_one = folder.parent.name == "checkpoints" and folder.name.startswith("step_")
+    return is_one and os.path.realpath(folder.parent.parent) == os.path.realpath(named)
+
+
+def _last_checkpoint(weights: Path) -> Path | None:
+    """The checkpoint that a finished pretraining's encoder.safetensors was taken from, if it is there and sound."""
+    if weights.name != NAME:
+        return None
+    said = (read_description(weights) or {}).get("provenance")
+    if not isinstance(said, dict) or said.get("stage") != "pretrain":
+        return None
+    folder = weights.with_name("checkpoints") / f"step_{said.get('steps')}"
+    return folder if is_checkpoint(folder) and fault(folder) is None else None
+
+
 def read_description(weights: Path) -> dict[str, Any] | None:
-    """Return what the JSON file beside a .safetensors file says of it; None where there is none and need not be.
+    """Return what the JSON file beside a weight file says of it; None where there is none and need not be.
 
     Args:
         weights: A file, as `find_weights` returns it.
@@ -62,6 +120,8 @@ def read_description(weights: Path) -> dict[str, Any] | None:
     Raises:
         CheckpointError: If it is missing beside an encoder.safetensors, or is not such a description.
     """
+    if weights.name == STATE and is_checkpoint(weights.parent):
+        return _of_checkpoint(weights.parent)
     if weights.suffix != ".safetensors":
         return None
     beside = exported.beside(weights)
@@ -79,12 +139,33 @@ def read_description(weights: Path) -> dict[str, Any] | None:
             if description is None and not exported.is_marked(weights):
                 return None  # of another library
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{beside}: is no description of weights ({in_words(error)}); copy both files again"
-        ) from error
-    if fault := _fault(description):
-        raise CheckpointError(f"{beside}: is no description of weights ({fault}); copy both files again")
-    said: dict[str, Any] = description
+        raise _damaged(beside, in_words(error)) from error
+    return _checked(beside, description)
+
+
+def _of_checkpoint(folder: Path) -> dict[str, Any]:
+    beside = folder / NETWORK
+    if not beside.is_file():
+        raise CheckpointError(f"{folder}: has no {NETWORK}, which tells what network it is; copy the run folder again")
+    try:
+        files = read_manifest(folder)["files"]
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}; copy the run folder again") from None
+    try:
+        description = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(beside, in_words(error)) from error
+    return _checked(beside, description | {"weights": files.get(STATE)} if isinstance(description, dict) else None)
+
+
+def _damaged(beside: Path, why: object) -> CheckpointError:
+    return CheckpointError(f"{beside}: is no description of weights ({why}); copy both files again")
+
+
+def _checked(beside: Path, description: object) -> dict[str, Any]:
+    if wrong := _fault(description):
+        raise _damaged(beside, wrong)
+    said: dict[str, Any] = description  # type: ignore[assignment]  # `_fault` has seen that
     return said
 
 
@@ -103,6 +184,9 @@ def _fault(description: object) -> str | None:
     names = description.get("class_names")
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         return "class_names is no list of names"
+    pretext = description.get("pretext", {})
+    if not isinstance(pretext, dict) or not all(_is_count(pretext.get(name, 1)) for name in ("dim", "queue_length")):
+        return f"pretext is {pretext!r}"
     clip = description["clip"]
     rate = clip.get("frame_rate")
     good = {name: _is_count(clip[name]) for name in _COUNTS if name in clip}

@@ -32,22 +32,40 @@ _NUMBERED = {"r3d_18": ("1.0.conv1.0.weight", "0.1.bias"), "r2plus1d_18": ("0.4.
 _ENCODER, _HEAD = "the encoder", "the classifier"
 _DUMMY = "the network's own 1-class classifier, never trained or used"
 OTHERS = "what else another trainer keeps there"
-_PRETRAINING, _FINE_TUNED, _PLAIN = "pretraining checkpoint", "fine-tuned classifier", "encoder"
-# Layout -> where the network lies, and (pattern of an entry, what it is for) with the entry's name there as group 1.
+_APPEARANCE, _MOTION = "the A-VID head, for pretraining only", "the RSP head, for pretraining only"
+_KEY, _QUEUE = "the key encoder, for pretraining only", "the queue, for pretraining only"
+PRETRAINING, _FINE_TUNED, _PLAIN = "pretraining checkpoint", "fine-tuned classifier", "encoder"
+OURS = "query_encoder.encoder."
+"""How the names of the network begin in a pretraining of ours."""
+# A layout, where the network lies, and (pattern of an entry, what it is for) with the entry's name there as group 1.
 # The first layout and the first pattern that fit count.
-_LAYOUTS = {
-    _PRETRAINING: (
+_Patterns = tuple[tuple[str, str], ...]
+_LAYOUTS: tuple[tuple[str, str, _Patterns], ...] = (
+    (
+        PRETRAINING,
         "encoder_q.encoder.",
         (
             (r"encoder_q\.encoder\.(?:fc|linear)\.(weight|bias)", _DUMMY),
             (r"encoder_q\.encoder\.(.+)", _ENCODER),
-            (r"encoder_q\.(fc1\..+)", "the A-VID head, for pretraining only"),
-            (r"encoder_q\.(fc2\..+)", "the RSP head, for pretraining only"),
-            (r"encoder_k\.((?:encoder|fc1|fc2)\..+)", "the key encoder, for pretraining only"),
-            (r"(queue|queue_ptr)", "the queue, for pretraining only"),
+            (r"encoder_q\.(fc1\..+)", _APPEARANCE),
+            (r"encoder_q\.(fc2\..+)", _MOTION),
+            (r"encoder_k\.((?:encoder|fc1|fc2)\..+)", _KEY),
+            (r"(queue|queue_ptr)", _QUEUE),
         ),
     ),
-    _FINE_TUNED: (
+    (
+        PRETRAINING,
+        OURS,
+        (
+            (r"query_encoder\.encoder\.(.+)", _ENCODER),
+            (r"query_encoder\.(appearance\..+)", _APPEARANCE),
+            (r"query_encoder\.(motion\..+)", _MOTION),
+            (r"key_encoder\.((?:encoder|appearance|motion)\..+)", _KEY),
+            (r"(queue\..+)", _QUEUE),
+        ),
+    ),
+    (
+        _FINE_TUNED,
         "encoder.",
         (
             (r"encoder\.(?:fc|linear)\.(weight|bias)", _DUMMY),
@@ -55,14 +73,15 @@ _LAYOUTS = {
             (r"fc\.(weight|bias)", _HEAD),
         ),
     ),
-    _PLAIN: (
+    (
+        _PLAIN,
         "",
         (
             (r"(?:fc|linear|classifier\.1)\.(weight|bias)", _HEAD),
             (r"(.+)", _ENCODER),
         ),
     ),
-}
+)
 # A second copy of the network that follows the first: the momentum encoder, the teacher, the average of the weights.
 _FOLLOWER = re.compile(r"(^|[._])(k|key|teacher|target|momentum|ema|averaged?)([._]|$)")
 
@@ -99,12 +118,12 @@ def sort_entries(keys: Iterable[str]) -> Entries:
     if not places:
         return Entries(_PLAIN, None, "", False, {}, {}, {OTHERS: keys})
     (arch, prefix, numbered), *rivals = sort_out(places, [prefix for _, prefix, _ in places])
-    layout, outer = _layout(keys, prefix, numbered)
+    layout, outer, patterns = _layout(keys, prefix, numbered)
     encoder: dict[str, str] = {}
     head: dict[str, str] = {}
     others: dict[str, list[str]] = {}
     for key in keys:
-        purpose, name = _purpose(layout, key.removeprefix(outer)) if key.startswith(outer) else (OTHERS, key)
+        purpose, name = _purpose(patterns, key.removeprefix(outer)) if key.startswith(outer) else (OTHERS, key)
         if purpose == _ENCODER:
             encoder[_named(name) if numbered else name] = key
         elif purpose == _HEAD:
@@ -134,9 +153,9 @@ def _places(keys: list[str]) -> list[tuple[str, str, bool]]:
     ]
 
 
-def _layout(keys: list[str], prefix: str, numbered: bool) -> tuple[str, str]:
-    """Return the layout, and how all of its names begin."""
-    for layout, (start, patterns) in _LAYOUTS.items():
+def _layout(keys: list[str], prefix: str, numbered: bool) -> tuple[str, str, _Patterns]:
+    """Return the layout, how all of its names begin, and what they mean."""
+    for layout, start, patterns in _LAYOUTS:
         outer = prefix.removesuffix(start)
         has_head = any(
             key.startswith(outer) and re.fullmatch(pattern, key.removeprefix(outer))
@@ -144,13 +163,13 @@ def _layout(keys: list[str], prefix: str, numbered: bool) -> tuple[str, str]:
             for pattern, purpose in patterns
             if purpose == _HEAD
         )
-        if prefix.endswith(start) and not numbered and (layout == _PRETRAINING or has_head):
-            return layout, outer
-    return _PLAIN, prefix
+        if prefix.endswith(start) and not numbered and (layout == PRETRAINING or has_head):
+            return layout, outer, patterns
+    return _PLAIN, prefix, _LAYOUTS[-1][2]
 
 
-def _purpose(layout: str, name: str) -> tuple[str, str]:
-    for pattern, purpose in _LAYOUTS[layout][1]:
+def _purpose(patterns: _Patterns, name: str) -> tuple[str, str]:
+    for pattern, purpose in patterns:
         if found := re.fullmatch(pattern, name):
             return purpose, found[1]
     return OTHERS, name

@@ -5,6 +5,7 @@ published files and other trainers' as well (rspnet/weights/read.py) and account
 """
 
 import json
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from rspnet.clipspec import ClipSpec
 from rspnet.console import fitted, some
 from rspnet.disk import identity, needing, whole
 from rspnet.errors import CheckpointError
+from rspnet.weights.description import settled
 from rspnet.weights.entries import OTHERS, SIGNATURES, sort_entries
 from rspnet.weights.read import WeightFile, few, read_weights
 
@@ -92,27 +94,45 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
         new_beside.write_text(text + "\n", encoding="utf-8")
 
 
-def save_network(folder: str | Path, network: nn.Module, *, clip: dict[str, Any], provenance: dict[str, Any]) -> None:
+def save_network(folder: str | Path, network: nn.Module, *, clips: dict[str, Any], provenance: dict[str, Any]) -> None:
     """`save_encoder` for a network as it was trained.
 
     Args:
         folder: Run folder.
         network: An encoder, or a `Classifier`, whose `class_names` are written too.
-        clip: What it is to be fed with, by the names of `rspnet.clipspec.ClipSpec`.
+        clips: The training's options of that section.
         provenance: As for `save_encoder`.
 
     Raises:
         DiskError, ConfigError: If the folder cannot be written to.
     """
+    if (description := describe_network(network, clips)) is None:
+        raise ValueError(f"{type(network).__name__} is no encoder of rspnet, nor has it one")
+    save_encoder(folder, network.state_dict(), description | {"provenance": provenance})
+
+
+def describe_network(network: nn.Module, clips: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what encoder.json says of a network: `arch`, `kwargs`, `num_features` and `clip`.
+
+    Of a classifier also `class_names`, of a whole pretraining `pretext`: `dim` and `queue_length`.
+
+    Args:
+        network: An encoder, or what has one as its `encoder` or `query_encoder.encoder`; None is returned for others.
+        clips: The training's options of that section.
+    """
     from rspnet.encoders import VideoEncoder  # here, because it loads timm
 
-    encoder = getattr(network, "encoder", network)
+    outer = getattr(network, "query_encoder", network)
+    encoder = getattr(outer, "encoder", outer)
     if not isinstance(encoder, VideoEncoder):
-        raise ValueError(f"{type(network).__name__} is no encoder of rspnet, nor has it one")
-    description = {"arch": encoder.spec.name, "kwargs": encoder.kwargs, "num_features": encoder.num_features}
+        return None
+    clip = {**clips, "mean": encoder.clip.mean, "std": encoder.clip.std, "channels": encoder.clip.channels}
+    said = {"arch": encoder.spec.name, "kwargs": encoder.kwargs, "num_features": encoder.num_features, "clip": clip}
     if names := getattr(network, "class_names", None):
-        description["class_names"] = names
-    save_encoder(folder, network.state_dict(), {**description, "clip": clip, "provenance": provenance})
+        said["class_names"] = names
+    if queue := getattr(network, "queue", None):
+        said["pretext"] = dict(zip(("dim", "queue_length"), queue.columns.shape))
+    return said
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -143,7 +163,8 @@ def load_encoder(path: str | Path, **overrides: Any) -> "VideoEncoder":
     Its attribute `clip` says what it is to be fed with, as its training did; `rspnet.read_clips` obeys it.
 
     Args:
-        path: A run folder, our .safetensors file, a published .pth.tar, or another state dict that torch saved.
+        path: A run folder, a checkpoint in one, our .safetensors file, a published .pth.tar, or another state dict that
+            torch saved. Of a run that is not finished the newest sound checkpoint is taken, and it is said which.
         overrides: Arguments for `create_encoder`; `num_classes=K` gives a fresh classifier, never the trained one of a
             fine-tuned run: that is what `load_classifier` is for, and a warning says so where the file has one.
 
@@ -152,7 +173,7 @@ def load_encoder(path: str | Path, **overrides: Any) -> "VideoEncoder":
     """
     from rspnet.encoders import create_encoder  # here, so that checkpoints alone do not load timm
 
-    file = read_weights(path)
+    file = read_weights(settled(os.fspath(path)))
     if overrides.get("num_classes") and file.entries.head:
         warnings.warn(
             f"{file.path}: has a trained classifier of {_classes(file.num_classes)}, which is not loaded: "
@@ -179,7 +200,7 @@ def load_classifier(path: str | Path, class_names: Sequence[str] | None = None) 
     from rspnet.encoders import create_encoder
     from rspnet.method.classifier import Classifier
 
-    file = read_weights(path)
+    file = read_weights(settled(os.fspath(path)))
     if not file.num_classes:
         raise CheckpointError(_no_classifier(file))
     names = file.description.get("class_names") if class_names is None else list(class_names)

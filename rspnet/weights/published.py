@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
 
 from rspnet.errors import CheckpointError
+from rspnet.weights.entries import OURS
 from rspnet.weights.read import PUBLISHED_NAMES, WeightFile, few
 
 _ARCHS = {ours: theirs for theirs, ours in PUBLISHED_NAMES.items()}
@@ -25,6 +26,7 @@ class FinishedRun(Protocol):
     """What is needed of a run: the options, the checkpoint in a folder, and what was logged of each epoch until it."""
 
     folder: Path
+    step: int
     config: dict[str, Any]
     state: dict[str, Any]
     epochs: list[dict[str, Any]]
@@ -49,10 +51,10 @@ def of_weights(file: WeightFile) -> tuple[dict[str, Any], list[str]]:
 
 
 def of_run(file: WeightFile, run: FinishedRun) -> dict[str, Any]:
-    """Return the contents of a published file for a finished run: pretraining at its end, fine-tuning at its best.
+    """Return the contents of a published file for a run at one of its checkpoints.
 
     Args:
-        file: The run's encoder.safetensors.
+        file: The run's encoder.safetensors, which must be of that checkpoint, or the checkpoint itself.
         run: The run.
 
     Raises:
@@ -60,7 +62,8 @@ def of_run(file: WeightFile, run: FinishedRun) -> dict[str, Any]:
     """
     arch, tuned = _arch(file), bool(file.entries.head)
     state = run.state["model"]
-    inside = {key: state.get(key if tuned else f"query_encoder.encoder.{key}") for key in file.tensors}
+    own = file.path.parent == run.folder
+    inside = {key: state.get(key if tuned or own else f"{OURS}{key}") for key in file.tensors}
     if not all(inside[key] is not None and torch.equal(inside[key], value) for key, value in file.tensors.items()):
         raise CheckpointError(
             f"{run.folder}: holds other weights than {file.path}; give a run folder as the run left it"
@@ -68,14 +71,15 @@ def of_run(file: WeightFile, run: FinishedRun) -> dict[str, Any]:
 
     if tuned:
         names, trained = _classifier_names(file), "fc." if run.config["frozen"] else ""
-        best = {"best_acc1": max(event["val_top1"] for event in run.epochs)}
+        best = {"best_acc1": max((event["val_top1"] for event in run.epochs), default=0.0)}
     else:
         names, trained = _pretraining_names(file), "query_encoder."
-        best = {"best_loss": min(event["loss"] for event in run.epochs)}
+        best = {"best_loss": min((event["loss"] for event in run.epochs), default=float("inf"))}
     ours = [name for name in state if _is_parameter(name) and name.startswith(trained)]
-    group, scheduler = _schedule(run.config["optim"], run.epochs[-1]["epoch"])
+    epoch = run.epochs[-1]["epoch"] if run.epochs else 0
+    group, scheduler = _schedule(run.config["optim"], epoch)
     return {
-        "epoch": run.epochs[-1]["epoch"],
+        "epoch": epoch,
         "arch": arch,
         "model": _model(file, state, names),
         **best,

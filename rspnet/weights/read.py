@@ -28,6 +28,7 @@ from rspnet.weights.bounds import check_archive, check_network, check_sizes
 from rspnet.weights.description import find_weights, read_description
 from rspnet.weights.entries import OTHERS, SIGNATURES, Entries, sort_entries, sort_out
 from rspnet.weights.finite import check_finite
+from rspnet.weights.manifest import STATE, fault
 
 # What the published files' `arch` says -> our name.
 PUBLISHED_NAMES = {"c3d": "c3d", "resnet18": "resnet18", "r2plus1d-vcop": "r2plus1d", "s3dg": "s3dg"}
@@ -84,8 +85,9 @@ def read_weights(path: str | Path) -> WeightFile:
     """Read a weight file.
 
     Args:
-        path: A run folder (its encoder.safetensors), a .safetensors file, a published .pth.tar, or another file saved
-            by torch that holds a state dict, at its top or inside.
+        path: A run folder (its encoder.safetensors, or the newest sound checkpoint if it is not finished), a checkpoint
+            of a run, a .safetensors file, a published .pth.tar, or another file saved by torch that holds a state dict,
+            at its top or inside.
 
     Raises:
         CheckpointError: If there is nothing to read, or something else than weights, or weights of no known network,
@@ -120,7 +122,7 @@ def read_weights(path: str | Path) -> WeightFile:
     origin = "rspnet " if said else "published " if published else ""
     return WeightFile(
         path=path,
-        layout=origin + entries.layout + ("" if published else _place(where, entries)),
+        layout=origin + entries.layout + ("" if published or said else _place(where, entries)),
         arch=arch,
         tensors=tensors,
         entries=entries,
@@ -219,6 +221,10 @@ def _describe(path: Path) -> dict[str, Any]:
     said = read_description(path)
     if said is None:
         return {}
+    if path.name == STATE:
+        if what := fault(path.parent):
+            raise CheckpointError(f"{path.parent}: {what}; copy the run folder again, or name another checkpoint")
+        return said
     if {name: said["weights"].get(name) for name in ("bytes", "sha256")} != identity(path):
         beside = exported.beside(path).name
         raise CheckpointError(f"{path}: is damaged, or {beside} belongs to other weights; copy both files again")

@@ -41,7 +41,7 @@ def test_it_is_fed_as_the_options_say():
 
 def test_weights_are_loaded_and_said(tmp_path, capsys):
     theirs = Classifier(create_encoder("resnet18", width=16), 3)
-    save_network(tmp_path, theirs, clip=CLIP, provenance={"epoch": 2})
+    save_network(tmp_path, theirs, clips=CLIP, provenance={"epoch": 2})
     weights = read_weights(tmp_path)
     trained, _ = begin_network(config(0), partial(Classifier, num_classes=3), weights=weights, trained=True)
     assert tiny.differences(trained.state_dict(), theirs.state_dict()) == []
@@ -55,7 +55,7 @@ def test_weights_are_loaded_and_said(tmp_path, capsys):
 
 
 def test_what_is_to_be_known_of_the_clips_is_said(tmp_path, capsys):
-    save_network(tmp_path, Classifier(create_encoder("resnet18", width=16), 3), clip=CLIP, provenance={})
+    save_network(tmp_path, Classifier(create_encoder("resnet18", width=16), 3), clips=CLIP, provenance={})
     weights, settings = read_weights(tmp_path), config(0)
     settings.clips.size = 32
     begin_network(settings, partial(Classifier, num_classes=3), weights=weights, trained=True)
@@ -67,6 +67,6 @@ def test_what_is_to_be_known_of_the_clips_is_said(tmp_path, capsys):
 
 
 def test_a_trained_classifier_is_of_as_many_classes(tmp_path):
-    save_network(tmp_path, Classifier(create_encoder("resnet18", width=16), 1), clip=CLIP, provenance={})
+    save_network(tmp_path, Classifier(create_encoder("resnet18", width=16), 1), clips=CLIP, provenance={})
     with pytest.raises(CheckpointError, match="its classifier is for 1 class, but 3 were asked for; give the data set"):
         begin_network(config(0), partial(Classifier, num_classes=3), weights=read_weights(tmp_path), trained=True)

@@ -46,6 +46,7 @@ def test_what_is_written(pretrained, motions):
         "loss_avid",
         "loss_rsp",
         "device_hours",
+        "weights",
         *LOG_TERMS,
         *tiny.SOURCES,
     }

@@ -13,7 +13,7 @@ from rspnet.disk import identity
 from rspnet.encoders import create_encoder
 from rspnet.method import optim
 from rspnet.method.classifier import Classifier
-from rspnet.running.finished import finished_run
+from rspnet.running.finished import run_at
 from rspnet.weights import convert as conversion
 from rspnet.weights import published
 from rspnet.weights.load import load_encoder
@@ -29,7 +29,7 @@ def _width(monkeypatch):
 
 
 def convert(src, dst):
-    return conversion.convert(src, dst, finished_run)
+    return conversion.convert(src, dst, run_at)
 
 
 def converted(run, path):
@@ -178,7 +178,7 @@ def another_encoder(run):
     saved["model"]["query_encoder.encoder.bn1.bias"] += 1
     torch.save(saved, state)
     facts = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(facts | {"files": {"state.pt": identity(state)}}))
+    manifest.write_text(json.dumps(facts | {"files": facts["files"] | {"state.pt": identity(state)}}))
     return "holds other weights than"
 
 

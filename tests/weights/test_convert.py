@@ -18,7 +18,7 @@ from rspnet import CheckpointError
 from rspnet.cli.command import run as run_stage
 from rspnet.encoders import create_encoder
 from rspnet.method.classifier import Classifier
-from rspnet.running.finished import finished_run
+from rspnet.running.finished import run_at
 from rspnet.weights import convert, published
 from rspnet.weights.load import load_encoder, load_weights, save_encoder
 from rspnet.weights.read import load_harmless
@@ -41,7 +41,7 @@ FILES = ["encoder.json", "encoder.safetensors", "published.json", "published.pt"
 
 
 def convert_file(src: Path, dst: Path) -> convert.Conversion:
-    return convert.convert(src, dst, finished_run)
+    return convert.convert(src, dst, run_at)
 
 
 def saved(path):
@@ -355,7 +355,7 @@ def no_run(folder):
 
 def unfinished(folder):
     (folder / "src/checkpoints").mkdir(parents=True)
-    return "src: this run has not written its encoder yet"
+    return "src: this run has no checkpoint yet"
 
 
 @pytest.fixture

@@ -442,7 +442,7 @@ def test_no_file(tmp_path):
     assert "no such file or folder" in message(load_encoder, tmp_path / "nowhere")
     assert "no encoder.safetensors in this folder" in message(load_encoder, tmp_path)
     (tmp_path / "checkpoints").mkdir()
-    assert "start it again to let it finish" in message(load_encoder, tmp_path)
+    assert "this run has no checkpoint yet; start it again" in message(load_encoder, tmp_path)
 
 
 def zipped_code(path: Path) -> None:

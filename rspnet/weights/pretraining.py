@@ -1,0 +1,112 @@
+"""What a pretraining begins with where another one's weights are given: all of that one that the file holds.
+
+That is its encoder; and its two heads, its key encoder and its queue, from a published pretraining checkpoint or from a
+checkpoint of a run. Steps, learning rate and the optimiser's momentum begin anew: videos, speeds and all else may be
+others.
+"""
+
+import re
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from rspnet.weights.convert import is_converted, put_back
+from rspnet.weights.description import NAME
+from rspnet.weights.entries import OURS, PRETRAINING, sort_entries
+from rspnet.weights.finite import check_finite
+from rspnet.weights.load import load_weights
+
+if TYPE_CHECKING:
+    from rspnet.weights.read import WeightFile
+
+# Published name -> ours.
+_RENAMED = (
+    (r"^encoder_q\.", "query_encoder."),
+    (r"^encoder_k\.", "key_encoder."),
+    (r"\.fc1\.2\.", ".appearance."),
+    (r"\.fc2\.2\.", ".motion."),
+    (r"^queue$", "queue.columns"),
+    (r"^queue_ptr$", "queue.pointer"),
+)
+# Part -> pattern of its names, in the order in which they are needed: each makes sense with those before it only.
+_PARTS = {
+    "heads": r"query_encoder\.(appearance|motion)\..+",
+    "key encoder": r"key_encoder\..+",
+    "queue": r"queue\..+",
+}
+
+
+def load_pretraining(network: nn.Module, file: "WeightFile") -> list[str]:
+    """Put all that a weight file holds of a pretraining into an `RSPNet`; the rest stays as it was drawn.
+
+    A key encoder that the file does not have becomes a copy of the query encoder, as at the start of any pretraining.
+
+    Args:
+        network: An `RSPNet`, in whose `encoder.clip` is then what the file says.
+        file: Of whatever layout.
+
+    Returns:
+        A line that says what was found, and what was not.
+
+    Raises:
+        CheckpointError: The file holds another network, or what is no number. The network may then be half changed.
+    """
+    query, key = network.get_submodule("query_encoder"), network.get_submodule("key_encoder")
+    report = load_weights(query.get_submodule("encoder"), file)
+    theirs, ours = tensors_of(file), network.state_dict()
+    found, lacking = ["encoder"], list[str]()
+    for part, pattern in _PARTS.items():
+        names = [name for name in ours if re.fullmatch(pattern, name)]
+        misfit = _misfit(names, theirs, ours)
+        if misfit or lacking:  # a queue is nothing without the key encoder that filled it, nor this without its heads
+            lacking.append(f"{part} ({misfit})" if misfit else part)
+            continue
+        found.append(part)
+        loaded = {name: theirs[name] for name in names if name in theirs}
+        check_finite(file.path, loaded)
+        network.load_state_dict(loaded, strict=False)
+    if "key encoder" not in found:
+        key.load_state_dict(query.state_dict())
+    what = f"{file.layout}, {file.arch}" + (f", epoch {report.epoch}" if report.epoch is not None else "")
+    fresh = f"; begun afresh: {', '.join(lacking)}" if lacking else ""
+    return [f"{file.path} ({what}): training begins with its {', '.join(found)}{fresh}"]
+
+
+def sizes_of(file: "WeightFile") -> dict[str, int]:
+    """Return `dim` and `queue_length` of the pretraining in a file; nothing where there is none."""
+    columns = tensors_of(file).get("queue.columns")
+    return {} if columns is None or columns.ndim != 2 else dict(zip(("dim", "queue_length"), columns.shape))
+
+
+def tensors_of(file: "WeightFile") -> dict[str, Tensor]:
+    """Return the entries of the pretraining in a file by the names of an `RSPNet`; of other files nothing.
+
+    A folder that a published file was converted to has them, too.
+    """
+    tensors, entries = file.tensors, file.entries
+    if is_converted(file.path.parent) and file.path.name == NAME:
+        tensors = put_back(file.path.parent, file)["model"]
+        entries = sort_entries(tensors)
+    if entries.layout != PRETRAINING:
+        return {}
+    start = next(start for start in (OURS, "encoder_q.encoder.") if entries.prefix.endswith(start))
+    outer = entries.prefix.removesuffix(start)
+    return {_renamed(key.removeprefix(outer)): value for key, value in tensors.items() if key.startswith(outer)}
+
+
+def _renamed(name: str) -> str:
+    for pattern, ours in _RENAMED:
+        name = re.sub(pattern, ours, name)
+    return name
+
+
+def _misfit(names: list[str], theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str | None:
+    """What keeps a part from being loaded; None if nothing does."""
+    counters = "num_batches_tracked"  # absent from the oldest files
+    if any(name not in theirs and not name.endswith(counters) for name in names):
+        return "not there"
+    other = [name for name in names if name in theirs and theirs[name].shape != ours[name].shape]
+    if not other:
+        return None
+    there, here = (" x ".join(map(str, tensors[other[0]].shape)) for tensors in (theirs, ours))
+    return f"{there} there, {here} here"
