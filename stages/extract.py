@@ -120,6 +120,7 @@ def main(config: Config) -> dict[str, Any]:
     made = features.made_with(clip, facts)
     if features.is_complete(config.out, made):
         console.say(f"{config.out}: was made by this command before; remove it to make it anew")
+        accelerator.end_training()
         return finished({"stage": "extract", "out": config.out, "num_videos": len(rows)})
     model = accelerator.prepare_model(network, evaluation_mode=True)
     forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
@@ -128,6 +129,7 @@ def main(config: Config) -> dict[str, Any]:
         usable, untried = sorted_out(rows)
         viewing.onto(shelf, usable, config.data, batch=config.test.batch, untried=len(untried))
         summary = team.by_main(partial(write, shelf, rows, untried, splits=splits, made=made, out=str(config.out)))
+    accelerator.end_training()
     console.say(viewing.speed(), *told(summary), f"written to {config.out}")
     return finished({"stage": "extract", "weights": config.weights, "out": config.out} | summary)
 

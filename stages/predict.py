@@ -121,6 +121,7 @@ def main(config: Config) -> dict[str, Any]:
         with Shelf(config.out, settings(config, rows, clip=clip, precision=accelerator.mixed_precision), team) as shelf:
             viewing.onto(shelf, usable, config.data, batch=config.test.batch, untried=len(untried))
             sayings = team.by_main(partial(write, config.out, sayings, shelf=shelf, untried=untried))
+    accelerator.end_training()
     summary = {"stage": "predict", "weights": config.weights, "out": config.out, **sayings.summary()}
     if console.is_main():
         console.say(viewing.speed(), *told(summary, config.out))

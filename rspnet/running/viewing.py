@@ -157,6 +157,7 @@ class Viewing:
         """How fast this process was, and what held it up, in words."""
         if not self.number:
             return "nothing was read"
+        place = "" if self._team.world_size == 1 else f" in each of {self._team.world_size} processes"
         waited = round(100 * self.waited / self.seconds)
         held = "the network" if waited < 50 else "reading the videos (data.num_workers)"
         return (
