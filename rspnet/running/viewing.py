@@ -160,9 +160,8 @@ class Viewing:
         place = "" if self._team.world_size == 1 else f" in each of {self._team.world_size} processes"
         waited = round(100 * self.waited / self.seconds)
         held = "the network" if waited < 50 else "reading the videos (data.num_workers)"
-        return (
-            f"{self.number / self.seconds:.3g} windows a second; {held} set the pace ({waited} % of the time it waited)"
-        )
+        speed = f"{self.number / self.seconds:.3g} {self._unit} a second{place}"
+        return f"{speed}; {held} set the pace ({waited} % of the time it waited)"
 
     def _timed(self, parts: "Loader[PartRequest, Part]") -> Iterator[Part]:
         iterator = iter(parts)
