@@ -46,6 +46,7 @@ from rspnet import console
 from rspnet.cli import implied, options
 from rspnet.cli.command import run
 from rspnet.console import some
+from rspnet.disk import write_text
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.running import launch, machine
 from rspnet.running.folder import Run, run_once
@@ -158,9 +159,15 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     if clip is not None and config.protocol != "classify" and run.team.rank == 0:
         keep_features(run, outputs, facts, clip=clip)
     scores = {}
+
+    def named(file: str, protocol: str) -> str:
+        return file if len(config.protocols) == 1 else file.replace(".", f"_{protocol}.")
+
     for name in config.protocols:
         file, lines, scores[name] = PROTOCOLS[name](*outputs)
-        run.write_lines(file if len(config.protocols) == 1 else file.replace(".", f"_{name}."), lines)
+        run.write_lines(named(file, name), lines)
+        if (matrix := scores[name].pop("confusion", None)) and run.team.rank == 0:
+            write_text(run.run_dir.joinpath(named("confusion.csv", name)), matrix)
     score = scores[config.protocol] if len(scores) == 1 else scores
     num_failed = sum(each.num_failed for each in outputs)
     return {"stage": "evaluate", "protocol": config.protocol, **facts, "num_failed": num_failed, **score}
@@ -265,18 +272,22 @@ def trained_network(config: Config, weights: "WeightFile | None", names: list[st
 Told = tuple[Callable[["Dataset", str], "Outputs"], dict[str, Any], str, "ClipSpec | None"]
 
 # The protocols: outputs for the test videos, and for the training videos where they are looked at -> the file for what
-# is said of each test video, its lines, and what the result tells.
+# is said of each test video, its lines, and what the result tells, with the text of confusion.csv beside it.
 Score = tuple[str, list[dict[str, Any]], dict[str, Any]]
 
 
 def classify(tested: "Outputs") -> Score:
     """Of logits."""
     from rspnet.evaluation.accuracy import accuracy, chance_top
+    from rspnet.evaluation.by_class import by_class
     from rspnet.evaluation.predict import predictions
 
-    chance = chance_top(tested.index.features["label"].num_classes)["top1"]
-    found = accuracy(tested.values, tested.labels)
-    return "predictions.jsonl", predictions(tested), {**found, "num_videos": len(tested), "chance_top1": chance}
+    names = tested.index.features["label"].names
+    score: dict[str, Any] = {**accuracy(tested.values, tested.labels), "num_videos": len(tested)}
+    score["chance_top1"] = chance_top(len(names))["top1"]
+    classes = by_class(tested.values, tested.labels, names)
+    score |= {"class_accuracy": classes.accuracy, "confusion": classes.csv()}
+    return "predictions.jsonl", predictions(tested), score
 
 
 def retrieval(tested: "Outputs", known: "Outputs | None" = None) -> Score:

@@ -6,7 +6,8 @@
 Reads labelled videos with a training and a test split; --weights is a pretraining run, a published checkpoint, another
 weight file, or `none` to train from scratch. They also say which network it is and which clips it was trained on:
 options and configs that differ win, and it is said. Writes the run folder as stages/pretrain.py does, with the best
-epoch's network in encoder.safetensors, and predictions.jsonl (one line per test video). Resumes as it does.
+epoch's network in encoder.safetensors, predictions.jsonl (one line per test video), and confusion.csv (rows: what test
+videos are, columns: what they are taken for). Resumes as it does.
 As published, the epoch is chosen by one central clip per video of the test list itself. The options' defaults are those
 of the published C3D on UCF101. The last line on stdout is the result as JSON: the final test over `clips.views` clips
 per video.
@@ -25,6 +26,7 @@ from rspnet import console
 from rspnet.cli import implied, options
 from rspnet.cli.command import run
 from rspnet.console import some
+from rspnet.disk import write_text
 from rspnet.errors import ConfigError
 from rspnet.running import launch, log, machine
 from rspnet.running.folder import Run, run_once
@@ -88,7 +90,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.data.lengths import tell_short
     from rspnet.data.sets import Failures, TestSet, TrainSet
     from rspnet.encoders import check_clips
-    from rspnet.evaluation.accuracy import accuracy
+    from rspnet.evaluation.by_class import by_class
     from rspnet.evaluation.forward import Forward
     from rspnet.evaluation.predict import Outputs, predict, predictions
     from rspnet.method import optim
@@ -142,13 +144,14 @@ def train(config: Config, run: Run) -> dict[str, Any]:
                 optimizer.zero_grad()
                 loop.step({"loss": out["loss"], "train_top1": out["top1"]})
             found = test(1, "validation")
-            loop.end_epoch(accuracy(found.values, found.labels), found.num_failed)
+            loop.end_epoch(measured(found), found.num_failed, by_class(found.values, found.labels, names).accuracy)
 
     loop.load_best()
     found = test(clip.views, f"test, {clip.views} clips a video")
-    result = tested(config, loop, found, accuracy=accuracy(found.values, found.labels))
+    result = tested(config, loop, found)
     run.write_lines("predictions.jsonl", predictions(found))
     if accelerator.is_main_process:
+        write_text(run.run_dir.joinpath("confusion.csv"), by_class(found.values, found.labels, names).csv())
         provenance = {**result, "epoch": loop.state.best_epoch, "data": describe(index)}
         save_network(run.run_dir, loop.model, clips=vars(config.clips), provenance=provenance)
     return result
@@ -176,11 +179,23 @@ def begun_classifier(config: Config, weights: "WeightFile | None", names: list[s
     return begin_network(config, classifier, weights=weights)
 
 
-def tested(config: Config, loop: "TrainLoop", found: "Outputs", *, accuracy: dict[str, float]) -> dict[str, Any]:
+def measured(found: "Outputs") -> dict[str, float]:
+    """The accuracy of logits, and their loss."""
+    from torch.nn.functional import cross_entropy
+
+    from rspnet.evaluation.accuracy import accuracy
+
+    return {**accuracy(found.values, found.labels), "loss": cross_entropy(found.values, found.labels).item()}
+
+
+def tested(config: Config, loop: "TrainLoop", found: "Outputs") -> dict[str, Any]:
     """The result of the final test."""
+    from rspnet.evaluation.by_class import by_class
+
     return loop.result(
         "finetune",
-        **accuracy,
+        **measured(found),
+        class_accuracy=by_class(found.values, found.labels, loop.model.class_names).accuracy,
         num_videos=len(found),
         num_failed=found.num_failed,
         best_val_top1=loop.state.best,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Config = TypeVar("Config", bound="DataclassInstance")
 
 # Options that may differ when a run goes on: they do not change what it computes.
-_FREE = (
+FREE = (
     "data.num_workers",
     "data.max_failures",
     "data.time_limit",
@@ -269,7 +269,7 @@ def _difference(path: Path, config: dict[str, Any]) -> str | None:
             raise CheckpointError(f"{path}: does not tell the run's options (only some); {START_AGAIN}")
         raise ConfigError(f"{path.parent}: holds another kind of run ({stage}); choose another --run_dir")
     for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name) and name not in (*_FREE, *_NAMES):
+        if before.get(name) != now.get(name) and name not in (*FREE, *_NAMES):
             return f"{name}={before.get(name)}, not {now.get(name)}"
     return None
 

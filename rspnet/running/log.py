@@ -133,9 +133,11 @@ class RunLog:
             self._speak(f"epoch {epoch + 1} step {step}/{self.total_steps}: {text}")
             self._tell_waiting(waited, waited + worked)
 
-    def epoch(self, step: int, epoch: int, values: dict[str, float], *, aloud: bool = True) -> None:
-        """Log an epoch's values, `aloud` on stderr too; `epoch` counts the finished ones."""
-        self._write({"event": "epoch", "step": step, "epoch": epoch, **values})
+    def epoch(
+        self, step: int, epoch: int, values: dict[str, float], *, more: dict[str, Any] | None = None, aloud: bool = True
+    ) -> None:
+        """Log an epoch's values, `aloud` on stderr too, `more` in the file alone; `epoch` counts the finished ones."""
+        self._write({"event": "epoch", "step": step, "epoch": epoch, **values, **(more or {})})
         if aloud:
             self._speak(f"epoch {epoch} done: {self._terms(values)}")
 

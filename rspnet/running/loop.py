@@ -197,12 +197,18 @@ class TrainLoop:
             self._save()
             self._stop_if(stopping)
 
-    def end_epoch(self, validation: dict[str, float] | None = None, failed: int = 0) -> None:
+    def end_epoch(
+        self,
+        validation: dict[str, float] | None = None,
+        failed: int = 0,
+        class_accuracy: dict[str, float | None] | None = None,
+    ) -> None:
         """Log the epoch's means and the `validation` values, and checkpoint; the best ``val_top1`` is linked as such.
 
         Args:
             validation: values by name; the log has each as ``val_NAME``.
             failed: videos that could not be read for them; the log's ``failed_videos`` has them too.
+            class_accuracy: of the validation, by class; in metrics.jsonl as ``val_class_accuracy``.
 
         Raises:
             FloatingPointError: as `step`.
@@ -215,7 +221,9 @@ class TrainLoop:
         }
         self._count_failed()
         aloud = validation is not None or len(self.train_set) >= self.often.log_every
-        self.log.epoch(state.step, epoch, {**state.last_epoch, "failed_videos": state.failed + failed}, aloud=aloud)
+        values = {**state.last_epoch, "failed_videos": state.failed + failed}
+        more = {} if class_accuracy is None else {"val_class_accuracy": class_accuracy}
+        self.log.epoch(state.step, epoch, values, more=more, aloud=aloud)
         top1 = state.last_epoch.get("val_top1")
         better = top1 is not None and (state.best is None or top1 > state.best)
         if better:

@@ -16,7 +16,7 @@ MANIFEST = "manifest.json"
 
 _MADE = (
     *("result.json", "encoder.json", "encoder.safetensors", "features.parquet"),
-    *("predictions*.jsonl", "neighbours*.jsonl"),
+    *("predictions*.jsonl", "neighbours*.jsonl", "confusion*.csv"),
 )
 """What a run leaves, and can make again; several protocols in one pass have a file each."""
 
@@ -27,7 +27,7 @@ _FILES = (
     "config.yaml",
     "index.parquet",
     *("result.json", "encoder.json", "encoder.safetensors", "features.parquet"),
-    *("predictions.jsonl", "neighbours.jsonl"),
+    *("predictions.jsonl", "neighbours.jsonl", "confusion.csv"),
     *_TOLD,
     MANIFEST,
     ".lock",

@@ -24,17 +24,25 @@ def test_what_is_written(finetuned, motions, pretrained):
     assert {path.name for path in finetuned.iterdir()} == {
         *("config.yaml", "environment.json", "index.parquet", "metrics.jsonl", "checkpoints", ".lock"),
         *("encoder.safetensors", "encoder.json", "result.json", "predictions.jsonl", "manifest.json"),
+        "confusion.csv",
     }
     result = json.loads((finetuned / "result.json").read_text())
     expected = {"stage": "finetune", "run_dir": str(finetuned), "steps": 6, "epochs": 2, "num_videos": 5, "views": 2}
     expected |= {"num_failed": 0, "weights": str(pretrained), "frozen": False, "chance_top1": 33.33}
     assert result == result | expected
-    others = {"top1", "top5", "best_val_top1", "best_epoch", "device_hours", *tiny.SOURCES}
+    others = {"top1", "top5", "loss", "class_accuracy", "best_val_top1", "best_epoch", "device_hours", *tiny.SOURCES}
     assert result.keys() == expected.keys() | others
     assert result["weights_sha256"] == sha256(pretrained / "encoder.safetensors")
     best = json.loads((finetuned / "checkpoints/best/manifest.json").read_text())["step"]
     assert result["best_epoch"] == best / 3
     assert 0 <= result["top1"] <= result["top5"] == 100
+    told = tiny.read_lines(finetuned / "predictions.jsonl")
+    rows = [line.split(",") for line in (finetuned / "confusion.csv").read_text().splitlines()]
+    assert rows[0] == ["label", "down", "right", "still"]
+    for name, *counts in rows[1:]:
+        found = [line["predicted"][0] for line in told if line["label"] == name]
+        assert list(map(int, counts)) == [found.count(other) for other in rows[0][1:]]
+        assert result["class_accuracy"][name] == round(100 * found.count(name) / len(found), 2)
     assert parse(Config, ["--config", str(finetuned / "config.yaml")]) == tiny.finetune(motions, finetuned, pretrained)
     description = json.loads((finetuned / "encoder.json").read_text())
     assert (description["class_names"], description["num_classes"]) == (["down", "right", "still"], 3)
@@ -46,6 +54,8 @@ def test_validation_after_every_epoch(finetuned):
     for line in epochs:
         assert line["val_top1"] in (0, 20, 40, 60, 80, 100)
         assert line["val_top5"] == 100
+        assert 0 < line["val_loss"] < 10
+        assert line["val_class_accuracy"].keys() == {"down", "right", "still"}
     best = json.loads((finetuned / "result.json").read_text())["best_val_top1"]
     assert best == max(line["val_top1"] for line in epochs)
     assert [line["lr"] for line in tiny.metrics(finetuned, "interval")] == pytest.approx([0.001] * 3 + [0.0005005] * 3)

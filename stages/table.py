@@ -1,0 +1,89 @@
+"""One table of the results of several runs: mean and spread over folds and seeds.
+
+    python stages/table.py runs/c3d_fold1 runs/c3d_fold2 runs/c3d_fold3
+    python stages/table.py runs/c3d/retrieval_* --format markdown
+
+Runs that differ in fold and seed alone make a row: the mean over the folds, of their means over seeds, and the
+standard deviation of the folds (of one fold: of its seeds). Runs of another protocol, network, data set, weights or
+other options are never averaged; they have rows of their own, which say the options that set them apart. Official folds
+that no run is of are named. The table goes to stderr; as markdown, csv or json it goes to stdout.
+"""
+
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rspnet import console
+from rspnet.cli.command import run
+from rspnet.console import some
+from rspnet.errors import ConfigError
+from rspnet.stdout import print_line
+
+if TYPE_CHECKING:
+    from rspnet.running.table import Row
+
+
+@dataclass
+class Config:
+    """Which runs, and how they are shown."""
+
+    runs: list[str]
+    """Folders of finished runs: of pretraining, fine-tuning or evaluations."""
+    format: Literal["text", "markdown", "csv", "json"] = "text"
+    """How the table looks: aligned text on stderr, or one of the others on stdout."""
+    any_weights: bool = False
+    """Also average over the weights that the runs began with, those of several pretrainings of one kind."""
+
+
+def main(config: Config) -> list[dict[str, Any]]:
+    """Show the table, and return it."""
+    from rspnet.running import table
+
+    folders = {Path(name).resolve(): Path(name) for name in config.runs}
+    if len(folders) < len(config.runs):
+        raise ConfigError("runs: one is named twice, and would count twice; leave it out")
+    results = [result for folder in folders.values() for result in table.read(folder)]
+    rows = table.rows(results, any_weights=config.any_weights)
+    show(rows, config.format)
+    for row in rows:
+        first, folds = row.results[0], ", ".join(map(str, row.missing_folds))
+        if folds:
+            console.say(f"{first.what}, {first.options['arch']}: fold {folds} of {first.num_folds} is missing")
+    console.say(f"{some(len(results), 'result')} in {some(len(rows), 'row')}")
+    return [row.as_json() for row in rows]
+
+
+def show(rows: "list[Row]", how: str) -> None:
+    """Write the table to where it goes."""
+    from rspnet.running.table import cells
+
+    lines = cells(rows)
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    if how == "json":
+        shown = [json.dumps([row.as_json() for row in rows], ensure_ascii=False)]
+    elif how == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        shown = text.getvalue().splitlines()
+    elif how == "markdown":
+        rule = ["---" for _ in widths]
+        barred = [[cell.replace("|", "\\|") for cell in line] for line in (lines[0], rule, *lines[1:])]
+        shown = [f"| {' | '.join(line)} |" for line in barred]
+    else:
+        shown = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
+        console.say(*shown)
+        return
+    for line in shown:
+        print_line(line)
+
+
+if __name__ == "__main__":
+    run(main, Config)
