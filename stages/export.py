@@ -90,7 +90,8 @@ def main(config: Config) -> dict[str, Any]:
     if config.format in ENDINGS:
         console.say(f"{file.arch} is traced, which takes up to some minutes")
     notes = write(path, config.format, what, weights_license=config.license, repo=config.push)
-    console.say(*(f"{file.path}: {note}" for note in what.notes), *(f"{path}: {note}" for note in notes))
+    for line in (*(f"{file.path}: {note}" for note in what.notes), *(f"{path}: {note}" for note in notes)):
+        console.say(line)
     return told(config, path, {"arch": file.arch, "num_classes": file.num_classes})
 
 
@@ -116,7 +117,8 @@ def published(config: Config, path: Path) -> dict[str, Any]:
             f"{config.weights}: is no run, nor an encoder of rspnet's; a published file is one already"
         )
     done = convert(config.weights, path, run_at)
-    console.say(*done.notes)
+    for note in done.notes:
+        console.say(note)
     return {"arch": done.arch, "lacks": done.lacks}
 
 

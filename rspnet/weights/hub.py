@@ -1,6 +1,7 @@
 """An exported folder is pushed to the Hugging Face Hub, in one commit: all of it is there, or nothing."""
 
 import re
+import sys
 from http import HTTPStatus
 from pathlib import Path
 
@@ -36,10 +37,13 @@ def push(folder: Path, repo: str) -> str:
         HubError: The Hub cannot be reached, or refuses.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.utils import disable_progress_bars
 
     files = sorted(path for path in folder.iterdir() if path.is_file())
     operations = [CommitOperationAdd(path_in_repo=path.name, path_or_fileobj=path) for path in files]
     try:
+        if not sys.stderr.isatty():
+            disable_progress_bars()
         api = HfApi(library_name="rspnet")
         api.create_repo(repo, exist_ok=True)
         done = api.create_commit(repo, operations, commit_message="Export of rspnet")

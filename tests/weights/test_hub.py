@@ -36,7 +36,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_all_files_come_there_in_one_commit(hub, folder):
+def test_all_files_come_there_in_one_commit(hub, folder, capsys):
     before = contents(folder)
     assert push(folder, "org/net") == f"{hub.url}/org/net/commit/1"
     assert hub.files["org/net"] == before == contents(folder)
@@ -44,6 +44,7 @@ def test_all_files_come_there_in_one_commit(hub, folder):
     push(folder, "org/net")  # which is there by now
     assert hub.files["org/net"]["config.json"] == b'{"again": 1}'
     assert sum(path.endswith("/commit/main") for path in hub.asked) == 2
+    assert capsys.readouterr().err == ""  # no bars where there is no terminal
 
 
 @pytest.mark.parametrize("where", ["/api/repos/create", "/commit/main"])
