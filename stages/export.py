@@ -85,8 +85,8 @@ def main(config: Config) -> dict[str, Any]:
         return told(config, path, published(config, path))
     if config.format == "onnx":
         graphs.check_onnx()
-    file = read_weights(config.weights)
-    what = package(file, *known_of(config.weights, file))
+    file = read_weights(settled(config.weights))
+    what = package(file, *known_of(file))
     if config.format in ENDINGS:
         console.say(f"{file.arch} is traced, which takes up to some minutes")
     notes = write(path, config.format, what, weights_license=config.license, repo=config.push)
@@ -95,14 +95,14 @@ def main(config: Config) -> dict[str, Any]:
     return told(config, path, {"arch": file.arch, "num_classes": file.num_classes})
 
 
-def known_of(weights: str, file: "WeightFile") -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+def known_of(file: "WeightFile") -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """What the run folder that the weights lie in tells of their training, and of what was measured with them."""
     from rspnet.running import measured
 
-    if file.path.name != NAME:
+    if file.path.name not in (NAME, STATE) or "weights" not in file.description:
         return None, []
     provenance = file.description.get("provenance", {})
-    home = file.path.parent
+    home = file.path.parent if file.path.name == NAME else file.path.parents[2]  # of checkpoints/step_N/state.pt
     return measured.recipe(home), measured.measured(home, provenance, file.description["weights"]["sha256"])
 
 

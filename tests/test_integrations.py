@@ -7,6 +7,7 @@ import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, Video
 
 import rspnet
+from rspnet.encoders import as_clip
 from rspnet.errors import ConfigError, VideoError
 from rspnet.integrations import mteb_encoder
 from rspnet.weights.load import save_network
@@ -19,7 +20,9 @@ CLIP |= {"mean": [0.5] * 3, "std": [0.2] * 3, "channels": "RGB"}
 @pytest.fixture
 def weights(tmp_path):
     torch.manual_seed(0)
-    save_network(tmp_path, small("resnet18"), clip=CLIP, provenance={})
+    encoder = small("resnet18")
+    encoder.clip = as_clip(CLIP, encoder.clip)
+    save_network(tmp_path, encoder, clips=CLIP, provenance={})
     return tmp_path
 
 

@@ -160,7 +160,14 @@ def _training(said: dict[str, Any]) -> str:
         lines.append(f"It began with the weights {known['weights']}.")
     if source := known.get("source"):
         lines.append(f"The weights come from {source['file']} ({source['layout']}; SHA-256 {source['sha256']}).")
-    if known.get("epoch") is not None:
+    if "step" in known:
+        planned = (recipe or {}).get("optim", {}).get("epochs")
+        of = f" of {planned}" if planned else ""
+        lines.append(
+            f"It is the checkpoint of step {known['step']}, after {known.get('epoch', 0)}{of} epochs; the training had "
+            "not ended there."
+        )
+    elif known.get("epoch") is not None:
         lines.append(f"It is of epoch {known['epoch']}" + (f" of {known['epochs']}." if "epochs" in known else "."))
     if known.get("device_hours") is not None:
         processes = some(known["processes"], "process", "processes")

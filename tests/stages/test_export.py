@@ -80,6 +80,24 @@ def test_what_is_exported_is_evaluated_like_the_run(motions, finetuned, tmp_path
     assert evaluate.default_run_dir(config, tmp_path / "out").parent == Path("runs/out")
 
 
+def test_an_unfinished_run_gives_its_newest_checkpoint(motions, interrupted, tmp_path, capsys):
+    from stages import pretrain
+
+    with interrupted(4):
+        pretrain.main(tiny.pretrain(motions, tmp_path / "run"))
+    main(Config(str(tmp_path / "run"), str(tmp_path / "out")))
+    assert "run: is not finished; its newest checkpoint is taken, step_4" in capsys.readouterr().err
+    clips = torch.randn(1, 3, 8, 48, 48)
+    with torch.no_grad():
+        wanted = rspnet.load_encoder(tmp_path / "run/checkpoints/step_4")(clips)
+        torch.testing.assert_close(rspnet.load_encoder(tmp_path / "out")(clips), wanted, rtol=0, atol=0)
+    said = json.loads((tmp_path / "out/config.json").read_text())["rspnet"]
+    assert said["recipe"]["pretext"]["queue_length"] == 10
+    assert (said["provenance"]["stage"], said["results"]) == ("pretrain", [])
+    card = (tmp_path / "out/README.md").read_text()
+    assert "It is the checkpoint of step 4, after 1 of 2 epochs; the training had not ended there." in card
+
+
 def test_a_pretraining_for_timm_and_as_a_graph(pretrained, tmp_path, capsys):
     main(Config(str(pretrained), str(tmp_path / "out"), format="timm"))
     assert told(capsys)[0]["dst"] == str(tmp_path / "out")

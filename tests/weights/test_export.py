@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import rspnet
+from rspnet.encoders import as_clip
 from rspnet.errors import CheckpointError, ConfigError, DiskError
 from rspnet.method.classifier import Classifier
 from rspnet.weights import exported
@@ -30,9 +31,10 @@ def clips(count=2):
 def run_folder(folder: Path, name="c3d", names=NAMES, width=8):
     """A finished run's weights; without names those of an encoder."""
     network = small(name, width=width) if width else rspnet.create_encoder(name)
+    network.clip = as_clip(CLIP, network.clip)
     network = Classifier(network, len(names), class_names=names) if names else network
     folder.mkdir(parents=True)
-    save_network(folder, network.eval(), clip=CLIP, provenance=PROVENANCE)
+    save_network(folder, network.eval(), clips=CLIP, provenance=PROVENANCE)
     return network
 
 
