@@ -118,6 +118,7 @@ OURS_ALONE = {
         "run.checkpoint_every": KEPT,
         "run.seed": SEED,
         "run.tracker": KEPT,
+        "weights": "the published pretraining begins with fresh weights",
     },
     "finetune": {
         "run.checkpoint_every": KEPT,
@@ -126,7 +127,7 @@ OURS_ALONE = {
         "run.tracker": KEPT,
         "weights": PLACE,
     },
-    "retrieval": {"run.seed": SEED, "weights": PLACE},
+    "retrieval": {"features": PLACE, "run.seed": SEED, "weights": PLACE},
 }
 
 # Published files without a published result, hence without a config of ours.
