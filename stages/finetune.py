@@ -77,7 +77,7 @@ def main(config: Config) -> dict[str, Any]:
     """Train, test, and return the result that is also printed as the last line."""
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` to train from scratch")
-    start = partial(launch.start, trains=True, run_dir=config.run_dir, tracker=config.run.tracker)
+    start = partial(launch.start, trains=True, run_dir=config.run_dir, trackers=config.run.trackers)
     return run_once(config.run_dir, config, train, start=start)
 
 
@@ -137,8 +137,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
             optim.set_lr(optimizer, schedule(epoch))
             model.train()
             for _, batch in loop.batches():
-                (inputs,), labels = augment.views(batch, accelerator.device), batch["label"].to(accelerator.device)
-                out = model(inputs, labels)
+                (inputs,) = loop.shown(augment.views(batch, accelerator.device), clip)
+                out = model(inputs, batch["label"].to(accelerator.device))
                 accelerator.backward(out["loss"])
                 optimizer.step()
                 optimizer.zero_grad()

@@ -63,7 +63,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Train, and return the result that is also printed as the last line."""
-    start = partial(launch.start, trains=True, run_dir=config.run_dir, tracker=config.run.tracker)
+    start = partial(launch.start, trains=True, run_dir=config.run_dir, trackers=config.run.trackers)
     return run_once(config.run_dir, config, train, start=start)
 
 
@@ -117,7 +117,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
         for epoch in loop.epochs():
             optim.set_lr(optimizer, schedule(epoch))
             for step, batch in loop.batches():
-                query, key = augment.views(batch, accelerator.device)
+                query, key = loop.shown(augment.views(batch, accelerator.device), clip)
                 out = model(query, key, draws[step].to(accelerator.device))
                 accelerator.backward(out["loss"])
                 optimizer.step()

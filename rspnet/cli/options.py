@@ -282,8 +282,9 @@ class TrainingRun(Run):
     Ctrl-C or SIGTERM."""
     keep_epochs: int = 50
     """Number of epochs from one checkpoint that is kept for good to the next; of the others the last two are kept."""
-    tracker: Literal["tensorboard", "none"] = "tensorboard"
-    """Where the curves go besides metrics.jsonl."""
+    trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
+    """Where the curves go besides metrics.jsonl: accelerate's trackers by name, of those that are installed, as
+    [tensorboard,wandb]; [] for none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

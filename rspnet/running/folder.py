@@ -47,7 +47,7 @@ FREE = (
     "run.log_every",
     "run.checkpoint_every",
     "run.keep_epochs",
-    "run.tracker",
+    "run.trackers",
     "run_dir",
 )
 # Of these not the words count but what is there: see rspnet/running/sources.py.

@@ -4,6 +4,7 @@ That is: processes that did not find each other, gradients that would be wrong.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,20 +18,21 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def start(trains: bool, run_dir: str | Path, tracker: str = "none") -> "Accelerator":
+def start(trains: bool, run_dir: str | Path, trackers: Sequence[str] = ()) -> "Accelerator":
     """Make the accelerator of a run's processes, the one place that does, and this process ready for it.
 
     Args:
         trains: whether gradients will be computed.
         run_dir: the run's folder.
-        tracker: where curves go: "tensorboard", or "none".
+        trackers: where curves go: accelerate's names.
 
     Raises:
-        ConfigError: the processes did not find each other, or gradients would be wrong.
+        ConfigError: the processes did not find each other, or gradients would be wrong, or a tracker is not there.
     """
     from accelerate import Accelerator  # takes seconds
 
-    accelerator = Accelerator(log_with=None if tracker == "none" else tracker, project_dir=run_dir)
+    check_trackers(trackers)
+    accelerator = Accelerator(log_with=list(trackers) or None, project_dir=run_dir)
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     check_launch(accelerator.num_processes)
@@ -52,6 +54,25 @@ def processes(start: "Callable[[], Accelerator]") -> "tuple[Team, Callable[[], A
         return Team(), start
     accelerator = start()
     return Team(accelerator.process_index, accelerator.num_processes), lambda: accelerator
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """See that accelerate has these trackers.
+
+    Raises:
+        ConfigError: it does not know one, or that one is not installed; says which there are.
+    """
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+    from accelerate.utils import LoggerType
+
+    known, installed = sorted(map(str, LOGGER_TYPE_TO_CLASS)), set(map(str, get_available_trackers()))
+    own = set(known) - {str(kind) for kind in LoggerType}  # registered by a program, and so there
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"run.trackers: {name!r} is none of accelerate's trackers: {', '.join(known)}")
+        if name not in installed | own:
+            there = f"installed: {', '.join(sorted(installed | own))}" if installed | own else "none is"
+            raise ConfigError(f"run.trackers: {name} is not installed here ({there}); install it, or leave it out")
 
 
 def check_launch(num_processes: int) -> None:

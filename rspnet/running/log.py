@@ -1,4 +1,4 @@
-"""What a training run logs: `metrics.jsonl`, a tracker's curves, and lines on stderr."""
+"""What a training run logs: `metrics.jsonl`, trackers' curves, and lines on stderr."""
 
 import contextlib
 import json
@@ -49,7 +49,7 @@ WAITING = 0.2
 
 
 class RunLog:
-    """The log of a training run: `metrics.jsonl`, a tracker's curves, lines and a bar on stderr; main process only.
+    """The log of a training run: `metrics.jsonl`, trackers' curves, lines and a bar on stderr; main process only.
 
     `metrics.jsonl` holds one object per log interval and one per epoch (``event`` says which), and goes on without a
     seam after an interruption.
@@ -60,7 +60,7 @@ class RunLog:
             is about to make those steps again.
         total_steps: of the whole run.
         clips_per_step: over all processes.
-        track: sends values to a tracker, called with (values, step).
+        track: sends values to trackers, called with (values, step).
         chance: what each term would be for a network that has learnt nothing; shown beside it.
     """
 
@@ -153,8 +153,7 @@ class RunLog:
             event = line["event"]
             with writing_to(self._path):
                 self._file.write(json.dumps(line) + "\n")
-            with writing_to(self._path.with_name("tensorboard")):
-                self.track({f"{event}/{k}": v for k, v in line.items() if isinstance(v, float)}, line["step"])
+            self.track({f"{event}/{k}": v for k, v in line.items() if isinstance(v, float)}, line["step"])
 
     def _speak(self, line: str) -> None:
         if not self._explained:

@@ -7,24 +7,28 @@ handed in, so that the package does not depend on it.
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from rspnet.console import say
+from rspnet.console import is_main, say
+from rspnet.data.pictures import as_picture
 from rspnet.errors import RSPNetError, WorkerError
 from rspnet.running.keeper import Keeper
 from rspnet.running.log import RunLog, set_aside
+from rspnet.running.record import flat
 from rspnet.running.results import rounded
 from rspnet.running.state import RunState
+from rspnet.running.trackers import Trackers
 from rspnet.signals import ENDING
 
 if TYPE_CHECKING:
     from accelerate.optimizer import AcceleratedOptimizer
 
+    from rspnet.clipspec import ClipSpec
     from rspnet.data.batches import Batch
     from rspnet.data.sets import TrainSet
     from rspnet.method.optim import Schedule
@@ -104,9 +108,8 @@ class TrainLoop:
         total = schedule.epochs * len(train_set)
         to_come = math.ceil((total - self.state.step) / min(often.checkpoint_every, len(train_set)))
         self.team.by_main(lambda: self.keeper.check_room(to_come, total, best="val_top1" in self.model.chance))
-        if self.accelerator.log_with:
-            self.accelerator.init_trackers("tensorboard")
-        per_step, track = train_set.clips_per_step, self.accelerator.log
+        self.trackers = Trackers(self.accelerator, self.run_dir, flat(run.config))
+        per_step, track = train_set.clips_per_step, self.trackers.log
         self.log = RunLog(
             self.run_dir, self.state.step, total, clips_per_step=per_step, track=track, chance=self.model.chance
         )
@@ -126,6 +129,7 @@ class TrainLoop:
             signal.signal(number, handler)
         self.train_set.close()
         self.log.close()
+        self.trackers.close()
 
     def epochs(self) -> Iterator[int]:
         """The epochs still to do, from 0; the first may be half done."""
@@ -173,6 +177,18 @@ class TrainLoop:
             return next(batches, None)
         finally:
             self._waiting = False
+
+    def shown(self, views: Iterable[Tensor], clip: "ClipSpec") -> list[Tensor]:
+        """Return a step's clips, and at the run's first step give the trackers a picture of the first video's.
+
+        Args:
+            views: normalised clips (N, 3, T, H, W).
+            clip: how they were normalised.
+        """
+        views = list(views)
+        if self.state.step == 0 and self.trackers and is_main():
+            self.trackers.show("clips", as_picture(views, clip), 0)
+        return views
 
     def step(self, terms: dict[str, Tensor]) -> None:
         """Count a step with its scalar log terms; log and checkpoint when due.

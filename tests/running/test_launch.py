@@ -52,8 +52,8 @@ def test_what_a_stage_can_work_with(monkeypatch):
     with pytest.raises(ConfigError, match="mixed precision bf16: on a CPU"):
         launch.start(trains=True, run_dir="x")
     monkeypatch.setattr(Accelerator, "mixed_precision", "no")
-    found = launch.start(trains=True, run_dir="x", tracker="tensorboard")
-    assert found.options == {"log_with": "tensorboard", "project_dir": "x"}
+    found = launch.start(trains=True, run_dir="x", trackers=["tensorboard"])
+    assert found.options == {"log_with": ["tensorboard"], "project_dir": "x"}
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="2 processes were started, but each sees 1"):
         launch.start(trains=False, run_dir="x")

@@ -84,7 +84,7 @@ def test_an_evaluation_leaves_the_checkpoint_as_it_is(unfinished, motions):
 def test_a_run_that_began_with_a_run_that_goes_on(unfinished, motions, tmp_path, interrupted, capsys):
     """It keeps to the weights that it began with, whatever becomes of them."""
     command = ["--weights", str(unfinished), "--data.root", str(motions), "--run_dir", str(tmp_path / "tuned")]
-    command += ["--optim.epochs", "1", "--optim.total_batch", "6", "--data.num_workers", "0", "--run.tracker", "none"]
+    command += ["--optim.epochs", "1", "--optim.total_batch", "6", "--data.num_workers", "0", "--run.trackers", "[]"]
     with interrupted(1):
         finetune.main(parse(finetune.Config, command))
     assert f"weights: {unfinished}/checkpoints/step_5" in (tmp_path / "tuned/config.yaml").read_text()
@@ -108,7 +108,7 @@ def test_pretraining_goes_on_from_another(pretrained, motions, tmp_path, interru
     run, source = tmp_path / "run", tmp_path / "source"
     shutil.copytree(pretrained, source, symlinks=True)
     argv = ["--weights", str(source), "--data.root", str(motions), "--data.num_workers", "0", "--run_dir", str(run)]
-    argv += ["--optim.epochs", "1", "--optim.total_batch", "6", "--pretext.speeds", "[2]", "--run.tracker", "none"]
+    argv += ["--optim.epochs", "1", "--optim.total_batch", "6", "--pretext.speeds", "[2]", "--run.trackers", "[]"]
     argv += ["--pretext.bn_groups", "2", "--optim.lr", "1e-12"]
     config = parse(pretrain.Config, argv)
     assert config.encoder == options.Encoder("resnet18", 16)

@@ -182,7 +182,7 @@ def test_what_the_weights_were_fed_with_goes_on(tmp_path, motions, pretrained):
     colours = {"mean": [0.1, 0.5, 0.9], "std": [0.5, 0.2, 0.3], "channels": "BGR"}
     (tmp_path / "weights/encoder.json").write_text(json.dumps(said | {"clip": said["clip"] | colours}))
     argv = ["--weights", tmp_path / "weights", "--data.root", motions, "--run_dir", tmp_path / "run"]
-    argv += ["--optim.total_batch", 6, "--optim.epochs", 1, "--clips.views", 1, "--run.tracker", "none"]
+    argv += ["--optim.total_batch", 6, "--optim.epochs", 1, "--clips.views", 1, "--run.trackers", "[]"]
     config = parse(Config, [*map(str, argv), "--data.num_workers", "0"])
     assert (config.clips.num_frames, config.clips.size, config.encoder.width) == (8, 48, 16)
     main(config)

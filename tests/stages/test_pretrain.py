@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import rspnet
 from rspnet.cli import options
@@ -98,7 +99,7 @@ def test_losses_are_those_of_the_day_they_were_recorded(pretrained):
 def test_speaks_on_stderr_and_answers_on_stdout(tmp_path, motions, capsys):
     config = tiny.pretrain(motions, tmp_path / "run")
     config.optim, config.pretext.queue_length = options.Optim(epochs=1, total_batch=18), 50
-    config.run.tracker = "tensorboard"
+    config.run.trackers = ["tensorboard"]
     result = main(config)
     out, err = capsys.readouterr()
     assert out == json.dumps(result) + "\n"
@@ -114,8 +115,10 @@ def test_speaks_on_stderr_and_answers_on_stdout(tmp_path, motions, capsys):
     assert all(len(line) <= 100 for line in lines if str(tmp_path) not in line)
     assert lines[-3].startswith("pretrain: loss ")
     assert lines[-1] == f"written to {tmp_path}/run"
-    (events,) = (tmp_path / "run/tensorboard").rglob("events*")
-    assert events.stat().st_size > 500
+    events = EventAccumulator(str(tmp_path / "run/tensorboard")).Reload()
+    assert events.Scalars("epoch/loss")[0].value == pytest.approx(result["loss"], rel=1e-5)
+    (pair,) = events.Images("clips")
+    assert (pair.height, pair.width) == (2 * 48, 8 * 48)
 
 
 def test_a_finished_run_is_left_alone(pretrained, motions, no_steps, capsys):

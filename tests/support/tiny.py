@@ -24,7 +24,7 @@ def pretrain(root, run_dir, num_workers=0, **changes):
         "data": options.DataSet(root=str(root), num_workers=num_workers),
         "pretext": options.Pretext(speeds=[2, 3], dim=16, queue_length=10, bn_groups=2),
         "optim": options.Optim(epochs=2, total_batch=6, lr=0.001, lr_batch=12),
-        "run": options.TrainingRun(seed=1, log_every=1, tracker="none"),
+        "run": options.TrainingRun(seed=1, log_every=1, trackers=[]),
     }
     return Config(run_dir=str(run_dir), **settings | changes)
 
@@ -37,7 +37,7 @@ def finetune(root, run_dir, weights="none", num_workers=0, **changes):
         "data": options.DataSet(root=str(root), num_workers=num_workers),
         "augment": options.Augment(crop_area=[0.25, 1.0], gray=0, brightness=0, contrast=0, saturation=0, hue=0),
         "optim": options.Optim(epochs=2, total_batch=6, lr=0.001),
-        "run": options.TrainingRun(seed=1, log_every=1, tracker="none"),
+        "run": options.TrainingRun(seed=1, log_every=1, trackers=[]),
     }
     return Config(weights=str(weights), run_dir=str(run_dir), **settings | changes)
 

@@ -1,0 +1,115 @@
+"""Where a run's curves go besides metrics.jsonl: accelerate's trackers, none of which can end the run or change it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rspnet.console import say
+from rspnet.running.undisturbed import undisturbed
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Picture = npt.NDArray[np.uint8]
+
+
+class Tracker(Protocol):
+    """One of accelerate's; some also have `log_images`.
+
+    Attributes:
+        name: accelerate's.
+    """
+
+    name: str
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        """Take values by name."""
+        ...
+
+    def finish(self) -> None:
+        """Send what is left to send."""
+        ...
+
+
+class Trackers:
+    """The trackers of a run, each told the run's options at its start.
+
+    One that fails, at whatever moment, is named once, and left out from then on.
+
+    Args:
+        accelerator: accelerate's, with the trackers' names as `log_with`.
+        run_dir: the run's folder, whose name is the run's.
+        options: of the run, flat.
+    """
+
+    def __init__(self, accelerator: "Accelerator", run_dir: Path, options: Mapping[str, object]) -> None:
+        self._accelerator = accelerator
+        self._trackers: list[Tracker] = []
+        told = {
+            name: value if isinstance(value, bool | int | float | str) else str(value)
+            for name, value in options.items()
+        }
+        for name in list(accelerator.log_with or ()):
+            with self._guarded(str(name)):
+                self._trackers.append(self._begin(name, run_dir, told))
+        # None of accelerate's: it would end them once more, unguarded.
+        accelerator.trackers = []
+
+    def _begin(self, name: Any, run_dir: Path, options: dict[str, Any]) -> Tracker:
+        """Start one of them alone: accelerate would let the first that fails take the others along."""
+        accelerator, every = self._accelerator, self._accelerator.log_with
+        own = {"wandb": {"name": run_dir.name, "dir": str(run_dir)}, "trackio": {"name": run_dir.name}}
+        project = "tensorboard" if str(name) == "tensorboard" else "rspnet"  # of that one it is the folder's name
+        try:
+            accelerator.trackers, accelerator.log_with = [], [name]
+            accelerator.init_trackers(project, config=options, init_kwargs=own)
+            begun: Tracker = accelerator.trackers[0]
+            return begun
+        finally:
+            accelerator.log_with = every
+
+    def __bool__(self) -> bool:
+        return bool(self._trackers)
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        """Send values to all that are left."""
+        self._each(lambda tracker: tracker.log(values, step=step))
+
+    def show(self, name: str, picture: Picture, step: int) -> None:
+        """Send a picture (height, width, 3) to those that take pictures."""
+
+        def send(tracker: Tracker) -> None:
+            if (take := getattr(tracker, "log_images", None)) is None:
+                return
+            if tracker.name == "tensorboard":
+                take({name: picture[None]}, step=step, dataformats="NHWC")
+            else:  # two take one picture by that name, the others a list
+                take({name: picture if tracker.name in ("aim", "clearml") else [picture]}, step=step)
+
+        self._each(send)
+
+    def close(self) -> None:
+        """End them; what they still had to send is sent."""
+        self._each(lambda tracker: tracker.finish())
+        self._trackers = []
+
+    def _each(self, act: Callable[[Tracker], object]) -> None:
+        for tracker in list(self._trackers):
+            with self._guarded(tracker.name, tracker):
+                act(tracker)
+
+    @contextmanager
+    def _guarded(self, name: str, tracker: Tracker | None = None) -> Iterator[None]:
+        """Name a tracker that fails in the block, and do without it; the run's random numbers stay as they were."""
+        try:
+            with undisturbed():
+                yield
+        except (Exception, SystemExit) as error:  # they raise all sorts: the disk's faults, the network's, their own
+            said = " ".join(str(error).split())[:200] or type(error).__name__
+            say(f"tracker {name}: failed ({said}); the run goes on without it, and metrics.jsonl has every value")
+            if tracker in self._trackers:
+                self._trackers.remove(tracker)
