@@ -149,8 +149,12 @@ def _check_folder(dst: str, path: Path) -> None:
         return
     if not path.is_dir():
         raise ConfigError(f"{dst}: is a file; an export in this format is a folder, give another name")
-    if any(path.iterdir()) and exported.read_export(path) is None:
-        raise ConfigError(f"{dst}: is not empty, and holds other things than an earlier export; give another name")
+    names = {each.name for each in path.iterdir()}
+    if names and exported.read_export(path) is None:
+        strange = sorted(names - {exported.MODEL, exported.CONFIG, exported.CARD}) or [exported.CONFIG]
+        raise ConfigError(
+            f"{dst}: is not empty, and holds other things than an earlier export ({strange[0]}); give another name"
+        )
 
 
 def write(path: Path, form: Format, what: Package, *, weights_license: str | None, repo: str | None) -> list[str]:
