@@ -46,15 +46,21 @@ def measured(run_dir: Path, provenance: dict[str, Any], weights_sha256: str | No
         None), `num_videos`, `num_failed` (that could not be read), `views`, `fold`, `data` (a name) and
         `data_fingerprint`.
     """
-    found = _numbers(provenance, _options(run_dir)) if provenance.get("stage") == "finetune" else []
+    found: list[dict[str, Any]] = []
+    try:
+        if provenance.get("stage") == "finetune":
+            found += _numbers(provenance, _options(run_dir))
+    except (KeyError, TypeError, ValueError) as error:
+        say(f"{run_dir}: what its weights say of their test is damaged ({error!r}); {_REMEDY}")
     for path in sorted(run_dir.glob("*/result.json")):
         try:
             result = read_result(path)
+            if result["stage"] == "evaluate" and weights_sha256 and result.get("weights_sha256") == weights_sha256:
+                found += _numbers(result, _options(path.parent))
         except CheckpointError as error:
             say(f"{error}; {_REMEDY}")
-            continue
-        if result["stage"] == "evaluate" and weights_sha256 and result.get("weights_sha256") == weights_sha256:
-            found += _numbers(result, _options(path.parent))
+        except (KeyError, TypeError, ValueError) as error:
+            say(f"{path}: is no result of a run ({error!r}); {_REMEDY}")
     return found
 
 

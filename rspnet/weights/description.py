@@ -176,6 +176,8 @@ def _fault(description: object) -> str | None:
     kinds = {"arch": str, "kwargs": dict, "clip": dict, "weights": dict}
     if missing := [name for name, kind in kinds.items() if not isinstance(description.get(name), kind)]:
         return f"it lacks {missing[0]}"
+    if not isinstance(description.get("provenance", {}), dict):
+        return f"provenance is {description['provenance']!r}"
     width = description["kwargs"].get("width")
     if strange := description["kwargs"].keys() - {"width"}:
         return f"kwargs.{min(strange)} is unknown here"

@@ -79,7 +79,14 @@ def package(file: WeightFile, recipe: dict[str, Any] | None, results: list[dict[
         "recipe": recipe or said.get("recipe"),
         "results": results or said.get("results", []),
     }
-    return Package(network, json.loads(json.dumps(known)), _notes(file, known))
+    try:
+        told = json.loads(json.dumps(known, allow_nan=False))
+        model_card(file.path.name, told, weights_license=None, repo=None)  # for the sake of its mistakes
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{file.path}: what stands beside it of the training is damaged ({error!r}); copy all of it again"
+        ) from error
+    return Package(network, told, _notes(file, known))
 
 
 def _provenance(file: WeightFile) -> dict[str, Any]:

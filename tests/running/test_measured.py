@@ -62,6 +62,14 @@ def test_its_own_test_and_evaluations_of_these_weights(tmp_path, capsys):
     assert "knn_3/result.json: is no result of a run" in capsys.readouterr().err
 
 
+def test_what_is_damaged_is_left_out_and_said(tmp_path, capsys):
+    evaluation(tmp_path / "retrieval_1", recall={"1": 40.0, "5": "many"})
+    assert measured(tmp_path, {**FINETUNED, "top5": "many"}, "abc") == []
+    err = capsys.readouterr().err
+    assert "what its weights say of their test is damaged" in err
+    assert "retrieval_1/result.json: is no result of a run" in err
+
+
 def test_several_protocols_in_one_pass(tmp_path):
     top1 = {"top1": 30.0, "top5": 60.0, "num_videos": 50, "chance_top1": 10.0, "num_gallery": 90}
     recall = {"recall": {"1": 40.0, "5": 60.0}, "chance": {"1": 10.0, "5": 41.0}, "num_queries": 50, "num_gallery": 90}

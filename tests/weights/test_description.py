@@ -60,6 +60,7 @@ def test_where_there_need_be_none(tmp_path):
         ({"weights": 3}, "it lacks weights"),
         ({"kwargs": {"width": "8"}}, "kwargs.width is '8'"),
         ({"kwargs": {"depth": 8}}, "kwargs.depth is unknown here"),
+        ({"provenance": 5}, "provenance is 5"),
         ({"class_names": "ab"}, "class_names is no list of names"),
         ({"clip": {"num_frames": 0}}, "clip.num_frames is 0"),
         ({"clip": {"size": 48.0}}, "clip.size is 48.0"),

@@ -257,6 +257,16 @@ def test_a_folder_that_lost_or_changed_a_file_is_refused(tmp_path):
         load_encoder(tmp_path / "out2")
 
 
+@pytest.mark.parametrize("provenance", [{"data": 5}, {"device_hours": float("nan")}, {"device_hours": 1}])
+def test_a_description_that_is_damaged_is_named(tmp_path, provenance):
+    run_folder(tmp_path / "run")
+    beside = tmp_path / "run/encoder.json"
+    beside.write_text(json.dumps({**json.loads(beside.read_text()), "provenance": provenance}))
+    with pytest.raises(CheckpointError, match=r"encoder.safetensors: what stands beside it of the training is damaged"):
+        export(tmp_path / "run", tmp_path / "out")
+    assert names_in(tmp_path) == ["run"]
+
+
 def test_other_libraries_folders_are_read_as_weights_alone(tmp_path):
     """A network of ours that timm itself has saved, say."""
     network = small("c3d").eval()
