@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from rspnet import __version__
-from rspnet.cli import shipped
+from rspnet.cli import completion, shipped
 from rspnet.signals import end_at_once
 
 _HELP = """\
@@ -41,6 +41,8 @@ def main() -> NoReturn:
     """Run the stage that the command line names. Exit status: the stage's; 2 if there is no such."""
     end_at_once()
     name, *arguments = sys.argv[1:] or ["--help"]
+    if completion.is_asked_for():
+        name = completion.stage_named() or completion.answer_without_stage()
     if name in ("--help", "-h"):
         print(_help())
     elif name == "--version":

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_loader, set_parsing_settings
 
-from rspnet.cli import shipped
+from rspnet.cli import completion, shipped
 from rspnet.cli.helptext import HelpFormatter, describe
 from rspnet.cli.parser_messages import is_missing, one_line
 from rspnet.cli.strict_yaml import read_yaml, write_yaml
@@ -66,6 +66,8 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
     argv = _gathered(_spelled_out(list(sys.argv[1:] if argv is None else argv), config_class), config_class)
     argv = _sections_found(argv, config_class)
     parser = _parser(config_class)
+    if completion.is_asked_for():
+        completion.answer(parser, _kinds(config_class))
     try:
         layers = [_read_file(parser, _found(path), config_class) for path in _config_files(argv)]
         config, namespace = _resolve(parser, argv, layers, config_class=config_class)
@@ -234,7 +236,7 @@ def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[st
     return options
 
 
-def _kinds(config_class: "type[DataclassInstance]", prefix: str = "") -> dict[str, object]:
+def _kinds(config_class: type, prefix: str = "") -> dict[str, object]:
     """Each option's type by its flat name."""
     kinds: dict[str, object] = {}
     for field in dataclasses.fields(config_class):

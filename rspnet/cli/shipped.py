@@ -37,12 +37,17 @@ def close_to(name: str, *folders: str) -> str | None:
         name: what was asked for.
         folders: where it may be: ``stages``, ``configs``, ``accelerate_configs``.
     """
+    return next(iter(difflib.get_close_matches(name, names(*folders), n=1, cutoff=0.75)), None)
+
+
+def names(*folders: str) -> list[str]:
+    """Return every name that `find` knows of what lies in some of `FOLDERS`; a recipe has two."""
     known = [*stages()] if "stages" in folders else []
     for folder in folders:
         files = [path.relative_to(home(folder)).as_posix() for path in sorted(home(folder).rglob("*.yaml"))]
         known += [f"{folder}/{file}" for file in files]
         known += files if folder == "configs" else []
-    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.75)), None)
+    return known
 
 
 def home(name: str) -> Path:
