@@ -27,7 +27,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rspnet import console
-from rspnet.cli import implied, options
+from rspnet.cli import bounds, implied, options
 from rspnet.cli.command import run
 from rspnet.console import percent, some
 from rspnet.disk import sha256
@@ -74,8 +74,7 @@ class Config:
         from rspnet.data.windows import read_windows
 
         read_windows(None, self.window, self.step)
-        if self.top < 1:
-            raise ConfigError(f"top: {self.top}; it must be at least 1")
+        bounds.within(self, 1, bounds.STEPS, "top")
 
 
 def main(config: Config) -> dict[str, Any]:

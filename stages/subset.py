@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rspnet import console
-from rspnet.cli import options
+from rspnet.cli import bounds, options
 from rspnet.cli.command import run
 from rspnet.errors import ConfigError
 
@@ -51,6 +51,8 @@ class Config:
     """Index file that is written (.jsonl or .parquet); - is stdout."""
 
     def __post_init__(self) -> None:
+        bounds.within(self, 1, bounds.STEPS, "num_classes")
+        bounds.within(self, 0, bounds.SEED, "seed")
         if self.classes is not None and self.by != "bytes":
             raise ConfigError(
                 f"by: {self.by}; with --classes the file names the classes, and there is nothing to choose"

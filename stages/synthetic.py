@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rspnet import console
+from rspnet.cli import bounds
 from rspnet.cli.command import run
 from rspnet.stdout import print_line
 
@@ -35,6 +36,10 @@ class Config:
     """Number of videos of each class, 4 to 100000."""
     seed: int = 0
     """Seed of all random draws, at least 0."""
+
+    def __post_init__(self) -> None:
+        bounds.within(self, 4, bounds.SYNTHETIC, "videos_per_class")
+        bounds.within(self, 0, bounds.SEED, "seed")
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -28,11 +28,12 @@ from functools import partial
 from typing import Any, Literal
 
 from rspnet import console
-from rspnet.cli import options
+from rspnet.cli import bounds, options
 from rspnet.cli.command import run
 from rspnet.disk import sweep
 from rspnet.errors import DiskError
 from rspnet.running.machine import cores
+from rspnet.video.recipe import make_recipe
 
 
 @dataclass
@@ -65,6 +66,15 @@ class Config:
     time_limit: float = 1800.0
     """Seconds that transcoding one video may take; past them it gets status timeout."""
 
+    def __post_init__(self) -> None:
+        self.recipe()
+        bounds.within(self, 1, bounds.PROCESSES, "jobs")
+        bounds.positive(self, bounds.SECONDS, "time_limit")
+
+    def recipe(self) -> dict[str, Any]:
+        """What the new files are made like."""
+        return make_recipe(self.preset, short_side=self.short_side, gop=self.gop, crf=self.crf)
+
 
 def main(config: Config) -> dict[str, Any]:
     """Transcode, and return the summary, with `exit_status` 1 where a good video has no copy."""
@@ -73,10 +83,8 @@ def main(config: Config) -> dict[str, Any]:
     from rspnet.data.source import read_source
     from rspnet.running.ledger import Ledger
     from rspnet.running.pool import Ready, run_parallel
-    from rspnet.video.recipe import make_recipe
 
-    recipe = make_recipe(config.preset, short_side=config.short_side, gop=config.gop, crf=config.crf)
-    dst = os.path.abspath(config.dst)
+    recipe, dst = config.recipe(), os.path.abspath(config.dst)
     source = read_source(config.source, config.layout)
     rows = copies.begin(source.rows, dst)
     index.check_out(config.out)

@@ -22,9 +22,8 @@ from functools import partial
 from typing import Any, Literal
 
 from rspnet import console
-from rspnet.cli import options
+from rspnet.cli import bounds, options
 from rspnet.cli.command import run
-from rspnet.errors import ConfigError
 from rspnet.running.machine import cores
 from rspnet.video.limits import MAX_PIXELS
 
@@ -56,10 +55,10 @@ class Config:
     (--data.max_pixels)."""
 
     def __post_init__(self) -> None:
-        if self.min_frames < 0:
-            raise ConfigError(f"min_frames: {self.min_frames}; it must be at least 0")
-        if self.max_pixels < 1:
-            raise ConfigError(f"max_pixels: {self.max_pixels}; it must be at least 1")
+        bounds.within(self, 1, bounds.PROCESSES, "jobs")
+        bounds.positive(self, bounds.SECONDS, "time_limit")
+        bounds.within(self, 0, bounds.STEPS, "min_frames")
+        bounds.within(self, 1, bounds.PIXELS, "max_pixels")
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -3,39 +3,17 @@
 A section refuses what can never be right, so that a mistake is answered before anything is loaded or written.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, TypedDict
 
+from rspnet.cli import bounds
+from rspnet.cli.bounds import positive, within
 from rspnet.errors import ConfigError
 from rspnet.video.limits import MAX_PIXELS
 
 Layout = Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"]
 """How a folder of videos is organised: `rspnet.data.layouts.LAYOUTS`, or by what is there (auto)."""
-
-
-def _within(section: object, low: float, high: float, *names: str) -> None:
-    """Refuse a number, or a list with a number, outside low to high; None is no number."""
-    for name in names:
-        value = getattr(section, name)
-        for number in value if isinstance(value, Sequence) else () if value is None else (value,):
-            if not low <= number <= high or number == math.inf:
-                span = f"between {low} and {high}" if high < math.inf else f"at least {low}"
-                raise ConfigError(f"{_name(section)}.{name}: {value}; it must be {span}")
-
-
-def _positive(section: object, *names: str) -> None:
-    for name in names:
-        value = getattr(section, name)
-        if value is not None and not 0 < value < math.inf:
-            raise ConfigError(f"{_name(section)}.{name}: {value}; it must be more than 0")
-
-
-def _name(section: object) -> str:
-    """As the stages' options call it; a section that adds to another keeps its name."""
-    return type(section).__mro__[-2].__name__.lower()
 
 
 @dataclass
@@ -56,10 +34,10 @@ class Data:
     memory that a file can take. The usual value is 8192 x 8192, twice those of 8K."""
 
     def __post_init__(self) -> None:
-        _within(self, 1, math.inf, "fold")
-        _within(self, 0, math.inf, "num_workers")
-        _within(self, 1, 2**30, "max_pixels")
-        _positive(self, "time_limit")
+        within(self, 1, 1000, "fold")
+        within(self, 0, bounds.PROCESSES, "num_workers")
+        within(self, 1, bounds.PIXELS, "max_pixels")
+        positive(self, bounds.SECONDS, "time_limit")
 
     def limits(self) -> "Limits":
         """What reading one video may take, for whoever reads it."""
@@ -80,7 +58,7 @@ class DataSet(Data):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _within(self, 0, 100, "max_failures")
+        within(self, 0, 100, "max_failures")
 
 
 class Limits(TypedDict):
@@ -107,9 +85,10 @@ class Clips:
     """Which frames make a clip: consecutive ones (clip), or ones that cover the whole video (cover)."""
 
     def __post_init__(self) -> None:
-        _within(self, 1, math.inf, "num_frames", "size", "stride")
-        _positive(self, "frame_rate")
-        _within(self, 0, 1000, "frame_rate")
+        within(self, 1, bounds.FRAMES, "num_frames")
+        within(self, 1, bounds.SIDE, "size")
+        within(self, 1, bounds.STRIDE, "stride")
+        positive(self, 1000, "frame_rate")
         if self.sampling == "cover" and self.stride != 1:
             raise ConfigError(
                 f"clips.stride: {self.stride}; frames that cover the whole video (clips.sampling cover) have no stride "
@@ -126,7 +105,7 @@ class TestedClips(Clips):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _within(self, 1, math.inf, "views")
+        within(self, 1, bounds.VIEWS, "views")
 
 
 @dataclass
@@ -149,8 +128,8 @@ class Augment:
     """Probability that a clip is flipped horizontally; 0 where left and right matter."""
 
     def __post_init__(self) -> None:
-        _within(self, 0, 1, "crop_area", "gray", "brightness", "contrast", "saturation", "flip")
-        _within(self, 0, 0.5, "hue")
+        within(self, 0, 1, "crop_area", "gray", "brightness", "contrast", "saturation", "flip")
+        within(self, 0, 0.5, "hue")
         if len(self.crop_area) != 2 or not 0 < self.crop_area[0] <= self.crop_area[1]:
             raise ConfigError(
                 f"augment.crop_area: {self.crop_area}; give the smallest and the largest part, as [0.4, 1.0]"
@@ -167,7 +146,7 @@ class Encoder:
     """Number of channels of the first layer, for small variants of the published four (null: the published width)."""
 
     def __post_init__(self) -> None:
-        _within(self, 1, math.inf, "width")
+        within(self, 1, bounds.CHANNELS, "width")
 
 
 @dataclass
@@ -196,13 +175,15 @@ class Pretext:
     number of processes."""
 
     def __post_init__(self) -> None:
-        _within(self, 2, math.inf, "speeds")
+        within(self, 2, bounds.SPEED, "speeds")
         if not self.speeds:
             raise ConfigError("pretext.speeds: empty; name the playback rates of the fast clips, as [2]")
-        _within(self, 1, math.inf, "dim", "queue_length", "bn_groups")
-        _within(self, 0, 1, "momentum")
-        _within(self, 0, math.inf, "margin", "appearance_weight", "motion_weight")
-        _positive(self, "temperature")
+        within(self, 1, bounds.DIMENSIONS, "dim")
+        within(self, 1, bounds.NEGATIVES, "queue_length")
+        within(self, 1, bounds.VIDEOS, "bn_groups")
+        within(self, 0, 1, "momentum")
+        within(self, 0, bounds.FACTOR, "margin", "appearance_weight", "motion_weight")
+        positive(self, bounds.FACTOR, "temperature")
         if not self.appearance_weight and not self.motion_weight:
             raise ConfigError("pretext.appearance_weight and pretext.motion_weight are both 0: nothing would be learnt")
 
@@ -231,10 +212,11 @@ class Optim:
     """Epochs after which --optim.schedule multi_step divides the learning rate by ten, as [50, 70]."""
 
     def __post_init__(self) -> None:
-        _within(self, 1, math.inf, "epochs", "total_batch", "lr_batch", "milestones")
-        _within(self, 0, math.inf, "weight_decay")
-        _within(self, 0, 1, "momentum")
-        _positive(self, "lr")
+        within(self, 1, bounds.EPOCHS, "epochs", "milestones")
+        within(self, 1, bounds.VIDEOS, "total_batch", "lr_batch")
+        within(self, 0, bounds.FACTOR, "weight_decay")
+        within(self, 0, 1, "momentum")
+        positive(self, bounds.FACTOR, "lr")
         if any(later <= earlier for earlier, later in pairwise(self.milestones)):
             raise ConfigError(f"optim.milestones: {self.milestones}; they must ascend")
         if self.schedule == "multi_step" and not self.milestones:
@@ -257,7 +239,7 @@ class Test:
     """Number of videos tested at a time in each process."""
 
     def __post_init__(self) -> None:
-        _within(self, 1, math.inf, "batch")
+        within(self, 1, bounds.VIDEOS, "batch")
 
 
 @dataclass
@@ -268,7 +250,7 @@ class Run:
     """Seed of fresh weights; in training also of the order of the videos and of every other random draw."""
 
     def __post_init__(self) -> None:
-        _within(self, 0, 2**63 - 1, "seed")
+        within(self, 0, bounds.SEED, "seed")
 
 
 @dataclass
@@ -288,4 +270,4 @@ class TrainingRun(Run):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _within(self, 1, math.inf, "log_every", "checkpoint_every", "keep_epochs")
+        within(self, 1, bounds.STEPS, "log_every", "checkpoint_every", "keep_epochs")

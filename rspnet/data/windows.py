@@ -3,7 +3,6 @@
 Numbers of frames are those of the video at the clips' frame rate.
 """
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from rspnet.data.sampling import Frames
 from rspnet.errors import ConfigError
 
 _LENGTH = re.compile(r"(\d+\.?\d*|\.\d+)\s*(s|f|frames?)?")
+_LONGEST = 1_000_000_000  # seconds or frames
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ def read_length(text: float | str, option: str) -> Length:
     match = _LENGTH.fullmatch(str(text).strip())
     if match:
         length = Length(float(match[1]), (match[2] or "s") == "s")
-        if 0 < length.amount < math.inf and (length.in_seconds or length.amount.is_integer()):
+        if length.amount > _LONGEST:
+            raise ConfigError(f"{option}: {text}; it must be at most {_LONGEST}")
+        if length.amount > 0 and (length.in_seconds or length.amount.is_integer()):
             return length
     raise ConfigError(f"{option}: {text}; give seconds, such as 2.5, or frames, such as 64f")
 

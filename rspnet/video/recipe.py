@@ -15,6 +15,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """The settings by name; those of the first are the defaults of `transcode`."""
 
+_LONGEST_SIDE, _LONGEST_GOP = 16384, 2**30  # that x264 takes; a longer one it would count as without an end
+
 
 def make_recipe(
     preset: str, *, short_side: int | None = None, gop: int | None = None, crf: float | None = None
@@ -35,10 +37,12 @@ def make_recipe(
     """
     given = {"short_side": short_side, "gop": gop, "crf": crf}
     recipe = PRESETS[preset] | {name: value for name, value in given.items() if value is not None}
-    if recipe["short_side"] < 2 or recipe["short_side"] % 2:
-        raise ConfigError(f"--short_side {recipe['short_side']}: even and at least 2 (H.264 halves the colour planes)")
-    if recipe["gop"] < 1:
-        raise ConfigError(f"--gop {recipe['gop']}: at least 1")
+    if not 2 <= recipe["short_side"] <= _LONGEST_SIDE or recipe["short_side"] % 2:
+        raise ConfigError(
+            f"--short_side {recipe['short_side']}: even (H.264 halves the colour planes), from 2 to {_LONGEST_SIDE}"
+        )
+    if not 1 <= recipe["gop"] <= _LONGEST_GOP:
+        raise ConfigError(f"--gop {recipe['gop']}: from 1 to {_LONGEST_GOP}, as x264 takes it")
     if not 0 <= recipe["crf"] <= 51:
         raise ConfigError(f"--crf {recipe['crf']:g}: from 0 (no loss) to 51")
     return {"codec": "h264"} | recipe

@@ -77,7 +77,7 @@ def test_mistakes_in_the_command_come_first(stage, run):
     (run / "encoder.json").write_text("{")
     with pytest.raises(ConfigError, match=r"--clips\.sise: unknown option"):
         parsed(stage, "--weights", run, "--clips.sise", "3")
-    with pytest.raises(ConfigError, match=r"clips\.size: 0; it must be at least 1"):
+    with pytest.raises(ConfigError, match=r"clips\.size: 0; it must be between 1 and 8192"):
         parsed(stage, "--weights", run, "--clips.size", "0")
     with pytest.raises(CheckpointError, match=r"encoder\.json: is no description of weights"):
         parsed(stage, "--weights", run)

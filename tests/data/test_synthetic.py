@@ -261,8 +261,8 @@ def test_the_stage_says_what_it_made(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--videos_per_class=3", "videos_per_class: 3; three folds need at least 4, at most 100000 are made"),
-        ("--seed=-1", "seed: -1; it must be at least 0"),
+        ("--videos_per_class=3", "videos_per_class: 3; it must be between 4 and 100000"),
+        ("--seed=-1", "seed: -1; it must be between 0 and 9223372036854775807"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, monkeypatch, capsys, option, message):

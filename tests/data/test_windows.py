@@ -100,3 +100,9 @@ def test_a_whole_video_is_one_window_with_the_clips_of_a_test(sampling_):
     assert (grid.starts.tolist(), grid.size) == ([0], 60)
     rule = sampling.even_clips(60, 8, 2, n=3) if sampling_ == "clip" else sampling.cover_clips(60, 8, 3)
     assert np.array_equal(grid.clips, rule)
+
+
+@pytest.mark.parametrize("text", [10**10, f"{10**20}f", f"{10**20} s", f"{10**400}f"])
+def test_lengths_beyond_every_film(text):
+    with pytest.raises(ConfigError, match=f"^window: {text}; it must be at most 1000000000$"):
+        read_length(text, "window")

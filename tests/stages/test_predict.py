@@ -140,7 +140,7 @@ def test_mistakes(tmp_path, flat, pretrained, finetuned):
             main(Config([str(flat)], weights))
     with pytest.raises(ConfigError, match=r"--out: p\.csv; predictions go into"):
         main(tiny.predict(flat, weights=finetuned, out="p.csv"))
-    with pytest.raises(ConfigError, match="top: 0; it must be at least 1"):
+    with pytest.raises(ConfigError, match="top: 0; it must be between 1 and "):
         tiny.predict(flat, weights=finetuned, top=0)
     with pytest.raises(ConfigError, match="--window: 1x; give seconds"):
         tiny.predict(flat, weights=finetuned, window="1x")

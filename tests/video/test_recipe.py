@@ -26,9 +26,11 @@ def test_the_option_knows_them_all():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"short_side": 255}, r"--short_side 255: even and at least 2 \(H.264"),
+        ({"short_side": 255}, r"--short_side 255: even \(H.264 halves the colour planes\), from 2 to 16384"),
         ({"short_side": 0}, "--short_side 0: even"),
-        ({"gop": 0}, "--gop 0: at least 1"),
+        ({"short_side": 16386}, "--short_side 16386: even"),
+        ({"gop": 10**20}, "--gop 1(0{20}): from 1 to 1073741824"),
+        ({"gop": 0}, "--gop 0: from 1 to"),
         ({"crf": 51.5}, "--crf 51.5: from 0"),
         ({"crf": -1.0}, "--crf -1: from 0"),
     ],
