@@ -92,6 +92,12 @@ def _as_begun(options: Options, weights: str) -> dict[str, Any]:
     return implied
 
 
+def clips_by_weights(options: Options) -> dict[str, Any]:
+    """As `by_weights`, for a command that takes the network as the weights have it, and one clip at a time."""
+    implied = by_weights(options)
+    return {name: implied[name] for name in implied if name.startswith("clips.") and name != "clips.views"}
+
+
 def as_options(said: dict[str, Any]) -> dict[str, Any]:
     """Return as options, flat, what encoder.json or the like says.
 

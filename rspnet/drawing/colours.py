@@ -1,6 +1,5 @@
 """Numbers as colours from black over red to light yellow (inferno): the lighter, the more, also in grey print."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +29,9 @@ class Scale:
     high: float
 
     @classmethod
-    def of(cls, numbers: Iterable[Floats]) -> "Scale":
-        """One for all of several arrays."""
-        ends = [(float(array.min()), float(array.max())) for array in numbers]
-        return cls(min(low for low, _ in ends), max(high for _, high in ends))
+    def of(cls, numbers: Floats) -> "Scale":
+        """From the least of them to the largest."""
+        return cls(float(numbers.min()), float(numbers.max()))
 
     @property
     def is_flat(self) -> bool:

@@ -1,7 +1,7 @@
 """Two clips of a video under their similarity maps: as a film, and as a strip of frames.
 
-Both have the clips' own frames, and beside them (film) or below (strip) the frames under the map of each head. One
-scale of colours serves both clips, since their maps have the same mean; it stands below.
+Both have the clips' own frames, and beside them (film) or below (strip) the frames under the map of each head. Each map
+has a scale of its own, as published: from its least number, dark, to its largest, light, which stand beside it.
 
 T frames of S x S pixels; t, h, w are the positions of a map.
 """
@@ -18,8 +18,10 @@ from rspnet.drawing.text import Pixels, length, write
 
 HEADS = {"motion": "motion (RSP)", "appearance": "appearance (A-VID)"}
 """The maps of a clip, and what is written beside them."""
-
+SIDE = 224
+"""Of a frame in a film, pixels; in a strip half of it."""
 _MARGIN, _LINE, _LETTERS = 8, 20, 14  # pixels
+_BAR = 12
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,28 @@ class Clip:
     frames: Pixels
     maps: Mapping[str, Floats]
 
+    def flat(self) -> list[str]:
+        """The heads whose map is the same everywhere."""
+        return [head for head in HEADS if Scale.of(self.maps[head]).is_flat]
+
+    def ranges(self) -> list[str]:
+        """Of each head's map from which number to which it goes."""
+        scales = [Scale.of(self.maps[head]) for head in HEADS]
+        return [
+            f"{figures(scale.low)} everywhere" if scale.is_flat else f"{figures(scale.low)} to {figures(scale.high)}"
+            for scale in scales
+        ]
+
+    def panels(self, side: int) -> list[Pixels]:
+        """The clip's frames, and the same under the map of each head, each (T, side, side, 3)."""
+        frames = np.stack([cv2.resize(frame, (side, side), interpolation=cv2.INTER_LINEAR) for frame in self.frames])
+        found = [frames.astype(np.uint8)]
+        for head in HEADS:
+            positions = self.maps[head]
+            levels = Scale.of(positions).levels(over_frames(positions, len(frames), side))
+            found.append(overlaid(found[0], levels))
+        return found
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -50,10 +74,6 @@ class Pair:
     title: str
     about: str
     clips: tuple[Clip, Clip]
-
-    def scale(self, head: str) -> Scale:
-        """Of the colours of a head's maps."""
-        return Scale.of(clip.maps[head] for clip in self.clips)
 
 
 def over_frames(positions: Floats, num_frames: int, side: int) -> Floats:
@@ -71,35 +91,32 @@ def over_frames(positions: Floats, num_frames: int, side: int) -> Floats:
     return spread
 
 
-def film(pair: Pair, side: int) -> Iterator[Pixels]:
+def film(pair: Pair, side: int = SIDE) -> Iterator[Pixels]:
     """The pictures of a film (H, W, 3), H and W even: a row for each clip, a column for its frames and for each head.
 
     Args:
         pair: what is shown.
         side: of a frame in it, pixels, even.
     """
-    panels = [_panels(clip, pair, side) for clip in pair.clips]
-    columns = len(HEADS) + 1
-    width = columns * (side + _MARGIN) + _MARGIN
-    rows = [_MARGIN + 3 * _LINE + number * (side + _LINE + _MARGIN) + _LINE for number in range(len(panels))]
-    page = np.full((rows[-1] + side + 3 * _LINE + _MARGIN, width, 3), 255, np.uint8)
-    lefts = [_MARGIN + number * (side + _MARGIN) for number in range(columns)]
-    _write_head(page, pair)
-    for left, text in zip(lefts, ("the clip", *HEADS.values())):
-        write(page, text, place=(left, _MARGIN + 2 * _LINE), width=side, size=_LETTERS)
-    for top, clip in zip(rows, pair.clips):
-        write(page, clip.caption, place=(_MARGIN, top - _LINE), width=width - 2 * _MARGIN, size=_LETTERS)
-    for left, head in zip(lefts[1:], HEADS):
-        _write_scale(page, pair.scale(head), "", place=(left, rows[-1] + side + _MARGIN), width=side)
-    for number in range(len(pair.clips[0].frames)):
+    panels = [clip.panels(side) for clip in pair.clips]
+    lefts = [_MARGIN + number * (side + _MARGIN) for number in range(len(panels[0]))]
+    block = 2 * _LINE + side + _MARGIN
+    tops = [_MARGIN + 2 * _LINE + number * block for number in range(len(panels))]
+    page = _page(tops[-1] + block, lefts[-1] + side + _MARGIN, pair)
+    for top, clip in zip(tops, pair.clips):
+        _write(page, clip.caption, (_MARGIN, top))
+        for left, name, told in zip(lefts[1:], HEADS.values(), clip.ranges()):
+            write(page, f"{name}: {told}", place=(left, top + _LINE), width=side, size=_LETTERS)
+    for number in range(len(panels[0][0])):
         picture = page.copy()
-        for top, clip_panels in zip(rows, panels):
+        for top, clip_panels in zip(tops, panels):
+            down = top + 2 * _LINE
             for left, panel in zip(lefts, clip_panels):
-                picture[top : top + side, left : left + side] = panel[number]
+                picture[down : down + side, left : left + side] = panel[number]
         yield picture
 
 
-def strip(pair: Pair, side: int, columns: int = 8) -> Pixels:
+def strip(pair: Pair, side: int = SIDE // 2, columns: int = 8) -> Pixels:
     """A picture (H, W, 3) of frames evenly spaced over each clip, from its first to its last.
 
     Args:
@@ -107,54 +124,42 @@ def strip(pair: Pair, side: int, columns: int = 8) -> Pixels:
         side: of a frame in it, pixels.
         columns: frames of a clip, at most as many as it has.
     """
-    names = ("the clip", *HEADS.values())
-    label = max(length(name, _LETTERS) for name in names) + _MARGIN
-    places = np.rint(np.linspace(0, len(pair.clips[0].frames) - 1, columns)).astype(int)
-    places = np.unique(places)
-    block = _LINE + len(names) * (side + 2) + _MARGIN
-    width = 2 * _MARGIN + label + max(len(places) * (side + 2), 3 * side)
-    top = _MARGIN + 2 * _LINE
-    page = np.full((top + len(pair.clips) * block + 3 * _LINE, width, 3), 255, np.uint8)
-    _write_head(page, pair)
-    for clip in pair.clips:
-        write(page, clip.caption, place=(_MARGIN, top), width=width - 2 * _MARGIN, size=_LETTERS)
-        for row, (name, panel) in enumerate(zip(names, _panels(clip, pair, side))):
-            down = top + _LINE + row * (side + 2)
-            write(page, name, place=(_MARGIN, down + (side - _LINE) // 2), width=label, size=_LETTERS)
-            for column, place in enumerate(places):
-                left = _MARGIN + label + column * (side + 2)
-                page[down : down + side, left : left + side] = panel[place]
-        top += block
-    half = (width - 3 * _MARGIN) // len(HEADS)
-    for number, (head, name) in enumerate(HEADS.items()):
-        place = (_MARGIN + number * (half + _MARGIN), top)
-        _write_scale(page, pair.scale(head), name, place=place, width=half)
+    label = max(length(name, _LETTERS) for name in HEADS.values()) + _MARGIN
+    last = len(pair.clips[0].frames) - 1
+    places = np.unique(np.rint(np.linspace(0, last, columns)).astype(int))
+    row = side + 2
+    block = _LINE + (len(HEADS) + 1) * row + _MARGIN
+    tops = [_MARGIN + 2 * _LINE + number * block for number in range(len(pair.clips))]
+    page = _page(tops[-1] + block, 2 * _MARGIN + label + max(len(places), 3) * row, pair)
+    for top, clip in zip(tops, pair.clips):
+        _write(page, clip.caption, (_MARGIN, top))
+        words = [("", ""), *zip(HEADS.values(), clip.ranges(), strict=True)]
+        for number, (names, panel) in enumerate(zip(words, clip.panels(side))):
+            down = top + _LINE + number * row
+            for line, text in enumerate(names):
+                place = (_MARGIN, down + side // 2 + (line - 1) * _LINE)
+                write(page, text, place=place, width=label, size=_LETTERS)
+            for column, shown in enumerate(places):
+                left = _MARGIN + label + column * row
+                page[down : down + side, left : left + side] = panel[shown]
     return page
 
 
-def _panels(clip: Clip, pair: Pair, side: int) -> list[Pixels]:
-    """The clip's frames, and the same under the map of each head, each (T, side, side, 3)."""
-    frames = np.stack([cv2.resize(frame, (side, side), interpolation=cv2.INTER_LINEAR) for frame in clip.frames])
-    panels = [frames.astype(np.uint8)]
-    for head in HEADS:
-        levels = pair.scale(head).levels(over_frames(clip.maps[head], len(frames), side))
-        panels.append(overlaid(panels[0], levels))
-    return panels
+def _page(height: int, width: int, pair: Pair) -> Pixels:
+    """An empty page, with what it is about above and a scale of the colours below."""
+    page = np.full((height + _BAR + _LINE + _MARGIN, width, 3), 255, np.uint8)
+    _write(page, pair.title, (_MARGIN, _MARGIN))
+    _write(page, pair.about, (_MARGIN, _MARGIN + _LINE))
+    right = width - _MARGIN
+    page[height : height + _BAR, _MARGIN:right] = bar(_BAR, right - _MARGIN)
+    words = "least", "in each map", "most"
+    for text, left in zip(
+        words, (_MARGIN, (width - length(words[1], _LETTERS)) // 2, right - length(words[2], _LETTERS))
+    ):
+        _write(page, text, (left, height + _BAR))
+    return page
 
 
-def _write_head(page: Pixels, pair: Pair) -> None:
-    for number, text in enumerate((pair.title, pair.about)):
-        place = (_MARGIN, _MARGIN + number * _LINE)
-        write(page, text, place=place, width=page.shape[1] - 2 * _MARGIN, size=_LETTERS)
-
-
-def _write_scale(page: Pixels, scale: Scale, name: str, *, place: tuple[int, int], width: int) -> None:
-    """Draw the colours, and below them what they stand for."""
-    left, top = place
-    page[top : top + 12, left : left + width] = bar(12, width)
-    if scale.is_flat:
-        text = f"the same everywhere: {figures(scale.low)}"
-    else:
-        text = f"{figures(scale.low)} (dark) to {figures(scale.high)} (light)"
-    words = f"{name}: {text}" if name else text
-    write(page, words, place=(left, top + 14), width=width, size=_LETTERS)
+def _write(page: Pixels, text: str, place: tuple[int, int]) -> None:
+    """A line that may go on to the right end of the page."""
+    write(page, text, place=place, width=page.shape[1] - _MARGIN - place[0] + 1, size=_LETTERS)

@@ -19,6 +19,10 @@ class Encoder(Protocol):
         """Clips (N, 3, T, H, W) to pooled features (N, `num_features`)."""
         ...
 
+    def forward_features(self, clips: Tensor) -> Tensor:
+        """Clips (N, 3, T, H, W) to the last map (N, `num_features`, t, h, w), whose mean the features are."""
+        ...
+
     def reset_classifier(self, num_classes: int) -> None:
         """Put a fresh classifier in place; 0 takes it away."""
         ...

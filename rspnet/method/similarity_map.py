@@ -13,37 +13,12 @@ name.
 N clips, T frames, H W pixels, D features, E embedding dimension; t, h, w are the positions of the last map.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-
-class Encoder(Protocol):
-    """What a map needs of an encoder."""
-
-    def forward_features(self, clips: Tensor) -> Tensor:
-        """Clips (N, 3, T, H, W) to the last map (N, D, t, h, w)."""
-        ...
-
-
-class TwoHeads(Protocol):
-    """An encoder and its two heads, as `rspnet.method.heads.Embedder` is."""
-
-    @property
-    def encoder(self) -> Encoder:
-        """Of clips."""
-        ...
-
-    @property
-    def appearance(self) -> nn.Linear:
-        """(E, D), of A-VID."""
-        ...
-
-    @property
-    def motion(self) -> nn.Linear:
-        """(E, D), of RSP."""
-        ...
+from rspnet.method.heads import Embedder
 
 
 class Maps(NamedTuple):
@@ -75,7 +50,7 @@ def similarity_map(features: Tensor, weight: Tensor, *, other_features: Tensor, 
 
 
 @torch.no_grad()
-def similarity_maps(first: TwoHeads, second: TwoHeads, *, clips: Tensor, other_clips: Tensor) -> tuple[Maps, Maps]:
+def similarity_maps(first: Embedder, second: Embedder, *, clips: Tensor, other_clips: Tensor) -> tuple[Maps, Maps]:
     """Return the maps of N pairs of clips, of the first ones and of the second ones.
 
     Args:

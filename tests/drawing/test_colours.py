@@ -13,21 +13,21 @@ def test_the_lighter_the_more():
     assert colours[0, 128].argmax() == 0
 
 
-def test_a_scale_goes_from_the_least_to_the_most_of_all():
-    one, two = np.array([[[-2.0, 0.0]]]), np.array([[2.0]])
-    scale = Scale.of([one, two])
+def test_a_scale_goes_from_the_least_to_the_most():
+    numbers = np.array([[[-2.0, 0.0, 2.0]]])
+    scale = Scale.of(numbers)
     assert (scale.low, scale.high) == (-2, 2)
-    assert scale.levels(one).tolist() == [[[0, 0.5]]]
+    assert scale.levels(numbers).tolist() == [[[0, 0.5, 1]]]
     assert scale.levels(np.array([9.0])).tolist() == [1]
 
 
 def test_what_differs_by_rounding_alone_has_nothing_to_show():
     for numbers in ([3.0, 3.0], [0.0, 0.0], [-17000.0, -17000.01]):
-        scale = Scale.of([np.array(numbers)])
+        scale = Scale.of(np.array(numbers))
         assert scale.is_flat
         assert not scale.levels(np.array(numbers)).any()
-    assert not Scale.of([np.array([0.0, 1e-30])]).is_flat
-    assert not Scale.of([np.array([-1.0, -1.001])]).is_flat
+    assert not Scale.of(np.array([0.0, 1e-30])).is_flat
+    assert not Scale.of(np.array([-1.0, -1.001])).is_flat
 
 
 def test_colours_lie_half_and_half_over_grey_pictures():

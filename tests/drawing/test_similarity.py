@@ -38,7 +38,7 @@ def test_each_picture_of_the_film_has_its_frame_beside_its_maps():
         for one in shown.clips:
             (place,) = places(picture, one.frames[number])
             for column, head in enumerate(HEADS, 1):
-                levels = Scale.of(each.maps[head] for each in shown.clips).levels(over_frames(one.maps[head], 8, 12))
+                levels = Scale.of(one.maps[head]).levels(over_frames(one.maps[head], 8, 12))
                 there = (place[0], place[1] + column * 20)
                 assert there in places(picture, overlaid(one.frames, levels)[number])
 
@@ -59,7 +59,7 @@ def test_the_strip_has_frames_from_first_to_last_above_their_maps():
         assert len(set(tops)) == 1
         assert lefts[0] < lefts[1] < lefts[2]
         assert not places(page, one.frames[2])
-        levels = shown.scale("appearance").levels(over_frames(one.maps["appearance"], 8, 12))
+        levels = Scale.of(one.maps["appearance"]).levels(over_frames(one.maps["appearance"], 8, 12))
         assert places(page, overlaid(one.frames, levels)[7]) == [(tops[2] + 28, lefts[2])]
 
 
@@ -73,16 +73,25 @@ def test_clips_with_fewer_frames_than_columns(num_frames):
 
 
 def test_a_map_that_is_the_same_everywhere_is_said_to_be_so():
-    """Also where the two clips' single numbers differ by rounding: their colours would tell nothing but that."""
-    one, two = clip((1, 1, 1)), clip((1, 1, 1))
-    for head in HEADS:
-        one.maps[head].fill(0.3)
-        two.maps[head].fill(0.3 * (1 + 1e-7))
-    flat, told = pair(one, two), pair(clip(), clip())
-    assert flat.scale("motion").is_flat
-    assert not told.scale("motion").is_flat
-    picture = next(film(flat, side=96))
-    dark = overlaid(one.frames, np.zeros((8, 12, 12)))[0, 0, 0]
-    assert np.abs(picture[89, 8 + 104] - dark.astype(int)).max() <= 60  # under the darkest colour, grey alone
-    rest = [np.asarray(page)[-40:, -100:] for page in (next(film(flat, side=96)), next(film(told, side=96)))]
-    assert not np.array_equal(*rest)  # the words below
+    """Also where its numbers differ by rounding: their colours would tell nothing but that."""
+    flat, told = clip((1, 2, 2)), clip((1, 1, 1))
+    flat.maps["motion"][...] = 0.3 * (1 + np.array([[0, 1e-7], [2e-7, 0]]))
+    assert flat.flat() == ["motion"]
+    assert flat.ranges()[0] == "0.300 everywhere"
+    assert told.flat() == ["motion", "appearance"]
+    assert clip().flat() == []
+    dark = overlaid(flat.frames, np.zeros((8, 12, 12)))
+    assert np.array_equal(flat.panels(12)[1], dark)
+    assert not np.array_equal(flat.panels(12)[2], dark)
+
+
+def test_what_is_written_is_in_the_picture():
+    """Another title, caption or range of numbers is another picture; the numbers alone change no colour."""
+    one = clip(size=96)
+    more = Clip(one.caption, one.frames, {head: 2 * positions for head, positions in one.maps.items()})
+    plain = pair(one, one)
+    others = [pair(one, more), Pair("another", plain.about, plain.clips), Pair(plain.title, "another", plain.clips)]
+    others.append(pair(one, Clip("speed 2", one.frames, one.maps)))
+    for draw in (lambda shown: strip(shown, 48), lambda shown: next(film(shown, 160))):
+        pictures = [draw(shown) for shown in (plain, *others)]
+        assert all(not np.array_equal(pictures[0], other) for other in pictures[1:])

@@ -1,0 +1,121 @@
+"""The two encoders of a pretraining with their heads, from whatever file of it holds them: what similarity maps need.
+
+A published pretraining checkpoint has them, and so has a checkpoint of a run. An encoder alone has none, nor has a
+fine-tuned network: heads are for pretraining only.
+"""
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from rspnet.clipspec import ClipSpec
+from rspnet.encoders import create_encoder
+from rspnet.errors import CheckpointError
+from rspnet.method.heads import Embedder
+from rspnet.weights.description import settled
+from rspnet.weights.entries import sort_entries
+from rspnet.weights.finite import check_finite
+from rspnet.weights.load import clip_of, load_weights
+from rspnet.weights.pretraining import tensors_of
+from rspnet.weights.read import WeightFile, few, read_weights
+
+_HEADS = ("appearance.weight", "appearance.bias", "motion.weight", "motion.bias")
+
+
+class Network(NamedTuple):
+    """A network for `rspnet.encoders.check_clips`."""
+
+    name: str
+    width: int
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What was loaded, in eval mode on the CPU.
+
+    Attributes:
+        file: What was read.
+        query_encoder: With its heads.
+        key_encoder: With its heads; the query encoder once more where the file has none.
+    """
+
+    file: WeightFile
+    query_encoder: Embedder
+    key_encoder: Embedder
+
+    @property
+    def network(self) -> Network:
+        """As options name it."""
+        return Network(self.file.arch, self.file.width)
+
+    @property
+    def clip(self) -> ClipSpec:
+        """What they are fed with."""
+        return clip_of(self.file)
+
+    def summary(self) -> str:
+        """Return a line on what was loaded."""
+        file, dim = self.file, self.query_encoder.motion.out_features
+        epoch = "" if file.epoch is None else f", epoch {file.epoch}"
+        has_keys = self.key_encoder is not self.query_encoder
+        keys = "the key encoder" if has_keys else "no key encoder: the query encoder stands in for it"
+        return f"{file.path} ({file.layout}, {file.arch}{epoch}): loaded the encoder, two heads of {dim}, and {keys}"
+
+
+def load_heads(path: str | Path) -> Heads:
+    """Read the encoders of a pretraining and their heads.
+
+    Args:
+        path: The folder of a run, a checkpoint of it, a published file, or the folder that one was converted to.
+
+    Raises:
+        CheckpointError: It cannot be read, has no heads, or other ones than single linear layers.
+    """
+    file = read_weights(settled(os.fspath(path), whole=True, aloud=False))
+    tensors = tensors_of(file)
+    query, key = (_below(tensors, f"{name}.") for name in ("query_encoder", "key_encoder"))
+    if not any(not name.startswith("encoder.") for name in query):
+        raise CheckpointError(_no_heads(file))
+    first = _embedder(file, query)
+    return Heads(file, first, _embedder(file, key) if key else first)
+
+
+def _below(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:
+    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+
+
+def _embedder(file: WeightFile, state: dict[str, Tensor]) -> Embedder:
+    """Build an encoder with its heads, and load all of it."""
+    heads = {name: value for name, value in state.items() if not name.startswith("encoder.")}
+    shapes = {name.partition(".")[0]: value.shape for name, value in heads.items() if name.endswith("weight")}
+    if heads.keys() != set(_HEADS) or any(len(shape) != 2 for shape in shapes.values()):
+        raise CheckpointError(
+            f"{file.path}: its heads are no single linear layers ({few(sorted(heads))}), for which alone there are maps"
+        )
+    check_finite(file.path, state)
+    encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {})})
+    dim = shapes["motion"][0]
+    if set(shapes.values()) != {(dim, encoder.num_features)}:
+        raise CheckpointError(
+            f"{file.path}: its heads are {' and '.join(str(tuple(shape)) for shape in shapes.values())}; {file.arch} "
+            f"has {encoder.num_features} features, and both make embeddings of one length"
+        )
+    embedder = Embedder(encoder, dim)
+    load_weights(embedder, dataclasses.replace(file, tensors=state, entries=sort_entries(state)))
+    embedder.load_state_dict(heads, strict=False)
+    return embedder.eval()
+
+
+def _no_heads(file: WeightFile) -> str:
+    """Say why there are no maps of it, and what to give."""
+    what = "a fine-tuned network" if file.entries.head else "an encoder alone"
+    give = (
+        "give the run folder of a pretraining, with its checkpoints, or a published pretraining checkpoint (.pth.tar)"
+    )
+    if not file.entries.head and (file.path.parent / "checkpoints").is_dir():
+        give = f"give the run folder {file.path.parent}, with its checkpoints"
+    return f"{file.path}: is {what}, without the two heads of pretraining; {give}"

@@ -1,0 +1,161 @@
+"""Show where two clips of a video are alike to the two heads of a pretraining: similarity activation maps.
+
+    python stages/visualize.py VIDEOS --weights runs/c3d --out maps
+    python stages/visualize.py a.mp4 b.mp4 --weights model_best_c3d_200epoch.pth.tar --out maps
+
+Plays a video at two speeds, as the pretext task does, and maps each clip: where the motion head (RSP) and the
+appearance head (A-VID) find in it what makes the two clips alike. Takes a folder, an index or single files, and the
+weights of a pretraining, which alone has the heads: a run folder or a published file.
+
+Writes two files for each video, named after it: NAME.maps.mp4, both clips and beside them their maps over the frames,
+and NAME.maps.webp, a strip of the same with a scale of the colours. Files of these names are replaced. A video that
+cannot be read is named and counted. The last line on stdout is the result as JSON, with the files of each video.
+"""
+
+import dataclasses
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from rspnet import console
+from rspnet.cli import implied, options
+from rspnet.cli.command import run
+from rspnet.cli.options import Limits
+from rspnet.disk import sweep
+from rspnet.errors import ConfigError, VideoError
+from rspnet.running import launch
+from rspnet.stdout import print_line
+from rspnet.video.limits import MAX_PIXELS
+from rspnet.weights.description import named_weights
+
+if TYPE_CHECKING:
+    from rspnet.data.rows import Row
+    from rspnet.evaluation.maps import Mapper
+    from rspnet.weights.heads import Heads
+
+
+@dataclass
+class Config:
+    """What is shown, of which network, and where it goes."""
+
+    implied: ClassVar = implied.clips_by_weights
+
+    sources: list[str]
+    """Videos: folders, indexes (.jsonl, .parquet), lists (.txt, .csv, .tsv) or - for standard input, video files."""
+    weights: str | None = None
+    """Pretraining whose heads are shown: a run folder, or a published checkpoint."""
+    out: str | None = None
+    """Folder that the files are written to."""
+    videos: list[str] = field(default_factory=list)
+    """Videos that are shown, as [a.mp4, walk/b.mp4]: by their names below the folder, or by their paths ([]: some are
+    drawn)."""
+    sample: int | None = None
+    """Number of videos that are drawn (null: 8; all where only single files are given)."""
+    seed: int = 0
+    """Seed of which videos are drawn, and of where the two clips begin."""
+    speeds: list[int] = field(default_factory=lambda: [2, 2])
+    """Playback rates of the two clips; 2 shows every second frame. Equal ones show what two clips of that speed have
+    in common, others what tells the speeds apart."""
+    fps: float = 8.0
+    """Frames per second of the .mp4, at which both clips are played."""
+    strip: Literal["webp", "png"] = "webp"
+    """Format of the strip."""
+    layout: options.Layout = "auto"
+    """How a folder is organised (auto: it is recognised)."""
+    time_limit: float = 60.0
+    """Seconds that reading one video may take."""
+    max_pixels: int = MAX_PIXELS
+    """Number of pixels that a picture may have, width times height, before its video counts as unreadable."""
+    clips: options.Clips = field(default_factory=options.Clips)
+
+    def __post_init__(self) -> None:
+        if len(self.speeds) != 2 or min(self.speeds) < 1:
+            raise ConfigError(f"speeds: {self.speeds}; give two playback rates, each at least 1, as [2, 2]")
+        if self.videos and self.sample is not None:
+            raise ConfigError(f"sample: {self.sample}; with --videos there is nothing to draw: leave one of them out")
+        if self.sample is not None and self.sample < 1:
+            raise ConfigError(f"sample: {self.sample}; it must be at least 1")
+        for name in ("fps", "time_limit", "max_pixels"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name}: {getattr(self, name)}; it must be more than 0")
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Show the videos, and return the result that is also printed as the last line."""
+    if (weights := named_weights(config.weights)) is None:
+        raise ConfigError("--weights: name a pretraining: its run folder, or a published checkpoint")
+    if config.out is None:
+        raise ConfigError("--out: name the folder that the files are written to")
+    from rspnet.data.choice import chosen
+    from rspnet.drawing.files import check_outside, names
+    from rspnet.weights.heads import load_heads
+
+    check_outside(config.out, config.sources)
+    rows = chosen(config.sources, config.layout, names=config.videos, number=config.sample, seed=config.seed)
+    heads = load_heads(weights)
+    console.say(heads.summary(), *implied.remarks(config.clips, heads.file))
+    mapper = make_mapper(heads, config)
+    sweep(config.out)
+    todo = zip(rows, names([(row["root"], row["video"]) for row in rows]))
+    shown = [
+        show(row, Path(config.out, name), config, mapper=mapper)
+        for row, name in console.progress(todo, len(rows), desc="visualize", unit="videos")
+    ]
+    counts = Counter(video["status"] == "ok" for video in shown)
+    result: dict[str, Any] = {
+        "stage": "visualize",
+        "weights": weights,
+        "arch": heads.file.arch,
+        "epoch": heads.file.epoch,
+    }
+    result |= {"out": config.out, "speeds": config.speeds, "num_videos": counts[True], "num_failed": counts[False]}
+    print_line(json.dumps(result | {"videos": shown}))
+    return result | {"videos": shown, "exit_status": 0 if counts[True] else 1}
+
+
+def make_mapper(heads: "Heads", config: Config) -> "Mapper":
+    """The networks on their device, and what they are fed with."""
+    from rspnet.encoders import check_clips
+    from rspnet.evaluation.maps import Mapper
+
+    check_clips(heads.network, config.clips)
+    accelerator = launch.start(trains=False, run_dir=str(config.out))
+    if accelerator.num_processes > 1:
+        raise ConfigError("maps are made by one process; start it as `python stages/visualize.py`")
+    clip = dataclasses.replace(heads.clip, **vars(config.clips))
+    return Mapper(heads.query_encoder, heads.key_encoder, clip, device=accelerator.device)
+
+
+def show(row: "Row", path: Path, config: Config, *, mapper: "Mapper") -> dict[str, Any]:
+    """Write the two files of a video, and return what there is to say of it."""
+    from rspnet.data.choice import check_usable
+    from rspnet.data.speed_pairs import read_pair
+    from rspnet.drawing.files import save
+    from rspnet.drawing.similarity import film, strip
+    from rspnet.video.writer import encode
+
+    said = {"video": row["video"], "label": row["label"]}
+    limits: Limits = {"time_limit": config.time_limit, "max_pixels": config.max_pixels}
+    try:
+        check_usable(row)
+        read = read_pair(row, mapper.clip, config.speeds, seed=config.seed, **limits)
+    except VideoError as error:
+        console.say(f"could not read {error}; it is left out")
+        return said | {"status": "broken", "reason": str(error), "files": []}
+    pair = mapper(read, title=" · ".join(filter(None, (row["video"], row["label"]))), about=str(config.weights))
+    moving, still = (path.with_name(f"{path.name}.maps.{ending}") for ending in ("mp4", config.strip))
+    encode(moving, film(pair), config.fps, x264_preset="veryfast")
+    save(still, strip(pair))
+    clips = [one.facts() | {"flat": clip.flat()} for one, clip in zip(read, pair.clips, strict=True)]
+    if flat := {head for clip in pair.clips for head in clip.flat()}:
+        console.say(
+            f"{row['video']}: the same everywhere: {' and '.join(sorted(flat))}, so that there is nothing to see"
+        )
+    return said | {"status": "ok", "files": [str(moving), str(still)], "clips": clips}
+
+
+if __name__ == "__main__":
+    run(main, Config)
