@@ -68,7 +68,13 @@ if TYPE_CHECKING:
 class Config:
     """What is measured, of which network, and where the result is kept."""
 
-    unused: ClassVar = ("augment", "frozen", "optim", "pretext")  # in a training's config, which serves here too
+    unused: ClassVar = (
+        "augment",
+        "frozen",
+        "monitor",
+        "optim",
+        "pretext",
+    )  # in a training's config, which serves here too
     private: ClassVar = ("weights", "run", "run_dir")
     implied: ClassVar = implied.by_weights
 

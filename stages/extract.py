@@ -49,7 +49,13 @@ if TYPE_CHECKING:
 class Config:
     """Of which videos, by which network, and where the features go."""
 
-    unused: ClassVar = ("augment", "frozen", "optim", "pretext")  # in a training's config, which serves here too
+    unused: ClassVar = (
+        "augment",
+        "frozen",
+        "monitor",
+        "optim",
+        "pretext",
+    )  # in a training's config, which serves here too
     private: ClassVar = ("weights", "run", "run_dir")
     implied: ClassVar = implied.by_weights
 

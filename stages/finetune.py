@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from rspnet.clipspec import ClipSpec
+    from rspnet.evaluation.by_class import ByClass
     from rspnet.evaluation.predict import Outputs
     from rspnet.method.classifier import Classifier
     from rspnet.running.loop import TrainLoop
@@ -90,7 +91,6 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.data.lengths import tell_short
     from rspnet.data.sets import Failures, TestSet, TrainSet
     from rspnet.encoders import check_clips
-    from rspnet.evaluation.by_class import by_class
     from rspnet.evaluation.forward import Forward
     from rspnet.evaluation.predict import Outputs, predict, predictions
     from rspnet.method import optim
@@ -144,14 +144,14 @@ def train(config: Config, run: Run) -> dict[str, Any]:
                 optimizer.zero_grad()
                 loop.step({"loss": out["loss"], "train_top1": out["top1"]})
             found = test(1, "validation")
-            loop.end_epoch(measured(found), found.num_failed, by_class(found.values, found.labels, names).accuracy)
+            loop.end_epoch(measured(found), failed=found.num_failed, class_accuracy=classes(found).accuracy)
 
     loop.load_best()
     found = test(clip.views, f"test, {clip.views} clips a video")
     result = tested(config, loop, found)
     run.write_lines("predictions.jsonl", predictions(found))
     if accelerator.is_main_process:
-        write_text(run.run_dir.joinpath("confusion.csv"), by_class(found.values, found.labels, names).csv())
+        write_text(run.run_dir.joinpath("confusion.csv"), classes(found).csv())
         provenance = {**result, "epoch": loop.state.best_epoch, "data": describe(index)}
         save_network(run.run_dir, loop.model, clips=vars(config.clips), provenance=provenance)
     return result
@@ -188,14 +188,19 @@ def measured(found: "Outputs") -> dict[str, float]:
     return {**accuracy(found.values, found.labels), "loss": cross_entropy(found.values, found.labels).item()}
 
 
-def tested(config: Config, loop: "TrainLoop", found: "Outputs") -> dict[str, Any]:
-    """The result of the final test."""
+def classes(found: "Outputs") -> "ByClass":
+    """The test class by class."""
     from rspnet.evaluation.by_class import by_class
 
+    return by_class(found.values, found.labels, found.index.features["label"].names)
+
+
+def tested(config: Config, loop: "TrainLoop", found: "Outputs") -> dict[str, Any]:
+    """The result of the final test."""
     return loop.result(
         "finetune",
         **measured(found),
-        class_accuracy=by_class(found.values, found.labels, loop.model.class_names).accuracy,
+        class_accuracy=classes(found).accuracy,
         num_videos=len(found),
         num_failed=found.num_failed,
         best_val_top1=loop.state.best,

@@ -49,6 +49,7 @@ class Config:
     encoder: options.Encoder = field(default_factory=options.Encoder)
     pretext: options.Pretext = field(default_factory=options.Pretext)
     optim: options.Optim = field(default_factory=options.Optim)
+    monitor: options.Monitor = field(default_factory=options.Monitor)
     run: options.TrainingRun = field(default_factory=options.TrainingRun)
     run_dir: str = "runs/pretrain"
     """Folder of the run: everything that it writes lies there."""
@@ -79,6 +80,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.method import optim
     from rspnet.method.draws import StepDraws
     from rspnet.method.pretext import LOG_TERMS, RSPNet
+    from rspnet.running import monitor
     from rspnet.running.loop import TrainLoop
     from rspnet.running.network import begin_network
     from rspnet.weights.load import save_network
@@ -107,6 +109,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     workers, allowed = machine.workers(config.data.num_workers), config.data.max_failures
     train_set = TrainSet(clips, total_batch, run.team, num_workers=workers, max_failures=allowed, speeds=draws.shown)
 
+    monitored = monitor.Monitor(config.monitor, run, clip, data=config.data, num_workers=workers)
+
     plan = log.plan(schedule, train_set, world_size=run.team.world_size, device=accelerator.device.type)
     console.say(f"{console.some(len(videos), 'video')}{selection(left_out)}; {draws}")
     console.say(*plan)
@@ -123,13 +127,13 @@ def train(config: Config, run: Run) -> dict[str, Any]:
                 optimizer.step()
                 optimizer.zero_grad()
                 loop.step({name: out[name] for name in ("loss", "loss_avid", "loss_rsp", *LOG_TERMS)})
-            loop.end_epoch()
+            encoder = loop.model.query_encoder.encoder
+            loop.end_epoch(monitored=monitored(encoder, epoch, schedule.epochs))
 
     result = loop.result("pretrain", **loop.state.last_epoch, num_videos=len(videos), weights=config.weights)
     if accelerator.is_main_process:
         provenance = {**result, "epoch": config.optim.epochs, "data": describe(videos)}
-        encoder = loop.model.query_encoder.encoder
-        save_network(run.run_dir, encoder, clips=vars(config.clips), provenance=provenance)
+        save_network(run.run_dir, loop.model.query_encoder.encoder, clips=vars(config.clips), provenance=provenance)
     return result
 
 

@@ -115,6 +115,7 @@ OURS_ALONE = {
     },
     "pretrain": {
         "data.fold": "Kinetics has no folds",
+        **dict.fromkeys([f"monitor.{name}" for name in ("batch", "data", "every", "fold", "views")], KEPT),
         "run.checkpoint_every": KEPT,
         "run.seed": SEED,
         "run.trackers": KEPT,

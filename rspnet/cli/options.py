@@ -9,6 +9,7 @@ from typing import Literal, TypedDict
 
 from rspnet.cli import bounds
 from rspnet.cli.bounds import positive, within
+from rspnet.cli.monitoring import Monitor as Monitor
 from rspnet.errors import ConfigError
 from rspnet.video.limits import MAX_PIXELS
 

@@ -22,7 +22,7 @@ from rspnet.running import sources
 from rspnet.running.checkpoints import latest
 from rspnet.running.environment import environment
 from rspnet.running.launch import check_accumulation, processes
-from rspnet.running.record import flat, read_options, stage_of
+from rspnet.running.record import FREE, flat, read_options, stage_of
 from rspnet.running.results import rounded, summary
 from rspnet.running.soundness import check_kinds, seal, sound_result
 from rspnet.running.sources import START_AGAIN, other_run
@@ -38,18 +38,6 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 
-# Options that may differ when a run goes on: they do not change what it computes.
-FREE = (
-    "data.num_workers",
-    "data.max_failures",
-    "data.time_limit",
-    "data.max_pixels",
-    "run.log_every",
-    "run.checkpoint_every",
-    "run.keep_epochs",
-    "run.trackers",
-    "run_dir",
-)
 # Of these not the words count but what is there: see rspnet/running/sources.py.
 _NAMES = ("data.root", "data.index", "data.layout", "weights", "features")
 
@@ -240,7 +228,15 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
 
 def _unmake(run_dir: Path, made: list[Path]) -> None:
     """Take away what a command made that is refused in the end, unless a run has begun there."""
-    names = {"config.yaml", "environment.json", "index.parquet", ".lock", "metrics.jsonl", "tensorboard"}
+    names = {
+        "config.yaml",
+        "environment.json",
+        "index.parquet",
+        "monitor.parquet",
+        ".lock",
+        "metrics.jsonl",
+        "tensorboard",
+    }
     metrics = run_dir / "metrics.jsonl"
     if not made or {path.name for path in run_dir.iterdir()} - names or (metrics.exists() and metrics.stat().st_size):
         return

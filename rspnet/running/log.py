@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tqdm import tqdm
 
@@ -35,6 +35,20 @@ def plan(schedule: "Schedule", train_set: "TrainSet", *, world_size: int, device
     return [line, *([f"the learning rate never comes to its milestones {late}"] if late else [])]
 
 
+class Intervals(Protocol):
+    """When to log and to keep what.
+
+    Attributes:
+        log_every: steps.
+        checkpoint_every: steps.
+        keep_epochs: checkpoints of every so many epochs are kept for good.
+    """
+
+    log_every: int
+    checkpoint_every: int
+    keep_epochs: int
+
+
 SHOWN = {
     "loss": "loss",
     "avid_top1": "A-VID",
@@ -42,6 +56,8 @@ SHOWN = {
     "train_top1": "top-1",
     "val_top1": "validation top-1",
     "val_top5": "top-5",
+    "monitor_knn_top1": "kNN",
+    "monitor_recall_at_1": "R@1",
 }
 """The terms of a log line, and what it calls them."""
 WAITING = 0.2
@@ -77,7 +93,7 @@ class RunLog:
         self.total_steps = total_steps
         self.clips_per_step = clips_per_step
         self.track = track
-        self.chance = chance
+        self.chance = dict(chance)
         self._path = run_dir / "metrics.jsonl"
         self._file = None
         if is_main():

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from rspnet.console import is_main, say
 from rspnet.data.pictures import as_picture
 from rspnet.errors import RSPNetError, WorkerError
 from rspnet.running.keeper import Keeper
-from rspnet.running.log import RunLog, set_aside
+from rspnet.running.log import Intervals, RunLog, set_aside
 from rspnet.running.record import flat
 from rspnet.running.results import rounded
 from rspnet.running.state import RunState
@@ -33,20 +33,6 @@ if TYPE_CHECKING:
     from rspnet.data.sets import TrainSet
     from rspnet.method.optim import Schedule
     from rspnet.running.folder import Run
-
-
-class Intervals(Protocol):
-    """When to log and to keep what.
-
-    Attributes:
-        log_every: steps.
-        checkpoint_every: steps.
-        keep_epochs: checkpoints of every so many epochs are kept for good.
-    """
-
-    log_every: int
-    checkpoint_every: int
-    keep_epochs: int
 
 
 class _AskedError(KeyboardInterrupt):
@@ -216,8 +202,10 @@ class TrainLoop:
     def end_epoch(
         self,
         validation: dict[str, float] | None = None,
+        *,
         failed: int = 0,
         class_accuracy: dict[str, float | None] | None = None,
+        monitored: dict[str, float] | None = None,
     ) -> None:
         """Log the epoch's means and the `validation` values, and checkpoint; the best ``val_top1`` is linked as such.
 
@@ -225,6 +213,7 @@ class TrainLoop:
             validation: values by name; the log has each as ``val_NAME``.
             failed: videos that could not be read for them; the log's ``failed_videos`` has them too.
             class_accuracy: of the validation, by class; in metrics.jsonl as ``val_class_accuracy``.
+            monitored: what was measured beside the training, for the log; `chance_NAME` is what NAME is by chance.
 
         Raises:
             FloatingPointError: as `step`.
@@ -236,8 +225,10 @@ class TrainLoop:
             **{f"val_{name}": value for name, value in (validation or {}).items()},
         }
         self._count_failed()
-        aloud = validation is not None or len(self.train_set) >= self.often.log_every
-        values = {**state.last_epoch, "failed_videos": state.failed + failed}
+        monitored = monitored or {}
+        self.log.chance |= {name[7:]: value for name, value in monitored.items() if name.startswith("chance_")}
+        aloud = bool(validation or monitored) or len(self.train_set) >= self.often.log_every
+        values = {**state.last_epoch, **monitored, "failed_videos": state.failed + failed}
         more = {} if class_accuracy is None else {"val_class_accuracy": class_accuracy}
         self.log.epoch(state.step, epoch, values, more=more, aloud=aloud)
         top1 = state.last_epoch.get("val_top1")

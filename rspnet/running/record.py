@@ -11,6 +11,20 @@ from rspnet.disk import in_words
 from rspnet.errors import CheckpointError
 from rspnet.running.results import summary
 
+FREE = (
+    "data.num_workers",
+    "data.max_failures",
+    "data.time_limit",
+    "data.max_pixels",
+    "run.log_every",
+    "run.checkpoint_every",
+    "run.keep_epochs",
+    "run.trackers",
+    *("monitor.data", "monitor.every", "monitor.fold", "monitor.views", "monitor.batch"),
+    "run_dir",
+)
+"""Options that may differ when a run goes on: they do not change what it computes."""
+
 
 def read_text(path: Path, remedy: str) -> str:
     """Return the text of a file that a run wrote.

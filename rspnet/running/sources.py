@@ -57,6 +57,9 @@ def check_named(config: dict[str, Any]) -> None:
             raise ConfigError(f"--features: {features}: no such file or folder; stages/extract.py makes them")
         return
     check_places(config["data"]["root"], config["data"]["index"])
+    watched = config.get("monitor", {}).get("data")
+    if watched is not None and not is_there(watched):
+        raise ConfigError(f"monitor.data: {watched}: no such file or folder")
     if (named := named_weights(config.get("weights"))) is not None:
         find_weights(named)
 

@@ -17,8 +17,7 @@ import pyarrow.parquet as pq
 
 from rspnet.disk import reading
 from rspnet.errors import CheckpointError, ConfigError
-from rspnet.running.folder import FREE
-from rspnet.running.record import flat, read_options, read_result
+from rspnet.running.record import FREE, flat, read_options, read_result
 from rspnet.weights.description import NAME, read_description
 
 _REMEDY = "copy the whole run folder"

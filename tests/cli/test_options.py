@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rspnet.cli import options
+from rspnet.cli import monitoring, options
 from rspnet.cli.config import parse
 from rspnet.errors import ConfigError
 from stages import evaluate, finetune, pretrain, subset
@@ -140,7 +140,9 @@ def _classes(path):
     ]
 
 
-@pytest.mark.parametrize("path", ["rspnet/cli/options.py", *(f"stages/{stage}.py" for stage in STAGES)])
+@pytest.mark.parametrize(
+    "path", ["rspnet/cli/options.py", "rspnet/cli/monitoring.py", *(f"stages/{stage}.py" for stage in STAGES)]
+)
 def test_every_option_has_a_text_under_it(path):
     for node in _classes(REPO / path):
         for statement, following in zip(node.body, [*node.body[1:], None]):
@@ -167,7 +169,7 @@ def test_help_shows_every_text(stage, capsys):
     module = importlib.import_module(f"stages.{stage}")
     assert re.sub(r"\s", "", module.__doc__) in shown
     sections = {module.Config, *(item.type for item in dataclasses.fields(module.Config))}
-    for source in (options, module):
+    for source in (options, monitoring, module):
         for node in _classes(source.__file__):
             if any(
                 issubclass(section, getattr(source, node.name)) for section in sections if isinstance(section, type)

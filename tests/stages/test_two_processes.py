@@ -73,6 +73,16 @@ def test_pretraining_gives_the_losses_of_one_process(pretrained_by_two, pretrain
     assert {path.name for path in run_dir.iterdir()} == {path.name for path in pretrained.iterdir()}
 
 
+def test_a_monitor_leaves_the_training_as_it_is_to_the_bit(tmp_path, motions, pretrained_by_two):
+    """Batch norm's statistics are the first process's where it measures, and each one's own in the training."""
+    config = tiny.pretrain(motions, tmp_path / "run", monitor=options.Monitor(str(motions), every=1, batch=2))
+    _, error, others_error = launch(tmp_path, "pretrain", config)
+    assert "kNN " in error
+    assert others_error == ""
+    _, whole = pretrained_by_two
+    assert tiny.differences(tiny.state(tmp_path / "run"), tiny.state(whole)) == []
+
+
 def test_both_stop_and_both_go_on_to_the_bit(tmp_path, motions, pretrained_by_two):
     """The other process is asked, not the main one."""
     config = tiny.pretrain(motions, tmp_path / "run", num_workers=1)

@@ -1,0 +1,31 @@
+"""The options of what is measured while a pretraining runs; each field's text is its `--help`."""
+
+from dataclasses import dataclass
+
+from rspnet.errors import ConfigError
+
+
+@dataclass
+class Monitor:
+    """Monitor: what the encoder has learnt, measured between epochs on a small labelled set; changes no result."""
+
+    data: str | None = None
+    """Videos with classes and with training and test splits: a folder, or an index of them (null: nothing is
+    measured)."""
+    every: int = 10
+    """Number of epochs from one measurement to the next; the last epoch has one too."""
+    fold: int = 1
+    """Official train/test split that is used, 1 to 3."""
+    views: int = 1
+    """Number of clips of each video whose features are averaged, evenly spaced."""
+    batch: int = 4
+    """Number of videos measured at a time in each process."""
+
+    def __post_init__(self) -> None:
+        for name in ("every", "fold", "views", "batch"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"monitor.{name}: {getattr(self, name)}; it must be at least 1")
+        if self.data is None and (self.every, self.fold, self.views, self.batch) != (10, 1, 1, 4):
+            raise ConfigError("monitor: nothing is measured without a labelled set; name one by monitor.data")
+        if self.data == "-":
+            raise ConfigError("monitor.data: -; standard input can be read once only: name a folder or a file")

@@ -1,0 +1,119 @@
+"""What an encoder has learnt, measured between epochs of its pretraining: kNN and retrieval on a small labelled set.
+
+It is measured on a copy of the encoder, with the random generators' states given back: the training is the same to the
+bit, with and without.
+"""
+
+import copy
+import dataclasses
+from typing import TYPE_CHECKING
+
+from rspnet.console import say, some
+from rspnet.data.augment import normaliser
+from rspnet.data.clip_dataset import even_clips, test_split
+from rspnet.data.index import check_labels, load, select
+from rspnet.data.indexfile import is_index
+from rspnet.data.run_index import keep_index
+from rspnet.data.sets import Failures, TestSet
+from rspnet.errors import RSPNetError
+from rspnet.evaluation.accuracy import accuracy, chance_top
+from rspnet.evaluation.forward import Forward
+from rspnet.evaluation.neighbours import chance_recall, knn_votes, recall
+from rspnet.evaluation.predict import Outputs, ViewFeatures, predict
+from rspnet.running.undisturbed import undisturbed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from datasets import Dataset
+
+    from rspnet.cli.monitoring import Monitor as Options
+    from rspnet.cli.options import DataSet
+    from rspnet.clipspec import ClipSpec
+    from rspnet.encoders import VideoEncoder
+    from rspnet.running.folder import Run
+
+
+class Monitor:
+    """The labelled set, and how it is measured.
+
+    Args:
+        options: where it is, and when; without data nothing is measured.
+        run: processes, and the folder, which gets the set's index, monitor.parquet.
+        clip: what the encoder is fed with.
+        data: how videos are read.
+        num_workers: processes that read, for each process of the run.
+
+    Raises:
+        ConfigError: the videos are not usable: they have no classes, or no training or test split.
+    """
+
+    def __init__(self, options: "Options", run: "Run", clip: "ClipSpec", *, data: "DataSet", num_workers: int) -> None:
+        self._every, self._run, self._batch = options.every, run, options.batch
+        self._clip = dataclasses.replace(clip, views=options.views)
+        self._limits, self._max_failures, self._workers = data.limits(), data.max_failures, num_workers
+        self._sets: list[tuple[Dataset, str]] = []
+        if options.data is None:
+            return
+        index = load(run.team.by_main(lambda: _kept(run.run_dir / "monitor.parquet", str(options.data))))
+        gallery, _ = select(index, "train", options.fold)
+        queries, _ = select(index, test_split(index), options.fold)
+        check_labels(queries, gallery)
+        self._sets = [(queries, "monitor, test videos"), (gallery, "monitor, training videos")]
+        say(
+            f"monitor: kNN and retrieval of {some(len(queries), 'video')} among {len(gallery)}, every "
+            f"{some(options.every, 'epoch')}"
+        )
+
+    def __call__(self, encoder: "VideoEncoder", epoch: int, epochs: int) -> dict[str, float]:
+        """What is measured after an epoch; nothing where it is not due. All processes call it.
+
+        Args:
+            encoder: as it is trained; stays as it is.
+            epoch: that has just ended, from 0.
+            epochs: of the run.
+
+        Returns:
+            Percentages: ``monitor_knn_top1``, ``monitor_recall_at_1``, and each with ``chance_`` before its name.
+        """
+        finished = epoch + 1
+        if not self._sets or (finished % self._every and finished != epochs):
+            return {}
+        try:
+            with undisturbed():
+                return _measured(*self._outputs(encoder))
+        except (RSPNetError, ValueError) as error:  # the same in all processes
+            say(f"monitor: not measured after epoch {finished}: {error}")
+            return {}
+
+    def _outputs(self, encoder: "VideoEncoder") -> list[Outputs]:
+        network, accelerator, team = ViewFeatures(copy.deepcopy(encoder)), self._run.accelerator, self._run.team
+        forward = Forward(network, normaliser(self._clip), accelerator=accelerator, team=team)
+        outputs = []
+        for videos, desc in self._sets:
+            clips = even_clips(videos, self._clip, **self._limits)
+            failures = Failures(videos, self._max_failures)
+            test_set = TestSet(clips, failures, batch=self._batch, team=team, num_workers=self._workers)
+            outputs.append(predict(forward, test_set, desc))
+        return outputs
+
+
+def _measured(tested: Outputs, known: Outputs) -> dict[str, float]:
+    num_classes = known.index.features["label"].num_classes
+    features, labels = known.values, known.labels
+    votes = knn_votes(tested.values, features, labels, num_classes=num_classes)
+    found = recall(tested.values, tested.labels, gallery_features=features, gallery_labels=labels, ks=(1,))
+    return {
+        "monitor_knn_top1": accuracy(votes, tested.labels)["top1"],
+        "monitor_recall_at_1": found[1],
+        "chance_monitor_knn_top1": chance_top(num_classes)["top1"],
+        "chance_monitor_recall_at_1": chance_recall(tested.labels, labels, (1,))[1],
+    }
+
+
+def _kept(path: "Path", source: str) -> "Path":
+    """Write the set's index as it is now; it may be another one than at the run's first start."""
+    path.unlink(missing_ok=True)
+    root, index = (None, source) if is_index(source) else (source, None)
+    keep_index(path, root, index, layout="auto")
+    return path
