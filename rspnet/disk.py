@@ -17,8 +17,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rspnet.errors import ConfigError, DiskError, RSPNetError
+from rspnet.errors import ConfigError, DiskError, MachineError, RSPNetError
 from rspnet.lock import locked
+from rspnet.shortage import blame_machine, lacking
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -50,6 +51,8 @@ def refusal(path: str | os.PathLike[str], error: OSError) -> RSPNetError:
         fault, remedy = FAULTS[error.errno]
         said = os.strerror(error.errno)  # pyarrow's text is longer
         return DiskError(f"{os.fspath(path)}: cannot be written: {fault} ({said}); {remedy}")
+    if lack := lacking(error):
+        return MachineError(f"{os.fspath(path)}: cannot be written: {lack}")
     return ConfigError(f"{os.fspath(path)}: cannot be written ({said}); choose another place")
 
 
@@ -89,6 +92,7 @@ def reading(path: str | os.PathLike[str], mistake: type[RSPNetError] = ConfigErr
     try:
         yield
     except OSError as error:
+        blame_machine(os.fspath(path), error)
         raise mistake(f"{os.fspath(path)}: cannot be read ({error.strerror or error})") from None
 
 

@@ -25,6 +25,12 @@ class DiskError(RSPNetError):
     exit_status = 1
 
 
+class MachineError(RSPNetError):
+    """A machine that may open no more files, or lacks memory; the message starts with the file's path."""
+
+    exit_status = 1
+
+
 class WorkerError(RSPNetError):
     """Processes that read videos are killed or crash again and again; the message says over what, and what to do."""
 

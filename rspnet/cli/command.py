@@ -1,6 +1,5 @@
 """The frame every stage runs in: its exit status, its last words, and the signals that end it."""
 
-import errno
 import os
 import re
 import select
@@ -15,18 +14,11 @@ from rspnet.cli.endings import TerminatedError, be_deaf, ending_when_told, leave
 from rspnet.console import forget_unsaid, program, say, say_last, stand_in_for_closed_streams, take_warnings
 from rspnet.disk import FAULTS, refusal
 from rspnet.errors import RSPNetError
+from rspnet.shortage import limit
 from rspnet.signals import INTERRUPTED, end_at_once
 from rspnet.stdout import forget_stdout
 
 Config = TypeVar("Config")
-
-_LIMITS = {
-    errno.EMFILE: "this process may open no more files; raise `ulimit -n`",
-    errno.ENFILE: "this machine has too many files open; wait",
-    errno.EAGAIN: "this user may start no more processes or threads; raise `ulimit -u`",
-    errno.ENOMEM: "this machine, or `ulimit -v`, has no memory left for another process; free some",
-}
-"""What ends a stage without a fault of its own or of its options: number of the system's error -> what to do."""
 
 
 def run(main: Callable[[Config], object], config_class: type[Config]) -> NoReturn:
@@ -91,7 +83,7 @@ def _status(main: Callable[[Config], object], config_class: type[Config]) -> int
             say_last(f"{stage}: {refusal(error.filename or _folder(config), error)}")
         elif isinstance(error, FileNotFoundError) and (gone := _lost_folder(config)):
             say_last(f"{stage}: {gone}: was removed while this wrote to it; give the same command again")
-        elif said := _limit(error):
+        elif said := limit(error):
             say_last(f"{stage}: {said}, or use fewer processes (--jobs, --data.num_workers)")
         elif _other_process_left(error):
             say_last(f"{stage}: another process of this run has ended; what it said is the reason", after_others=True)
@@ -123,13 +115,6 @@ def _lost_folder(config: object) -> str | None:
     """The folder that a run writes to, if it has one and that is not there any more."""
     folder: str | None = getattr(config, "run_dir", None)
     return folder if folder and not os.path.lexists(folder) else None
-
-
-def _limit(error: Exception) -> str | None:
-    """Which of the system's limits ended the work, and what to do; None if none did."""
-    if isinstance(error, OSError) and not hasattr(error, "characters_written"):  # a stream that would block has it
-        return _LIMITS.get(error.errno or 0)
-    return _LIMITS[errno.EAGAIN] if str(error) == "can't start new thread" else None
 
 
 def _tell_of_names() -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rspnet.data.rows import Row
+from rspnet.data.verification import inspect_row
 from rspnet.disk import identity, sha256
 from rspnet.errors import ConfigError, DiskError, VideoError
+from rspnet.shortage import blame_machine
 from rspnet.video.inspection import inspect
 from rspnet.video.writer import read_comment, transcode
 
@@ -78,6 +80,9 @@ def transcode_row(task: Task, dst: str, recipe: dict[str, Any]) -> Outcome | Dis
 
     Returns:
         What became of it, or that the disk takes no more.
+
+    Raises:
+        MachineError: it cannot be read, or the copy not be written, for want of files or memory.
     """
     row, target, known = task
     source, path = os.path.join(row["root"], row["video"]), os.path.join(dst, target)
@@ -100,10 +105,11 @@ def transcode_row(task: Task, dst: str, recipe: dict[str, Any]) -> Outcome | Dis
     except DiskError as error:
         return error
     except (VideoError, ConfigError, OSError) as error:
-        found = inspect(source, depth="decode")
+        blame_machine(source, error)
+        found = inspect_row(row, depth="decode", min_frames=1)
         if found["status"] == "ok":  # then it is the writing that failed
             found |= {"status": FAILED, "reason": str(error)}
-        return Outcome(row | found)
+        return Outcome(found)
 
 
 def _still_of(known: Entry, source: str, *, origin: dict[str, Any], recipe: dict[str, Any]) -> Entry | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rspnet import console
 from rspnet.data.rows import BAD_NAME, Row
+from rspnet.shortage import blame_machine
 from rspnet.video.inspection import FACTS, inspect
 from rspnet.video.limits import MAX_PIXELS
 from rspnet.video.plan import Plan
@@ -35,19 +36,33 @@ def inspect_row(row: Row, depth: str, min_frames: int, *, max_pixels: int = MAX_
         depth: as for `inspect`.
         min_frames: as for `inspect`.
         max_pixels: as for `inspect`.
+
+    Raises:
+        MachineError: as `inspect`.
     """
     if row["status"] == BAD_NAME:
         return row
     path = os.path.join(row["root"], row["video"])
+    if absent := _absence(row, path):
+        return row | NO_FACTS | absent
+    found = inspect(path, depth=depth, min_frames=min_frames, max_pixels=max_pixels)
+    if found["status"] not in ("ok", "short") and (absent := _absence(row, path)):  # removed meanwhile
+        return row | NO_FACTS | absent
+    return row | found
+
+
+def _absence(row: Row, path: str) -> dict[str, Any] | None:
+    """Status and reason of a row whose file is not there for this user; None where it is."""
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return row | NO_FACTS | {"status": "missing", "reason": row["reason"] or "no such file"}
+        return {"status": "missing", "reason": row["reason"] or "no such file"}
     except OSError as error:  # its folder is closed to us, a link leads to itself
-        return row | NO_FACTS | {"status": "unreadable", "reason": error.strerror}
+        blame_machine(path, error)
+        return {"status": "unreadable", "reason": error.strerror}
     if not os.access(path, os.R_OK):
-        return row | NO_FACTS | {"status": "unreadable", "reason": "this user may not read the file"}
-    return row | inspect(path, depth=depth, min_frames=min_frames, max_pixels=max_pixels)
+        return {"status": "unreadable", "reason": "this user may not read the file"}
+    return None
 
 
 def looked_at(row: Row, result: "Row | Failure") -> Row:

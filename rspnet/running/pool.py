@@ -52,6 +52,7 @@ def run_parallel(
 
     Raises:
         ConfigError: jobs or time_limit is not positive.
+        MachineError: the function raised it.
         RuntimeError: several workers in a row cannot even start (their imports fail).
     """
     if jobs < 1:

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Generic, Literal, TypeVar
 
+from rspnet.errors import MachineError
 from rspnet.processes import follow_parent
 
 Item = TypeVar("Item")
@@ -95,9 +96,12 @@ class Worker(Generic[Item, Result]):
         """Whether it ended by SIGKILL, which no fault of its own sends."""
         return self.process.exitcode == -signal.SIGKILL
 
-    def end(self, result: Result | Failure) -> None:
-        """Hand over what came of the item."""
-        if self.outcome:
+    def end(self, result: Result | Failure | MachineError) -> None:
+        """Hand over what came of the item; a shortage is raised where that is taken."""
+        if isinstance(result, MachineError):
+            if self.outcome:
+                self.outcome.set_exception(result)
+        elif self.outcome:
             self.outcome.set_result(result)
         self.outcome = None
 
@@ -123,6 +127,8 @@ def _converse(pipe: Connection, function: Callable[[Item], Result]) -> None:
             item = pipe.recv()
             try:
                 answer = ForkingPickler.dumps(function(item))
+            except MachineError as error:  # all that follow would fail as well
+                answer = ForkingPickler.dumps(error)
             except Exception as error:  # of the function, or of a result that cannot be pickled
                 text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
                 answer = ForkingPickler.dumps(Failure("error", text))

@@ -7,6 +7,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from rspnet.console import some
+from rspnet.shortage import blame_machine
 from rspnet.video.decoding import Damage
 from rspnet.video.matroska import broken_at, end_of_segment, wrong_checksum
 
@@ -78,6 +79,7 @@ def reading_fails(path: str) -> str | None:
             while file.read(2**20):
                 pass
     except OSError as error:
+        blame_machine(path, error)
         return error.strerror
     return None
 

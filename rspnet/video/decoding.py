@@ -7,6 +7,7 @@ import av
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from rspnet.shortage import blame_machine
 from rspnet.video.packets import Packet
 from rspnet.video.spoilt import spoilt_of
 
@@ -62,7 +63,8 @@ def decode_all(packets: Iterator[Packet], stream: VideoStream, damage: Damage | 
             packet: Packet | None = next(packets)
         except StopIteration:
             return
-        except av.FFmpegError:  # the file cannot be read on; what the decoder holds is still good
+        except av.FFmpegError as error:  # the file cannot be read on; what the decoder holds is still good
+            blame_machine(stream.container.name.removeprefix("file:"), error)
             damage.refused += 1
             packet = None
         if packet and not packet.size and packet.pts is not None:
@@ -73,7 +75,8 @@ def decode_all(packets: Iterator[Packet], stream: VideoStream, damage: Damage | 
             damage.spoilt += is_spoilt(bytes(packet))
         try:
             frames = stream.codec_context.decode(packet)
-        except (av.FFmpegError, ValueError):  # the latter of a decoder that could not be opened
+        except (av.FFmpegError, ValueError) as error:  # the latter of a decoder that could not be opened
+            blame_machine(stream.container.name.removeprefix("file:"), error)
             is_blank = packet is not None and not _holds_picture(bytes(packet), kind, config)
             damage.blank += is_blank
             damage.refused += not is_blank

@@ -15,7 +15,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rspnet.console import some
-from rspnet.errors import ConfigError, VideoError
+from rspnet.errors import ConfigError, MachineError, VideoError
+from rspnet.shortage import blame_machine
 from rspnet.video.content import Content
 from rspnet.video.damage import is_encrypted, judge, missing_bytes, reading_fails
 from rspnet.video.decoding import Damage, be_strict, decode_all
@@ -66,6 +67,7 @@ def inspect(
 
     Raises:
         ConfigError: no such depth.
+        MachineError: it cannot be read for want of files or memory.
     """
     if depth not in ("probe", "decode"):
         raise ConfigError(f"depth: {depth!r}; it is probe or decode")
@@ -93,7 +95,10 @@ def inspect(
                     min_frames=min_frames,
                     clock=clock,
                 )
+    except MachineError:  # says nothing of the file
+        raise
     except OSError as error:
+        blame_machine(path, error)
         verdict = "broken", f"cannot be read ({error.strerror})"
     except VideoError as error:
         kinds = {NoVideoError: "no_video", TimeLimitError: "timeout"}
@@ -101,6 +106,7 @@ def inspect(
         if verdict[0] == "broken" and (failure := reading_fails(path)):
             verdict = "broken", f"cannot be read ({failure})"
     except Exception as error:  # a file from anywhere is no reason to stop
+        blame_machine(path, error)
         verdict = "broken", f"cannot be read ({type(error).__name__}: {error})"
     return facts | dict(zip(("status", "reason"), verdict))
 

@@ -13,6 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from rspnet.errors import RSPNetError, VideoError
+from rspnet.shortage import blame_machine
 from rspnet.video.limits import USUAL, Limits
 from rspnet.video.tables import overdrawn
 
@@ -48,6 +49,7 @@ def open_video(
 
     Raises:
         VideoError: it cannot be opened, or asks for too much.
+        MachineError: it cannot be opened for want of files or memory.
         NoVideoError: it opens, but shows nothing that moves.
         TimeLimitError: it takes too long.
     """
@@ -82,6 +84,7 @@ def check_file(path: str, *, fragments: bool = True) -> None:
         fragments: see `overdrawn`.
 
     Raises:
+        MachineError: this process may open no more files.
         VideoError: no regular file, or one that cannot be read, or is overdrawn.
     """
     try:
@@ -91,6 +94,7 @@ def check_file(path: str, *, fragments: bool = True) -> None:
     except VideoError:
         raise
     except (OSError, ValueError) as error:  # the latter of a path that is none
+        blame_machine(path, error)
         raise _unopened(path, _short(error)) from None
     if fault:
         raise _unopened(path, fault)
@@ -113,6 +117,7 @@ def _open(path: str, kind: str | None, options: dict[str, str], *, time_limit: f
     except av.ArgumentError as error:
         raise _unopened(path, f"{_short(error)}: damaged, or no kind of video file that is read") from None
     except (av.FFmpegError, OSError, ValueError) as error:
+        blame_machine(path, error)
         raise _unopened(path, _short(error)) from None
 
 
@@ -150,6 +155,7 @@ def only_video_errors(path: str, *others: type[Exception]) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, (RSPNetError, *others)):
             raise
+        blame_machine(path, error)
         what = getattr(error, "strerror", None) or str(error) or "no more is known"
         raise VideoError(
             f"{path}: cannot be read ({type(error).__name__}: {what}); look at it with verify --depth decode"

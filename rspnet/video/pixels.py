@@ -24,6 +24,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from rspnet.errors import VideoError
+from rspnet.shortage import blame_machine
 from rspnet.video.orientation import UPRIGHT, Orientation, Pixels, orientation
 
 Crop = tuple[int, int, int, int]
@@ -188,6 +189,7 @@ class Album:
         try:
             rgb = None if planes else self._converter.rgb(frame)
         except (av.FFmpegError, ValueError) as error:
+            blame_machine(str(self._path), error)
             raise VideoError(f"{self._path}: {frame.format.name} pixels cannot be converted ({error})") from None
         self._lay_out()
         side = None if self._side is None else (self._side, self._side)

@@ -25,6 +25,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from rspnet.disk import FAULTS, refusal, whole
 from rspnet.errors import ConfigError, VideoError
+from rspnet.shortage import blame_machine
 from rspnet.video.damage import judge
 from rspnet.video.decoding import Damage, be_strict, decode_all
 from rspnet.video.inspection import inspect
@@ -283,6 +284,7 @@ def _writing(
     except (av.FFmpegError, OSError) as error:
         if error.errno in FAULTS:
             raise refusal(path, OSError(error.errno, error.strerror)) from None
+        blame_machine(os.fspath(path), error)
         what = getattr(error, "strerror", None) or error
         raise VideoError(f"{path}: cannot be written ({what}); look at the folder's space and permissions") from None
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from rspnet.data import copying, layouts
+from rspnet.data import copying, layouts, verification
 from rspnet.data.copying import Task, transcode_row
 from rspnet.data.rows import new_row
 from rspnet.video.inspection import inspect
@@ -42,7 +42,7 @@ def test_a_copy(task, tmp_path):
 
 def test_what_is_as_it_was_made_is_not_decoded_again(task, tmp_path, monkeypatch):
     row, _, entry = work(task, tmp_path)
-    monkeypatch.setattr(copying, "inspect", None)
+    monkeypatch.setattr(copying, "inspect_row", None)
     monkeypatch.setattr(copying, "read_comment", None)
     assert work(task._replace(known=entry), tmp_path) == (row, False, entry)
 
@@ -130,4 +130,25 @@ def test_bad_sources_say_what_they_are(task, tmp_path):
     bad = new_row("bad.mp4", str(tmp_path / "old"), status="ok")
     assert work(Task(bad, "new.mp4"), tmp_path).row["status"] == "empty"
     gone = new_row("gone.mp4", str(tmp_path / "old"), status="ok")
-    assert work(Task(gone, "new.mp4"), tmp_path).row["status"] == "broken"
+    assert work(Task(gone, "new.mp4"), tmp_path).row["status"] == "missing"
+
+
+def test_a_source_that_was_removed_is_called_as_verify_calls_it(task, tmp_path, monkeypatch):
+    """Before it is looked at, or in the middle of that."""
+    path = tmp_path / "old" / "v.mp4"
+
+    for module, name in ((copying, "sha256"), (verification, "inspect")):
+        before, content = getattr(module, name), path.read_bytes()
+
+        def late(*args, before=before, **kwargs):
+            path.unlink()
+            return before(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, late)
+        row = verification.inspect_row(task.row, "probe", 1) if module is verification else work(task, tmp_path).row
+        assert (row["status"], row["reason"], row["bytes"]) == ("missing", "no such file", None)
+        monkeypatch.undo()
+        path.write_bytes(content)
+    path.unlink()
+    assert work(task, tmp_path).row == verification.inspect_row(task.row, "decode", 1)
+    assert work(task, tmp_path).row["status"] == "missing"
