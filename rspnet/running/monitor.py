@@ -15,7 +15,7 @@ from rspnet.data.index import check_labels, load, select
 from rspnet.data.indexfile import is_index
 from rspnet.data.run_index import keep_index
 from rspnet.data.sets import Failures, TestSet
-from rspnet.errors import RSPNetError
+from rspnet.errors import ConfigError, RSPNetError
 from rspnet.evaluation.accuracy import accuracy, chance_top
 from rspnet.evaluation.forward import Forward
 from rspnet.evaluation.neighbours import chance_recall, knn_votes, recall
@@ -24,8 +24,6 @@ from rspnet.running.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from datasets import Dataset
 
     from rspnet.cli.monitoring import Monitor as Options
     from rspnet.cli.options import DataSet
@@ -51,15 +49,19 @@ class Monitor:
     def __init__(self, options: "Options", run: "Run", clip: "ClipSpec", *, data: "DataSet", num_workers: int) -> None:
         self._every, self._run, self._batch = options.every, run, options.batch
         self._clip = dataclasses.replace(clip, views=options.views)
-        self._limits, self._max_failures, self._workers = data.limits(), data.max_failures, num_workers
-        self._sets: list[tuple[Dataset, str]] = []
+        self._limits, self._workers = data.limits(), num_workers
+        self._sets: list[tuple[Failures, str]] = []
         if options.data is None:
             return
-        index = load(run.team.by_main(lambda: _kept(run.run_dir / "monitor.parquet", str(options.data))))
-        gallery, _ = select(index, "train", options.fold)
-        queries, _ = select(index, test_split(index), options.fold)
-        check_labels(queries, gallery)
-        self._sets = [(queries, "monitor, test videos"), (gallery, "monitor, training videos")]
+        try:
+            index = load(run.team.by_main(lambda: _kept(run.run_dir / "monitor.parquet", str(options.data))))
+            gallery, _ = select(index, "train", options.fold)
+            queries, _ = select(index, test_split(index), options.fold)
+            check_labels(queries, gallery)
+        except ConfigError as error:
+            raise ConfigError(f"monitor.data: {error}") from None
+        named = ((queries, "monitor, test videos"), (gallery, "monitor, training videos"))
+        self._sets = [(Failures(videos, data.max_failures), desc) for videos, desc in named]
         say(
             f"monitor: kNN and retrieval of {some(len(queries), 'video')} among {len(gallery)}, every "
             f"{some(options.every, 'epoch')}"
@@ -90,9 +92,8 @@ class Monitor:
         network, accelerator, team = ViewFeatures(copy.deepcopy(encoder)), self._run.accelerator, self._run.team
         forward = Forward(network, normaliser(self._clip), accelerator=accelerator, team=team)
         outputs = []
-        for videos, desc in self._sets:
-            clips = even_clips(videos, self._clip, **self._limits)
-            failures = Failures(videos, self._max_failures)
+        for failures, desc in self._sets:
+            clips = even_clips(failures.index, self._clip, **self._limits)
             test_set = TestSet(clips, failures, batch=self._batch, team=team, num_workers=self._workers)
             outputs.append(predict(forward, test_set, desc))
         return outputs

@@ -77,6 +77,9 @@ def settled(weights: str, *, whole: bool = False, aloud: bool = True) -> str:
         last = _last_checkpoint(found) if whole and path.is_dir() else None
         if last is None:
             return weights
+        if what := fault(last):
+            tell(f"{last}: {what}; of {weights} the encoder alone is taken")
+            return weights
         tell(f"{weights}: a finished pretraining; begins with its last checkpoint, {last.name}")
         return str(last)
     if path.is_symlink():
@@ -97,14 +100,14 @@ def same_run(checkpoint: str, weights: str) -> bool:
 
 
 def _last_checkpoint(weights: Path) -> Path | None:
-    """The checkpoint that a finished pretraining's encoder.safetensors was taken from, if it is there and sound."""
+    """The checkpoint that a finished pretraining's encoder.safetensors was taken from, if it is there."""
     if weights.name != NAME:
         return None
     said = (read_description(weights) or {}).get("provenance")
     if not isinstance(said, dict) or said.get("stage") != "pretrain":
         return None
     folder = weights.with_name("checkpoints") / f"step_{said.get('steps')}"
-    return folder if is_checkpoint(folder) and fault(folder) is None else None
+    return folder if is_checkpoint(folder) else None
 
 
 def read_description(weights: Path) -> dict[str, Any] | None:

@@ -34,6 +34,7 @@ from rspnet.weights.manifest import STATE, fault
 PUBLISHED_NAMES = {"c3d": "c3d", "resnet18": "resnet18", "r2plus1d-vcop": "r2plus1d", "s3dg": "s3dg"}
 # What a published file holds beside the tensors.
 _TRAINING_STATE = ("epoch", "best_loss", "best_acc1", "optimizer", "scheduler")
+_OF_A_RUN = ("scaler", "run")  # of ours
 _EPOCHS = 2**31  # a number beyond this is none of them
 _DEPTH = 3  # dicts in dicts that are looked into for a state dict
 
@@ -101,9 +102,10 @@ def read_weights(path: str | Path) -> WeightFile:
     where = ".".join(keys)
     beside = _beside(contents, keys)
     unused = {}
-    if state := sorted(key for key in beside if key in _TRAINING_STATE):
+    needed = (*_TRAINING_STATE, *(_OF_A_RUN if said else ()))
+    if state := sorted(key for key in beside if key in needed):
         unused["the state of training, only to go on with it"] = state
-    if rest := sorted(beside.keys() - {*_TRAINING_STATE, "arch"}):
+    if rest := sorted(beside.keys() - {*needed, "arch"}):
         unused[OTHERS] = rest
     named = contents.get("arch") if where == "model" else None
     common = not entries.numbered and entries.prefix in ("", "encoder.", "encoder_q.encoder.")

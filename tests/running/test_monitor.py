@@ -93,5 +93,5 @@ def test_a_set_that_cannot_be_measured(motions, tmp_path):
         pretrain.main(tiny.pretrain(motions, tmp_path / "run", monitor=Options("nowhere")))
     run = Run(Accelerator(), Team(), {}, tmp_path, {})
     clip = rspnet.create_encoder("resnet18", width=8).clip
-    with pytest.raises(ConfigError, match="no video is in split 'train'"):
+    with pytest.raises(ConfigError, match=r"^monitor\.data: no video is in split 'train'"):
         Monitor(Options(str(motions / "train")), run, clip, data=DataSet(), num_workers=0)

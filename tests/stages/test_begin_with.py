@@ -14,6 +14,7 @@ from rspnet.errors import CheckpointError, ConfigError
 from rspnet.running.finished import run_at
 from rspnet.weights import published
 from rspnet.weights.convert import convert
+from rspnet.weights.description import settled
 from rspnet.weights.manifest import fault
 from rspnet.weights.read import read_weights
 from stages import evaluate, finetune, pretrain
@@ -131,6 +132,14 @@ def test_pretraining_goes_on_from_another(pretrained, motions, tmp_path, interru
     provenance = json.loads((run / "encoder.json").read_text())["provenance"]
     for told in (result, provenance):
         assert (told["weights"], told["weights_sha256"]) == (f"{source}/checkpoints/step_6", began)
+
+
+def test_a_last_checkpoint_that_is_damaged_is_said(pretrained, tmp_path, capsys):
+    shutil.copytree(pretrained, tmp_path / "run", symlinks=True)
+    assert settled(str(tmp_path / "run"), whole=True) == str(tmp_path / "run/checkpoints/step_6")
+    (tmp_path / "run/checkpoints/step_6/state.pt").write_bytes(b"")
+    assert settled(str(tmp_path / "run"), whole=True) == str(tmp_path / "run")
+    assert f"state.pt is not as it was written; of {tmp_path}/run the encoder alone is taken" in capsys.readouterr().err
 
 
 def test_weights_that_have_changed_are_other_weights(pretrained, motions, tmp_path, interrupted):
