@@ -25,6 +25,18 @@ class DiskError(RSPNetError):
     exit_status = 1
 
 
+class LostError(RSPNetError):
+    """A folder that is not where it was any more while it is written to; the message starts with its name."""
+
+    exit_status = 1
+
+    @classmethod
+    def of(cls, folder: object) -> "LostError":
+        """What is said of a folder."""
+        words = "was removed or renamed while this wrote to it; give it back its name, or begin anew"
+        return cls(f"{folder}: {words}, with the same command")
+
+
 class MachineError(RSPNetError):
     """A machine that may open no more files, or lacks memory; the message starts with the file's path."""
 

@@ -13,7 +13,7 @@ from rspnet.cli.config import parse
 from rspnet.cli.endings import TerminatedError, be_deaf, ending_when_told, leave, quieten_threads, was_just_told
 from rspnet.console import forget_unsaid, program, say, say_last, stand_in_for_closed_streams, take_warnings
 from rspnet.disk import FAULTS, refusal
-from rspnet.errors import RSPNetError
+from rspnet.errors import LostError, RSPNetError
 from rspnet.shortage import limit
 from rspnet.signals import INTERRUPTED, end_at_once
 from rspnet.stdout import forget_stdout
@@ -82,7 +82,7 @@ def _status(main: Callable[[Config], object], config_class: type[Config]) -> int
         if isinstance(error, OSError) and error.errno in FAULTS:  # wherever a library wrote
             say_last(f"{stage}: {refusal(error.filename or _folder(config), error)}")
         elif isinstance(error, FileNotFoundError) and (gone := _lost_folder(config)):
-            say_last(f"{stage}: {gone}: was removed while this wrote to it; give the same command again")
+            say_last(f"{stage}: {LostError.of(gone)}")
         elif said := limit(error):
             say_last(f"{stage}: {said}, or use fewer processes (--jobs, --data.num_workers)")
         elif _other_process_left(error):

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rspnet.cli.config import dump
 from rspnet.console import is_main, say
 from rspnet.disk import make_folder, sha256, sweep, write_json, write_text, writing_to
-from rspnet.errors import CheckpointError, ConfigError, RSPNetError
-from rspnet.lock import exclusive
+from rspnet.errors import CheckpointError, ConfigError, LostError, RSPNetError
 from rspnet.running import sources
 from rspnet.running.checkpoints import latest
 from rspnet.running.environment import environment
 from rspnet.running.launch import check_accumulation, processes
+from rspnet.running.place import Place, held
 from rspnet.running.record import FREE, flat, read_options, stage_of
 from rspnet.running.results import rounded, summary
 from rspnet.running.soundness import check_kinds, seal, sound_result
@@ -52,6 +51,7 @@ class Run:
         facts: see below; ``data_fingerprint`` only where the run goes on.
         run_dir: the run's folder.
         config: the resolved options.
+        place: the run's folder as it was when the run began, of the main process.
 
     Attributes:
         accelerator: accelerate's.
@@ -65,6 +65,7 @@ class Run:
     facts: dict[str, Any]
     run_dir: Path
     config: dict[str, Any]
+    place: Place | None = None
 
     @cached_property
     def newest(self) -> tuple[Path, int] | None:
@@ -113,9 +114,22 @@ class Run:
             raise CheckpointError(f"{weights.path}: was replaced while this run began; give the same command again")
         return weights
 
+    def check_there(self) -> None:
+        """See that the run's folder is where it was, before more is written: it would be made anew. All processes ask.
+
+        Raises:
+            LostError: it is not.
+        """
+        self.team.by_main(self._check_place)
+
+    def _check_place(self) -> None:
+        if self.place:
+            self.place.check()
+
     def write_lines(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
         """Write a .jsonl file of the run, one object to a line; from the main process."""
         if is_main():
+            self._check_place()
             write_text(self.run_dir / name, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
@@ -140,18 +154,19 @@ def run_once(
     Raises:
         ConfigError: the folder is not this run's, or not free; or the videos are not there; or accelerate was told
             what cannot be done.
+        LostError: the folder was removed, or renamed, on the way.
     """
     check_accumulation()
     place, options, precision = Path(run_dir), dataclasses.asdict(config), sources.precision()
     team, accelerator_of = processes(start)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
 
         def claim() -> tuple[Path, str | None, dict[str, Any] | None, dict[str, Any]]:
             named = sources.settle(place, options, begun=(begun := _has_begun(place)))
             options.update(dataclasses.asdict(told := _with_weights(config, named)))
             if not begun:
                 sources.check_named(options)
-            begun = held.enter_context(open_run(place, options, dump(told)))
+            begun = stack.enter_context(open_run(place, options, dump(told)))
             result = sound_result(place, options) if begun else None
             if begun:
                 return place, named, result, sources.compare(place, options, precision, result=result)
@@ -166,10 +181,14 @@ def run_once(
         else:
             accelerator = accelerator_of()
             facts |= {"processes": accelerator.num_processes, "device": accelerator.device.type}
-            result = rounded(work(config, Run(accelerator, team, facts, place, options)))
+            here = stack.enter_context(Place(place)) if is_main() else None
+            run = Run(accelerator, team, facts, place, options, here)
+            result = rounded(work(config, run))
+            run.check_there()
             if is_main():
                 write_json(place / "result.json", result)
                 seal(place)
+            run.check_there()
             accelerator.end_training()
     if is_main():
         say(*summary(result).splitlines())
@@ -212,7 +231,7 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
         raise ConfigError(f"{run_dir}: is no run folder, and not empty; choose another --run_dir")
     try:
         check_kinds(run_dir)
-        with _exclusive(run_dir, lock):
+        with held(run_dir, lock):
             sweep(run_dir)
             begun = _has_begun(run_dir)
             if not begun:
@@ -221,6 +240,8 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
             elif other := _difference(path, config):
                 raise other_run(run_dir, other)
             yield begun
+    except LostError:  # what has its name now is another's
+        raise
     except RSPNetError:
         _unmake(run_dir, made)
         raise
@@ -268,29 +289,3 @@ def _difference(path: Path, config: dict[str, Any]) -> str | None:
         if before.get(name) != now.get(name) and name not in (*FREE, *_NAMES):
             return f"{name}={before.get(name)}, not {now.get(name)}"
     return None
-
-
-@contextlib.contextmanager
-def _exclusive(run_dir: Path, lock: Path) -> Iterator[None]:
-    """Hold the run's lock, which says who has it."""
-    with contextlib.ExitStack() as stack:
-        with writing_to(run_dir):
-            handle = stack.enter_context(lock.open("a+", encoding="utf-8", errors="replace"))
-        try:
-            lacking = stack.enter_context(exclusive(handle.fileno()))
-        except BlockingIOError:
-            handle.seek(0)
-            raise ConfigError(
-                f"{run_dir}: {handle.read().strip() or 'another process'} is writing to this run; "
-                "wait for it or choose another --run_dir"
-            ) from None
-        if lacking:
-            say(
-                f"{run_dir}: its file system cannot lock ({lacking}), and the run goes on without; see to it that no "
-                "other machine writes to this folder at the same time"
-            )
-        with writing_to(run_dir):
-            handle.truncate(0)
-            handle.write(f"process {os.getpid()} on {platform.node()}")
-            handle.flush()
-        yield

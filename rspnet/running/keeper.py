@@ -88,7 +88,9 @@ class Keeper:
         Raises:
             FloatingPointError: some of it is no number, and it is not kept.
             DiskError, ConfigError: the disk refuses.
+            LostError: the run's folder is not there any more.
         """
+        self.run.check_there()
         step, run = self.state.step, self.state.state_dict(self.accelerator.gather)
         parts = {name: part.state_dict() for name, part in self._parts().items()} if is_main() else {}
         if faults := self.team.by_main(lambda: not_finite({**parts, "run": run})):
@@ -119,7 +121,9 @@ class Keeper:
 
         Raises:
             CheckpointError: they are damaged.
+            LostError: the run's folder is not there any more.
         """
+        self.run.check_there()
         folder, _ = self.team.by_main(lambda: checkpoints.marked(self.run_dir, "best"))
         self.model.load_state_dict(_read(folder)["model"])
 

@@ -248,7 +248,11 @@ class TrainLoop:
         Args:
             stage: who trained.
             values: of the stage.
+
+        Raises:
+            LostError: the run's folder is not there any more to take it.
         """
+        self.run.check_there()
         hours = self.state.seconds * self.team.world_size / 3600
         course = {"epochs": self.schedule.epochs, "steps": self.state.step, **self.run.facts, "device_hours": hours}
         return rounded({"stage": stage, "run_dir": str(self.run_dir), **values, **course})

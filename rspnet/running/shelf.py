@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from rspnet.console import say, some
 from rspnet.disk import make_folder, sweep, whole, write_json
-from rspnet.errors import ConfigError
+from rspnet.errors import ConfigError, LostError
 from rspnet.lock import locked
 
 if TYPE_CHECKING:
@@ -130,10 +130,15 @@ class Shelf:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has come."""
+        """Write what has come.
+
+        Raises:
+            LostError: the folder is not there any more.
+        """
         self._written = time.monotonic()
         if not self._rows:
             return
+        self._check_there()
         columns = [pa.array([row.get(field.name) for row in self._rows], field.type) for field in SCHEMA]
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, SCHEMA) as writer:
@@ -149,6 +154,7 @@ class Shelf:
         Args:
             videos: row and status of those that nobody tried to read; each gives a window without a span.
         """
+        self._check_there()
         columns = [list(column) for column in zip(*videos)] or [[], []]
         number = len(columns[0])
         untried = {"row": columns[0], "number": [0] * number, "total": [0] * number, "status": columns[1]}
@@ -168,6 +174,11 @@ class Shelf:
                 before = rows[at], number  # what was made twice, for the sake of a damaged file, is there once
         for start in range(0, len(kept), _AT_ONCE):
             yield table.take(pa.array(kept[start : start + _AT_ONCE], pa.int64()))
+
+    def _check_there(self) -> None:
+        """See that the folder is the one that was begun: windows that went with it would be missing in OUT."""
+        if not (self.folder / "settings.json").is_file():
+            raise LostError.of(self.folder)
 
     def _table(self, complain: bool = False) -> pa.Table:
         """What is kept, mapped; a damaged file is left out, and taken away by the main process."""

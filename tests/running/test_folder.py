@@ -3,6 +3,7 @@
 import dataclasses
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from rspnet.data.index import fingerprint, load
-from rspnet.errors import CheckpointError, ConfigError
+from rspnet.errors import CheckpointError, ConfigError, LostError
 from rspnet.running.folder import open_run, run_once
 from tests.support import REPO
 from tests.support.published_files import small
@@ -134,6 +135,38 @@ def test_weights_that_were_replaced_while_the_run_began(tmp_path, once, videos):
     with pytest.raises(CheckpointError, match=r"model\.pth: was replaced while this run began; give the same command"):
         run_once(tmp_path / "run", config, work, start=Accelerator)
     assert once({"stage": "evaluate", "protocol": "classify", "top1": 1.0} | OTHERS, weights=path)  # given again
+
+
+@pytest.mark.parametrize("lose", [shutil.rmtree, lambda path: path.rename(path.with_name("other"))])
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_folder_that_is_lost_on_the_way_is_said_and_not_made_anew(tmp_path, videos, lose, writes):
+    config = Config(**changed(data__root=str(videos)), weights="none")
+
+    def work(_, run):
+        run.keep_videos()
+        lose(run.run_dir)
+        if writes:
+            run.write_lines("predictions.jsonl", [])
+        return {"stage": "evaluate"}
+
+    with pytest.raises(LostError, match=f"^{tmp_path}/run: was removed or renamed while this wrote to it; ") as caught:
+        run_once(tmp_path / "run", config, work, start=Accelerator)
+    assert caught.value.exit_status == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_lost_folder_whose_name_another_has_is_left_to_that(tmp_path, videos):
+    config = Config(**changed(data__root=str(videos)), weights="none")
+
+    def work(_, run):
+        run.run_dir.rename(tmp_path / "other")
+        run.run_dir.mkdir()
+        (run.run_dir / "config.yaml").write_text("of another")
+        return {"stage": "evaluate"}
+
+    with pytest.raises(LostError):
+        run_once(tmp_path / "run", config, work, start=Accelerator)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.yaml"]
 
 
 def test_work_that_fails_leaves_no_result(tmp_path, once, videos, capsys):

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from rspnet.disk import identity
-from rspnet.errors import CheckpointError, DiskError
+from rspnet.errors import CheckpointError, DiskError, LostError
 from rspnet.running import checkpoints
+from rspnet.running.place import Place
 from tests.support.toy_run import EPOCHS, Run, ask, same
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
@@ -190,3 +191,28 @@ def test_whatever_the_disk_refuses_the_last_checkpoint_stays(tmp_path, monkeypat
     with pytest.raises(DiskError, match=r"checkpoints/step_5: cannot be written: .*\(0\.1 MB are wanted\)$"):
         run()
     assert sorted(os.listdir(tmp_path / "checkpoints")) == ["last", "step_3", "step_4"]
+
+
+@pytest.mark.parametrize("when", ["in the last step", "before the test"])
+def test_a_folder_that_is_lost_is_not_made_anew(tmp_path, when):
+    """Renamed, it keeps what it had, and goes on under its name."""
+    run, other = Run(tmp_path / "run", checkpoint_every=1, top1=[10.0, 20.0, 30.0]), tmp_path / "other"
+
+    def lose():
+        run.folder.rename(other)
+
+    with Place(run.folder) as run.place:
+        if when == "in the last step":
+            run.at = {9: lose}
+            with pytest.raises(LostError, match="run: was removed or renamed while this wrote to it"):
+                run()
+        else:
+            run()
+            lose()
+            for ends in (run.loop.load_best, lambda: run.loop.result("finetune")):
+                with pytest.raises(LostError, match="run: was removed or renamed while this wrote to it"):
+                    ends()
+    assert not run.folder.exists()
+    other.rename(run.folder)
+    run.at, run.place = {}, None
+    assert run().steps()[-1] == 9

@@ -1,8 +1,12 @@
 """What a stage has done so far: nothing twice, nothing lost, in the videos' order."""
 
+import shutil
+
+import pytest
 import torch
 
 from rspnet.data.films import Span
+from rspnet.errors import LostError
 from rspnet.evaluation.forward import Window
 from rspnet.running.shelf import Shelf
 from rspnet.running.team import Team
@@ -70,3 +74,19 @@ def test_a_hole_that_damage_left_is_filled(tmp_path):
             shelf.add(window(0, number))
         shelf.flush()
         assert [number for _, number, _, _ in taken(shelf)] == [0, 1, 2]
+
+
+def test_a_folder_that_was_removed_is_missed(tmp_path):
+    """Else the file would lack the windows that went with it."""
+    out = str(tmp_path / "f.parquet")
+    with Shelf(out, {"a": 1}, Team()) as shelf:
+        shelf.add(window(0, 0))
+        shelf.flush()
+        shutil.rmtree(shelf.folder)
+        with pytest.raises(LostError, match=r"f\.parquet\.partial: was removed"):
+            taken(shelf)
+        shelf.add(window(0, 1))
+        with pytest.raises(LostError, match=r"f\.parquet\.partial: was removed"):
+            shelf.flush()
+        shelf._rows.clear()
+    assert not shelf.folder.exists()

@@ -116,6 +116,7 @@ class Run:
         self.loss_at = loss_at or {}  # step -> a loss to report instead
         self.at = at or {}  # step -> what happens within it
         self.loader = loader
+        self.place = None
         self.often = SimpleNamespace(**{"log_every": 2, "checkpoint_every": 100, "keep_epochs": 100} | settings)
 
     def __call__(self):
@@ -123,7 +124,7 @@ class Run:
         self.model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9)
         self.model.chance = {} if self.top1 is None else {"val_top1": 50.0}
-        run = RunUnderWay(self.accelerator, self.team, {}, self.folder, {})
+        run = RunUnderWay(self.accelerator, self.team, {}, self.folder, {}, self.place)
         schedule = Schedule("multi_step", 0.1, EPOCHS, [1, 2])
         parts = {"schedule": schedule, "train_set": ToySet(self.loader), "often": self.often}
         self.loop = TrainLoop(run, self.model, self.optimizer, **parts)

@@ -1,0 +1,74 @@
+"""A run's folder: held by one process at a time, and missed where it is not there any more to write to."""
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+from rspnet.console import say
+from rspnet.disk import writing_to
+from rspnet.errors import ConfigError, LostError
+from rspnet.lock import exclusive, is_still
+
+
+class Place:
+    """A folder, known again while it is open, whatever is made in its place; a context manager.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDONLY)  # its number is nobody else's as long as it is open
+
+    def check(self) -> None:
+        """See that the folder has its name.
+
+        Raises:
+            LostError: it was removed, or renamed.
+        """
+        if not is_still(self.path, self._descriptor):
+            raise LostError.of(self.path)
+
+    def __enter__(self) -> "Place":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+@contextlib.contextmanager
+def held(run_dir: Path, lock: Path) -> Iterator[None]:
+    """Hold a run's folder by its lock, which says who has it.
+
+    Args:
+        run_dir: the folder.
+        lock: the file in it.
+
+    Raises:
+        ConfigError: another live process has it, or it cannot be written to.
+        DiskError: its disk is full, or read-only.
+    """
+    with contextlib.ExitStack() as stack:
+        with writing_to(run_dir):
+            handle = stack.enter_context(lock.open("a+", encoding="utf-8", errors="replace"))
+        try:
+            lacking = stack.enter_context(exclusive(handle.fileno()))
+        except BlockingIOError:
+            handle.seek(0)
+            raise ConfigError(
+                f"{run_dir}: {handle.read().strip() or 'another process'} is writing to this run; "
+                "wait for it or choose another --run_dir"
+            ) from None
+        if lacking:
+            say(
+                f"{run_dir}: its file system cannot lock ({lacking}), and the run goes on without; see to it that no "
+                "other machine writes to this folder at the same time"
+            )
+        with writing_to(run_dir):
+            handle.truncate(0)
+            handle.write(f"process {os.getpid()} on {platform.node()}")
+            handle.flush()
+        yield
