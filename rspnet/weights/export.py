@@ -211,7 +211,7 @@ def _fill(
     said = exported.read_export(earlier) if earlier.is_dir() else None
     changed = None if said is None else exported.changed_card(earlier, said)
     if said is not None and changed is not None:
-        if make_card is None or said["weights"] != weights:
+        if make_card is None or said.get("weights") != weights:
             raise ConfigError(
                 f"{earlier}: its {exported.CARD} was changed by hand, and would be lost with this export; "
                 "move it away, or give another name"
