@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 DATA ?=
 # Processes that test, or check types; each takes a gigabyte.
 JOBS ?= 2
+# Whose builds of torch are in the image: cpu, or cu130 for NVIDIA's GPUs.
+TORCH ?= cpu
 
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -14,7 +16,7 @@ TELL := import sys; sys.stdout.write("%d.%d %s\n" % (sys.version_info[:2] + (sys
 PYTHON_NEWEST ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 $(HOME)/.pyenv/versions/*/bin/python; do \
 	$$python -c '$(TELL)' 2>/dev/null; done | sort -V | tail -n 1 | cut -d " " -f 2)
 
-.PHONY: setup demo test test-all test-newest mutants lint measures bench clean
+.PHONY: setup demo test test-all test-newest mutants lint measures bench image clean
 
 setup: $(READY)
 
@@ -61,6 +63,10 @@ bench: $(READY)
 	$(BIN)/python benchmarks/decode.py $(DATA)
 	$(BIN)/python benchmarks/loader.py $(DATA)
 	$(BIN)/python benchmarks/transcode.py $(DATA)
+
+# Needs docker, and the network.
+image:
+	docker build --build-arg TORCH=$(TORCH) --tag rspnet .
 
 clean:
 	rm -rf runs/demo $(VENV) $(VENV).newest

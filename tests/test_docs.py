@@ -88,7 +88,18 @@ def check_python(*arguments):
         check_script(*arguments)
 
 
-CHECKS = {"make": check_make, "rspnet": check_rspnet, "python": check_python}
+def check_docker(verb, *arguments):
+    """What follows the image's name is its command, or what another entry point takes."""
+    assert verb == "run"
+    before, after = arguments[: arguments.index("rspnet")], arguments[arguments.index("rspnet") + 1 :]
+    if "--entrypoint" in before:
+        assert (before[before.index("--entrypoint") + 1], after[0]) == ("accelerate", "launch")
+        check_launch(*after[1:])
+    else:
+        check_rspnet(*after)
+
+
+CHECKS = {"docker": check_docker, "make": check_make, "rspnet": check_rspnet, "python": check_python}
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words)[:100])
