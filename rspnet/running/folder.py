@@ -253,7 +253,7 @@ def _unmake(run_dir: Path, made: list[Path]) -> None:
         "config.yaml",
         "environment.json",
         "index.parquet",
-        "monitor.parquet",
+        "labelled.parquet",
         ".lock",
         "metrics.jsonl",
         "tensorboard",

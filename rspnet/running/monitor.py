@@ -37,7 +37,7 @@ class Monitor:
 
     Args:
         options: where it is, and when; without data nothing is measured.
-        run: processes, and the folder, which gets the set's index, monitor.parquet.
+        run: processes, and the folder, which gets the set's index, labelled.parquet.
         clip: what the encoder is fed with.
         data: how videos are read.
         num_workers: processes that read, for each process of the run.
@@ -54,7 +54,7 @@ class Monitor:
         if options.data is None:
             return
         try:
-            index = load(run.team.by_main(lambda: _kept(run.run_dir / "monitor.parquet", str(options.data))))
+            index = load(run.team.by_main(lambda: _kept(run.run_dir / "labelled.parquet", str(options.data))))
             gallery, _ = select(index, "train", options.fold)
             queries, _ = select(index, test_split(index), options.fold)
             check_labels(queries, gallery)

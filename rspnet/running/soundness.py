@@ -25,7 +25,7 @@ _TOLD = ("metrics.jsonl", "environment.json")
 
 _FILES = (
     "config.yaml",
-    *("index.parquet", "monitor.parquet"),
+    *("index.parquet", "labelled.parquet"),
     *("result.json", "encoder.json", "encoder.safetensors", "features.parquet"),
     *("predictions.jsonl", "neighbours.jsonl", "confusion.csv"),
     *_TOLD,
