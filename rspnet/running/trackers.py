@@ -1,7 +1,8 @@
 """Where a run's curves go besides metrics.jsonl: accelerate's trackers, none of which can end the run or change it."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -106,7 +107,7 @@ class Trackers:
     def _guarded(self, name: str, tracker: Tracker | None = None) -> Iterator[None]:
         """Name a tracker that fails in the block, and do without it; the run's random numbers stay as they were."""
         try:
-            with undisturbed():
+            with undisturbed(), redirect_stdout(sys.stderr):  # some greet; stdout is for results
                 yield
         except (Exception, SystemExit) as error:  # they raise all sorts: the disk's faults, the network's, their own
             said = " ".join(str(error).split())[:200] or type(error).__name__

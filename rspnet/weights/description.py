@@ -72,6 +72,8 @@ def settled(weights: str, *, whole: bool = False, aloud: bool = True) -> str:
         CheckpointError: As for `find_weights`.
     """
     path, found = Path(weights), find_weights(weights)
+    if path.name == STATE and is_checkpoint(path.parent):
+        return str(path.parent)
     tell = say if aloud else lambda _: None
     if found.name != STATE or path.is_file():
         last = _last_checkpoint(found) if whole and path.is_dir() else None

@@ -63,6 +63,7 @@ def test_what_moves_is_settled(tmp_path, capsys):
     run, folder = tmp_path, checkpoint(tmp_path, 3)
     (run / "checkpoints/last").symlink_to("step_3")
     assert find_weights(run) == find_weights(folder) == folder / "state.pt"
+    assert settled(str(folder / "state.pt")) == str(folder)
     for moving in (run, run / "checkpoints/last", folder):
         assert settled(str(moving)) == str(folder)
         assert same_run(str(folder), str(moving)) == (moving != folder)
