@@ -14,14 +14,13 @@ cannot be read is named and counted. The last line on stdout is the result as JS
 
 import dataclasses
 import json
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rspnet import console
-from rspnet.cli import implied, options
+from rspnet.cli import bounds, implied, options
 from rspnet.cli.command import run
 from rspnet.cli.options import Limits
 from rspnet.disk import sweep
@@ -72,15 +71,16 @@ class Config:
     clips: options.Clips = field(default_factory=options.Clips)
 
     def __post_init__(self) -> None:
-        if len(self.speeds) != 2 or min(self.speeds) < 1:
-            raise ConfigError(f"speeds: {self.speeds}; give two playback rates, each at least 1, as [2, 2]")
+        bounds.within(self, 1, bounds.SPEED, "speeds")
+        bounds.within(self, 1, bounds.VIDEOS, "sample")
+        bounds.within(self, 0, bounds.SEED, "seed")
+        bounds.within(self, 0.1, 1000, "fps")
+        bounds.within(self, 1, bounds.PIXELS, "max_pixels")
+        bounds.positive(self, bounds.SECONDS, "time_limit")
+        if len(self.speeds) != 2:
+            raise ConfigError(f"speeds: {self.speeds}; give two playback rates, as [2, 2]")
         if self.videos and self.sample is not None:
             raise ConfigError(f"sample: {self.sample}; with --videos there is nothing to draw: leave one of them out")
-        if self.sample is not None and self.sample < 1:
-            raise ConfigError(f"sample: {self.sample}; it must be at least 1")
-        for name in ("fps", "time_limit", "max_pixels"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"{name}: {getattr(self, name)}; it must be more than 0")
 
 
 def main(config: Config) -> dict[str, Any]:
