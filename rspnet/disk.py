@@ -6,20 +6,15 @@ import io
 import json
 import math
 import os
-import platform
-import re
-import secrets
-import shutil
-import time
-import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rspnet.errors import ConfigError, DiskError, MachineError, RSPNetError
 from rspnet.lock import locked
 from rspnet.shortage import blame_machine, lacking
+from rspnet.temporary import put, put_new, remove, temporary
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -33,15 +28,6 @@ FAULTS = {
     errno.ESTALE: ("its network disk has changed", "see that it is there, then give the same command again"),
 }
 """What no choice of options is to blame for: number of the system's error -> what is wrong, and what to do."""
-
-_TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-[0-9a-f]{8}\.partial", re.DOTALL)
-"""The names of `whole`, with their machine."""
-
-_ABANDONED = 24 * 3600.0
-"""Seconds after which what another machine was writing is nobody's: it writes all the time."""
-
-_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
-"""This machine, in temporary names: a lock may say nothing of processes on another one."""
 
 
 def refusal(path: str | os.PathLike[str], error: OSError) -> RSPNetError:
@@ -231,7 +217,7 @@ def whole(
     """Yield a hidden file or folder beside `path`, which gets that name when the block ends without an error.
 
     By then it is on the disk. Any number of processes may write one path at once: the last one wins. What a killed one
-    leaves is in nobody's way, and `sweep` removes it.
+    leaves is in nobody's way, and `rspnet.temporary.sweep` removes it.
 
     Args:
         path: where it will be; folders above it are made.
@@ -248,75 +234,31 @@ def whole(
         if path.parent.exists() and not path.parent.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _begin(path, folder, stack)
+        hidden = _begin(path, folder, stack)
         try:
-            yield temporary
+            yield hidden
         except RSPNetError as error:  # the hidden name says nothing to anybody
-            raise type(error)(str(error).replace(str(temporary), str(path))) from error
-        _sync(temporary)
-        if not replace and os.path.lexists(path):
-            raise FileExistsError(f"{path}: exists")
-        _put(temporary, path, over)
+            raise type(error)(str(error).replace(str(hidden), str(path))) from error
+        _sync(hidden)
+        put(hidden, path, over=over) if replace else put_new(hidden, path)
         fsync(path.parent)
 
 
 def _begin(path: Path, folder: bool, stack: ExitStack) -> Path:
     """Make the hidden file or folder, and hold its lock as long as the stack lasts."""
     while True:
-        temporary = _temporary(path)
+        hidden = temporary(path)
         try:
-            temporary.mkdir() if folder else temporary.touch(exist_ok=False)
+            hidden.mkdir() if folder else hidden.touch(exist_ok=False)
         except FileNotFoundError as error:  # a folder that takes no new names, as /proc
             raise refusal(path, error) from None
         try:
-            stack.enter_context(locked(temporary))
+            stack.enter_context(locked(hidden))
         except (BlockingIOError, FileNotFoundError):  # another process was sweeping, and took it for a rest
             continue
-        stack.callback(_remove, temporary)
-        if temporary.exists():
-            return temporary
-
-
-def _put(temporary: Path, path: Path, over: bool) -> None:
-    """Give it its name; `over`: a folder that has it is set aside, and removed when the new one is in its place."""
-    aside: Path | None = None
-    while True:
-        try:
-            temporary.replace(path)
-        except OSError as error:
-            if not over or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                if aside and not os.path.lexists(path):
-                    aside.rename(path)
-                raise
-        else:
-            break
-        aside = aside or _temporary(path)
-        shutil.rmtree(aside, ignore_errors=True)  # another process put one there meanwhile, and it is the later one
-        with suppress(FileNotFoundError):
-            path.rename(aside)
-    if aside:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def sweep(*folders: str | os.PathLike[str]) -> None:
-    """Remove what killed processes left of what they were writing to these folders with `whole`.
-
-    Of another machine (a container is one) only what nobody has touched for a day: its locks may not be seen here.
-    """
-    for folder in folders:
-        for rest in Path(folder).glob(".*.partial"):
-            with suppress(OSError):
-                host = _TEMPORARY.fullmatch(rest.name)
-                is_old = time.time() - rest.lstat().st_mtime > _ABANDONED
-                if host and (host[1] == _HOST or is_old):
-                    with locked(rest):
-                        _remove(rest)
-
-
-def _temporary(path: Path) -> Path:
-    """A name that no other process takes, and that is no longer than file systems allow."""
-    name = os.fsencode(path.name)[:150].decode(errors="ignore")
-    return path.with_name(f".{name}.{_HOST}-{secrets.token_hex(4)}.partial")
+        stack.callback(remove, hidden)
+        if hidden.exists():
+            return hidden
 
 
 def _sync(path: Path) -> None:
@@ -342,10 +284,3 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: object) -> None:
     """Write one JSON file whole or not at all; see `write_text`."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -30,9 +30,9 @@ from typing import Any, Literal
 from rspnet import console
 from rspnet.cli import bounds, options
 from rspnet.cli.command import run
-from rspnet.disk import sweep
 from rspnet.errors import DiskError
 from rspnet.running.machine import cores
+from rspnet.temporary import sweep
 from rspnet.video.recipe import make_recipe
 
 

@@ -23,10 +23,10 @@ from rspnet import console
 from rspnet.cli import bounds, implied, options
 from rspnet.cli.command import run
 from rspnet.cli.options import Limits
-from rspnet.disk import sweep
 from rspnet.errors import ConfigError, VideoError
 from rspnet.running import launch
 from rspnet.stdout import print_line
+from rspnet.temporary import sweep
 from rspnet.video.limits import MAX_PIXELS
 from rspnet.weights.description import named_weights
 

@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,8 +12,9 @@ import pytest
 import torch
 
 from rspnet import disk
-from rspnet.disk import identity, sweep, whole
+from rspnet.disk import identity, whole
 from rspnet.errors import ConfigError, DiskError
+from rspnet.temporary import sweep
 
 
 def names(folder):
@@ -124,15 +124,6 @@ def test_killed_before_the_name_is_given(tmp_path, folder):
     assert len(names(tmp_path)) == 3
     sweep(tmp_path)
     assert names(tmp_path) == [".hidden.partial", "file"]
-
-
-def test_what_another_machine_left_is_nobodys_after_a_day(tmp_path):
-    """A container has a new name each time."""
-    for name, age in ((".a.mp4.0badcafe-01234567.partial", 25), (".b.mp4.0badcafe-01234567.partial", 23)):
-        (tmp_path / name).touch()
-        os.utime(tmp_path / name, (time.time() - age * 3600,) * 2)
-    sweep(tmp_path)
-    assert names(tmp_path) == [".b.mp4.0badcafe-01234567.partial"]
 
 
 def test_file_systems_without_locks(tmp_path, monkeypatch):

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from rspnet.disk import sha256, sweep, whole
+from rspnet.disk import sha256, whole
 from rspnet.errors import RSPNetError
+from rspnet.temporary import sweep
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -11,8 +11,9 @@ from rspnet import console
 from rspnet.data import layouts
 from rspnet.data.copying import FAILED, Entry, Outcome, Task
 from rspnet.data.rows import USABLE, Row
-from rspnet.disk import make_folder, sweep, whole, writing_to
+from rspnet.disk import make_folder, whole, writing_to
 from rspnet.errors import ConfigError, DiskError
+from rspnet.temporary import sweep
 
 if TYPE_CHECKING:
     from rspnet.running.worker import Failure

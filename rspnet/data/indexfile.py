@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from rspnet.data.plainlist import LIST_SUFFIXES, is_path, read_list, rows_of_lines
 from rspnet.data.rows import KEYS, SCHEMA, USABLE, Row, fault, named
 from rspnet.data.texts import not_utf8
-from rspnet.disk import refusal, sweep, whole
+from rspnet.disk import refusal, whole
 from rspnet.errors import ConfigError
 from rspnet.stdout import print_line
+from rspnet.temporary import sweep
 
 _DIGEST, _ABSOLUTE = "rspnet.rows.sha256", "rspnet.roots.absolute"  # of a Parquet file's metadata
 _BATCH = 10_000  # rows converted at a time: 300,000 rows are never Python objects all at once

@@ -14,8 +14,9 @@ from rspnet import console
 from rspnet.data.duplicates import superfluous
 from rspnet.data.rows import BAD_NAME, USABLE, Row
 from rspnet.data.texts import read_lines
-from rspnet.disk import sweep, whole
+from rspnet.disk import whole
 from rspnet.errors import ConfigError
+from rspnet.temporary import sweep
 
 DUPLICATE = "duplicate"
 """Status of a video that is left out since it is there under another name."""

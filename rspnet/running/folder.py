@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rspnet.cli.config import dump
 from rspnet.console import is_main, say
-from rspnet.disk import make_folder, sha256, sweep, write_json, write_text, writing_to
+from rspnet.disk import make_folder, sha256, write_json, write_text, writing_to
 from rspnet.errors import CheckpointError, ConfigError, LostError, RSPNetError
 from rspnet.running import sources
 from rspnet.running.checkpoints import latest
@@ -27,6 +27,7 @@ from rspnet.running.soundness import check_kinds, seal, sound_result
 from rspnet.running.sources import START_AGAIN, other_run
 from rspnet.running.team import Team
 from rspnet.stdout import print_line
+from rspnet.temporary import sweep
 from rspnet.weights.description import named_weights
 
 if TYPE_CHECKING:

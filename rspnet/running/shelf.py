@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rspnet.console import say, some
-from rspnet.disk import make_folder, sweep, whole, write_json
+from rspnet.disk import make_folder, whole, write_json
 from rspnet.errors import ConfigError, LostError
 from rspnet.lock import locked
+from rspnet.temporary import sweep
 
 if TYPE_CHECKING:
     from rspnet.evaluation.forward import Window

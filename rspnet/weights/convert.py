@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rspnet.disk import identity, sweep, whole
+from rspnet.disk import identity, whole
 from rspnet.errors import CheckpointError
+from rspnet.temporary import sweep
 from rspnet.weights import published
 from rspnet.weights.description import find_weights, settled
 from rspnet.weights.finite import check_finite

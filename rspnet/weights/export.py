@@ -17,9 +17,10 @@ import torch
 
 from rspnet import __version__
 from rspnet.console import some
-from rspnet.disk import identity, sweep, whole
+from rspnet.disk import identity, whole
 from rspnet.encoders import VideoEncoder, create_encoder
 from rspnet.errors import CheckpointError, ConfigError
+from rspnet.temporary import sweep
 from rspnet.weights import exported, graphs
 from rspnet.weights.card import model_card
 from rspnet.weights.load import load_weights, write_tensors

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from rspnet import disk
 from rspnet.data import index, layouts
 from rspnet.errors import ConfigError, DiskError
 from rspnet.running.ledger import Ledger
+from rspnet.temporary import temporary
 from rspnet.video.reader import inspect, transcode
 from stages.transcode import Config, main
 from tests.support import REPO
@@ -116,7 +116,7 @@ def test_bad_rows_and_files_are_passed_on(few, tmp_path):
         "corrupt",
         "truncated",
         "truncated",
-        "broken",
+        "missing",
         *["ok"] * 4,
         "failed",
         "bad_name",
@@ -228,8 +228,8 @@ def test_interrupted_and_started_again(few, tmp_path):
     assert "Traceback" not in errors
     assert not (tmp_path / "out.parquet").exists()
     assert not list((tmp_path / "new").rglob(".*"))  # the worker that was killed left nothing
-    temporary = next((tmp_path / "new").rglob("*.mp4")).parent / disk._temporary(Path("x.mp4")).name
-    temporary.touch()  # as it is left where nobody could clear up
+    rest = temporary(next((tmp_path / "new").rglob("*.mp4")).with_name("x.mp4"))
+    rest.touch()  # as it is left where nobody could clear up
     made = len(list((tmp_path / "new").rglob("*.mp4")))
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert f"{8 - made} videos made, {made} were there" in done.stderr
