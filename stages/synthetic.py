@@ -44,7 +44,8 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Make the set, and return the result that is also printed as the last line."""
-    from rspnet.data.synthetic import MOTIONS, make_dataset, num_videos
+    from rspnet.data.motions import MOTIONS
+    from rspnet.data.synthetic import make_dataset, num_videos
 
     made = make_dataset(config.dst, config.videos_per_class, config.seed)
     total = num_videos(config.videos_per_class)
