@@ -98,11 +98,11 @@ def main(config: Config) -> dict[str, Any]:
     heads = load_heads(weights)
     console.say(heads.summary(), *implied.remarks(config.clips, heads.file))
     mapper = make_mapper(heads, config)
-    sweep(config.out)
-    todo = zip(rows, names([(row["root"], row["video"]) for row in rows]))
+    paths = [Path(config.out, name) for name in names([(row["root"], row["video"]) for row in rows])]
+    sweep(*{path.parent for path in paths})
     shown = [
-        show(row, Path(config.out, name), config, mapper=mapper)
-        for row, name in console.progress(todo, len(rows), desc="visualize", unit="videos")
+        show(row, path, config, mapper=mapper)
+        for row, path in console.progress(zip(rows, paths), len(rows), desc="visualize", unit="videos")
     ]
     counts = Counter(video["status"] == "ok" for video in shown)
     result: dict[str, Any] = {
@@ -131,7 +131,7 @@ def make_mapper(heads: "Heads", config: Config) -> "Mapper":
 
 def show(row: "Row", path: Path, config: Config, *, mapper: "Mapper") -> dict[str, Any]:
     """Write the two files of a video, and return what there is to say of it."""
-    from rspnet.data.choice import check_usable
+    from rspnet.data.choice import check_usable, status_of
     from rspnet.data.speed_pairs import read_pair
     from rspnet.drawing.files import save
     from rspnet.drawing.similarity import film, strip
@@ -144,7 +144,7 @@ def show(row: "Row", path: Path, config: Config, *, mapper: "Mapper") -> dict[st
         read = read_pair(row, mapper.clip, config.speeds, seed=config.seed, **limits)
     except VideoError as error:
         console.say(f"could not read {error}; it is left out")
-        return said | {"status": "broken", "reason": str(error), "files": []}
+        return said | {"status": status_of(row, error), "reason": str(error), "files": []}
     pair = mapper(read, title=" · ".join(filter(None, (row["video"], row["label"]))), about=str(config.weights))
     moving, still = (path.with_name(f"{path.name}.maps.{ending}") for ending in ("mp4", config.strip))
     encode(moving, film(pair), config.fps, x264_preset="veryfast")

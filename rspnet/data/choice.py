@@ -10,6 +10,7 @@ from rspnet.data.index import is_index
 from rspnet.data.rows import USABLE, Row
 from rspnet.data.source import read_sources
 from rspnet.errors import ConfigError, VideoError
+from rspnet.video.opening import TimeLimitError
 
 FEW = 8
 """Videos that are drawn of a folder or an index unless another number is asked for."""
@@ -44,6 +45,20 @@ def check_usable(row: Row) -> None:
     """
     if row["status"] not in USABLE:
         raise VideoError(f"{row['video']}: is {row['status']} by its index ({row['reason']})")
+
+
+def status_of(row: Row, error: VideoError) -> str:
+    """In a word why a video is not looked at: what its index calls it, else timeout, missing or broken.
+
+    Args:
+        row: of the video.
+        error: what came of it.
+    """
+    if row["status"] not in USABLE:
+        return str(row["status"])
+    if isinstance(error, TimeLimitError):
+        return "timeout"
+    return "broken" if os.path.exists(os.path.join(row["root"], row["video"])) else "missing"
 
 
 def named(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from rspnet.data.choice import FEW, check_usable, chosen, drawn, named
+from rspnet.data.choice import FEW, check_usable, chosen, drawn, named, status_of
 from rspnet.data.index import write_rows
 from rspnet.data.rows import new_row
 from rspnet.errors import ConfigError, VideoError
+from rspnet.video.opening import TimeLimitError
 
 ROWS = [new_row(f"walk/{number:02d}.mp4", "/data") for number in range(30)]
 ROWS[3] |= {"status": "broken", "reason": "no header"}
@@ -54,5 +55,15 @@ def test_all_files_that_are_given_but_a_few_of_a_folder(tmp_path):
 def test_what_its_index_calls_damaged_is_not_looked_at():
     with pytest.raises(VideoError, match=r"walk/03\.mp4: is broken by its index \(no header\)"):
         check_usable(ROWS[3])
+    assert status_of(ROWS[3], VideoError("")) == "broken"
     check_usable(ROWS[4])
     check_usable(ROWS[4] | {"status": "ok"})
+
+
+def test_why_a_video_is_not_looked_at(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    row = new_row("a.mp4", str(tmp_path))
+    assert status_of(row, VideoError("")) == "broken"
+    assert status_of(row, TimeLimitError("")) == "timeout"
+    assert status_of(row | {"status": "empty"}, VideoError("")) == "empty"
+    assert status_of(new_row("b.mp4", str(tmp_path)), VideoError("")) == "missing"

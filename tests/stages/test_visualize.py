@@ -11,6 +11,7 @@ from PIL import Image
 from rspnet.cli import options
 from rspnet.cli.config import parse
 from rspnet.errors import CheckpointError, ConfigError
+from rspnet.temporary import temporary
 from rspnet.video.reader import Video
 from stages.visualize import Config, main
 from tests.support import tiny
@@ -64,6 +65,7 @@ def test_again_it_is_the_same_and_another_seed_is_another(visualize, tmp_path):
     one = visualize(sample=1)
     before = {name: (tmp_path / "maps" / name).read_bytes() for name in written(tmp_path / "maps")}
     (tmp_path / "maps" / min(before)).write_bytes(b"half of a film")
+    temporary(tmp_path / "maps" / min(before)).write_bytes(b"what a killed process left")
     assert visualize(sample=1) == one
     assert {name: (tmp_path / "maps" / name).read_bytes() for name in written(tmp_path / "maps")} == before
     assert visualize(sample=1, seed=1)["videos"] != one["videos"]
