@@ -124,20 +124,23 @@ def main(config: Config) -> dict[str, Any]:
     windows = read_windows(clip, config.window, config.step)
     facts = facts_of(config, rows, shape=network.shape(clip), precision=accelerator.mixed_precision)
     made = features.made_with(clip, facts)
-    if features.is_complete(config.out, made):
+    known = {"stage": "extract", "weights": config.weights, "out": config.out}
+    if (summary := features.complete(config.out, made)) is not None:
         console.say(f"{config.out}: was made by this command before; remove it to make it anew")
         accelerator.end_training()
-        return finished({"stage": "extract", "out": config.out, "num_videos": len(rows)})
+        return finished(known | summary)
+    if (before := features.made_by(config.out)) is not None:
+        console.say(f"{config.out}: {remark(before, made)}; it is replaced when this is done")
     model = accelerator.prepare_model(network, evaluation_mode=True)
     forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
     viewing = Viewing(forward, to_dataset(rows), windows, team=team)
     with Shelf(config.out, made, team) as shelf:
         usable, untried = sorted_out(rows)
-        viewing.onto(shelf, usable, config.data, batch=config.test.batch, untried=len(untried))
+        viewing.onto(shelf, usable, untried, config.data, batch=config.test.batch)
         summary = team.by_main(partial(write, shelf, rows, untried, splits=splits, made=made, out=str(config.out)))
     accelerator.end_training()
     console.say(viewing.speed(), *told(summary), f"written to {config.out}")
-    return finished({"stage": "extract", "weights": config.weights, "out": config.out} | summary)
+    return finished(known | summary)
 
 
 def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: str) -> dict[str, Any]:
@@ -159,6 +162,12 @@ def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: 
         "fold": config.data.fold,
         "videos": named_content(rows),
     }
+
+
+def remark(before: dict[str, Any], made: dict[str, Any]) -> str:
+    """What is to be said of features that are there, and were made with something else or not of all videos."""
+    differing = ", ".join(name for name in made if before.get(name) != made[name])
+    return f"was made with another {differing}" if differing else "lacks videos that could not be read"
 
 
 def write(

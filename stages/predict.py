@@ -30,7 +30,7 @@ from rspnet import console
 from rspnet.cli import bounds, implied, options
 from rspnet.cli.command import run
 from rspnet.console import percent, some
-from rspnet.disk import sha256
+from rspnet.disk import is_there, sha256
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.running import launch
 from rspnet.stdout import print_line
@@ -92,8 +92,10 @@ def main(config: Config) -> dict[str, Any]:
     named = named_weights(config.weights)
     if named is None:
         raise ConfigError("--weights: name a fine-tuned run folder, or a weight file with a classifier")
-    path = find_weights(settled(named))
+    config = dataclasses.replace(config, weights=settled(named))
     predictions.check_out(config.out)
+    if config.out != "-" and is_there(config.out):
+        console.say(f"{config.out}: is there from before; it is replaced when this is done")
     team, accelerator_of = launch.processes(partial(launch.start, trains=False, run_dir="."))
     rows = team.by_main(lambda: read_sources(config.sources, config.data.layout))
 
@@ -110,7 +112,7 @@ def main(config: Config) -> dict[str, Any]:
 
     accelerator = accelerator_of()
     check_clips(config.encoder, config.clips)
-    weights = read_weights(path)
+    weights = read_weights(str(config.weights))
     names = class_names(weights)
     network, clip = begin_network(config, partial(Classifier, num_classes=len(names)), weights=weights, trained=True)
     model = accelerator.prepare_model(network, evaluation_mode=True)
@@ -119,12 +121,12 @@ def main(config: Config) -> dict[str, Any]:
     usable, untried = sorted_out(rows)
     sayings = predictions.Sayings(rows, names, config.top)
     if config.out == "-":
-        console.say(viewing.described(len(usable), len(untried)))
+        console.say(viewing.described(usable, untried))
         found = viewing.in_order(usable, untried, config.data, batch=config.test.batch)
         predictions.write(map(sayings.line, map(predictions.facts, found)), "-")
     else:
         with Shelf(config.out, settings(config, rows, clip=clip, precision=accelerator.mixed_precision), team) as shelf:
-            viewing.onto(shelf, usable, config.data, batch=config.test.batch, untried=len(untried))
+            viewing.onto(shelf, usable, untried, config.data, batch=config.test.batch)
             sayings = team.by_main(partial(write, config.out, sayings, shelf=shelf, untried=untried))
     accelerator.end_training()
     summary = {"stage": "predict", "weights": config.weights, "out": config.out, **sayings.summary()}

@@ -136,10 +136,16 @@ def _rows(root: str | None, index: str | None, layout: str) -> Iterator[Row]:
         rows = layouts.scan(root, layout)
     else:
         raise ConfigError(_NOWHERE)
+    if root is not None:
+        rows = (row | {"root": os.path.abspath(root)} for row in rows)
+    yield from with_sizes(rows)
+
+
+def with_sizes(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, each usable one with the size that its file has now: None where it is not there."""
+    rows = iter(rows)
     with ThreadPoolExecutor(_THREADS) as threads:
         while some := list(islice(rows, _BATCH)):
-            for row in some:
-                row["root"] = row["root"] if root is None else os.path.abspath(root)
             usable = [row for row in some if row["status"] in USABLE]
             for row, size in zip(usable, threads.map(_size, usable)):
                 row["bytes"] = size

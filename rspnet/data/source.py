@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from rspnet.console import say, some
 from rspnet.data.index import USABLE, Row, check_roots, is_index, new_row, read_rows
 from rspnet.data.layouts import detect, list_files, scan
+from rspnet.data.rows import BAD_NAME
+from rspnet.data.run_index import with_sizes
 from rspnet.disk import is_there
 from rspnet.errors import ConfigError
 
@@ -56,7 +58,8 @@ def read_source(source: str, layout: str = "auto") -> Source:
 def read_sources(sources: Sequence[str], layout: str = "auto") -> list[Row]:
     """The videos of folders, indexes and lists, and single files, in the order in which they are named, each once.
 
-    A file of another place than the others' is known by its path below the folder that they have in common.
+    A file of another place than the others' is known by its path below the folder that they have in common; so are all
+    videos where folders have some of the same name. `bytes` is what each usable one's file has now.
 
     Args:
         sources: each a folder or an index as for `read_source`, or a video file.
@@ -70,16 +73,30 @@ def read_sources(sources: Sequence[str], layout: str = "auto") -> list[Row]:
         if not is_there(name):
             raise ConfigError(f"{name}: no such file or folder")
     folder = os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name in files]) if files else ""
-    found: dict[tuple[str, str], Row] = {}
+    found: dict[str, Row] = {}
     times = 0
     for row in _rows(sources, folder, layout):
         times += 1
-        found.setdefault((row["root"], row["video"]), row)
+        found.setdefault(os.path.join(row["root"], row["video"]), row)
     if times > len(found):
         say(f"{some(times - len(found), 'video')} named more than once; each is looked at once")
     if not found:
         raise ConfigError("no video to look at; name files, a folder, or an index")
-    return list(found.values())
+    return list(with_sizes(_told_apart(list(found.values()))))
+
+
+def _told_apart(rows: list[Row]) -> list[Row]:
+    """The rows, by other names where some have the same one: those below the folder that all have in common."""
+    named = [row for row in rows if row["status"] != BAD_NAME]
+    times = Counter(row["video"] for row in named)
+    if len(times) == len(named):
+        return rows
+    folder = os.path.commonpath([row["root"] for row in named])
+    twice = times.most_common(1)[0][0]
+    say(f"several folders have a {twice}; videos are named by their paths below {folder}")
+    for row in named:
+        row.update(root=folder, video=os.path.relpath(os.path.join(row["root"], row["video"]), folder))
+    return rows
 
 
 def sorted_out(rows: Sequence[Row]) -> tuple[list[int], list[tuple[int, str]]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rspnet.clipspec import ClipSpec
+from rspnet.console import some
 from rspnet.data import sampling
 from rspnet.data.sampling import Frames
 from rspnet.errors import ConfigError
@@ -42,7 +43,7 @@ class Length:
         return self.amount * rate
 
     def __str__(self) -> str:
-        return f"{self.amount:g} s" if self.in_seconds else f"{self.amount:g} frames"
+        return f"{self.amount:.12g} s" if self.in_seconds else some(int(self.amount), "frame")
 
 
 def read_length(text: float | str, option: str) -> Length:
@@ -119,7 +120,8 @@ class Windows:
         size = span if self.window is None else max(1, round(self.window.frames(rate)))
         if size < span:
             raise TooShortError(f"a window of {self.window} is {size} frames, and a clip reaches over {span}")
-        step = size if self.step is None else self.step.frames(rate)
+        # Windows begin at whole frames: by less than one of these there is no step.
+        step = size if self.step is None else max(1, self.step.frames(rate))
         # Each by itself, so that window k begins at k steps whatever fraction of a frame a step is.
         starts = np.unique(np.floor(np.arange(max(0, length - size) // step + 2) * step + 0.5).astype(np.int64))
         starts = starts[(starts + size <= length) | (starts == 0)]

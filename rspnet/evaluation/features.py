@@ -70,7 +70,7 @@ def check_out(out: str) -> None:
     """Refuse a place that `write` could not write to, before hours of work go into the features.
 
     Raises:
-        ConfigError: a file that is not .parquet, or a folder with something else in it.
+        ConfigError: a file that is not .parquet, a folder with something else in it, or what another program made.
     """
     suffix = os.path.splitext(out.rstrip("/"))[1].lower()
     if suffix not in ("", ".parquet"):
@@ -81,6 +81,16 @@ def check_out(out: str) -> None:
         raise ConfigError(f"--out: {out} is {'a folder' if os.path.isdir(out) else 'a file'}; choose another name")
     if suffix == "" and (others := set(os.listdir(out)) - {_ARRAY, _INDEX}):
         raise ConfigError(f"--out: {out}: holds {min(others)}, which is none of ours; choose another folder")
+    path = Path(out, _INDEX) if suffix == "" else Path(out)
+    if is_there(path) and not _is_ours(path):
+        raise ConfigError(f"--out: {path} is there, and holds no features of rspnet; choose another name, or remove it")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return MADE_BY.encode() in (pq.read_metadata(path).metadata or {})
+    except (OSError, ValueError, pa.ArrowException):
+        return False
 
 
 def made_by(out: str) -> dict[str, Any] | None:
@@ -96,12 +106,15 @@ def made_by(out: str) -> dict[str, Any] | None:
     return made if isinstance(made, dict) else None
 
 
-def is_complete(out: str, made: dict[str, Any]) -> bool:
-    """Whether a file or folder was made with these, and every video could be read to its end."""
+def complete(out: str, made: dict[str, Any]) -> dict[str, Any] | None:
+    """What `Tally` counts in a file or folder that was made with these, if every video could be read to its end."""
     if made_by(out) != made:
-        return False
-    status = pq.read_table(Path(out, _INDEX) if os.path.isdir(out) else out, columns=["status"])["status"]
-    return set(status.to_pylist()) == {"ok"}
+        return None
+    tally, path = Tally(), Path(out, _INDEX) if os.path.isdir(out) else out
+    for _ in tally([pq.read_table(path, columns=["start_frame", "status"])]):
+        pass
+    summary = tally.summary()
+    return None if summary["failed"] else summary
 
 
 def write(out: str, tables: Iterable[pa.Table], made: dict[str, Any], *, shape: tuple[int, ...]) -> None:
@@ -117,11 +130,11 @@ def write(out: str, tables: Iterable[pa.Table], made: dict[str, Any], *, shape: 
         DiskError, ConfigError: the place cannot be written to.
     """
     schema = SCHEMA.with_metadata({MADE_BY: json.dumps(made, ensure_ascii=False)})
-    size, digest = math.prod(shape), hashlib.sha256()
+    size, digest = math.prod(shape), _Digest()
     if out.lower().endswith(".parquet"):
         with whole(out) as part, _writer(part, schema) as writer:
             for table in tables:
-                _digested(digest, table.drop_columns("feature"), _dense(table["feature"], size))
+                digest.update(table.drop_columns("feature"), _dense(table["feature"], size))
                 writer.write_table(table.cast(schema))
             writer.add_key_value_metadata({_DIGEST: digest.hexdigest()})
         return
@@ -132,7 +145,7 @@ def write(out: str, tables: Iterable[pa.Table], made: dict[str, Any], *, shape: 
         with _writer(index_part, schema) as writer:
             for table in tables:
                 dense, table = _dense(table["feature"], size), table.drop_columns("feature")
-                _digested(digest, table, dense)
+                digest.update(table, dense)
                 array.write(dense.tobytes())
                 writer.write_table(table.cast(schema))
                 number += len(table)
@@ -141,11 +154,22 @@ def write(out: str, tables: Iterable[pa.Table], made: dict[str, Any], *, shape: 
         _write_header(array, (number, *shape))
 
 
-def _digested(digest: "hashlib._Hash", rows: pa.Table, dense: Array) -> None:
-    """Let a hash take rows and their features: Parquet's own checksums leave parts of a file out."""
-    for start in range(0, len(rows), _AT_ONCE):
-        digest.update(json.dumps(rows.slice(start, _AT_ONCE).to_pylist()).encode())
-    digest.update(dense.tobytes())
+class _Digest:
+    """A hash of rows and their features, however many come at a time: Parquet's own checksums leave parts out."""
+
+    def __init__(self) -> None:
+        self._rows, self._values = hashlib.sha256(), hashlib.sha256()
+
+    def update(self, rows: pa.Table, dense: Array) -> None:
+        """Take further ones."""
+        for start in range(0, len(rows), _AT_ONCE):
+            for row in rows.slice(start, _AT_ONCE).to_pylist():
+                self._rows.update(json.dumps(row).encode())
+        self._values.update(dense.tobytes())
+
+    def hexdigest(self) -> str:
+        """That of all."""
+        return hashlib.sha256(self._rows.digest() + self._values.digest()).hexdigest()
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
@@ -262,10 +286,8 @@ def read(path: str) -> Features:
             rows = pq.read_table(path)
             array = _dense(rows["feature"], math.prod(made["shape"])).reshape(-1, *made["shape"])
             rows = rows.drop_columns("feature")
-        digest = hashlib.sha256()
-        for start in range(0, len(rows), _AT_ONCE):  # as they were written
-            part = slice(start, start + _AT_ONCE)
-            _digested(digest, rows.slice(start, _AT_ONCE), array[part])
+        digest = _Digest()
+        digest.update(rows, array)
         kept = pq.read_metadata(Path(path, _INDEX) if os.path.isdir(path) else path).metadata[_DIGEST.encode()]
         if digest.hexdigest() != kept.decode():
             raise ValueError("they are not those that were written")

@@ -262,16 +262,16 @@ def feature_rows(outputs: list[Outputs], splits: Sequence[str | None]) -> pa.Tab
     for each, split in zip(outputs, splits, strict=True):
         values = dict(zip(each.rows.tolist(), each.values.numpy()))
         for place, video in enumerate(each.index):
-            ended = video["num_frames"] / video["fps"] if video["num_frames"] and video["fps"] else None
+            is_read, frames = place in values, video["num_frames"]
             rows.append(
                 {
                     **_named(each.index, place),
                     "split": split,
-                    "start": 0.0,
-                    "end": ended,
-                    "start_frame": 0,
-                    "end_frame": video["num_frames"],
-                    "status": "ok" if place in values else "broken",
+                    "start": 0.0 if is_read else None,
+                    "end": frames / video["fps"] if is_read and frames and video["fps"] else None,
+                    "start_frame": 0 if is_read else None,
+                    "end_frame": frames if is_read else None,
+                    "status": "ok" if is_read else "broken",
                     "feature": values.get(place),
                 }
             )

@@ -36,12 +36,30 @@ def check_out(out: str) -> None:
     """Refuse a file that `write` could not write to.
 
     Raises:
-        ConfigError: another suffix than .parquet or .jsonl, or a folder.
+        ConfigError: another suffix than .parquet or .jsonl, a folder, or what another program made.
     """
-    if out != "-" and os.path.splitext(out)[1].lower() not in (".parquet", ".jsonl"):
+    if out == "-":
+        return
+    if os.path.splitext(out)[1].lower() not in (".parquet", ".jsonl"):
         raise ConfigError(f"--out: {out}; predictions go into a .parquet or a .jsonl file, or - for standard output")
-    if out != "-" and is_there(out) and os.path.isdir(out):
+    if not is_there(out):
+        return
+    if os.path.isdir(out):
         raise ConfigError(f"--out: {out} is a folder; name a file")
+    if not _is_ours(out):
+        raise ConfigError(f"--out: {out} is there, and holds no predictions; choose another name, or remove it")
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a file holds what `write` writes, as far as its first line or its columns tell; or nothing."""
+    try:
+        if path.lower().endswith(".parquet"):
+            return bool(pq.read_schema(path).equals(SCHEMA))
+        with open(path, encoding="utf-8") as file:
+            line = file.readline()
+        return not line or list(json.loads(line)) == SCHEMA.names
+    except (OSError, ValueError, TypeError, pa.ArrowException, RecursionError):
+        return False
 
 
 class Sayings:

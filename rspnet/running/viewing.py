@@ -1,6 +1,7 @@
 """A network looks at the windows of videos, in all of a run's processes: each video in one of them."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -75,20 +76,28 @@ class Viewing:
             self.seconds = time.monotonic() - started
             yield window
 
-    def onto(self, shelf: "Shelf", rows: Sequence[int], data: options.Data, *, batch: int, untried: int = 0) -> None:
+    def onto(
+        self,
+        shelf: "Shelf",
+        rows: Sequence[int],
+        untried: Sequence[tuple[int, str]],
+        data: options.Data,
+        *,
+        batch: int,
+    ) -> None:
         """Look at what a shelf lacks of these videos, all processes together; see `__call__`.
 
         Args:
             shelf: keeps it.
             rows: as for `__call__`.
-            data: likewise.
+            untried: row and status of videos that are not looked at, to be told.
+            data: as for `__call__`.
             batch: likewise.
-            untried: videos that an index says cannot be read, to be told.
 
         Raises:
             RSPNetError: a process could not go on; in all of them.
         """
-        say(self.described(len(rows), untried))
+        say(self.described(rows, untried))
         mistake: RSPNetError | None = None
         try:
             todo = [row for row in rows if row not in shelf.done]
@@ -108,7 +117,7 @@ class Viewing:
 
         Args:
             rows: as for `__call__`.
-            untried: row and status of videos that an index says cannot be read; each is a window without a span.
+            untried: row and status of videos that are not looked at; each is a window without a span.
             data: as for `__call__`.
             batch: likewise.
 
@@ -141,17 +150,18 @@ class Viewing:
         if self._team.rank == 0:
             yield from (window for windows_of_one in everybodys for window in windows_of_one)
 
-    def described(self, videos: int, untried: int) -> str:
+    def described(self, rows: Sequence[int], untried: Sequence[tuple[int, str]]) -> str:
         """What the network looks at, in words.
 
         Args:
-            videos: number of them.
-            untried: how many more an index says cannot be read.
+            rows: of the index.
+            untried: row and status of videos that are not looked at.
         """
-        clip, unread = self._cut.clip, f" ({untried} more cannot be read, the index says)" if untried else ""
+        clip, counts = self._cut.clip, Counter(status for _, status in untried).most_common()
+        unread = f" (not looked at: {', '.join(f'{number} {status}' for status, number in counts)})" if counts else ""
         what = f"whole videos, {some(clip.views, 'clip')} each" if self._cut.are_videos else f"windows of {self._cut}"
         fed = f"{some(clip.num_frames, 'frame')} a clip, central crop {clip.size}"
-        return f"{some(videos, 'video')}{unread}: {what}, {fed}"
+        return f"{some(len(rows), 'video')}{unread}: {what}, {fed}"
 
     def speed(self) -> str:
         """How fast this process was, and what held it up, in words."""

@@ -44,6 +44,20 @@ def test_folders_files_and_lists_together(videos, tmp_path, monkeypatch):
     assert [row["label"] for row in read_sources([str(videos), str(videos)])] == [row["label"] for row in rows]
 
 
+def test_folders_with_videos_of_the_same_name(tmp_path, capsys):
+    for name in ("a/x.mp4", "b/x.mp4", "b/y/z.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"1234")
+    found = read_sources([str(tmp_path / "b"), str(tmp_path / "a")])
+    assert [row["video"] for row in found] == ["b/x.mp4", "b/y/z.mp4", "a/x.mp4"]
+    assert {row["root"] for row in found} == {str(tmp_path)}
+    assert f"several folders have a x.mp4; videos are named by their paths below {tmp_path}" in capsys.readouterr().err
+    assert [row["bytes"] for row in found] == [4, 4, 4]
+    inside = read_sources([str(tmp_path / "b"), str(tmp_path / "b" / "y")])
+    assert [row["video"] for row in inside] == ["x.mp4", "y/z.mp4"]
+    assert "1 video named more than once" in capsys.readouterr().err
+
+
 def test_paths_and_rows_through_a_pipe(videos, tmp_path, monkeypatch):
     monkeypatch.chdir(videos)
     rows = list(scan(videos))

@@ -31,6 +31,11 @@ def test_lengths_as_people_write_them(text, length):
     assert read_length(text, "window") == length
 
 
+def test_lengths_as_they_are_said():
+    said = [str(read_length(text, "window")) for text in ("1f", "64f", 2.5, 1000000)]
+    assert said == ["1 frame", "64 frames", "2.5 s", "1000000 s"]
+
+
 @pytest.mark.parametrize("text", [0, -1, "0f", "1.5f", "2m", "", "f", "nan", "inf", "1e3s", "-2s", "2s 3f"])
 def test_no_lengths(text):
     with pytest.raises(ConfigError, match=f"^window: {text}; give seconds"):
@@ -57,6 +62,12 @@ def test_windows_in_seconds_do_not_drift(rate, step):
     assert length - grid.size - grid.starts[-1] < max(1, 0.51)
     tiny = Windows(clip(1), Length(0.001, True), Length(0.001, True)).grid(10, rate)
     assert tiny.starts.tolist() == list(range(10))
+
+
+def test_a_step_of_less_than_a_frame():
+    """Windows begin at frames: it takes no memory for the steps between them."""
+    step = read_length("0." + "0" * 30 + "1s", "step")
+    assert Windows(clip(), None, step).grid(100, 25).starts.tolist() == list(range(93))
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -177,15 +177,23 @@ def test_two_processes_write_the_same_file(tmp_path, folder):
 def test_a_command_that_was_given_before(tmp_path, folder, capsys):
     (folder / "2.mp4").unlink()
     command = tiny.extract(folder, out=tmp_path / "f.parquet")
-    main(command)
+    first = main(command)
     before = os.stat(tmp_path / "f.parquet").st_ino
-    main(command)
+    assert main(command) == first
     assert "was made by this command before; remove it to make it anew" in capsys.readouterr().err
     assert os.stat(tmp_path / "f.parquet").st_ino == before
     main(tiny.extract(folder, out=tmp_path / "f.parquet", pooling="max"))  # replaced: it is another command's
     assert os.stat(tmp_path / "f.parquet").st_ino != before
+    assert "f.parquet: was made with another pooling; it is replaced when this is done" in capsys.readouterr().err
     encode(folder / "2.mp4", np.zeros((24, 32, 32, 3), np.uint8), 25)
     assert main(command)["num_videos"] == 6
+    before = rows(tmp_path / "f.parquet")
+    encode(folder / "2.mp4", np.full((20, 32, 32, 3), 255, np.uint8), 25)  # another video of this name
+    capsys.readouterr()
+    main(command)
+    assert "f.parquet: was made with another videos; it is replaced when this is done" in capsys.readouterr().err
+    changed = [row["video"] for row, then in zip(rows(tmp_path / "f.parquet"), before) if row != then]
+    assert changed == ["2.mp4"]
 
 
 def test_what_the_index_calls_bad_is_a_row(tmp_path, folder):

@@ -101,8 +101,10 @@ def test_what_an_index_calls_bad_keeps_its_place(tmp_path, flat, finetuned, caps
     main(tiny.predict(tmp_path / "i.jsonl", weights=finetuned))
     found = lines(capsys.readouterr().out)
     assert [line["status"] for line in found] == ["truncated", *["ok"] * 4, "broken"]
-    main(tiny.predict(tmp_path / "i.jsonl", weights=finetuned, out=str(tmp_path / "p.jsonl")))
-    assert lines((tmp_path / "p.jsonl").read_text()) == found
+    for said in ("5 videos (not looked at: 1 truncated): whole", "p.jsonl: is there from before; it is replaced"):
+        main(tiny.predict(tmp_path / "i.jsonl", weights=finetuned, out=str(tmp_path / "p.jsonl")))
+        assert lines((tmp_path / "p.jsonl").read_text()) == found
+        assert said in capsys.readouterr().err
     assert len(list(read_rows(tmp_path / "i.jsonl"))) == 6
 
 
@@ -140,6 +142,11 @@ def test_mistakes(tmp_path, flat, pretrained, finetuned):
             main(Config([str(flat)], weights))
     with pytest.raises(ConfigError, match=r"--out: p\.csv; predictions go into"):
         main(tiny.predict(flat, weights=finetuned, out="p.csv"))
+    (tmp_path / "mine.jsonl").write_text('{"video": "a.mp4"}\n')
+    pq.write_table(pq.read_table(finetuned / "index.parquet"), tmp_path / "mine.parquet")
+    for name in ("mine.jsonl", "mine.parquet"):
+        with pytest.raises(ConfigError, match=f"--out: .*{name} is there, and holds no predictions; choose another"):
+            main(tiny.predict(flat, weights=finetuned, out=str(tmp_path / name)))
     with pytest.raises(ConfigError, match="top: 0; it must be between 1 and "):
         tiny.predict(flat, weights=finetuned, top=0)
     with pytest.raises(ConfigError, match="--window: 1x; give seconds"):

@@ -1,0 +1,46 @@
+"""A file of features: what was written is read again, however it came."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rspnet.errors import ConfigError
+from rspnet.evaluation import features
+
+
+def table(first, number):
+    """Rows of which every seventh has no feature."""
+    named = {name: [None] * number for name in features.SCHEMA.names}
+    named["video"] = [f"{place}.mp4" for place in range(first, first + number)]
+    named["feature"] = [None if place % 7 == 3 else [place, 0.5] for place in range(first, first + number)]
+    named["status"] = ["broken" if each is None else "ok" for each in named["feature"]]
+    return pa.table(named, features.SCHEMA)
+
+
+@pytest.mark.parametrize("out", ["f.parquet", "f"])
+def test_rows_come_in_tables_of_any_length(tmp_path, out):
+    """A run's evaluation writes them all at once, extract a thousand at a time."""
+    made = {"window": None, "step": None, "shape": [2]}
+    found = []
+    for name, parts in (("one", [table(0, 2500)]), ("several", [table(0, 1024), table(1024, 3), table(1027, 1473)])):
+        features.write(str(tmp_path / name / out), parts, made, shape=(2,))
+        found.append(features.read(str(tmp_path / name / out)))
+    for each in found:
+        assert each.rows.num_rows == 2500
+        assert each.values[2499].tolist() == [2499, 0.5]
+        assert np.isnan(each.values[3]).all()
+    assert found[0].rows.equals(found[1].rows)
+    assert np.array_equal(found[0].values, found[1].values, equal_nan=True)
+
+
+def test_what_another_program_made_stays(tmp_path):
+    pq.write_table(pa.table({"mine": [1]}), tmp_path / "mine.parquet")
+    (tmp_path / "text.parquet").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    pq.write_table(pa.table({"mine": [1]}), tmp_path / "folder" / "index.parquet")
+    for name, file in (("mine.parquet", ""), ("text.parquet", ""), ("folder", "/index.parquet")):
+        with pytest.raises(ConfigError, match=rf"--out: .*{name}{file} is there, and holds no features of rspnet"):
+            features.check_out(str(tmp_path / name))
+    features.write(str(tmp_path / "f.parquet"), [table(0, 3)], {"shape": [2]}, shape=(2,))
+    features.check_out(str(tmp_path / "f.parquet"))
