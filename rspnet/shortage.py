@@ -1,9 +1,12 @@
 """What a machine lacks, as an error tells it: no fault of the file that was being read, nor of an option."""
 
+import contextlib
 import errno
+import math
 import mmap
+import os
 
-from rspnet.errors import MachineError
+from rspnet.errors import ConfigError, MachineError
 
 _WORDS = {
     errno.EMFILE: "this process may open no more files; raise `ulimit -n`",
@@ -50,6 +53,32 @@ def blame_machine(path: str, error: Exception) -> None:
         raise error
     if said := lacking(error):
         raise MachineError(f"{path}: cannot be read: {said}") from None
+
+
+def machine_memory() -> float:
+    """Bytes that all processes of this machine, or container, have together; infinite where it does not tell."""
+    try:
+        total: float = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        total = math.inf
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError), open(path) as file:  # no such file, or `max`: there is no limit
+            total = min(total, int(file.read()))
+    return total
+
+
+def check_fits(size: float, options: str) -> None:
+    """Refuse what the memory of the whole machine could not hold, before the system would kill who asks for it.
+
+    Args:
+        size: bytes.
+        options: what asks for them, with its name in front.
+
+    Raises:
+        ConfigError: it could not.
+    """
+    if size > (there := machine_memory()):
+        raise ConfigError(f"{options} {size / 1e9:.1f} GB of memory, and this machine has {there / 1e9:.1f}; lower it")
 
 
 def _has_memory() -> bool:

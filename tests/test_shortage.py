@@ -10,12 +10,15 @@ import av
 import pytest
 
 from rspnet import shortage
+from rspnet.cli import options
 from rspnet.data import verification
 from rspnet.data.copying import Task, transcode_row
+from rspnet.data.loader import Loader
 from rspnet.data.rows import new_row
 from rspnet.disk import created, reading
-from rspnet.errors import MachineError, VideoError
-from rspnet.running.pool import run_parallel
+from rspnet.encoders import check_clips
+from rspnet.errors import ConfigError, MachineError, VideoError
+from rspnet.method.momentum import Queue
 from rspnet.video.inspection import inspect
 from rspnet.video.opening import check_file, only_video_errors
 from rspnet.video.reader import read_frames
@@ -78,19 +81,6 @@ def test_what_is_no_video_is_told_likewise(tmp_path):
                 (tmp_path / "file").open("w")
 
 
-def lacks(item):
-    if item == 2:
-        raise MachineError(f"{item}: cannot be read: lacking")
-    return item
-
-
-def test_a_worker_that_lacks_something_ends_the_work():
-    found = []
-    with pytest.raises(MachineError, match="2: cannot be read: lacking"):
-        found += (pair for pair in run_parallel(lacks, [1, 2, 3], jobs=1, time_limit=60))
-    assert found in ([], [(1, 1)])
-
-
 @pytest.mark.parametrize(
     "error",
     [
@@ -133,3 +123,43 @@ def test_other_errors_are_nobodys(tmp_path):
         check_file(str(tmp_path / "gone"))
     assert shortage.limit(ValueError("a")) is None
     assert shortage.lacking(OSError(errno.EACCES, "no")) is None
+
+
+def test_what_no_memory_could_hold_is_named_before_it_is_asked_for(monkeypatch):
+    """A network, a queue, clips: each by its options."""
+    monkeypatch.setattr(shortage, "machine_memory", lambda: 2e9)
+    small, wide = options.Encoder("resnet18", 8), options.Encoder("resnet18", 2000)
+    check_clips(small, options.Clips(8, 32))
+    with pytest.raises(
+        ConfigError, match=r"^encoder\.width: 2000; the network's weights alone take .* GB of memory, and"
+    ):
+        check_clips(wide, options.Clips(8, 32))
+    with pytest.raises(
+        ConfigError, match=r"^clips\.num_frames: 1000, clips\.size: 1000, 1 in a batch; these alone take"
+    ):
+        check_clips(small, options.Clips(1000, 1000))
+    with pytest.raises(
+        ConfigError, match=r"^pretext\.queue_length: 100000000, pretext\.dim: 128; the queue takes 51\.2 GB"
+    ):
+        Queue(128, 10**8)
+
+
+class Huge:
+    """Of clips that nobody asks for."""
+
+    def batch_bytes(self, requests):
+        return 3e9
+
+    def __getitems__(self, requests):
+        raise AssertionError("asked for")
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_batch_that_no_memory_could_hold_is_not_begun(monkeypatch, num_workers):
+    monkeypatch.setattr(shortage, "machine_memory", lambda: 2e9)
+    with pytest.raises(ConfigError, match=r"clips\.views, .*: the clips of 2 videos take 3\.0 GB of memory"):
+        next(iter(Loader(Huge(), [[0, 1]], num_workers)))
+
+
+def test_the_machines_memory_is_known():
+    assert 2**26 < shortage.machine_memory() < 2**50

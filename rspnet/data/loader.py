@@ -31,6 +31,7 @@ from rspnet.data.workers import (
 )
 from rspnet.disk import megabytes
 from rspnet.errors import RSPNetError, WorkerError
+from rspnet.shortage import check_fits
 
 TRIES = 3
 """Workers in a row that may be lost over one batch."""
@@ -88,7 +89,7 @@ class Loader(Generic[Request, Batch]):
         """Let the workers begin; their batches come from what is returned.
 
         Raises:
-            ConfigError: shared memory cannot hold them.
+            ConfigError: shared memory cannot hold them, or no memory could hold one.
             RSPNetError: from there, what a worker raised.
             WorkerError: from there, workers are lost again and again.
             RuntimeError: from there, if one is still in use that lasted until now.
@@ -98,15 +99,25 @@ class Loader(Generic[Request, Batch]):
         if self.num_workers and not self._workers:  # workers that are kept have theirs
             self._check_room()
             self._workers += [Worker(self.dataset) for _ in range(self.num_workers)]
+        elif not self.num_workers:
+            self._check_batch()
         return self._made_ahead() if self.num_workers else self._made_here()
 
     def _check_room(self) -> None:
         """Before the workers begin: so it is known how much is missing in all."""
-        first = next(iter(self._sampler), [])
+        first = self._check_batch()
         at_once = min(len(self), SLOTS * self.num_workers)
         needed = at_once * self.dataset.batch_bytes(first) + self.num_workers * _SPARE
         if first and needed > free_memory():
             raise no_room(f"the {megabytes(needed)} of {at_once} batches that {self.num_workers} processes read ahead")
+
+    def _check_batch(self) -> list[Request]:
+        """The first batch's requests; what no memory could hold is not begun."""
+        first = next(iter(self._sampler), [])
+        if first:
+            named = "test.batch or optim.total_batch, clips.views, clips.num_frames, clips.size"
+            check_fits(self.dataset.batch_bytes(first), f"{named}: the clips of {some(len(first), 'video')} take")
+        return first
 
     def _made_here(self) -> Iterator[Batch]:
         for requests in self._sampler:

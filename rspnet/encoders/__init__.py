@@ -12,6 +12,7 @@ import torch
 from rspnet.encoders import c3d, r2plus1d, resnet, s3dg, torchvision
 from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, as_clip
 from rspnet.errors import ConfigError
+from rspnet.shortage import check_fits
 
 __all__ = ["EncoderSpec", "VideoEncoder", "as_clip", "create_encoder", "encoder_spec"]
 
@@ -86,10 +87,15 @@ def check_clips(network: Network, clips: Clips, *, batch: int = 1, training: boo
         training: Whether they do: with one clip and one position left there is nothing to normalise by.
 
     Raises:
-        ConfigError: It cannot, or as for `create_encoder`.
+        ConfigError: It cannot, or the machine's memory could not hold them, or as for `create_encoder`.
     """
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
         encoder = create_encoder(network.name, width=network.width).train(training)
+        weights = sum(weight.nbytes for weight in encoder.parameters())
+        check_fits(weights, f"encoder.width: {network.width}; the network's weights alone take")
+        clips_bytes = 4 * batch * 3 * clips.num_frames * clips.size**2
+        named = f"clips.num_frames: {clips.num_frames}, clips.size: {clips.size}, {batch} in a batch; these alone take"
+        check_fits(clips_bytes, named)
         try:
             encoder(torch.empty(batch, 3, clips.num_frames, clips.size, clips.size))
         except (RuntimeError, ValueError):  # an output of no size; one value to normalise

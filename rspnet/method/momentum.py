@@ -8,6 +8,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rspnet.shortage import check_fits
+
 
 @torch.no_grad()
 def momentum_update(key: nn.Module, query: nn.Module, momentum: float) -> None:
@@ -25,6 +27,9 @@ class Queue(nn.Module):
     Args:
         dim: embedding dimension D.
         length: Q; any number, it need not divide by the batch.
+
+    Raises:
+        ConfigError: the machine's memory could not hold it.
     """
 
     columns: Tensor
@@ -32,6 +37,7 @@ class Queue(nn.Module):
 
     def __init__(self, dim: int, length: int) -> None:
         super().__init__()
+        check_fits(4 * dim * length, f"pretext.queue_length: {length}, pretext.dim: {dim}; the queue takes")
         self.register_buffer("columns", nn.functional.normalize(torch.randn(dim, length), dim=0))
         self.register_buffer("pointer", torch.zeros(1, dtype=torch.long))
 

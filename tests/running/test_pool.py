@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rspnet.errors import ConfigError, VideoError
+from rspnet.errors import ConfigError, MachineError, VideoError
 from rspnet.running import worker
 from rspnet.running.pool import Ready, run_parallel
 from rspnet.running.worker import Failure
@@ -229,3 +229,16 @@ def _alive(pid):
         return stat.read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def lacks(item):
+    if item == 2:
+        raise MachineError(f"{item}: cannot be read: lacking")
+    return item
+
+
+def test_a_worker_that_lacks_something_ends_the_work():
+    found = []
+    with pytest.raises(MachineError, match="2: cannot be read: lacking"):
+        found += (pair for pair in run_parallel(lacks, [1, 2, 3], jobs=1, time_limit=60))
+    assert found in ([], [(1, 1)])
