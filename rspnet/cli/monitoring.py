@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rspnet.cli import bounds
 from rspnet.errors import ConfigError
 
 
@@ -22,9 +23,10 @@ class Monitor:
     """Number of videos measured at a time in each process."""
 
     def __post_init__(self) -> None:
-        for name in ("every", "fold", "views", "batch"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"monitor.{name}: {getattr(self, name)}; it must be at least 1")
+        bounds.within(self, 1, bounds.EPOCHS, "every")
+        bounds.within(self, 1, 1000, "fold")
+        bounds.within(self, 1, bounds.VIEWS, "views")
+        bounds.within(self, 1, bounds.VIDEOS, "batch")
         if self.data is None and (self.every, self.fold, self.views, self.batch) != (10, 1, 1, 4):
             raise ConfigError("monitor: nothing is measured without a labelled set; name one by monitor.data")
         if self.data == "-":

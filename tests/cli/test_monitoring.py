@@ -12,7 +12,7 @@ def test_what_can_never_be_right(tmp_path):
     for values, words in (
         ({"every": 3}, "monitor: nothing is measured without a labelled set; name one by monitor.data"),
         ({"data": "-"}, "monitor.data: -; standard input can be read once only"),
-        ({"data": here, "views": 0}, "monitor.views: 0; it must be at least 1"),
+        ({"data": here, "views": 0}, "monitor.views: 0; it must be between 1 and 10000"),
     ):
         with pytest.raises(ConfigError) as caught:
             Monitor(**values)
