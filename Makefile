@@ -16,7 +16,7 @@ TELL := import sys; sys.stdout.write("%d.%d %s\n" % (sys.version_info[:2] + (sys
 PYTHON_NEWEST ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 $(HOME)/.pyenv/versions/*/bin/python; do \
 	$$python -c '$(TELL)' 2>/dev/null; done | sort -V | tail -n 1 | cut -d " " -f 2)
 
-.PHONY: setup demo test test-all test-newest mutants lint measures bench image clean
+.PHONY: setup demo test test-all test-newest mutants lint measures bench image tour clean
 
 setup: $(READY)
 
@@ -67,6 +67,10 @@ bench: $(READY)
 # Needs docker, and the network.
 image:
 	docker build --build-arg TORCH=$(TORCH) --tag rspnet .
+
+tour: $(READY)
+	rm -rf notebooks/runs/tour
+	$(BIN)/jupyter execute --inplace notebooks/tour.ipynb
 
 clean:
 	rm -rf runs/demo $(VENV) $(VENV).newest

@@ -214,3 +214,11 @@ def test_the_wheel_holds_everything_and_runs(installed, motions, tmp_path):
     for program, *arguments in (("rspnet", "evaluate"), ("python", "-m", "rspnet", "evaluate")):
         out = run(program, *arguments, *tested, "--run_dir", f"knn_{program}")
         assert json.loads(out.splitlines()[-1])["num_videos"] == 5
+    some = sorted(motions.rglob("*.mp4"))[:2]
+    made = run("rspnet", "extract", *some, "--weights", "run", "--out", "features.parquet")
+    assert json.loads(made.splitlines()[-1])["num_windows"] == 2
+    shown = run("rspnet", "visualize", *some, "--weights", "run", "--out", "maps")
+    assert json.loads(shown.splitlines()[-1])["num_failed"] == 0
+    run("rspnet", "export", "run", "exported")
+    again = run("rspnet", "extract", *some, "--weights", "exported", "--out", "again.parquet")
+    assert json.loads(again.splitlines()[-1])["num_windows"] == 2
