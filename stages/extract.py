@@ -165,9 +165,9 @@ def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: 
 
 
 def remark(before: dict[str, Any], made: dict[str, Any]) -> str:
-    """What is to be said of features that are there, and were made with something else or not of all videos."""
-    differing = ", ".join(name for name in made if before.get(name) != made[name])
-    return f"was made with another {differing}" if differing else "lacks videos that could not be read"
+    """What is to be said of features that are there, and were made of or with something else, or not of all videos."""
+    differing = next((name for name in made if before.get(name) != made[name]), None)
+    return f"was made by another command ({differing} differs)" if differing else "lacks videos that cannot be read"
 
 
 def write(

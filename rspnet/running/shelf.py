@@ -41,6 +41,9 @@ SCHEMA = pa.schema(
 )
 """What is kept of a window."""
 
+_BEHIND_NAMES = {"videos": "videos", "weights_sha256": "weights"}
+"""Settings of which the same command may have others, and what they tell of."""
+
 _SECONDS, _MOST = 20.0, 4096  # that pass, and windows that come, between two files
 _AT_ONCE = 1024  # windows taken out at a time
 
@@ -105,6 +108,11 @@ class Shelf:
             raise ConfigError(f"{told}: is damaged; remove {self.folder} to start over") from None
         if differing:
             name = differing[0]
+            if name in _BEHIND_NAMES:
+                raise ConfigError(
+                    f"{self.folder}: an interrupted run left it, and the {_BEHIND_NAMES[name]} are others by now; put "
+                    "them back to go on with it, or remove the folder to start over"
+                )
             raise ConfigError(
                 f"{self.folder}: an interrupted run left it, with another {name} ({_short(then[name])}, now "
                 f"{_short(settings[name])}); give that command again to go on with it, or remove the folder to start "

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rspnet.data.films import Span
-from rspnet.errors import LostError
+from rspnet.errors import ConfigError, LostError
 from rspnet.evaluation.forward import Window
 from rspnet.running.shelf import Shelf
 from rspnet.running.team import Team
@@ -90,3 +90,18 @@ def test_a_folder_that_was_removed_is_missed(tmp_path):
             shelf.flush()
         shelf._rows.clear()
     assert not shelf.folder.exists()
+
+
+def test_what_lies_behind_a_name_has_changed(tmp_path):
+    out, settings = str(tmp_path / "f.parquet"), {"weights": "a", "weights_sha256": "12", "videos": "34"}
+    with Shelf(out, settings, Team()) as shelf:
+        shelf.add(window(0, 0))
+    for changes, said in (
+        ({"videos": "5"}, "and the videos are others by now; put them back"),
+        ({"weights_sha256": "5"}, "and the weights are others by now; put them back"),
+        ({"weights": "b", "weights_sha256": "5"}, r"with another weights \(a, now b\); give that command again"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            Shelf(out, settings | changes, Team())
+    with Shelf(out, settings, Team()) as shelf:
+        assert shelf.begun == {0: 1}

@@ -184,14 +184,14 @@ def test_a_command_that_was_given_before(tmp_path, folder, capsys):
     assert os.stat(tmp_path / "f.parquet").st_ino == before
     main(tiny.extract(folder, out=tmp_path / "f.parquet", pooling="max"))  # replaced: it is another command's
     assert os.stat(tmp_path / "f.parquet").st_ino != before
-    assert "f.parquet: was made with another pooling; it is replaced when this is done" in capsys.readouterr().err
+    assert "f.parquet: was made by another command (pooling differs); it is replaced when" in capsys.readouterr().err
     encode(folder / "2.mp4", np.zeros((24, 32, 32, 3), np.uint8), 25)
     assert main(command)["num_videos"] == 6
     before = rows(tmp_path / "f.parquet")
     encode(folder / "2.mp4", np.full((20, 32, 32, 3), 255, np.uint8), 25)  # another video of this name
     capsys.readouterr()
     main(command)
-    assert "f.parquet: was made with another videos; it is replaced when this is done" in capsys.readouterr().err
+    assert "f.parquet: was made by another command (videos differs); it is replaced when" in capsys.readouterr().err
     changed = [row["video"] for row, then in zip(rows(tmp_path / "f.parquet"), before) if row != then]
     assert changed == ["2.mp4"]
 
