@@ -28,7 +28,7 @@ def is_asked_for() -> bool:
 
 def stage_named() -> str | None:
     """Return the word after the program's, and count it as one of them from now on; None if that is being typed."""
-    from argcomplete import split_line
+    from argcomplete.lexers import split_line
 
     words: list[str] = split_line(os.environ["COMP_LINE"], int(os.environ["COMP_POINT"]))[3]
     before = int(os.environ[_WORDS])
