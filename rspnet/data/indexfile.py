@@ -175,13 +175,16 @@ def _checked(numbered: Iterable[tuple[int, Row]], source: str, folder: str) -> I
 
 
 def _parse(source: str, lines: Iterable[str], start: int = 1) -> Iterator[tuple[int, Row]]:
-    number = start - 1
+    number, text = start - 1, ""
     try:
         for number, line in enumerate(lines, start):
             if text := line.strip().removeprefix("\ufeff"):  # a byte order mark, where files were joined in any line
                 yield number, json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{source}:{number}: not JSON: {error.msg}, column {error.colno}") from None
+        said = f"not JSON: {error.msg}, column {error.colno}"
+        if not text.startswith("{"):
+            said = f"neither a row as JSON nor the path of a video: {text[:80]!r}"
+        raise ConfigError(f"{source}:{number}: {said}") from None
     except UnicodeDecodeError:
         if os.path.isfile(source):
             raise not_utf8(source, number + 1) from None

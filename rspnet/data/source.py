@@ -93,7 +93,7 @@ def _told_apart(rows: list[Row]) -> list[Row]:
         return rows
     folder = os.path.commonpath([row["root"] for row in named])
     twice = times.most_common(1)[0][0]
-    say(f"several folders have a {twice}; videos are named by their paths below {folder}")
+    say(f"several folders have a video {twice}; videos are named by their paths below {folder}")
     for row in named:
         row.update(root=folder, video=os.path.relpath(os.path.join(row["root"], row["video"]), folder))
     return rows

@@ -51,7 +51,8 @@ def test_folders_with_videos_of_the_same_name(tmp_path, capsys):
     found = read_sources([str(tmp_path / "b"), str(tmp_path / "a")])
     assert [row["video"] for row in found] == ["b/x.mp4", "b/y/z.mp4", "a/x.mp4"]
     assert {row["root"] for row in found} == {str(tmp_path)}
-    assert f"several folders have a x.mp4; videos are named by their paths below {tmp_path}" in capsys.readouterr().err
+    said = f"several folders have a video x.mp4; videos are named by their paths below {tmp_path}"
+    assert said in capsys.readouterr().err
     assert [row["bytes"] for row in found] == [4, 4, 4]
     inside = read_sources([str(tmp_path / "b"), str(tmp_path / "b" / "y")])
     assert [row["video"] for row in inside] == ["x.mp4", "y/z.mp4"]
@@ -69,6 +70,9 @@ def test_paths_and_rows_through_a_pipe(videos, tmp_path, monkeypatch):
     ]
     monkeypatch.setattr("sys.stdin", iter([json.dumps(rows[0]) + "\n", "{\n"]))
     with pytest.raises(ConfigError, match="standard input:2: not JSON"):
+        read_sources(["-"])
+    monkeypatch.setattr("sys.stdin", iter(["a new\n", "line.mp4\n"]))  # a name that find wrote in two lines
+    with pytest.raises(ConfigError, match="standard input:1: neither a row as JSON nor the path of a video: 'a new'"):
         read_sources(["-"])
 
 
