@@ -136,7 +136,7 @@ def main(config: Config) -> dict[str, Any]:
     viewing = Viewing(forward, to_dataset(rows), windows, team=team)
     with Shelf(config.out, made, team) as shelf:
         usable, untried = sorted_out(rows)
-        viewing.onto(shelf, usable, untried, config.data, batch=config.test.batch)
+        viewing.onto(shelf, usable, untried, data=config.data, batch=config.test.batch)
         summary = team.by_main(partial(write, shelf, rows, untried, splits=splits, made=made, out=str(config.out)))
     accelerator.end_training()
     console.say(viewing.speed(), *told(summary), f"written to {config.out}")

@@ -126,7 +126,7 @@ def main(config: Config) -> dict[str, Any]:
         predictions.write(map(sayings.line, map(predictions.facts, found)), "-")
     else:
         with Shelf(config.out, settings(config, rows, clip=clip, precision=accelerator.mixed_precision), team) as shelf:
-            viewing.onto(shelf, usable, untried, config.data, batch=config.test.batch)
+            viewing.onto(shelf, usable, untried, data=config.data, batch=config.test.batch)
             sayings = team.by_main(partial(write, config.out, sayings, shelf=shelf, untried=untried))
     accelerator.end_training()
     summary = {"stage": "predict", "weights": config.weights, "out": config.out, **sayings.summary()}

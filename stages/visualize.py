@@ -3,14 +3,19 @@
     python stages/visualize.py VIDEOS --weights runs/c3d --out maps
     python stages/visualize.py a.mp4 b.mp4 --weights model_best_c3d_200epoch.pth.tar --out maps
 
-Plays a video at two speeds, as the pretext task does, and maps each clip: where the motion head (RSP) and the
-appearance head (A-VID) find in it what makes the two clips alike. Takes a folder, an index or single files, and the
+Plays two clips of a video, each at a speed of its own, and maps each: where the motion head (RSP) and the appearance
+head (A-VID) find what makes the two clips alike. Takes a folder, an index or single files, and the
 weights of a pretraining, which alone has the heads: a run folder or a published file.
 
 Writes two files for each video, named after it: NAME.maps.mp4, both clips and beside them their maps over the frames,
 and NAME.maps.webp, a strip of the same with a scale of the colours. Files of these names are replaced. A video that
 cannot be read is named and counted. The last line on stdout is the result as JSON, with the files of each video.
 """
+
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
 
 import dataclasses
 import json

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rspnet.signals import ENDING
 from tests.support import REPO
 
 # Numbers to compare with were computed on a CPU; what wants a GPU says so itself. And no test leaves anything in the
@@ -23,6 +24,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPO), os.environ.get("PYTHONPATH"))))
 _cache = tempfile.TemporaryDirectory(prefix="rspnet-cache-")
 os.environ["HF_DATASETS_CACHE"] = _cache.name
+
+
+@pytest.fixture(autouse=True)
+def signals_as_they_were() -> Iterator[None]:
+    """What a test that runs a program in this process made of the signals that end one."""
+    before = {each: signal.getsignal(each) for each in ENDING}
+    yield
+    for each, handler in before.items():
+        if handler is not None and signal.getsignal(each) is not handler:
+            signal.signal(each, handler)
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def value_of(kind: object) -> str:
     if get_origin(kind) is Literal:
         return f"{{{','.join(inner)}}}"
     if get_origin(kind) is list:
-        return f"[{value_of(inner[0])},...]"
+        return f"[{value_of(inner[0]) or 'NAME'},...]"
     return value_of(inner[0]) if inner else _VALUES.get(kind, "")
 
 

@@ -8,7 +8,7 @@ from rspnet.errors import ConfigError
 
 @dataclass
 class Monitor:
-    """Monitor: what the encoder has learnt, measured between epochs on a small labelled set; changes no result."""
+    """Monitor: what the encoder has learnt by then, measured between epochs."""
 
     data: str | None = None
     """Videos with classes and with training and test splits: a folder, or an index of them (null: nothing is

@@ -81,8 +81,8 @@ class Viewing:
         shelf: "Shelf",
         rows: Sequence[int],
         untried: Sequence[tuple[int, str]],
-        data: options.Data,
         *,
+        data: options.Data,
         batch: int,
     ) -> None:
         """Look at what a shelf lacks of these videos, all processes together; see `__call__`.

@@ -25,4 +25,4 @@ def test_results_and_folders(pretrained, finetuned, motions, tmp_path):
 
     runs = (pretrained, finetuned, tmp_path / "retrieval")
     names = {path.name for run in runs for path in run.iterdir() if not path.name.startswith(".")}
-    assert names | {"tensorboard"} == {name.rstrip("/") for name in first_cells("The folder")}
+    assert names | {"tensorboard", "labelled.parquet"} == {name.rstrip("/") for name in first_cells("The folder")}

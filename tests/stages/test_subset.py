@@ -96,7 +96,7 @@ def test_by_name(kinetics, tmp_path):
     [
         ({}, "give --num_classes N, or --classes FILE"),
         ({"num_classes": 5}, "--num_classes 5: .* has 4 classes"),
-        ({"num_classes": 0}, "--num_classes 0"),
+        ({"num_classes": 0}, "num_classes: 0; it must be between 1 and"),
         ({"classes": "no.txt"}, "--classes no.txt: cannot be read"),
     ],
 )
