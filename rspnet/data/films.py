@@ -25,9 +25,6 @@ from rspnet.video.orientation import Pixels
 from rspnet.video.reader import Video
 from rspnet.video.streaming import stream
 
-_CLIPS_AT_ONCE = 16
-"""Of a part: what is in flight between two processes is to be a few of them."""
-
 
 class PartRequest(NamedTuple):
     """Which part of a video's windows.
@@ -89,15 +86,23 @@ class FilmDataset:
     Args:
         index: rows with at least video, root and num_frames (or None).
         windows: how each is cut up.
+        clips: of a part, about: as many as a batch has keep the network busy while the next part is read.
         time_limit: seconds to read some tens of frames.
         max_pixels: that a picture may have.
     """
 
     def __init__(
-        self, index: datasets.Dataset, windows: Windows, *, time_limit: float = 60.0, max_pixels: int = MAX_PIXELS
+        self,
+        index: datasets.Dataset,
+        windows: Windows,
+        *,
+        clips: int = 16,
+        time_limit: float = 60.0,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.index = index
         self.windows = windows
+        self.max_clips = max(clips, windows.clip.views)
         self.time_limit = time_limit
         self.max_pixels = max_pixels
         self._memory = BatchMemory()
@@ -105,11 +110,6 @@ class FilmDataset:
 
     def __len__(self) -> int:
         return len(self.index)
-
-    @property
-    def max_clips(self) -> int:
-        """Of a part, at most."""
-        return max(_CLIPS_AT_ONCE, self.windows.clip.views)
 
     def batch_bytes(self, requests: list[PartRequest]) -> int:
         """Memory that the clips of a part take at most, bytes."""
@@ -128,7 +128,7 @@ class FilmDataset:
         clips, spans, status, reason = list[Tensor](), list[Span](), "ok", ""
         try:
             film = self._film(row)
-            at_once, total = film.spans(first), len(film.grid)
+            at_once, total = film.spans(first, max(1, self.max_clips // film.views)), len(film.grid)
             clips = self._clips(len(at_once) * film.views)
             for span, out in zip(at_once, clips[0].unflatten(0, (len(at_once), film.views))):
                 film.read(first + len(spans), out.numpy())
@@ -213,10 +213,10 @@ class Film:
         """Close the file."""
         self._video.close()
 
-    def spans(self, first: int) -> list[Span]:
-        """Where the windows of a part lie."""
+    def spans(self, first: int, number: int) -> list[Span]:
+        """Where a number of windows lie."""
         found = []
-        for start in self.grid.starts[first : first + self._at_once].tolist():
+        for start in self.grid.starts[first : first + number].tolist():
             begin, end = int(self._kept[start]), int(self._kept[start + self.grid.size - 1]) + 1
             found.append(Span(self._seconds(begin), self._seconds(end), begin, end))
         return found
@@ -248,11 +248,6 @@ class Film:
         if (moments := self._video.moments) is not None:
             return (int(moments[frame]) - int(moments[0])) / 1000
         return round(frame / self._video.fps, 6) if self._video.fps else None
-
-    @property
-    def _at_once(self) -> int:
-        """Windows of a part."""
-        return max(1, _CLIPS_AT_ONCE // self.views)
 
     def _from(self, first: int) -> Iterator[tuple[int, Pixels]]:
         wanted: Frames = np.unique(self._kept[self.grid.frames(first)])

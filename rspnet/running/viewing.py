@@ -63,11 +63,12 @@ class Viewing:
         """
         mine = rows[self._team.rank :: self._team.world_size]
         lanes = Lanes(mine, begun)
-        films = FilmDataset(self._index, self._cut, **data.limits())
+        clips = batch * self._cut.clip.views
+        films = FilmDataset(self._index, self._cut, clips=clips, **data.limits())
         loader = Loader(films, lanes, machine.workers(data.num_workers))
         lanes.turns(loader.num_workers)
         started = time.monotonic()
-        found = windows(self._forward, self._timed(loader), batch * self._cut.clip.views)
+        found = windows(self._forward, self._timed(loader), clips)
         for window in progress(found, self._total(mine, begun or {}), desc=self._unit, unit=self._unit):
             if window.span is None:
                 say(f"could not read {window.reason}; status {window.status}", everywhere=True)
