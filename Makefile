@@ -63,6 +63,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/decode.py $(DATA)
 	$(BIN)/python benchmarks/loader.py $(DATA)
 	$(BIN)/python benchmarks/transcode.py $(DATA)
+	$(BIN)/python benchmarks/extract.py $(DATA)
 
 # Needs docker, and the network.
 image:

@@ -3,6 +3,7 @@
     python benchmarks/decode.py ORIGINALS --json results/decode.json
     python benchmarks/loader.py ORIGINALS --json results/loader.json
     python benchmarks/transcode.py ORIGINALS --json results/transcode.json
+    python benchmarks/extract.py --json results/extract.json
     python benchmarks/report.py
 
 No number of these tables is typed by hand; tests/test_report.py holds the pages against the files.
@@ -18,6 +19,7 @@ PAGES = {
     "results/decode.json": HERE / "docs/benchmarks.md",
     "results/loader.json": HERE / "docs/benchmarks.md",
     "results/transcode.json": HERE / "docs/transcoding.md",
+    "results/extract.json": HERE / "docs/benchmarks.md",
 }
 PEERS = {
     "torchcodec + cv2": "torchcodec, resized by OpenCV",
@@ -78,6 +80,15 @@ def transcode(found: dict) -> str:
     return markdown(["setting", "reading", "decoding alone", "size", "encoding", "PSNR, dB", "SSIM"], rows)
 
 
+def extract(found: dict) -> str:
+    """Features of windows a second, against the obvious way."""
+    rows = [
+        [name, f"{each['obvious']:.0f}", f"{each['rspnet']:.0f}", f"{each['times']:.2f}"]
+        for name, each in found.items()
+    ]
+    return markdown(["windows a second", "PyAV, written plainly", "rspnet", "times"], rows)
+
+
 def main() -> None:
     """Rewrite the pages."""
     for name, table in tables().items():
@@ -88,7 +99,7 @@ def main() -> None:
 
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
-    made = dict(zip(PAGES, (decode, loader, transcode), strict=True))
+    made = dict(zip(PAGES, (decode, loader, transcode, extract), strict=True))
     return {name: make(json.loads((HERE / name).read_text())) for name, make in made.items()}
 
 
