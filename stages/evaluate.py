@@ -68,13 +68,7 @@ if TYPE_CHECKING:
 class Config:
     """What is measured, of which network, and where the result is kept."""
 
-    unused: ClassVar = (
-        "augment",
-        "frozen",
-        "monitor",
-        "optim",
-        "pretext",
-    )  # in a training's config, which serves here too
+    unused: ClassVar = options.OF_TRAINING
     private: ClassVar = ("weights", "run", "run_dir")
     implied: ClassVar = implied.by_weights
 

@@ -49,13 +49,7 @@ if TYPE_CHECKING:
 class Config:
     """Of which videos, by which network, and where the features go."""
 
-    unused: ClassVar = (
-        "augment",
-        "frozen",
-        "monitor",
-        "optim",
-        "pretext",
-    )  # in a training's config, which serves here too
+    unused: ClassVar = options.OF_TRAINING
     private: ClassVar = ("weights", "run", "run_dir")
     implied: ClassVar = implied.by_weights
 

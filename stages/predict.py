@@ -48,13 +48,7 @@ if TYPE_CHECKING:
 class Config:
     """Of which videos, by which classifier, and where the predictions go."""
 
-    unused: ClassVar = (
-        "augment",
-        "frozen",
-        "monitor",
-        "optim",
-        "pretext",
-    )  # in a training's config, which serves here too
+    unused: ClassVar = options.OF_TRAINING
     private: ClassVar = ("weights", "run", "run_dir")
     implied: ClassVar = implied.by_weights
 

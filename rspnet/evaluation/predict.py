@@ -3,9 +3,9 @@
 N videos, V views of each, K outputs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import datasets
 import pyarrow as pa
@@ -166,38 +166,6 @@ class Outputs:
         return torch.tensor(self.index["label"])[self.rows]
 
 
-class Batch(NamedTuple):
-    """What a network says of some videos of a list.
-
-    Attributes:
-        rows: (N,) of the list, those that can be read.
-        values: (N, K) float32, of these.
-        failed: rows of those that cannot.
-    """
-
-    rows: Tensor
-    values: Tensor
-    failed: list[int]
-
-
-def outputs_of(forward: Forward, videos: TestSet, desc: str) -> Iterator[Batch]:
-    """This process's share of the network's outputs, batch by batch.
-
-    Args:
-        forward: the network.
-        videos: the list's clips, and the processes that share them.
-        desc: what the videos are, for the progress bar.
-
-    Raises:
-        VideoError: more than are allowed to cannot be read, as far as this process knows.
-        RSPNetError: it cannot read for another reason, for want of shared memory for example.
-    """
-    for part in progress(videos, len(videos), desc=desc, unit="batches"):
-        readable = part["failed"] < 0
-        values = forward(part["clips"], videos.size)
-        yield Batch(part["row"][readable], values[readable], part["row"][~readable].tolist())
-
-
 def predict(forward: Forward, videos: TestSet, desc: str) -> Outputs:
     """The network's output for every video of a list that can be read, each read by one process.
 
@@ -214,7 +182,9 @@ def predict(forward: Forward, videos: TestSet, desc: str) -> Outputs:
     read: list[tuple[Tensor, Tensor]] = []
     mistake: RSPNetError | None = None
     try:
-        read = [(part.rows, part.values) for part in outputs_of(forward, videos, desc)]
+        for part in progress(videos, len(videos), desc=desc, unit="batches"):
+            readable = part["failed"] < 0
+            read.append((part["row"][readable], forward(part["clips"], videos.size)[readable]))
     except VideoError:  # too many: the others learn it below
         pass
     except RSPNetError as error:
