@@ -17,6 +17,7 @@ from rspnet.data.sets import TestSet
 from rspnet.errors import ConfigError, RSPNetError, VideoError
 from rspnet.evaluation.features import SCHEMA, Features
 from rspnet.evaluation.forward import Forward
+from rspnet.evaluation.predictions import ranked
 
 if TYPE_CHECKING:
     from rspnet.clipspec import ClipSpec
@@ -107,15 +108,13 @@ def predictions(logits: "Outputs", k: int = 5) -> list[dict[str, Any]]:
         k: classes to name, best first.
     """
     names = logits.index.features["label"]
-    probabilities = logits.values.softmax(1)
-    ranked = logits.values.argsort(dim=1, descending=True, stable=True)[:, :k]
     return [
         {
             **_named(logits.index, row),
             "predicted": [names.int2str(number) for number in classes],
-            "probability": [round(probability[number], 5) for number in classes],
+            "probability": probabilities,
         }
-        for row, classes, probability in zip(logits.rows.tolist(), ranked.tolist(), probabilities.tolist())
+        for row, (classes, probabilities) in zip(logits.rows.tolist(), ranked(logits.values, k))
     ]
 
 

@@ -62,6 +62,19 @@ def _is_ours(path: str) -> bool:
         return False
 
 
+def ranked(logits: torch.Tensor, k: int) -> list[tuple[list[int], list[float]]]:
+    """The likeliest classes of each sample, best first, and their probabilities; of equal logits the lower class first.
+
+    Args:
+        logits: (N, classes).
+        k: classes to name, at most.
+    """
+    probabilities = logits.softmax(1)
+    best = logits.argsort(dim=1, descending=True, stable=True)[:, :k]
+    shares = probabilities.gather(1, best).tolist()
+    return [(numbers, [round(each, 5) for each in of_one]) for numbers, of_one in zip(best.tolist(), shares)]
+
+
 class Sayings:
     """Makes lines of windows, and counts them.
 
@@ -88,12 +101,8 @@ class Sayings:
         row, classes, probabilities = self._rows[window["row"]], None, None
         self._status[window["status"]] += 1
         if window["status"] == "ok":
-            shares = torch.as_tensor(window["value"], dtype=torch.float32).softmax(0)
-            best = shares.argsort(descending=True, stable=True)[: self._top].tolist()
-            classes, probabilities = (
-                [self._names[each] for each in best],
-                [round(float(shares[each]), 5) for each in best],
-            )
+            ((best, probabilities),) = ranked(torch.as_tensor(window["value"], dtype=torch.float32)[None], self._top)
+            classes = [self._names[each] for each in best]
             if row["label"] in self._known:
                 self._labelled += 1
                 self._right += classes[0] == row["label"]

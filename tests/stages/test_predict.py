@@ -5,10 +5,12 @@ import shutil
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from rspnet.data.index import read_rows, write_rows
 from rspnet.data.layouts import scan
 from rspnet.errors import CheckpointError, ConfigError
+from rspnet.evaluation.predictions import ranked
 from rspnet.running import viewing
 from stages.predict import Config, main
 from tests.support import published_files, tiny
@@ -151,3 +153,10 @@ def test_mistakes(tmp_path, flat, pretrained, finetuned):
         tiny.predict(flat, weights=finetuned, top=0)
     with pytest.raises(ConfigError, match="--window: 1x; give seconds"):
         tiny.predict(flat, weights=finetuned, window="1x")
+
+
+def test_classes_are_ranked_by_their_logits():
+    """Also where two are so unlikely that their probabilities are the same."""
+    ((classes, probabilities),) = ranked(torch.tensor([[-400.0, 0.0, -300.0, 0.0]]), 4)
+    assert classes == [1, 3, 2, 0]
+    assert probabilities == [0.5, 0.5, 0, 0]
