@@ -16,7 +16,7 @@ TELL := import sys; sys.stdout.write("%d.%d %s\n" % (sys.version_info[:2] + (sys
 PYTHON_NEWEST ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 $(HOME)/.pyenv/versions/*/bin/python; do \
 	$$python -c '$(TELL)' 2>/dev/null; done | sort -V | tail -n 1 | cut -d " " -f 2)
 
-.PHONY: setup demo test test-all test-newest mutants lint measures bench image tour clean
+.PHONY: setup demo test test-all test-newest mutants lint measures bench bench-gpu image tour clean
 
 setup: $(READY)
 
@@ -64,6 +64,13 @@ bench: $(READY)
 	$(BIN)/python benchmarks/loader.py $(DATA)
 	$(BIN)/python benchmarks/transcode.py $(DATA)
 	$(BIN)/python benchmarks/extract.py $(DATA)
+	$(BIN)/python benchmarks/train_step.py
+
+# All that a GPU can tell, in a few minutes. WITH: a Python that has the packages, where there is no network for .venv.
+MINUTES ?= 6
+OUT ?= results
+bench-gpu: $(if $(WITH),,$(READY))
+	PYTHONPATH=$(CURDIR) $(or $(WITH),$(BIN)/python) benchmarks/gpu.py --minutes $(MINUTES) --out $(OUT) $(if $(DATA),--data "$(DATA)")
 
 # Needs docker, and the network.
 image:

@@ -12,7 +12,7 @@ def keep_freed_memory() -> None:
 
     glibc gives large blocks back to the system at once, and asks for others a moment later, whose pages the kernel has
     to fill with zeros first. A training step on a CPU frees and allocates the same sizes over and over: without this it
-    took 1.25 to 1.33 times as long on a virtual machine (benchmarks/step.py). Does nothing with another C library.
+    took 1.25 to 1.33 times as long on a virtual machine (benchmarks/train_step.py). Does nothing without glibc.
     """
     with contextlib.suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,0 +1,117 @@
+"""What a device can do, and what a step asks of it: its fastest matrix product, operations, launches, waits."""
+
+import os
+import platform
+import re
+import statistics
+import subprocess
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from literal import SHOWN
+from steps import Case
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def describe(device: torch.device) -> dict[str, object]:
+    """Its name, and the software."""
+    found: dict[str, object] = {
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
+    if device.type == "cuda":
+        about = torch.cuda.get_device_properties(device)
+        found |= {"name": about.name, "memory": about.total_memory, "cuda": torch.version.cuda}
+        found["cudnn"] = torch.backends.cudnn.version()
+        return found
+    lines = subprocess.run(["lscpu"], text=True, capture_output=True, check=False).stdout
+    name = re.search(r"Model name:\s*(.*)", lines)
+    return found | {"name": name[1] if name else platform.machine(), "threads": torch.get_num_threads()}
+
+
+def wait(device: torch.device) -> None:
+    """Until it has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
+    """Operations a second in the largest of its matrix products, under the process's settings; best of five."""
+    side = 8192 if device.type == "cuda" else 2048
+    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    seconds = []
+    for _ in range(6):
+        wait(device)
+        began = time.perf_counter()
+        left @ right
+        wait(device)
+        seconds.append(time.perf_counter() - began)
+    return 2 * side**3 / min(seconds[1:])
+
+
+@cache
+def operations(case: Case) -> int:
+    """Floating-point operations of a pretraining step's convolutions for each video: three passes, one of them back.
+
+    Counted by torch, of two videos, on its device without memory.
+    """
+    with torch.device("meta"):
+        encoder, clips = case.encoder(), torch.empty(2, 3, SHOWN, case.size, case.size)
+    counts = []
+    for backward in (False, True):
+        with FlopCounterMode(display=False) as counter:
+            features = encoder(clips)
+            if backward:
+                features.sum().backward()
+        counts.append(counter.get_total_flops())
+    forward, both = counts
+    return (2 * forward + both) // 2
+
+
+def launches(step: Callable[[], object]) -> dict[str, float]:
+    """What one step gives a GPU: kernels, copies, and the seconds that it is busy with them."""
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as recorded:
+        step()
+        torch.cuda.synchronize()
+    found = Counter[str]()
+    for event in recorded.events():
+        if "LaunchKernel" in event.name:
+            found["kernels"] += 1
+        elif event.name.startswith("cudaMemcpy"):
+            found["copies"] += 1
+        elif event.device_type == DeviceType.CUDA and not getattr(event, "is_user_annotation", False):
+            found["busy_microseconds"] += event.time_range.elapsed_us()
+    return {"kernels": found["kernels"], "copies": found["copies"], "busy_seconds": found["busy_microseconds"] / 1e6}
+
+
+def host_waits(step: Callable[[], object]) -> dict[str, int]:
+    """Where a step waits for the GPU, by file and line, and how often."""
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    places = [f"{each.filename}:{each.lineno}" for each in told if "synchroniz" in str(each.message)]
+    return dict(Counter(re.sub(r"^.*/(?=(benchmarks|rspnet|torch)/)", "", place) for place in places))
+
+
+def median_seconds(run: Callable[[], object], device: torch.device, *, repeats: int = 3) -> float:
+    """Of a few calls, each waited for."""
+    seconds = []
+    for _ in range(repeats):
+        wait(device)
+        began = time.perf_counter()
+        run()
+        wait(device)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)

@@ -1,0 +1,150 @@
+"""Everything that only a GPU can tell, in a few minutes, unattended.
+
+    make bench-gpu                      # or, where there is a Python with all packages: make bench-gpu WITH=python3
+    python benchmarks/gpu.py [--minutes 6] [--data VIDEOS] [--out results]
+
+For each network, in a process of its own: pretraining steps at the published batch of one GPU, rspnet's and literal
+ones in each precision, in turns (train_step.py); what bfloat16 and float16 do to the gradients, on clips of VIDEOS or
+of videos that are made (precision.py); compiled steps. Everything found is in OUT/gpu.json at any moment: a part that
+fails, or runs out of its time, takes nothing else with it, and is named there with its error.
+"""
+
+import argparse
+import dataclasses
+import gc
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+NETWORKS = {"resnet18": 0.2, "c3d": 0.22, "r2plus1d": 0.24, "s3dg": 0.34}
+"""By what share of the time each may take, the cheapest first."""
+COMPILED = "ours+bf16,ours+bf16+channels_last+compile,ours+bf16+compile"
+PARTS = {"steps": 0.45, "precision": 0.2, "compiled": 0.25}
+"""What share of a network's time each part may take; nothing new is begun after it."""
+
+
+def child(network: str, seconds: float, *, data: Path, out: Path, args: argparse.Namespace) -> None:
+    """Measure one network, and write what is found to a file as it comes."""
+    import device as devices
+    import precision
+    import torch
+    import train_step
+    from steps import Case
+
+    device, found, start = torch.device(args.device), {}, time.monotonic()
+    case = Case.of(network, args.videos, args.size, args.width)
+    peaks = train_step.peaks(device, ["float32", "tf32", "bf16", "fp16"])
+    found |= {"device": devices.describe(device), "matrix_peak": peaks, "seconds": {}}
+
+    def keep(name: str, value: dict[str, Any]) -> None:
+        if name != "precision":
+            train_step.rates(value, case, peaks)
+        found[name] = value
+        found["seconds"][name] = time.monotonic() - began
+        write(out, found)
+
+    def step_times(name: str, ways: str, share: float) -> None:
+        train_step.measure(
+            case,
+            ways.split(","),
+            device,
+            rounds=3,
+            tell=lambda value: keep(name, value),
+            until=start + share * seconds,
+        )
+        print(f"{network}, {name}, {time.monotonic() - began:.0f} s\n{train_step.table(found[name])}", flush=True)
+
+    def cosines() -> None:
+        small = dataclasses.replace(case, videos=min(16, case.videos))
+        until = start + (PARTS["steps"] + PARTS["precision"]) * seconds
+        how = {"steps": args.steps, "tell": lambda value: keep("precision", value), "until": until}
+        precision.measure(small, device, data, **how)
+        print(f"{network}, precision, {time.monotonic() - began:.0f} s", flush=True)
+        print(precision.table(found["precision"]), flush=True)
+
+    parts = {
+        "steps": lambda: step_times("steps", train_step.EAGER, PARTS["steps"]),
+        "precision": cosines,
+        "compiled": lambda: step_times("compiled", COMPILED, sum(PARTS.values())),
+    }
+    for name, part in parts.items():
+        began = time.monotonic()
+        try:
+            part()
+        except Exception as error:  # the other parts can still be measured
+            found.setdefault("errors", {})[name] = f"{type(error).__name__}: {error}"[:1000]
+            print(f"{network}, {name}: {found['errors'][name]}", flush=True)
+            write(out, found)
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def write(path: Path, value: object) -> None:
+    """As JSON, whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1) + "\n")
+    part.replace(path)
+
+
+def main() -> None:
+    """Start the parts one after the other, and put together what they leave."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=6, help="for all of it")
+    parser.add_argument("--networks", default=",".join(NETWORKS), help="separated by commas")
+    parser.add_argument("--data", type=Path, help="folder of videos")
+    parser.add_argument("--steps", type=int, default=200, help="of training, before gradients are compared again")
+    parser.add_argument("--videos", type=int, help="of a step; else as on each GPU of the published runs")
+    parser.add_argument("--size", type=int, help="pixels; else as published")
+    parser.add_argument("--width", type=int, help="of the networks; else as published")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: to see that it runs")
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    parser.add_argument("--child", nargs=2, metavar=("NETWORK", "SECONDS"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        network, seconds = args.child
+        child(network, float(seconds), data=args.data, out=args.out, args=args)
+        return
+    began, results = time.monotonic(), {}
+    args.out.mkdir(parents=True, exist_ok=True)
+    names = args.networks.split(",")
+    with tempfile.TemporaryDirectory() as made:
+        data = args.data or make_videos(Path(made))
+        for place, network in enumerate(names):
+            left = 60 * args.minutes - (time.monotonic() - began)
+            seconds = left * NETWORKS[network] / sum(NETWORKS[name] for name in names[place:])
+            file = Path(made) / "found.json"
+            command = [sys.executable, __file__, "--child", network, seconds, "--data", data, "--out", file]
+            command += ["--steps", args.steps, "--device", args.device]
+            for name in ("videos", "size", "width"):
+                command += [f"--{name}", getattr(args, name)] if getattr(args, name) else []
+            results[network] = run([str(word) for word in command], seconds, file)
+            write(args.out / "gpu.json", results)
+    print(f"{time.monotonic() - began:.0f} s; {args.out / 'gpu.json'}", flush=True)
+
+
+def run(command: list[str], seconds: float, file: Path) -> dict[str, Any]:
+    """A child's results, which may have ended early; with what it cost and how it ended."""
+    began = time.monotonic()
+    try:
+        ending = f"status {subprocess.run(command, timeout=seconds, check=False).returncode}"
+    except subprocess.TimeoutExpired:
+        ending = "out of time"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    file.unlink(missing_ok=True)
+    print(f"{command[3]}: {ending}, {time.monotonic() - began:.0f} of {seconds:.0f} s", flush=True)
+    return found | {"ending": ending, "all_seconds": time.monotonic() - began}
+
+
+def make_videos(folder: Path) -> Path:
+    """Synthetic videos, where there are no others."""
+    code = f"from rspnet.data.synthetic import make_dataset; make_dataset({str(folder / 'videos')!r}, 6, seed=0)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return folder / "videos"
+
+
+if __name__ == "__main__":
+    main()

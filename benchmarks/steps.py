@@ -1,0 +1,215 @@
+"""The pretraining steps that benchmarks compare: rspnet's, and the published one written plainly (literal.py).
+
+A way of making a step is written as words joined by "+": `literal` or `ours`, then float32 (the usual; TF32 off), tf32,
+bf16 or fp16, then what is switched on: channels_last, compile, keep (the memory that is freed, on a CPU).
+"""
+
+import dataclasses
+import random
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import literal
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rspnet import create_encoder
+from rspnet.cli import options
+from rspnet.data.augment import Augment
+from rspnet.data.batches import Batch
+from rspnet.data.sampling import random_area_crop, shown_frames
+from rspnet.encoders import VideoEncoder, encoder_spec
+from rspnet.method import optim
+from rspnet.method.draws import StepDraws
+from rspnet.method.pretext import RSPNet
+from rspnet.running.memory import keep_freed_memory
+
+PUBLISHED = {"c3d": 32, "resnet18": 64, "r2plus1d": 32, "s3dg": 64}
+"""Videos of a step on each GPU of the published runs."""
+FRAME = (256, 340)
+"""Height and width of a video as the literal step's workers read it, pixels."""
+TYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+SWITCHES = ("channels_last", "compile", "keep")
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """How a step is made; the head of this file has the words."""
+
+    literal: bool
+    precision: str
+    switches: frozenset[str]
+
+    @classmethod
+    def parse(cls, text: str) -> "Way":
+        """From its words."""
+        kind, *words = text.split("+")
+        precisions = [word for word in words if word in TYPES] or ["float32"]
+        switches = frozenset(word for word in words if word in SWITCHES)
+        if kind not in ("literal", "ours") or not set(words) <= {*TYPES, *SWITCHES} or len(precisions) > 1:
+            raise SystemExit(f"{text!r}: literal or ours, then + and words of {', '.join((*TYPES, *SWITCHES))}")
+        if kind == "literal" and switches:
+            raise SystemExit(f"{text!r}: nothing can be switched on in the literal step")
+        return cls(kind == "literal", precisions[0], switches)
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """What the forward pass runs in."""
+        dtype = TYPES[self.precision]
+        return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
+
+    def settle(self, device: torch.device) -> None:
+        """Set what holds for the whole process as this way wants it."""
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.precision != "float32"
+        if "keep" in self.switches:
+            if device.type != "cpu":
+                raise SystemExit("keep: freed memory is kept in any case on a GPU")
+            keep_freed_memory()
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is trained on what.
+
+    Attributes:
+        network: an encoder's name.
+        videos: of a step.
+        size: height and width of a clip, pixels.
+        width: of the encoder; None: as published.
+    """
+
+    network: str
+    videos: int
+    size: int
+    width: int | None = None
+
+    @classmethod
+    def of(cls, network: str, videos: int | None, size: int | None = None, width: int | None = None) -> "Case":
+        """As published, but for what is given."""
+        return cls(network, videos or PUBLISHED[network], size or encoder_spec(network).size, width)
+
+    def encoder(self) -> VideoEncoder:
+        """A fresh one."""
+        return create_encoder(self.network, width=self.width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A step in two parts; calling it makes both.
+
+    Attributes:
+        prepare: from the batch as it was read to what the networks see, on the device.
+        train: the rest, given the step's number and what was prepared; the loss.
+    """
+
+    prepare: Callable[[], Sequence[Tensor]]
+    train: Callable[[int, Sequence[Tensor]], Tensor]
+
+    def __call__(self, number: int) -> Tensor:
+        """The loss of step `number`."""
+        return self.train(number, self.prepare())
+
+
+def make(case: Case, way: Way, device: torch.device) -> Step:
+    """A step on noise."""
+    torch.manual_seed(0)
+    return (_literal if way.literal else _ours)(case, way, device)
+
+
+def method(**changes: float) -> dict[str, float]:
+    """What `RSPNet` wants to know, as published but for the changes."""
+    settings = vars(options.Pretext()) | {"num_frames": literal.SHOWN, "groups": 1} | changes
+    return {name: value for name, value in settings.items() if name not in ("speeds", "bn_groups")}
+
+
+def _ours(case: Case, way: Way, device: torch.device) -> Step:
+    model = RSPNet(case.encoder(), **method()).to(device)
+    if "channels_last" in way.switches:
+        model.to(memory_format=torch.channels_last_3d)
+    if "compile" in way.switches:
+        for embedder in (model.query_encoder, model.key_encoder):
+            embedder.encoder.compile(dynamic=False)
+    optimizer = optim.sgd(model, 1e-3, momentum=0.9, weight_decay=1e-4)
+    update, draws = _updates(optimizer, way, device), StepDraws(0, case.videos, [2], bn_groups=1)
+    augment = Augment.to_feed(encoder_spec(case.network).clip, **vars(options.Augment()))
+    batch = _our_batch(case, device)
+
+    def prepare() -> Sequence[Tensor]:
+        return list(augment.views(batch, device))
+
+    def train(number: int, views: Sequence[Tensor]) -> Tensor:
+        with way.autocast(device):
+            loss: Tensor = model(*views, draws[number].to(device))["loss"]
+        update(loss)
+        optimizer.zero_grad()
+        return loss.detach()
+
+    return Step(prepare, train)
+
+
+def _literal(case: Case, way: Way, device: torch.device) -> Step:
+    draw = random.Random(0)
+    model = literal.Literal(case.encoder()).to(device)
+    assert_plain(model)
+    optimizer = literal.sgd(model, 1e-3)
+    update, views = _updates(optimizer, way, device), _literal_batch(case.videos)
+
+    def prepare() -> Sequence[Tensor]:
+        return [torch.stack([literal.augment(crop.to(device), case.size, draw) for crop in view]) for view in views]
+
+    def train(number: int, clips: Sequence[Tensor]) -> Tensor:
+        orders = [torch.randperm(case.videos).to(device) for _ in range(3)]
+        with way.autocast(device):
+            loss: Tensor = model(*clips, orders)["loss"]
+        optimizer.zero_grad(set_to_none=False)
+        update(loss)
+        return loss.detach()
+
+    return Step(prepare, train)
+
+
+def _updates(optimizer: torch.optim.Optimizer, way: Way, device: torch.device) -> Callable[[Tensor], None]:
+    """Backward and SGD; in fp16 with a scaled loss, as accelerate has it."""
+    scaler = torch.amp.GradScaler(device.type, enabled=way.precision == "fp16")
+
+    def update(loss: Tensor) -> None:
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    return update
+
+
+def assert_plain(model: nn.Module) -> None:
+    """See that a network is made of torch's own layers, in the usual order of memory: nobody has made it faster."""
+    own = [type(layer).__name__ for layer in model.modules() if not list(layer.children()) and _is_changed(layer)]
+    assert not own, f"the literal step has layers that are not torch's: {own}"
+    assert all(weight.is_contiguous() for weight in model.parameters())
+
+
+def _is_changed(layer: nn.Module) -> bool:
+    return type(layer).__module__.partition(".")[0] != "torch"
+
+
+def _our_batch(case: Case, device: torch.device) -> Batch:
+    """What the loader hands over: of each query the frames of one speed, of each key those of both."""
+    rng, videos, size = np.random.default_rng(0), case.videos, case.size
+    frames = (literal.SHOWN, len(shown_frames(literal.SHOWN, (1, literal.SPEED))))
+    clips = [torch.from_numpy(rng.integers(0, 256, (videos, n, size, size, 3), dtype=np.uint8)) for n in frames]
+    if device.type == "cuda":
+        clips = [view.pin_memory() for view in clips]
+    none = torch.full((videos,), -1)
+    seeds = torch.arange(2 * videos).view(videos, 2)
+    return Batch(clips=clips, seeds=seeds, label=none, row=none, failed=none, reason=[""] * videos)
+
+
+def _literal_batch(videos: int) -> list[list[Tensor]]:
+    """What the published workers hand over: of every clip all frames, cropped, in the size that they have."""
+    rng = np.random.default_rng(0)
+    noise = torch.from_numpy(rng.integers(0, 256, (literal.READ, *FRAME, 3), dtype=np.uint8))
+    views: list[list[Tensor]] = []
+    for _ in range(2):
+        crops = [random_area_crop(rng, *FRAME, area=(0.4, 1.0)) for _ in range(videos)]
+        views.append([noise[:, top : top + h, left : left + w].contiguous() for top, left, h, w in crops])
+    return views
