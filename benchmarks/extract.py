@@ -71,7 +71,7 @@ def make_videos(folder: Path) -> tuple[list[Path], list[Path]]:
 def obvious(paths: list[Path], network: nn.Module, clip: ClipSpec, step: int) -> list[Tensor]:
     """For each video the features of its windows."""
     found = []
-    prepare = normaliser(clip)
+    mean, std = torch.tensor(clip.mean), torch.tensor(clip.std)
     for path in paths:
         pictures = []
         with av.open(str(path)) as container:
@@ -83,8 +83,11 @@ def obvious(paths: list[Path], network: nn.Module, clip: ClipSpec, step: int) ->
                 pictures.append(cv2.resize(rgb[top : top + side, left : left + side], (SIZE, SIZE)))
         film = torch.from_numpy(np.stack(pictures))
         windows = film.unfold(0, FRAMES, step).movedim(-1, 1)
-        with torch.no_grad():
-            parts = [network(prepare(windows[at : at + AT_ONCE])[:, None]) for at in range(0, len(windows), AT_ONCE)]
+        parts = []
+        for at in range(0, len(windows), AT_ONCE):
+            clips = (windows[at : at + AT_ONCE].float() / 255 - mean) / std
+            with torch.no_grad():
+                parts.append(network(clips.movedim(-1, 1)[:, None]))
         found.append(torch.cat(parts))
     return found
 
@@ -96,7 +99,9 @@ def ours(paths: list[Path], network: nn.Module, clip: ClipSpec, step: int, folde
     index = to_dataset([new_row(path.name, str(path.parent)) for path in paths], folder)
     cut = Windows(clip, Length(FRAMES, False), Length(step, False))
     found: list[list[Tensor]] = [[] for _ in paths]
-    for window in Viewing(forward, index, cut, team=Team())(range(len(paths)), options.Data(), batch=AT_ONCE):
+    for window in Viewing(forward, index, cut, team=Team()).in_order(
+        range(len(paths)), [], options.Data(), batch=AT_ONCE
+    ):
         found[window.row].append(window.value)
     return [torch.stack(values) for values in found]
 

@@ -5,75 +5,24 @@ another one that takes over makes the same clips.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypedDict
+from collections.abc import Iterator
 
 import datasets
 import numpy as np
 from torch import Tensor
-from torch.utils.data import Sampler
 
 from rspnet.data import sampling
+from rspnet.data.parts import Part, PartRequest, Span
 from rspnet.data.picked import resampled
 from rspnet.data.sampling import Frames
 from rspnet.data.windows import Grid, TooShortError, Windows
-from rspnet.data.workers import PREFETCH, BatchMemory
+from rspnet.data.workers import BatchMemory
 from rspnet.errors import VideoError
 from rspnet.video.limits import MAX_PIXELS
 from rspnet.video.opening import TimeLimitError
 from rspnet.video.orientation import Pixels
 from rspnet.video.reader import Video
 from rspnet.video.streaming import stream
-
-
-class PartRequest(NamedTuple):
-    """Which part of a video's windows.
-
-    Attributes:
-        row: of the index.
-        first: number of the part's first window.
-    """
-
-    row: int
-    first: int
-
-
-class Span(NamedTuple):
-    """Where a window lies in its video.
-
-    Attributes:
-        start: seconds from its beginning; None: not known.
-        end: likewise.
-        start_frame: the first one.
-        end_frame: the one behind the last one.
-    """
-
-    start: float | None
-    end: float | None
-    start_frame: int
-    end_frame: int
-
-
-class Part(TypedDict):
-    """A part of a video's windows.
-
-    Attributes:
-        clips: one uint8 (N * V, T, S, S, 3) of the N windows' V clips each.
-        row: of the index; -1: nothing was asked for.
-        first: number of the first window.
-        spans: of the N windows.
-        total: windows of the video; of one that cannot be read further than here, as many as could.
-        status: ok; of one that cannot: missing, timeout, short (a window is shorter than a clip) or broken.
-        reason: why; empty if it is ok.
-    """
-
-    clips: list[Tensor]
-    row: int
-    first: int
-    spans: list[Span]
-    total: int
-    status: str
-    reason: str
 
 
 class ShortWindowError(VideoError):
@@ -106,7 +55,7 @@ class FilmDataset:
         self.time_limit = time_limit
         self.max_pixels = max_pixels
         self._memory = BatchMemory()
-        self._open: dict[int, Film] = {}
+        self._open: dict[int, tuple[int, Film]] = {}
 
     def __len__(self) -> int:
         return len(self.index)
@@ -123,22 +72,36 @@ class FilmDataset:
     def __getitems__(self, requests: list[PartRequest]) -> Part:
         """One part, or, of no request, an empty one."""
         if not requests:
-            return Part(clips=self._clips(0), row=-1, first=0, spans=[], total=0, status="ok", reason="")
-        row, first = requests[0]
-        clips, spans, status, reason = list[Tensor](), list[Span](), "ok", ""
+            clips = self._clips(0)
+            return Part(clips=clips, row=-1, lane=0, first=0, spans=[], size=0, total=0, status="ok", reason="")
+        request, spans = requests[0], list[Span]()
+        row, first, stop, lane = request
+        clips, size, total, status, reason = list[Tensor](), 0, 0, "ok", ""
         try:
-            film = self._film(row)
-            at_once, total = film.spans(first, max(1, self.max_clips // film.views)), len(film.grid)
+            film = self._film(row, lane)
+            size, total = max(1, self.max_clips // film.views), len(film.grid)
+            stop = min(stop or total, total)
+            at_once = film.spans(first, min(size, stop - first))
             clips = self._clips(len(at_once) * film.views)
             for span, out in zip(at_once, clips[0].unflatten(0, (len(at_once), film.views))):
-                film.read(first + len(spans), out.numpy())
+                film.read(first + len(spans), out.numpy(), stop)
                 spans.append(span)
         except VideoError as error:
-            status, reason, total = self._status(requests[0], error), str(error), first + len(spans)
+            status, reason = self._status(request, error), str(error)
             clips = [clips[0][: len(spans) * film.views]] if clips else self._clips(0)
-        if first + len(spans) >= total and row in self._open:
-            self._open.pop(row).close()
-        return Part(clips=clips, row=row, first=first, spans=spans, total=total, status=status, reason=reason)
+        if (status != "ok" or first + len(spans) == stop) and lane in self._open:
+            self._open.pop(lane)[1].close()
+        return Part(
+            clips=clips,
+            row=row,
+            lane=lane,
+            first=first,
+            spans=spans,
+            size=size,
+            total=total,
+            status=status,
+            reason=reason,
+        )
 
     def _status(self, request: PartRequest, error: VideoError) -> str:
         """In a word, what an error of a video means."""
@@ -148,14 +111,14 @@ class FilmDataset:
             return "short"
         return "broken" if os.path.exists(self.path_of(request)) else "missing"
 
-    def _film(self, row: int) -> "Film":
-        if row not in self._open:
-            if len(self._open) > PREFETCH:  # of parts that nobody goes on with
-                self._open.pop(next(iter(self._open))).close()
-            self._open[row] = Film(
-                self.index[row], self.windows, time_limit=self.time_limit, max_pixels=self.max_pixels
-            )
-        return self._open[row]
+    def _film(self, row: int, lane: int) -> "Film":
+        """The video, as this lane has it open: another one may be elsewhere in it."""
+        if lane in self._open and self._open[lane][0] != row:
+            self._open.pop(lane)[1].close()
+        if lane not in self._open:
+            film = Film(self.index[row], self.windows, time_limit=self.time_limit, max_pixels=self.max_pixels)
+            self._open[lane] = row, film
+        return self._open[lane][1]
 
     def _clips(self, number: int) -> list[Tensor]:
         clip = self.windows.clip
@@ -221,15 +184,20 @@ class Film:
             found.append(Span(self._seconds(begin), self._seconds(end), begin, end))
         return found
 
-    def read(self, number: int, out: Pixels) -> None:
-        """Fill in the clips of a window, uint8 (V, T, S, S, 3); of windows in order, each frame is decoded once.
+    def read(self, number: int, out: Pixels, stop: int | None = None) -> None:
+        """Fill in the clips of a window; of windows in order, each frame is decoded once.
+
+        Args:
+            number: the window's.
+            out: uint8 (V, T, S, S, 3).
+            stop: number of the window that nobody will ask for after this one and those between; None: the end.
 
         Raises:
             VideoError: the video cannot be read so far.
         """
         if number != self._next:
             self._pictures.clear()
-            self._stream = self._from(number)
+            self._stream = self._from(number, stop)
         clips = self._kept[self.grid.starts[number] + self.grid.clips]
         for clip, frames in zip(out, clips.tolist(), strict=True):
             for place, frame in enumerate(frames):
@@ -249,52 +217,9 @@ class Film:
             return (int(moments[frame]) - int(moments[0])) / 1000
         return round(frame / self._video.fps, 6) if self._video.fps else None
 
-    def _from(self, first: int) -> Iterator[tuple[int, Pixels]]:
-        wanted: Frames = np.unique(self._kept[self.grid.frames(first)])
+    def _from(self, first: int, stop: int | None) -> Iterator[tuple[int, Pixels]]:
+        wanted: Frames = np.unique(self._kept[self.grid.frames(first, stop)])
         place = 0
         for pictures in stream(self._video, wanted, crop=self._crop, size=self._size):
             yield from zip(wanted[place : place + len(pictures)].tolist(), pictures)
             place += len(pictures)
-
-
-class Lanes(Sampler[list[PartRequest]]):
-    """What each process that reads is asked for next: it stays with a video until that is done.
-
-    `Loader` asks in turn, and after each answer the one that gave it; so each of the turns has a video of its own.
-
-    Args:
-        rows: of the index, in the order in which they are begun.
-        begun: row -> number of the first window that is wanted, where that is not 0.
-    """
-
-    def __init__(self, rows: Sequence[int], begun: dict[int, int] | None = None) -> None:
-        self._rows = rows
-        self._begun = begun or {}
-        self._turns = 1
-        self._next: dict[int, PartRequest | None] = {}
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def turns(self, processes: int) -> None:
-        """Serve so many processes that read; 0: the one that asks."""
-        self._turns = max(1, PREFETCH * processes)
-
-    def __iter__(self) -> Iterator[list[PartRequest]]:
-        rows = iter(self._rows)
-        self._next = dict.fromkeys(range(self._turns))
-        while True:
-            for turn in range(self._turns):
-                if self._next[turn] is None and (row := next(rows, None)) is not None:
-                    self._next[turn] = PartRequest(row, self._begun.get(row, 0))
-                request = self._next[turn]
-                if request is None and not any(self._next.values()):
-                    return
-                yield [] if request is None else [request]
-
-    def answered(self, part: Part) -> None:
-        """Go on behind a part that has come, before the next request is taken."""
-        reached = part["first"] + len(part["spans"])
-        for turn, request in self._next.items():
-            if request is not None and request.row == part["row"]:
-                self._next[turn] = None if reached >= part["total"] else PartRequest(request.row, reached)

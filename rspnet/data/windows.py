@@ -153,15 +153,15 @@ class Grid:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def frames(self, first: int = 0) -> Frames:
-        """All frames that clips of the windows from number `first` on show, ascending."""
-        if first >= len(self.starts):
+    def frames(self, first: int = 0, stop: int | None = None) -> Frames:
+        """All frames that clips of the windows from number `first` to before `stop` (None: the end) show, ascending."""
+        starts = self.starts[first:stop]
+        if not len(starts):
             return np.empty(0, np.int64)
-        start = int(self.starts[first])
-        shown = np.zeros(int(self.starts[-1]) + self.size - start, bool)
+        shown = np.zeros(int(starts[-1] - starts[0]) + self.size, bool)
         for offset in np.unique(self.clips):
-            shown[self.starts[first:] - start + offset] = True
-        return np.flatnonzero(shown) + start
+            shown[starts - starts[0] + offset] = True
+        return np.flatnonzero(shown) + int(starts[0])
 
 
 def read_windows(clip: ClipSpec | None, window: float | str | None, step: float | str | None) -> Windows:

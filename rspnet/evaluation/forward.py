@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rspnet.data.films import Part, Span
+from rspnet.data.parts import Part, Span
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -69,10 +69,10 @@ class Window(NamedTuple):
     Attributes:
         row: the video's, of the index.
         number: of the window, from 0.
-        span: where it lies; None: the video cannot be read here, nor further.
+        span: where it lies; None: the video cannot be read here, so nothing of it counts from here on.
         value: (K,) float32; of no use without a span.
-        total: windows of the video that can be read.
-        status: as in `rspnet.data.films.Part`; not ok without a span.
+        total: windows of the video; 0: not known.
+        status: as in `rspnet.data.parts.Part`; not ok without a span.
         reason: likewise.
     """
 
@@ -90,11 +90,11 @@ def windows(forward: Forward, parts: Iterable[Part], size: int) -> Iterator[Wind
 
     Args:
         forward: the network.
-        parts: of videos, each one's in order.
+        parts: of videos.
         size: clips of a batch.
 
     Yields:
-        The windows of each video in order, and one without a span where it cannot be read further.
+        The windows of the parts, in their order, and one without a span behind which a video cannot be read further.
     """
     waiting: deque[tuple[Window, int]] = deque()
     values: deque[Tensor] = deque()
@@ -111,7 +111,8 @@ def windows(forward: Forward, parts: Iterable[Part], size: int) -> Iterator[Wind
         for number, span in enumerate(part["spans"], first):
             waiting.append((Window(part["row"], number, span, _NOTHING, total), len(clips) // len(part["spans"])))
         if part["status"] != "ok":
-            last = Window(part["row"], total, None, _NOTHING, total, part["status"], part["reason"])
+            reached = first + len(part["spans"])
+            last = Window(part["row"], reached, None, _NOTHING, total, part["status"], part["reason"])
             waiting.append((last, 0))
         if len(clips) and not len(batch):
             batch = clips.new_zeros(size, *clips.shape[1:])

@@ -10,6 +10,8 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +59,7 @@ class Shelf:
         team: the processes.
 
     Attributes:
-        begun: row -> number of its windows that are kept; they are its first ones.
-        done: rows of which nothing is missing.
+        missing: row -> ranges (first, stop) of its windows that are not kept, for rows of which one is.
 
     Raises:
         ConfigError: another process is at it, or it is of other settings, or cannot be written to.
@@ -67,8 +68,7 @@ class Shelf:
 
     def __init__(self, out: str, settings: dict[str, Any], team: "Team") -> None:
         self.folder = Path(f"{out.rstrip('/')}.partial")
-        self.begun: dict[int, int] = {}
-        self.done: set[int] = set()
+        self.missing: dict[int, list[tuple[int, int]]] = {}
         self._team = team
         self._rows: list[dict[str, Any]] = []
         self._written = time.monotonic()
@@ -77,12 +77,12 @@ class Shelf:
             team.by_main(lambda: self._claim(settings))
             seen = self.folder.is_dir()
             team.check(None if seen else ConfigError(f"{self.folder}: this process does not see it; share its disk"))
-            self._look()
+            kept = self._look()
         except BaseException:
             self._held.close()
             raise
-        if self.begun:
-            say(f"going on after the {some(sum(self.begun.values()), 'window')} in {self.folder}")
+        if kept:
+            say(f"going on after the {some(kept, 'window')} in {self.folder}")
 
     def _claim(self, settings: dict[str, Any]) -> None:
         """Hold the folder, and see that it is of these settings."""
@@ -119,15 +119,21 @@ class Shelf:
                 "over"
             )
 
-    def _look(self) -> None:
-        """Find out what is kept; a video that could not be read is tried again."""
+    def _look(self) -> int:
+        """Find out what is kept, and how much; a video that could not be read is tried again."""
         table = self._table(complain=True).select(["row", "number", "total", "status"])
         good = table.filter(pc.equal(table["status"], "ok")).sort_by([("row", "ascending"), ("number", "ascending")])
+        seen: dict[int, tuple[int, int]] = {}  # row -> number of the window behind those, and all windows
+        kept = 0
         for row, number, total in zip(*(good[name].to_pylist() for name in ("row", "number", "total"))):
-            if number == self.begun.get(row, 0):  # nothing is missing before it
-                self.begun[row] = number + 1
-                if number + 1 == total:
-                    self.done.add(row)
+            expected, _ = seen.setdefault(row, (0, total))
+            if number > expected:
+                self.missing.setdefault(row, []).append((expected, number))
+            kept += number >= expected
+            seen[row] = number + 1, total
+        for row, span in seen.items():
+            self.missing.setdefault(row, []).extend([span] if span[0] < span[1] else [])
+        return kept
 
     def add(self, window: "Window") -> None:
         """Keep a window; now and then what has come is written."""
@@ -170,17 +176,10 @@ class Shelf:
         blank = {name: [None] * number for name in SCHEMA.names if name not in untried}
         table = pa.concat_tables([self._table(), pa.table(untried | blank, schema=SCHEMA)])
         ends = table.select(["row", "number", "status"]).append_column("place", pa.array(range(len(table)), pa.int64()))
-        ends = ends.append_column("is_ok", pc.equal(ends["status"], "ok"))
-        ends = ends.sort_by([("row", "ascending"), ("number", "ascending"), ("is_ok", "ascending")])
-        kept, before = list[int](), (-1, -1)
-        rows = [*ends["row"].to_pylist(), -1]
-        for at, (number, is_ok, place) in enumerate(
-            zip(*(ends[name].to_pylist() for name in ("number", "is_ok", "place")))
-        ):
-            # Where a video could not be read any further, and then was tried again, that stands if nothing follows.
-            if before != (rows[at], number) if is_ok else rows[at + 1] != rows[at]:
-                kept.append(place)
-                before = rows[at], number  # what was made twice, for the sake of a damaged file, is there once
+        ends = ends.sort_by([(name, "ascending") for name in ("row", "number", "status")])
+        kept = list[int]()
+        for _, windows in groupby(zip(*(column.to_pylist() for column in ends.columns)), itemgetter(0)):
+            kept += _readable(windows)
         for start in range(0, len(kept), _AT_ONCE):
             yield table.take(pa.array(kept[start : start + _AT_ONCE], pa.int64()))
 
@@ -220,3 +219,19 @@ class Shelf:
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _readable(windows: Iterable[tuple[int, int, str, int]]) -> Iterator[int]:
+    """The places of a video's windows up to the first that is missing, each once, and of what is said of that one.
+
+    Processes that share a film read on behind what another one cannot read; one alone would not.
+    """
+    reached, failures = 0, dict[int, int]()
+    for _, number, status, place in windows:
+        if status != "ok":
+            failures[number] = place
+        elif number == reached:  # else it is there already, for the sake of a damaged file, or behind a gap
+            yield place
+            reached += 1
+    if reached in failures:
+        yield failures[reached]

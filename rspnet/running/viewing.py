@@ -1,16 +1,20 @@
 """A network looks at the windows of videos, in all of a run's processes: each video in one of them."""
 
+import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import torch
 
 from rspnet.cli import options
 from rspnet.console import progress, say, some
-from rspnet.data.films import FilmDataset, Lanes, Part, PartRequest
+from rspnet.data.films import FilmDataset
+from rspnet.data.lanes import Lanes
 from rspnet.data.loader import Loader
+from rspnet.data.parts import Part, PartRequest
 from rspnet.data.windows import Windows
 from rspnet.errors import RSPNetError
 from rspnet.evaluation.forward import Forward, Window, windows
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 
     from rspnet.running.shelf import Shelf
     from rspnet.running.team import Team
+
+_PIECE = 4_000_000  # bytes of a film, in which a process that reads has some seconds' work
 
 
 class Viewing:
@@ -48,7 +54,12 @@ class Viewing:
         self.seconds = self.waited = 0.0
 
     def __call__(
-        self, rows: Sequence[int], data: options.Data, *, batch: int, begun: dict[int, int] | None = None
+        self,
+        rows: Sequence[int],
+        data: options.Data,
+        *,
+        batch: int,
+        missing: Mapping[int, Sequence[tuple[int, int]]] | None = None,
     ) -> Iterator[Window]:
         """Look at this process's share of the videos, with a progress bar.
 
@@ -56,20 +67,20 @@ class Viewing:
             rows: of the index.
             data: how to read them.
             batch: whole videos at a time in each process; of windows as many as have the clips of these.
-            begun: row -> windows of it that are done.
+            missing: row -> ranges of windows that are wanted, where that is not all of them.
 
         Yields:
             As `rspnet.evaluation.forward.windows`.
         """
         mine = rows[self._team.rank :: self._team.world_size]
-        lanes = Lanes(mine, begun)
         clips = batch * self._cut.clip.views
         films = FilmDataset(self._index, self._cut, clips=clips, **data.limits())
+        lanes = Lanes(mine, missing, parts=None if self._cut.are_videos else self._parts(mine))
         loader = Loader(films, lanes, machine.workers(data.num_workers))
         lanes.turns(loader.num_workers)
         started = time.monotonic()
         found = windows(self._forward, self._timed(loader), clips)
-        for window in progress(found, self._total(mine, begun or {}), desc=self._unit, unit=self._unit):
+        for window in progress(found, self._total(mine, missing or {}), desc=self._unit, unit=self._unit):
             if window.span is None:
                 say(f"could not read {window.reason}; status {window.status}", everywhere=True)
             else:
@@ -101,8 +112,8 @@ class Viewing:
         say(self.described(rows, untried))
         mistake: RSPNetError | None = None
         try:
-            todo = [row for row in rows if row not in shelf.done]
-            for window in self(todo, data, batch=batch, begun=shelf.begun):
+            todo = [row for row in rows if shelf.missing.get(row) != []]
+            for window in self(todo, data, batch=batch, missing=shelf.missing):
                 shelf.add(window)
             shelf.flush()
         except RSPNetError as error:
@@ -125,19 +136,16 @@ class Viewing:
         Raises:
             RSPNetError: a process could not go on; in all of them.
         """
-        waiting: dict[int, list[Window]] = {row: [] for row in sorted([*rows, *(row for row, _ in untried)])}
-        whole = {row for row, _ in untried}
+        waiting = {row: _Seen() for row in sorted([*rows, *(row for row, _ in untried)])}
         for row, status in untried:
-            waiting[row].append(Window(row, 0, None, torch.empty(0), 0, status))
+            waiting[row].add(Window(row, 0, None, torch.empty(0), 0, status))
         found = self(rows, data, batch=batch)
         for window in found if self._team.world_size == 1 else self._everyones(found):
-            waiting[window.row].append(window)
-            if window.span is None or window.number + 1 == window.total:
-                whole.add(window.row)
-            while waiting and (first := next(iter(waiting))) in whole:
+            waiting[window.row].add(window)
+            while waiting and waiting[first := next(iter(waiting))].is_whole:
                 yield from waiting.pop(first)
-        if self._team.rank == 0:  # of videos that broke off, or were not tried
-            yield from (window for windows_of_video in waiting.values() for window in windows_of_video)
+        if self._team.rank == 0:  # of videos that were not tried
+            yield from (window for seen in waiting.values() for window in seen)
 
     def _everyones(self, found: Iterator[Window]) -> Iterator[Window]:
         mistake: RSPNetError | None = None
@@ -184,18 +192,61 @@ class Viewing:
                 return
             yield part
 
-    def _total(self, rows: Sequence[int], begun: dict[int, int]) -> int | None:
-        """Windows that these rows have, where that is known."""
+    def _total(self, rows: Sequence[int], missing: Mapping[int, Sequence[tuple[int, int]]]) -> int | None:
+        """Windows that these rows have, or are missing, where that is known."""
         if self._cut.are_videos:
             return len(rows)
-        rate, total = self._cut.clip.frame_rate, 0
+        total = 0
         for row in rows:
-            facts = self._index[row]
-            if not facts["num_frames"] or not facts["fps"]:
+            if row in missing:
+                total += sum(stop - first for first, stop in missing[row])
+            elif (number := self._number(row)) is None:
                 return None
-            frames = facts["num_frames"] if rate is None else int(facts["num_frames"] / facts["fps"] * rate)
-            try:
-                total += len(self._cut.grid(max(1, frames), rate or facts["fps"])) - begun.get(row, 0)
-            except ValueError:
-                continue
+            else:
+                total += number
         return total
+
+    def _number(self, row: int) -> int | None:
+        """Windows of a video, as far as the index tells."""
+        facts, rate = self._index[row], self._cut.clip.frame_rate
+        if not facts["num_frames"] or not facts["fps"]:
+            return None
+        frames = facts["num_frames"] if rate is None else int(facts["num_frames"] / facts["fps"] * rate)
+        try:
+            return len(self._cut.grid(max(1, frames), rate or facts["fps"]))
+        except ValueError:
+            return 0
+
+    def _parts(self, rows: Sequence[int]) -> int:
+        """About how many processes could share the reading."""
+        total = 0
+        for row in rows:
+            path = os.path.join(self._index[row]["root"], self._index[row]["video"])
+            with suppress(OSError):
+                total += -(-os.path.getsize(path) // _PIECE)
+        return total
+
+
+class _Seen:
+    """What has come of a video; iterated over, up to the first window that cannot be read."""
+
+    def __init__(self) -> None:
+        self._windows: dict[int, Window] = {}
+        self._reached = 0
+        self._failures: dict[int, Window] = {}
+
+    def add(self, window: Window) -> None:
+        """Take another one, in any order."""
+        (self._failures if window.span is None else self._windows)[window.number] = window
+        while self._reached in self._windows:
+            self._reached += 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing that matters can come."""
+        return self._reached in self._failures or 0 < self._reached == self._windows[0].total
+
+    def __iter__(self) -> Iterator[Window]:
+        yield from (self._windows[number] for number in range(self._reached))
+        if self._reached in self._failures:
+            yield self._failures[self._reached]

@@ -10,7 +10,7 @@ from rspnet.video.pixels import Album, Crop, MisfitError
 from rspnet.video.plan import Numbers
 from rspnet.video.reader import Video
 
-AT_ONCE = 64
+AT_ONCE = 16
 """Frames that are pictures at a time, and for which a video's time limit holds."""
 
 

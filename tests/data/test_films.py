@@ -7,10 +7,12 @@ import pytest
 
 from rspnet.clipspec import ClipSpec
 from rspnet.data import films, sampling
-from rspnet.data.films import FilmDataset, Lanes, PartRequest
+from rspnet.data.films import FilmDataset
 from rspnet.data.index import new_row, to_dataset
+from rspnet.data.lanes import Lanes
 from rspnet.data.loader import Loader
 from rspnet.data.windows import Length, Windows
+from rspnet.video import streaming
 from rspnet.video.reader import inspect
 from tests.support.numbered import number, write_numbered
 
@@ -31,22 +33,23 @@ def index(tmp_path_factory):
     return to_dataset(rows, root)
 
 
-def read(index, num_workers=0, windows=WINDOWS, begun=None, rows=None):
-    """Of each window that comes: what its clips show, and its span; and why videos end early."""
+def read(index, num_workers=0, windows=WINDOWS, missing=None, rows=None, clips=16, parts=None):
+    """Of each window that comes: what its clips show, and its span; and which cannot be read, and why."""
     rows = range(len(index)) if rows is None else rows
-    lanes = Lanes(rows, begun)
+    lanes = Lanes(rows, missing, parts)
     lanes.turns(num_workers)
-    found, reasons = {}, {}
-    for part in Loader(FilmDataset(index, windows), lanes, num_workers):
+    found, reasons, readers = {}, {}, {}
+    for part in Loader(FilmDataset(index, windows, clips=clips), lanes, num_workers):
         numbers = [[number(frame) for frame in clip] for clip in part["clips"][0].numpy()]
         for place, span in enumerate(part["spans"]):
             key, views = (part["row"], part["first"] + place), len(numbers) // len(part["spans"])
             assert key not in found
             found[key] = span, numbers[place * views : (place + 1) * views]
+            readers.setdefault(part["row"], set()).add(part["lane"])
         if part["reason"]:
-            assert part["total"] == part["first"] + len(part["spans"])
-            reasons[part["row"]] = part["reason"]
-    return found, reasons
+            assert (part["row"], part["first"] + len(part["spans"])) not in reasons
+            reasons[part["row"], part["first"] + len(part["spans"])] = part["reason"]
+    return found, reasons, readers
 
 
 def by_hand(index):
@@ -64,23 +67,45 @@ def by_hand(index):
 
 @pytest.mark.parametrize("num_workers", [0, 1, 2, 3])
 def test_windows_show_what_they_say(index, num_workers):
-    found, reasons = read(index, num_workers)
+    found, reasons, readers = read(index, num_workers)
     broken = {key: found.pop(key) for key in list(found) if key[0] == 5}
     assert found == by_hand(index)
-    assert set(reasons) == {4, 5}
-    assert "none.mp4: cannot be opened" in reasons[4]
-    assert "promised 350 frames, but only 300 decode" in reasons[5]
+    assert set(reasons) == {(4, 0), (5, len(broken))}
+    assert "none.mp4: cannot be opened" in reasons[4, 0]
+    assert "promised 350 frames, but only 300 decode" in reasons[5, len(broken)]
     assert {place: clips for (_, place), (_, clips) in broken.items()} == {
         place: clips for (row, place), (_, clips) in by_hand(index).items() if row == 0 and place < len(broken)
     }
     assert len(broken) >= 39
+    assert all(len(lanes) == 1 for lanes in readers.values())
+
+
+@pytest.mark.parametrize(("num_workers", "clips"), [(1, 4), (2, 4), (2, 12), (3, 4), (3, 2)])
+def test_a_film_is_shared_by_all(index, num_workers, clips):
+    found, reasons, readers = read(index, num_workers, clips=clips, parts=100, rows=[0])
+    assert found == {key: value for key, value in by_hand(index).items() if key[0] == 0}
+    assert not reasons
+    assert len(readers[0]) > 1
+
+
+def test_behind_what_cannot_be_read_nobody_goes_on(index):
+    found, reasons, _ = read(index, 3, clips=2, parts=100, rows=[5])
+    reached = next(place for place in range(99) if (5, place) not in found)
+    assert reached >= 39
+    assert "but only 300 decode" in reasons[5, reached]
+    assert all(place >= reached for _, place in reasons)
 
 
 def test_a_pass_may_begin_anywhere(index):
-    whole, _ = read(index, rows=[0, 2])
+    whole, _, _ = read(index, rows=[0, 2])
     for first in (1, 17, 18, 40, 41):
-        part, _ = read(index, begun={0: first}, rows=[0, 2], num_workers=first % 2)
+        part, _, _ = read(index, missing={0: [(first, 41)]}, rows=[0, 2], num_workers=first % 2)
         assert part == {key: value for key, value in whole.items() if key[0] == 2 or key[1] >= first}
+    ranges = [(0, 3), (4, 5), (10, 30), (39, 41)]
+    wanted = {place for span in ranges for place in range(*span)}
+    for num_workers in (0, 2):
+        part, _, _ = read(index, num_workers, missing={0: ranges}, rows=[0], clips=4, parts=100)
+        assert part == {(0, place): whole[0, place] for place in wanted}
 
 
 def test_a_lost_process_is_replaced(index):
@@ -114,12 +139,12 @@ def test_each_frame_is_converted_once_and_few_are_held(index, monkeypatch):
         held.append(len(film._pictures))
     film.close()
     assert sum(made) == 300
-    assert max(held) <= 15 + 64
+    assert max(held) <= 15 + streaming.AT_ONCE
 
 
 def test_another_frame_rate(index):
     clip = ClipSpec(4, 80, (0, 0, 0), (1, 1, 1), frame_rate=12.5)
-    found, _ = read(index, windows=Windows(clip, Length(0.4, True)), rows=[3])
+    found, _, _ = read(index, windows=Windows(clip, Length(0.4, True)), rows=[3])
     assert [(span, clips) for span, clips in found.values()] == [
         ((0.0, 0.36, 0, 9), [[0, 2, 4, 6], [2, 4, 6, 8]]),
         ((0.4, 0.76, 10, 19), [[10, 12, 14, 16], [12, 14, 16, 18]]),
@@ -128,24 +153,6 @@ def test_another_frame_rate(index):
 
 
 def test_a_window_shorter_than_a_clip_is_a_reason(index):
-    found, reasons = read(index, windows=Windows(CLIP, Length(0.2, True)), rows=[0, 1])
+    found, reasons, _ = read(index, windows=Windows(CLIP, Length(0.2, True)), rows=[0, 1])
     assert not found
     assert all("a window of 0.2 s is 5 frames, and a clip reaches over 15" in reason for reason in reasons.values())
-
-
-def test_lanes_stay_with_a_video_and_ask_for_nothing_twice():
-    lanes = Lanes([5, 6, 7], {6: 4})
-    lanes.turns(1)
-    totals, asked, seen = {5: 3, 6: 5, 7: 1}, [], 0
-    requests = iter(lanes)
-    waiting = [next(requests), next(requests)]
-    while waiting:
-        seen += 1
-        request = waiting.pop(0)
-        if request:
-            asked.append(request[0])
-            row, first = request[0]
-            lanes.answered({"row": row, "first": first, "spans": [None], "total": totals[row], "clips": []})
-        waiting += [found for found in [next(requests, None)] if found is not None]
-    expected = [(5, 0), (6, 4), (5, 1), (7, 0), (5, 2)]
-    assert asked == [PartRequest(*pair) for pair in expected]

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from rspnet import create_encoder
-from rspnet.data.films import Span
+from rspnet.data.parts import Span
 from rspnet.evaluation.forward import Forward, windows
 from rspnet.evaluation.predict import ViewFeatures
 from rspnet.running.team import Team
@@ -41,8 +41,10 @@ def part(row, first, clips, number, *, total, status="ok"):
     return {
         "clips": [clips],
         "row": row,
+        "lane": 0,
         "first": first,
         "spans": spans,
+        "size": number,
         "total": total,
         "status": status,
         "reason": "" if status == "ok" else f"row {row} broke",

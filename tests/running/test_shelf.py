@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from rspnet.data.films import Span
+from rspnet.data.parts import Span
 from rspnet.errors import ConfigError, LostError
 from rspnet.evaluation.forward import Window
 from rspnet.running.shelf import Shelf
@@ -40,7 +40,7 @@ def test_windows_come_out_in_the_order_of_the_videos(tmp_path):
     keep(out, window(2, 0), window(0, 0), window(2, 1))
     keep(out, window(0, 1), window(0, 2))
     with Shelf(out, {"a": 1}, Team()) as shelf:
-        assert (shelf.begun, shelf.done) == ({0: 3, 2: 2}, {0})
+        assert shelf.missing == {0: [], 2: [(2, 3)]}
         assert taken(shelf, [(1, "missing")]) == [
             *((0, number, "ok", [0, number]) for number in range(3)),
             (1, 0, "missing", None),
@@ -54,11 +54,26 @@ def test_a_video_that_was_tried_again(tmp_path):
         keep(out, window(0, 0), failure(0, 1, status), window(1, 0), window(1, 1), failure(1, 2, status))
         keep(out, window(0, 1), window(0, 2), failure(1, 2, "timeout"))
         with Shelf(out, {"a": 1}, Team()) as shelf:
-            assert (shelf.begun, shelf.done) == ({0: 3, 1: 2}, {0})
+            assert shelf.missing == {0: [], 1: [(2, 3)]}
             found = [(row, number, status) for row, number, status, _ in taken(shelf)]
             shelf.remove()
         assert found[:-1] == [(0, 0, "ok"), (0, 1, "ok"), (0, 2, "ok"), (1, 0, "ok"), (1, 1, "ok")]
         assert found[-1] in ((1, 2, status), (1, 2, "timeout"))
+
+
+def test_nothing_counts_behind_a_window_that_cannot_be_read(tmp_path):
+    """Processes that share a film find out at different places."""
+    out = str(tmp_path / "f.parquet")
+    numbers = (0, 1, 4, 5, 8)
+    keep(out, *(window(0, number, 9) for number in numbers), failure(0, 6, "broken"), failure(0, 2, "timeout"))
+    with Shelf(out, {"a": 1}, Team()) as shelf:
+        assert shelf.missing == {0: [(2, 4), (6, 8)]}
+        assert [(number, status) for _, number, status, _ in taken(shelf)] == [(0, "ok"), (1, "ok"), (2, "timeout")]
+        shelf.add(window(0, 2, 9))
+        shelf.add(window(0, 3, 9))
+        shelf.flush()
+        found = [(number, status) for _, number, status, _ in taken(shelf)]
+        assert found == [*((number, "ok") for number in range(6)), (6, "broken")]
 
 
 def test_a_hole_that_damage_left_is_filled(tmp_path):
@@ -68,10 +83,9 @@ def test_a_hole_that_damage_left_is_filled(tmp_path):
     keep(out, window(0, 1), window(0, 2))
     first.write_bytes(first.read_bytes()[:-9])
     with Shelf(out, {"a": 1}, Team()) as shelf:
-        assert (shelf.begun, shelf.done) == ({}, set())
+        assert shelf.missing == {0: [(0, 1)]}
         assert not first.exists()
-        for number in range(3):
-            shelf.add(window(0, number))
+        shelf.add(window(0, 0))
         shelf.flush()
         assert [number for _, number, _, _ in taken(shelf)] == [0, 1, 2]
 
@@ -104,4 +118,4 @@ def test_what_lies_behind_a_name_has_changed(tmp_path):
         with pytest.raises(ConfigError, match=said):
             Shelf(out, settings | changes, Team())
     with Shelf(out, settings, Team()) as shelf:
-        assert shelf.begun == {0: 1}
+        assert shelf.missing == {0: [(1, 3)]}
