@@ -5,8 +5,9 @@
 
 For each network, in a process of its own: pretraining steps at the published batch of one GPU, rspnet's and literal
 ones in each precision, in turns (train_step.py); what bfloat16 and float16 do to the gradients, on clips of VIDEOS or
-of videos that are made (precision.py); compiled steps. Everything found is in OUT/gpu.json at any moment: a part that
-fails, or runs out of its time, takes nothing else with it, and is named there with its error.
+of videos that are made (precision.py); compiled steps. Then whole epochs from files (train.py). Everything found is in
+OUT/gpu.json at any moment: a part that fails, or runs out of its time, takes nothing else with it, and is named there
+with its error.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from typing import Any
 NETWORKS = {"resnet18": 0.2, "c3d": 0.22, "r2plus1d": 0.24, "s3dg": 0.34}
 """By what share of the time each may take, the cheapest first."""
 COMPILED = "ours+bf16,ours+bf16+channels_last+compile,ours+bf16+compile"
+EPOCHS = 40
+"""Seconds for whole epochs of ResNet-18 from files on disk (train.py)."""
 PARTS = {"steps": 0.45, "precision": 0.2, "compiled": 0.25}
 """What share of a network's time each part may take; nothing new is begun after it."""
 
@@ -114,16 +117,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         data = args.data or make_videos(Path(made))
         for place, network in enumerate(names):
-            left = 60 * args.minutes - (time.monotonic() - began)
+            left = 60 * args.minutes - EPOCHS - (time.monotonic() - began)
             seconds = left * NETWORKS[network] / sum(NETWORKS[name] for name in names[place:])
             file = Path(made) / "found.json"
             command = [sys.executable, __file__, "--child", network, seconds, "--data", data, "--out", file]
             command += ["--steps", args.steps, "--device", args.device]
-            for name in ("videos", "size", "width"):
-                command += [f"--{name}", getattr(args, name)] if getattr(args, name) else []
+            command += sizes(args)
             results[network] = run([str(word) for word in command], seconds, file)
             write(args.out / "gpu.json", results)
+        script, left = Path(__file__).with_name("train.py"), 60 * args.minutes - (time.monotonic() - began)
+        command = [sys.executable, script, data, "--device", args.device, "--json", file, *sizes(args)]
+        results["epochs"] = run([str(word) for word in command], max(left, EPOCHS), file)
+        write(args.out / "gpu.json", results)
     print(f"{time.monotonic() - began:.0f} s; {args.out / 'gpu.json'}", flush=True)
+
+
+def sizes(args: argparse.Namespace) -> list[Any]:
+    """What differs from the published sizes, as arguments."""
+    given = {f"--{name}": getattr(args, name) for name in ("videos", "size", "width")}
+    return [word for name, value in given.items() if value for word in (name, value)]
 
 
 def run(command: list[str], seconds: float, file: Path) -> dict[str, Any]:
@@ -135,8 +147,9 @@ def run(command: list[str], seconds: float, file: Path) -> dict[str, Any]:
         ending = "out of time"
     found = json.loads(file.read_text()) if file.exists() else {}
     file.unlink(missing_ok=True)
-    print(f"{command[3]}: {ending}, {time.monotonic() - began:.0f} of {seconds:.0f} s", flush=True)
-    return found | {"ending": ending, "all_seconds": time.monotonic() - began}
+    taken = time.monotonic() - began
+    print(f"{' '.join(command[1:4])}: {ending}, {taken:.0f} of {seconds:.0f} s", flush=True)
+    return found | {"ending": ending, "all_seconds": taken}
 
 
 def make_videos(folder: Path) -> Path:

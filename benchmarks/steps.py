@@ -8,6 +8,7 @@ import dataclasses
 import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import literal
 import numpy as np
@@ -96,19 +97,21 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A step in two parts; calling it makes both.
+    """A step in two parts; calling it makes both, with the example.
 
     Attributes:
-        prepare: from the batch as it was read to what the networks see, on the device.
+        prepare: from a batch as it was read to what the networks see, on the device.
         train: the rest, given the step's number and what was prepared; the loss.
+        example: a batch of noise.
     """
 
-    prepare: Callable[[], Sequence[Tensor]]
+    prepare: Callable[[Any], Sequence[Tensor]]
     train: Callable[[int, Sequence[Tensor]], Tensor]
+    example: Any
 
     def __call__(self, number: int) -> Tensor:
         """The loss of step `number`."""
-        return self.train(number, self.prepare())
+        return self.train(number, self.prepare(self.example))
 
 
 def make(case: Case, way: Way, device: torch.device) -> Step:
@@ -133,9 +136,8 @@ def _ours(case: Case, way: Way, device: torch.device) -> Step:
     optimizer = optim.sgd(model, 1e-3, momentum=0.9, weight_decay=1e-4)
     update, draws = _updates(optimizer, way, device), StepDraws(0, case.videos, [2], bn_groups=1)
     augment = Augment.to_feed(encoder_spec(case.network).clip, **vars(options.Augment()))
-    batch = _our_batch(case, device)
 
-    def prepare() -> Sequence[Tensor]:
+    def prepare(batch: Batch) -> Sequence[Tensor]:
         return list(augment.views(batch, device))
 
     def train(number: int, views: Sequence[Tensor]) -> Tensor:
@@ -145,7 +147,7 @@ def _ours(case: Case, way: Way, device: torch.device) -> Step:
         optimizer.zero_grad()
         return loss.detach()
 
-    return Step(prepare, train)
+    return Step(prepare, train, _our_batch(case, device))
 
 
 def _literal(case: Case, way: Way, device: torch.device) -> Step:
@@ -153,9 +155,9 @@ def _literal(case: Case, way: Way, device: torch.device) -> Step:
     model = literal.Literal(case.encoder()).to(device)
     assert_plain(model)
     optimizer = literal.sgd(model, 1e-3)
-    update, views = _updates(optimizer, way, device), _literal_batch(case.videos)
+    update = _updates(optimizer, way, device)
 
-    def prepare() -> Sequence[Tensor]:
+    def prepare(views: Sequence[Sequence[Tensor]]) -> Sequence[Tensor]:
         return [torch.stack([literal.augment(crop.to(device), case.size, draw) for crop in view]) for view in views]
 
     def train(number: int, clips: Sequence[Tensor]) -> Tensor:
@@ -166,7 +168,7 @@ def _literal(case: Case, way: Way, device: torch.device) -> Step:
         update(loss)
         return loss.detach()
 
-    return Step(prepare, train)
+    return Step(prepare, train, _literal_batch(case.videos))
 
 
 def _updates(optimizer: torch.optim.Optimizer, way: Way, device: torch.device) -> Callable[[Tensor], None]:

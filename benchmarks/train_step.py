@@ -105,7 +105,9 @@ class Timed:
     def look(self) -> Found:
         """What a step is made of: see `benchmarks/device.py`."""
         self.way.settle(self.device)
-        found: Found = {"prepare_seconds": devices.median_seconds(self.step.prepare, self.device)}
+        found: Found = {
+            "prepare_seconds": devices.median_seconds(lambda: self.step.prepare(self.step.example), self.device)
+        }
         if self.device.type == "cuda":
             step = lambda: self.step(self.number)  # noqa: E731
             found |= {"host_waits": devices.host_waits(step)} | devices.launches(step)
