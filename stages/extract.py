@@ -103,6 +103,7 @@ def main(config: Config) -> dict[str, Any]:
     from rspnet.data.index import to_dataset
     from rspnet.encoders import check_clips
     from rspnet.evaluation.forward import Forward
+    from rspnet.evaluation.kept import kept
     from rspnet.evaluation.predict import ViewFeatures
     from rspnet.running.network import begin_network
     from rspnet.running.shelf import Shelf
@@ -118,23 +119,25 @@ def main(config: Config) -> dict[str, Any]:
     windows = read_windows(clip, config.window, config.step)
     facts = facts_of(config, rows, shape=network.shape(clip), precision=accelerator.mixed_precision)
     made = features.made_with(clip, facts)
-    known = {"stage": "extract", "weights": config.weights, "out": config.out}
+    about = {"stage": "extract", "weights": config.weights, "out": config.out}
     if (summary := features.complete(config.out, made)) is not None:
         console.say(f"{config.out}: was made by this command before; remove it to make it anew")
         accelerator.end_training()
-        return finished(known | summary)
-    if (before := features.made_by(config.out)) is not None:
+        return finished(about | summary)
+    before = features.made_by(config.out)
+    if before is not None:
         console.say(f"{config.out}: {remark(before, made)}; it is replaced when this is done")
     model = accelerator.prepare_model(network, evaluation_mode=True)
     forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
     viewing = Viewing(forward, to_dataset(rows), windows, team=team)
-    with Shelf(config.out, made, team) as shelf:
+    known = partial(kept, config.out, rows) if before == made else tuple
+    with Shelf(config.out, made, team, known=known) as shelf:
         usable, untried = sorted_out(rows)
         viewing.onto(shelf, usable, untried, data=config.data, batch=config.test.batch)
         summary = team.by_main(partial(write, shelf, rows, untried, splits=splits, made=made, out=str(config.out)))
     accelerator.end_training()
     console.say(viewing.speed(), *told(summary), f"written to {config.out}")
-    return finished(known | summary)
+    return finished(about | summary)
 
 
 def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: str) -> dict[str, Any]:
@@ -161,7 +164,11 @@ def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: 
 def remark(before: dict[str, Any], made: dict[str, Any]) -> str:
     """What is to be said of features that are there, and were made of or with something else, or not of all videos."""
     differing = next((name for name in made if before.get(name) != made[name]), None)
-    return f"was made by another command ({differing} differs)" if differing else "lacks videos that cannot be read"
+    return (
+        f"was made by another command ({differing} differs)"
+        if differing
+        else "lacks videos that could not be read, which are tried again"
+    )
 
 
 def write(

@@ -21,6 +21,7 @@ TESTED_THROUGH_OTHERS = {
     "data/indexfile": "tests/data/test_index.py",
     "data/lists": "tests/data/test_layouts.py",
     "data/picked": "tests/data/test_clip_dataset.py",
+    "evaluation/kept": "tests/stages/test_extract.py",
     "evaluation/predictions": "tests/stages/test_predict.py",
     "running/viewing": "tests/stages/test_predict.py",
     "errors": "tests/cli/test_command.py",

@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -57,6 +57,7 @@ class Shelf:
         out: what the stage writes.
         settings: what the windows depend on, by name.
         team: the processes.
+        known: gives windows (tables of `SCHEMA`) that a folder which is made now begins with.
 
     Attributes:
         missing: row -> ranges (first, stop) of its windows that are not kept, for rows of which one is.
@@ -66,7 +67,14 @@ class Shelf:
         DiskError: its disk is full, or read-only.
     """
 
-    def __init__(self, out: str, settings: dict[str, Any], team: "Team") -> None:
+    def __init__(
+        self,
+        out: str,
+        settings: dict[str, Any],
+        team: "Team",
+        *,
+        known: Callable[[], Iterable[pa.Table]] = tuple,
+    ) -> None:
         self.folder = Path(f"{out.rstrip('/')}.partial")
         self.missing: dict[int, list[tuple[int, int]]] = {}
         self._team = team
@@ -74,7 +82,7 @@ class Shelf:
         self._written = time.monotonic()
         self._held = contextlib.ExitStack()
         try:
-            team.by_main(lambda: self._claim(settings))
+            team.by_main(lambda: self._claim(settings, known))
             seen = self.folder.is_dir()
             team.check(None if seen else ConfigError(f"{self.folder}: this process does not see it; share its disk"))
             kept = self._look()
@@ -84,7 +92,7 @@ class Shelf:
         if kept:
             say(f"going on after the {some(kept, 'window')} in {self.folder}")
 
-    def _claim(self, settings: dict[str, Any]) -> None:
+    def _claim(self, settings: dict[str, Any], known: Callable[[], Iterable[pa.Table]]) -> None:
         """Hold the folder, and see that it is of these settings."""
         make_folder(self.folder, "choose another --out")
         try:
@@ -99,6 +107,8 @@ class Shelf:
                 raise ConfigError(f"{self.folder}: holds {strange[0]}, which is none of ours; choose another --out")
             for path in self.folder.iterdir():
                 path.unlink()
+            for table in known():
+                self._put(table)
             write_json(told, settings)
             return
         try:
@@ -155,13 +165,16 @@ class Shelf:
             return
         self._check_there()
         columns = [pa.array([row.get(field.name) for row in self._rows], field.type) for field in SCHEMA]
+        self._put(pa.table(columns, schema=SCHEMA))
+        self._rows.clear()
+
+    def _put(self, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, SCHEMA) as writer:
-            writer.write_table(pa.table(columns, schema=SCHEMA))
+            writer.write_table(table)
         content = sink.getvalue()
         with whole(self.folder / f"{hashlib.sha256(content).hexdigest()[:16]}.arrow") as part:
             part.write_bytes(content)
-        self._rows.clear()
 
     def in_order(self, videos: Iterable[tuple[int, str]]) -> Iterator[pa.Table]:
         """All windows that were kept, in the order of rows and numbers, some at a time; of the main process.

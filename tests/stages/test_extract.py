@@ -196,6 +196,27 @@ def test_a_command_that_was_given_before(tmp_path, folder, capsys):
     assert changed == ["2.mp4"]
 
 
+@pytest.mark.parametrize("out", ["f.parquet", "f"])
+def test_what_could_not_be_read_is_tried_again_and_nothing_else(tmp_path, folder, out, monkeypatch, capsys):
+    good = (folder / "3.mp4").read_bytes()
+    (folder / "3.mp4").write_bytes(bytes(len(good)))
+    command = tiny.extract(folder, out=tmp_path / out, **WINDOWS)
+    assert main(command)["failed"] == {"broken": 2}
+    (folder / "3.mp4").write_bytes(good)
+    read, real = [], viewing.windows
+    monkeypatch.setattr(viewing, "windows", lambda *given: (read.append(each) or each for each in real(*given)))
+    capsys.readouterr()
+    assert main(command)["failed"] == {"broken": 1}
+    err = capsys.readouterr().err
+    assert f"{out}: lacks videos that could not be read, which are tried again; it is replaced when" in err
+    assert "going on after the 16 windows in" in err
+    assert {window.row for window in read} == {2, 3}
+    main(tiny.extract(folder, out=tmp_path / "g.parquet", **WINDOWS))
+    found, whole = (features.read(str(tmp_path / name)) for name in (out, "g.parquet"))
+    assert found.rows.to_pylist() == whole.rows.to_pylist()
+    assert np.array_equal(found.values, whole.values, equal_nan=True)
+
+
 def test_what_the_index_calls_bad_is_a_row(tmp_path, folder):
     found = list(scan(folder))
     found[1].update(status="truncated", reason="cut")
