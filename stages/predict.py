@@ -79,7 +79,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Predict, and return the summary."""
-    from rspnet.data.source import read_sources, sorted_out
+    from rspnet.data.source import read_sources, sorted_out, splits_of
     from rspnet.data.windows import read_windows
     from rspnet.evaluation import predictions
 
@@ -113,7 +113,7 @@ def main(config: Config) -> dict[str, Any]:
     forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
     viewing = Viewing(forward, to_dataset(rows), read_windows(clip, config.window, config.step), team=team)
     usable, untried = sorted_out(rows)
-    sayings = predictions.Sayings(rows, names, config.top)
+    sayings = predictions.Sayings(rows, names, config.top, splits=splits_of(rows, config.data.fold))
     if config.out == "-":
         console.say(viewing.described(usable, untried))
         found = viewing.in_order(usable, untried, config.data, batch=config.test.batch)
@@ -179,7 +179,11 @@ def told(summary: dict[str, Any], out: str) -> Iterator[str]:
         f"{f'; of other videos none, or not to their end: {failed}' if failed else ''}"
     )
     if "top1" in summary:
-        yield f"top-1 {percent(summary['top1'])} % of the {summary['num_labelled']} that have a label among the classes"
+        trained = summary["num_labelled_for_training"]
+        yield (
+            f"top-1 {percent(summary['top1'])} % of the {summary['num_labelled']} that have a label among the classes"
+            f"{f'; {trained} of them are of training videos, which it may have learnt from' if trained else ''}"
+        )
     if out != "-":
         yield f"written to {out}"
 

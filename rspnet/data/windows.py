@@ -14,7 +14,7 @@ from rspnet.data import sampling
 from rspnet.data.sampling import Frames
 from rspnet.errors import ConfigError
 
-_LENGTH = re.compile(r"(\d+\.?\d*|\.\d+)\s*(s|f|frames?)?")
+_LENGTH = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(s|f|frames?)?")
 _LONGEST = 1_000_000_000  # seconds or frames
 
 

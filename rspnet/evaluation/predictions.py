@@ -82,15 +82,17 @@ class Sayings:
         rows: of an index, the videos.
         names: of the classes, in the order of the logits.
         top: classes to name, at most.
+        splits: of the videos.
     """
 
-    def __init__(self, rows: Sequence[Row], names: Sequence[str], top: int) -> None:
+    def __init__(self, rows: Sequence[Row], names: Sequence[str], top: int, *, splits: Sequence[str | None]) -> None:
         self._rows = rows
+        self._splits = splits
         self._names = names
         self._known = set(names)
         self._top = top
         self._status: Counter[str] = Counter()
-        self._labelled = self._right = 0
+        self._labelled = self._right = self._training = 0
 
     def line(self, window: dict[str, Any]) -> dict[str, Any]:
         """What is said of a window; of equal logits the lower class comes first.
@@ -105,15 +107,20 @@ class Sayings:
             classes = [self._names[each] for each in best]
             if row["label"] in self._known:
                 self._labelled += 1
+                self._training += self._splits[window["row"]] == "train"
                 self._right += classes[0] == row["label"]
         known = {name: window[name] for name in ("start", "end", "status")}
         found = {"video": row["video"], "classes": classes, "probabilities": probabilities} | known
         return {name: found[name] for name in SCHEMA.names}
 
     def summary(self) -> dict[str, Any]:
-        """What was counted: lines with classes, of each other status, and the share of labels that came first."""
+        """What was counted: lines with classes, of each other status, and the share of labels that came first.
+
+        Those of training videos among the labels are counted too: the network may have learnt from these.
+        """
         failed = {status: number for status, number in self._status.most_common() if status != "ok"}
         counts = {"num_predictions": self._status["ok"], "failed": failed, "num_labelled": self._labelled}
+        counts["num_labelled_for_training"] = self._training
         return counts | ({"top1": round(100 * self._right / self._labelled, 2)} if self._labelled else {})
 
 

@@ -1,6 +1,7 @@
 """Windows against the obvious loop over their definition."""
 
 import random
+import re
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ def clip(num_frames=8, stride=1, **others):
     [
         (2, Length(2, True)),
         (2.5, Length(2.5, True)),
+        (1e-07, Length(1e-07, True)),  # as Python writes it
+        ("1e2f", Length(100, False)),
         ("2.5s", Length(2.5, True)),
         (".5 s", Length(0.5, True)),
         ("64f", Length(64, False)),
@@ -36,7 +39,7 @@ def test_lengths_as_they_are_said():
     assert said == ["1 frame", "64 frames", "2.5 s", "1000000 s"]
 
 
-@pytest.mark.parametrize("text", [0, -1, "0f", "1.5f", "2m", "", "f", "nan", "inf", "1e3s", "-2s", "2s 3f"])
+@pytest.mark.parametrize("text", [0, -1, "0f", "1.5f", "2m", "", "f", "nan", "inf", "-2s", "2s 3f"])
 def test_no_lengths(text):
     with pytest.raises(ConfigError, match=f"^window: {text}; give seconds"):
         read_length(text, "window")
@@ -113,7 +116,7 @@ def test_a_whole_video_is_one_window_with_the_clips_of_a_test(sampling_):
     assert np.array_equal(grid.clips, rule)
 
 
-@pytest.mark.parametrize("text", [10**10, f"{10**20}f", f"{10**20} s", f"{10**400}f"])
+@pytest.mark.parametrize("text", [10**10, 1e20, f"{10**20}f", f"{10**20} s", f"{10**400}f"])
 def test_lengths_beyond_every_film(text):
-    with pytest.raises(ConfigError, match=f"^window: {text}; it must be at most 1000000000$"):
+    with pytest.raises(ConfigError, match=f"^window: {re.escape(str(text))}; it must be at most 1000000000$"):
         read_length(text, "window")

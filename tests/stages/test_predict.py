@@ -49,7 +49,12 @@ def test_whole_videos_as_the_final_test_has_them(motions, finetuned, capsys):
     right = sum(line["classes"][0] == line["video"].split("/")[-2] for line in found.values())
     assert summary == summary | {"num_predictions": 23, "failed": {}, "num_labelled": 23, "exit_status": 0}
     assert summary["top1"] == round(100 * right / 23, 2)
-    assert f"top-1 {100 * right / 23:.1f} % of the 23 that have a label among the classes" in err
+    trained = sum(row["split"] == "train" for row in scan(motions))
+    assert summary["num_labelled_for_training"] == trained > 0
+    assert (
+        f"top-1 {100 * right / 23:.1f} % of the 23 that have a label among the classes; {trained} of them are of training"
+        in err
+    )
 
 
 def test_a_folder_without_labels(flat, finetuned, capsys):
