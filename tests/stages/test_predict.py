@@ -51,10 +51,8 @@ def test_whole_videos_as_the_final_test_has_them(motions, finetuned, capsys):
     assert summary["top1"] == round(100 * right / 23, 2)
     trained = sum(row["split"] == "train" for row in scan(motions))
     assert summary["num_labelled_for_training"] == trained > 0
-    assert (
-        f"top-1 {100 * right / 23:.1f} % of the 23 that have a label among the classes; {trained} of them are of training"
-        in err
-    )
+    among = f"top-1 {100 * right / 23:.1f} % of the 23 that have a label among the classes"
+    assert f"{among}; {trained} of them are of training videos" in err
 
 
 def test_a_folder_without_labels(flat, finetuned, capsys):
