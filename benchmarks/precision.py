@@ -50,7 +50,7 @@ from rspnet.video.reader import Video
 
 WAYS = ["tf32", "bf16", "fp16", "bf16+heads", "bf16+heads+stem", "bf16+heads+norms", "bf16+heads+stem+norms"]
 GATED = ["bf16+heads+gates", "bf16+heads+stem+gates+norms"]
-SCALE = 4096.0  # of the loss in fp16, as a scaler would find it
+SCALE = 65536.0  # of the loss in fp16, to begin with
 STEM = {"s3dg": ["feature.sepConv1"]}  # others: conv1, bn1
 Shown = tuple[Tensor, Tensor, Draws]
 
@@ -169,16 +169,23 @@ def prepare(model: RSPNet, network: str, way: str, device: torch.device) -> RSPN
 
 
 def gradients(model: RSPNet, shown: Shown, way: str, device: torch.device) -> tuple[Tensor, float]:
-    """The gradients of the query encoder and its heads in one row, float64, and the loss."""
+    """The gradients of the query encoder and its heads in one row, float64, and the loss.
+
+    In fp16 the loss is scaled as a scaler would have it: as much as leaves all gradients finite.
+    """
     precision = way.partition("+")[0]
     dtype = TYPES[precision]
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
     with torch.autocast(device.type, dtype=dtype, enabled=device.type == "cuda" and dtype != torch.float32):
         loss = model(*shown)["loss"]
+    weights = list(model.query_encoder.parameters())
     scale = SCALE if dtype == torch.float16 else 1.0
-    (scale * loss).backward()
-    rows = [weight.grad.flatten().double() / scale for weight in model.query_encoder.parameters()]
-    return torch.cat(rows), loss.item()
+    while True:
+        found = torch.autograd.grad(scale * loss, weights, retain_graph=scale > 1)
+        row = torch.cat([each.flatten().double() / scale for each in found])
+        if scale == 1 or row.isfinite().all():
+            return row, loss.item()
+        scale /= 2
 
 
 def compare(

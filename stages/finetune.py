@@ -10,7 +10,7 @@ epoch's network in encoder.safetensors, predictions.jsonl (one line per test vid
 videos are, columns: what they are taken for). Resumes as it does.
 As published, the epoch is chosen by one central clip per video of the test list itself. The options' defaults are those
 of the published C3D on UCF101. The last line on stdout is the result as JSON: the final test over `clips.views` clips
-per video.
+per video. With --estimate it makes a few dozen steps, says what all would take, and keeps nothing.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -28,7 +28,7 @@ from rspnet.cli.command import run
 from rspnet.console import some
 from rspnet.disk import write_text
 from rspnet.errors import ConfigError
-from rspnet.running import launch, log, machine
+from rspnet.running import estimate, launch, log, machine
 from rspnet.running.folder import Run, run_once
 
 if TYPE_CHECKING:
@@ -72,12 +72,19 @@ class Config:
     run: options.TrainingRun = field(default_factory=options.TrainingRun)
     run_dir: str = "runs/finetune"
     """Folder of the run: everything that it writes lies there."""
+    estimate: bool = False
+    """Make a few dozen steps and a validation, say what the run would take and what sets its pace, and keep nothing."""
 
 
 def main(config: Config) -> dict[str, Any]:
     """Train, test, and return the result that is also printed as the last line."""
     if config.weights is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` to train from scratch")
+    return estimate.only(config, begin) if config.estimate else begin(config)
+
+
+def begin(config: Config) -> dict[str, Any]:
+    """Train and test in the run's folder, and return the result."""
     start = partial(launch.start, trains=True, run_dir=config.run_dir, trackers=config.run.trackers)
     return run_once(config.run_dir, config, train, start=start)
 

@@ -9,6 +9,7 @@ network it is and which clips it was trained on: options and configs that differ
 Writes the run folder: config.yaml, index.parquet (the videos used), metrics.jsonl, checkpoints/, encoder.safetensors
 with encoder.json (the trained encoder), environment.json, result.json.
 The same command after an interruption goes on where it stopped; after the end it only prints the result again.
+With --estimate it makes a few dozen steps, says what all would take, and keeps nothing.
 The last line on stdout is the result as JSON.
 """
 
@@ -25,7 +26,7 @@ from rspnet import console
 from rspnet.cli import implied, options
 from rspnet.cli.command import run
 from rspnet.errors import ConfigError
-from rspnet.running import launch, log, machine
+from rspnet.running import estimate, launch, log, machine
 from rspnet.running.folder import Run, run_once
 
 
@@ -53,6 +54,8 @@ class Config:
     run: options.TrainingRun = field(default_factory=options.TrainingRun)
     run_dir: str = "runs/pretrain"
     """Folder of the run: everything that it writes lies there."""
+    estimate: bool = False
+    """Make a few dozen steps, say what the run would take and what sets its pace, and keep nothing."""
 
     def __post_init__(self) -> None:
         if self.pretext.queue_length < self.optim.total_batch:
@@ -64,6 +67,11 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Train, and return the result that is also printed as the last line."""
+    return estimate.only(config, begin) if config.estimate else begin(config)
+
+
+def begin(config: Config) -> dict[str, Any]:
+    """Train in the run's folder, and return the result."""
     start = partial(launch.start, trains=True, run_dir=config.run_dir, trackers=config.run.trackers)
     return run_once(config.run_dir, config, train, start=start)
 

@@ -57,6 +57,11 @@ class TrainSet:
         """Over all processes."""
         return self.clips.picker.views * self.total_batch
 
+    @property
+    def pids(self) -> list[int]:
+        """Process numbers of those that read."""
+        return self._loader.pids
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number `start` on, both from 0.
 

@@ -55,6 +55,7 @@ class Keeper:
 
     Attributes:
         step: of the newest checkpoint; 0 before there is one.
+        at_once: checkpoints that will lie on the disk together, once `check_room` has looked; of the main process.
         started_over: whether there are checkpoints, and none is sound.
     """
 
@@ -73,7 +74,7 @@ class Keeper:
         self.model, self.optimizer, self.state = model, optimizer, state
         self.epoch_steps = epoch_steps
         self.keep_steps = keep_epochs * epoch_steps
-        self.step = 0
+        self.step = self.at_once = 0
         newest = run.newest
         self.started_over = newest is None and self.team.by_main(lambda: bool(found(self.run_dir)))
         if newest:
@@ -150,14 +151,14 @@ class Keeper:
             DiskError: it cannot.
         """
         for_good = total // self.keep_steps - self.state.step // self.keep_steps
-        at_once, size = min(to_come, max(NEWEST + 1 + best, for_good)), self.size()
+        self.at_once, size = min(to_come, max(NEWEST + 1 + best, for_good)), self.size()
         there = found(self.run_dir)
-        needed = max(0, at_once - min(len(there), NEWEST + best)) * size
+        needed = max(0, self.at_once - min(len(there), NEWEST + best)) * size
         disk = shutil.disk_usage(self.run_dir)
         if disk.total and needed > disk.free:
             raise DiskError(
                 f"{self.run_dir}: its disk has {megabytes(disk.free)} left, and {megabytes(needed)} are needed for "
-                f"the run's checkpoints, {at_once} of {megabytes(size)} at a time; make room on it, then give the "
+                f"the run's checkpoints, {self.at_once} of {megabytes(size)} at a time; make room on it, then give the "
                 "same command again"
             )
 

@@ -78,6 +78,9 @@ class RunLog:
         clips_per_step: over all processes.
         track: sends values to trackers, called with (values, step).
         chance: what each term would be for a network that has learnt nothing; shown beside it.
+
+    Attributes:
+        quiet: whether no terms are said on stderr.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class RunLog:
         self.clips_per_step = clips_per_step
         self.track = track
         self.chance = dict(chance)
+        self.quiet = False
         self._path = run_dir / "metrics.jsonl"
         self._file = None
         if is_main():
@@ -130,13 +134,19 @@ class RunLog:
         self._steps += 1
         self._bar.update()
 
-    def interval(self, step: int, epoch: int, values: dict[str, float], *, aloud: bool = True) -> None:
-        """Log the means of the steps since the last call, with speed and remaining time; `aloud` on stderr too."""
-        waited, worked = self._waited, self._worked
-        seconds = (waited + worked) / self._steps
+    def interval(
+        self, step: int, epoch: int, values: dict[str, float], *, aloud: bool = True
+    ) -> tuple[int, float, float]:
+        """Log the means of the steps since the last call, with speed and remaining time; `aloud` on stderr too.
+
+        Returns:
+            How many steps these were, the seconds that they waited for data, and those that they took.
+        """
+        steps, waited, worked = self._steps, self._waited, self._worked
+        seconds = (waited + worked) / steps
         left = seconds * (self.total_steps - step)
         times = {
-            "data_time": waited / self._steps,
+            "data_time": waited / steps,
             "step_time": seconds,
             "clips_per_second": self.clips_per_step / seconds,
             "seconds_left": left,
@@ -148,6 +158,7 @@ class RunLog:
             text = f"{self._terms(values)}, {times['clips_per_second']:.0f} clips/s, {_left(left)} left"
             self._speak(f"epoch {epoch + 1} step {step}/{self.total_steps}: {text}")
             self._tell_waiting(waited, waited + worked)
+        return steps, waited, waited + worked
 
     def epoch(
         self, step: int, epoch: int, values: dict[str, float], *, more: dict[str, Any] | None = None, aloud: bool = True
@@ -172,6 +183,8 @@ class RunLog:
             self.track({f"{event}/{k}": v for k, v in line.items() if isinstance(v, float)}, line["step"])
 
     def _speak(self, line: str) -> None:
+        if self.quiet:
+            return
         if not self._explained:
             self._explained = True
             say("log lines: accuracies in percent, with chance in brackets; every term is in")

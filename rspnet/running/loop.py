@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from rspnet.console import is_main, say
 from rspnet.data.pictures import as_picture
 from rspnet.errors import RSPNetError, WorkerError
+from rspnet.running.course import Course
 from rspnet.running.keeper import Keeper
 from rspnet.running.log import Intervals, RunLog, set_aside
 from rspnet.running.record import flat
@@ -94,11 +95,13 @@ class TrainLoop:
         total = schedule.epochs * len(train_set)
         to_come = math.ceil((total - self.state.step) / min(often.checkpoint_every, len(train_set)))
         self.team.by_main(lambda: self.keeper.check_room(to_come, total, best="val_top1" in self.model.chance))
+        self.course = Course(run, schedule, train_set, keeper=self.keeper, every=often.checkpoint_every)
         self.trackers = Trackers(self.accelerator, self.run_dir, flat(run.config))
         per_step, track = train_set.clips_per_step, self.trackers.log
         self.log = RunLog(
             self.run_dir, self.state.step, total, clips_per_step=per_step, track=track, chance=self.model.chance
         )
+        self.log.quiet = self.course.estimating
         self._mark = time.monotonic()
         self._asked = self._waiting = False
         self._failed_before = 0
@@ -120,12 +123,14 @@ class TrainLoop:
     def epochs(self) -> Iterator[int]:
         """The epochs still to do, from 0; the first may be half done."""
         while self.state.step < self.schedule.epochs * len(self.train_set):
+            self.course.end_if_enough()
             epoch = self.state.step // len(self.train_set)
             if self.state.step % len(self.train_set) == 0:
                 self.state.failed = 0
             self._failed_before = self.state.failed
             self.train_set.failures.count = 0
             yield epoch
+        self.course.end_if_enough(last=True)
 
     def batches(self) -> Iterator[tuple[int, "Batch"]]:
         """The rest of the current epoch's batches, each with the number of its step, from 0."""
@@ -133,6 +138,8 @@ class TrainLoop:
         batches = self.train_set.epoch(epoch, start)
         self.log.start()
         for _ in range(start, len(self.train_set)):
+            if self.course.enough:
+                return
             batch: Batch | None = None
             error: RSPNetError | None = None
             failures = self.train_set.failures.count
@@ -153,6 +160,7 @@ class TrainLoop:
             if batch is None:
                 raise ValueError("a train set with fewer batches than steps")
             self.log.batch_arrived()
+            self.course.moving(batch)
             yield self.state.step, batch
 
     def _next(self, batches: "Iterator[Batch]") -> "Batch | None":
@@ -190,7 +198,7 @@ class TrainLoop:
         if log_due:
             epoch = (step - 1) // len(self.train_set)
             values = {**self._means("interval"), "lr": self.schedule(epoch)}
-            self.log.interval(step, epoch, values, aloud=step % self.often.log_every == 0)
+            self.course.took(*self.log.interval(step, epoch, values, aloud=step % self.often.log_every == 0))
         self._asked = stopping = self.team.anyone(self._asked)
         if stopping:
             what = "when this epoch is tested and kept" if epoch_done else "after this step"
@@ -216,14 +224,12 @@ class TrainLoop:
             monitored: what was measured beside the training, for the log; `chance_NAME` is what NAME is by chance.
 
         Raises:
-            FloatingPointError: as `step`.
-            KeyboardInterrupt: as `step`.
+            FloatingPointError, KeyboardInterrupt: as `step`.
         """
+        self.course.tested()
         state, epoch = self.state, self.state.step // len(self.train_set)
-        state.last_epoch = {
-            **self._means("epoch"),
-            **{f"val_{name}": value for name, value in (validation or {}).items()},
-        }
+        named = {f"val_{name}": value for name, value in (validation or {}).items()}
+        state.last_epoch = self._means("epoch") | named
         self._count_failed()
         monitored = monitored or {}
         self.log.chance |= {name[7:]: value for name, value in monitored.items() if name.startswith("chance_")}
@@ -276,6 +282,8 @@ class TrainLoop:
         self.state.seconds += now - self._mark
         self._mark = now
         self.keeper.save(best)
+        self.course.saving = time.monotonic() - now
+        self.log.start()
 
     def _stop_if(self, stopping: bool) -> None:
         if stopping:

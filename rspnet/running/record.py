@@ -21,6 +21,7 @@ FREE = (
     "run.keep_epochs",
     "run.trackers",
     *("monitor.data", "monitor.every", "monitor.fold", "monitor.views", "monitor.batch"),
+    "estimate",
     "run_dir",
 )
 """Options that may differ when a run goes on: they do not change what it computes."""

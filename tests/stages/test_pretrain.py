@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import os
 import shutil
+import signal
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from rspnet.data.index import read_rows, write_rows
 from rspnet.data.layouts import scan
 from rspnet.errors import ConfigError, VideoError
 from rspnet.method.pretext import LOG_TERMS
+from rspnet.running.course import Course
 from stages.pretrain import Config, main
 from tests.support import RECORDED, tiny
 
@@ -268,3 +271,36 @@ def test_a_loss_that_is_no_number(tmp_path, motions):
     with pytest.raises(FloatingPointError, match=r"^step \d: the loss is no number any more"):
         main(config)
     assert not (tmp_path / "encoder.safetensors").exists()
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_an_estimate_says_what_a_run_would_take_and_keeps_nothing(tmp_path, motions, stage, capsys):
+    """Also where the run is there, half done: it is left alone."""
+    run_dir = tmp_path / "runs" / "run"
+    run_dir.mkdir(parents=True)
+    (run_dir / "notes.txt").write_text("somebody's")
+    main = importlib.import_module(f"stages.{stage}").main
+    optim = options.Optim(epochs=100, total_batch=6, lr=0.001)
+    result = main(getattr(tiny, stage)(motions, run_dir, optim=optim, estimate=True))
+    out, told = capsys.readouterr()
+    assert json.loads(out) == result
+    expected = {"stage": stage, "estimate": True, "epochs": 100, "steps": 300, "processes": 1, "device": "cpu"}
+    assert result == result | expected
+    assert result["step_time"] == pytest.approx(result["data_time"] + result["compute_time"], rel=1e-4)
+    assert result["seconds"] >= 300 * result["step_time"]
+    assert (result["test_time"] > 0.01) == (stage == "finetune")
+    assert "24 steps measured" in told
+    assert "in all" in told
+    assert "loss" not in told
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run"]
+    assert [path.name for path in run_dir.iterdir()] == ["notes.txt"]
+
+
+def test_an_estimate_that_is_interrupted_keeps_nothing(tmp_path, motions, monkeypatch):
+    def press(course, *_):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Course, "took", press)
+    with pytest.raises(KeyboardInterrupt, match="nothing of an estimate is kept"):
+        main(tiny.pretrain(motions, tmp_path / "runs" / "run", estimate=True))
+    assert not list(tmp_path.iterdir())

@@ -85,6 +85,7 @@ class ToySet:
     """Stands for `rspnet.data.sets.TrainSet`."""
 
     clips_per_step = BATCH
+    pids = ()
 
     def __init__(self, loader=None):
         self.sampler = TrainBatches(VIDEOS, BATCH, seed=3)

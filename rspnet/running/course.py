@@ -1,0 +1,260 @@
+"""What a training run costs: measured on some of its first steps, and what follows from that for all of it."""
+
+import math
+import os
+import resource
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from rspnet.console import duration, figures, say, some
+from rspnet.disk import megabytes
+from rspnet.running.estimate import EstimatedError
+from rspnet.running.machine import cores
+from rspnet.running.record import stage_of
+from rspnet.running.results import rounded
+
+if TYPE_CHECKING:
+    from rspnet.data.batches import Batch
+    from rspnet.data.sets import TrainSet
+    from rspnet.method.optim import Schedule
+    from rspnet.running.folder import Run
+    from rspnet.running.keeper import Keeper
+
+WARM_UP, STEPS = 8, 24
+"""Steps that are passed over, and steps that are measured after them, at least."""
+PATIENCE = 120.0
+"""Seconds of steps that are enough, however few."""
+WAITING = 0.1
+"""Share of a step's time that it may wait for data where the network sets the pace."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a step takes, seconds.
+
+    Attributes:
+        steps: measured.
+        step: all of it.
+        data: of it, waiting for clips.
+        transfer: of it, moving them to the device.
+        reading: of processors, to read its clips, in this process's workers; None: not known.
+        workers: how many those are.
+    """
+
+    steps: int
+    step: float
+    data: float
+    transfer: float
+    reading: float | None
+    workers: int
+
+    @property
+    def compute(self) -> float:
+        """The rest: augmentation, networks, bookkeeping."""
+        return max(0.0, self.step - self.data - self.transfer)
+
+    @property
+    def bound(self) -> str:
+        """What sets the pace: ``data`` or ``network``."""
+        return "data" if self.data > WAITING * self.step else "network"
+
+    @property
+    def balanced(self) -> int | None:
+        """How many workers would keep up with the network, and no more than that; None: not known."""
+        return None if self.reading is None else max(1, math.ceil(self.reading / max(self.step - self.data, 1e-9)))
+
+    def __str__(self) -> str:
+        parts = f"{figures(self.data)} waiting for data, {figures(self.compute)} computing"
+        if self.transfer:
+            parts += f", {figures(self.transfer)} moving clips to the device"
+        return f"a step takes {figures(self.step)} s ({parts}; {some(self.steps, 'step')} measured)"
+
+    def advice(self) -> str:
+        """What sets the pace, and which setting would balance it."""
+        if self.balanced is None:
+            return "reading sets the pace" if self.bound == "data" else "the network sets the pace"
+        here = some(self.workers, "process that reads", "processes that read")
+        if self.bound == "network":
+            return f"the network sets the pace: of {here}, {self.balanced} would keep up (data.num_workers)"
+        room = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        told = f"reading sets the pace: {self.balanced} in place of {here} would keep up (data.num_workers)"
+        if self.balanced <= room:
+            return told
+        return (
+            f"{told}; with the {some(room, 'core')} here, videos that are read faster (stages/transcode.py) would help"
+        )
+
+
+class Interval(NamedTuple):
+    """Some steps, the seconds that they waited for data, and those that they took."""
+
+    steps: int
+    waited: float
+    seconds: float
+
+
+def seconds_of(intervals: Iterable[Interval]) -> float:
+    """That all of them took."""
+    return sum(each.seconds for each in intervals)
+
+
+class Course:
+    """The course of a run: it is measured as it goes, and an estimate ends when enough is.
+
+    Args:
+        run: its folder, processes and device.
+        schedule: its epochs.
+        train_set: its steps.
+        keeper: its checkpoints.
+        every: steps from one checkpoint to the next.
+
+    Attributes:
+        estimating: whether this is an estimate.
+        enough: whether it is, and all that it needs of steps is measured.
+        saving: seconds that the last checkpoint took.
+        pace: once it is known.
+    """
+
+    def __init__(
+        self, run: "Run", schedule: "Schedule", train_set: "TrainSet", *, keeper: "Keeper", every: int
+    ) -> None:
+        self._run, self._schedule, self._train_set, self._keeper = run, schedule, train_set, keeper
+        self._every = every
+        self.estimating = bool(run.config.get("estimate"))
+        self.enough = False
+        self.pace: Pace | None = None
+        self._first: list[Interval] = []
+        self._measured: list[Interval] = []
+        self._transfer = 0.0
+        self._began: dict[int, float] = {}
+        self._mark = time.perf_counter()
+        self._tested = self.saving = 0.0
+
+    def took(self, steps: int, waited: float, seconds: float) -> None:
+        """Count the steps of a log interval.
+
+        Args:
+            steps: how many.
+            waited: seconds that they waited for data.
+            seconds: that they took.
+        """
+        self._mark = time.perf_counter()
+        if self.pace:
+            return
+        warm = sum(each.steps for each in self._first) >= WARM_UP
+        (self._measured if warm else self._first).append(Interval(steps, waited, seconds))
+        if not warm:
+            self._began = _cpu_seconds(self._train_set.pids)
+        elif sum(each.steps for each in self._measured) >= STEPS or seconds_of(self._measured) > PATIENCE:
+            self._settle()
+        if self.estimating:  # all processes stop together
+            self.enough = self._run.team.anyone(self.pace is not None)
+
+    def moving(self, batch: "Batch") -> None:
+        """Time how long a batch takes to the device, once, where that is not this process's own memory."""
+        device = self._run.accelerator.device
+        if self._transfer or self.pace or device.type == "cpu" or not self._first:
+            return
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        for view in batch["clips"]:
+            view.to(device)
+        torch.cuda.synchronize()
+        self._transfer = time.perf_counter() - began
+
+    def tested(self) -> None:
+        """Say that what comes between an epoch's last step and its checkpoint is over."""
+        self._tested = time.perf_counter() - self._mark
+
+    def end_if_enough(self, last: bool = False) -> None:
+        """End an estimate.
+
+        Args:
+            last: whether the run is over.
+
+        Raises:
+            EstimatedError: it is ended.
+        """
+        if self.estimating and (self.enough or last):
+            if self.pace is None:
+                self._settle()
+            raise EstimatedError(rounded(self._estimate()))
+
+    def _settle(self) -> None:
+        """Know the pace, and say it."""
+        used, ended = self._measured or self._first, _cpu_seconds(self._train_set.pids)
+        steps, workers = sum(each.steps for each in used), len(self._train_set.pids)
+        step, data = seconds_of(used) / steps, sum(each.waited for each in used) / steps
+        same = bool(self._measured) and ended.keys() == self._began.keys()
+        reading = sum(ended[pid] - self._began[pid] for pid in ended) / steps if same and workers else 0.0
+        self.pace = Pace(steps, step, data, self._transfer, (reading if workers else data) or None, workers)
+        say(f"{self.pace}; {self.pace.advice()}", f"{self._memory_told()}; {self._disk_told()}")
+        if not self.estimating:
+            seconds = self._schedule.epochs * len(self._train_set) * step
+            say(f"the steps of all {some(self._schedule.epochs, 'epoch')} take {duration(seconds)}")
+
+    def _estimate(self) -> dict[str, Any]:
+        assert self.pace is not None
+        epochs, epoch_steps = self._schedule.epochs, len(self._train_set)
+        views = self._run.config.get("clips", {}).get("views") or 0  # of a final test
+        saves = epochs * (1 + (epoch_steps - 1) // self._every)
+        seconds = epochs * (epoch_steps * self.pace.step + self._tested) + saves * self.saving + views * self._tested
+        world_size = self._run.team.world_size
+        after = f" and {figures(self._tested)} s of tests" if self._tested > 0.5 else ""
+        say(
+            f"{some(epochs, 'epoch')} of {some(epoch_steps, 'step')}{after}: {duration(seconds)} in all, "
+            f"{figures(seconds * world_size / 3600)} device hours"
+        )
+        pace = self.pace
+        times = {"step": pace.step, "data": pace.data, "transfer": pace.transfer, "compute": pace.compute}
+        return {
+            "stage": stage_of(self._run.config),
+            "estimate": True,
+            **{f"{name}_time": value for name, value in times.items()},
+            "bound": pace.bound,
+            "num_workers": pace.workers,
+            "balanced_workers": pace.balanced,
+            "test_time": self._tested,
+            "checkpoint_time": self.saving,
+            "epochs": epochs,
+            "steps": epochs * epoch_steps,
+            "seconds": seconds,
+            "device_hours": seconds * world_size / 3600,
+            "processes": world_size,
+            "device": self._run.accelerator.device.type,
+            "peak_memory": self._memory(),
+            "checkpoint_bytes": self._keeper.size(),
+            "disk_bytes": self._keeper.at_once * self._keeper.size(),
+        }
+
+    def _memory(self) -> int:
+        """Most bytes so far: of the device, or of this process where that is the device."""
+        device = self._run.accelerator.device
+        if device.type == "cuda":
+            return int(torch.cuda.max_memory_reserved(device))
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def _memory_told(self) -> str:
+        where = "of the device" if self._run.accelerator.device.type == "cuda" else "of this process"
+        return f"memory: {megabytes(self._memory())} {where} at most"
+
+    def _disk_told(self) -> str:
+        size, number = self._keeper.size(), self._keeper.at_once
+        return f"checkpoints: {megabytes(size)} each, {number} at a time, {megabytes(number * size)}"
+
+
+def _cpu_seconds(pids: Sequence[int]) -> dict[int, float]:
+    """What processes have taken of a processor; without those of which the system does not tell it (not Linux)."""
+    found = {}
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        found[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return found
