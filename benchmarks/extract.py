@@ -1,12 +1,12 @@
 """Features of windows: stages/extract.py's way against the obvious one, in windows a second.
 
-    python benchmarks/extract.py [VIDEO ...] [--width 8] [--repeats 3] [--json FILE]
+    python benchmarks/extract.py [VIDEO ...] [--device cpu] [--width 8] [--repeats 3] [--json FILE]
 
 The obvious way takes one video after the other: it reads all frames with PyAV (as many threads as it likes), crops and
 resizes each, stacks them, unfolds them into windows, and gives these to the network, 40 at a time. rspnet reads with
 one process a core while the network works, each frame once, and fills batches of 40 from whatever video comes. Both
-take turns in one run; the features are compared. The network is a ResNet-18 of a few channels, so that reading sets the
-pace, as it does where a GPU does the rest; `--width 64` is the published one, which on a CPU leaves nothing to gain.
+take turns in one run; the features are compared. The network is a ResNet-18: on a GPU the published one, on a CPU one
+of a few channels, since otherwise the network alone sets the pace there.
 
 - film: one film, windows of 16 frames, one every 4.
 - short clips: short videos, windows of 16 frames side by side.
@@ -71,7 +71,8 @@ def make_videos(folder: Path) -> tuple[list[Path], list[Path]]:
 def obvious(paths: list[Path], network: nn.Module, clip: ClipSpec, step: int) -> list[Tensor]:
     """For each video the features of its windows."""
     found = []
-    mean, std = torch.tensor(clip.mean), torch.tensor(clip.std)
+    device = next(network.parameters()).device
+    mean, std = torch.tensor(clip.mean, device=device), torch.tensor(clip.std, device=device)
     for path in paths:
         pictures = []
         with av.open(str(path)) as container:
@@ -85,16 +86,16 @@ def obvious(paths: list[Path], network: nn.Module, clip: ClipSpec, step: int) ->
         windows = film.unfold(0, FRAMES, step).movedim(-1, 1)
         parts = []
         for at in range(0, len(windows), AT_ONCE):
-            clips = (windows[at : at + AT_ONCE].float() / 255 - mean) / std
+            clips = (windows[at : at + AT_ONCE].to(device).float() / 255 - mean) / std
             with torch.no_grad():
-                parts.append(network(clips.movedim(-1, 1)[:, None]))
+                parts.append(network(clips.movedim(-1, 1)[:, None]).cpu())
         found.append(torch.cat(parts))
     return found
 
 
 def ours(paths: list[Path], network: nn.Module, clip: ClipSpec, step: int, folder: str) -> list[Tensor]:
     """The same."""
-    accelerator = Accelerator(cpu=True)
+    accelerator = Accelerator(cpu=next(network.parameters()).device.type == "cpu")
     forward = Forward(network, normaliser(clip), accelerator=accelerator, team=Team())
     index = to_dataset([new_row(path.name, str(path.parent)) for path in paths], folder)
     cut = Windows(clip, Length(FRAMES, False), Length(step, False))
@@ -106,10 +107,8 @@ def ours(paths: list[Path], network: nn.Module, clip: ClipSpec, step: int, folde
     return [torch.stack(values) for values in found]
 
 
-def compare(paths: list[Path], width: int, step: int, *, repeats: int, folder: str) -> dict[str, float]:
+def compare(paths: list[Path], encoder: nn.Module, step: int, *, repeats: int, folder: str) -> dict[str, float]:
     """Windows a second of both ways, median of the repeats, and how far the features are apart."""
-    torch.manual_seed(0)
-    encoder = create_encoder("resnet18", width=width)
     clip = ClipSpec(FRAMES, SIZE, encoder.clip.mean, encoder.clip.std, views=1)
     network = ViewFeatures(encoder).eval()
     ways: dict[str, Callable[[], list[Tensor]]] = {
@@ -136,17 +135,22 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="*", type=Path)
-    parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--width", type=int, help="of the network; else 8 on a CPU, and as published on a GPU")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json")
     args = parser.parse_args()
-    results = {}
+    name, width = ("cpu", 8) if args.device == "cpu" else (torch.cuda.get_device_name(), 64)
+    width = args.width or width
+    results: dict[str, object] = {"device": name, "cores": os.cpu_count(), "width": width}
+    torch.manual_seed(0)
+    encoder = create_encoder("resnet18", width=width).to(args.device)
     with tempfile.TemporaryDirectory() as folder:
         films, clips = (args.videos, args.videos) if args.videos else make_videos(Path(folder))
-        for name, paths, step in (("film", films, 4), ("short clips", clips, 16)):
-            results[name] = found = compare(paths, args.width, step, repeats=args.repeats, folder=folder)
+        for kind, paths, step in (("film", films, 4), ("short clips", clips, 16)):
+            results[kind] = found = compare(paths, encoder, step, repeats=args.repeats, folder=folder)
             print(
-                f"{name:12s} rspnet {found['rspnet']:7.1f} windows a second, obvious {found['obvious']:7.1f}: "
+                f"{kind:12s} rspnet {found['rspnet']:7.1f} windows a second, obvious {found['obvious']:7.1f}: "
                 f"{found['times']:.2f} times; features differ by {100 * found['difference']:.2f} %",
                 flush=True,
             )
