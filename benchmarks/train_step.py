@@ -9,7 +9,8 @@ device, as published, what ours gets resized by the workers that read. Both are 
 read. benchmarks/steps.py says how ways are written.
 
 All ways of a network take turns, each number is the median of the rounds; on a CPU every measurement is a process of
-its own. A batch that does not fit the device's memory is halved until it does (`videos` in the result).
+its own. A batch that does not fit the device's memory is halved until it does (`videos` in the result), and so it stays
+for the ways that follow.
 """
 
 import argparse
@@ -122,7 +123,7 @@ def measure(
     rounds: int,
     tell: Callable[[Found], None],
     until: float = math.inf,
-) -> None:
+) -> Case:
     """Measure ways of a network in this process, by turns.
 
     Args:
@@ -132,6 +133,9 @@ def measure(
         rounds: measurements of each way.
         tell: called with the results by way, whenever there is something new; one that failed has `error`.
         until: the moment of `time.monotonic` after which nothing new is begun.
+
+    Returns:
+        The case as it fits the device's memory: where one way needed a smaller batch, those after it have it too.
     """
     ready: dict[str, Timed] = {}
     found: dict[str, Found] = {}
@@ -148,7 +152,9 @@ def measure(
         tell(found)
 
     def begin(text: str) -> Found:
+        nonlocal case
         ready[text] = Timed(case, text, device)
+        case = ready[text].case
         return ready[text].result()
 
     def again(text: str) -> Found:
@@ -162,6 +168,7 @@ def measure(
             attempt(text, lambda text=text: again(text))
     for text in list(ready):
         attempt(text, lambda text=text: ready[text].look())
+    return case
 
 
 def measure_apart(case: Case, texts: Iterable[str], *, rounds: int, tell: Callable[[Found], None]) -> None:
