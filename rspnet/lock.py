@@ -48,6 +48,31 @@ def exclusive(descriptor: int) -> Iterator[str | None]:
 
 
 @contextmanager
+def shared(descriptor: int) -> Iterator[None]:
+    """Hold the lock of an open file beside others who hold it so: none of them lets `exclusive` have it.
+
+    Where the file system cannot lock, nobody is held off.
+
+    Args:
+        descriptor: as for `exclusive`.
+
+    Raises:
+        BlockingIOError: another live process has it for itself.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD:
+            raise BlockingIOError from None
+        yield
+        return
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextmanager
 def locked(path: str | os.PathLike[str]) -> Iterator[str | None]:
     """Hold the lock of a file or folder that is there; see `exclusive`.
 

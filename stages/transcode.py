@@ -9,7 +9,8 @@ time. The official list files are copied, so that DST is a data set of the same 
 copy was made from, and its checksum. Writes an index row per video to stdout or to --out, with the `source` and the
 `recipe` of each new file. Rows that are not ok, and videos that turn out not to be, are passed on with their status,
 pointing at the original. The same command again, after an interruption too, does what is not done: a file is when it is
-as it was made, from the same video with the same recipe. A second process with the same DST is refused.
+as it was made, from the same video with the same recipe. A second process with the same DST is refused, but for shares:
+several processes share the videos, and the last one makes the index, as stages/verify.py --help says.
 
 Ends with status 1 if a video that was ok before could not be transcoded, or one could not be written; at once where the
 disk is full.
@@ -22,18 +23,25 @@ if __name__ == "__main__":  # before all that takes its time
 
 import contextlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rspnet import console
 from rspnet.cli import bounds, options
 from rspnet.cli.command import run
 from rspnet.errors import DiskError
-from rspnet.running.machine import cores
+from rspnet.running.machine import own_cores
+from rspnet.running.share import Share, read_share
 from rspnet.temporary import sweep
 from rspnet.video.recipe import make_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rspnet.data.copying import Outcome, Task
+    from rspnet.data.rows import Row
+    from rspnet.running.parts import Part
 
 
 @dataclass
@@ -59,15 +67,18 @@ class Config:
     23."""
     layout: options.Layout = "auto"
     """How the folder is organised (auto: it is recognised)."""
-    jobs: int = cores()
+    jobs: int = own_cores()
     """Number of videos transcoded in parallel, each by a process of its own with one thread."""
     out: str = "-"
     """Index file that is written (.jsonl or .parquet); - is stdout."""
+    share: str | None = None
+    """Which share of the videos is transcoded, as 3/64 (null: as the launcher says, and without one all)."""
     time_limit: float = 1800.0
     """Seconds that transcoding one video may take; past them it gets status timeout."""
 
     def __post_init__(self) -> None:
         self.recipe()
+        read_share(self.share)
         bounds.within(self, 1, bounds.PROCESSES, "jobs")
         bounds.positive(self, bounds.SECONDS, "time_limit")
 
@@ -79,32 +90,54 @@ class Config:
 def main(config: Config) -> dict[str, Any]:
     """Transcode, and return the summary, with `exit_status` 1 where a good video has no copy."""
     from rspnet.data import copies, index
-    from rspnet.data.copying import Outcome, Task, transcode_row
     from rspnet.data.source import read_source
-    from rspnet.running.ledger import Ledger
-    from rspnet.running.pool import Ready, run_parallel
+    from rspnet.running import merging
 
     recipe, dst = config.recipe(), os.path.abspath(config.dst)
+    share = read_share(config.share)
+    settings = {"source": os.path.abspath(config.source), "layout": config.layout, "dst": dst, "recipe": recipe}
+    merging.check(share, config.out, config.source)
     source = read_source(config.source, config.layout)
     rows = copies.begin(source.rows, dst)
     index.check_out(config.out)
-
-    folders: set[str] = set()
+    part = merging.begin(share, config.out, source.rows, stage="transcode", settings=settings)
+    known: dict[str, Any] = {"stage": "transcode", "dst": dst, "recipe": recipe}
     tally = copies.Tally()
-    with Ledger(dst, config.out) as ledger, contextlib.ExitStack() as stack:
+    if part is None:
+        with copied(config, rows, share) as ends:
+            index.write_rows(tally(console.progress(ends, source.total, desc="transcode", unit="videos")), config.out)
+        summary = known | tally.summary()
+        console.say(*copies.report(summary))
+        return summary | {"exit_status": int(summary["num_lost"] > 0)}
+    if not part.is_done:
+        with copied(config, rows, share, part) as ends:
+            mine = tally(console.progress(ends, part.total, desc="transcode", unit="videos"))
+            part.write(mine, lambda: known | tally.summary())
+    return merging.end(part)
+
+
+@contextlib.contextmanager
+def copied(
+    config: Config, rows: "Iterable[Row]", share: Share, part: "Part | None" = None
+) -> "Iterator[Iterator[tuple[Task, Outcome]]]":
+    """Make the copies: what became of each task of a share, which is kept in the folder."""
+    from rspnet.data import copies
+    from rspnet.data.copying import Outcome, transcode_row
+    from rspnet.running.ledger import Ledger
+    from rspnet.running.pool import Ready, run_parallel
+
+    dst, folders = os.path.abspath(config.dst), set[str]()
+    with Ledger(dst, config.out, share) as ledger, contextlib.ExitStack() as stack:
         tasks = copies.plan(rows, dst, config.layout, folders=folders, made=ledger.made)
-        work = partial(transcode_row, dst=dst, recipe=recipe)
+        if part:
+            tasks = part.mine(tasks, lambda task: task.row)
+        work = partial(transcode_row, dst=dst, recipe=config.recipe())
         items: Iterator[Task | Ready[Task, Outcome | DiskError]]
         items = (task if task.target else Ready(task, Outcome(task.row)) for task in tasks)
         results = run_parallel(work, items, jobs=config.jobs, time_limit=config.time_limit)
         stack.callback(lambda: sweep(*folders))  # what workers that were killed were writing
         stack.enter_context(contextlib.closing(results))  # its workers end here, whatever happens
-        ends = ledger((task, copies.copied(task, result)) for task, result in results)
-        index.write_rows(tally(console.progress(ends, source.total, desc="transcode", unit="videos")), config.out)
-    summary = {"stage": "transcode", "dst": dst, "recipe": recipe} | tally.summary()
-    for line in copies.report(summary):
-        console.say(line)
-    return summary | {"exit_status": int(summary["num_lost"] > 0)}
+        yield ledger((task, copies.copied(task, result)) for task, result in results)
 
 
 if __name__ == "__main__":

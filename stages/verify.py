@@ -8,6 +8,10 @@ per video to stdout, or an index file with --out; a summary goes to stderr. A fi
 costs its own row only. With --out, rows are kept in FILE.partial until the scan is complete, and the same command goes
 on from there after an interruption; another command is refused until that file is removed. A completed scan starts over
 when it is asked for again: files may have changed.
+
+Several processes, on machines that see the same disks, share the videos where a launcher tells each which it is
+(accelerate launch, torchrun, srun, mpirun, a SLURM array), or --share does. They need not run at one time. Each writes
+its part in FILE.parts; the last one makes FILE of them, or stages/merge.py does.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -19,13 +23,19 @@ import contextlib
 import os
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rspnet import console
 from rspnet.cli import bounds, options
 from rspnet.cli.command import run
-from rspnet.running.machine import cores
+from rspnet.running.machine import own_cores
+from rspnet.running.share import read_share
 from rspnet.video.limits import MAX_PIXELS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rspnet.data.rows import Row
 
 
 @dataclass
@@ -40,10 +50,12 @@ class Config:
     depth: Literal["probe", "decode"] = "probe"
     """How closely each file is looked at: by its headers and packets alone (probe), or every frame is decoded, which
     counts those that can be and finds damage inside a file (decode)."""
-    jobs: int = cores()
+    jobs: int = own_cores()
     """Number of files looked at in parallel, each by a process of its own."""
     out: str = "-"
     """Index file that is written (.jsonl or .parquet); - is stdout."""
+    share: str | None = None
+    """Which share of the videos is looked at, as 3/64 (null: as the launcher says, and without one all)."""
     strict: bool = False
     """End with exit status 1 if any video is not ok."""
     time_limit: float = 300.0
@@ -55,6 +67,7 @@ class Config:
     (--data.max_pixels)."""
 
     def __post_init__(self) -> None:
+        read_share(self.share)
         bounds.within(self, 1, bounds.PROCESSES, "jobs")
         bounds.positive(self, bounds.SECONDS, "time_limit")
         bounds.within(self, 0, bounds.STEPS, "min_frames")
@@ -65,28 +78,55 @@ def main(config: Config) -> dict[str, Any]:
     """Verify, and return the summary that is also printed, with `exit_status` 1 where --strict is not met."""
     from rspnet.data import index, verification
     from rspnet.data.source import read_source
+    from rspnet.running import merging
+
+    index.check_out(config.out)
+    settings = {name: getattr(config, name) for name in ("layout", "depth", "min_frames", "max_pixels")}
+    settings |= {"source": os.path.abspath(config.source)}
+    share = read_share(config.share)
+    merging.check(share, config.out, config.source)
+    source = read_source(config.source, config.layout)
+    part = merging.begin(share, config.out, source.rows, stage="verify", settings=settings)
+    known: dict[str, Any] = {"stage": "verify", "source": config.source, "depth": config.depth, "out": config.out}
+    known |= {"ignored": dict(source.ignored.most_common()), "strict": config.strict}
+    tally = verification.Tally()
+    if part is None:
+        # A file is written when all is known: no half-written one lies about during the scan.
+        with looked_at(config, settings, source.rows, place=config.out, total=source.total) as rows:
+            index.write_rows(tally(rows) if config.out == "-" else list(tally(rows)), config.out)
+        summary = known | tally.summary()
+        console.say(*verification.report(summary))
+        return summary | {"exit_status": int(config.strict and summary["num_bad"] > 0)}
+    if not part.is_done:
+        mine = part.mine(source.rows, lambda row: row)
+        with looked_at(config, settings, mine, place=part.place, total=part.total, known=part.known) as rows:
+            part.write(list(tally(rows)), lambda: known | tally.summary())
+    return merging.end(part)
+
+
+@contextlib.contextmanager
+def looked_at(
+    config: Config,
+    settings: dict[str, Any],
+    rows: "Iterable[Row]",
+    *,
+    place: str,
+    total: int | None,
+    known: "Iterable[Row]" = (),
+) -> "Iterator[Iterator[Row]]":
+    """Look at videos: their rows with what was found, which are kept beside `place` until the block ends."""
+    from rspnet.data import verification
     from rspnet.running.journal import Journal
     from rspnet.running.pool import run_parallel
 
-    index.check_out(config.out)
-    source = read_source(config.source, config.layout)
     look = partial(
         verification.inspect_row, depth=config.depth, min_frames=config.min_frames, max_pixels=config.max_pixels
     )
-    settings = {name: getattr(config, name) for name in ("layout", "depth", "min_frames", "max_pixels")}
-    tally = verification.Tally()
-    with Journal(config.out, settings | {"source": os.path.abspath(config.source)}) as journal:
-        results = run_parallel(look, journal.todo(source.rows), jobs=config.jobs, time_limit=config.time_limit)
+    with Journal(place, settings, known) as journal:
+        results = run_parallel(look, journal.todo(rows), jobs=config.jobs, time_limit=config.time_limit)
         with contextlib.closing(results):  # its workers end here, whatever happens
             found = (verification.looked_at(row, result) for row, result in results)
-            rows = tally(journal(console.progress(found, source.total, desc="verify", unit="videos")))
-            # A file is written when all is known: no half-written one lies about during the scan.
-            index.write_rows(rows if config.out == "-" else list(rows), config.out)
-    summary: dict[str, Any] = {"stage": "verify", "source": config.source, "depth": config.depth, "out": config.out}
-    summary |= tally.summary() | {"ignored": dict(source.ignored.most_common())}
-    for line in verification.report(summary):
-        console.say(line)
-    return summary | {"exit_status": int(config.strict and summary["num_bad"] > 0)}
+            yield journal(console.progress(found, total, desc="verify", unit="videos"))
 
 
 if __name__ == "__main__":

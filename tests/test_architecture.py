@@ -23,6 +23,8 @@ TESTED_THROUGH_OTHERS = {
     "data/picked": "tests/data/test_clip_dataset.py",
     "evaluation/kept": "tests/stages/test_extract.py",
     "evaluation/predictions": "tests/stages/test_predict.py",
+    "running/merging": "tests/stages/test_merge.py",
+    "running/parts": "tests/stages/test_merge.py",
     "running/viewing": "tests/stages/test_predict.py",
     "errors": "tests/cli/test_command.py",
     "registration": "tests/encoders/test_encoders.py",

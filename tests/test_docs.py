@@ -99,7 +99,12 @@ def check_docker(verb, *arguments):
         check_rspnet(*after)
 
 
+def check_srun(*arguments):
+    CHECKS[arguments[0]](*arguments[1:])
+
+
 CHECKS = {"docker": check_docker, "make": check_make, "rspnet": check_rspnet, "python": check_python}
+CHECKS["srun"] = check_srun
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words)[:100])

@@ -24,7 +24,7 @@ NUM_NAMED = 10
 _LONGEST = 255 - len(".mp4")
 """Bytes of a name that file systems take."""
 
-_NUMBERS = ("num_videos", "num_made", "num_kept", "num_larger", "num_skipped", "num_bad", "num_lost")
+NUMBERS = ("num_videos", "num_made", "num_kept", "num_larger", "num_skipped", "num_bad", "num_lost")
 _STATUS_OF_FAILURES = {"timeout": "timeout", "crash": "crashed", "error": FAILED}
 
 
@@ -122,7 +122,7 @@ class Tally:
     """Counts rows as they pass through."""
 
     def __init__(self) -> None:
-        self.counts = dict.fromkeys(_NUMBERS, 0)
+        self.counts = dict.fromkeys(NUMBERS, 0)
         self.bytes = {"source": 0, "new": 0}
         self.bad: list[str] = []
 

@@ -21,7 +21,7 @@ class Source:
     """Videos to look at, copy or choose from.
 
     Attributes:
-        rows: of an index they are read as they are asked for, once.
+        rows: of an index they are read as they are asked for, anew each time; through a pipe once.
         total: their number; None: they come through a pipe.
         layout: how the folder is organised; ``index`` for an index.
         lists: the folder's official list files, relative to it.
@@ -47,12 +47,22 @@ def read_source(source: str, layout: str = "auto") -> Source:
     """
     if is_index(source):
         # Of a file all rows are checked first: a bad line may be the last one, and come after hours of work.
-        total = None if source == "-" else sum(1 for _ in check_roots(read_rows(source)))
-        return Source(check_roots(read_rows(source)), total)
+        again = _Again(source)
+        return Source(again, None if source == "-" else sum(1 for _ in again))
     layout = detect(source) if layout == "auto" else layout
     ignored: Counter[str] = Counter()
     rows = list(scan(source, layout, ignored))
     return Source(rows, len(rows), layout, list_files(source, layout), ignored)
+
+
+class _Again:
+    """The rows of an index, read each time they are asked for."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def __iter__(self) -> Iterator[Row]:
+        return check_roots(read_rows(self._source))
 
 
 def read_sources(sources: Sequence[str], layout: str = "auto") -> list[Row]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rspnet.disk import writing_to
@@ -52,16 +52,7 @@ class AppendedLines:
     def read(self) -> Iterator[tuple[Any, int]]:
         """Yield what each line holds (None: it is damaged) and where it ends, but for one cut by an abrupt end."""
         self._file.seek(0)
-        end = 0
-        for line in self._file:
-            try:
-                content = json.loads(line)
-            except (ValueError, RecursionError):
-                content = None
-            if not line.endswith(b"\n"):
-                return
-            end += len(line)
-            yield content, end
+        yield from parsed(self._file)
 
     def keep(self, size: int) -> None:
         """Forget what follows the first `size` bytes."""
@@ -73,6 +64,20 @@ class AppendedLines:
         with writing_to(self.path):
             self._file.write(as_line(content))
             self._file.flush()
+
+
+def parsed(file: Iterable[bytes]) -> Iterator[tuple[Any, int]]:
+    """What `AppendedLines.read` yields, of a file that is open."""
+    end = 0
+    for line in file:
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError):
+            content = None
+        if not line.endswith(b"\n"):
+            return
+        end += len(line)
+        yield content, end
 
 
 def as_line(content: dict[str, Any]) -> bytes:

@@ -23,16 +23,20 @@ class Journal:
     Args:
         out: the index file that the scan writes; ``-``, stdout, has no journal.
         settings: what else the rows depend on, by name.
+        known: rows that a scan with the same settings found before.
 
     Attributes:
-        done: status and facts, by root and video, that an interrupted scan with the same settings left.
+        done: status and facts, by root and video, that are known, or that an interrupted scan with the same settings
+            left.
 
     Raises:
         ConfigError: an interrupted scan with other settings left it, or one is at work on it.
     """
 
-    def __init__(self, out: str, settings: dict[str, Any]) -> None:
+    def __init__(self, out: str, settings: dict[str, Any], known: Iterable[Row] = ()) -> None:
         self.done: dict[tuple[str, str], Row] = {}
+        for row in known:
+            self._take(row)
         self._lines: AppendedLines | None = None
         if out == "-":
             return
@@ -62,10 +66,15 @@ class Journal:
                 if _fault(row):
                     console.say(f"{lines.path}: line {number} is damaged; what follows is looked at again")
                     break
-                self.done[_key(row)] = {name: row.get(name) for name in ("status", "reason", *NO_FACTS)}
+                self._take(row)
                 good = end
-        self.done = {name: facts for name, facts in self.done.items() if facts["status"] not in LOOKED_AT_AGAIN}
         return good
+
+    def _take(self, row: Row) -> None:
+        if row["status"] in LOOKED_AT_AGAIN:
+            self.done.pop(_key(row), None)
+        else:
+            self.done[_key(row)] = {name: row.get(name) for name in ("status", "reason", *NO_FACTS)}
 
     def todo(self, rows: Iterable[Row]) -> Iterator[Row | Ready[Row, Row]]:
         """Yield the rows for `run_parallel`: those that were looked at need no worker, and have what was found then."""

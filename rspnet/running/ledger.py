@@ -1,61 +1,91 @@
 """DST/copies.jsonl: what each copy in a folder was made from, and its checksum; who holds it owns the folder."""
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from rspnet import console
 from rspnet.data.copying import Entry, Outcome, Task
+from rspnet.disk import reading, writing_to
 from rspnet.errors import ConfigError
-from rspnet.running.appended import AppendedLines
+from rspnet.lock import shared
+from rspnet.running.appended import AppendedLines, parsed
+from rspnet.running.share import ALL, Share
 
 NAME = "copies.jsonl"
 """The file, in the folder of the copies."""
 
+_OF_SHARE = re.compile(r"copies\.\d+-of-\d+\.jsonl")
+
 
 class Ledger:
-    """The folder of copies, held so that no other process writes to it. A context manager.
+    """The folder of copies, held so that no other process writes to it but other shares. A context manager.
+
+    A share keeps a file of its own, which the next one who has the folder for itself joins to the one of all.
 
     Args:
         dst: the folder.
         out: the index that is written, which is another file.
+        share: of the videos that are copied.
+        order: copies in the order in which those of shares are joined.
 
     Attributes:
         made: what was kept of the copies that are there, by their paths.
 
     Raises:
-        ConfigError: another process is writing to the folder; or it cannot be written to.
+        ConfigError: another process is writing to the folder, or to this share; or it cannot be written to.
         DiskError: its disk is full, or read-only.
     """
 
-    def __init__(self, dst: str, out: str) -> None:
-        path = os.path.join(dst, NAME)
-        if out != "-" and os.path.realpath(out) == os.path.realpath(path):
+    def __init__(self, dst: str, out: str, share: Share = ALL, *, order: Sequence[str] = ()) -> None:
+        path = os.path.join(dst, NAME if share == ALL else f"copies.{share.number}-of-{share.count}.jsonl")
+        if out != "-" and os.path.dirname(os.path.realpath(out)) == os.path.realpath(dst) and _is_ours(out):
             raise ConfigError(f"out: {out}; this stage keeps its own list of the copies there; give another name")
         self.made: dict[str, Entry] = {}
         busy = "another process is writing to this folder; wait for it, or give another one"
-        self._lines = AppendedLines(path, busy=busy)
+        with contextlib.ExitStack() as stack:
+            if share != ALL:
+                stack.enter_context(_beside_others(os.path.join(dst, NAME), busy))
+            self._lines = stack.enter_context(AppendedLines(path, busy=busy))
+            self.made |= _kept(os.path.join(dst, NAME)) if share != ALL else {}
+            of_shares = _of_shares(dst, but=path)
+            if share == ALL:
+                self._read()
+                self._join(of_shares, order)
+            else:
+                self.made |= {name: entry for entries in of_shares.values() for name, entry in entries.items()}
+                self._read()
+            self._held = stack.pop_all()
+
+    def _read(self) -> None:
+        """Take over what was kept here; forget a line at the end that was cut short."""
         good = damaged = 0
         for line, end in self._lines.read():
-            if not _is_entry(line):
+            if _is_entry(line):
+                self.made[line["video"]] = Entry(**line)
+                good = end
+            else:
                 damaged += 1
-                continue
-            self.made[line["video"]] = Entry(**line)
-            good = end
-        if damaged:
-            console.say(
-                f"{path}: {console.some(damaged, 'line')} damaged; copies that it no longer tells of are decoded"
-            )
-        try:
-            self._lines.keep(good)
-        except BaseException:
-            self._lines.__exit__()
-            raise
+        _tell(self._lines.path, damaged)
+        self._lines.keep(good)
+
+    def _join(self, of_shares: dict[str, dict[str, Entry]], order: Sequence[str]) -> None:
+        """Take over what shares kept, and their files away."""
+        new = {name: entry for entries in of_shares.values() for name, entry in entries.items()}
+        places = {name: place for place, name in enumerate(order)}
+        for name in sorted(new, key=lambda name: (places.get(name, len(places)), name)):
+            if self.made.get(name) != new[name]:
+                self.made[name] = new[name]
+                self._lines.add(new[name]._asdict())
+        for path in of_shares:
+            os.unlink(path)
 
     def __enter__(self) -> "Ledger":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lines.__exit__()
+        self._held.close()
 
     def __call__(self, ends: Iterable[tuple[Task, Outcome]]) -> Iterator[tuple[Task, Outcome]]:
         """Pass on what became of tasks, and keep what is new of the copies."""
@@ -63,6 +93,48 @@ class Ledger:
             if outcome.entry and outcome.entry != task.known:
                 self._lines.add(outcome.entry._asdict())
             yield task, outcome
+
+
+def _is_ours(path: str) -> bool:
+    name = os.path.basename(os.path.realpath(path))
+    return name == NAME or _OF_SHARE.fullmatch(name) is not None
+
+
+@contextlib.contextmanager
+def _beside_others(path: str, busy: str) -> Iterator[None]:
+    """Hold off who would have the folder for itself."""
+    with contextlib.ExitStack() as stack:
+        with writing_to(path):
+            file = stack.enter_context(open(path, "a+b"))
+        try:
+            stack.enter_context(shared(file.fileno()))
+        except BlockingIOError:
+            raise ConfigError(f"{path}: {busy}") from None
+        yield
+
+
+def _of_shares(dst: str, but: str) -> dict[str, dict[str, Entry]]:
+    """For each file of a share, but for one, what is kept in it."""
+    paths = [os.path.join(dst, name) for name in sorted(os.listdir(dst)) if _OF_SHARE.fullmatch(name)]
+    return {path: _kept(path) for path in paths if path != but}
+
+
+def _kept(path: str) -> dict[str, Entry]:
+    """What is kept in a file that another process may be adding to."""
+    with reading(path):
+        try:
+            with open(path, "rb") as file:
+                lines = [line for line, _ in parsed(file)]
+        except FileNotFoundError:
+            return {}
+    entries = [Entry(**line) for line in lines if _is_entry(line)]
+    _tell(path, len(lines) - len(entries))
+    return {entry.video: entry for entry in entries}
+
+
+def _tell(path: str, damaged: int) -> None:
+    if damaged:
+        console.say(f"{path}: {console.some(damaged, 'line')} damaged; copies that it no longer tells of are decoded")
 
 
 def _is_entry(line: object) -> bool:

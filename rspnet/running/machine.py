@@ -32,6 +32,16 @@ def cores() -> int:
     return max(1, number)
 
 
+def own_cores() -> int:
+    """Return how many of them are this process's, where a launcher started several here; at least 1."""
+    return max(1, cores() // _beside())
+
+
+def _beside() -> int:
+    """Processes of this run on this machine (LOCAL_WORLD_SIZE, from the launcher)."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+
+
 def workers(wanted: int | None = None) -> int:
     """Return how many processes decode for this process, and say so where the machine has not the cores for them.
 
@@ -39,8 +49,7 @@ def workers(wanted: int | None = None) -> int:
         wanted: that many; None takes this process's share of the cores, which the machine's other processes of the run
             (LOCAL_WORLD_SIZE, from the launcher) have as well: at least 1 and at most `MAX_WORKERS`.
     """
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    share = max(1, cores() // processes)
+    processes, share = _beside(), own_cores()
     if wanted is None:
         return min(share, MAX_WORKERS)
     if wanted > share:

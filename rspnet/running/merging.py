@@ -1,0 +1,114 @@
+"""What the shares of a work found out, joined: the same bytes as one process writes, and the same summary."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rspnet import console
+from rspnet.data import copies, index, verification
+from rspnet.data.rows import Row
+from rspnet.errors import ConfigError
+from rspnet.running.ledger import Ledger
+from rspnet.running.parts import Part, Parts, named
+from rspnet.running.share import ALL, Share
+
+Summary = dict[str, Any]
+
+
+def check(share: Share, out: str, source: str) -> None:
+    """See that a work can be done in shares, or by one process, before it is looked at any closer.
+
+    Args:
+        share: which.
+        out: what the work makes.
+        source: what it is pointed at.
+
+    Raises:
+        ConfigError: it cannot be, or is being done otherwise.
+    """
+    parts = Parts(out)
+    if share != ALL and out == "-":
+        raise ConfigError(f"out: -; share {share} is written to a file, to be joined with others: name it with --out")
+    if share != ALL and source == "-":
+        raise ConfigError(f"source: -; a pipe cannot be shared (this is share {share}); give an index file")
+    if share == ALL and out != "-" and parts.are_there():
+        count = parts.plan()["count"]
+        raise ConfigError(
+            f"{parts.folder}: {out} is being made in {count} shares; do those that are missing with --share K/{count}, "
+            f"join them with stages/merge.py {out}, or remove the folder to start over"
+        )
+
+
+def begin(share: Share, out: str, rows: Iterable[Row], *, stage: str, settings: dict[str, Any]) -> Part | None:
+    """Begin a share of a work, or go on with it; None where one process does all.
+
+    Args:
+        share: which.
+        out: what the work makes.
+        rows: all rows; they are asked for again.
+        stage: its name.
+        settings: all that its rows depend on.
+
+    Raises:
+        ConfigError: other shares are of another work.
+    """
+    if share == ALL:
+        return None
+    parts = Parts(out)
+    parts.claim(share, stage, settings)
+    return Part(parts, share, rows)
+
+
+def end(part: Part) -> Summary:
+    """Join the parts if this process is the last of its work; returns the summary, of all where it was."""
+    parts, summary = part.parts, part.told | {"share": str(part.share)}
+    try:
+        if missing := parts.missing():
+            console.say(f"share {part.share} is done; to come: {named(missing)}", everywhere=True)
+        else:
+            with parts.held():
+                return summary | merge(parts, everywhere=True)
+    except (BlockingIOError, FileNotFoundError):
+        console.say(f"share {part.share} is done; another process joins them", everywhere=True)
+    return summary | {"exit_status": 0}  # a launcher would end the others
+
+
+def merge(parts: Parts, *, strict: bool = False, everywhere: bool = False) -> Summary:
+    """Write OUT from all parts, say what is in it, and take the parts away; while they are held.
+
+    Args:
+        parts: of the work.
+        strict: end with exit status 1 if a verified video is not ok.
+        everywhere: whether this is a process of several, each of which speaks for itself.
+
+    Raises:
+        ConfigError: as `Parts.joined`; or another process uses what is written.
+    """
+    plan = parts.plan()
+    rows, told = parts.joined()
+    summary, lines = _ENDS[plan["stage"]](rows, told, parts.out)
+    parts.remove()
+    console.say(*lines, everywhere=everywhere)
+    bad = summary.get("num_lost", 0) + (strict or any(each.get("strict") for each in told)) * summary["num_bad"]
+    return summary | {"exit_status": int(bad > 0)}
+
+
+def _verified(rows: list[Row], told: list[Summary], out: str) -> tuple[Summary, Iterator[str]]:
+    tally = verification.Tally()
+    index.write_rows(list(tally(rows)), out)
+    summary = {name: told[0][name] for name in ("stage", "source", "depth", "out")} | tally.summary()
+    summary["ignored"] = told[0]["ignored"]
+    return summary, verification.report(summary)
+
+
+def _transcoded(rows: list[Row], told: list[Summary], out: str) -> tuple[Summary, Iterator[str]]:
+    with Ledger(settings["dst"], out, order=[row["video"] for row in rows]):
+        index.write_rows(rows, out)
+    summary: Summary = {name: told[0][name] for name in ("stage", "dst", "recipe")}
+    for each in told:
+        summary |= {name: summary.get(name, 0) + each[name] for name in copies.NUMBERS}
+    summary["bytes"] = {name: sum(each["bytes"][name] for each in told) for name in ("source", "new")}
+    summary["bad"] = [line for each in told for line in each["bad"]][: copies.NUM_NAMED]
+    return summary, copies.report(summary)
+
+
+_ENDS = {"verify": _verified, "transcode": _transcoded}

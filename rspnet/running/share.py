@@ -1,0 +1,112 @@
+"""Which share of the videos a process has, where several do one work and need not talk to each other.
+
+A hash of a video's path tells whose it is: shares of one number cannot meet, whoever does them, wherever and when.
+"""
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+
+from rspnet.cli.bounds import PROCESSES
+from rspnet.errors import ConfigError
+
+_LAUNCHERS = (
+    ("RANK", "WORLD_SIZE"),  # accelerate launch, torchrun
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
+    ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),  # srun; the second is not there in a batch script itself
+)
+"""For each launcher what tells the number of a process, from 0, and how many there are."""
+
+_EXAMPLE = "give --share 3/64, for the third of 64"
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of several shares.
+
+    Attributes:
+        number: which, from 1.
+        count: how many there are; 1: all is in one.
+    """
+
+    number: int = 1
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def has(self, video: str) -> bool:
+        """Whether a video is in it.
+
+        Args:
+            video: its path, relative to its root.
+        """
+        digest = hashlib.sha256(video.encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.number - 1
+
+
+ALL = Share()
+"""All videos."""
+
+
+def read_share(text: str | None) -> Share:
+    """The share that is named, ``3/64``, or that which a launcher or a job array gave to this process.
+
+    Args:
+        text: the name; None: the environment tells, and else there is one share.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if text is None:
+        return _of_environment()
+    if not (found := re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)):
+        raise ConfigError(f"share: {text}; {_EXAMPLE}")
+    share = Share(int(found[1]), int(found[2]))
+    if not 1 <= share.number <= share.count <= PROCESSES:
+        raise ConfigError(f"share: {text}; shares are counted from 1 to their number, at most {PROCESSES}")
+    return share
+
+
+def _of_environment() -> Share:
+    number, count = _of_launcher()
+    task, tasks = _of_array()
+    share = Share(task * count + number + 1, tasks * count)
+    if share.count > PROCESSES:
+        raise ConfigError(f"share: {share} by the environment; at most {PROCESSES} are possible")
+    return share
+
+
+def _of_launcher() -> tuple[int, int]:
+    """Number of this process, from 0, and of all; of the first launcher that started several."""
+    for rank, size in _LAUNCHERS:
+        if (count := _number(size, 1)) > 1:
+            if rank not in os.environ or not 0 <= (number := _number(rank, 0)) < count:
+                raise ConfigError(f"{rank}={os.environ.get(rank)}: no process of {size}={count}; {_EXAMPLE}")
+            return number, count
+    return 0, 1
+
+
+def _of_array() -> tuple[int, int]:
+    """Number of this task of a SLURM array, from 0, and of all."""
+    count = _number("SLURM_ARRAY_TASK_COUNT", 1)
+    if count <= 1:
+        return 0, 1
+    first, last = _number("SLURM_ARRAY_TASK_MIN", 0), _number("SLURM_ARRAY_TASK_MAX", -1)
+    number = _number("SLURM_ARRAY_TASK_ID", -1)
+    if last - first + 1 != count or not first <= number <= last:
+        raise ConfigError(
+            f"SLURM_ARRAY_TASK_COUNT={count}: this array's numbers have gaps ({first} to {last}), so that they do not "
+            f"tell its shares; {_EXAMPLE}"
+        )
+    return number - first, count
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"{name}={text}: no number; {_EXAMPLE}") from None

@@ -1,0 +1,56 @@
+"""Join what the shares of verify or transcode found out: one index, the same bytes as one process writes.
+
+    python stages/merge.py videos.parquet
+    python stages/merge.py videos.parquet --strict true
+
+The last of the shares does it by itself, so that this is for what came in between: the last one was stopped, or a disk
+of the network did not show it the others in time. Says which shares are missing, or do not fit the others, and then
+nothing is changed. Where all is joined already, nothing is done.
+"""
+
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from rspnet import console
+from rspnet.cli.command import run
+from rspnet.errors import ConfigError
+
+
+@dataclass
+class Config:
+    """What is joined."""
+
+    out: str
+    """Index file that the shares were told to make (their --out)."""
+    strict: bool = False
+    """End with exit status 1 if any verified video is not ok, also if no share was told so."""
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Join, and return the summary, with `exit_status` 1 as the stage of the shares has it."""
+    from rspnet.data.index import check_out
+    from rspnet.running import merging
+    from rspnet.running.parts import Parts
+
+    check_out(config.out)
+    parts = Parts(config.out)
+    try:
+        with parts.held():
+            return merging.merge(parts, strict=config.strict)
+    except BlockingIOError:
+        raise ConfigError(f"{parts.folder}: another process is joining it; wait for it") from None
+    except FileNotFoundError:
+        if not os.path.exists(config.out):
+            raise ConfigError(f"{config.out}: no share of it has begun; there is no {parts.folder}") from None
+    console.say(f"{config.out}: is there, and has no parts to join")
+    return {"stage": "merge", "out": config.out}
+
+
+if __name__ == "__main__":
+    run(main, Config)
