@@ -101,7 +101,7 @@ def _verified(rows: list[Row], told: list[Summary], out: str) -> tuple[Summary, 
 
 
 def _transcoded(rows: list[Row], told: list[Summary], out: str) -> tuple[Summary, Iterator[str]]:
-    with Ledger(settings["dst"], out, order=[row["video"] for row in rows]):
+    with Ledger(told[0]["dst"], out, order=[row["video"] for row in rows]):
         index.write_rows(rows, out)
     summary: Summary = {name: told[0][name] for name in ("stage", "dst", "recipe")}
     for each in told:
