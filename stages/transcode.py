@@ -32,7 +32,7 @@ from rspnet.cli import bounds, options
 from rspnet.cli.command import run
 from rspnet.errors import DiskError
 from rspnet.running.machine import own_cores
-from rspnet.running.share import Share, read_share
+from rspnet.running.share import ALL, read_share
 from rspnet.temporary import sweep
 from rspnet.video.recipe import make_recipe
 
@@ -104,13 +104,13 @@ def main(config: Config) -> dict[str, Any]:
     known: dict[str, Any] = {"stage": "transcode", "dst": dst, "recipe": recipe}
     tally = copies.Tally()
     if part is None:
-        with copied(config, rows, share) as ends:
+        with copied(config, rows) as ends:
             index.write_rows(tally(console.progress(ends, source.total, desc="transcode", unit="videos")), config.out)
         summary = known | tally.summary()
         console.say(*copies.report(summary))
         return summary | {"exit_status": int(summary["num_lost"] > 0)}
     if not part.is_done:
-        with copied(config, rows, share, part) as ends:
+        with copied(config, rows, part) as ends:
             mine = tally(console.progress(ends, part.total, desc="transcode", unit="videos"))
             part.write(mine, lambda: known | tally.summary())
     return merging.end(part)
@@ -118,7 +118,7 @@ def main(config: Config) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def copied(
-    config: Config, rows: "Iterable[Row]", share: Share, part: "Part | None" = None
+    config: Config, rows: "Iterable[Row]", part: "Part | None" = None
 ) -> "Iterator[Iterator[tuple[Task, Outcome]]]":
     """Make the copies: what became of each task of a share, which is kept in the folder."""
     from rspnet.data import copies
@@ -127,7 +127,7 @@ def copied(
     from rspnet.running.pool import Ready, run_parallel
 
     dst, folders = os.path.abspath(config.dst), set[str]()
-    with Ledger(dst, config.out, share) as ledger, contextlib.ExitStack() as stack:
+    with Ledger(dst, config.out, part.share if part else ALL) as ledger, contextlib.ExitStack() as stack:
         tasks = copies.plan(rows, dst, config.layout, folders=folders, made=ledger.made)
         if part:
             tasks = part.mine(tasks, lambda task: task.row)
