@@ -1,6 +1,8 @@
 """A film of an hour: windows that overlap, each frame decoded once, in the memory that a short one takes."""
 
+import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,12 @@ import av
 import pyarrow.parquet as pq
 import pytest
 
+from rspnet.clipspec import ClipSpec
+from rspnet.data.films import FilmDataset
+from rspnet.data.index import new_row, to_dataset
+from rspnet.data.lanes import Lanes
+from rspnet.data.loader import Loader
+from rspnet.data.windows import Length, Windows
 from rspnet.video.reader import inspect
 from tests.support.numbered import write_numbered
 from tests.support.pages import REPO
@@ -81,3 +89,31 @@ def test_an_hour_is_extracted_in_the_memory_of_minutes(tmp_path):
             assert together.read_bytes() == out.read_bytes()
     # What grows is what is known of each frame (where it lies, when it is shown), and the rows of the table.
     assert measured[60]["kilobytes"] - measured[4]["kilobytes"] < 90_000
+
+
+def _read(index, row, num_workers, clips):
+    """A hash of each window of a video up to the first that cannot be read, and which that is."""
+    lanes, found, failures = Lanes([row], parts=100), {}, {}
+    lanes.turns(num_workers)
+    windows = Windows(ClipSpec(8, 32, (0, 0, 0), (1, 1, 1)), Length(8, False), Length(2, False))
+    for part in Loader(FilmDataset(index, windows, clips=clips), lanes, num_workers):
+        number = len(part["spans"])
+        for place in range(number):
+            clip = part["clips"][0].unflatten(0, (number, -1))[place]
+            found[part["first"] + place] = hashlib.sha256(clip.numpy().tobytes()).hexdigest()
+        if part["status"] != "ok":
+            failures[part["first"] + number] = part["status"]
+    reached = next(number for number in range(len(found) + 1) if number not in found)
+    return [found[number] for number in range(reached)], failures.get(reached)
+
+
+def test_odd_and_damaged_files_are_shared_as_they_are_read_by_one(shared, tmp_path):
+    root = shared / "data" / "samples"
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and path.suffix not in (".tsv", ".md", ".txt")]
+    index = to_dataset([new_row(os.path.relpath(path, root), str(root)) for path in files], tmp_path)
+    readable = 0
+    for row, path in enumerate(files):
+        alone = _read(index, row, 0, 1000)
+        readable += len(alone[0])
+        assert _read(index, row, 3, 4) == alone, path
+    assert readable > 500
