@@ -186,7 +186,7 @@ def test_pages_are_readable_as_they_are(page):
 
 
 def test_the_tree_is_the_one_there_is():
-    (tree,) = [code for code in blocks(README, "text") if code.startswith("stages/")]
+    (tree,) = [code for code in blocks(CONTRIBUTING, "text") if code.startswith("stages/")]
     rooms = {f"rspnet/{name}" for name in re.findall(r"^  (\w+)/ ", tree, re.MULTILINE)}
     there = {path.parent.relative_to(REPO).as_posix() for path in (REPO / "rspnet").glob("*/*.py")}
     assert there == rooms
