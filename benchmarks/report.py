@@ -4,6 +4,8 @@
     python benchmarks/loader.py ORIGINALS --json results/loader.json
     python benchmarks/transcode.py ORIGINALS --json results/transcode.json
     python benchmarks/extract.py --json results/extract.json
+    python benchmarks/gpu.py
+    python benchmarks/scaling.py --json results/scaling.json
     python benchmarks/report.py
 
 No number of these tables is typed by hand; tests/test_report.py holds the pages against the files.
@@ -20,6 +22,9 @@ PAGES = {
     "results/loader.json": HERE / "docs/benchmarks.md",
     "results/transcode.json": HERE / "docs/transcoding.md",
     "results/extract.json": HERE / "docs/benchmarks.md",
+    "results/gpu.json": HERE / "docs/benchmarks.md",
+    "results/gpu.json, gradients": HERE / "docs/benchmarks.md",
+    "results/scaling.json": HERE / "docs/scaling.md",
 }
 PEERS = {
     "torchcodec + cv2": "torchcodec, resized by OpenCV",
@@ -89,6 +94,65 @@ def extract(found: dict) -> str:
     return markdown(["windows a second", "PyAV, written plainly", "rspnet", "times"], rows)
 
 
+def gpu(found: dict) -> str:
+    """Steps of each network and way: videos a second, against the literal step, and what they ask of the device."""
+    rows = []
+    for network, each in found.items():
+        ways = {**each.get("steps", {}), **each.get("compiled", {})}
+        base = ways.get("literal", {}).get("videos_per_second")
+        for way, step in ways.items():
+            if "videos_per_second" not in step:
+                continue
+            times = f"{step['videos_per_second'] / base:.2f}" if base else ""
+            waits = sum(step["host_waits"].values()) if "host_waits" in step else ""
+            rows.append([
+                network,
+                way.replace("+", ", "),
+                f"{step['videos']}",
+                f"{step['videos_per_second']:.0f}",
+                times,
+                f"{step['flops'] / 1e12:.0f}",
+                f"{100 * step['share_of_peak']:.0f} %",
+                f"{step['peak_memory'] / 1e9:.1f} GB",
+                f"{step.get('kernels', '')}",
+                f"{waits}",
+            ])  # fmt: skip
+    head = "network, way, videos a step, videos a second, times literal, TFLOP/s, of the matrix peak, peak memory"
+    return markdown([*head.split(", "), "kernels", "host waits"], rows)
+
+
+def gradients(found: dict) -> str:
+    """Cosine of gradients with float32's, fresh and trained."""
+    networks = [name for name, each in found.items() if "fresh" in each.get("precision", {})]
+    ways = dict.fromkeys(way for name in networks for way in found[name]["precision"]["fresh"])
+
+    def cell(name: str, way: str) -> str:
+        states = [found[name]["precision"].get(state, {}).get(way) for state in ("fresh", "trained")]
+        return ", ".join(f"{state['cosine']:.3f}" for state in states if state)
+
+    rows = [[way.replace("+", ", "), *(cell(name, way) for name in networks)] for way in ways]
+    return markdown(["cosine, fresh and trained", *networks], rows)
+
+
+def scaling(found: dict) -> str:
+    """Runs on more than there is here."""
+    rows = [
+        [
+            row["run"],
+            row["network"],
+            f"{row['gpus']}",
+            f"{row['hours']:.1f} h" if row["hours"] < 48 else f"{row['hours'] / 24:.1f} d",
+            row["bound"],
+            f"{row['cores_needed']}",
+            f"{row['bytes_per_second'] / 1e9:.2f} GB/s",
+            row["step_basis"],
+        ]
+        for row in found["rows"]
+    ]
+    head = ["run", "network", "GPUs", "takes", "bound by", "cores a GPU that would keep up", "read from disk", "step"]
+    return markdown(head, rows)
+
+
 def main() -> None:
     """Rewrite the pages."""
     for name, table in tables().items():
@@ -99,8 +163,11 @@ def main() -> None:
 
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
-    made = dict(zip(PAGES, (decode, loader, transcode, extract), strict=True))
-    return {name: make(json.loads((HERE / name).read_text())) for name, make in made.items()}
+    made = dict(zip(PAGES, (decode, loader, transcode, extract, gpu, gradients, scaling), strict=True))
+    files = {name: HERE / name.partition(",")[0] for name in made}
+    found = {name: json.loads(file.read_text()) for name, file in files.items()}
+    unmeasured = markdown(["not measured yet: no GPU was at hand"], [])
+    return {name: make(found[name]) if found[name] else unmeasured for name, make in made.items()}
 
 
 if __name__ == "__main__":

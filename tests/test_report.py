@@ -7,7 +7,7 @@ import pytest
 from tests.support.pages import REPO
 
 sys.path.insert(0, str(REPO / "benchmarks"))
-from report import PAGES, main, tables
+from report import PAGES, gpu, gradients, main, tables
 
 
 @pytest.mark.parametrize("name", tables())
@@ -23,3 +23,29 @@ def test_another_measurement_takes_the_place_of_the_last(tmp_path, monkeypatch):
     main()
     new = "".join(f"\n<!-- {name} -->\n{table}" for name, table in tables().items())
     assert (tmp_path / "page.md").read_text() == f"before\n{new}\nafter\n"
+
+
+def test_what_a_gpu_has_told_so_far_is_shown():
+    """A way that failed has no row, a part that is not there no numbers."""
+    step = {"videos": 32, "videos_per_second": 100.0, "flops": 4e13, "share_of_peak": 0.4, "peak_memory": 3.2e10}
+    fast = step | {"videos_per_second": 250.0, "kernels": 812, "host_waits": {"rspnet/method/pretext.py:7": 2}}
+    found = {
+        "c3d": {
+            "steps": {"literal": step, "ours+tf32": {"error": "no time was left"}},
+            "compiled": {"ours+bf16": fast},
+        },
+        "s3dg": {"ending": "out of time"},
+    }
+    rows = gpu(found).splitlines()[2:]
+    assert rows == [
+        "| c3d | literal | 32 | 100 | 1.00 | 40 | 40 % | 32.0 GB |  |  |",
+        "| c3d | ours, bf16 | 32 | 250 | 2.50 | 40 | 40 % | 32.0 GB | 812 | 2 |",
+    ]
+    found["s3dg"]["precision"] = {"fresh": {"bf16": {"cosine": 0.5412}}, "trained": {"bf16": {"cosine": 0.7}}}
+    found["c3d"]["precision"] = {"fresh": {"bf16": {"cosine": 0.9}, "fp16": {"cosine": 0.99}}}
+    assert gradients(found).splitlines() == [
+        "| cosine, fresh and trained | c3d | s3dg |",
+        "| --- | --- | --- |",
+        "| bf16 | 0.900 | 0.541, 0.700 |",
+        "| fp16 | 0.990 |  |",
+    ]
