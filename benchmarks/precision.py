@@ -94,7 +94,7 @@ class Clips:
         for view, clips in enumerate(self._views):
             seeds = np.arange(len(clips[number])) + 1000 * step + 500 * view
             views.append(self.augment(clips[number].to(device), self.augment.draw(seeds)))
-        return views[0], views[1], self.draws[number].to(device)
+        return views[0], views[1], self.draws[number]
 
 
 class Rounded(torch.autograd.Function):

@@ -142,7 +142,7 @@ def _ours(case: Case, way: Way, device: torch.device) -> Step:
 
     def train(number: int, views: Sequence[Tensor]) -> Tensor:
         with way.autocast(device):
-            loss: Tensor = model(*views, draws[number].to(device))["loss"]
+            loss: Tensor = model(*views, draws[number])["loss"]
         update(loss)
         optimizer.zero_grad()
         return loss.detach()

@@ -38,7 +38,10 @@ class LostError(RSPNetError):
 
 
 class MachineError(RSPNetError):
-    """A machine that may open no more files, or lacks memory; the message starts with the file's path."""
+    """A machine that may open no more files, lacks memory or computes something else than the others of its run.
+
+    Of the first two the message starts with the file's path.
+    """
 
     exit_status = 1
 

@@ -130,7 +130,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
             optim.set_lr(optimizer, schedule(epoch))
             for step, batch in loop.batches():
                 query, key = loop.shown(augment.views(batch, accelerator.device), clip)
-                out = model(query, key, draws[step].to(accelerator.device))
+                out = model(query, key, draws[step])
                 accelerator.backward(out["loss"])
                 optimizer.step()
                 optimizer.zero_grad()

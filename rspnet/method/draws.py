@@ -16,7 +16,7 @@ from rspnet.errors import ConfigError
 
 @dataclass(frozen=True)
 class Draws:
-    """Every random choice of one step.
+    """Every random choice of one step; tensors on the CPU, where they are drawn.
 
     Attributes:
         fast: which of this process's clips play at the higher speed (N,), bool.
@@ -33,11 +33,6 @@ class Draws:
     def shown(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
         """For each video the speeds at which its query clip is shown (one), and its key clip (both)."""
         return [((self.speed if fast else 1,), (1, self.speed)) for fast in self.fast.tolist()]
-
-    def to(self, device: torch.device) -> "Draws":
-        """The same draws with their tensors on `device`."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return Draws(**{**vars(self), **moved})
 
 
 class StepDraws:

@@ -1,10 +1,12 @@
-"""MoCo's machinery: the momentum update, the queue of negatives, and batch shuffling for batch normalisation.
+"""MoCo's machinery: the momentum update, the queue of negatives, and batches in groups for batch normalisation.
 
-N clips of this process, A clips of all processes, D embedding dimension, Q queue length.
+A clips of all processes, D embedding dimension, Q queue length.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -56,59 +58,31 @@ class Queue(nn.Module):
         self.pointer.copy_((self.pointer + len(keys)) % length)
 
 
-def gather(local: Tensor) -> Tensor:
-    """Rows of all processes in rank order, (N, ...) to (A, ...); no gradient. The rows themselves on one process."""
-    if not _distributed():
-        return local
-    parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, local.contiguous())
-    return torch.cat(parts)
+def grouped(module: nn.Module, parts: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """Run `module` on equal parts of a batch, one after the other: what as many processes would compute.
 
-
-def grouped(module: nn.Module, clips: Tensor, groups: int) -> tuple[Tensor, ...]:
-    """Run `module` on `groups` equal parts of the batch: what as many DistributedDataParallel processes would compute.
-
-    Each part has batch statistics of its own. The running statistics follow the first part alone, as there the first
-    process's buffers are the ones that are kept.
+    Each part has batch statistics of its own. The running statistics follow the first part alone, as under
+    DistributedDataParallel the first process's buffers are the ones that are kept.
 
     Args:
         module: maps clips (n, ...) to a tuple of tensors (n, ...).
-        clips: (N, ...), N a multiple of `groups`.
-        groups: number of parts.
+        parts: clips (n, ...) each; each is asked for when it is its turn, and let go after it.
     """
-    parts = clips.chunk(groups)
-    outputs = [module(parts[0])]
-    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
-    try:
-        for layer in norms:
-            layer.track_running_stats = False  # in training mode: batch statistics are used, running ones left alone
-        outputs += [module(part) for part in parts[1:]]
-    finally:
-        for layer in norms:
-            layer.track_running_stats = True
+    parts = iter(parts)
+    outputs = [module(next(parts))]
+    with _statistics_unmoved(module):
+        outputs += map(module, parts)
     return tuple(torch.cat(column) for column in zip(*outputs))
 
 
-@torch.no_grad()
-def shuffled(module: nn.Module, clips: Tensor, permutation: Tensor, *, groups: int) -> tuple[Tensor, ...]:
-    """Run the key encoder on shuffled clips and put its outputs back in order (MoCo's shuffling BN).
-
-    A query and its key would otherwise share batch-norm statistics, which tell them apart from the negatives without
-    looking at the video. Clips are mixed over all processes and groups; the batch statistics are per group.
-
-    Args:
-        module: maps clips (n, ...) to a tuple of tensors (n, D).
-        clips: this process's clips (N, ...).
-        permutation: of all processes' clips (A,), the same on every process.
-        groups: batch-norm groups of this process.
-    """
-    local = len(clips)
-    rank = dist.get_rank() if _distributed() else 0
-    mine = permutation[rank * local : (rank + 1) * local]
-    outputs = grouped(module, gather(clips)[mine], groups)
-    back = torch.argsort(permutation)[rank * local : (rank + 1) * local]
-    return tuple(gather(output)[back] for output in outputs)
-
-
-def _distributed() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+@contextmanager
+def _statistics_unmoved(module: nn.Module) -> Iterator[None]:
+    """Leave running statistics alone; batch norm in training mode goes by those of the batch."""
+    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    try:
+        for layer in norms:
+            layer.track_running_stats = False
+        yield
+    finally:
+        for layer in norms:
+            layer.track_running_stats = True

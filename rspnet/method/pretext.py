@@ -6,16 +6,35 @@ Paper: Chen et al., AAAI 2021, arXiv:2011.07949. Proven against recorded steps o
 """
 
 import copy
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rspnet.data.sampling import shown_frames
 from rspnet.method.draws import Draws
+from rspnet.method.exchange import Shuffle, exchange, gather, share
 from rspnet.method.heads import Embedder, Encoder
 from rspnet.method.losses import info_nce, relative_speed
-from rspnet.method.momentum import Queue, gather, grouped, momentum_update, shuffled
+from rspnet.method.momentum import Queue, grouped, momentum_update
+
+
+class Keys(NamedTuple):
+    """What the queries of a step are compared with; no gradient.
+
+    Attributes:
+        same: appearance embeddings (N, D) of the key clips at the query's speed.
+        same_motion: motion embeddings (N, D) of them.
+        other: appearance embeddings (N, D) of the key clips at the other speed.
+        other_motion: motion embeddings (N, D) of them.
+        negatives: the queue (D, Q) as it was before these.
+    """
+
+    same: Tensor
+    same_motion: Tensor
+    other: Tensor
+    other_motion: Tensor
+    negatives: Tensor
 
 
 class RSPNet(nn.Module):
@@ -62,6 +81,8 @@ class RSPNet(nn.Module):
         self.appearance_weight = appearance_weight
         self.motion_weight = motion_weight
         self.groups = groups
+        # Every process computes the same queue; DistributedDataParallel would send it to all of them in every step.
+        self._ddp_params_and_buffers_to_ignore = [f"queue.{name}" for name, _ in self.queue.named_buffers()]
 
     @property
     def chance(self) -> dict[str, float]:
@@ -82,27 +103,16 @@ class RSPNet(nn.Module):
             ``loss`` to minimise and, detached: its parts ``loss_avid`` and ``loss_rsp``; the scalar log terms of
             `LOG_TERMS`; ``logits_same`` and ``logits_other`` (N, 1 + Q), ``near`` and ``far`` (N,).
         """
-        momentum_update(self.key_encoder, self.query_encoder, self.momentum)
-
-        same_clips, other_clips = self._at_both_speeds(key_clips, draws.fast, draws.speed)
-        other_heads = shuffled(self.key_encoder, other_clips, draws.shuffle_other, groups=self.groups)
-        same_heads = shuffled(self.key_encoder, same_clips, draws.shuffle_same, groups=self.groups)
-        query_heads = grouped(self.query_encoder, query_clips, self.groups)
-
-        negatives = self.queue.columns.clone()
-        # In the queue's precision also where the encoders ran in half: a temperature of 0.07 magnifies rounding.
-        query, query_motion = (head.to(negatives.dtype) for head in query_heads)
-        same, same_motion = (head.to(negatives.dtype) for head in same_heads)
-        other, other_motion = (head.to(negatives.dtype) for head in other_heads)
-        with torch.autocast(negatives.device.type, enabled=False):
-            loss_same, logits_same = info_nce(query, same, negatives, temperature=self.temperature)
-            loss_other, logits_other = info_nce(query, other, negatives, temperature=self.temperature)
+        keys = self._keys(key_clips, draws)
+        query_heads = grouped(self.query_encoder, query_clips.chunk(self.groups))
+        query, query_motion = (head.to(keys.negatives.dtype) for head in query_heads)
+        with torch.autocast(query.device.type, enabled=False):
+            loss_same, logits_same = info_nce(query, keys.same, keys.negatives, temperature=self.temperature)
+            loss_other, logits_other = info_nce(query, keys.other, keys.negatives, temperature=self.temperature)
             loss_rsp, near, far = relative_speed(
-                query_motion, same_motion, other_motion, temperature=self.temperature, margin=self.margin
+                query_motion, keys.same_motion, keys.other_motion, temperature=self.temperature, margin=self.margin
             )
         loss_avid = loss_same + loss_other
-
-        self.queue.enqueue(gather(other))  # only these, as published
 
         return {
             "loss": self.appearance_weight * loss_avid + self.motion_weight * loss_rsp,
@@ -115,15 +125,38 @@ class RSPNet(nn.Module):
             "far": far.detach(),
         }
 
-    def _at_both_speeds(self, clips: Tensor, fast: Tensor, speed: int) -> tuple[Tensor, Tensor]:
-        """Play clips (N, 3, U, H, W) fast where `fast`, and the other way round: two of (N, 3, T, H, W)."""
-        positions = shown_frames(self.num_frames, (1, speed))
-        if clips.shape[2] != len(positions):
-            raise ValueError(f"key clips of {clips.shape[2]} frames; speeds 1 and {speed} show {len(positions)}")
-        every = torch.from_numpy(np.searchsorted(positions, speed * np.arange(self.num_frames))).to(clips.device)
-        normal, quick = clips[:, :, : self.num_frames], clips.index_select(2, every)
-        fast = fast.view(-1, 1, 1, 1, 1)
-        return torch.where(fast, quick, normal), torch.where(fast, normal, quick)
+    @torch.no_grad()
+    def _keys(self, clips: Tensor, draws: Draws) -> Keys:
+        """Update the key encoder, embed the key clips (N, 3, U, H, W), and put them into the queue.
+
+        MoCo's shuffling BN: a query and its key would otherwise share batch-norm statistics, which tell them apart from
+        the negatives without looking at the video. Clips are mixed over all processes and groups; the batch statistics
+        are per group.
+        """
+        momentum_update(self.key_encoder, self.query_encoder, self.momentum)
+        fast, device = draws.fast.to(clips.device, non_blocking=True), clips.device
+        shuffles = [Shuffle(order, self.groups, device) for order in (draws.shuffle_other, draws.shuffle_same)]
+        negatives, heads = self.queue.columns.clone(), list[Tensor]()
+        for quick, shuffle in zip((~fast, fast), shuffles):
+            parts = (exchange(self._at_speed(clips, quick, draws.speed, rows=to.sent), to) for to in shuffle.routes)
+            heads += grouped(self.key_encoder, parts)
+        # In the queue's precision also where the encoders ran in half: a temperature of 0.07 magnifies rounding.
+        everyones = gather(torch.cat(heads, dim=1).to(negatives.dtype)).chunk(2, dim=1)
+        other, same = (embedded[shuffle.back] for embedded, shuffle in zip(everyones, shuffles))
+        self.queue.enqueue(other.chunk(2, dim=1)[0])  # only these, as published
+        near, far = share(same).chunk(2, dim=1), share(other).chunk(2, dim=1)
+        return Keys(near[0], near[1], far[0], far[1], negatives)
+
+    def _at_speed(self, clips: Tensor, fast: Tensor, speed: int, *, rows: Tensor) -> Tensor:
+        """Play some clips (N, 3, U, H, W), fast where `fast` (N,): (n, 3, T, H, W), in the type that autocast takes."""
+        if clips.shape[2] != (shown := len(shown_frames(self.num_frames, (1, speed)))):
+            raise ValueError(f"key clips of {clips.shape[2]} frames; speeds 1 and {speed} show {shown}")
+        clips = clips[rows]
+        if torch.is_autocast_enabled(clips.device.type) and clips.dtype == torch.float32:
+            clips = clips.to(torch.get_autocast_dtype(clips.device.type))  # half as much to send, and the same outcome
+        normal, later = clips.split((self.num_frames, clips.shape[2] - self.num_frames), dim=2)
+        quick = torch.cat([normal[:, :, ::speed], later], dim=2)
+        return torch.where(fast[rows].view(-1, 1, 1, 1, 1), quick, normal)
 
 
 LOG_TERMS = {

@@ -13,6 +13,7 @@ from rspnet.disk import created, megabytes, needing, writing_to
 from rspnet.errors import CheckpointError, DiskError
 from rspnet.running import checkpoints
 from rspnet.running.record import stage_of
+from rspnet.running.replicas import check_replicas
 from rspnet.running.state import RunState
 from rspnet.weights.finite import not_finite
 from rspnet.weights.load import describe_network
@@ -82,6 +83,7 @@ class Keeper:
             self._load(folder)
             say(f"going on from {folder}")
             self.team.by_main(self._mark_best)
+        check_replicas(model, self.team, self.step)
 
     def save(self, best: bool = False) -> None:
         """Keep the state as it is now; all processes call it.
@@ -90,8 +92,10 @@ class Keeper:
             FloatingPointError: some of it is no number, and it is not kept.
             DiskError, ConfigError: the disk refuses.
             LostError: the run's folder is not there any more.
+            MachineError: the processes have come to differ.
         """
         self.run.check_there()
+        check_replicas(self.model, self.team, self.state.step)
         step, run = self.state.step, self.state.state_dict(self.accelerator.gather)
         parts = {name: part.state_dict() for name, part in self._parts().items()} if is_main() else {}
         if faults := self.team.by_main(lambda: not_finite({**parts, "run": run})):

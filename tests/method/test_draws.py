@@ -25,13 +25,6 @@ def test_the_draws_of_a_seed_and_a_step_stay_what_they_are():
     assert draws[3].speed == 3
 
 
-def test_draws_move_to_a_device():
-    draws = StepDraws(0, 4, [2], bn_groups=1)[0]
-    moved = draws.to(torch.device("meta"))
-    assert {moved.fast.device.type, moved.shuffle_other.device.type, moved.shuffle_same.device.type} == {"meta"}
-    assert (moved.fast.shape, moved.speed, draws.fast.device.type) == ((4,), 2, "cpu")
-
-
 def test_draws_are_the_same_for_one_process_and_several():
     one = StepDraws(5, 16, [2, 4], bn_groups=4)[3]
     parts = [StepDraws(5, 16, [2, 4], bn_groups=4, rank=rank, world_size=2)[3] for rank in (0, 1)]

@@ -21,18 +21,20 @@ def run_ranks(
     folder: Path,
     function: Callable,
     *args: Any,
+    processes: int = 2,
     deadline: float = 60.0,
     ends_together: bool = False,
     **environment: str,
 ) -> list[int]:
-    """Call a module-level function in two processes that find each other as under torchrun.
+    """Call a module-level function in processes that find each other as under torchrun.
 
     Args:
         folder: gets what they write, as `RANK.out` and `RANK.err`.
         function: what to call.
         args: its arguments.
+        processes: how many.
         deadline: seconds; a process that hangs is killed, and its exit status is -9.
-        ends_together: end the other process when one has failed, as launchers do.
+        ends_together: end the others when one has failed, as launchers do.
         environment: variables to set; an empty one is unset.
 
     Returns:
@@ -40,27 +42,32 @@ def run_ranks(
     """
     # As under torchrun the meeting place outlives the processes: one that ends early does not take it away.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "OMP_NUM_THREADS": "1"}
+    shared = {
+        "WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "OMP_NUM_THREADS": "1",
+    }
     shared |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"} | environment
-    processes = []
-    for rank in ("0", "1"):
-        own = shared | {"RANK": rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": "2"}
-        processes.append(_context.Process(target=_run, args=(str(folder / rank), own, function, args)))
-        processes[-1].start()
+    started = []
+    for rank in map(str, range(processes)):
+        own = shared | {"RANK": rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": str(processes)}
+        started.append(_context.Process(target=_run, args=(str(folder / rank), own, function, args)))
+        started[-1].start()
     try:
         end = time.monotonic() + deadline
-        while running := [process for process in processes if process.exitcode is None]:
+        while running := [process for process in started if process.exitcode is None]:
             if not wait([process.sentinel for process in running], timeout=max(0.0, end - time.monotonic())):
                 break
-            if ends_together and any(process.exitcode for process in processes):
+            if ends_together and any(process.exitcode for process in started):
                 for process in running:
                     process.terminate()
     finally:
-        for process in processes:
+        for process in started:
             if process.is_alive():
                 process.kill()
             process.join()
-    return [process.exitcode for process in processes]
+    return [process.exitcode for process in started]
 
 
 def _run(name: str, environment: dict[str, str], function: Callable, args: tuple) -> None:
