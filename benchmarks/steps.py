@@ -61,7 +61,7 @@ class Way:
 
     def settle(self, device: torch.device) -> None:
         """Set what holds for the whole process as this way wants it."""
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = True, 4  # ten is usual
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.precision != "float32"
         if "keep" in self.switches:
             if device.type != "cpu":

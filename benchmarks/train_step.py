@@ -34,7 +34,7 @@ import device as devices
 import torch
 from steps import PUBLISHED, TYPES, Case, Step, Way, make
 
-EAGER = "literal,ours,literal+tf32,ours+tf32,literal+bf16,ours+bf16,ours+fp16,ours+bf16+channels_last"
+EAGER = "literal,ours,ours+bf16,ours+fp16,ours+tf32,ours+bf16+channels_last,literal+tf32,literal+bf16"
 WAYS = {
     "cuda": f"{EAGER},ours+bf16+compile,ours+bf16+channels_last+compile",
     "cpu": "literal,ours,ours+keep,ours+channels_last,ours+keep+channels_last",
