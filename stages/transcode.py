@@ -10,7 +10,8 @@ copy was made from, and its checksum. Writes an index row per video to stdout or
 `recipe` of each new file. Rows that are not ok, and videos that turn out not to be, are passed on with their status,
 pointing at the original. The same command again, after an interruption too, does what is not done: a file is when it is
 as it was made, from the same video with the same recipe. A second process with the same DST is refused, but for shares:
-several processes share the videos, and the last one makes the index, as stages/verify.py --help says.
+several processes share the videos, and the last one makes the index, as stages/verify.py --help says. With --estimate
+some videos are tried, what all would take is said in words and as JSON, and nothing is kept.
 
 Ends with status 1 if a video that was ok before could not be transcoded, or one could not be written; at once where the
 disk is full.
@@ -22,7 +23,9 @@ if __name__ == "__main__":  # before all that takes its time
     end_at_once()
 
 import contextlib
+import json
 import os
+import tempfile
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,7 +35,8 @@ from rspnet.cli import bounds, options
 from rspnet.cli.command import run
 from rspnet.errors import DiskError
 from rspnet.running.machine import own_cores
-from rspnet.running.share import ALL, read_share
+from rspnet.running.share import ALL, Share, read_share
+from rspnet.stdout import print_line
 from rspnet.temporary import sweep
 from rspnet.video.recipe import make_recipe
 
@@ -75,6 +79,8 @@ class Config:
     """Which share of the videos is transcoded, as 3/64 (null: as the launcher says, and without one all)."""
     time_limit: float = 1800.0
     """Seconds that transcoding one video may take; past them it gets status timeout."""
+    estimate: bool = False
+    """Transcode some of the videos, say what all would take and how large they would be, and keep nothing."""
 
     def __post_init__(self) -> None:
         self.recipe()
@@ -95,6 +101,8 @@ def main(config: Config) -> dict[str, Any]:
 
     recipe, dst = config.recipe(), os.path.abspath(config.dst)
     share = read_share(config.share)
+    if config.estimate:
+        return estimated(config, share)
     settings = {"source": os.path.abspath(config.source), "layout": config.layout, "dst": dst, "recipe": recipe}
     merging.check(share, config.out, config.source)
     source = read_source(config.source, config.layout)
@@ -114,6 +122,31 @@ def main(config: Config) -> dict[str, Any]:
             mine = tally(console.progress(ends, part.total, desc="transcode", unit="videos"))
             part.write(mine, lambda: known | tally.summary())
     return merging.end(part)
+
+
+def estimated(config: Config, share: Share) -> dict[str, Any]:
+    """Transcode some of a share's videos in a temporary folder, and return what all of it would take."""
+    from rspnet.data import copies
+    from rspnet.data.copying import Task, transcode_row
+    from rspnet.data.rows import USABLE
+    from rspnet.data.source import read_source
+    from rspnet.running import trial
+    from rspnet.running.pool import run_parallel
+
+    rows = [row for row in read_source(config.source, config.layout).rows if row["status"] in USABLE]
+    rows = [row for row in rows if share.has(row["video"])]
+    tried = trial.chosen(rows, config.jobs)
+    with tempfile.TemporaryDirectory() as folder:
+        tasks = [Task(row, f"{number}.mp4") for number, row in enumerate(tried)]
+        work = partial(transcode_row, dst=folder, recipe=config.recipe())
+        results = run_parallel(work, tasks, jobs=config.jobs, time_limit=config.time_limit)
+        came, seconds = trial.timed(results, config.jobs)
+    outcomes = [copies.copied(task, result) for task, result in came]
+    result = {"stage": "transcode", "estimate": True, "jobs": config.jobs}
+    result |= copies.expected(outcomes, len(rows), seconds)
+    console.say(*copies.told(result))
+    print_line(json.dumps(result))
+    return result
 
 
 @contextlib.contextmanager

@@ -4,14 +4,14 @@ import itertools
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rspnet import console
 from rspnet.data import layouts
 from rspnet.data.copying import FAILED, Entry, Outcome, Task
 from rspnet.data.rows import USABLE, Row
-from rspnet.disk import make_folder, whole, writing_to
+from rspnet.disk import make_folder, megabytes, whole, writing_to
 from rspnet.errors import ConfigError, DiskError
 from rspnet.temporary import sweep
 
@@ -169,3 +169,34 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
     yield from summary["bad"]
     if (more := summary["num_bad"] + summary["num_lost"] - len(summary["bad"])) > 0:
         yield f"... and {more} more"
+
+
+def expected(outcomes: Sequence[Outcome], total: int, seconds: float) -> dict[str, Any]:
+    """What all copies will take, by some that were made: seconds and bytes.
+
+    Args:
+        outcomes: of those that were tried.
+        total: number of videos.
+        seconds: of each of them.
+
+    Raises:
+        ConfigError: none could be made.
+    """
+    tried, made = len(outcomes), [outcome.entry for outcome in outcomes if outcome.entry]
+    if not made:
+        reason = next((f", as {row['video']}: {row['reason']}" for row, *_ in outcomes), "")
+        raise ConfigError(f"none of the {console.some(tried, 'video')} tried can be transcoded{reason}")
+    before, after = sum(entry.source["bytes"] for entry in made), sum(entry.copy["bytes"] for entry in made)
+    numbers = {"num_videos": total, "num_tried": tried, "num_bad": tried - len(made)}
+    times = {"video_time": float(f"{seconds:.6g}"), "seconds": float(f"{total * seconds:.6g}")}
+    return {**numbers, **times, "disk_bytes": total * after // tried, "ratio": float(f"{after / before:.6g}")}
+
+
+def told(found: dict[str, Any]) -> Iterator[str]:
+    """What was expected, in words."""
+    bad = f", {found['num_bad']} of them bad" if found["num_bad"] else ""
+    jobs = console.some(found["jobs"], "process", "processes")
+    each = f"{console.figures(found['video_time'])} s each with {jobs}"
+    yield f"{console.some(found['num_tried'], 'video')} tried{bad}: {each}"
+    size = f"{megabytes(found['disk_bytes'])}, {console.figures(found['ratio'])} of the originals"
+    yield f"all {found['num_videos']}: {console.duration(found['seconds'])}, {size}"

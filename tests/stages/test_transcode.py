@@ -252,3 +252,26 @@ def test_a_full_disk_ends_it_and_leaves_what_is_whole(few, tmp_path, no_file_lar
     assert not list(dst.rglob("*.mp4"))
     assert not list(dst.rglob(".*"))
     assert counts(run(few, dst, short_side=32)[0]) == [8, 8, 0, 0, 0, 0]
+
+
+def test_an_estimate_tries_some_and_keeps_nothing(few, tmp_path, capsys):
+    (few / "UCF-101/FastRise/broken.mp4").write_bytes(b"not a video")
+    settings = {"short_side": 48, "gop": 8, "out": str(tmp_path / "out.jsonl")}
+    result = main(Config(str(few), str(tmp_path / "new"), jobs=2, estimate=True, **settings))
+    out, told = capsys.readouterr()
+    assert json.loads(out) == result
+    assert [path.name for path in tmp_path.iterdir()] == ["few"]
+    expected = {"stage": "transcode", "estimate": True, "num_videos": 9, "num_tried": 9, "num_bad": 1, "jobs": 2}
+    assert result == result | expected
+    assert result["seconds"] == pytest.approx(9 * result["video_time"], rel=1e-4)
+    assert "9 videos tried, 1 of them bad: " in told
+    rows = run(few, tmp_path / "new", short_side=48, gop=8)[1]
+    sizes = [Path(row["root"], row["video"]).stat().st_size for row in rows if row["status"] == "ok"]
+    assert result["disk_bytes"] == pytest.approx(sum(sizes), rel=0.01)
+
+
+def test_an_estimate_of_nothing_that_can_be_transcoded_is_refused(tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos/broken.mp4").write_bytes(b"not a video")
+    with pytest.raises(ConfigError, match=r"none of the 1 video tried can be transcoded, as broken\.mp4: "):
+        main(Config(str(tmp_path / "videos"), str(tmp_path / "new"), jobs=1, estimate=True))
