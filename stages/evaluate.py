@@ -69,7 +69,7 @@ class Config:
     """What is measured, of which network, and where the result is kept."""
 
     unused: ClassVar = options.OF_TRAINING
-    private: ClassVar = ("weights", "run", "run_dir")
+    private: ClassVar = ("weights", "run", "run_dir", "estimate")
     implied: ClassVar = implied.by_weights
 
     weights: str | None = None

@@ -14,7 +14,8 @@ does not grow with a film. A window that is longer than a clip is the mean over 
 --out is a .parquet file with the columns video, label, split, start, end (seconds), start_frame, end_frame, status and
 feature, or a folder with features.npy and the other columns as index.parquet. A video that cannot be read is a row
 whose status says so. What is done so far lies in OUT.partial; the same command goes on from there. Several processes
-(accelerate launch) share the videos and write the same file. The last line on stdout sums it up as JSON.
+(accelerate launch) share the videos and write the same file. The last line on stdout sums it up as JSON. With
+--estimate some dozen batches tell what all would take, and nothing is written.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -50,7 +51,7 @@ class Config:
     """Of which videos, by which network, and where the features go."""
 
     unused: ClassVar = options.OF_TRAINING
-    private: ClassVar = ("weights", "run", "run_dir")
+    private: ClassVar = ("weights", "run", "run_dir", "estimate")
     implied: ClassVar = implied.by_weights
 
     sources: list[str]
@@ -73,6 +74,8 @@ class Config:
     encoder: options.Encoder = field(default_factory=options.Encoder)
     test: options.Test = field(default_factory=options.Test)
     run: options.Run = field(default_factory=options.Run)
+    estimate: bool = False
+    """Look at some dozen batches, say what all would take and how large it would be, and keep nothing."""
 
     def __post_init__(self) -> None:
         from rspnet.data.windows import read_windows
@@ -106,6 +109,7 @@ def main(config: Config) -> dict[str, Any]:
     from rspnet.evaluation.kept import kept
     from rspnet.evaluation.predict import ViewFeatures
     from rspnet.running.network import begin_network
+    from rspnet.running.preview import preview
     from rspnet.running.shelf import Shelf
     from rspnet.running.viewing import Viewing
     from rspnet.weights.read import read_weights
@@ -120,6 +124,13 @@ def main(config: Config) -> dict[str, Any]:
     facts = facts_of(config, rows, shape=network.shape(clip), precision=accelerator.mixed_precision)
     made = features.made_with(clip, facts)
     about = {"stage": "extract", "weights": config.weights, "out": config.out}
+    model = accelerator.prepare_model(network, evaluation_mode=True)
+    forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
+    viewing = Viewing(forward, to_dataset(rows), windows, team=team)
+    if config.estimate:
+        estimate = preview(viewing, sorted_out(rows)[0], config.data, batch=config.test.batch, shape=facts["shape"])
+        accelerator.end_training()
+        return finished(about | estimate)
     if (summary := features.complete(config.out, made)) is not None:
         console.say(f"{config.out}: was made by this command before; remove it to make it anew")
         accelerator.end_training()
@@ -127,9 +138,6 @@ def main(config: Config) -> dict[str, Any]:
     before = features.made_by(config.out)
     if before is not None:
         console.say(f"{config.out}: {remark(before, made)}; it is replaced when this is done")
-    model = accelerator.prepare_model(network, evaluation_mode=True)
-    forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
-    viewing = Viewing(forward, to_dataset(rows), windows, team=team)
     known = partial(kept, config.out, rows) if before == made else tuple
     with Shelf(config.out, made, team, known=known) as shelf:
         usable, untried = sorted_out(rows)

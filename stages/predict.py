@@ -49,7 +49,7 @@ class Config:
     """Of which videos, by which classifier, and where the predictions go."""
 
     unused: ClassVar = options.OF_TRAINING
-    private: ClassVar = ("weights", "run", "run_dir")
+    private: ClassVar = ("weights", "run", "run_dir", "estimate")
     implied: ClassVar = implied.by_weights
 
     sources: list[str]

@@ -13,7 +13,7 @@ from rspnet.cli.monitoring import Monitor as Monitor
 from rspnet.errors import ConfigError
 from rspnet.video.limits import MAX_PIXELS
 
-OF_TRAINING = ("augment", "estimate", "frozen", "monitor", "optim", "pretext")
+OF_TRAINING = ("augment", "frozen", "monitor", "optim", "pretext")
 """Sections and options of a training's config that a stage has no use for which takes such a config all the same."""
 
 Layout = Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"]

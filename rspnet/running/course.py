@@ -81,6 +81,8 @@ class Pace:
         here = some(self.workers, "process that reads", "processes that read")
         if self.bound == "network":
             return f"the network sets the pace: of {here}, {self.balanced} would keep up (data.num_workers)"
+        if self.balanced <= self.workers:
+            return f"reading sets the pace, though {here} would keep up: others have the cores, or the disk is slow"
         room = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         told = f"reading sets the pace: {self.balanced} in place of {here} would keep up (data.num_workers)"
         if self.balanced <= room:

@@ -40,6 +40,8 @@ class Viewing:
 
     Attributes:
         number: windows that this process has looked at.
+        unit: what they are: ``windows``, or whole ``videos``.
+        team: as given.
         seconds: that it took.
         waited: of them, in which the network had nothing to do.
     """
@@ -48,8 +50,8 @@ class Viewing:
         self._forward = forward
         self._index = index
         self._cut = cut
-        self._team = team
-        self._unit = "videos" if cut.are_videos else "windows"
+        self.team = team
+        self.unit = "videos" if cut.are_videos else "windows"
         self.number = 0
         self.seconds = self.waited = 0.0
 
@@ -72,7 +74,7 @@ class Viewing:
         Yields:
             As `rspnet.evaluation.forward.windows`.
         """
-        mine = rows[self._team.rank :: self._team.world_size]
+        mine = rows[self.team.rank :: self.team.world_size]
         clips = batch * self._cut.clip.views
         films = FilmDataset(self._index, self._cut, clips=clips, **data.limits())
         lanes = Lanes(mine, missing, parts=None if self._cut.are_videos else self._parts(mine))
@@ -80,7 +82,7 @@ class Viewing:
         lanes.turns(loader.num_workers)
         started = time.monotonic()
         found = windows(self._forward, self._timed(loader), clips)
-        for window in progress(found, self._total(mine, missing or {}), desc=self._unit, unit=self._unit):
+        for window in progress(found, self.total(mine, missing or {}), desc=self.unit, unit=self.unit):
             if window.span is None:
                 say(f"could not read {window.reason}; status {window.status}", everywhere=True)
             else:
@@ -118,7 +120,7 @@ class Viewing:
             shelf.flush()
         except RSPNetError as error:
             mistake = error
-        self._team.check(mistake)
+        self.team.check(mistake)
 
     def in_order(
         self, rows: Sequence[int], untried: Sequence[tuple[int, str]], data: options.Data, *, batch: int
@@ -140,11 +142,11 @@ class Viewing:
         for row, status in untried:
             waiting[row].add(Window(row, 0, None, torch.empty(0), 0, status))
         found = self(rows, data, batch=batch)
-        for window in found if self._team.world_size == 1 else self._everyones(found):
+        for window in found if self.team.world_size == 1 else self._everyones(found):
             waiting[window.row].add(window)
             while waiting and waiting[first := next(iter(waiting))].is_whole:
                 yield from waiting.pop(first)
-        if self._team.rank == 0:  # of videos that were not tried
+        if self.team.rank == 0:  # of videos that were not tried
             yield from (window for seen in waiting.values() for window in seen)
 
     def _everyones(self, found: Iterator[Window]) -> Iterator[Window]:
@@ -154,9 +156,9 @@ class Viewing:
             mine = list(found)
         except RSPNetError as error:
             mistake = error
-        self._team.check(mistake)
-        everybodys = self._team.everyones(mine)
-        if self._team.rank == 0:
+        self.team.check(mistake)
+        everybodys = self.team.everyones(mine)
+        if self.team.rank == 0:
             yield from (window for windows_of_one in everybodys for window in windows_of_one)
 
     def described(self, rows: Sequence[int], untried: Sequence[tuple[int, str]]) -> str:
@@ -176,10 +178,10 @@ class Viewing:
         """How fast this process was, and what held it up, in words."""
         if not self.number:
             return "nothing was read"
-        place = "" if self._team.world_size == 1 else f" in each of {self._team.world_size} processes"
+        place = "" if self.team.world_size == 1 else f" in each of {self.team.world_size} processes"
         waited = round(100 * self.waited / self.seconds)
         held = "the network" if waited < 50 else "reading the videos (data.num_workers)"
-        speed = f"{self.number / self.seconds:.3g} {self._unit} a second{place}"
+        speed = f"{self.number / self.seconds:.3g} {self.unit} a second{place}"
         return f"{speed}; {held} set the pace ({waited} % of the time it waited)"
 
     def _timed(self, parts: "Loader[PartRequest, Part]") -> Iterator[Part]:
@@ -192,8 +194,17 @@ class Viewing:
                 return
             yield part
 
-    def _total(self, rows: Sequence[int], missing: Mapping[int, Sequence[tuple[int, int]]]) -> int | None:
-        """Windows that these rows have, or are missing, where that is known."""
+    def at_once(self, batch: int) -> int:
+        """Windows, or whole videos, that the network is given at a time, where a batch has so many videos."""
+        return batch if self._cut.are_videos else batch * self._cut.clip.views
+
+    def total(self, rows: Sequence[int], missing: Mapping[int, Sequence[tuple[int, int]]]) -> int | None:
+        """Windows that these rows have, or are missing, where that is known.
+
+        Args:
+            rows: of the index.
+            missing: as for `__call__`.
+        """
         if self._cut.are_videos:
             return len(rows)
         total = 0

@@ -16,10 +16,11 @@ from rspnet.cli import options
 from rspnet.data.augment import normaliser
 from rspnet.data.index import write_rows
 from rspnet.data.layouts import scan
-from rspnet.errors import ConfigError, DiskError
+from rspnet.errors import ConfigError, DiskError, VideoError
 from rspnet.evaluation import features
 from rspnet.running import shelf as shelves
 from rspnet.running import viewing
+from rspnet.video.inspection import inspect
 from rspnet.video.reader import Video, encode
 from stages.extract import Config, main
 from tests.support import tiny
@@ -290,3 +291,28 @@ def test_damage_is_told(tmp_path, folder, name, place):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigError, match="damaged"):
         features.read(str(tmp_path / out))
+
+
+@pytest.mark.parametrize("window", [{}, WINDOWS])
+def test_an_estimate_looks_at_some_and_writes_nothing(tmp_path, folder, window, capsys):
+    """The index tells how long the videos are; a bare folder does not."""
+    known = tmp_path / "i.jsonl"
+    write_rows([row | inspect(folder / row["video"], "decode") for row in scan(folder)], known)
+    result = main(tiny.extract(known, out=tmp_path / "new" / "f.parquet", estimate=True, **window))
+    out, told = capsys.readouterr()
+    assert json.loads(out) == {key: value for key, value in result.items() if key != "exit_status"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["i.jsonl", "videos"]
+    # five videos of 24 frames; windows of 12, one every 4, or whole
+    number = 5 * (1 + (24 - 12) // 4) if window else 5
+    assert result == result | {"stage": "extract", "estimate": True, "num_videos": 5, "num_windows": number}
+    assert result["seconds"] == pytest.approx(number / result["per_second"], rel=1e-4)
+    assert result["disk_bytes"] == 4 * 128 * number
+    assert f"all {number}: " in told
+    result = main(tiny.extract(folder, out=tmp_path / "f.parquet", estimate=True, **window))
+    assert (result["seconds"] is None) == bool(window)
+
+
+def test_an_estimate_of_nothing_that_can_be_read(tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"none")
+    with pytest.raises(VideoError, match="nothing of the 1 video could be read"):
+        main(tiny.extract(tmp_path / "broken.mp4", out=tmp_path / "f.parquet", estimate=True))

@@ -1,0 +1,77 @@
+"""What it takes to look at all windows of some videos, told by the first of them."""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rspnet.cli import options
+from rspnet.console import duration, figures, say, some
+from rspnet.disk import megabytes
+from rspnet.errors import VideoError
+from rspnet.running.results import rounded
+
+if TYPE_CHECKING:
+    from rspnet.running.viewing import Viewing
+
+WARM_UP, BATCHES = 2, 24
+"""Batches of windows that are passed over, and batches that are timed after them."""
+PATIENCE = 120.0
+"""Seconds that are enough, however few windows."""
+
+
+class _Seen(NamedTuple):
+    """How far a viewing is: windows, the seconds that they took, and those in which the network waited."""
+
+    number: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+
+def preview(
+    viewing: "Viewing", rows: Sequence[int], data: options.Data, *, batch: int, shape: Sequence[int]
+) -> dict[str, Any]:
+    """Look at the first windows of this process's share, and say and return what all of them would take.
+
+    Args:
+        viewing: how they are looked at.
+        rows: of its index.
+        data: how to read them.
+        batch: as for `Viewing`.
+        shape: of a feature.
+
+    Raises:
+        VideoError: nothing could be read.
+    """
+    start, now = _first(viewing, rows, data, batch=batch)
+    number, seconds, waited = (after - before for before, after in zip(start, now))
+    total, rate = viewing.total(rows, {}), viewing.team.world_size * number / seconds
+    bound = "data" if waited > seconds / 2 else "network"
+    held = "reading the videos (data.num_workers)" if bound == "data" else "the network"
+    found: dict[str, Any] = {"estimate": True, "num_videos": len(rows), "num_windows": total, "num_timed": number}
+    found |= {"per_second": rate, "waited": waited / seconds, "bound": bound, "seconds": None, "disk_bytes": None}
+    says = [f"{figures(rate)} {viewing.unit} a second ({number} timed); {held} sets the pace"]
+    if total is None:
+        says.append(
+            "how many there are nobody knows without an index that tells the videos' lengths (stages/verify.py)"
+        )
+    else:
+        found |= {"seconds": total / rate, "disk_bytes": 4 * math.prod(shape) * total}
+        says.append(f"all {total}: {duration(total / rate)}, {megabytes(found['disk_bytes'])}")
+    say(*says)
+    return rounded(found)
+
+
+def _first(viewing: "Viewing", rows: Sequence[int], data: options.Data, *, batch: int) -> tuple[_Seen, _Seen]:
+    """Where the timed windows begin, and where they end."""
+    each, began = viewing.at_once(batch), time.monotonic()
+    start = now = _Seen()
+    for _ in viewing(rows, data, batch=batch):
+        now = _Seen(viewing.number, viewing.seconds, viewing.waited)
+        if now.number <= WARM_UP * each:
+            start = now
+        elif now.number - start.number >= BATCHES * each or time.monotonic() - began > PATIENCE:
+            break
+    if not now.number:
+        raise VideoError(f"nothing of the {some(len(rows), 'video')} could be read; stages/verify.py tells why")
+    return (_Seen() if start == now else start), now  # so few that nothing came after the first
