@@ -158,9 +158,9 @@ class Course:
             self.enough = self._run.team.anyone(self.pace is not None)
 
     def moving(self, batch: "Batch") -> None:
-        """Time how long a batch takes to the device, once, where that is not this process's own memory."""
+        """Time how long a batch takes to a GPU, once, in an estimate: a run waits for no GPU within a step."""
         device = self._run.accelerator.device
-        if self._transfer or self.pace or device.type == "cpu" or not self._first:
+        if not self.estimating or device.type != "cuda" or self._transfer or not self._first:
             return
         torch.cuda.synchronize()
         began = time.perf_counter()
