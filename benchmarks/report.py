@@ -5,6 +5,8 @@
     python benchmarks/transcode.py ORIGINALS --json results/transcode.json
     python benchmarks/extract.py --json results/extract.json
     python benchmarks/gpu.py
+    python benchmarks/train_step.py --device cpu --json results/train_step.json
+    python benchmarks/train.py VIDEOS --json results/train.json
     python benchmarks/scaling.py --json results/scaling.json
     python benchmarks/report.py
 
@@ -24,6 +26,8 @@ PAGES = {
     "results/extract.json": HERE / "docs/benchmarks.md",
     "results/gpu.json": HERE / "docs/benchmarks.md",
     "results/gpu.json, gradients": HERE / "docs/benchmarks.md",
+    "results/train_step.json": HERE / "docs/benchmarks.md",
+    "results/train.json": HERE / "docs/benchmarks.md",
     "results/scaling.json": HERE / "docs/scaling.md",
 }
 PEERS = {
@@ -94,31 +98,56 @@ def extract(found: dict) -> str:
     return markdown(["windows a second", "PyAV, written plainly", "rspnet", "times"], rows)
 
 
-def gpu(found: dict) -> str:
+def steps(networks: dict[str, dict[str, dict]]) -> str:
     """Steps of each network and way: videos a second, against the literal step, and what they ask of the device."""
     rows = []
-    for network, each in found.items():
-        ways = {**each.get("steps", {}), **each.get("compiled", {})}
+    for network, ways in networks.items():
         base = ways.get("literal", {}).get("videos_per_second")
         for way, step in ways.items():
             if "videos_per_second" not in step:
                 continue
-            times = f"{step['videos_per_second'] / base:.2f}" if base else ""
             waits = sum(step["host_waits"].values()) if "host_waits" in step else ""
             rows.append([
                 network,
                 way.replace("+", ", "),
                 f"{step['videos']}",
-                f"{step['videos_per_second']:.0f}",
-                times,
-                f"{step['flops'] / 1e12:.0f}",
+                f"{step['videos_per_second']:.3g}",
+                f"{step['videos_per_second'] / base:.2f}" if base else "",
+                f"{step['flops'] / 1e12:.2g}",
                 f"{100 * step['share_of_peak']:.0f} %",
                 f"{step['peak_memory'] / 1e9:.1f} GB",
                 f"{step.get('kernels', '')}",
                 f"{waits}",
             ])  # fmt: skip
     head = "network, way, videos a step, videos a second, times literal, TFLOP/s, of the matrix peak, peak memory"
-    return markdown([*head.split(", "), "kernels", "host waits"], rows)
+    told = [*head.split(", "), "kernels", "host waits"]
+    shown = len(told) if any(row[-2] for row in rows) else -2
+    return markdown(told[:shown], (row[:shown] for row in rows))
+
+
+def gpu(found: dict) -> str:
+    """Those of a GPU."""
+    return steps({network: {**each.get("steps", {}), **each.get("compiled", {})} for network, each in found.items()})
+
+
+def cpu(found: dict) -> str:
+    """Those of a CPU."""
+    return steps(found["networks"])
+
+
+def epochs(found: dict) -> str:
+    """Whole epochs, and what bounds them."""
+    rows = [
+        [
+            way.replace("+", ", "),
+            f"{each['videos_per_second']:.3g}",
+            *(f"{each[name]:.3f} s" for name in ("step", "waited", "reading_alone", "training_alone")),
+            "reading" if each["reading_alone"] > each["training_alone"] else "training",
+        ]
+        for way, each in found["ways"].items()
+    ]
+    head = "way, videos a second, a step, of it waiting, reading alone, training alone, bound by"
+    return markdown(head.split(", "), rows)
 
 
 def gradients(found: dict) -> str:
@@ -163,10 +192,10 @@ def main() -> None:
 
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
-    made = dict(zip(PAGES, (decode, loader, transcode, extract, gpu, gradients, scaling), strict=True))
+    made = dict(zip(PAGES, (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, scaling), strict=True))
     files = {name: HERE / name.partition(",")[0] for name in made}
     found = {name: json.loads(file.read_text()) for name, file in files.items()}
-    unmeasured = markdown(["not measured yet: no GPU was at hand"], [])
+    unmeasured = markdown(["not measured yet"], [])
     return {name: make(found[name]) if found[name] else unmeasured for name, make in made.items()}
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.support.pages import REPO
 
 sys.path.insert(0, str(REPO / "benchmarks"))
-from report import PAGES, gpu, gradients, main, tables
+from report import PAGES, cpu, epochs, gpu, gradients, main, tables
 
 
 @pytest.mark.parametrize("name", tables())
@@ -41,6 +41,7 @@ def test_what_a_gpu_has_told_so_far_is_shown():
         "| c3d | literal | 32 | 100 | 1.00 | 40 | 40 % | 32.0 GB |  |  |",
         "| c3d | ours, bf16 | 32 | 250 | 2.50 | 40 | 40 % | 32.0 GB | 812 | 2 |",
     ]
+    assert cpu({"networks": {"c3d": {"literal": step}}}).splitlines()[-1] == rows[0].removesuffix("  |  |")
     found["s3dg"]["precision"] = {"fresh": {"bf16": {"cosine": 0.5412}}, "trained": {"bf16": {"cosine": 0.7}}}
     found["c3d"]["precision"] = {"fresh": {"bf16": {"cosine": 0.9}, "fp16": {"cosine": 0.99}}}
     assert gradients(found).splitlines() == [
@@ -48,4 +49,13 @@ def test_what_a_gpu_has_told_so_far_is_shown():
         "| --- | --- | --- |",
         "| bf16 | 0.900 | 0.541, 0.700 |",
         "| fp16 | 0.990 |  |",
+    ]
+
+
+def test_epochs_say_what_bounds_them():
+    each = {"videos_per_second": 12.345, "step": 0.65, "waited": 0.1, "reading_alone": 0.2, "training_alone": 0.5}
+    lines = epochs({"ways": {"literal": each, "ours+keep": each | {"reading_alone": 0.6}}}).splitlines()
+    assert lines[2:] == [
+        "| literal | 12.3 | 0.650 s | 0.100 s | 0.200 s | 0.500 s | training |",
+        "| ours, keep | 12.3 | 0.650 s | 0.100 s | 0.600 s | 0.500 s | reading |",
     ]
