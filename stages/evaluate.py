@@ -16,10 +16,14 @@ The protocols, all on central crops of `clips.views` clips spread evenly over ea
                 training videos
     linear      the same features; logistic regression on those of the
                 training videos
+    few_shot    the same on 1, 5, 8 and 10 training videos of each class,
+                ten draws of each
+    cluster     the same features; k-means on test videos, ten draws
 
-Retrieval is measured by the recall at 1, 5, 10, 20 and 50, the others by the top-1 and top-5 accuracy. The last three
-may be taken together, as `retrieval,knn,linear`: the videos are looked at once. --features FILE takes what
-stages/extract.py wrote of whole videos, or an evaluation left behind, in place of weights and videos.
+Retrieval is measured by the recall at 1, 5, 10, 20 and 50, clusters by their v-measure, the others by the top-1 and
+top-5 accuracy, each with its 95 % interval and chance. All but the first may be taken together, as
+`retrieval,knn,linear`: the videos are looked at once. --features FILE takes what stages/extract.py wrote of whole
+videos, or an evaluation left behind, in place of weights and videos.
 
 Writes into --run_dir: result.json, predictions.jsonl (retrieval: neighbours.jsonl; of several protocols
 predictions_PROTOCOL.jsonl) with one line per test video, features.parquet (but of a classifier), config.yaml,
@@ -63,6 +67,9 @@ if TYPE_CHECKING:
     from rspnet.evaluation.predict import Outputs
     from rspnet.weights.read import WeightFile
 
+NAMES = ("classify", "retrieval", "knn", "linear", "few_shot", "cluster")
+"""Of the protocols, which lie in rspnet/evaluation/protocols.py."""
+
 
 @dataclass
 class Config:
@@ -77,9 +84,9 @@ class Config:
     features: str | None = None
     """File or folder of features that is measured, in place of a network and videos."""
     protocol: str = "classify"
-    """What is measured: classify, or one or several of retrieval, knn and linear, with commas; explained above."""
+    """What is measured: classify, or one or several of the others, with commas; explained above."""
     pooling: Literal["average", "max"] = "average"
-    """How retrieval, knn and linear pool a feature map over its positions: average as in the published code, or max as
+    """How features are pooled from a feature map over its positions: average as in the published code, or max as
     the paper describes retrieval."""
     data: options.DataSet = field(default_factory=options.DataSet)
     clips: options.TestedClips = field(default_factory=options.TestedClips)
@@ -97,12 +104,12 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in self.protocols:
-            if name not in PROTOCOLS:
-                raise ConfigError(f"protocol: {name!r}; choose from {', '.join(PROTOCOLS)}")
+            if name not in NAMES:
+                raise ConfigError(f"protocol: {name!r}; choose from {', '.join(NAMES)}")
         if len(set(self.protocols)) < len(self.protocols) or (len(self.protocols) > 1 and "classify" in self.protocols):
-            raise ConfigError(f"protocol: {self.protocol}; together may be retrieval, knn and linear, each once")
+            raise ConfigError(f"protocol: {self.protocol}; together may be {', '.join(NAMES[1:])}, each once")
         if self.features is not None and self.protocol == "classify":
-            raise ConfigError("--features: a classifier is tested on videos; choose --protocol retrieval,knn,linear")
+            raise ConfigError(f"--features: a classifier is tested on videos; choose from {', '.join(NAMES[1:])}")
         if self.features is not None and (self.weights or self.data.root or self.data.index):
             raise ConfigError("--features: stands in place of --weights, --data.root and --data.index; leave them out")
         if self.protocol == "classify" and self.pooling != "average":
@@ -143,6 +150,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
     from rspnet.data.index import load, selection
     from rspnet.encoders import check_clips
+    from rspnet.evaluation.protocols import PROTOCOLS
 
     weights = None
     if config.features is None:
@@ -164,10 +172,12 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
         return file if len(config.protocols) == 1 else file.replace(".", f"_{protocol}.")
 
     for name in config.protocols:
-        file, lines, scores[name] = PROTOCOLS[name](*outputs)
-        run.write_lines(named(file, name), lines)
-        if (matrix := scores[name].pop("confusion", None)) and run.team.rank == 0:
-            write_text(run.run_dir.joinpath(named("confusion.csv", name)), matrix)
+        found = PROTOCOLS[name](*outputs)
+        scores[name] = found.score
+        if found.lines:
+            run.write_lines(named(found.file, name), found.lines)
+        if found.confusion and run.team.rank == 0:
+            write_text(run.run_dir.joinpath(named("confusion.csv", name)), found.confusion)
     score = scores[config.protocol] if len(scores) == 1 else scores
     num_failed = sum(each.num_failed for each in outputs)
     return {"stage": "evaluate", "protocol": config.protocol, **facts, "num_failed": num_failed, **score}
@@ -240,6 +250,12 @@ def test_and_training_videos(config: Config, index: "Dataset") -> "tuple[Dataset
     if config.protocol == "retrieval" and unlabelled:
         videos, left_out = select(index, None, config.data.fold)
         return videos, None, [left_out]
+    if config.protocol == "cluster":
+        queries, left_out = select(
+            index, None if set(index["split"]) == {None} else test_split(index), config.data.fold
+        )
+        check_labels(queries)
+        return queries, None, [left_out]
     queries, left_out = select(index, test_split(index), config.data.fold)
     if config.protocol == "classify":
         check_labels(queries)
@@ -270,67 +286,6 @@ def trained_network(config: Config, weights: "WeightFile | None", names: list[st
 # Videos of a list and what to call them -> outputs; facts for the result; how the videos are looked at, in words, and
 # by what clips if they are.
 Told = tuple[Callable[["Dataset", str], "Outputs"], dict[str, Any], str, "ClipSpec | None"]
-
-# The protocols: outputs for the test videos, and for the training videos where they are looked at -> the file for what
-# is said of each test video, its lines, and what the result tells, with the text of confusion.csv beside it.
-Score = tuple[str, list[dict[str, Any]], dict[str, Any]]
-
-
-def classify(tested: "Outputs") -> Score:
-    """Of logits."""
-    from rspnet.evaluation.accuracy import accuracy, chance_top
-    from rspnet.evaluation.by_class import by_class
-    from rspnet.evaluation.predict import predictions
-
-    names = tested.index.features["label"].names
-    score: dict[str, Any] = {**accuracy(tested.values, tested.labels), "num_videos": len(tested)}
-    score["chance_top1"] = chance_top(len(names))["top1"]
-    classes = by_class(tested.values, tested.labels, names)
-    score |= {"class_accuracy": classes.accuracy, "confusion": classes.csv()}
-    return "predictions.jsonl", predictions(tested), score
-
-
-def retrieval(tested: "Outputs", known: "Outputs | None" = None) -> Score:
-    """Of features; where there is no gallery, each video's neighbours among the others, and no number."""
-    from rspnet.evaluation.neighbours import chance_recall, neighbours, recall
-    from rspnet.evaluation.predict import nearest
-
-    gallery = tested if known is None else known
-    score: dict[str, Any] = {"num_gallery": len(gallery), "num_queries": len(tested)}
-    if known is not None:
-        found = recall(tested.values, tested.labels, gallery_features=known.values, gallery_labels=known.labels)
-        score["recall"] = {str(k): value for k, value in found.items()}
-        score["chance"] = {str(k): value for k, value in chance_recall(tested.labels, known.labels).items()}
-    places, similarities = neighbours(tested.values, gallery.values, 10, exclude_self=known is None)
-    return "neighbours.jsonl", nearest(tested, gallery, places=places, similarities=similarities), score
-
-
-def knn(tested: "Outputs", known: "Outputs") -> Score:
-    """Of features."""
-    from rspnet.evaluation.neighbours import knn_votes
-
-    num_classes = known.index.features["label"].num_classes
-    votes = knn_votes(tested.values, known.values, known.labels, num_classes=num_classes)
-    file, lines, score = classify(dataclasses.replace(tested, values=votes))
-    return file, lines, {"num_gallery": len(known), **score}
-
-
-def linear(tested: "Outputs", known: "Outputs") -> Score:
-    """Of features."""
-    from rspnet.evaluation.linear import linear_probe
-
-    num_classes = known.index.features["label"].num_classes
-    logits = linear_probe(known.values, known.labels, tested.values, num_classes=num_classes)
-    file, lines, score = classify(dataclasses.replace(tested, values=logits))
-    return file, lines, {"num_gallery": len(known), **score}
-
-
-PROTOCOLS: dict[str, Callable[..., Score]] = {
-    "classify": classify,
-    "knn": knn,
-    "linear": linear,
-    "retrieval": retrieval,
-}
 
 
 if __name__ == "__main__":

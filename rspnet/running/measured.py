@@ -3,10 +3,11 @@
 For those who get the network alone. Where the run lay is not for them: of paths the last name is kept.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rspnet.console import say
+from rspnet.console import say, some
 from rspnet.errors import CheckpointError
 from rspnet.evaluation.interval import interval
 from rspnet.running.record import read_options, read_result
@@ -88,26 +89,36 @@ def _numbers(result: dict[str, Any], options: dict[str, Any] | None) -> list[dic
         names = [name.strip() for name in protocol.split(",")]
         each = [_numbers({**result, **result[name], "protocol": name}, options) for name in names]
         return [number for numbers in each for number in numbers]
-    if "recall" in result:
-        chances = {f"recall at {k}": value for k, value in result["chance"].items()}
-        values = {f"recall at {k}": value for k, value in result["recall"].items()}
-        number = result["num_queries"]
-    else:
-        chances = {"top-1": result.get("chance_top1")}
-        values = {f"top-{k}": result[f"top{k}"] for k in (1, 5) if f"top{k}" in result}
-        number = result.get("num_videos", 0)
+    number = result.get("num_queries", result.get("num_videos", 0))
     shared = {name: result.get(name) for name in ("views", "fold", "data_fingerprint", "num_failed")}
+    intervals = result.get("interval", {})
     return [
         {
             "protocol": protocol,
             "metric": metric,
             "value": value,
-            "interval": [round(end, 2) for end in interval(value, number)],
-            "chance": chances.get(metric),
+            "interval": [round(end, 2) for end in intervals.get(key) or interval(value, number)],
+            "chance": chance,
             "num_videos": number,
             "data": _data_name(options),
             **shared,
         }
-        for metric, value in values.items()
+        for metric, key, value, chance in _values(protocol, result)
         if number
     ]
+
+
+def _values(protocol: str, result: dict[str, Any]) -> Iterator[tuple[str, str, float, float | None]]:
+    """Each number of one protocol: what it is, its name among the intervals, it, and what chance would give."""
+    if protocol == "retrieval":
+        for k, value in result.get("recall", {}).items():
+            yield f"recall at {k}", k, value, result["chance"][k]
+    elif protocol == "few_shot":
+        for shots, value in result["top1"].items():
+            yield f"top-1 from {some(int(shots), 'video')} a class", shots, value, result["chance_top1"]
+    elif protocol == "cluster":
+        yield "v-measure", "v_measure", result["v_measure"], result["chance_v_measure"]
+    else:
+        for k, chance in ((1, result.get("chance_top1")), (5, None)):
+            if f"top{k}" in result:
+                yield f"top-{k}", f"top{k}", result[f"top{k}"], chance

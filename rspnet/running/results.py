@@ -4,7 +4,8 @@ from typing import Any
 
 from rspnet.console import figures, percent, some
 
-_PERCENTAGES = ("top1", "top5", "accuracy", "recall", "chance")
+_PERCENTAGES = ("top1", "top5", "accuracy", "recall", "chance", "v_measure", "interval")
+_OF_FEATURES = ("retrieval", "knn", "linear", "few_shot", "cluster")  # protocols, which a result may have together
 
 
 def rounded(result: dict[str, Any]) -> dict[str, Any]:
@@ -18,9 +19,9 @@ def rounded(result: dict[str, Any]) -> dict[str, Any]:
 
 def _rounded(name: str, value: object) -> object:
     if isinstance(value, dict):  # numbers of one kind, by k; or the result of one protocol of several
-        return {
-            key: _rounded(key if name in ("retrieval", "knn", "linear") else name, item) for key, item in value.items()
-        }
+        return {key: _rounded(key if name in _OF_FEATURES else name, item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_rounded(name, item) for item in value]
     if not isinstance(value, float):
         return value
     if name.endswith("hours"):
@@ -43,6 +44,10 @@ def summary(result: dict[str, Any]) -> str:
         text = _pretraining(result)
     elif result.get("protocol") == "retrieval":
         text = _retrieval(result)
+    elif result.get("protocol") == "few_shot":
+        text = _few_shot(result)
+    elif result.get("protocol") == "cluster":
+        text = _cluster(result)
     else:
         text = _classification(result)
     failed = result.get("num_failed")
@@ -60,7 +65,7 @@ def _pretraining(result: dict[str, Any]) -> str:
 
 def _classification(result: dict[str, Any]) -> str:
     text = (
-        f"top-1 {percent(result['top1'])} % of {some(result['num_videos'], 'test video')} "
+        f"top-1 {percent(result['top1'])} %{_within(result, 'top1')} of {some(result['num_videos'], 'test video')} "
         f"(chance {percent(result['chance_top1'], short=True)}), top-5 {percent(result['top5'])} %"
     )
     return f"{text}; best epoch {result['best_epoch']}" if "best_epoch" in result else text
@@ -72,6 +77,26 @@ def _retrieval(result: dict[str, Any]) -> str:
         return f"the nearest neighbours of {among}; without labels there is no recall"
     (one, chance_one), (five, chance_five) = ((result["recall"][k], result["chance"][k]) for k in ("1", "5"))
     return (
-        f"recall at 1 {percent(one)} % (chance {percent(chance_one, short=True)}), at 5 {percent(five)} % "
-        f"({percent(chance_five, short=True)}); {among}"
+        f"recall at 1 {percent(one)} %{_within(result, '1')} (chance {percent(chance_one, short=True)}), "
+        f"at 5 {percent(five)} % ({percent(chance_five, short=True)}); {among}"
     )
+
+
+def _few_shot(result: dict[str, Any]) -> str:
+    found = (f"{n} {percent(top1)} %{_within(result, n)}" for n, top1 in result["top1"].items())
+    chance = percent(result["chance_top1"], short=True)
+    return f"top-1 from so many videos a class: {', '.join(found)} (chance {chance}); {result['num_draws']} draws each"
+
+
+def _cluster(result: dict[str, Any]) -> str:
+    chance = percent(result["chance_v_measure"], short=True)
+    return (
+        f"v-measure {percent(result['v_measure'])} %{_within(result, 'v_measure')} (chance {chance}) of "
+        f"{some(result['num_videos'], 'test video')}; {result['num_draws']} draws"
+    )
+
+
+def _within(result: dict[str, Any], name: str) -> str:
+    """The interval of a number, if it is known."""
+    ends = result.get("interval", {}).get(name)
+    return "" if ends is None else f" [{', '.join(percent(end) for end in ends)}]"

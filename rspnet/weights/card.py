@@ -19,6 +19,8 @@ _PROTOCOLS = {
     "knn": "classification by the 20 nearest training videos",
     "linear": "classification by logistic regression on the features",
     "retrieval": "retrieval of training videos of the same class",
+    "few_shot": "classification by logistic regression on the features of a few videos",
+    "cluster": "k-means clusters of the features",
 }
 _CITATION = """```bibtex
 @inproceedings{chen2021rspnet,

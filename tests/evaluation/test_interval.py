@@ -1,10 +1,13 @@
 """Intervals, against tables and a slow search of their definition."""
 
 import math
+import random
+from statistics import fmean
 
+import numpy as np
 import pytest
 
-from rspnet.evaluation.interval import interval
+from rspnet.evaluation.interval import bootstrap, interval, of_draws
 
 
 @pytest.mark.parametrize(("hits", "number"), [(1, 10), (5, 10), (50, 100), (837, 928), (3, 4)])
@@ -18,3 +21,44 @@ def test_none_and_all():
     assert interval(0, 20)[0] == 0
     assert interval(0, 20)[1] == pytest.approx(16.113, abs=1e-3)
     assert interval(100, 20) == (pytest.approx(83.887, abs=1e-3), 100)
+
+
+def slow_bootstrap(values, groups, number):
+    """Films drawn one by one, and the mean over all their videos."""
+    rng, means, films = random.Random(0), [], sorted(set(groups))
+    for _ in range(number):
+        drawn = [rng.choice(films) for _ in films]
+        videos = [value for film in drawn for value, group in zip(values, groups) if group == film]
+        means.append(fmean(videos))
+    means.sort()
+    return means[round(0.025 * number)], means[round(0.975 * number)]
+
+
+def test_the_bootstrap_draws_films():
+    rng = random.Random(1)
+    groups = [rng.randrange(12) for _ in range(60)]
+    right = [rng.random() < 0.2 + 0.05 * group for group in groups]
+    values = np.array([[100.0 * each, 1.0] for each in right])
+    (low, high), same = bootstrap(values, groups)
+    assert same == (1, 1)
+    slow = slow_bootstrap(values[:, 0].tolist(), groups, 4000)
+    assert (low, high) == (pytest.approx(slow[0], abs=1.5), pytest.approx(slow[1], abs=1.5))
+    alone = bootstrap(values)[0]
+    assert alone == pytest.approx(interval(values[:, 0].mean(), 60), abs=3)
+    assert high - low != pytest.approx(alone[1] - alone[0], abs=0.5)
+    assert bootstrap(values, groups) == [(low, high), same]
+
+
+def test_videos_that_are_copies_tell_nothing_new():
+    values = np.array([[100.0], [0.0], [0.0], [100.0], [100.0]])
+    copies = np.repeat(values, 20, axis=0)
+    assert bootstrap(copies, np.repeat(range(5), 20).tolist()) == bootstrap(values)
+    assert bootstrap(copies)[0][0] > bootstrap(values)[0][0] + 20
+
+
+def test_draws():
+    values = [10.0, 12.0, 11.0, 9.0, 13.0, 10.5, 11.5, 12.5, 9.5, 11.0]
+    half = 2.262157 * np.std(values, ddof=1) / math.sqrt(10)
+    assert of_draws(values) == pytest.approx((11 - half, 11 + half), rel=1e-6)
+    with pytest.raises(ValueError, match="9 draws"):
+        of_draws(values[:9])

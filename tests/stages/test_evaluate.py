@@ -17,7 +17,7 @@ from rspnet.data.augment import normalise
 from rspnet.data.index import write_rows
 from rspnet.data.layouts import scan
 from rspnet.errors import CheckpointError, ConfigError, VideoError
-from rspnet.evaluation import neighbours
+from rspnet.evaluation import protocols
 from rspnet.evaluation.linear import linear_probe
 from rspnet.running import folder as run_folder
 from rspnet.video.reader import Video, encode
@@ -316,8 +316,8 @@ def test_the_examples_of_the_pages_give_the_features_that_are_measured(tmp_path,
     said = json.loads((finetuned / "encoder.json").read_text())
     said["clip"] |= {"mean": [0.1, 0.5, 0.9], "std": [0.5, 0.2, 0.3], "channels": "BGR"}
     (weights / "encoder.json").write_text(json.dumps(said))
-    measured, real = [], neighbours.recall
-    monkeypatch.setattr(neighbours, "recall", lambda *args, **named: measured.append(args) or real(*args, **named))
+    measured, real = [], protocols.neighbours
+    monkeypatch.setattr(protocols, "neighbours", lambda *args, **named: measured.append(args) or real(*args, **named))
     main(parse(Config, ["--weights", str(weights), "--protocol", "retrieval", "--data.root", str(root)]))
 
     ((features, *_),) = measured
@@ -406,9 +406,9 @@ def test_several_protocols_in_one_pass_and_from_a_file(tmp_path, motions, finetu
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"protocol": "knn,classify"}, "protocol: knn,classify; together may be retrieval, knn and linear"),
+        ({"protocol": "knn,classify"}, "protocol: knn,classify; together may be retrieval, knn, linear"),
         ({"protocol": "knn,knn"}, "protocol: knn,knn; together may be"),
-        ({"protocol": "knn, svm"}, "protocol: 'svm'; choose from classify, knn, linear, retrieval"),
+        ({"protocol": "knn, svm"}, "protocol: 'svm'; choose from classify, retrieval, knn"),
         ({"protocol": ""}, "protocol: ''; choose from"),
         ({"features": "f.parquet"}, "--features: a classifier is tested on videos"),
         ({"features": "f.parquet", "protocol": "knn", "weights": "none"}, "--features: stands in place of --weights"),

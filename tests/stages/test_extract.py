@@ -44,10 +44,11 @@ def rows(path):
 
 
 def test_whole_videos_are_those_of_evaluate_to_the_last_bit(tmp_path, motions, finetuned, monkeypatch, capsys):
+    from rspnet.evaluation import protocols
     from stages import evaluate
 
-    seen, real = [], evaluate.retrieval
-    monkeypatch.setitem(evaluate.PROTOCOLS, "retrieval", lambda *outputs: seen.extend(outputs) or real(*outputs))
+    seen, real = [], protocols.retrieval
+    monkeypatch.setitem(protocols.PROTOCOLS, "retrieval", lambda *outputs: seen.extend(outputs) or real(*outputs))
     evaluate.main(tiny.evaluate(motions, tmp_path / "run", finetuned, "retrieval"))
     capsys.readouterr()
     summary = main(tiny.extract(motions, out=tmp_path / "f.parquet", weights=finetuned))

@@ -1,0 +1,98 @@
+"""The protocols: on features that are the class, on noise, and on what lies between."""
+
+import numpy as np
+import pytest
+import torch
+
+from rspnet.data.index import new_row, to_dataset
+from rspnet.errors import ConfigError
+from rspnet.evaluation.neighbours import recall
+from rspnet.evaluation.predict import Outputs
+from rspnet.evaluation.protocols import PROTOCOLS, cluster, few_shot
+from stages.evaluate import NAMES
+
+CLASSES = ["a", "b", "c", "d"]
+
+
+def outputs(tmp_path, number, values, *, name="v{}.mp4", classes=CLASSES):
+    """Videos of each class in turn, one of them unreadable, with these features of the labels."""
+    labels = [classes[place % len(classes)] for place in range(number + 1)]
+    rows = [new_row(name.format(place, label, place // 8), str(tmp_path), label) for place, label in enumerate(labels)]
+    index = to_dataset(rows, tmp_path)
+    read = torch.tensor([place for place in range(number + 1) if place != 2])
+    labels = torch.tensor(index["label"])[read]
+    return Outputs(index, read, values(labels), 1)
+
+
+def noise(labels, seed=0):
+    return torch.randn(len(labels), 16, generator=torch.Generator().manual_seed(seed + len(labels)))
+
+
+def the_class(labels):
+    return torch.eye(len(CLASSES))[labels]
+
+
+def between(labels):
+    return 1.3 * torch.nn.functional.pad(the_class(labels), (0, 12)) + noise(labels)
+
+
+def test_the_stage_names_them_all():
+    assert tuple(PROTOCOLS) == NAMES
+
+
+@pytest.mark.parametrize("protocol", ["retrieval", "knn", "linear", "few_shot", "cluster"])
+@pytest.mark.parametrize("values", [the_class, noise, between])
+def test_they_measure(tmp_path, protocol, values):
+    tested, known = outputs(tmp_path, 200, values), outputs(tmp_path, 120, values)
+    score = PROTOCOLS[protocol](tested, known).score
+    found = {
+        "retrieval": lambda: {k: (score["recall"][k], score["chance"][k]) for k in ("1", "5")},
+        "few_shot": lambda: {k: (value, score["chance_top1"]) for k, value in score["top1"].items()},
+        "cluster": lambda: {"v_measure": (score["v_measure"], score["chance_v_measure"])},
+    }.get(protocol, lambda: {"top1": (score["top1"], score["chance_top1"])})()
+    for name, (value, chance) in found.items():
+        low, high = score["interval"][name]
+        assert low <= value <= high
+        if values is the_class and protocol != "cluster":  # of which k-means may divide one
+            assert value == low == high == 100
+        elif values is noise:
+            assert abs(value - chance) < 9
+        else:
+            assert value > chance + 5
+
+
+def test_intervals_are_over_films_where_names_tell_them(tmp_path):
+    scores = []
+    for name in ("v{}.mp4", "film{2}_{1}_u_nm_np1_ba_goo_{0}.mp4"):
+        tested = outputs(tmp_path, 100, between, name=name)
+        scores.append(PROTOCOLS["knn"](tested, outputs(tmp_path, 120, between)).score)
+    assert [score["interval_over"] for score in scores] == ["videos", "13 films"]
+    assert scores[1]["top1"] == scores[0]["top1"]
+    assert scores[1]["interval"]["top1"] != scores[0]["interval"]["top1"]
+
+
+def test_recall_is_that_of_the_published_protocol(tmp_path):
+    tested, known = outputs(tmp_path, 90, between), outputs(tmp_path, 120, between)
+    found = PROTOCOLS["retrieval"](tested, known)
+    plain = recall(tested.values, tested.labels, gallery_features=known.values, gallery_labels=known.labels)
+    assert found.score["recall"] == {str(k): value for k, value in plain.items()}
+    assert len(found.lines) == 90
+    assert all(len(line["neighbours"]) == 10 for line in found.lines)
+
+
+def test_few_shots_of_one_class_are_refused(tmp_path):
+    tested, known = (outputs(tmp_path, number, noise, classes=["a"]) for number in (8, 9))
+    with pytest.raises(ConfigError, match="few_shot; there are training videos of one class alone"):
+        few_shot(tested, known)
+
+
+def test_few_shots_say_how_many_there_were(tmp_path):
+    known = outputs(tmp_path, 11, between)
+    found = few_shot(outputs(tmp_path, 40, between), known).score
+    assert found["fewest_of_a_class"] == int(np.bincount(known.labels).min()) == 2
+    assert list(found["top1"]) == ["1", "5", "8", "10"]
+
+
+def test_clusters_need_no_training_videos(tmp_path):
+    tested = outputs(tmp_path, 60, between)
+    assert cluster(tested).score == cluster(tested, tested).score
