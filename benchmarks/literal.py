@@ -86,6 +86,15 @@ def augment(crop: Tensor, size: int, draw: random.Random) -> Tensor:
     return (clip - mean) / std
 
 
+def plain(encoder: VideoEncoder) -> VideoEncoder:
+    """Make an encoder's convolutions and normalisations torch's own again, in place."""
+    for layer in encoder.modules():
+        for kind in (nn.Conv3d, nn.BatchNorm3d):
+            if isinstance(layer, kind):
+                layer.__class__ = kind
+    return encoder
+
+
 class TwoHeads(nn.Module):
     """Encoder and both heads, by the published names."""
 
@@ -110,7 +119,7 @@ class Literal(nn.Module):
 
     def __init__(self, encoder: VideoEncoder, dim: int = 128, queue_length: int = 16384) -> None:
         super().__init__()
-        self.encoder_q = TwoHeads(encoder, dim)
+        self.encoder_q = TwoHeads(plain(encoder), dim)
         self.encoder_k = copy.deepcopy(self.encoder_q).requires_grad_(False)
         self.register_buffer("queue", F.normalize(torch.randn(dim, queue_length), dim=0))
         self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.long))
