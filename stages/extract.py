@@ -85,6 +85,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Extract, and return the summary that is also printed as the last line."""
+    from rspnet.data.fetched import bound
     from rspnet.data.source import read_sources, sorted_out, splits_of
     from rspnet.data.windows import read_windows
     from rspnet.evaluation import features
@@ -98,6 +99,7 @@ def main(config: Config) -> dict[str, Any]:
         raise ConfigError("--out: name the .parquet file, or the folder, that the features go into")
     features.check_out(config.out)
     team, accelerator_of = launch.processes(partial(launch.start, trains=False, run_dir="."))
+    bound(config.data.cache_gb)
     rows = team.by_main(lambda: read_sources(config.sources, config.data.layout))
     splits = splits_of(rows, config.data.fold)
 

@@ -79,6 +79,7 @@ class Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Predict, and return the summary."""
+    from rspnet.data.fetched import bound
     from rspnet.data.source import read_sources, sorted_out, splits_of
     from rspnet.data.windows import read_windows
     from rspnet.evaluation import predictions
@@ -91,6 +92,7 @@ def main(config: Config) -> dict[str, Any]:
     if config.out != "-" and is_there(config.out):
         console.say(f"{config.out}: is there from before; it is replaced when this is done")
     team, accelerator_of = launch.processes(partial(launch.start, trains=False, run_dir="."))
+    bound(config.data.cache_gb)
     rows = team.by_main(lambda: read_sources(config.sources, config.data.layout))
 
     # torch takes seconds to import: a mistake in the command or in what it names has answered by now.

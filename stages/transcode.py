@@ -53,8 +53,8 @@ class Config:
     """What is transcoded, how, and where it goes."""
 
     source: str
-    """Folder of a data set, or an index of videos: .jsonl, .parquet, a list (.txt, .csv, .tsv), or - for JSON Lines on
-    standard input."""
+    """Folder of a data set, or its URL (s3://, hf://, https://, ...); or an index of videos: .jsonl, .parquet, a list
+    (.txt, .csv, .tsv), or - for JSON Lines on standard input."""
     dst: str
     """Folder that the new files go into, outside of the data set's."""
     preset: Literal["match", "fast"] = "match"
@@ -77,6 +77,9 @@ class Config:
     """Index file that is written (.jsonl or .parquet); - is stdout."""
     share: str | None = None
     """Which share of the videos is transcoded, as 3/64 (null: as the launcher says, and without one all)."""
+    cache_gb: float = 50.0
+    """Gigabytes that videos which are read from a URL may take on this machine's disk (in the folder of the datasets
+    cache, HF_DATASETS_CACHE; all runs share it)."""
     time_limit: float = 1800.0
     """Seconds that transcoding one video may take; past them it gets status timeout."""
     estimate: bool = False
@@ -87,6 +90,7 @@ class Config:
         read_share(self.share)
         bounds.within(self, 1, bounds.PROCESSES, "jobs")
         bounds.positive(self, bounds.SECONDS, "time_limit")
+        bounds.positive(self, bounds.GIGABYTES, "cache_gb")
 
     def recipe(self) -> dict[str, Any]:
         """What the new files are made like."""
@@ -96,14 +100,17 @@ class Config:
 def main(config: Config) -> dict[str, Any]:
     """Transcode, and return the summary, with `exit_status` 1 where a good video has no copy."""
     from rspnet.data import copies, index
+    from rspnet.data.fetched import bound
+    from rspnet.data.remote import absolute
     from rspnet.data.source import read_source
     from rspnet.running import merging
 
+    bound(config.cache_gb)
     recipe, dst = config.recipe(), os.path.abspath(config.dst)
     share = read_share(config.share)
     if config.estimate:
         return estimated(config, share)
-    settings = {"source": os.path.abspath(config.source), "layout": config.layout, "dst": dst, "recipe": recipe}
+    settings = {"source": absolute(config.source), "layout": config.layout, "dst": dst, "recipe": recipe}
     merging.check(share, config.out, config.source)
     source = read_source(config.source, config.layout)
     rows = copies.begin(source.rows, dst)

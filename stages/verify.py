@@ -20,7 +20,6 @@ if __name__ == "__main__":  # before all that takes its time
     end_at_once()
 
 import contextlib
-import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,8 +42,8 @@ class Config:
     """What is looked at, how, and where the index goes."""
 
     source: str
-    """Folder of a data set, or an index of videos: .jsonl, .parquet, a list (.txt, .csv, .tsv), or - for JSON Lines on
-    standard input."""
+    """Folder of a data set, or its URL (s3://, hf://, https://, ...); or an index of videos: .jsonl, .parquet, a list
+    (.txt, .csv, .tsv), or - for JSON Lines on standard input."""
     layout: options.Layout = "auto"
     """How the folder is organised (auto: it is recognised)."""
     depth: Literal["probe", "decode"] = "probe"
@@ -60,6 +59,9 @@ class Config:
     """End with exit status 1 if any video is not ok."""
     time_limit: float = 300.0
     """Seconds that looking at one file may take; past them it gets status timeout."""
+    cache_gb: float = 50.0
+    """Gigabytes that videos which are read from a URL may take on this machine's disk (in the folder of the datasets
+    cache, HF_DATASETS_CACHE; all runs share it)."""
     min_frames: int = 2
     """Number of frames below which a video gets status short; a single picture shows no motion."""
     max_pixels: int = MAX_PIXELS
@@ -70,6 +72,7 @@ class Config:
         read_share(self.share)
         bounds.within(self, 1, bounds.PROCESSES, "jobs")
         bounds.positive(self, bounds.SECONDS, "time_limit")
+        bounds.positive(self, bounds.GIGABYTES, "cache_gb")
         bounds.within(self, 0, bounds.STEPS, "min_frames")
         bounds.within(self, 1, bounds.PIXELS, "max_pixels")
 
@@ -77,12 +80,15 @@ class Config:
 def main(config: Config) -> dict[str, Any]:
     """Verify, and return the summary that is also printed, with `exit_status` 1 where --strict is not met."""
     from rspnet.data import index, verification
+    from rspnet.data.fetched import bound
+    from rspnet.data.remote import absolute
     from rspnet.data.source import read_source
     from rspnet.running import merging
 
+    bound(config.cache_gb)
     index.check_out(config.out)
     settings = {name: getattr(config, name) for name in ("layout", "depth", "min_frames", "max_pixels")}
-    settings |= {"source": os.path.abspath(config.source)}
+    settings |= {"source": absolute(config.source)}
     share = read_share(config.share)
     merging.check(share, config.out, config.source)
     source = read_source(config.source, config.layout)

@@ -30,6 +30,8 @@ FACTOR = 1_000_000
 """Of a loss, a gradient, a similarity."""
 PIXELS = 2**30
 """Of a picture in a video."""
+GIGABYTES = 10_000_000
+"""On a disk."""
 SYNTHETIC = 100_000
 """Synthetic videos of a class: fifteen gigabytes."""
 SEED = 2**63 - 1

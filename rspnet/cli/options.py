@@ -36,12 +36,16 @@ class Data:
     max_pixels: int = MAX_PIXELS
     """Number of pixels that a picture may have, width times height, before its video counts as failed: what bounds the
     memory that a file can take. The usual value is 8192 x 8192, twice those of 8K."""
+    cache_gb: float = 50.0
+    """Gigabytes that videos which are read from a URL may take on this machine's disk (in the folder of the datasets
+    cache, HF_DATASETS_CACHE; all runs share it)."""
 
     def __post_init__(self) -> None:
         within(self, 1, 1000, "fold")
         within(self, 0, bounds.PROCESSES, "num_workers")
         within(self, 1, bounds.PIXELS, "max_pixels")
         positive(self, bounds.SECONDS, "time_limit")
+        positive(self, bounds.GIGABYTES, "cache_gb")
 
     def limits(self) -> "Limits":
         """What reading one video may take, for whoever reads it."""
@@ -53,7 +57,8 @@ class DataSet(Data):
     """Videos: which to read, and how."""
 
     root: str | None = None
-    """Folder of the data set; with an index: where its videos lie now (null: where they lay when it was written)."""
+    """Folder of the data set, or its URL (s3://, hf://, https://, ...); with an index: where its videos lie now (null:
+    where they lay when it was written)."""
     index: str | None = None
     """Index of the videos: .jsonl or .parquet from stages/verify.py, or a list of paths and labels (.txt, .csv, .tsv);
     without one the folder is walked at the start."""

@@ -38,7 +38,7 @@ def cached(key: str, folder: str | os.PathLike[str] | None) -> "Dataset | None":
     """
     from datasets import Dataset
 
-    for path in _folder(folder).glob(f"{key}-*.arrow"):
+    for path in cache_folder(folder).glob(f"{key}-*.arrow"):
         with suppress(OSError, pa.ArrowInvalid):  # not for us to read, or not to write
             if path.stem == f"{key}-{sha256(path)}":
                 dataset = Dataset.from_file(str(path))
@@ -64,7 +64,7 @@ def keep(table: pa.Table, key: str | None, folder: str | os.PathLike[str] | None
         writer.write_table(table)
     buffer = content.getvalue()
     digest = hashlib.sha256(buffer).hexdigest()
-    place = _folder(folder)
+    place = cache_folder(folder)
     path = place / f"{key or 'rows'}-{digest}.arrow"
     try:
         with whole(path) as part:
@@ -90,7 +90,8 @@ def _bound(folder: Path) -> None:
                 path.unlink()
 
 
-def _folder(folder: str | os.PathLike[str] | None) -> Path:
+def cache_folder(folder: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of the cache, ``rspnet`` in the Hugging Face datasets cache when None."""
     from datasets import config
 
     return Path(folder or Path(config.HF_DATASETS_CACHE) / "rspnet")

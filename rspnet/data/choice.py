@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rspnet.data.fetched import is_missing
 from rspnet.data.index import is_index
+from rspnet.data.remote import is_remote
 from rspnet.data.rows import USABLE, Row
 from rspnet.data.source import read_sources
 from rspnet.errors import ConfigError, VideoError
@@ -32,7 +34,7 @@ def chosen(sources: Sequence[str], layout: str, *, names: Sequence[str], number:
     rows = read_sources(sources, layout)
     if names:
         return named(rows, names)
-    if number is None and not any(is_index(source) or os.path.isdir(source) for source in sources):
+    if number is None and not any(is_index(source) or is_remote(source) or os.path.isdir(source) for source in sources):
         return rows
     return drawn(rows, number or FEW, seed)
 
@@ -58,7 +60,7 @@ def status_of(row: Row, error: VideoError) -> str:
         return str(row["status"])
     if isinstance(error, TimeLimitError):
         return "timeout"
-    return "broken" if os.path.exists(os.path.join(row["root"], row["video"])) else "missing"
+    return "missing" if is_missing(row, error) else "broken"
 
 
 def named(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:

@@ -4,10 +4,8 @@ Every draw is a function of (seed, epoch, position in the epoch): neither the nu
 moment a run was started or resumed changes a clip. V clips per video, T frames, S pixels.
 """
 
-import os
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
@@ -18,7 +16,9 @@ from torch.utils.data import Dataset
 from rspnet.clipspec import ClipSpec
 from rspnet.data import sampling
 from rspnet.data.batches import Batch, Request, Speeds
+from rspnet.data.fetched import expect, fetched
 from rspnet.data.picked import read_picked
+from rspnet.data.remote import is_remote, path_of
 from rspnet.data.sampling import Frames
 from rspnet.data.workers import BatchMemory
 from rspnet.errors import ConfigError, VideoError
@@ -172,7 +172,13 @@ class ClipDataset(Dataset[dict[str, Any]]):
     def path_of(self, request: Request) -> str:
         """The video that is asked for first in a place; another may take its place."""
         row = self.index[request.row]
-        return str(os.path.join(row["root"], row["video"]))
+        return path_of(row["root"], row["video"])
+
+    def expect(self, requests: list[Request]) -> None:
+        """Prepare for a batch that will be asked for soon: videos that lie elsewhere are fetched meanwhile."""
+        if requests and is_remote(self.index[requests[0].row]["root"]):
+            rows = self.index.select_columns(["root", "video", "bytes"])[[request.row for request in requests]]
+            expect([dict(zip(rows, values)) for values in zip(*rows.values())])
 
     def __getitems__(self, requests: list[Request]) -> Batch:
         """A whole batch at once, which is what a loader asks for: clips are read straight into its memory."""
@@ -182,6 +188,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         # All rows at once: one by one costs 2 % of a video's time.
         columns = self.index[[request.row for request in requests]]
         rows = [dict(zip(columns, values)) for values in zip(*columns.values())]
+        expect(rows)
         items = [
             self._fill(request, facts, [view[place].numpy() for view in views])
             for place, (request, facts) in enumerate(zip(requests, rows))
@@ -223,14 +230,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
     def _read(
         self, row: dict[str, Any], rng: np.random.Generator, out: list[Pixels], *, speeds: Speeds | None = None
     ) -> None:
-        path = Path(row["root"]) / row["video"]
-        with Video(
-            path,
-            num_frames=row["num_frames"],
-            time_limit=self.time_limit,
-            plan=row.get("plan"),
-            max_pixels=self.max_pixels,
-        ) as video:
+        opened = partial(Video, time_limit=self.time_limit, max_pixels=self.max_pixels, plan=row.get("plan"))
+        with fetched(row) as path, opened(path, num_frames=row["num_frames"]) as video:
             read_picked(video, partial(self.picker, rng, speeds=speeds), self.size, out=out, frame_rate=self.frame_rate)
 
 

@@ -5,11 +5,13 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rspnet import console
 from rspnet.data import layouts
 from rspnet.data.copying import FAILED, Entry, Outcome, Task
+from rspnet.data.remote import is_remote, mirrored, path_of
 from rspnet.data.rows import USABLE, Row
 from rspnet.disk import make_folder, megabytes, whole, writing_to
 from rspnet.errors import ConfigError, DiskError
@@ -63,7 +65,7 @@ def plan(rows: Iterable[Row], dst: str, layout: str, *, folders: set[str], made:
             yield Task(row)
             continue
         target = copy_name(row["video"])
-        source = os.path.join(row["root"], row["video"])
+        source = path_of(row["root"], row["video"])
         if (other := taken.setdefault(target, source)) != source:
             yield Task(row | {"status": FAILED, "reason": f"{other} becomes {target} as well; rename one"})
         else:
@@ -90,12 +92,20 @@ def check_apart(root: str, dst: str) -> None:
         ConfigError: one folder holds the other.
     """
     folders = os.path.realpath(root), os.path.realpath(dst)
+    if is_remote(dst):
+        raise ConfigError(f"{dst}: copies are written to a folder of this machine; give one")
+    if is_remote(root):
+        return
     if os.path.commonpath(folders) in folders:
         raise ConfigError(f"{dst}: lies in {root}, or that in it; give a folder beside it")
 
 
 def copy_lists(root: str, dst: str, layout: str) -> None:
     """Copy the official lists of a data set, with what text lies beside them (classInd.txt)."""
+    if is_remote(root):
+        with suppress(ConfigError), mirrored(root) as (mirror, _):  # one of an index need not be one that is listed
+            copy_lists(str(mirror), dst, layout)
+        return
     try:
         lists = layouts.list_files(root, layouts.detect(root) if layout == "auto" else layout)
     except ConfigError:

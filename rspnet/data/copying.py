@@ -10,6 +10,8 @@ import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rspnet.data.fetched import fetched
+from rspnet.data.remote import path_of
 from rspnet.data.rows import Row
 from rspnet.data.verification import inspect_row
 from rspnet.disk import identity, sha256
@@ -84,24 +86,10 @@ def transcode_row(task: Task, dst: str, recipe: dict[str, Any]) -> Outcome | Dis
     Raises:
         MachineError: it cannot be read, or the copy not be written, for want of files or memory.
     """
-    row, target, known = task
-    source, path = os.path.join(row["root"], row["video"]), os.path.join(dst, target)
-    place = {"video": target, "root": dst, "source": source, "recipe": recipe}
+    row, source = task.row, path_of(task.row["root"], task.row["video"])
     try:
-        facts = os.stat(source)
-        if not stat.S_ISREG(facts.st_mode):  # to read a pipe would wait for ever
-            raise VideoError(f"{source}: is no regular file; drop it")
-        origin = {"video": row["video"], "bytes": facts.st_size, "modified": facts.st_mtime_ns}
-        current = _still_of(known, source, origin=origin, recipe=recipe) if known else None
-        if current and os.path.isfile(path) and identity(Path(path)) == current.copy:
-            return Outcome(row | current.facts | place, False, current)
-        _refuse_foreign(path, known)
-        origin["sha256"] = sha256(Path(source))
-        comment = json.dumps({name: origin[name] for name in ("video", "bytes", "sha256")} | {"recipe": recipe})
-        there = None if current else _of_killed_run(path, comment)
-        found = there or _made(source, path, recipe, comment=comment)
-        entry = Entry(target, origin, recipe, identity(Path(path)), found)
-        return Outcome(row | found | place, there is None, entry)
+        with fetched(row) as file:
+            return _copied(task, file, dst, recipe=recipe)
     except DiskError as error:
         return error
     except (VideoError, ConfigError, OSError) as error:
@@ -110,6 +98,27 @@ def transcode_row(task: Task, dst: str, recipe: dict[str, Any]) -> Outcome | Dis
         if found["status"] == "ok":  # then it is the writing that failed
             found |= {"status": FAILED, "reason": str(error)}
         return Outcome(found)
+
+
+def _copied(task: Task, source: str, dst: str, *, recipe: dict[str, Any]) -> Outcome:
+    """What becomes of a video whose file is here."""
+    row, target, known = task
+    path = os.path.join(dst, target)
+    place = {"video": target, "root": dst, "source": path_of(row["root"], row["video"]), "recipe": recipe}
+    facts = os.stat(source)
+    if not stat.S_ISREG(facts.st_mode):  # to read a pipe would wait for ever
+        raise VideoError(f"{source}: is no regular file; drop it")
+    origin = {"video": row["video"], "bytes": facts.st_size, "modified": facts.st_mtime_ns}
+    current = _still_of(known, source, origin=origin, recipe=recipe) if known else None
+    if current and os.path.isfile(path) and identity(Path(path)) == current.copy:
+        return Outcome(row | current.facts | place, False, current)
+    _refuse_foreign(path, known)
+    origin["sha256"] = sha256(Path(source))
+    comment = json.dumps({name: origin[name] for name in ("video", "bytes", "sha256")} | {"recipe": recipe})
+    there = None if current else _of_killed_run(path, comment)
+    found = there or _made(source, path, recipe, comment=comment)
+    entry = Entry(target, origin, recipe, identity(Path(path)), found)
+    return Outcome(row | found | place, there is None, entry)
 
 
 def _still_of(known: Entry, source: str, *, origin: dict[str, Any], recipe: dict[str, Any]) -> Entry | None:

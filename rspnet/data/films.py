@@ -4,16 +4,18 @@ A process that reads keeps its videos open between parts. What it answers depend
 another one that takes over makes the same clips.
 """
 
-import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import datasets
 import numpy as np
 from torch import Tensor
 
 from rspnet.data import sampling
+from rspnet.data.fetched import fetched, is_missing, told
 from rspnet.data.parts import Part, PartRequest, Span
 from rspnet.data.picked import resampled
+from rspnet.data.remote import path_of
 from rspnet.data.sampling import Frames
 from rspnet.data.windows import Grid, TooShortError, Windows
 from rspnet.data.workers import BatchMemory
@@ -67,7 +69,7 @@ class FilmDataset:
     def path_of(self, request: PartRequest) -> str:
         """The video that is asked for."""
         row = self.index[request.row]
-        return str(os.path.join(row["root"], row["video"]))
+        return path_of(str(row["root"]), str(row["video"]))
 
     def __getitems__(self, requests: list[PartRequest]) -> Part:
         """One part, or, of no request, an empty one."""
@@ -87,7 +89,7 @@ class FilmDataset:
                 film.read(first + len(spans), out.numpy(), stop)
                 spans.append(span)
         except VideoError as error:
-            status, reason = self._status(request, error), str(error)
+            status, reason = self._status(request, error), told(str(error), self.index[row])
             clips = [clips[0][: len(spans) * film.views]] if clips else self._clips(0)
         if (status != "ok" or first + len(spans) == stop) and lane in self._open:
             self._open.pop(lane)[1].close()
@@ -109,7 +111,7 @@ class FilmDataset:
             return "timeout"
         if isinstance(error, ShortWindowError):
             return "short"
-        return "broken" if os.path.exists(self.path_of(request)) else "missing"
+        return "missing" if is_missing(self.index[request.row], error) else "broken"
 
     def _film(self, row: int, lane: int) -> "Film":
         """The video, as this lane has it open: another one may be elsewhere in it."""
@@ -143,23 +145,21 @@ class Film:
     """
 
     def __init__(self, row: dict[str, object], windows: Windows, *, time_limit: float, max_pixels: int) -> None:
-        path = os.path.join(str(row["root"]), str(row["video"]))
         count, plan = row["num_frames"], row.get("plan")
-        self._video = Video(
-            path,
-            num_frames=count if isinstance(count, int) else None,
-            time_limit=time_limit,
-            plan=plan if isinstance(plan, str) else None,
-            max_pixels=max_pixels,
-        )
-        try:
+        with ExitStack() as stack:
+            video = Video(
+                stack.enter_context(fetched(row)),
+                num_frames=count if isinstance(count, int) else None,
+                time_limit=time_limit,
+                plan=plan if isinstance(plan, str) else None,
+                max_pixels=max_pixels,
+            )
+            self._video = stack.enter_context(video)
             self._size = windows.clip.size
             self._kept = resampled(self._video, windows.clip.frame_rate)
             self.grid = self._cut(windows)
             self._crop = sampling.centre_square_crop(self._video.height, self._video.width)
-        except BaseException:
-            self.close()
-            raise
+            self._open = stack.pop_all()
         self.views = len(self.grid.clips)
         self._next = -1
         self._pictures: dict[int, Pixels] = {}
@@ -174,7 +174,7 @@ class Film:
 
     def close(self) -> None:
         """Close the file."""
-        self._video.close()
+        self._open.close()
 
     def spans(self, first: int, number: int) -> list[Span]:
         """Where a number of windows lie."""

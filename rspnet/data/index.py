@@ -25,6 +25,7 @@ from rspnet.data.indexfile import (
     unpack,
     write_rows,
 )
+from rspnet.data.remote import absolute
 from rspnet.data.rows import REQUIRED, SCHEMA, USABLE, Row, new_row
 from rspnet.errors import ConfigError
 
@@ -80,7 +81,7 @@ def load(
     Raises:
         ConfigError: as for `read_rows` and `to_dataset`.
     """
-    root = None if root is None else os.path.abspath(root)
+    root = None if root is None else absolute(root)
     rows, key = read_rows(source, root), None
     if os.fspath(source) != "-":
         with open(source, "rb") as handle:

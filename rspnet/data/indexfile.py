@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rspnet.data.plainlist import LIST_SUFFIXES, is_path, read_list, rows_of_lines
+from rspnet.data.remote import absolute, is_remote
 from rspnet.data.rows import KEYS, SCHEMA, USABLE, Row, fault, named
 from rspnet.data.texts import not_utf8
 from rspnet.disk import refusal, whole
@@ -42,7 +43,7 @@ def read_rows(source: str | os.PathLike[str], root: str | os.PathLike[str] | Non
         ConfigError: no such file, another suffix, no rows, or a line that is no index row.
     """
     source = os.fspath(source)
-    root = None if root is None else os.path.abspath(root)
+    root = None if root is None else absolute(root)
     if source == "-":
         rows = _through_a_pipe(sys.stdin)
     else:
@@ -78,7 +79,7 @@ def check_roots(rows: Iterable[Row]) -> Iterator[Row]:
         root = row["root"]
         if root not in seen and row["status"] in USABLE:
             seen.add(root)
-            if not os.path.isdir(root):
+            if not is_remote(root) and not os.path.isdir(root):
                 raise ConfigError(
                     f"{root}: no such folder, but {row['video']} and others of the index should be in it; if they have "
                     "moved, look at that folder anew (stages/verify.py FOLDER)"
@@ -105,13 +106,13 @@ def write_rows(rows: Iterable[Row], out: str | os.PathLike[str]) -> None:
         for row in rows:
             print_line(json.dumps(row, ensure_ascii=ascii_only))
     elif _suffix(out) == ".parquet":
-        digest, absolute = hashlib.sha256(), True
+        digest, is_absolute = hashlib.sha256(), True
         with whole(out) as part, pq.ParquetWriter(part, SCHEMA) as writer:
             for batch in batches(rows):
                 writer.write_batch(batch)
                 for row in _digested(map(unpack, batch.to_pylist()), digest):  # as they will be read
-                    absolute &= os.path.isabs(row["root"])
-            writer.add_key_value_metadata({_DIGEST: digest.hexdigest(), _ABSOLUTE: str(absolute)})
+                    is_absolute &= is_remote(row["root"]) or os.path.isabs(row["root"])
+            writer.add_key_value_metadata({_DIGEST: digest.hexdigest(), _ABSOLUTE: str(is_absolute)})
     else:
         with whole(out) as part, open(part, "w", encoding="utf-8") as handle:
             for row in rows:
@@ -168,7 +169,7 @@ def _checked(numbered: Iterable[tuple[int, Row]], source: str, folder: str) -> I
         if what := fault(row):
             raise ConfigError(f"{source}:{number}: {what}")
         named(row)
-        row["root"] = os.path.normpath(os.path.join(folder, row["root"]))
+        row["root"] = absolute(row["root"] if is_remote(row["root"]) else os.path.join(folder, row["root"]))
         yield row
     if not number:
         raise ConfigError(f"{source}: no rows; did the command that should write them fail?")

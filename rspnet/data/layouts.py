@@ -20,6 +20,7 @@ from functools import partial
 
 from rspnet.data.index import Row, new_row
 from rspnet.data.lists import LIST_NAMES, complete, list_files, read_lists
+from rspnet.data.remote import absolute, is_remote, mirrored
 from rspnet.data.tree import SUBSET_MARK, Tree, is_folder, split_of
 from rspnet.errors import ConfigError
 
@@ -63,13 +64,15 @@ def scan(root: str | os.PathLike[str], layout: str = "auto", ignored: Counter[st
     gives one with status ``bad_name``.
 
     Args:
-        root: the data set's folder.
+        root: the data set's folder, or its URL.
         layout: one of `LAYOUTS`, or ``auto`` for `detect`.
         ignored: is given the number of files not named like videos, by suffix; of official lists under ``lists``.
 
     Raises:
         ConfigError: an unknown layout, no videos, lists that are missing, unreadable or contradict themselves.
     """
+    if is_remote(root := absolute(root)):
+        return iter(_scan_remote(root, layout, ignored))
     tree = Tree(root)
     if layout == "auto":
         layout = detect(tree.root)
@@ -85,6 +88,16 @@ def scan(root: str | os.PathLike[str], layout: str = "auto", ignored: Counter[st
     if not videos:
         raise ConfigError(f"{tree.root}: no videos in the {layout} layout{tree.instead()}; {_LOOKED_FOR}")
     return LAYOUTS[layout](tree, videos)
+
+
+def _scan_remote(root: str, layout: str, ignored: Counter[str] | None) -> list[Row]:
+    """Rows of a root that is a URL: those of a folder that looks the same."""
+    with mirrored(root) as (folder, sizes):
+        try:
+            rows = list(scan(folder, layout, ignored))
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(str(folder), root)) from None
+    return [row | {"root": root, "bytes": sizes.get(row["video"])} for row in rows]
 
 
 def _split_folders(tree: Tree) -> dict[str, str]:

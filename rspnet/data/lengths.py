@@ -9,6 +9,7 @@ import numpy as np
 from rspnet.console import is_main, say
 from rspnet.data import sampling
 from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.remote import is_remote
 from rspnet.video.inspection import inspect
 
 LOOKED_AT = 200
@@ -69,6 +70,8 @@ def frame_counts(clips: ClipDataset) -> Counter[int]:
     unknown = [row for row, (frames, fps) in enumerate(known) if frames is None or (clips.frame_rate and not fps)]
     for place in np.linspace(0, len(unknown) - 1, min(len(unknown), LOOKED_AT)).round().astype(int):
         row = clips.index[unknown[place]]
+        if is_remote(row["root"]):  # to fetch them all would take its time
+            continue
         facts = inspect(Path(row["root"]) / row["video"], "probe", time_limit=min(SECONDS, clips.time_limit))
         about = round(facts["duration"] * facts["fps"]) if facts["duration"] and facts["fps"] else None
         known[unknown[place]] = facts["num_frames"] or about, facts["fps"]

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from rspnet import console
+from rspnet.data.remote import absolute, is_remote, mirrored
 from rspnet.data.rows import Row, new_row
 from rspnet.data.texts import read_lines
 from rspnet.data.tree import VIDEO_SUFFIXES, Tree, split_of
@@ -53,7 +54,7 @@ def read_list(source: str, root: str | None = None) -> Iterator[Row]:
     Raises:
         ConfigError: no text, a line that is not understood, or none of its videos is there.
     """
-    base = os.path.abspath(os.path.dirname(os.path.abspath(source)) if root is None else root)
+    base = absolute(os.path.dirname(os.path.abspath(source)) if root is None else root)
     return rows_of_lines(read_lines(source), source, base=base, root=root)
 
 
@@ -86,7 +87,11 @@ def rows_of_lines(
     names = _fields(lines[0][1], _gap(lines[0][1]))
     columns = [name.lower() for name in names]
     if {"youtube_id", "time_start", "time_end"} <= set(columns):
-        return _kinetics_rows(list(_table(lines, columns, None)), source, base)
+        entries = list(_table(lines, columns, None))
+        if not is_remote(base):
+            return _kinetics_rows(entries, source, base)
+        with mirrored(base) as (folder, _):
+            return iter([row | {"root": base} for row in _kinetics_rows(entries, source, str(folder))])
     path = next((name for name in _PATHS if name in columns), None)
     if path is None:
         raise ConfigError(
@@ -157,6 +162,11 @@ def _table(lines: list[tuple[str, str]], columns: list[str], path: str | None) -
 
 def _plain_rows(entries: list[_Entry], source: str, *, base: str, root: str | None) -> Iterator[Row]:
     windows = not any("/" in entry.path for entry in entries)
+    if is_remote(base):
+        for entry in entries:
+            path = entry.path.replace("\\", "/") if windows else entry.path
+            yield new_row(path.removeprefix(f"{base}/"), base, entry.label, split=entry.split)
+        return
     paths = [
         os.path.normpath(os.path.join(base, entry.path.replace("\\", "/") if windows else entry.path))
         for entry in entries

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rspnet.data import layouts
 from rspnet.data.index import USABLE, Row, read_rows, write_rows
+from rspnet.data.remote import absolute, is_remote, path_of, size_of, system
 from rspnet.data.tree import no_folder
 from rspnet.errors import CheckpointError, ConfigError
 
@@ -32,7 +33,9 @@ def check_places(root: str | None, index: str | None) -> None:
     """
     if index is None and root is None:
         raise ConfigError(_NOWHERE)
-    if root is not None and (now := no_folder(root)):
+    if root is not None and is_remote(place := absolute(root)):
+        system(place)
+    elif root is not None and (now := no_folder(place)):
         others = f"; or say --data.root null, for the one that {index} was made for" if index is not None else ""
         raise ConfigError(f"data.root: {root}: {now}; name the one that the videos are in{others}")
 
@@ -64,12 +67,19 @@ def look_for_videos(path: Path, root: str | None, index: str | None) -> None:
 def _look(places: list[tuple[str, str]], option: str) -> None:
     remedy = "say where they are with --data.root"
     for folder in sorted({folder for folder, _ in places}):
-        if not os.path.isdir(folder):
+        if not is_remote(folder) and not os.path.isdir(folder):
             count = f"{sum(place[0] == folder for place in places)} of {len(places)} videos"
             raise ConfigError(f"{option}: {count} should be in {folder}, and there is no such folder; {remedy}")
-    some = [os.path.join(*place) for place in places[:: max(1, len(places) // NUM_LOOKED_AT)]]
-    if some and not any(map(os.path.exists, some)):
-        raise ConfigError(f"{option}: of {len(some)} videos looked for none is there, not {some[0]}; {remedy}")
+    some = places[:: max(1, len(places) // NUM_LOOKED_AT)]
+    if some and not any(_is_there(*place) for place in some):
+        raise ConfigError(
+            f"{option}: of {len(some)} videos looked for none is there, not {path_of(*some[0])}; {remedy}"
+        )
+
+
+def _is_there(root: str, video: str) -> bool:
+    """Whether a video is; of a remote one, whether its server has it."""
+    return size_of(root, video) is not None if is_remote(root) else os.path.exists(os.path.join(root, video))
 
 
 def keep_index(path: Path, root: str | None, index: str | None, *, layout: str) -> None:
@@ -137,7 +147,7 @@ def _rows(root: str | None, index: str | None, layout: str) -> Iterator[Row]:
     else:
         raise ConfigError(_NOWHERE)
     if root is not None:
-        rows = (row | {"root": os.path.abspath(root)} for row in rows)
+        rows = (row | {"root": absolute(root)} for row in rows)
     yield from with_sizes(rows)
 
 
@@ -154,6 +164,8 @@ def with_sizes(rows: Iterable[Row]) -> Iterator[Row]:
 
 def _size(row: Row) -> int | None:
     """Bytes of a video's file; None where it is not there."""
+    if is_remote(row["root"]):  # whose listing or index mostly tells
+        return row["bytes"] if row["bytes"] is not None else size_of(row["root"], row["video"]) or None
     try:
         return os.stat(os.path.join(row["root"], row["video"])).st_size
     except OSError:

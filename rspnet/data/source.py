@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from rspnet.console import say, some
 from rspnet.data.index import USABLE, Row, check_roots, is_index, new_row, read_rows
 from rspnet.data.layouts import detect, list_files, scan
+from rspnet.data.remote import absolute, is_remote, path_of
 from rspnet.data.rows import BAD_NAME
 from rspnet.data.run_index import with_sizes
 from rspnet.disk import is_there
@@ -39,18 +40,22 @@ def read_source(source: str, layout: str = "auto") -> Source:
     """Find the videos of a folder, or begin to read an index.
 
     Args:
-        source: a folder, or an index as for `read_rows`.
+        source: a folder or its URL, or an index as for `read_rows`.
         layout: one of `rspnet.data.layouts.LAYOUTS`, or ``auto`` to recognise it; says nothing of an index.
 
     Raises:
         ConfigError: as for `detect` and `scan`, or as for `read_rows` and `check_roots`.
     """
+    source = absolute(source) if is_remote(source) else source
     if is_index(source):
         # Of a file all rows are checked first: a bad line may be the last one, and come after hours of work.
         again = _Again(source)
         return Source(again, None if source == "-" else sum(1 for _ in again))
-    layout = detect(source) if layout == "auto" else layout
     ignored: Counter[str] = Counter()
+    if is_remote(source):
+        rows = list(scan(source, layout, ignored))
+        return Source(rows, len(rows), ignored=ignored)
+    layout = detect(source) if layout == "auto" else layout
     rows = list(scan(source, layout, ignored))
     return Source(rows, len(rows), layout, list_files(source, layout), ignored)
 
@@ -78,7 +83,7 @@ def read_sources(sources: Sequence[str], layout: str = "auto") -> list[Row]:
     Raises:
         ConfigError: one is not there, or as for `read_source`; or there is no video.
     """
-    files = [name for name in sources if not is_index(name) and not os.path.isdir(name)]
+    files = [name for name in sources if not (is_index(name) or is_remote(name) or os.path.isdir(name))]
     for name in files:
         if not is_there(name):
             raise ConfigError(f"{name}: no such file or folder")
@@ -87,7 +92,7 @@ def read_sources(sources: Sequence[str], layout: str = "auto") -> list[Row]:
     times = 0
     for row in _rows(sources, folder, layout):
         times += 1
-        found.setdefault(os.path.join(row["root"], row["video"]), row)
+        found.setdefault(path_of(row["root"], row["video"]), row)
     if times > len(found):
         say(f"{some(times - len(found), 'video')} named more than once; each is looked at once")
     if not found:
@@ -137,7 +142,7 @@ def named_content(rows: Sequence[Row]) -> str:
 
 def _rows(sources: Sequence[str], folder: str, layout: str) -> Iterator[Row]:
     for name in sources:
-        if is_index(name) or os.path.isdir(name):
+        if is_index(name) or is_remote(name) or os.path.isdir(name):
             yield from read_source(name, layout).rows
         else:
             yield new_row(os.path.relpath(os.path.abspath(name), folder), folder)

@@ -4,15 +4,16 @@ The places of the two clips are drawn as in pretraining, each by itself; the cro
 so that a video looks the same whatever the draws. The draws are a function of the seed and the video's name.
 """
 
-import os
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from rspnet.clipspec import ClipSpec
 from rspnet.data import sampling
+from rspnet.data.fetched import fetched
 from rspnet.data.picked import resampled
 from rspnet.data.rows import Row
 from rspnet.data.sampling import Frames
@@ -61,10 +62,8 @@ def read_pair(
         VideoError: it cannot be read, or has no frames at the clip's frame rate.
     """
     rng = np.random.default_rng([seed, zlib.crc32(row["video"].encode())])
-    path = os.path.join(row["root"], row["video"])
-    with Video(
-        path, num_frames=row["num_frames"], time_limit=time_limit, plan=row.get("plan"), max_pixels=max_pixels
-    ) as video:
+    opened = partial(Video, time_limit=time_limit, plan=row.get("plan"), max_pixels=max_pixels)
+    with fetched(row) as path, opened(path, num_frames=row["num_frames"]) as video:
         kept = resampled(video, clip.frame_rate)
         crop = sampling.centre_square_crop(video.height, video.width)
         chosen = [kept[_frames(rng, len(kept), clip, speed=speed, longest=max(speeds))] for speed in speeds]

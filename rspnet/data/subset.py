@@ -12,6 +12,7 @@ from typing import Any
 
 from rspnet import console
 from rspnet.data.duplicates import superfluous
+from rspnet.data.remote import is_remote
 from rspnet.data.rows import BAD_NAME, USABLE, Row
 from rspnet.data.texts import read_lines
 from rspnet.disk import whole
@@ -116,6 +117,8 @@ def plan_links(
         if row["label"] in classes and row["status"] not in _NO_LINK:
             folder = os.path.dirname(row["video"])
             path = folder if whole_folders and folder not in mixed else row["video"]
+            if is_remote(row["root"]):
+                raise ConfigError(f"{row['root']}: a subset is made of links, which lead to no URL; transcode it first")
             target = os.path.join(row["root"], path)
             if links.setdefault(path, target) != target:
                 raise ConfigError(

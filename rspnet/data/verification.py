@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rspnet import console
+from rspnet.data.fetched import MissingError, fetched, told
+from rspnet.data.remote import is_remote, size_of
 from rspnet.data.rows import BAD_NAME, Row
+from rspnet.errors import VideoError
 from rspnet.shortage import blame_machine
 from rspnet.video.inspection import FACTS, inspect
 from rspnet.video.limits import MAX_PIXELS
@@ -42,6 +45,8 @@ def inspect_row(row: Row, depth: str, min_frames: int, *, max_pixels: int = MAX_
     """
     if row["status"] == BAD_NAME:
         return row
+    if is_remote(row["root"]):
+        return _inspect_remote(row, depth, min_frames, max_pixels=max_pixels)
     path = os.path.join(row["root"], row["video"])
     if absent := _absence(row, path):
         return row | NO_FACTS | absent
@@ -49,6 +54,19 @@ def inspect_row(row: Row, depth: str, min_frames: int, *, max_pixels: int = MAX_
     if found["status"] not in ("ok", "short") and (absent := _absence(row, path)):  # removed meanwhile
         return row | NO_FACTS | absent
     return row | found
+
+
+def _inspect_remote(row: Row, depth: str, min_frames: int, *, max_pixels: int) -> Row:
+    """The same of a row whose video is fetched first."""
+    try:
+        now = row | {"bytes": size_of(row["root"], row["video"])}
+        with fetched(now) as path:
+            found = inspect(path, depth=depth, min_frames=min_frames, max_pixels=max_pixels)
+    except MissingError:
+        return row | NO_FACTS | {"status": "missing", "reason": row["reason"] or "no such file"}
+    except VideoError as error:
+        return row | NO_FACTS | {"status": "unreadable", "reason": str(error)}
+    return row | found | {"reason": found["reason"] and told(found["reason"], now)}
 
 
 def _absence(row: Row, path: str) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from collections import deque
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from types import TracebackType
@@ -196,9 +197,14 @@ class Worker(Generic[Request, Batch]):
 def _serve(pipe: Connection, dataset: Readable[Request, Batch]) -> None:
     """A worker's life: it answers until nobody asks."""
     _become_worker()
+    waiting: deque[list[Request]] = deque()
+    expect: Callable[[list[Request]], None] = getattr(dataset, "expect", lambda _: None)
     with contextlib.suppress(EOFError, OSError):  # the other end is closed
         while True:
-            requests = pipe.recv()
+            while not waiting or pipe.poll():
+                waiting.append(pipe.recv())
+                expect(waiting[-1])
+            requests = waiting.popleft()
             try:
                 answer = ForkingPickler.dumps(dataset.__getitems__(requests))
             except RSPNetError as error:

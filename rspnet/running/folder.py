@@ -86,7 +86,10 @@ class Run:
         Raises:
             ConfigError: the videos are not usable; or a process does not see the run's folder.
         """
+        from rspnet.data.fetched import bound
+
         path = self.run_dir / "index.parquet"
+        bound(self.config["data"]["cache_gb"])
 
         def keep() -> str:
             fingerprint = sources.keep_videos(path, self.config)

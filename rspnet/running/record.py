@@ -16,6 +16,7 @@ FREE = (
     "data.max_failures",
     "data.time_limit",
     "data.max_pixels",
+    "data.cache_gb",
     "run.log_every",
     "run.checkpoint_every",
     "run.keep_epochs",

@@ -18,7 +18,7 @@ from tests.support.published_files import small
 
 CONFIG = {
     "run_dir": "x",
-    "data": {"root": "a", "index": None, "layout": "auto", "fold": 1, "num_workers": 4},
+    "data": {"root": "a", "index": None, "layout": "auto", "fold": 1, "num_workers": 4, "cache_gb": 1.0},
     "optim": {"lr": 0.1},
     "run": {"seed": 3, "log_every": 10},
     "protocol": "classify",

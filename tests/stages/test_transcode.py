@@ -18,6 +18,7 @@ from rspnet.temporary import temporary
 from rspnet.video.reader import inspect, transcode
 from stages.transcode import Config, main
 from tests.support import REPO
+from tests.support.web import Server
 
 
 @pytest.fixture
@@ -59,6 +60,18 @@ def test_a_data_set_becomes_one_of_the_same_layout(few, tmp_path):
         assert row["recipe"] == {"codec": "h264", "short_side": 48, "gop": 8, "crf": 20.0, "x264_preset": "medium"}
     lists = [file.name for file in (few / "ucfTrainTestlist").iterdir()]
     assert sorted(lists) == sorted(file.name for file in (tmp_path / "new" / "ucfTrainTestlist").iterdir())
+
+
+def test_copies_of_a_server_s_videos(few, tmp_path, monkeypatch):
+    """What lies elsewhere becomes a data set of the same layout here; the second time nothing is made."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    with Server(few) as server:
+        summary, rows = run(server.url, tmp_path / "new", short_side=32)
+        assert counts(summary) == [8, 8, 0, 0, 0, 0]
+        assert rows[0]["source"].startswith(f"{server.url}/UCF-101/")
+        assert counts(run(server.url, tmp_path / "new", short_side=32)[0]) == [8, 0, 8, 0, 0, 0]
+    before, after = list(layouts.scan(few)), list(layouts.scan(tmp_path / "new"))
+    assert [row["folds"] for row in before] == [row["folds"] for row in after]
 
 
 def test_files_that_grow_are_said_with_why(few, tmp_path, capsys):

@@ -18,6 +18,7 @@ from rspnet.video.reader import encode
 from stages import verify
 from tests.support import REPO
 from tests.support.samples import BAD_SAMPLES, SINGLE_FRAME
+from tests.support.web import Server
 
 STAGE = [sys.executable, str(REPO / "stages/verify.py")]
 
@@ -110,6 +111,24 @@ def test_an_index_is_looked_at_again(root, tmp_path, capsys):
     assert gone == rows[1] | {"status": "missing", "reason": "no such file", "num_frames": None}
     assert listed == rows[2]
     assert bad_name == rows[3]
+
+
+def test_a_data_set_of_a_server(root, tmp_path, capsys, monkeypatch):
+    """Rows are those of the folder that it serves, by processes that fetch."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    run(root, depth="decode")
+    here = read(capsys.readouterr().out)
+    with Server(root, lambda path, times: 503 if times == 2 else None) as server:
+        summary = run(server.url, depth="decode", out=str(tmp_path / "i.jsonl"))
+        rows = list(index.read_rows(tmp_path / "i.jsonl"))
+        assert [row | {"root": str(root)} for row in rows] == list(here.values())
+        assert {row["root"] for row in rows} == {server.url}
+        (root / "train/a/1.mp4").rename(tmp_path / "1.mp4")
+        try:
+            again = verify.main(verify.Config(str(tmp_path / "i.jsonl"), jobs=1))
+        finally:
+            (tmp_path / "1.mp4").rename(root / "train/a/1.mp4")
+        assert again["status"] == summary["status"] | {"ok": summary["status"]["ok"] - 1, "missing": 1}
 
 
 def test_strict(root, tmp_path):

@@ -1,0 +1,243 @@
+"""Data sets that lie elsewhere: whatever URL fsspec reads (s3://, gs://, hf://, https://, memory://).
+
+A row's root may be such a URL. Its videos are read from a cache on this machine's disk, see fetched.py.
+"""
+
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, unquote
+
+from rspnet.console import say
+from rspnet.errors import ConfigError, VideoError
+from rspnet.shortage import lacking
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+T = TypeVar("T")
+
+PATIENCE = 150.0
+"""Seconds that one question to a server may be asked again and again: it may be gone for a minute or two."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 20.0
+_LATER = (408, 425, 429)  # what a server answers that wants to be asked another time
+_WEB = ("http://", "https://")
+_TEXTS = (".txt", ".json", ".csv")
+_LARGEST_TEXT = 100_000_000  # of a list of a data set, bytes
+
+
+def is_remote(place: str | os.PathLike[str] | None) -> bool:
+    """Whether a root is a URL; ``file://`` is one, until `absolute` has made a path of it."""
+    return isinstance(place, str) and _SCHEME.match(place) is not None
+
+
+def absolute(root: str | os.PathLike[str]) -> str:
+    """A root that means the same from every folder: a URL, or an absolute path."""
+    root = os.fspath(root)
+    if root.startswith("file://"):
+        return os.path.abspath(unquote(root.removeprefix("file://").removeprefix("localhost")))
+    return root.rstrip("/") if is_remote(root) else os.path.abspath(root)
+
+
+def path_of(root: str, video: str) -> str:
+    """Where a video lies: a path, or a URL; in one of the web what is no letter stands as servers take it."""
+    if not is_remote(root):
+        return os.path.join(root, video)
+    inside, mark, archive = root.partition("::")  # zip://FOLDER::https://host/videos.zip
+    name = quote(video) if root.startswith(_WEB) else video
+    return f"{inside}{'' if inside.endswith('/') else '/'}{name}".rstrip("/") + mark + archive if name else root
+
+
+def system(url: str) -> "tuple[AbstractFileSystem, str]":
+    """What reads a URL, and the URL as that calls it.
+
+    Raises:
+        ConfigError: nothing does; or a package is missing.
+    """
+    from fsspec.core import url_to_fs
+
+    try:
+        found: tuple[AbstractFileSystem, str] = url_to_fs(url)
+    except ImportError as error:
+        raise ConfigError(f"{url}: {_words(error)}; pip install it where rspnet is") from None
+    except ValueError as error:
+        raise ConfigError(f"{url}: {_words(error)}; name a folder, or a URL that fsspec reads") from None
+    except Exception as error:  # of any of its libraries
+        raise ConfigError(f"{url}: cannot be reached ({_words(error)}); {_remedy(error)}") from None
+    return found
+
+
+def persistent(ask: Callable[[], T], url: str, patience: float | None = None) -> T:
+    """Ask a server until it answers, with pauses that get longer, for some minutes.
+
+    Args:
+        ask: the question.
+        url: what it is about.
+        patience: seconds, unless `PATIENCE`.
+
+    Raises:
+        FileNotFoundError: it has no such file.
+        ConfigError: it does not let us.
+        VideoError: it does not answer.
+        OSError: this machine is to blame.
+    """
+    began, wait, times = time.monotonic(), _FIRST_WAIT, 0
+    while True:
+        times += 1
+        try:
+            return ask()
+        except Exception as caught:  # each library has its own
+            error = _reason(caught)
+            if isinstance(error, FileNotFoundError) or lacking(error):
+                raise error from None
+            if _is_refusal(error):
+                raise ConfigError(f"{url}: may not be read ({_words(error)}); {_remedy(error)}") from None
+            if 400 <= _status(error) < 500 and _status(error) not in _LATER:
+                raise VideoError(f"{url}: is refused by its server ({_words(error)}); drop it") from None
+            if time.monotonic() + wait - began > (PATIENCE if patience is None else patience):
+                tried = f"tried {times} times in {time.monotonic() - began:.0f} s"
+                raise VideoError(f"{url}: cannot be fetched ({_words(error)}; {tried}); {_remedy(error)}") from None
+            if times == 3:
+                say(f"{url}: {_words(error)}; it is asked for again and again", everywhere=True)
+        time.sleep(wait)
+        wait = min(2 * wait, _LONGEST_WAIT)
+
+
+@contextmanager
+def mirrored(root: str) -> Iterator[tuple[Path, dict[str, int | None]]]:
+    """A folder that looks like a remote one for as long as the block lasts, and the sizes of its files, bytes.
+
+    Its lists and other small texts are there; other files are empty.
+
+    Args:
+        root: a URL.
+
+    Raises:
+        ConfigError: it cannot be listed, or there is nothing.
+    """
+    files = _listed(root)
+    fs, _ = system(root)
+    with tempfile.TemporaryDirectory(prefix="rspnet-remote-") as folder:
+        for name, size in files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = b""
+            if name.lower().endswith(_TEXTS) and (size or 0) <= _LARGEST_TEXT:
+                text = asked(partial(fs.cat_file, system(path_of(root, name))[1]), root)
+            path.write_bytes(text)
+        with _called(folder, root):
+            yield Path(folder), files
+
+
+@contextmanager
+def _called(folder: str, root: str) -> Iterator[None]:
+    """Let warnings of a folder be of the URL that it stands for."""
+
+    def rename(record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                str(each).replace(folder, root) if isinstance(each, str) else each for each in record.args
+            )
+        return True
+
+    loggers = [logging.getLogger(f"rspnet.data.{name}") for name in ("layouts", "lists", "plainlist", "tree")]
+    for logger in loggers:
+        logger.addFilter(rename)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(rename)
+
+
+def asked(ask: Callable[[], T], url: str) -> T:
+    """What a server answers, see `persistent`; for what nothing goes on without.
+
+    Raises:
+        ConfigError: it does not answer, or has no such thing.
+    """
+    try:
+        return persistent(ask, url)
+    except FileNotFoundError:
+        raise ConfigError(f"{url}: no such folder, or none that can be listed; name one, or give an index") from None
+    except VideoError as error:
+        raise ConfigError(str(error)) from None
+
+
+def size_of(root: str, video: str) -> int | None:
+    """Bytes of a remote video, 0 where its server does not say; None where it is not there.
+
+    Raises:
+        ConfigError: its server does not let us, or does not answer.
+    """
+    fs, where = system(path_of(root, video))
+    try:
+        return int(persistent(lambda: fs.info(where), path_of(root, video)).get("size") or 0)
+    except FileNotFoundError:
+        return None
+    except VideoError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _listed(root: str) -> dict[str, int | None]:
+    """The files below a URL, by the rest of theirs, with their sizes where these come along.
+
+    Folder by folder, and none may fail: fsspec's own `find` leaves out what a server does not answer.
+    """
+    fs, top = system(root)
+    is_web = root.startswith(_WEB)
+    files, folders = dict[str, int | None](), [(top, "")]
+    while folders:
+        place, above = folders.pop()
+        entries: list[dict[str, Any]] = asked(partial(fs.ls, place, detail=True), path_of(root, above))
+        for entry in entries:
+            last = str(entry["name"]).rstrip("/").rpartition("/")[2]
+            if not last or (is_web and re.search(r"[?#]", last)):  # a link of the page's own, to sort it
+                continue
+            name = f"{above}/{unquote(last) if is_web else last}".lstrip("/")
+            if entry["type"] == "directory":
+                folders.append((str(entry["name"]), name))
+            else:
+                files[name] = entry.get("size")
+    if not files:
+        raise ConfigError(f"{root}: nothing is there, or it cannot be listed; name a folder, or give an index of it")
+    return files
+
+
+def _reason(error: Exception) -> Exception:
+    """What is behind an error: of a server that does not answer fsspec says that it has no such file."""
+    cause = error.__cause__
+    if isinstance(error, FileNotFoundError) and isinstance(cause, Exception) and _status(cause) != 404:
+        return cause
+    return error
+
+
+def _status(error: Exception) -> int:
+    """The status that a web server answered with; 0: none."""
+    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else 0
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether to ask again would not help: somebody has to give us a key, or the question is wrong."""
+    named = re.search(r"Credential|AccessDenied|Forbidden|Unauthorized|Gated|InvalidAccessKey", repr(error))
+    return isinstance(error, PermissionError | NotImplementedError) or _status(error) in (401, 403) or named is not None
+
+
+def _remedy(error: Exception) -> str:
+    if _is_refusal(error):
+        return "give this machine its credentials as that library wants them (environment, or its file), or another URL"
+    return "see that the URL is right and its server there, then give the same command again"
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
