@@ -145,7 +145,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
             model.train()
             for _, batch in loop.batches():
                 (inputs,) = loop.shown(augment.views(batch, accelerator.device), clip)
-                out = model(inputs, batch["label"].to(accelerator.device))
+                out = model(inputs, batch["label"].to(accelerator.device, non_blocking=True))
                 accelerator.backward(out["loss"])
                 optimizer.step()
                 optimizer.zero_grad()

@@ -9,6 +9,7 @@ N clips, T frames, H W pixels; clips arrive as uint8 (N, T, H, W, 3) and leave a
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +17,16 @@ import torch
 
 from rspnet.clipspec import ClipSpec
 from rspnet.data.batches import Batch
+from rspnet.data.jitter import JITTER, OPERATIONS, grayscale, turn_, turns_of
 
 # ImageNet's, as in the published code.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
-# Weights of red, green and blue in a grey value: ITU-R BT.601, rounded as in the published code.
-GRAY_WEIGHTS = (0.2989, 0.5870, 0.1140)
-
-# The columns of Draws.factors and the numbers in Draws.order.
-JITTER = ("brightness", "contrast", "saturation", "hue")
+# What every clip of a batch goes through on an accelerator, as places in JITTER: each order of the four is a part of
+# it, read from left to right, and an operation that a clip does not need at a place changes nothing there (its factor
+# is 1). What costs most stands in it least: the hue once, the contrast twice.
+_COURSE = (0, 2, 0, 1, 0, 2, 0, 3, 0, 2, 0, 1, 0, 2, 0)
 
 # Second word of the generator's key: seeds used elsewhere with the same generator give other numbers.
 _STREAM = 0xA06
@@ -51,8 +52,18 @@ class Draws:
     def __len__(self) -> int:
         return len(self.flip)
 
-    def __getitem__(self, rows: slice | torch.Tensor) -> "Draws":
+    def __getitem__(self, rows: slice) -> "Draws":
         return Draws(self.gray[rows], self.factors[rows], self.order[rows], self.flip[rows])
+
+    def table(self) -> torch.Tensor:
+        """All that an accelerator needs to know, in one piece: a row per clip, columns as `_COURSE`, and five more.
+
+        Those are 1 for a clip that turns grey, 1 for one that is mirrored, and three of `rspnet.data.jitter.turns_of`.
+        """
+        places = _PLACES[tuple(self.order.unbind(1))]
+        course = torch.ones(len(self), len(_COURSE)).scatter_(1, places, self.factors.gather(1, self.order))
+        marks = torch.stack([self.gray, self.flip], 1).float()
+        return torch.cat([course, marks, turns_of(self.factors[:, 3:])], dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,28 +152,52 @@ class Augment:
         """
         if len(draws) != len(clips):
             raise ValueError(f"{len(clips)} clips cannot take the draws of {len(draws)}")
-        done = torch.empty(_channels_first(clips).shape, dtype=dtype, device=clips.device)
-        # One clip at a time stays in a processor's cache (measured: nearly twice as fast as the whole batch);
-        # an accelerator wants few large operations.
-        step = 1 if clips.device.type == "cpu" else max(len(clips), 1)
-        for start in range(0, len(clips), step):
-            part = slice(start, start + step)
-            changed = self.apply_(to_float(clips[part]), draws[part])
-            done[part] = _normalise_(changed, self.mean, self.std, channels=self.channels)
+        # One clip at a time stays in a processor's cache (measured: nearly twice as fast as the whole batch); an
+        # accelerator wants few large operations, and none that hangs on what was drawn.
+        if clips.device.type != "cpu":
+            return self.together(clips, draws.table().to(clips.device, non_blocking=True)).to(dtype)
+        done = torch.empty(_channels_first(clips).shape, dtype=dtype)
+        for number in range(len(clips)):
+            one = slice(number, number + 1)
+            changed = self.apply_(to_float(clips[one]), draws[one])
+            done[one] = _normalise_(changed, self.mean, self.std, channels=self.channels)
         return done
 
-    def apply_(self, clips: torch.Tensor, draws: Draws) -> torch.Tensor:
-        """Grey, jitter and flip, in place, on (N, 3, T, H, W) floats in [0, 1]."""
-        factors = draws.factors.to(clips.device, non_blocking=True)[..., None, None, None, None]
-        wanted = draws.factors != torch.tensor([1.0, 1.0, 1.0, 0.0])
+    def apply_(self, clip: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """Grey, jitter and flip a clip by its draws, in place: (1, 3, T, H, W) floats in [0, 1]."""
+        if draws.gray:
+            clip.copy_(grayscale(clip).expand_as(clip))
+        for place in draws.order[0].tolist():
+            factor = draws.factors[0, place]
+            if factor != (0.0 if JITTER[place] == "hue" else 1.0):
+                OPERATIONS[place](clip, factor.view(1, 1, 1, 1, 1))
+        if draws.flip:
+            clip.copy_(clip.flip(-1))
+        return clip
 
-        _change_(clips, draws.gray, lambda chosen: grayscale(chosen).expand_as(chosen))
-        for place in range(len(JITTER)):
-            for number, operation_ in enumerate((brightness_, contrast_, saturation_, hue_)):
-                mask = (draws.order[:, place] == number) & wanted[:, number]
-                _change_(clips, mask, operation_, factors[:, number])
-        _change_(clips, draws.flip, lambda chosen: chosen.flip(-1))
-        return clips
+    def together(self, clips: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        """Augment and normalise a whole batch by the same operations whatever was drawn: one graph, if compiled.
+
+        Args:
+            clips: (N, T, H, W, 3) uint8.
+            table: of its draws, see `Draws.table`, on the same device.
+
+        Returns:
+            (N, 3, T, H, W) float32.
+        """
+        done, table = to_float(clips), table[..., None, None, None, None]
+        *course, gray, flip = table[:, :-3].unbind(1)
+        if self.gray:
+            done = torch.where(gray > 0, grayscale(done), done)
+        spread = (self.brightness, self.contrast, self.saturation, self.hue)
+        for place, factor in zip(_COURSE, course, strict=True):
+            if spread[place] and JITTER[place] == "hue":
+                turn_(done, table[:, -3:, 0])
+            elif spread[place]:
+                OPERATIONS[place](done, factor)
+        if self.flip:
+            done = torch.where(flip > 0, done.flip(-1), done)
+        return _normalise_(done, self.mean, self.std, channels=self.channels)
 
 
 def normalise(
@@ -199,59 +234,6 @@ def to_float(clips: torch.Tensor) -> torch.Tensor:
     return torch.empty(clips.shape, dtype=torch.float32, device=clips.device).copy_(clips).div_(255)
 
 
-def grayscale(clips: torch.Tensor) -> torch.Tensor:
-    """Return the grey values (N, 1, T, H, W) of (N, 3, T, H, W)."""
-    red, green, blue = _channels(clips)
-    return (red * GRAY_WEIGHTS[0]).add_(green, alpha=GRAY_WEIGHTS[1]).add_(blue, alpha=GRAY_WEIGHTS[2])
-
-
-# The operations of the jitter work in place on (N, 3, T, H, W) in [0, 1]; the second argument is (N, 1, 1, 1, 1).
-
-
-def brightness_(clips: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Scale towards black, in place."""
-    return clips.mul_(factor).clamp_(0, 1)
-
-
-def contrast_(clips: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Blend with the mean grey of the whole clip, all its frames together, in place.
-
-    Of the frames that are given: in pretraining those that a step shows, where the published code averages over all
-    that a clip spans.
-    """
-    mean = grayscale(clips.mean(dim=(2, 3, 4), keepdim=True))
-    return clips.mul_(factor).add_(mean * (1 - factor)).clamp_(0, 1)
-
-
-def saturation_(clips: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Blend with each pixel's own grey, in place."""
-    return clips.lerp_(grayscale(clips), 1 - factor).clamp_(0, 1)
-
-
-def hue_(clips: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """Turn the hue of HSV by ``shift``, a fraction of the circle in [-0.5, 0.5], in place.
-
-    The same numbers as going to HSV, adding modulo 1 and coming back, without a division or a case per colour. With
-    V the largest channel, m the smallest and C = V - m, measure the hue as an angle times C, 6 C to the circle, red
-    at 0. Its size is |V + G + B - R - 2 m| and its sign that of G - B. A channel whose own colour lies at angle a
-    (red 0, green 2 C, blue 4 C) has the value m + clamp(2 C - distance(hue, a), 0, C), and for a difference x of at
-    most 7 C, clamped, 2 C - distance is ||x| - 3 C| - C. Taking a = -4 C for green, -2 C for blue where the shift
-    is negative keeps x that small, so nothing needs to be wrapped.
-    """
-    red, green, blue = _channels(clips)
-    low = torch.minimum(torch.minimum(red, green), blue)
-    high = torch.maximum(torch.maximum(red, green), blue)
-    chroma = high - low
-    angle = (green + blue).sub_(red).sub_(low).add_(chroma).copysign_(green - blue)
-
-    own = 2 * torch.arange(3, device=clips.device).view(1, 3, 1, 1, 1)
-    own = torch.where((shift < 0) & (own > 0), own - 6, own)
-    torch.addcmul(angle, chroma, 6 * shift - own, out=clips)
-    clips.abs_().sub_(chroma, alpha=3).abs_()
-    clips.sub_(chroma.sub_(low))
-    return torch.clamp(clips, low, high, out=clips)
-
-
 def _normalise_(
     clips: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...], *, channels: str = "RGB"
 ) -> torch.Tensor:
@@ -262,23 +244,18 @@ def _normalise_(
     return clips.sub_(middle).div_(width)
 
 
-def _change_(
-    clips: torch.Tensor, mask: torch.Tensor, operation: Callable[..., torch.Tensor], *values: torch.Tensor
-) -> None:
-    """Put in place of the clips chosen by a CPU mask what the operation makes of them (in place, if it likes).
-
-    The choice is made on the CPU, so that nobody waits for the device.
-    """
-    rows = mask.nonzero().flatten()
-    if len(rows) == len(clips):
-        clips.copy_(operation(clips, *values))
-    elif len(rows):
-        rows = rows.to(clips.device, non_blocking=True)
-        clips.index_copy_(0, rows, operation(clips.index_select(0, rows), *(value[rows] for value in values)))
+def _all_places() -> torch.Tensor:
+    """(4, 4, 4, 4, 4): where in `_COURSE` the operations of each order come first."""
+    found = torch.zeros(4, 4, 4, 4, 4, dtype=torch.long)
+    for order in permutations(range(4)):
+        place = -1
+        for number, operation in enumerate(order):
+            place = _COURSE.index(operation, place + 1)
+            found[order][number] = place
+    return found
 
 
-def _channels(clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return clips[:, 0:1], clips[:, 1:2], clips[:, 2:3]
+_PLACES = _all_places()
 
 
 def _channels_first(clips: torch.Tensor) -> torch.Tensor:

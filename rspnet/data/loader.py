@@ -66,7 +66,7 @@ class Loader(Generic[Request, Batch]):
         self.keep_workers = keep_workers
         self._sampler = batches
         self.num_workers = min(num_workers, max(1, len(self)))
-        self._pins = torch.cuda.is_available()
+        self._pins = has_gpu()
         # To take a batch lets its worker begin another one, in the memory of the one two of its own before.
         self._last: deque[StorageWeakRef] = deque(maxlen=2 * self.num_workers)
         self._workers: list[Worker[Request, Batch]] = []
@@ -208,6 +208,11 @@ class Loader(Generic[Request, Batch]):
         finally:
             worker.kill()
         return None
+
+
+def has_gpu() -> bool:
+    """Whether there is a GPU that could fetch batches by itself."""
+    return torch.cuda.is_available()
 
 
 def _end(workers: list[Worker[Request, Batch]]) -> None:

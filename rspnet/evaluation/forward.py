@@ -47,7 +47,7 @@ class Forward:
 
     @torch.no_grad()
     def __call__(self, views: list[Tensor], size: int) -> Tensor:
-        """The output (N, K), float32, on the CPU.
+        """The output (N, K), float32, on the device: whoever asks for its numbers waits until it is computed.
 
         Args:
             views: V uint8 (N, T, H, W, 3).
@@ -60,7 +60,7 @@ class Forward:
         if number < size:
             inputs = torch.cat([inputs, inputs.new_zeros(size - number, *inputs.shape[1:])])
         outputs: Tensor = self.network(inputs)
-        return outputs[:number].flatten(1).float().cpu()
+        return outputs[:number].flatten(1).float()
 
 
 class Window(NamedTuple):
@@ -121,11 +121,11 @@ def windows(forward: Forward, parts: Iterable[Part], size: int) -> Iterator[Wind
             batch[filled : filled + taken] = clips[:taken]
             filled, clips = filled + taken, clips[taken:]
             if filled == size:
-                values.extend(forward([batch], size))
+                values.extend(forward([batch], size).cpu())
                 filled = 0
         yield from done()
     if filled:
-        values.extend(forward([batch], size)[:filled])
+        values.extend(forward([batch], size)[:filled].cpu())
     yield from done()
 
 

@@ -22,6 +22,9 @@ from rspnet.evaluation.predictions import ranked
 if TYPE_CHECKING:
     from rspnet.clipspec import ClipSpec
 
+TOGETHER = 32
+"""Batches whose outputs lie on the device before they are taken from there."""
+
 
 class Encoder(Protocol):
     """What maps clips (N, 3, T, H, W) to features (N, D)."""
@@ -178,18 +181,17 @@ def predict(forward: Forward, videos: TestSet, desc: str) -> Outputs:
         RSPNetError: a process cannot read for another reason, for want of shared memory for example; in all of them.
     """
     team, failures = videos.team, videos.failures
-    read: list[tuple[Tensor, Tensor]] = []
+    read = _Read()
     mistake: RSPNetError | None = None
     try:
         for part in progress(videos, len(videos), desc=desc, unit="batches"):
-            readable = part["failed"] < 0
-            read.append((part["row"][readable], forward(part["clips"], videos.size)[readable]))
+            read.add(part["row"], forward(part["clips"], videos.size), readable=part["failed"] < 0)
     except VideoError:  # too many: the others learn it below
         pass
     except RSPNetError as error:
         mistake = error
     team.check(mistake)
-    everybodys = team.everyones((failures.count, _joined(read) if read else None))
+    everybodys = team.everyones((failures.count, read.joined()))
     failed = sum(count for count, _ in everybodys)
     if failed == len(failures.index):
         raise VideoError(f"{desc}: none of the {failed} can be read; stages/verify.py --depth decode says why")
@@ -197,7 +199,7 @@ def predict(forward: Forward, videos: TestSet, desc: str) -> Outputs:
         failures.judge(failed)
     except VideoError as error:
         raise VideoError(f"{desc}: {error}") from None
-    rows, outputs = _joined([part for _, part in everybodys if part is not None])
+    rows, outputs = (torch.cat(column) for column in zip(*(part for _, part in everybodys if part is not None)))
     order = rows.argsort()
     return Outputs(failures.index, rows[order], outputs[order], failed)
 
@@ -247,5 +249,30 @@ def feature_rows(outputs: list[Outputs], splits: Sequence[str | None]) -> pa.Tab
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def _joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    return torch.cat([rows for rows, _ in parts]), torch.cat([outputs for _, outputs in parts])
+class _Read:
+    """What the network says of the videos that could be read, batch by batch.
+
+    Numbers are taken from the device for many batches at a time: to ask for each one's would keep the device waiting.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[Tensor] = []
+        self._outputs: list[Tensor] = []
+        self._waiting: list[tuple[Tensor, Tensor]] = []  # outputs on the device, and which of them count
+
+    def add(self, rows: Tensor, outputs: Tensor, *, readable: Tensor) -> None:
+        self._rows.append(rows[readable])
+        self._waiting.append((outputs, readable))
+        if len(self._waiting) == TOGETHER:
+            self._fetch()
+
+    def joined(self) -> tuple[Tensor, Tensor] | None:
+        """Rows, and outputs on the CPU; None without a batch."""
+        self._fetch()
+        return (torch.cat(self._rows), torch.cat(self._outputs)) if self._rows else None
+
+    def _fetch(self) -> None:
+        if self._waiting:
+            outputs, readable = (torch.cat(column) for column in zip(*self._waiting))
+            self._outputs.append(outputs.cpu()[readable])
+            self._waiting.clear()

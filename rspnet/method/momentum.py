@@ -19,8 +19,10 @@ def momentum_update(key: nn.Module, query: nn.Module, momentum: float) -> None:
 
     Buffers stay: the key encoder's batch-norm statistics come from its own forward passes (the published code).
     """
-    for key_parameter, query_parameter in zip(key.parameters(), query.parameters(), strict=True):
-        key_parameter.mul_(momentum).add_(query_parameter, alpha=1 - momentum)
+    pairs = zip(key.parameters(), query.parameters(), strict=True)
+    keys, queries = map(list, zip(*pairs))
+    torch._foreach_mul_(keys, momentum)  # all at once: a handful of launches on a GPU
+    torch._foreach_add_(keys, queries, alpha=1 - momentum)
 
 
 class Queue(nn.Module):

@@ -10,8 +10,8 @@ from torch import Tensor
 class RunState:
     """What a checkpoint holds beside the weights, so that the run goes on as if never interrupted.
 
-    The running sums are kept on the device in float64: reading them is the only synchronisation, and they continue bit
-    for bit after a resume in the middle of an interval.
+    The running sums are kept on the device in float64, all terms in one tensor: reading them is the only
+    synchronisation, and they continue bit for bit after a resume in the middle of an interval.
 
     Attributes:
         step: training steps made.
@@ -29,17 +29,23 @@ class RunState:
         self.seconds = 0.0
         self.last_epoch: dict[str, float] = {}
         self.failed = 0
-        self._sums: dict[str, dict[str, Tensor]] = {"interval": {}, "epoch": {}}
+        self._sums: dict[str, tuple[list[str], Tensor]] = {}  # of a window: names, and a sum of each
         self._counts = {"interval": 0, "epoch": 0}
 
     def add(self, terms: dict[str, Tensor]) -> None:
-        """Count one step with its scalar log terms."""
+        """Count one step with its scalar log terms.
+
+        Raises:
+            ValueError: they are not those of the steps before.
+        """
         self.step += 1
-        for window, sums in self._sums.items():
+        names, values = list(terms), torch.stack([value.detach() for value in terms.values()]).double()
+        for window in self._counts:
             self._counts[window] += 1
-            for name, value in terms.items():
-                value = value.detach().double()
-                sums[name] = sums[name].to(value.device) + value if name in sums else value
+            before, sums = self._sums.get(window, (names, None))
+            if before != names:
+                raise ValueError(f"step {self.step} has the terms {names}, those before it {before}")
+            self._sums[window] = names, values if sums is None else sums.to(values.device, non_blocking=True) + values
 
     def take(self, window: str, reduce: Callable[[Tensor], Tensor] = lambda mean: mean) -> dict[str, float]:
         """Means since the last take.
@@ -48,10 +54,10 @@ class RunState:
             window: "interval" or "epoch".
             reduce: averages a tensor over all processes.
         """
-        sums, count = self._sums[window], self._counts[window]
-        self._sums[window], self._counts[window] = {}, 0
-        means = reduce(torch.stack(list(sums.values())) / count)
-        return dict(zip(sums, means.tolist(), strict=True))
+        names, sums = self._sums.pop(window)
+        means = reduce(sums / self._counts[window])
+        self._counts[window] = 0
+        return dict(zip(names, means.tolist(), strict=True))
 
     def state_dict(self, gather: Callable[[Tensor], Tensor] = lambda row: row) -> dict[str, Any]:
         """All of it, on the CPU, with the sums of every process.
@@ -59,13 +65,12 @@ class RunState:
         Args:
             gather: joins the (1, terms) of all processes to (processes, terms), in their order.
         """
-        sums = {}
-        for window, terms in self._sums.items():
-            rows = gather(torch.stack(list(terms.values()))[None]).cpu() if terms else None
-            sums[window] = {"names": list(terms), "rows": rows}
+        saved: dict[str, dict[str, Any]] = {window: {"names": [], "rows": None} for window in self._counts}
+        for window, (terms, sums) in self._sums.items():
+            saved[window] = {"names": terms, "rows": gather(sums[None]).cpu()}
         names = ("step", "best", "best_epoch", "seconds", "last_epoch", "failed")
         kept = {name: getattr(self, name) for name in names}
-        return {**kept, "sums": sums, "counts": dict(self._counts)}
+        return {**kept, "sums": saved, "counts": dict(self._counts)}
 
     def load_state_dict(self, state: dict[str, Any], rank: int = 0, world_size: int = 1) -> None:
         """The reverse of `state_dict`, for one of several processes; their number may be another than it was."""
@@ -74,6 +79,6 @@ class RunState:
             rows = saved["rows"]
             if rows is not None:
                 row = rows[rank] if len(rows) == world_size else rows.mean(0)
-                self._sums[window] = dict(zip(saved["names"], row.unbind(), strict=True))
+                self._sums[window] = saved["names"], row
         self._counts = dict(state.pop("counts"))
         vars(self).update(state)

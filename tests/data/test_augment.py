@@ -14,8 +14,9 @@ from torch.nn import functional
 from torchvision.transforms.v2 import functional as v2
 
 from rspnet.cli import options
-from rspnet.data import augment
-from rspnet.data.augment import JITTER, Augment, Draws
+from rspnet.data import augment, jitter
+from rspnet.data.augment import Augment, Draws
+from rspnet.data.jitter import JITTER
 from rspnet.data.sampling import random_area_crop
 
 
@@ -37,10 +38,6 @@ def make_draws(gray=False, factors=(1.0, 1.0, 1.0, 0.0), order=(0, 1, 2, 3), fli
 def chain(**changes):
     """The published pretraining's, but for the changes."""
     return Augment(**vars(options.Augment()) | changes)
-
-
-def stack(draws):
-    return Draws(*(torch.cat([getattr(d, name) for d in draws]) for name in ("gray", "factors", "order", "flip")))
 
 
 def random_clips(n=5, frames=4, height=10, width=12, seed=0):
@@ -86,9 +83,9 @@ def test_published_single_operations(published):
         clips = batch_of(published["edge_in" if name.startswith("edge") else "resize16"])
         operation, _, number = name.removeprefix("edge_").partition("_")
         if operation == "gray":
-            assert_published(augment.grayscale(clips).expand_as(clips), expected)
+            assert_published(jitter.grayscale(clips).expand_as(clips), expected)
         elif operation in JITTER:
-            assert_published(getattr(augment, f"{operation}_")(clips, value(float(number))), expected)
+            assert_published(getattr(jitter, f"{operation}_")(clips, value(float(number))), expected)
         else:
             continue
         tested += 1
@@ -120,7 +117,7 @@ class PythonRandom:
 
 
 def test_published_whole_chain(published):
-    """All eight clips in one batch: the crop's draws and the chain's from one stream, as the published code has it."""
+    """The crop's draws and the chain's from one stream, as the published code has it."""
     frames = torch.from_numpy(np.random.default_rng(300).random((3, 20, 28, 3)) * 256).byte()[None]
     settings = chain()
     clips, draws = [], []
@@ -135,9 +132,9 @@ def test_published_whole_chain(published):
         stream.shuffle(order)
         draws.append(make_draws(gray, factors, order, flip=stream.random() < settings.flip))
         assert stream.random() == published[f"vid_seed{seed}_next_random"]  # the same number of draws was made
-    clips = settings.apply_(torch.cat(clips), stack(draws))
-    for seed, clip in enumerate(augment._normalise_(clips, augment.MEAN, augment.STD)):
-        assert_published(clip[None], published[f"vid_seed{seed}"])
+    for seed, (clip, draw) in enumerate(zip(clips, draws, strict=True)):
+        done = augment._normalise_(settings.apply_(clip, draw), augment.MEAN, augment.STD)
+        assert_published(done, published[f"vid_seed{seed}"])
 
 
 # Other references.
@@ -155,7 +152,7 @@ def test_hue_equals_the_way_through_hsv():
             hue, saturation, brightness = colorsys.rgb_to_hsv(*clips[n, :, t, h, w].tolist())
             rgb = colorsys.hsv_to_rgb((hue + shift) % 1, saturation, brightness)
             expected[n, :, t, h, w] = torch.tensor(rgb)
-    torch.testing.assert_close(augment.hue_(clips, value(shifts)), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(jitter.hue_(clips, value(shifts)), expected, rtol=0, atol=1e-6)
 
 
 def test_chain_equals_torchvision_clip_by_clip():
@@ -199,13 +196,25 @@ def test_frames_of_a_constant_clip_stay_equal():
 
 
 def test_whole_batch_equals_one_by_one():
-    """The way of an accelerator (many clips to an operation) and that of a processor (one) give the same pixels."""
-    clips = random_clips(n=32)
-    settings = chain()
-    draws = settings.draw(np.arange(100, 132))
-    together = augment._normalise_(settings.apply_(augment.to_float(clips), draws), augment.MEAN, augment.STD)
-    torch.testing.assert_close(settings(clips, draws), together, rtol=0, atol=1e-6)
-    torch.testing.assert_close(settings(clips[5:9], draws[5:9]), together[5:9], rtol=0, atol=1e-6)
+    """The way of an accelerator (one course for all) and that of a processor (one by one) give the same pixels."""
+    clips = random_clips(n=48)
+    for settings in (
+        chain(),
+        chain(hue=0),
+        chain(gray=0, brightness=0, contrast=0, saturation=0, hue=0, channels="BGR"),
+    ):
+        draws = settings.draw(np.arange(100, 148))
+        draws.order[:24] = torch.tensor(list(permutations(range(4))))  # every order
+        together = settings.together(clips, draws.table())
+        torch.testing.assert_close(settings(clips, draws), together, rtol=0, atol=1e-6)
+
+
+def test_what_a_clip_does_not_need_changes_nothing_in_the_course_of_all():
+    clips = random_clips(n=1)
+    settings = chain(hue=0)
+    for gray, flip in ((False, False), (True, True)):
+        draws = make_draws(gray=gray, flip=flip, order=(2, 0, 3, 1))
+        assert torch.equal(settings.together(clips, draws.table()), settings(clips, draws))
 
 
 @pytest.mark.gpu
