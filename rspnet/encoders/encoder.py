@@ -12,6 +12,7 @@ from timm.models import build_model_with_cfg
 from torch import Tensor, nn
 
 from rspnet.clipspec import ClipSpec
+from rspnet.encoders.mended import mend
 from rspnet.errors import ConfigError
 
 
@@ -167,6 +168,7 @@ def build(make: Callable[..., VideoEncoder], spec: EncoderSpec, pretrained: bool
         feature_cfg={"feature_cls": "hook"},
         **kwargs,
     )
+    mend(encoder)
     encoder.spec, encoder.clip = spec, clip
     encoder.pretrained_cfg.update(pretrained_cfg(clip))  # timm's wrapper does not do that by itself
     encoder.kwargs = {"width": kwargs["width"]} if "width" in kwargs else {}

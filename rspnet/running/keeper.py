@@ -12,6 +12,7 @@ from rspnet.console import is_main, say
 from rspnet.disk import created, megabytes, needing, writing_to
 from rspnet.errors import CheckpointError, DiskError
 from rspnet.running import checkpoints
+from rspnet.running.layout import lay_out_like_weights, plain
 from rspnet.running.record import stage_of
 from rspnet.running.replicas import check_replicas
 from rspnet.running.state import RunState
@@ -97,7 +98,7 @@ class Keeper:
         self.run.check_there()
         check_replicas(self.model, self.team, self.state.step)
         step, run = self.state.step, self.state.state_dict(self.accelerator.gather)
-        parts = {name: part.state_dict() for name, part in self._parts().items()} if is_main() else {}
+        parts = {name: plain(part.state_dict()) for name, part in self._parts().items()} if is_main() else {}
         if faults := self.team.by_main(lambda: not_finite({**parts, "run": run})):
             raise FloatingPointError(
                 f"step {step}: the weights or their momentum are no numbers any more ({faults}); {self.remedy()}"
@@ -179,6 +180,7 @@ class Keeper:
         try:
             for name, part in self._parts().items():
                 part.load_state_dict(saved[name])
+            lay_out_like_weights(self.optimizer.state)
             self.state.load_state_dict(saved["run"], self.accelerator.process_index, self.accelerator.num_processes)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
             said = str(error).splitlines()[0][:200]

@@ -10,6 +10,7 @@ from torch import nn
 from rspnet.cli import implied, options
 from rspnet.console import say
 from rspnet.encoders import create_encoder
+from rspnet.running.layout import lay_out
 from rspnet.weights.load import load_weights
 
 if TYPE_CHECKING:
@@ -71,4 +72,5 @@ def begin_network(
         else:
             lines = load(network, weights)
         say(*lines, *implied.remarks(config.clips, weights, trained=trained))
+    lay_out(network)
     return network, dataclasses.replace(encoder.clip, **vars(config.clips))

@@ -37,9 +37,14 @@ def test_replays_the_published_steps_in_two_processes(shared, tmp_path):
         assert table.count(f"rank {rank}  ") == table.count("within 1e-08") == 11
 
 
-def test_replays_the_first_step_in_float32(shared):
-    errors = replay_step.replay(shared / "fixtures" / "step_resnet18.npz", torch.float32)
+@pytest.mark.parametrize(("name", "laid_out"), [("resnet18", False), ("resnet18", True), ("c3d", True)])
+def test_replays_the_first_step_in_float32(shared, name, laid_out):
+    """Also with the weights in the order in which the stages have them in memory."""
+    errors = replay_step.replay(shared / f"fixtures/step_{name}.npz", torch.float32, laid_out=laid_out)
     assert max(errors["loss"], errors["logits"], errors["queue"]) <= 1e-4
+    assert errors["gradient norms"] <= 1e-2
+    assert errors["parameters and statistics, norm"] <= 1e-4
+    assert errors["parameters and statistics, sum"] <= 1e-3
 
 
 class Tiny(nn.Module):

@@ -16,6 +16,7 @@ from rspnet.cli import options
 from rspnet.cli.config import parse
 from rspnet.data.index import read_rows, write_rows
 from rspnet.data.layouts import scan
+from rspnet.encoders import convolution
 from rspnet.errors import ConfigError, VideoError
 from rspnet.method.pretext import LOG_TERMS
 from rspnet.running.course import Course
@@ -25,15 +26,37 @@ from tests.support import RECORDED, tiny
 GOLDEN = json.loads((RECORDED / "golden_losses.json").read_text())
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
-def test_a_precision_that_would_give_wrong_gradients_is_refused(tmp_path, motions, monkeypatch, stage):
+@pytest.fixture
+def bf16(monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     AcceleratorState._reset_state()
-    try:
-        with pytest.raises(ConfigError, match="mixed precision bf16: on a CPU"):
-            importlib.import_module(f"stages.{stage}").main(getattr(tiny, stage)(motions, tmp_path / "run"))
-    finally:
-        AcceleratorState._reset_state()
+    yield
+    AcceleratorState._reset_state()
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_a_precision_that_would_give_wrong_gradients_is_refused(tmp_path, motions, monkeypatch, bf16, stage):
+    monkeypatch.setattr(convolution, "has_bf16", lambda: False)
+    with pytest.raises(ConfigError, match="mixed precision bf16: this CPU has no AMX"):
+        importlib.import_module(f"stages.{stage}").main(getattr(tiny, stage)(motions, tmp_path / "run"))
+
+
+@pytest.mark.skipif(not convolution.has_bf16(), reason="a CPU without AMX")
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_training_in_bf16_is_near_that_in_float32(tmp_path, motions, bf16, stage):
+    """Near, and not the same: it is computed in bfloat16. Files are those of float32."""
+    weights = () if stage == "pretrain" else ("none",)
+    importlib.import_module(f"stages.{stage}").main(getattr(tiny, stage)(motions, tmp_path / "run", *weights))
+    steps = [line["loss"] for line in tiny.metrics(tmp_path / "run", "interval")]
+    golden = [step["loss"] for step in GOLDEN[stage]]
+    assert steps[:3] == pytest.approx(golden, rel=0.1)
+    assert steps[:3] != pytest.approx(golden, rel=1e-4)
+    checkpoint = torch.load(tmp_path / "run/checkpoints/last/state.pt", weights_only=True)
+    kept = [
+        *checkpoint["model"].values(),
+        *(state["momentum_buffer"] for state in checkpoint["optimizer"]["state"].values()),
+    ]
+    assert {value.dtype for value in kept} <= {torch.float32, torch.int64}
 
 
 def test_what_is_written(pretrained, motions):
@@ -58,6 +81,13 @@ def test_what_is_written(pretrained, motions):
     assert last == last | {"event": "epoch", "step": 6, "epoch": 2, "failed_videos": 0}
     assert result["loss"] == pytest.approx(last["loss"], rel=1e-5)
     assert parse(Config, ["--config", str(pretrained / "config.yaml")]) == tiny.pretrain(motions, pretrained)
+
+
+def test_files_do_not_know_of_the_order_in_memory(pretrained):
+    checkpoint = torch.load(pretrained / "checkpoints/last/state.pt", weights_only=True)
+    momenta = [state["momentum_buffer"] for state in checkpoint["optimizer"]["state"].values()]
+    assert {value.ndim for value in momenta} >= {1, 5}
+    assert all(value.is_contiguous() for value in (*checkpoint["model"].values(), *momenta))
 
 
 def test_the_encoder_is_the_query_encoder(pretrained):

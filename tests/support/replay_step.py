@@ -1,6 +1,6 @@
 """Replay recorded training steps of the published code, and report how far rspnet is from them.
 
-    python tests/support/replay_step.py FILE.npz [--dtype float64|float32]
+    python tests/support/replay_step.py FILE.npz [--dtype float64|float32] [--laid_out]
 
 A file records three SGD steps: every random draw, losses, logits, embeddings, gradient norms, the queue, checksums of
 both encoders. Weights and clips are rebuilt from a recipe (recipe.py beside the file). For a file of several processes
@@ -31,6 +31,7 @@ from rspnet import create_encoder
 from rspnet.cli import options
 from rspnet.method import optim
 from rspnet.method.pretext import Draws, RSPNet
+from rspnet.running.layout import lay_out
 
 ARCHITECTURES = ("c3d", "resnet18", "s3dg", "r2plus1d")
 PUBLISHED = {
@@ -70,7 +71,7 @@ def architecture(path: Path) -> str:
     raise SystemExit(f"{path}: names none of {', '.join(ARCHITECTURES)}")
 
 
-def replay(path: Path, dtype: torch.dtype, steps: int = 3) -> dict[str, float]:
+def replay(path: Path, dtype: torch.dtype, steps: int = 3, *, laid_out: bool = False) -> dict[str, float]:
     """The worst relative error (max |difference| / max |recorded|) of each quantity over the steps compared.
 
     In one of several processes: of what this one computes, against what that one recorded.
@@ -92,6 +93,8 @@ def replay(path: Path, dtype: torch.dtype, steps: int = 3) -> dict[str, float]:
     for key, value in model.state_dict().items():
         filled = torch.from_numpy(np.asarray(recipe.fill_array(published_name(key), value.shape)))
         value.copy_(filled.reshape(value.shape))
+    if laid_out:
+        lay_out(model)
     if len(files) > 1:
         model.queue.pointer.fill_(24)
     step_of = DistributedDataParallel(model) if dist.is_initialized() else model
@@ -179,6 +182,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    parser.add_argument("--laid_out", action="store_true", help="with weights in memory as the stages have them")
     parser.add_argument("--steps", type=int, default=3, help="of the three recorded (float64)")
     options = parser.parse_args(argv)
     dtype = getattr(torch, options.dtype)
@@ -189,7 +193,7 @@ def main(argv: list[str]) -> int:
         tolerance |= {"gradient norms": 1e-2, "parameters and statistics, sum": 1e-3}
     failed = False
     where = f"rank {dist.get_rank()}  " if dist.is_initialized() else ""
-    for quantity, error in replay(options.file, dtype, options.steps).items():
+    for quantity, error in replay(options.file, dtype, options.steps, laid_out=options.laid_out).items():
         beyond = not error <= tolerance[quantity]
         failed |= beyond
         print(f"{where}{quantity:34s} {error:.2e}  {'BEYOND' if beyond else 'within'} {tolerance[quantity]:.0e}")
