@@ -23,7 +23,8 @@ The protocols, all on central crops of `clips.views` clips spread evenly over ea
 Retrieval is measured by the recall at 1, 5, 10, 20 and 50, clusters by their v-measure, the others by the top-1 and
 top-5 accuracy, each with its 95 % interval and chance. All but the first may be taken together, as
 `retrieval,knn,linear`: the videos are looked at once. --features FILE takes what stages/extract.py wrote of whole
-videos, or an evaluation left behind, in place of weights and videos.
+videos, or an evaluation left behind, in place of weights and videos. --compare random tells what training has taught:
+it measures the same network with fresh weights beside it, and how far they are apart.
 
 Writes into --run_dir: result.json, predictions.jsonl (retrieval: neighbours.jsonl; of several protocols
 predictions_PROTOCOL.jsonl) with one line per test video, features.parquet (but of a classifier), config.yaml,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 
     from rspnet.clipspec import ClipSpec
     from rspnet.evaluation.predict import Outputs
+    from rspnet.evaluation.protocols import Found
     from rspnet.weights.read import WeightFile
 
 NAMES = ("classify", "retrieval", "knn", "linear", "few_shot", "cluster")
@@ -85,6 +87,8 @@ class Config:
     """File or folder of features that is measured, in place of a network and videos."""
     protocol: str = "classify"
     """What is measured: classify, or one or several of the others, with commas; explained above."""
+    compare: Literal["random"] | None = None
+    """Also measure a network of the same kind with fresh weights (drawn by run.seed), and the differences."""
     pooling: Literal["average", "max"] = "average"
     """How features are pooled from a feature map over its positions: average as in the published code, or max as
     the paper describes retrieval."""
@@ -114,9 +118,12 @@ class Config:
             raise ConfigError("--features: stands in place of --weights, --data.root and --data.index; leave them out")
         if self.protocol == "classify" and self.pooling != "average":
             raise ConfigError(f"pooling: {self.pooling}; a classifier is tested as it was trained, on averages")
-        if self.run.seed and named_weights(self.weights) is not None:
+        if self.compare and (self.features is not None or self.protocol == "classify" or self.weights == "none"):
+            raise ConfigError("--compare: is for the features of a network with weights, which are made of videos")
+        if self.run.seed and not self.compare and named_weights(self.weights) is not None:
             raise ConfigError(
-                f"run.seed: {self.run.seed}; only fresh weights (--weights none) are drawn: leave the seed out"
+                f"run.seed: {self.run.seed}; only fresh weights (--weights none, --compare random) are drawn: leave "
+                "the seed out"
             )
 
 
@@ -140,7 +147,8 @@ def default_run_dir(config: Config, measured: Path) -> Path:
     if has_home and is_checkpoint(measured):  # which is to stay as it was written
         home = measured.parent.parent if measured.parent.name == "checkpoints" else Path("runs", measured.name)
     files = [str(Path(name).absolute()) for name in (measured, config.data.root or "", config.data.index or "")]
-    parts = (config.clips, config.encoder, config.pooling, config.run.seed, config.data.layout, config.data.fold)
+    known = (config.clips, config.encoder, config.pooling, config.run.seed, config.data.layout, config.data.fold)
+    parts = known if config.compare is None else (*known, config.compare)
     digest = hashlib.sha256(repr((files, parts)).encode()).hexdigest()[:8]
     return home.joinpath(f"{config.protocol.replace(',', '_')}_{digest}")
 
@@ -150,7 +158,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
     from rspnet.data.index import load, selection
     from rspnet.encoders import check_clips
-    from rspnet.evaluation.protocols import PROTOCOLS
+    from rspnet.evaluation.protocols import PROTOCOLS, compared
 
     weights = None
     if config.features is None:
@@ -166,18 +174,15 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     outputs = [outputs_of(videos, desc) for videos, desc in lists]
     if clip is not None and config.protocol != "classify" and run.team.rank == 0:
         keep_features(run, outputs, facts, clip=clip)
-    scores = {}
-
-    def named(file: str, protocol: str) -> str:
-        return file if len(config.protocols) == 1 else file.replace(".", f"_{protocol}.")
-
-    for name in config.protocols:
-        found = PROTOCOLS[name](*outputs)
-        scores[name] = found.score
-        if found.lines:
-            run.write_lines(named(found.file, name), found.lines)
-        if found.confusion and run.team.rank == 0:
-            write_text(run.run_dir.joinpath(named("confusion.csv", name)), found.confusion)
+    found = {name: PROTOCOLS[name](*outputs) for name in config.protocols}
+    keep_findings(run, found)
+    scores = {name: each.score for name, each in found.items()}
+    if config.compare is not None:
+        console.say("the same of a network with fresh weights")
+        fresh_of, *_ = of_videos(dataclasses.replace(config, weights="none", compare=None), run, None, names=names)
+        fresh = [fresh_of(videos, desc) for videos, desc in lists]
+        for name, each in found.items():
+            scores[name]["random"] = compared(each, PROTOCOLS[name](*fresh))
     score = scores[config.protocol] if len(scores) == 1 else scores
     num_failed = sum(each.num_failed for each in outputs)
     return {"stage": "evaluate", "protocol": config.protocol, **facts, "num_failed": num_failed, **score}
@@ -223,6 +228,16 @@ def of_features(config: Config, run: Run) -> "Told":
     facts = {"weights": made["weights"], "arch": made["arch"], "views": made["clip"]["views"], **run.facts}
     described = f"features of {config.features}, {made['pooling']} pooling"
     return partial(stored_outputs, stored), facts | {"pooling": made["pooling"]}, described, None
+
+
+def keep_findings(run: Run, found: "dict[str, Found]") -> None:
+    """Write what is said of each test video, and which classes are taken for which."""
+    for name, each in found.items():
+        suffix = "" if len(found) == 1 else f"_{name}"
+        if each.lines:
+            run.write_lines(each.file.replace(".", f"{suffix}."), each.lines)
+        if each.confusion and run.team.rank == 0:
+            write_text(run.run_dir.joinpath(f"confusion{suffix}.csv"), each.confusion)
 
 
 def keep_features(run: Run, outputs: "list[Outputs]", facts: dict[str, Any], *, clip: "ClipSpec") -> None:

@@ -9,11 +9,12 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from rspnet.console import some
 from rspnet.data.groups import films_of
-from rspnet.errors import ConfigError
+from rspnet.errors import ConfigError, VideoError
 from rspnet.evaluation.accuracy import accuracy, chance_top, top_classes
 from rspnet.evaluation.by_class import by_class
 from rspnet.evaluation.clusters import v_measures
@@ -38,9 +39,14 @@ class Found:
         file: name of the file for the lines.
         lines: what is said of each test video.
         confusion: text of confusion.csv.
+        values: (N, K), what the score's K numbers with an interval are the means of, percent: of each test video, or
+            of each draw.
+        films: of the N videos, where they are known.
     """
 
     score: dict[str, Any]
+    values: npt.NDArray[np.float64]
+    films: list[str] | None = None
     file: str = ""
     lines: list[dict[str, Any]] = field(default_factory=list)
     confusion: str = ""
@@ -50,27 +56,27 @@ def classify(tested: Outputs) -> Found:
     """Of logits."""
     names = tested.index.features["label"].names
     score: dict[str, Any] = {**accuracy(tested.values, tested.labels), "num_videos": len(tested)}
-    hits = top_classes(tested.values) == tested.labels[:, None]
-    score |= _intervals(tested, {f"top{k}": hits[:, :k].any(1) for k in (1, 5)})
-    score["chance_top1"] = chance_top(len(names))["top1"]
+    right = top_classes(tested.values) == tested.labels[:, None]
+    found = _of_videos(tested, score, {f"top{k}": right[:, :k].any(1) for k in (1, 5)})
+    found.score["chance_top1"] = chance_top(len(names))["top1"]
     classes = by_class(tested.values, tested.labels, names)
-    score["class_accuracy"] = classes.accuracy
-    return Found(score, "predictions.jsonl", predictions(tested), classes.csv())
+    found.score["class_accuracy"] = classes.accuracy
+    return replace(found, file="predictions.jsonl", lines=predictions(tested), confusion=classes.csv())
 
 
 def retrieval(tested: Outputs, known: Outputs | None = None) -> Found:
     """Of features; where there is no gallery, each video's neighbours among the others, and no number."""
     gallery = tested if known is None else known
     places, similarities = neighbours(tested.values, gallery.values, max(_KS), exclude_self=known is None)
-    score: dict[str, Any] = {"num_gallery": len(gallery), "num_queries": len(tested)}
+    found = Found({"num_gallery": len(gallery), "num_queries": len(tested)}, np.empty((0, 0)))
     if known is not None:
         right = known.labels[places] == tested.labels[:, None]
         hits = {str(k): right[:, :k].any(1) for k in _KS}
-        score["recall"] = {k: 100 * int(each.sum()) / len(tested) for k, each in hits.items()}
-        score["chance"] = {str(k): value for k, value in chance_recall(tested.labels, known.labels, _KS).items()}
-        score |= _intervals(tested, hits)
+        found.score["recall"] = {k: 100 * int(each.sum()) / len(tested) for k, each in hits.items()}
+        found.score["chance"] = {str(k): value for k, value in chance_recall(tested.labels, known.labels, _KS).items()}
+        found = _of_videos(tested, found.score, hits)
     lines = nearest(tested, gallery, places=places[:, :_NEAREST], similarities=similarities[:, :_NEAREST])
-    return Found(score, "neighbours.jsonl", lines)
+    return replace(found, file="neighbours.jsonl", lines=lines)
 
 
 def knn(tested: Outputs, known: Outputs) -> Found:
@@ -96,24 +102,49 @@ def few_shot(tested: Outputs, known: Outputs) -> Found:
     counts = counts[counts > 0]
     if len(counts) < 2:
         raise ConfigError("protocol: few_shot; there are training videos of one class alone")
-    top1, intervals = {}, {}
-    for shots in SHOTS:
-        found = few_shot_accuracies(
+    found = {
+        str(shots): few_shot_accuracies(
             known.values.numpy(), train_labels, tested.values.numpy(), test_labels=test_labels, shots=shots
         )
-        top1[str(shots)], intervals[str(shots)] = fmean(found), of_draws(found)
-    score = {"top1": top1, "interval": intervals, "interval_over": "draws", "num_draws": DRAWS}
-    chance = {"chance_top1": chance_top(_num_classes(known))["top1"], "num_videos": len(tested)}
-    return Found(score | chance | {"fewest_of_a_class": int(counts.min()), "num_gallery": len(known)})
+        for shots in SHOTS
+    }
+    score = {"top1": {shots: fmean(values) for shots, values in found.items()}, "num_videos": len(tested)}
+    score["chance_top1"] = chance_top(_num_classes(known))["top1"]
+    return _of_draws(score | {"fewest_of_a_class": int(counts.min()), "num_gallery": len(known)}, found)
 
 
 def cluster(tested: Outputs, known: Outputs | None = None) -> Found:
     """Of features of the test videos; what is known is not looked at."""
     found, chance = v_measures(tested.values.numpy(), tested.labels.numpy())
     score = {"v_measure": fmean(found), "chance_v_measure": fmean(chance), "num_videos": len(tested)}
-    return Found(
-        score | {"interval": {"v_measure": of_draws(found)}, "interval_over": "draws", "num_draws": len(found)}
-    )
+    return _of_draws(score, {"v_measure": found})
+
+
+def compared(found: Found, other: Found) -> dict[str, Any]:
+    """Another network by the same protocol, and how far the first is ahead of it.
+
+    Args:
+        found: Of the first network.
+        other: Of the other one, on the same videos.
+
+    Returns:
+        The other's score, and of each number `difference` and `difference_interval`: paired, by test video (or film)
+        or by draw, so that what all networks find hard or easy does not blur it.
+
+    Raises:
+        VideoError: videos could be read once and not again.
+    """
+    if found.values.shape != other.values.shape:
+        raise VideoError("test videos could be read once and not again, so that there are no pairs; give it again")
+    ahead, names = found.values - other.values, list(found.score.get("interval", {}))
+    draws = found.score.get("interval_over") == "draws"
+    ends = [of_draws(each) for each in ahead.T.tolist()] if draws else bootstrap(ahead, found.films) if names else []
+    differences = {
+        "difference": dict(zip(names, ahead.mean(0).tolist())),
+        "difference_interval": dict(zip(names, ends)),
+    }
+    score = {name: value for name, value in other.score.items() if name != "class_accuracy"}
+    return score | differences
 
 
 def _classified(tested: Outputs, known: Outputs, logits: Tensor) -> Found:
@@ -125,15 +156,20 @@ def _num_classes(known: Outputs) -> int:
     return int(known.index.features["label"].num_classes)
 
 
-def _intervals(tested: Outputs, hits: dict[str, Tensor]) -> dict[str, Any]:
-    """Of shares of the videos that are right, by name, and over what."""
+def _of_videos(tested: Outputs, score: dict[str, Any], hits: dict[str, Tensor]) -> Found:
+    """With the intervals of shares of the videos that are right, by name, and over what they are."""
     index, label = tested.index.select(tested.rows), tested.index.features["label"]
     films = films_of(index["video"], [label.int2str(number) for number in index["label"]])
     values = np.stack([100.0 * each.numpy() for each in hits.values()], axis=1)
-    return {
-        "interval": dict(zip(hits, bootstrap(values, films))),
-        "interval_over": "videos" if films is None else some(len(set(films)), "film"),
-    }
+    over = "videos" if films is None else some(len(set(films)), "film")
+    known = {"interval": dict(zip(hits, bootstrap(values, films))), "interval_over": over}
+    return Found(score | known, values, films)
+
+
+def _of_draws(score: dict[str, Any], values: dict[str, list[float]]) -> Found:
+    """With the intervals of means over draws, by name."""
+    known = {"interval": {name: of_draws(each) for name, each in values.items()}, "interval_over": "draws"}
+    return Found(score | known | {"num_draws": DRAWS}, np.array(list(values.values())).T)
 
 
 PROTOCOLS: dict[str, Callable[..., Found]] = {

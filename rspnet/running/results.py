@@ -4,8 +4,16 @@ from typing import Any
 
 from rspnet.console import figures, percent, some
 
-_PERCENTAGES = ("top1", "top5", "accuracy", "recall", "chance", "v_measure", "interval")
-_OF_FEATURES = ("retrieval", "knn", "linear", "few_shot", "cluster")  # protocols, which a result may have together
+_PERCENTAGES = ("top1", "top5", "accuracy", "recall", "chance", "v_measure", "interval", "difference")
+_RESULTS = ("retrieval", "knn", "linear", "few_shot", "cluster", "random")  # of several protocols or networks
+
+_SHOWN = {
+    "retrieval": {"1": "recall at 1", "5": "at 5"},
+    "knn": {"top1": "top-1"},
+    "linear": {"top1": "top-1"},
+    "few_shot": {shots: f"from {shots}" for shots in ("1", "5", "8", "10")},
+    "cluster": {"v_measure": "v-measure"},
+}
 
 
 def rounded(result: dict[str, Any]) -> dict[str, Any]:
@@ -19,7 +27,7 @@ def rounded(result: dict[str, Any]) -> dict[str, Any]:
 
 def _rounded(name: str, value: object) -> object:
     if isinstance(value, dict):  # numbers of one kind, by k; or the result of one protocol of several
-        return {key: _rounded(key if name in _OF_FEATURES else name, item) for key, item in value.items()}
+        return {key: _rounded(key if name in _RESULTS else name, item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_rounded(name, item) for item in value]
     if not isinstance(value, float):
@@ -52,7 +60,18 @@ def summary(result: dict[str, Any]) -> str:
         text = _classification(result)
     failed = result.get("num_failed")
     unread = f"; {some(failed, 'video')} could not be read" if failed else ""
-    return f"{result.get('protocol', result['stage'])}: {text}{unread}"
+    return f"{result.get('protocol', result['stage'])}: {text}{unread}{_compared(result)}"
+
+
+def _compared(result: dict[str, Any]) -> str:
+    """Where fresh weights were measured, too: how far the network is ahead of them, with the interval of that."""
+    random = result.get("random", {})
+    ahead = [
+        f"{said} {random['difference'][name]:+.1f} [{', '.join(f'{end:+.1f}' for end in ends)}]"
+        for name, ends in random.get("difference_interval", {}).items()
+        if (said := _SHOWN[result["protocol"]].get(name))
+    ]
+    return f"\n  ahead of fresh weights by: {', '.join(ahead)}" if ahead else ""
 
 
 def _pretraining(result: dict[str, Any]) -> str:
@@ -83,9 +102,10 @@ def _retrieval(result: dict[str, Any]) -> str:
 
 
 def _few_shot(result: dict[str, Any]) -> str:
-    found = (f"{n} {percent(top1)} %{_within(result, n)}" for n, top1 in result["top1"].items())
+    found = [f"{n} {percent(top1)} %{_within(result, n)}" for n, top1 in result["top1"].items()]
+    found[0] = found[0].replace(" ", " video a class ", 1)
     chance = percent(result["chance_top1"], short=True)
-    return f"top-1 from so many videos a class: {', '.join(found)} (chance {chance}); {result['num_draws']} draws each"
+    return f"top-1 from {', from '.join(found)} (chance {chance}); {result['num_draws']} draws of each"
 
 
 def _cluster(result: dict[str, Any]) -> str:

@@ -85,7 +85,11 @@ def test_options_that_go_together_may_come_from_two_places(tmp_path):
 @pytest.mark.parametrize(
     ("stage", "arguments", "message"),
     [
-        (evaluate, "--weights=runs/c3d --run.seed=1", "run.seed: 1; only fresh weights (--weights none) are drawn"),
+        (
+            evaluate,
+            "--weights=runs/c3d --run.seed=1",
+            "run.seed: 1; only fresh weights (--weights none, --compare random) are drawn",
+        ),
         (evaluate, "--weights=none --run.seed=-1", "run.seed: -1; it must be between 0 and 9223372036854775807"),
         (subset, "a b --num_classes=2 --seed=1", "seed: 1; only --by random draws"),
         (subset, "a b --classes=names.txt --by=random", "by: random; with --classes the file names the classes"),

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from rspnet.data.index import new_row, to_dataset
-from rspnet.errors import ConfigError
+from rspnet.errors import ConfigError, VideoError
 from rspnet.evaluation.neighbours import recall
 from rspnet.evaluation.predict import Outputs
-from rspnet.evaluation.protocols import PROTOCOLS, cluster, few_shot
+from rspnet.evaluation.protocols import PROTOCOLS, cluster, compared, few_shot
 from stages.evaluate import NAMES
 
 CLASSES = ["a", "b", "c", "d"]
@@ -96,3 +96,29 @@ def test_few_shots_say_how_many_there_were(tmp_path):
 def test_clusters_need_no_training_videos(tmp_path):
     tested = outputs(tmp_path, 60, between)
     assert cluster(tested).score == cluster(tested, tested).score
+
+
+@pytest.mark.parametrize("protocol", ["retrieval", "knn", "linear", "few_shot", "cluster"])
+def test_a_network_is_compared_with_another_video_by_video(tmp_path, protocol):
+    """Of two that are right about the same videos the difference is exactly 0, however uncertain both are."""
+    one, other = ((outputs(tmp_path, 100, each), outputs(tmp_path, 120, each)) for each in (between, noise))
+    found = PROTOCOLS[protocol](*one)
+    ahead = compared(found, PROTOCOLS[protocol](*other))
+    for name, (low, high) in ahead["difference_interval"].items():
+        assert low <= ahead["difference"][name] <= high
+    name = next(iter(ahead["difference"]))
+    value = {"retrieval": "recall", "cluster": "v_measure"}.get(protocol, "top1")
+    of = [score[value][name] if isinstance(score[value], dict) else score[value] for score in (found.score, ahead)]
+    assert ahead["difference"][name] == pytest.approx(of[0] - of[1])
+    assert ahead["difference_interval"][name][0] > 0
+    same = compared(found, PROTOCOLS[protocol](*one))
+    assert set(same["difference"].values()) == {0}
+    assert set(same["difference_interval"].values()) == {(0, 0)}
+    assert "class_accuracy" not in same
+
+
+def test_without_pairs_nothing_is_compared(tmp_path):
+    known = outputs(tmp_path, 120, between)
+    one, other = (PROTOCOLS["knn"](outputs(tmp_path, number, between), known) for number in (100, 99))
+    with pytest.raises(VideoError, match="read once and not again"):
+        compared(one, other)

@@ -434,3 +434,28 @@ def test_features_that_are_of_no_use(tmp_path, motions, finetuned):
     with pytest.raises(ConfigError, match=r"w\.parquet: its features are of windows; give those of whole videos"):
         measured(tmp_path / "w.parquet")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_training_taught(tmp_path, motions, finetuned, capsys):
+    """--compare random gives what --weights none gives, and the difference."""
+    names = "retrieval,knn,linear,few_shot,cluster"
+    command = ["--protocol", names, "--data.root", str(motions), "--run.seed", "3", "--run_dir"]
+    found = main(parse(Config, ["--weights", str(finetuned), *command, str(tmp_path / "a"), "--compare", "random"]))
+    err = capsys.readouterr().err
+    assert err.count("\n  ahead of fresh weights by: ") == 5
+    like = ["--encoder.width", "16", "--clips.num_frames", "8", "--clips.size", "48", "--clips.views", "2"]
+    fresh = main(parse(Config, ["--weights", "none", *like, *command, str(tmp_path / "b")]))
+    for name in names.split(","):
+        other = found[name].pop("random")
+        for each, value in found[name].get("recall", {"top1": found[name].get("top1")}).items():
+            if isinstance(value, float):
+                theirs = other.get("recall", other)[each]
+                assert other["difference"][each] == pytest.approx(value - theirs, abs=0.011)
+        del other["difference"], other["difference_interval"]
+        assert other == {key: value for key, value in fresh[name].items() if key != "class_accuracy"}
+
+
+@pytest.mark.parametrize("words", [["--weights", "none", "--protocol", "knn"], ["--weights", "W"], ["--features", "F"]])
+def test_comparisons_that_make_no_sense(words):
+    with pytest.raises(ConfigError, match="--compare: is for the features of a network with weights"):
+        parse(Config, [*words, *([] if "--weights" in words else ["--protocol", "knn"]), "--compare", "random"])
