@@ -25,7 +25,7 @@ NETWORKS = {"resnet18": 0.2, "c3d": 0.22, "r2plus1d": 0.24, "s3dg": 0.34}
 """By what share of the time each may take, the cheapest first."""
 FITTING = {"s3dg": 32}
 """Videos of a step where the published batch does not fit 80 GB: in float32 it takes 133."""
-COMPILED = "ours+bf16,ours+bf16+channels_last+compile,ours+bf16+compile"
+COMPILED = "ours+bf16+channels_last,ours+bf16+channels_last+compile,ours+fp16+channels_last+compile"
 EPOCHS = 40
 """Seconds for whole epochs of ResNet-18 from files on disk (train.py)."""
 PARTS = {"steps": 0.45, "precision": 0.2, "compiled": 0.25}

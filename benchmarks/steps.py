@@ -24,6 +24,7 @@ from rspnet.encoders import VideoEncoder, encoder_spec
 from rspnet.method import optim
 from rspnet.method.draws import StepDraws
 from rspnet.method.pretext import RSPNet
+from rspnet.running.layout import lay_out
 from rspnet.running.memory import keep_freed_memory
 
 PUBLISHED = {"c3d": 32, "resnet18": 64, "r2plus1d": 32, "s3dg": 64}
@@ -129,7 +130,7 @@ def method(**changes: float) -> dict[str, float]:
 def _ours(case: Case, way: Way, device: torch.device) -> Step:
     model = RSPNet(case.encoder(), **method()).to(device)
     if "channels_last" in way.switches:
-        model.to(memory_format=torch.channels_last_3d)
+        lay_out(model)
     if "compile" in way.switches:
         for embedder in (model.query_encoder, model.key_encoder):
             embedder.encoder.compile(dynamic=False)

@@ -41,7 +41,10 @@ from rspnet.running.machine import cores
 from rspnet.running.team import Team
 
 Epoch = Callable[[int], Iterator[Any]]
-WAYS = {"cpu": "literal,ours+keep", "cuda": "literal,ours+tf32,ours+bf16+channels_last"}
+WAYS = {
+    "cpu": "literal,ours+keep+channels_last,ours+keep+channels_last+bf16",
+    "cuda": "literal,ours+channels_last,ours+bf16+channels_last",
+}
 
 
 class LiteralClips(Dataset[list[Tensor]]):

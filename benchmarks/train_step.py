@@ -34,10 +34,13 @@ import device as devices
 import torch
 from steps import PUBLISHED, TYPES, Case, Step, Way, make
 
-EAGER = "literal,ours,ours+bf16,ours+fp16,ours+tf32,ours+bf16+channels_last,literal+tf32,literal+bf16"
+EAGER = (
+    "literal,ours+channels_last,ours+bf16+channels_last,ours+fp16+channels_last,ours+tf32+channels_last,"
+    "ours,ours+bf16,literal+tf32,literal+bf16"
+)
 WAYS = {
-    "cuda": f"{EAGER},ours+bf16+compile,ours+bf16+channels_last+compile",
-    "cpu": "literal,ours,ours+keep,ours+channels_last,ours+keep+channels_last",
+    "cuda": f"{EAGER},ours+bf16+channels_last+compile",
+    "cpu": "literal,ours,ours+keep,ours+channels_last,ours+bf16,ours+keep+channels_last,ours+keep+channels_last+bf16",
 }
 SHORTEST = 0.6  # seconds of a measurement, where a step takes less
 Found = dict[str, Any]
