@@ -115,6 +115,10 @@ def main() -> None:
         network, seconds = args.child
         child(network, float(seconds), data=args.data, out=args.out, args=args)
         return
+    import torch
+
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("torch finds no GPU here; --device cpu only shows that this runs")
     began, results = time.monotonic(), {}
     args.out.mkdir(parents=True, exist_ok=True)
     names = args.networks.split(",")
