@@ -17,6 +17,7 @@ from rspnet.clipspec import ClipSpec
 from rspnet.data import sampling
 from rspnet.data.batches import Batch, Request, Speeds
 from rspnet.data.fetched import expect, fetched
+from rspnet.data.index import labelled_splits
 from rspnet.data.picked import read_picked
 from rspnet.data.remote import is_remote, path_of
 from rspnet.data.sampling import Frames
@@ -98,7 +99,7 @@ def test_split(index: datasets.Dataset) -> str:
     Raises:
         ConfigError: neither is there.
     """
-    splits = {(split, label is not None) for split, label in zip(index["split"], index["label"])}
+    splits = labelled_splits(index)
     for name, has_labels in (("test", True), ("val", True), ("test", False), ("val", False)):
         if (name, has_labels) in splits:
             return name

@@ -106,27 +106,43 @@ def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tupl
     Raises:
         ConfigError: no such fold or split, or none of its rows is usable; says what there is.
     """
+    # As columns: of a million rows, lists of Python's take seconds and hundreds of megabytes.
     table = _columns(dataset, ["split", "folds", "status"])
-    splits, statuses = table["split"].to_pylist(), table["status"].to_pylist()
+    splits = table["split"]
     if fold != 1:
-        folds = table["folds"].to_pylist()
-        num_folds = min(1 if row is None else len(row) for row in folds)
+        num_folds = pc.min(pc.fill_null(pc.list_value_length(table["folds"]), 1)).as_py()
         if not 1 <= fold <= num_folds:
             raise ConfigError(f"fold {fold}: the index has the splits of {num_folds} fold{'s' * (num_folds > 1)}")
-        splits = [row[fold - 1] for row in folds]
-    chosen = [number for number, name in enumerate(splits) if split in (None, name)]
-    if not chosen:
-        found = ", ".join(f"{count} {name or 'without a split'}" for name, count in Counter(splits).most_common())
+        splits = pc.list_element(table["folds"], fold - 1)
+    is_chosen = pc.fill_null(pc.equal(splits, split), False) if split else pa.repeat(True, len(table))
+    statuses = pc.filter(table["status"], is_chosen)
+    if not len(statuses):
+        found = ", ".join(f"{count} {name or 'without a split'}" for name, count in _times(splits))
         raise ConfigError(
             f"no video is in split {split!r} (fold {fold}); there are {found}: sort a plain folder into train/CLASS/ "
             "and test/CLASS/, name its --data.layout, or give an index (--data.index) whose rows say `split`"
         )
-    usable = [number for number in chosen if statuses[number] in USABLE]
-    left_out = Counter(statuses[number] for number in chosen if statuses[number] not in USABLE)
-    if not usable:
+    left_out = Counter({name: count for name, count in _times(statuses) if name not in USABLE})
+    is_usable = pc.is_in(table["status"], pa.array(USABLE, pa.string()))
+    usable = pc.indices_nonzero(pc.and_(is_chosen, is_usable)).cast(pa.int64()).to_pylist()
+    if not len(usable):
         where = "" if split is None else f" in split {split!r}"
         raise ConfigError(f"no video{where} is usable: {_counted(left_out)}")
     return dataset.select(usable), left_out
+
+
+def _times(values: pa.ChunkedArray) -> list[tuple[str | None, int]]:
+    """How often each value is there, the most frequent first."""
+    counts = [(each["values"], each["counts"]) for each in pc.value_counts(values).to_pylist()]
+    return sorted(counts, key=lambda each: -each[1])
+
+
+def labelled_splits(dataset: "Dataset") -> set[tuple[str | None, bool]]:
+    """The splits that there are; for each whether some of its rows have a class, and whether some have none."""
+    table = _columns(dataset, ["split", "label"])
+    pairs = pa.table({"split": table["split"], "is_labelled": pc.is_valid(table["label"])})
+    found = pairs.group_by(pairs.column_names).aggregate([]).to_pylist()
+    return {(each["split"], each["is_labelled"]) for each in found}
 
 
 def selection(*left_out: Counter[str]) -> str:
@@ -146,10 +162,9 @@ def check_labels(*datasets: "Dataset") -> None:
     Raises:
         ConfigError: some have none; names the first of them.
     """
-    without = [
-        video for dataset in datasets for video, label in zip(dataset["video"], dataset["label"]) if label is None
-    ]
-    if without:
+    tables = (_columns(dataset, ["video", "label"]) for dataset in datasets)
+    nameless = (table.filter(pc.is_null(table["label"]))["video"] for table in tables)
+    if without := [video for videos in nameless for video in videos.to_pylist()]:
         total = sum(map(len, datasets))
         names = ", ".join(without[:3]) + (" ..." if len(without) > 3 else "")
         raise ConfigError(
@@ -223,7 +238,9 @@ def _is_dataset(videos: "Dataset | Iterable[Row]") -> "TypeGuard[Dataset]":
 
 def _columns(dataset: "Dataset", names: list[str]) -> pa.Table:
     """Some columns of a Dataset in memory, labels as names."""
-    table = dataset.select_columns(names).with_format("arrow")[:]
+    table = dataset.data.table.select(names)
+    if dataset._indices is not None:  # of a selection; a Dataset would look each row up by itself
+        table = table.combine_chunks().take(dataset._indices.column(0))
     if "label" in names:
         classes = pa.array(dataset.features["label"].names, pa.string())
         table = table.set_column(names.index("label"), "label", pc.take(classes, table["label"]))
