@@ -40,6 +40,7 @@ __all__ = [
     "check_labels",
     "check_out",
     "check_roots",
+    "columns",
     "describe",
     "fingerprint",
     "is_index",
@@ -107,7 +108,7 @@ def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tupl
         ConfigError: no such fold or split, or none of its rows is usable; says what there is.
     """
     # As columns: of a million rows, lists of Python's take seconds and hundreds of megabytes.
-    table = _columns(dataset, ["split", "folds", "status"])
+    table = columns(dataset, ["split", "folds", "status"])
     splits = table["split"]
     if fold != 1:
         num_folds = pc.min(pc.fill_null(pc.list_value_length(table["folds"]), 1)).as_py()
@@ -139,7 +140,7 @@ def _times(values: pa.ChunkedArray) -> list[tuple[str | None, int]]:
 
 def labelled_splits(dataset: "Dataset") -> set[tuple[str | None, bool]]:
     """The splits that there are; for each whether some of its rows have a class, and whether some have none."""
-    table = _columns(dataset, ["split", "label"])
+    table = columns(dataset, ["split", "label"])
     pairs = pa.table({"split": table["split"], "is_labelled": pc.is_valid(table["label"])})
     found = pairs.group_by(pairs.column_names).aggregate([]).to_pylist()
     return {(each["split"], each["is_labelled"]) for each in found}
@@ -162,7 +163,7 @@ def check_labels(*datasets: "Dataset") -> None:
     Raises:
         ConfigError: some have none; names the first of them.
     """
-    tables = (_columns(dataset, ["video", "label"]) for dataset in datasets)
+    tables = (columns(dataset, ["video", "label"]) for dataset in datasets)
     nameless = (table.filter(pc.is_null(table["label"]))["video"] for table in tables)
     if without := [video for videos in nameless for video in videos.to_pylist()]:
         total = sum(map(len, datasets))
@@ -180,7 +181,7 @@ def fingerprint(videos: "Dataset | Iterable[Row]") -> str:
     """
     names = ["video", "label", "split", "folds", "num_frames", "bytes"]
     if _is_dataset(videos):
-        table = _columns(videos, names)
+        table = columns(videos, names)
         lines = sorted(map(json.dumps, zip(*(table[name].to_pylist() for name in names))))
     else:
         lines = sorted(json.dumps([row.get(name) for name in names]) for row in videos)
@@ -194,7 +195,7 @@ def describe(dataset: "Dataset") -> dict[str, Any]:
         ``fingerprint``, ``num_videos``, ``hours`` (None: unknown), ``per_class`` (videos of each class) and
         ``recipes`` (the distinct `recipe` values that stages/transcode.py left in the rows).
     """
-    table = _columns(dataset, ["label", "duration", "extra"])
+    table = columns(dataset, ["label", "duration", "extra"])
     recipes = {json.dumps(unpack(row).get("recipe")) for row in table.select(["extra"]).to_pylist()}
     per_class = Counter(table["label"].drop_null().to_pylist())
     seconds = pc.sum(table["duration"]).as_py()
@@ -236,8 +237,8 @@ def _is_dataset(videos: "Dataset | Iterable[Row]") -> "TypeGuard[Dataset]":
     return hasattr(videos, "features")  # known without loading datasets, which rows do without
 
 
-def _columns(dataset: "Dataset", names: list[str]) -> pa.Table:
-    """Some columns of a Dataset in memory, labels as names."""
+def columns(dataset: "Dataset", names: list[str]) -> pa.Table:
+    """Some columns of a Dataset, as fast as memory is, labels as names."""
     table = dataset.data.table.select(names)
     if dataset._indices is not None:  # of a selection; a Dataset would look each row up by itself
         table = table.combine_chunks().take(dataset._indices.column(0))

@@ -5,10 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
 from rspnet.console import is_main, say
 from rspnet.data import sampling
 from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.index import columns
 from rspnet.data.remote import is_remote
 from rspnet.video.inspection import inspect
 
@@ -65,18 +67,22 @@ def frame_counts(clips: ClipDataset) -> Counter[int]:
 
     Where the index does not know the frames of all, headers of up to `LOOKED_AT` of the others are read.
     """
-    table = clips.index.select_columns(["num_frames", "fps"]).with_format("arrow")[:]
-    known = list(zip(table["num_frames"].to_pylist(), table["fps"].to_pylist()))
-    unknown = [row for row, (frames, fps) in enumerate(known) if frames is None or (clips.frame_rate and not fps)]
+    table, rate = columns(clips.index, ["num_frames", "fps"]), clips.frame_rate
+    lacks = pc.is_null(table["num_frames"])
+    if rate:
+        lacks = pc.or_(lacks, pc.equal(pc.fill_null(table["fps"], 0.0), 0.0))
+    told = table.filter(pc.invert(lacks)).group_by(table.column_names).aggregate([([], "count_all")])
+    known = Counter({(each["num_frames"], each["fps"]): each["count_all"] for each in told.to_pylist()})
+    unknown = pc.indices_nonzero(lacks).to_pylist()
     for place in np.linspace(0, len(unknown) - 1, min(len(unknown), LOOKED_AT)).round().astype(int):
         row = clips.index[unknown[place]]
         if is_remote(row["root"]):  # to fetch them all would take its time
             continue
         facts = inspect(Path(row["root"]) / row["video"], "probe", time_limit=min(SECONDS, clips.time_limit))
         about = round(facts["duration"] * facts["fps"]) if facts["duration"] and facts["fps"] else None
-        known[unknown[place]] = facts["num_frames"] or about, facts["fps"]
+        known[facts["num_frames"] or about, facts["fps"]] += 1
     lengths: Counter[int] = Counter()
-    for (frames, fps), number in Counter(known).items():
+    for (frames, fps), number in known.items():
         if frames is not None and (fps or not clips.frame_rate):
             with suppress(ValueError):  # a length that is none, which reading it will say
                 lengths[len(sampling.resample(frames, fps, clips.frame_rate))] += number

@@ -432,3 +432,45 @@ def test_importing_it_is_light():
         "print([m for m in ('torch', 'av', 'datasets') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+MILLION = """
+import resource, sys, time
+import pyarrow as pa
+from rspnet.data import index
+from rspnet.data.rows import SCHEMA
+import datasets, torch
+
+number = 1_000_000
+videos = [f"train/class{n % 400:03d}/video_{n:07d}_000010_000020.mp4" for n in range(number)]
+facts = {"video": videos, "root": ["/data"] * number, "label": [video[6:14] for video in videos]}
+facts |= {"split": ["val" if n % 20 == 0 else "train" for n in range(number)], "status": ["ok"] * number}
+facts |= {"num_frames": [250] * number, "fps": [25.0] * number, "codec": ["h264"] * number}
+columns = [pa.array(facts.get(field.name, [None] * number), field.type) for field in SCHEMA]
+rows = pa.table(columns, schema=SCHEMA)
+index.batches = lambda table: table.to_batches(10_000)
+index.keep(index._table(rows), "key", sys.argv[1])
+del videos, facts, columns, rows
+
+def own():  # memory of this process alone, MB
+    lines = dict(line.split(":") for line in open("/proc/self/status"))
+    return int(lines["RssAnon"].split()[0]) / 1024
+
+before, began = own(), time.process_time()
+dataset = index.cached("key", sys.argv[1])
+train, _ = index.select(dataset, "train")
+index.check_labels(train)
+assert index.labelled_splits(dataset) == {("train", True), ("val", True)}
+assert train[[3, 949_999]]["video"][1].endswith("0999999_000010_000020.mp4")
+assert len(train) == 950_000
+print(time.process_time() - began, own() - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_million_rows_are_soon_there(tmp_path):
+    """By a process's own time, since a machine may have others; memory beside the mapped file."""
+    made = subprocess.run([sys.executable, "-c", MILLION, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    seconds, megabytes = map(float, made.stdout.split())
+    assert seconds < 2
+    assert megabytes < 300
