@@ -37,7 +37,7 @@ class BatchNorm3d(nn.BatchNorm3d):
         if self.track_running_stats:
             self._follow(mean, variance, maps.numel() // maps.shape[1])
         weight, bias = (self.weight, self.bias) if self.affine else (torch.ones_like(mean), torch.zeros_like(mean))
-        normalised: Tensor = _Normalise.apply(maps, weight, bias, mean, variance, self.eps)
+        normalised: Tensor = _Normalise.apply(maps, weight, bias, mean, variance + self.eps)
         return normalised
 
     @torch.no_grad()
@@ -84,15 +84,13 @@ def statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Normalise(torch.autograd.Function):
-    """Normalise by a batch's own statistics."""
+    """Normalise maps by a batch's own statistics: of maps, weight, bias, mean and variance, which is not near zero."""
 
     @staticmethod
-    def forward(
-        ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float
-    ) -> Tensor:
+    def forward(ctx: Any, *given: Tensor) -> Tensor:
+        maps, weight, bias, mean, variance = given
         ctx.save_for_backward(maps, weight, mean, variance)
-        ctx.eps = eps
-        return torch.batch_norm(maps, weight, bias, mean, variance, False, 0.0, eps, False)
+        return torch.batch_norm(maps, weight, bias, mean, variance, False, 0.0, 0.0, False)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -100,19 +98,19 @@ class _Normalise(torch.autograd.Function):
         gradient = gradients[0].contiguous(memory_format=torch.channels_last_3d)
         number = maps.numel() // len(mean)
         count = blocks(number, len(mean))
-        inverse = (variance + ctx.eps).rsqrt()
+        inverse = variance.rsqrt()
         of_block = (each.repeat(count) for each in (weight, mean, variance, mean, inverse))
         _, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
-            _rows(gradient, count), _rows(maps, count), *of_block, True, ctx.eps, [False, True, True]
+            _rows(gradient, count), _rows(maps, count), *of_block, True, 0.0, [False, True, True]
         )
         by_weight, by_bias = by_weight.view(count, -1).sum(0), by_bias.view(count, -1).sum(0)
         # scale * (gradient - its mean - normalised * the mean of gradient * normalised)
         scale, zeros = weight * inverse, torch.zeros_like(mean)
         by_maps = torch.batch_norm(
-            maps, -scale * by_weight / number, -scale * by_bias / number, mean, variance, False, 0.0, ctx.eps, False
+            maps, -scale * by_weight / number, -scale * by_bias / number, mean, variance, False, 0.0, 0.0, False
         )
         if gradient.dtype == scale.dtype:
             by_maps.addcmul_(gradient, scale.view(-1, 1, 1, 1))
         else:  # halves: the scale keeps its precision
             by_maps += torch.batch_norm(gradient, scale, zeros, zeros, torch.ones_like(mean), False, 0.0, 0.0, False)
-        return by_maps, by_weight, by_bias, None, None, None
+        return by_maps, by_weight, by_bias, None, None
