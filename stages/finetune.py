@@ -101,11 +101,15 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.evaluation.forward import Forward
     from rspnet.evaluation.predict import Outputs, predict, predictions
     from rspnet.method import optim
+    from rspnet.method.steps import check_micro_batches, finetune_step
     from rspnet.running.loop import TrainLoop
     from rspnet.weights.load import save_network
 
     accelerator, team, data = run.accelerator, run.team, config.data
-    check_clips(config.encoder, config.clips, batch=team.share(config.optim.total_batch), training=not config.frozen)
+    in_parts: Any = {"accelerator": accelerator, "micro_batches": config.run.micro_batches}
+    share = team.share(config.optim.total_batch)
+    check_micro_batches(in_parts["micro_batches"], share, "videos")
+    check_clips(config.encoder, config.clips, batch=share // in_parts["micro_batches"], training=not config.frozen)
     weights = run.read_weights()
 
     # Labelled videos
@@ -144,12 +148,11 @@ def train(config: Config, run: Run) -> dict[str, Any]:
             optim.set_lr(optimizer, schedule(epoch))
             model.train()
             for _, batch in loop.batches():
-                (inputs,) = loop.shown(augment.views(batch, accelerator.device), clip)
-                out = model(inputs, batch["label"].to(accelerator.device, non_blocking=True))
-                accelerator.backward(out["loss"])
+                inputs, labels = loop.shown(augment.views(batch, accelerator.device), clip), batch["label"]
+                terms = finetune_step(model, inputs, labels.to(accelerator.device, non_blocking=True), **in_parts)
                 optimizer.step()
                 optimizer.zero_grad()
-                loop.step({"loss": out["loss"], "train_top1": out["top1"]})
+                loop.step(terms)
             found = test(1, "validation")
             loop.end_epoch(measured(found), failed=found.num_failed, class_accuracy=classes(found).accuracy)
 

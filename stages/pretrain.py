@@ -87,7 +87,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.encoders import check_clips
     from rspnet.method import optim
     from rspnet.method.draws import StepDraws
-    from rspnet.method.pretext import LOG_TERMS, RSPNet
+    from rspnet.method.pretext import RSPNet
+    from rspnet.method.steps import check_micro_batches, pretrain_step
     from rspnet.running import monitor
     from rspnet.running.loop import TrainLoop
     from rspnet.running.network import begin_network
@@ -97,6 +98,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     accelerator, processes = run.accelerator, {"rank": run.team.rank, "world_size": run.team.world_size}
     seed, total_batch, speeds = config.run.seed, config.optim.total_batch, config.pretext.speeds
     draws = StepDraws(seed, total_batch, speeds, bn_groups=config.pretext.bn_groups, **processes)
+    check_micro_batches(config.run.micro_batches, draws.groups, "batch-norm groups")
     check_clips(config.encoder, config.clips, batch=draws.group_size, training=True)
 
     # Encoder -> RSPNet; one process or many
@@ -117,6 +119,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     workers, allowed = machine.workers(config.data.num_workers), config.data.max_failures
     train_set = TrainSet(clips, total_batch, run.team, num_workers=workers, max_failures=allowed, speeds=draws.shown)
 
+    in_parts: Any = {"accelerator": accelerator, "micro_batches": config.run.micro_batches}
     monitored = monitor.Monitor(config.monitor, run, clip, data=config.data, num_workers=workers)
 
     plan = log.plan(schedule, train_set, world_size=run.team.world_size, device=accelerator.device.type)
@@ -129,12 +132,11 @@ def train(config: Config, run: Run) -> dict[str, Any]:
         for epoch in loop.epochs():
             optim.set_lr(optimizer, schedule(epoch))
             for step, batch in loop.batches():
-                query, key = loop.shown(augment.views(batch, accelerator.device), clip)
-                out = model(query, key, draws[step])
-                accelerator.backward(out["loss"])
+                query_and_key = loop.shown(augment.views(batch, accelerator.device), clip)
+                terms = pretrain_step(model, query_and_key, draws[step], **in_parts)
                 optimizer.step()
                 optimizer.zero_grad()
-                loop.step({name: out[name] for name in ("loss", "loss_avid", "loss_rsp", *LOG_TERMS)})
+                loop.step(terms)
             encoder = loop.model.query_encoder.encoder
             loop.end_epoch(monitored=monitored(encoder, epoch, schedule.epochs))
 

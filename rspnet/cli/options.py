@@ -264,8 +264,12 @@ class Run:
 
 @dataclass
 class TrainingRun(Run):
-    """Bookkeeping: nothing here changes a result but the seed."""
+    """Bookkeeping: nothing here changes a result but the seed, and in fine-tuning micro_batches."""
 
+    micro_batches: int = 1
+    """Number of parts in which each process computes its share of a step, one after the other, in the memory of one.
+    In pretraining a part is of whole batch-norm groups (pretext.bn_groups), which changes no result; in fine-tuning its
+    batch statistics are its own, as on so many times the processes."""
     log_every: int = 10
     """Number of training steps from one log line to the next."""
     checkpoint_every: int = 500
@@ -279,4 +283,5 @@ class TrainingRun(Run):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        within(self, 1, bounds.VIDEOS, "micro_batches")
         within(self, 1, bounds.STEPS, "log_every", "checkpoint_every", "keep_epochs")

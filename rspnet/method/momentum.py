@@ -72,13 +72,13 @@ def grouped(module: nn.Module, parts: Iterable[Tensor]) -> tuple[Tensor, ...]:
     """
     parts = iter(parts)
     outputs = [module(next(parts))]
-    with _statistics_unmoved(module):
+    with statistics_unmoved(module):
         outputs += map(module, parts)
     return tuple(torch.cat(column) for column in zip(*outputs))
 
 
 @contextmanager
-def _statistics_unmoved(module: nn.Module) -> Iterator[None]:
+def statistics_unmoved(module: nn.Module) -> Iterator[None]:
     """Leave running statistics alone; batch norm in training mode goes by those of the batch."""
     norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
     try:

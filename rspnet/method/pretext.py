@@ -6,7 +6,8 @@ Paper: Chen et al., AAAI 2021, arXiv:2011.07949. Proven against recorded steps o
 """
 
 import copy
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -19,22 +20,23 @@ from rspnet.method.losses import info_nce, relative_speed
 from rspnet.method.momentum import Queue, grouped, momentum_update
 
 
-class Keys(NamedTuple):
+@dataclass(frozen=True)
+class Keys:
     """What the queries of a step are compared with; no gradient.
 
     Attributes:
-        same: appearance embeddings (N, D) of the key clips at the query's speed.
-        same_motion: motion embeddings (N, D) of them.
-        other: appearance embeddings (N, D) of the key clips at the other speed.
-        other_motion: motion embeddings (N, D) of them.
+        same: appearance and motion embeddings (N, 2 D) of the key clips at the query's speed.
+        other: likewise of the key clips at the other speed.
         negatives: the queue (D, Q) as it was before these.
     """
 
     same: Tensor
-    same_motion: Tensor
     other: Tensor
-    other_motion: Tensor
     negatives: Tensor
+
+    def __getitem__(self, rows: slice) -> "Keys":
+        """Those of some clips."""
+        return Keys(self.same[rows], self.other[rows], self.negatives)
 
 
 class RSPNet(nn.Module):
@@ -90,8 +92,17 @@ class RSPNet(nn.Module):
         top1 = 100 / (1 + self.queue.columns.shape[1])
         return {"avid_top1": top1, "avid_top5": min(5 * top1, 100), "rsp_accuracy": 50}
 
-    def forward(self, query_clips: Tensor, key_clips: Tensor, draws: Draws) -> dict[str, Tensor]:
+    @overload
+    def forward(self, query_clips: Tensor, key_clips: Tensor | Keys, draws: Draws) -> dict[str, Tensor]: ...
+
+    @overload
+    def forward(self, query_clips: None, key_clips: Tensor, draws: Draws) -> Keys: ...
+
+    def forward(self, query_clips: Tensor | None, key_clips: Tensor | Keys, draws: Draws) -> dict[str, Tensor] | Keys:
         """One training step's losses; updates the key encoder and the queue.
+
+        Or its first half alone: without query clips it updates both, and returns the keys. Given keys in place of key
+        clips it is the second half, which also takes whole batch-norm groups of the step: rows of both.
 
         Args:
             query_clips: (N, 3, T, H, W), normalised, each at its speed in `draws`.
@@ -101,16 +112,21 @@ class RSPNet(nn.Module):
 
         Returns:
             ``loss`` to minimise and, detached: its parts ``loss_avid`` and ``loss_rsp``; the scalar log terms of
-            `LOG_TERMS`; ``logits_same`` and ``logits_other`` (N, 1 + Q), ``near`` and ``far`` (N,).
+            `LOG_TERMS`; ``logits_same`` and ``logits_other`` (N, 1 + Q), ``near`` and ``far`` (N,), and the queries'
+            appearance ``embeddings`` (N, D).
         """
-        keys = self._keys(key_clips, draws)
-        query_heads = grouped(self.query_encoder, query_clips.chunk(self.groups))
+        keys = key_clips if isinstance(key_clips, Keys) else self._keys(key_clips, draws)
+        if query_clips is None:
+            return keys
+        size = len(draws.fast) // self.groups
+        query_heads = grouped(self.query_encoder, query_clips.split(size))
         query, query_motion = (head.to(keys.negatives.dtype) for head in query_heads)
+        (same, same_motion), (other, other_motion) = keys.same.chunk(2, dim=1), keys.other.chunk(2, dim=1)
         with torch.autocast(query.device.type, enabled=False):
-            loss_same, logits_same = info_nce(query, keys.same, keys.negatives, temperature=self.temperature)
-            loss_other, logits_other = info_nce(query, keys.other, keys.negatives, temperature=self.temperature)
+            loss_same, logits_same = info_nce(query, same, keys.negatives, temperature=self.temperature)
+            loss_other, logits_other = info_nce(query, other, keys.negatives, temperature=self.temperature)
             loss_rsp, near, far = relative_speed(
-                query_motion, keys.same_motion, keys.other_motion, temperature=self.temperature, margin=self.margin
+                query_motion, same_motion, other_motion, temperature=self.temperature, margin=self.margin
             )
         loss_avid = loss_same + loss_other
 
@@ -123,6 +139,7 @@ class RSPNet(nn.Module):
             "logits_other": logits_other.detach(),
             "near": near.detach(),
             "far": far.detach(),
+            "embeddings": query.detach(),
         }
 
     @torch.no_grad()
@@ -144,8 +161,7 @@ class RSPNet(nn.Module):
         everyones = gather(torch.cat(heads, dim=1).to(negatives.dtype)).chunk(2, dim=1)
         other, same = (embedded[shuffle.back] for embedded, shuffle in zip(everyones, shuffles))
         self.queue.enqueue(other.chunk(2, dim=1)[0])  # only these, as published
-        near, far = share(same).chunk(2, dim=1), share(other).chunk(2, dim=1)
-        return Keys(near[0], near[1], far[0], far[1], negatives)
+        return Keys(share(same), share(other), negatives)
 
     def _at_speed(self, clips: Tensor, fast: Tensor, speed: int, *, rows: Tensor) -> Tensor:
         """Play some clips (N, 3, U, H, W), fast where `fast` (N,): (n, 3, T, H, W), in the type that autocast takes."""
@@ -179,5 +195,11 @@ def _log_terms(logits: Tensor, near: Tensor, far: Tensor, *, embeddings: Tensor)
         "rsp_accuracy": 100 * (near > far).float().mean(),
         "positive_similarity": logits[:, 0].mean(),
         "negative_similarity": logits[:, 1:].mean(),
-        "spread": embeddings.std(0, correction=0).norm(),
+        "spread": spread(embeddings),
     }
+
+
+def spread(embeddings: Tensor) -> Tensor:
+    """Length of the standard deviation of embeddings (N, D), a scalar: see `LOG_TERMS`."""
+    length: Tensor = embeddings.std(0, correction=0).norm()
+    return length

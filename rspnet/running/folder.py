@@ -21,7 +21,7 @@ from rspnet.running.checkpoints import latest
 from rspnet.running.environment import environment
 from rspnet.running.launch import check_accumulation, processes
 from rspnet.running.place import Place, held
-from rspnet.running.record import FREE, flat, read_options, stage_of
+from rspnet.running.record import FREE, FREE_IN_PRETRAINING, flat, read_options, stage_of
 from rspnet.running.results import rounded, summary
 from rspnet.running.soundness import check_kinds, seal, sound_result
 from rspnet.running.sources import START_AGAIN, other_run
@@ -289,7 +289,8 @@ def _difference(path: Path, config: dict[str, Any]) -> str | None:
         if stage is None:
             raise CheckpointError(f"{path}: does not tell the run's options (only some); {START_AGAIN}")
         raise ConfigError(f"{path.parent}: holds another kind of run ({stage}); choose another --run_dir")
+    free = (*_NAMES, *(FREE_IN_PRETRAINING if stage == "pretrain" else FREE))
     for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name) and name not in (*FREE, *_NAMES):
+        if before.get(name) != now.get(name) and name not in free:
             return f"{name}={before.get(name)}, not {now.get(name)}"
     return None

@@ -90,7 +90,7 @@ def check_launch(num_processes: int) -> None:
 
 
 def check_accumulation() -> None:
-    """See that every batch is a step: accelerate would divide the loss, and nobody adds the gradients up.
+    """See that a batch is a step, whose gradients are added up here: accelerate would divide the loss once more.
 
     Raises:
         ConfigError: accelerate was told to accumulate.
@@ -98,8 +98,9 @@ def check_accumulation() -> None:
     name = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
     if (steps := os.environ.get(name, "1")) != "1":
         raise ConfigError(
-            f"{name}={steps}: gradients are not accumulated over batches here; set it, or gradient_accumulation_steps "
-            "in accelerate's configuration, to 1, and choose optim.total_batch"
+            f"{name}={steps}: set it, or gradient_accumulation_steps in accelerate's configuration, to 1; "
+            "optim.total_batch is the number of videos of a step, and run.micro_batches that of the parts in which "
+            "each process adds up its gradients"
         )
 
 

@@ -27,6 +27,9 @@ FREE = (
 )
 """Options that may differ when a run goes on: they do not change what it computes."""
 
+FREE_IN_PRETRAINING = (*FREE, "run.micro_batches")
+"""Of a pretraining, where parts of a step are whole batch-norm groups; in fine-tuning each is a group of its own."""
+
 
 def read_text(path: Path, remedy: str) -> str:
     """Return the text of a file that a run wrote.

@@ -1,5 +1,8 @@
 """The step against recorded steps of the published code, and its own properties on a network of a few units."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -7,6 +10,7 @@ from torch import nn
 
 from rspnet.method.draws import Draws, StepDraws
 from rspnet.method.pretext import LOG_TERMS, _log_terms
+from rspnet.method.steps import pretrain_step
 from tests.support import replay_step, tiny
 from tests.support.ranks import run_ranks
 
@@ -151,7 +155,7 @@ def test_a_step_is_the_papers_formulas():
     rsp = (far - near + 0.3).clamp(min=0).mean()
     expected = {"loss": 0.6 * avid + 0.9 * rsp, "loss_avid": avid, "loss_rsp": rsp, "near": near, "far": far}
     expected |= {"logits_same": logits[0], "logits_other": logits[1]}
-    expected |= _log_terms(torch.cat(logits), near, far, embeddings=query[0])
+    expected |= _log_terms(torch.cat(logits), near, far, embeddings=query[0]) | {"embeddings": query[0].detach()}
     torch.testing.assert_close(out, expected)
     assert [name for name, value in out.items() if value.requires_grad] == ["loss"]
 
@@ -186,7 +190,7 @@ def test_a_group_of_its_own_is_a_run_of_its_own():
     torch.testing.assert_close(whole["near"], torch.cat([half["near"] for half in halves]))
 
 
-def three_steps(groups, rank=0, world_size=1):
+def three_steps(groups, rank=0, world_size=1, micro_batches=1):
     """A process's share of a run in double precision: what every step computes, and the state that it leaves.
 
     Twelve clips in all, and two batch norms, so that gradients have to pass through one.
@@ -196,8 +200,10 @@ def three_steps(groups, rank=0, world_size=1):
     encoder = nn.Sequential(*encoder, nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten())
     encoder.num_features = 5
     model = tiny.rspnet(encoder, num_frames=4, dim=6, queue_length=20, momentum=0.9, groups=groups).double()
-    module = nn.parallel.DistributedDataParallel(model) if world_size > 1 else model
+    module, accelerator = model, SimpleNamespace(backward=torch.Tensor.backward, no_sync=lambda module: nullcontext())
     if world_size > 1:  # every process computes the queue, which is large; the statistics are few
+        module = nn.parallel.DistributedDataParallel(model)
+        accelerator.no_sync = nn.parallel.DistributedDataParallel.no_sync
         evened_out = {buffer.data_ptr() for buffer in module.modules_buffers}
         told = {name: value.data_ptr() in evened_out for name, value in model.named_buffers()}
         assert {name for name in told if not told[name]} == {"queue.columns", "queue.pointer"}
@@ -210,24 +216,47 @@ def three_steps(groups, rank=0, world_size=1):
         generator = torch.Generator().manual_seed(step)
         offset, noise = (torch.randn(2, 12, *shape, generator=generator).double() for shape in ((1,) * 4, (3, 6, 5, 5)))
         query, key = (offset + noise)[:, mine]
-        query = query[:, :, :4]
-        out = module(query, key, draws[step])
+        clips, shown = [query[:, :, :4], key], []
+        model.register_forward_hook(lambda _, given, out, shown=shown: shown.append(out))
         optimizer.zero_grad()
-        out["loss"].backward()
+        terms = pretrain_step(module, clips, draws[step], accelerator=accelerator, micro_batches=micro_batches)
+        assert clips == []
+        assert terms.keys() == {"loss", "loss_avid", "loss_rsp", *LOG_TERMS}
+        assert not any(term.requires_grad for term in terms.values())
+        outs = shown[1:]
         steps.append(
-            {name: out[name].detach() for name in ("loss", "loss_avid", "loss_rsp", "logits_same", "near", "far")}
+            terms
+            | {name: torch.cat([out[name] for out in outs]) for name in ("logits_same", "near", "far")}
             | {"gradients": {name: p.grad.clone() for name, p in model.query_encoder.named_parameters()}}
         )
         optimizer.step()
         steps[-1]["state"] = {name: value.clone() for name, value in model.state_dict().items()}
+        model._forward_hooks.clear()
     return steps
+
+
+def check_equal(parts, whole):
+    for one, other in zip(parts, whole, strict=True):
+        for name in one:
+            percent = name in ("avid_top1", "avid_top5", "rsp_accuracy")  # in single precision
+            torch.testing.assert_close(one[name], other[name], rtol=0, atol=1e-4 if percent else 1e-9)
 
 
 def three_steps_in_a_rank(folder):
     dist.init_process_group("gloo")
     rank = dist.get_rank()
     torch.save([three_steps(groups, rank, 2) for groups in (1, 2)], folder / f"{rank}.pt")
+    in_parts = three_steps(2, rank, 2, micro_batches=2)
+    check_equal(in_parts, three_steps(2, rank, 2))
     dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("micro_batches", [2, 4])
+def test_a_step_in_parts_is_the_step(micro_batches):
+    """What it logs, its gradients, statistics, key encoder and queue."""
+    whole, parts = three_steps(4), three_steps(4, micro_batches=micro_batches)
+    check_equal(parts, whole)
+    assert len({step["spread"].item() for step in whole}) == 3
 
 
 def test_groups_are_as_many_processes(tmp_path):
