@@ -124,7 +124,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
 
     plan = log.plan(schedule, train_set, world_size=run.team.world_size, device=accelerator.device.type)
     console.say(f"{console.some(len(videos), 'video')}{selection(left_out)}; {draws}")
-    console.say(*plan)
+    console.say(*plan, *draws.remarks())
     tell_short(clips, "videos")
     tell_long_queue(config.pretext.queue_length, len(videos))
 

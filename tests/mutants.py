@@ -35,6 +35,8 @@ MIRRORS = {
     "rspnet.method.draws": ["method/test_draws.py", "data/test_distributions.py"],
     "rspnet.method.losses": ["method/test_losses.py"],
     "rspnet.method.momentum": ["method/test_momentum.py"],
+    "rspnet.method.exchange": ["method/test_exchange.py"],
+    "rspnet.method.steps": ["method/test_steps.py", "method/test_pretext.py"],
     "rspnet.method.heads": ["method/test_heads.py"],
     "rspnet.method.optim": ["method/test_optim.py"],
     "rspnet.method.classifier": ["method/test_classifier.py"],

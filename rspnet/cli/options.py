@@ -180,8 +180,8 @@ class Pretext:
     motion_weight: float = 1.0
     """Weight of the motion loss (RSP) in the total loss."""
     bn_groups: int = 4
-    """Number of batch-norm groups over all processes, between which clips are shuffled; raised to a multiple of the
-    number of processes."""
+    """Number of batch-norm groups over all processes, between which clips are shuffled; a multiple of the number of
+    processes."""
 
     def __post_init__(self) -> None:
         within(self, 2, bounds.SPEED, "speeds")

@@ -3,7 +3,6 @@
 N clips of this process, A clips of all processes.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,9 @@ import torch
 from torch import Tensor
 
 from rspnet.errors import ConfigError
+
+SMALL = 8
+"""Videos of a batch-norm group: with fewer it is said."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class StepDraws:
         seed: of the run.
         total_batch: A, videos of a step over all processes.
         speeds: higher speeds to choose from.
-        bn_groups: batch-norm groups over all processes; raised to a multiple of these.
+        bn_groups: batch-norm groups over all processes; each has as many whole ones.
         rank: this process.
         world_size: number of processes.
 
@@ -54,7 +56,7 @@ class StepDraws:
         group_size: videos of each group.
 
     Raises:
-        ConfigError: the batch cannot be divided so.
+        ConfigError: the groups cannot be shared out so, or the batch not divided.
     """
 
     def __init__(
@@ -64,13 +66,28 @@ class StepDraws:
         self.speeds = list(speeds)
         self.rank = rank
         self.world_size = world_size
-        self.groups = math.ceil(bn_groups / world_size)
-        self.group_size, rest = divmod(total_batch, self.groups * world_size)
+        self.groups, rest = divmod(bn_groups, world_size)
+        if rest or not self.groups:
+            raise ConfigError(
+                f"pretext.bn_groups: {bn_groups} cannot be shared by {world_size} processes, each of which has whole "
+                f"ones: give {world_size * (self.groups + 1)} or another multiple of {world_size}, or launch fewer"
+            )
+        self.group_size, rest = divmod(total_batch, bn_groups)
         if rest or self.group_size < 2:
             raise ConfigError(
-                f"optim.total_batch: {total_batch} videos cannot be divided into {self.groups * world_size} "
-                "batch-norm groups of one size, at least 2; change it, or pretext.bn_groups"
+                f"optim.total_batch: {total_batch} videos cannot be divided into {bn_groups} batch-norm groups of one "
+                "size, at least 2; change it, or pretext.bn_groups"
             )
+
+    def remarks(self) -> list[str]:
+        """What is to be known before a run with these groups."""
+        if self.group_size >= SMALL:
+            return []
+        return [
+            f"batch-norm groups of {self.group_size} videos are small (published: 32 and 64), and their statistics "
+            "noise; a larger optim.total_batch or a smaller pretext.bn_groups, which is a multiple of the processes, "
+            "makes them larger"
+        ]
 
     def __getitem__(self, step: int) -> Draws:
         """What is drawn for training step `step`, from 0."""

@@ -40,9 +40,9 @@ def test_draws_are_the_same_for_one_process_and_several():
     [
         (128, 4, 1, (4, 32)),
         (128, 4, 4, (1, 32)),
-        (128, 4, 8, (1, 16)),
+        (128, 8, 8, (1, 16)),
         (128, 4, 2, (2, 32)),
-        (12, 4, 3, (2, 2)),
+        (12, 6, 3, (2, 2)),
         (6, 1, 1, (1, 6)),
     ],
 )
@@ -51,12 +51,27 @@ def test_batch_norm_groups(total_batch, wanted, world_size, found):
     assert (draws.groups, draws.group_size) == found
 
 
-@pytest.mark.parametrize(("total_batch", "wanted", "world_size"), [(6, 4, 1), (4, 4, 1), (10, 3, 2)])
+@pytest.mark.parametrize(("total_batch", "wanted", "world_size"), [(6, 4, 1), (4, 4, 1), (10, 4, 2)])
 def test_batches_that_cannot_be_grouped(total_batch, wanted, world_size):
     with pytest.raises(ConfigError, match=rf"optim\.total_batch: {total_batch} videos cannot be divided into"):
         StepDraws(0, total_batch, [2], bn_groups=wanted, world_size=world_size)
 
 
-@pytest.mark.parametrize(("bn_groups", "said"), [(1, "1 batch-norm group of 8"), (3, "4 batch-norm groups of 2")])
+@pytest.mark.parametrize(
+    ("wanted", "world_size", "remedy"), [(4, 64, "64 or another"), (4, 3, "6 or another"), (1, 2, "2 or another")]
+)
+def test_groups_that_processes_cannot_share(wanted, world_size, remedy):
+    """Raised in silence they would be another method: batch norm over two clips, where 32 were published."""
+    with pytest.raises(ConfigError, match=rf"pretext\.bn_groups: {wanted} cannot be shared by .*: give {remedy}"):
+        StepDraws(0, 192, [2], bn_groups=wanted, world_size=world_size)
+
+
+def test_small_groups_are_said():
+    assert StepDraws(0, 128, [2], bn_groups=16, world_size=16).remarks() == []
+    (line,) = StepDraws(0, 128, [2], bn_groups=64, world_size=64).remarks()
+    assert line.startswith("batch-norm groups of 2 videos are small (published: 32 and 64)")
+
+
+@pytest.mark.parametrize(("bn_groups", "said"), [(1, "1 batch-norm group of 8"), (4, "4 batch-norm groups of 2")])
 def test_what_is_said_of_the_groups(bn_groups, said):
     assert str(StepDraws(0, 8, [2], bn_groups=bn_groups, world_size=1 if bn_groups == 1 else 2)) == said

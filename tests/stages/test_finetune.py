@@ -226,6 +226,16 @@ def test_a_linear_probe_leaves_the_encoder_alone(tmp_path, motions, pretrained):
     assert not torch.equal(one, two)
 
 
+def test_a_run_in_parts_goes_on_in_as_many(tmp_path, motions, interrupted):
+    """Each part has batch statistics of its own: another number is another run."""
+    config = tiny.finetune(motions, tmp_path)
+    config.run.micro_batches = 2
+    with interrupted(1):
+        main(config)
+    with pytest.raises(ConfigError, match=r"holds a run with run\.micro_batches=2, not 1; choose another --run_dir"):
+        main(tiny.finetune(motions, tmp_path))
+
+
 @pytest.mark.parametrize("legs", [[(2, 2), (None, 0)], [(3, 0), (4, 1), (6, 0), (None, 0)]], ids=str)
 def test_goes_on_to_the_bit(tmp_path, motions, pretrained, finetuned, interrupted, legs):
     """Whatever the step, and with other numbers of workers; after the last one only the test is left to do."""

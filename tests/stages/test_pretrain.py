@@ -273,6 +273,21 @@ def test_other_options_are_refused(tmp_path, motions, interrupted):
         main(config)
 
 
+def test_a_run_may_go_on_in_parts(tmp_path, motions, interrupted, pretrained):
+    """Of whole batch-norm groups: the numbers are those of the run in one part, but for rounding."""
+    with interrupted(1):
+        main(tiny.pretrain(motions, tmp_path))
+    config = tiny.pretrain(motions, tmp_path)
+    config.run.micro_batches = 3
+    with pytest.raises(ConfigError, match=r"run\.micro_batches: 3; each process has 2 batch-norm groups to divide"):
+        main(config)
+    config.run.micro_batches = 2
+    assert main(config)["steps"] == 6
+    for parts, whole in zip(tiny.metrics(tmp_path)[:4], tiny.metrics(pretrained)[:4], strict=True):
+        for name in ("loss", "loss_avid", "loss_rsp", "avid_top1", "rsp_accuracy", "spread"):
+            assert parts[name] == pytest.approx(whole[name], rel=1e-4, abs=1e-4), (parts, whole)
+
+
 def test_a_corrected_command_may_use_the_folder(tmp_path, motions):
     config = tiny.pretrain(motions, tmp_path)
     config.optim.epochs = 1
