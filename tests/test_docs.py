@@ -75,6 +75,11 @@ def check_launch(*arguments):
         check_script(found.training_script, *found.training_script_args)
 
 
+def check_sbatch(file, *arguments):
+    assert (REPO / file).is_file(), file
+    check_script(*arguments)
+
+
 def check_rspnet(name, *arguments):
     check_script(f"stages/{name}.py", *arguments)
 
@@ -104,7 +109,7 @@ def check_srun(*arguments):
 
 
 CHECKS = {"docker": check_docker, "make": check_make, "rspnet": check_rspnet, "python": check_python}
-CHECKS["srun"] = check_srun
+CHECKS |= {"srun": check_srun, "sbatch": check_sbatch}
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words)[:100])
