@@ -100,16 +100,14 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.encoders import check_clips
     from rspnet.evaluation.forward import Forward
     from rspnet.evaluation.predict import Outputs, predict, predictions
-    from rspnet.method import optim
-    from rspnet.method.steps import check_micro_batches, finetune_step
+    from rspnet.method import optim, steps
     from rspnet.running.loop import TrainLoop
     from rspnet.weights.load import save_network
 
     accelerator, team, data = run.accelerator, run.team, config.data
     in_parts: Any = {"accelerator": accelerator, "micro_batches": config.run.micro_batches}
-    share = team.share(config.optim.total_batch)
-    check_micro_batches(in_parts["micro_batches"], share, "videos")
-    check_clips(config.encoder, config.clips, batch=share // in_parts["micro_batches"], training=not config.frozen)
+    part = steps.check_micro_batches(config.run.micro_batches, team.share(config.optim.total_batch), "videos")
+    check_clips(config.encoder, config.clips, batch=part, training=not config.frozen)
     weights = run.read_weights()
 
     # Labelled videos
@@ -149,7 +147,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
             model.train()
             for _, batch in loop.batches():
                 inputs, labels = loop.shown(augment.views(batch, accelerator.device), clip), batch["label"]
-                terms = finetune_step(model, inputs, labels.to(accelerator.device, non_blocking=True), **in_parts)
+                terms = steps.finetune_step(model, inputs, labels.to(accelerator.device, non_blocking=True), **in_parts)
                 optimizer.step()
                 optimizer.zero_grad()
                 loop.step(terms)

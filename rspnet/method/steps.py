@@ -25,8 +25,8 @@ Terms = dict[str, Tensor]
 """Scalars by name."""
 
 
-def check_micro_batches(number: int, divides: int, what: str) -> None:
-    """See that a process's share of a step can be divided so.
+def check_micro_batches(number: int, divides: int, what: str) -> int:
+    """See that a process's share of a step can be divided so, and return how much a part is.
 
     Args:
         number: of parts.
@@ -41,6 +41,7 @@ def check_micro_batches(number: int, divides: int, what: str) -> None:
         raise ConfigError(
             f"run.micro_batches: {number}; each process has {divides} {what} to divide: take {' or '.join(fitting[:9])}"
         )
+    return divides // number
 
 
 def pretrain_step(
