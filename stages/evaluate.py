@@ -96,7 +96,7 @@ class Config:
     clips: options.TestedClips = field(default_factory=options.TestedClips)
     encoder: options.Encoder = field(default_factory=options.Encoder)
     test: options.Test = field(default_factory=options.Test)
-    run: options.Run = field(default_factory=options.Run)
+    run: options.Evaluation = field(default_factory=options.Evaluation)
     run_dir: str | None = None
     """Folder of the evaluation: everything that it writes lies there (null: PROTOCOL_DIGEST in the run folder that
     --weights names, or in runs/NAME of a weight file or an exported folder; the digest tells options apart)."""
@@ -116,6 +116,8 @@ class Config:
             raise ConfigError(f"--features: a classifier is tested on videos; choose from {', '.join(NAMES[1:])}")
         if self.features is not None and (self.weights or self.data.root or self.data.index):
             raise ConfigError("--features: stands in place of --weights, --data.root and --data.index; leave them out")
+        if self.features is not None and self.run.compile:
+            raise ConfigError("run.compile: true; --features stands in place of a network, and nothing is computed")
         if self.protocol == "classify" and self.pooling != "average":
             raise ConfigError(f"pooling: {self.pooling}; a classifier is tested as it was trained, on averages")
         if self.compare and (self.features is not None or self.protocol == "classify" or self.weights == "none"):
@@ -196,12 +198,14 @@ def of_videos(config: Config, run: Run, weights: "WeightFile | None", *, names: 
     from rspnet.data.sets import Failures, TestSet
     from rspnet.evaluation.forward import Forward
     from rspnet.evaluation.predict import predict
+    from rspnet.running import tuning
 
     network, clip = trained_network(config, weights, names)
     if weights is not None and config.protocol == "classify":
         for line in implied.fold_remarks(weights, run.facts):
             console.say(line)
     model = run.accelerator.prepare_model(network, evaluation_mode=True)
+    tuning.compile_step(model, run.accelerator.device, wanted=config.run.compile)
     forward = Forward(model, normaliser(clip), accelerator=run.accelerator, team=run.team)
     workers = machine.workers(config.data.num_workers)
 

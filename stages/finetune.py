@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from rspnet.evaluation.by_class import ByClass
     from rspnet.evaluation.predict import Outputs
     from rspnet.method.classifier import Classifier
+    from rspnet.running import tuning
     from rspnet.running.loop import TrainLoop
     from rspnet.weights.read import WeightFile
 
@@ -123,6 +124,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
 
     # Videos -> random training clips, and evenly spaced test views
     augment, limits = Augment.to_feed(clip, **vars(config.augment)), data.limits()
+    tuning.compile_step(model, accelerator.device, augment, wanted=config.run.compile)
     clips = random_clips(train_videos, clip, augment.crop_area, seed=config.run.seed, **limits)
     workers, failures = machine.workers(data.num_workers), Failures(test_videos, data.max_failures)
     train_set = TrainSet(clips, config.optim.total_batch, team, num_workers=workers, max_failures=data.max_failures)

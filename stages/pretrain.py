@@ -89,7 +89,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.method.draws import StepDraws
     from rspnet.method.pretext import RSPNet
     from rspnet.method.steps import check_micro_batches, pretrain_step
-    from rspnet.running import monitor
+    from rspnet.running import monitor, tuning
     from rspnet.running.loop import TrainLoop
     from rspnet.running.network import begin_network
     from rspnet.weights.load import save_network
@@ -114,6 +114,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     index = load(run.keep_videos())
     videos, left_out = select(index, "train" if any(index["split"]) else None, config.data.fold)
     augment = Augment.to_feed(clip, **vars(config.augment))
+    tuning.compile_step(model, accelerator.device, augment, wanted=config.run.compile)
     views = {"views": 2, "top_speed": max(speeds)}
     clips = random_clips(videos, clip, augment.crop_area, seed=seed, **views, **config.data.limits())
     workers, allowed = machine.workers(config.data.num_workers), config.data.max_failures

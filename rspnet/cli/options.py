@@ -263,7 +263,16 @@ class Run:
 
 
 @dataclass
-class TrainingRun(Run):
+class Evaluation(Run):
+    """Random numbers and speed."""
+
+    compile: bool = False
+    """Let torch compile the encoder, and on a GPU the augmentation: a minute or more at the start of a run, and faster
+    steps. Results move by rounding alone; a run may go on with it or without. It wants a C++ compiler."""
+
+
+@dataclass
+class TrainingRun(Evaluation):
     """Bookkeeping: nothing here changes a result but the seed, and in fine-tuning micro_batches."""
 
     micro_batches: int = 1

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -108,6 +109,10 @@ class Augment:
         """
         low, high = crop_area
         return cls(mean=clip.mean, std=clip.std, channels=clip.channels, crop_area=(low, high), **changes)
+
+    def compile(self, **how: Any) -> None:
+        """Let torch compile what an accelerator does to a batch; `how` is `torch.compile`'s."""
+        object.__setattr__(self, "together", torch.compile(self.together, **how))  # the settings stay as they are
 
     def views(self, batch: Batch, device: torch.device) -> Iterator[torch.Tensor]:
         """Each view of a batch as network input (N, 3, T, H, W) on a device, in turn.

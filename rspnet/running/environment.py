@@ -15,6 +15,8 @@ from rspnet.running.machine import cores
 
 def environment() -> dict[str, Any]:
     """Versions, machine and the code's git commit, for `environment.json`; null stands for what cannot be known."""
+    from rspnet.running.tuning import tuning  # loads torch
+
     names = ("torch", "torchvision", "accelerate", "av", "timm", "datasets", "evaluate", "numpy", "scikit-learn")
     return {
         "python": platform.python_version(),
@@ -23,6 +25,7 @@ def environment() -> dict[str, Any]:
         "host": platform.node(),
         "platform": platform.platform(),
         "cpus": cores(),
+        "torch": tuning(),
         "command": sys.argv,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

@@ -31,8 +31,11 @@ def start(trains: bool, run_dir: str | Path, trackers: Sequence[str] = ()) -> "A
     """
     from accelerate import Accelerator  # takes seconds
 
+    from rspnet.running.tuning import tune
+
     check_trackers(trackers)
     accelerator = Accelerator(log_with=list(trackers) or None, project_dir=run_dir)
+    tune()
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     check_launch(accelerator.num_processes)

@@ -17,6 +17,7 @@ FREE = (
     "data.time_limit",
     "data.max_pixels",
     "data.cache_gb",
+    "run.compile",
     "run.log_every",
     "run.checkpoint_every",
     "run.keep_epochs",

@@ -1,0 +1,79 @@
+"""Stages with run.compile: what is compiled goes on plainly and the reverse, with the same names and numbers."""
+
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounter
+
+from rspnet.cli import options
+from rspnet.errors import ConfigError
+from rspnet.running import tuning
+from tests.support import tiny
+
+# Python 3.13.0 alone says so.
+pytestmark = pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """Counts them; nothing is made faster."""
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    monkeypatch.setattr(tuning, "BACKEND", counter)
+    yield counter
+    torch._dynamo.reset()
+
+
+def go(stage, config_of, interrupted):
+    """Compiled, then plain, then compiled again."""
+    for step, compiled in ((2, True), (4, False), (None, True)):
+        config = config_of(run=options.TrainingRun(seed=1, compile=compiled, log_every=1, trackers=[]))
+        if step:
+            with interrupted(step):
+                stage(config)
+        else:
+            return stage(config)
+
+
+def test_pretraining_compiled_or_not(tmp_path, motions, pretrained, interrupted, graphs):
+    from stages.pretrain import main
+
+    go(main, lambda **changes: tiny.pretrain(motions, tmp_path, **changes), interrupted)
+    assert tiny.differences(tiny.state(pretrained), tiny.state(tmp_path)) == []
+    # In either start at most both encoders, with two batch-norm groups, and the test whether torch can compile.
+    assert 2 * 2 + 1 <= graphs.frame_count <= 2 * (2 * 2 + 1)
+
+
+def test_finetuning_and_testing_compiled_or_not(tmp_path, motions, pretrained, finetuned, interrupted, graphs):
+    """The last batch of the test is not full: of five videos four are tested at a time."""
+    from stages.evaluate import main as evaluate
+    from stages.finetune import main as finetune
+
+    result = go(
+        finetune, lambda **changes: tiny.finetune(motions, tmp_path / "run", pretrained, **changes), interrupted
+    )
+    assert tiny.differences(tiny.state(finetuned), tiny.state(tmp_path / "run")) == []
+    torch._dynamo.reset()  # or the graphs of the training's test would do
+    before = graphs.frame_count
+    config = tiny.evaluate(motions, tmp_path / "test", tmp_path / "run", run=options.Evaluation(compile=True))
+    assert evaluate(config)["top1"] == result["top1"]
+    assert graphs.frame_count == before + 2
+
+
+def test_features_in_a_file_are_not_computed():
+    from stages.evaluate import Config
+
+    with pytest.raises(ConfigError, match=r"run.compile: true; --features"):
+        Config(features="features.parquet", protocol="knn", run=options.Evaluation(compile=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["c3d", "resnet18", "r2plus1d", "s3dg"])
+def test_torchs_compiler_trains_every_network(tmp_path, motions, name):
+    """On this machine's CPU, with the compiler that users have."""
+    from stages.pretrain import main
+
+    results = []
+    for compiled in (True, False):
+        encoder, run = options.Encoder(name, width=8), options.TrainingRun(compile=compiled, trackers=[])
+        results.append(main(tiny.pretrain(motions, tmp_path / str(compiled), encoder=encoder, run=run)))
+    assert results[0]["loss"] == pytest.approx(results[1]["loss"], rel=1e-3)
