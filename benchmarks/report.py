@@ -7,6 +7,7 @@
     python benchmarks/gpu.py
     python benchmarks/train_step.py --device cpu --json results/train_step.json
     python benchmarks/train.py VIDEOS --json results/train.json
+    python benchmarks/launches.py --json results/launches.json
     python benchmarks/scaling.py --json results/scaling.json
     python benchmarks/report.py
 
@@ -28,6 +29,7 @@ PAGES = {
     "results/gpu.json, gradients": HERE / "docs/benchmarks.md",
     "results/train_step.json": HERE / "docs/benchmarks.md",
     "results/train.json": HERE / "docs/benchmarks.md",
+    "results/launches.json": HERE / "docs/benchmarks.md",
     "results/scaling.json": HERE / "docs/scaling.md",
 }
 PEERS = {
@@ -163,6 +165,16 @@ def gradients(found: dict) -> str:
     return markdown(["cosine, fresh and trained", *networks], rows)
 
 
+def launches(found: dict) -> str:
+    """What a step asks of a GPU, before some work on it, where that was counted, and now."""
+    parts = ("augmentation", "MB a video", "forward", "backward", "SGD", "log", "in all", "waits")
+    rows = []
+    for name, counts in found.items():
+        before, now = counts.get("before", {}), counts["now"]
+        rows.append([name, *(f"{before[part]} → {now[part]}" if part in before else f"{now[part]}" for part in parts)])
+    return markdown(["network", *parts[:-1], "waits of the host"], rows)
+
+
 def scaling(found: dict) -> str:
     """Runs on more than there is here."""
     rows = [
@@ -192,7 +204,8 @@ def main() -> None:
 
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
-    made = dict(zip(PAGES, (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, scaling), strict=True))
+    makers = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
+    made = dict(zip(PAGES, makers, strict=True))
     files = {name: HERE / name.partition(",")[0] for name in made}
     found = {name: json.loads(file.read_text()) for name, file in files.items()}
     unmeasured = markdown(["not measured yet"], [])
