@@ -10,7 +10,6 @@ Here the sums are made in blocks, by torch's own kernels: B neighbouring positio
 position of B * C channels, which moves nothing in memory.
 """
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -57,7 +56,6 @@ def _adds_up_wrong(maps: Tensor) -> bool:
     return several and maps.is_contiguous(memory_format=torch.channels_last_3d)
 
 
-@cache
 def blocks(number: int, channels: int) -> int:
     """Into how many equal blocks so many positions are divided: of `ADDED` or fewer, where that is no burden."""
     fewest = min(-(-number // ADDED), max(1, _CACHED // channels))
