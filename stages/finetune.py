@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from rspnet.evaluation.by_class import ByClass
     from rspnet.evaluation.predict import Outputs
     from rspnet.method.classifier import Classifier
-    from rspnet.running import tuning
     from rspnet.running.loop import TrainLoop
     from rspnet.weights.read import WeightFile
 
@@ -102,6 +101,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.evaluation.forward import Forward
     from rspnet.evaluation.predict import Outputs, predict, predictions
     from rspnet.method import optim, steps
+    from rspnet.running import tuning
     from rspnet.running.loop import TrainLoop
     from rspnet.weights.load import save_network
 
@@ -112,8 +112,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     weights = run.read_weights()
 
     # Labelled videos
-    index = load(run.keep_videos())
-    train_videos, test_videos, left_out = labelled_videos(config, index)
+    train_videos, test_videos, left_out = labelled_videos(config, index := load(run.keep_videos()))
 
     # Encoder -> classifier; one process or many
     names = index.features["label"].names
@@ -157,8 +156,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
             loop.end_epoch(measured(found), failed=found.num_failed, class_accuracy=classes(found).accuracy)
 
     loop.load_best()
-    found = test(clip.views, f"test, {clip.views} clips a video")
-    result = tested(config, loop, found)
+    result = tested(config, loop, found := test(clip.views, f"test, {clip.views} clips a video"))
     run.write_lines("predictions.jsonl", predictions(found))
     if accelerator.is_main_process:
         write_text(run.run_dir.joinpath("confusion.csv"), classes(found).csv())
