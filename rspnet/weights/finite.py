@@ -10,7 +10,7 @@ from rspnet.errors import CheckpointError
 
 
 def not_finite(contents: object) -> str:
-    """Name the tensors with a value that is no finite number; with a single wait for the device.
+    """Name the tensors with a value that is no finite number; with a single wait for each device.
 
     Args:
         contents: Tensors, in dicts, lists and tuples in one another.
@@ -19,11 +19,12 @@ def not_finite(contents: object) -> str:
         The first names and how many more there are; empty if there is none.
     """
     named = list(_floats(contents, ""))
-    if not named:
-        return ""
-    device = named[0][1].device
-    good = torch.stack([value.detach().isfinite().all().to(device, non_blocking=True) for _, value in named]).tolist()
-    bad = [name for (name, _), fine in zip(named, good, strict=True) if not fine]
+    bad_places = list[int]()
+    for device in {value.device for _, value in named}:
+        places = [place for place, (_, value) in enumerate(named) if value.device == device]
+        good = torch.stack([named[place][1].detach().isfinite().all() for place in places]).tolist()
+        bad_places += [place for place, fine in zip(places, good, strict=True) if not fine]
+    bad = [named[place][0] for place in sorted(bad_places)]
     return ", ".join(bad[:2]) + (f" and {len(bad) - 2} more" if len(bad) > 2 else "")
 
 

@@ -112,6 +112,8 @@ def faults(folder, videos):
     with pytest.raises(RuntimeError, match="nonzero"):
         there[there > 0]
     assert (there + torch.tensor(1.0)).device.type == pretend.NAME  # a number goes along with the launch
+    with pytest.raises(AssertionError, match="nobody waits for"):
+        there.to("cpu", non_blocking=True)
     there[here], here.to(there.device), there.sum().item(), bool(there.any()), there.cpu()
     torch.tensor([1.0], device=there.device)
     torch.empty(pretend.PAGEABLE + 1, dtype=torch.uint8).to(there.device, non_blocking=True)

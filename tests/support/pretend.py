@@ -77,9 +77,11 @@ class _Device(TorchDispatchMode):
             self.wait(func)
             return torch.ones((), dtype=args[0].dtype if func is aten._local_scalar_dense.default else bool).item()
         if func is aten._to_copy.default and there and to is not None and torch.device(to).type != NAME:
+            assert not kwargs.get("non_blocking"), "a copy to the host that nobody waits for: what is read is anything"
             self.wait(func)
             return torch.ones(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
         if func is aten.copy_.default and not isinstance(args[0], FakeTensor):
+            assert not (args[2] if len(args) > 2 else kwargs.get("non_blocking")), "a copy that nobody waits for"
             self.wait(func)
             return args[0].fill_(1)
         if func is aten._to_copy.default and not there:
