@@ -96,6 +96,7 @@ def extract(found: dict) -> str:
     rows = [
         [name, f"{each['obvious']:.0f}", f"{each['rspnet']:.0f}", f"{each['times']:.2f}"]
         for name, each in found.items()
+        if isinstance(each, dict)
     ]
     return markdown(["windows a second", "PyAV, written plainly", "rspnet", "times"], rows)
 

@@ -73,16 +73,17 @@ def reading_seconds(network: str, decode: dict[str, Any]) -> tuple[float, str]:
 
 
 def step_rate(network: str, gpu: dict[str, Any], share: float) -> tuple[float, str]:
-    """Videos a second of one GPU at the published batch, and whether that is measured; the fastest way of ours."""
+    """Videos a second of one GPU at the published batch, and how that is known; the fastest measured way of ours."""
     parts = [gpu.get(network, {}).get(part, {}) for part in ("steps", "compiled")]
     rates = [
-        result["videos_per_second"]
+        (result["videos_per_second"], next((each for each in ("bf16", "fp16", "tf32") if each in way), "float32"))
         for part in parts
         for way, result in part.items()
         if way.startswith("ours") and "videos_per_second" in result
     ]
     if rates:
-        return max(rates), "measured"
+        rate, precision = max(rates)
+        return rate, f"measured, {precision}"
     return share * HALF_PEAK / devices.operations(Case.of(network, None)), "assumed"
 
 

@@ -21,10 +21,10 @@ def predict(gpus=8, gpu=STEP, **changes):
 def test_the_slower_of_reading_and_computing_is_what_counts():
     one = predict(gpus=1)
     assert one["videos_per_second"] == pytest.approx(640)
-    assert (one["bound"], one["step_basis"], one["step_seconds"]) == ("computing", "measured", 0.05)
+    assert (one["bound"], one["step_basis"], one["step_seconds"]) == ("computing", "measured, bf16", 0.05)
     few = predict(gpus=1, cores=4)
     reading, basis = scaling.reading_seconds("c3d", scaling.read_json("decode.json"))
-    assert basis == "measured"
+    assert basis.startswith("measured")
     assert few["videos_per_second"] == pytest.approx(4 / reading)
     assert few["bound"] == "reading"
     assert predict(gpus=1, cores=few["cores_needed"])["bound"] == "computing"
