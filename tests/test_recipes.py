@@ -103,11 +103,14 @@ IDLE = {
 PLACE = "where things lie"
 BROKEN = "a broken video ends the published run"
 SEED = "of the command line, not of a recipe"
+SPEED = "speed or memory, and no result"
 KEPT = "what is kept of a run besides its result"
 OURS_ALONE = {
     "all": {
         "data.root": PLACE,
         "data.index": PLACE,
+        "data.cache_gb": "bytes on a local disk",
+        "run.compile": SPEED,
         "data.max_failures": BROKEN,
         "data.max_pixels": BROKEN,
         "data.time_limit": BROKEN,
@@ -115,6 +118,8 @@ OURS_ALONE = {
     },
     "pretrain": {
         "data.fold": "Kinetics has no folds",
+        "estimate": "nothing is trained",
+        "run.micro_batches": SPEED,
         **dict.fromkeys([f"monitor.{name}" for name in ("batch", "data", "every", "fold", "views")], KEPT),
         "run.checkpoint_every": KEPT,
         "run.seed": SEED,
@@ -122,13 +127,20 @@ OURS_ALONE = {
         "weights": "the published pretraining begins with fresh weights",
     },
     "finetune": {
+        "estimate": "nothing is trained",
+        "run.micro_batches": "one part, as published on as many processes",
         "run.checkpoint_every": KEPT,
         "run.keep_epochs": KEPT,
         "run.seed": SEED,
         "run.trackers": KEPT,
         "weights": PLACE,
     },
-    "retrieval": {"features": PLACE, "run.seed": SEED, "weights": PLACE},
+    "retrieval": {
+        "compare": "the network alone",
+        "features": PLACE,
+        "run.seed": SEED,
+        "weights": PLACE,
+    },
 }
 
 # Published files without a published result, hence without a config of ours.

@@ -273,7 +273,7 @@ class Evaluation(Run):
 
 @dataclass
 class TrainingRun(Evaluation):
-    """Bookkeeping: nothing here changes a result but the seed, and in fine-tuning micro_batches."""
+    """Bookkeeping; only seed and, in fine-tuning, micro_batches change results."""
 
     micro_batches: int = 1
     """Number of parts in which each process computes its share of a step, one after the other, in the memory of one.

@@ -3,7 +3,7 @@
 N videos, V views of each, K outputs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,7 +64,7 @@ class ViewFeatures(nn.Module):
             raise ValueError(f"unknown pooling {pooling!r}; choose average, max or none")
         self.encoder = encoder
         self.pooling = pooling
-        self.maps_of = encoder.forward_features  # apart, so that it can be compiled
+        self.maps_of: Callable[[Tensor], Tensor] | None = None  # the encoder's forward_features, where it is compiled
         self._map = torch.empty(0)
         self._has_layer = layer is not None
         if layer is not None:
@@ -82,7 +82,7 @@ class ViewFeatures(nn.Module):
         if self.pooling == "average" and not self._has_layer:
             features = self.encoder(clips)
         else:
-            features = self.maps_of(clips)
+            features = (self.maps_of or self.encoder.forward_features)(clips)
             if self._has_layer:  # kept by now, and changed in place by what follows where the network does so
                 features = self._map
             if self.pooling != "none":

@@ -66,7 +66,7 @@ def compile_step(network: nn.Module, device: torch.device, augment: Augment | No
         if isinstance(module, VideoEncoder):
             module.compile(**how)
         elif isinstance(module, ViewFeatures):
-            module.maps_of = torch.compile(module.maps_of, **how)
+            module.maps_of = torch.compile(module.encoder.forward_features, **how)
     if augment is not None and device.type != "cpu":  # where a CPU goes from clip to clip
         augment.compile(**how)
 

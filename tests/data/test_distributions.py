@@ -8,6 +8,7 @@ import math
 import random
 from collections import Counter
 from itertools import combinations, pairwise, permutations
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -88,7 +89,7 @@ class FakeVideo:
     num_frames, fps, height, width = FRAMES, 25.0, HEIGHT, WIDTH
 
     def __init__(self, path, **kwargs):
-        if path.name == "broken":
+        if Path(path).name == "broken":
             raise VideoError(f"{path}: broken")
 
     def __enter__(self):

@@ -42,7 +42,7 @@ class Toys:
 
     def __init__(self, folder, videos):
         self.toy = Run(folder, checkpoint_every=1)
-        data = {"root": str(videos), "index": None, "layout": "auto", "fold": 1}
+        data = {"root": str(videos), "index": None, "layout": "auto", "fold": 1, "cache_gb": 1.0}
         self.config = Config(data, {"seed": 0})
 
     def __call__(self):

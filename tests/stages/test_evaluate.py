@@ -201,7 +201,7 @@ def test_some_videos_without_labels(tmp_path, motions, protocol, total):
 def test_fresh_weights_come_from_the_seed(tmp_path, motions, capsys):
     recalls = []
     for number, seed in enumerate((0, 0, 1)):
-        run(motions, tmp_path / str(number), "none", "retrieval", run=options.Run(seed))
+        run(motions, tmp_path / str(number), "none", "retrieval", run=options.Evaluation(seed))
         recalls.append(tiny.read_lines(tmp_path / str(number) / "neighbours.jsonl"))
     assert recalls[0] == recalls[1] != recalls[2]
     assert "loaded" not in capsys.readouterr().err
