@@ -131,8 +131,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     def test(views: int, desc: str) -> Outputs:
         clips = even_clips(test_videos, clip, views=views, **limits)
         test_set = TestSet(clips, failures, batch=config.test.batch, team=team, num_workers=workers)
-        forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
-        return predict(forward, test_set, desc)
+        return predict(Forward(model, normaliser(clip), accelerator=accelerator, team=team), test_set, desc)
 
     console.say(
         f"{some(len(train_videos), 'training video')} and {some(len(test_videos), 'test video')} of "

@@ -117,3 +117,18 @@ def root(tmp_path_factory) -> Path:
     cut.write_bytes(cut.read_bytes()[:300])
     write_numbered(root / "single.mp4", 1)
     return root
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """Counts the graphs that torch compiles; nothing is made faster."""
+    import torch
+    from torch._dynamo.testing import CompileCounter
+
+    from rspnet.running import tuning
+
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    monkeypatch.setattr(tuning, "BACKEND", counter)
+    yield counter
+    torch._dynamo.reset()

@@ -78,8 +78,16 @@ def recall(
         {k: percent of the queries}.
     """
     places, _ = neighbours(query_features, gallery_features, max(ks))
-    hits = gallery_labels.to(places.device)[places] == query_labels.to(places.device)[:, None]
-    return {k: _percent(hits[:, :k].any(dim=1)) for k in ks}
+    found = hits(places, query_labels, gallery_labels=gallery_labels, ks=ks)
+    return {k: percent_of(each) for k, each in found.items()}
+
+
+def hits(
+    places: torch.Tensor, query_labels: torch.Tensor, *, gallery_labels: torch.Tensor, ks: Sequence[int]
+) -> dict[int, torch.Tensor]:
+    """Return for each k which queries (Q,) have one of their own class among their k nearest, of `places` (Q, K)."""
+    same = gallery_labels.to(places.device)[places] == query_labels.to(places.device)[:, None]
+    return {k: same[:, :k].any(dim=1) for k in ks}
 
 
 def knn_votes(
@@ -165,5 +173,6 @@ def _parts(total: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, total)) for start in range(0, total, size))
 
 
-def _percent(hits: torch.Tensor) -> float:
+def percent_of(hits: torch.Tensor) -> float:
+    """How many of them are true, in percent."""
     return 100 * int(hits.sum()) / len(hits)

@@ -21,7 +21,7 @@ from rspnet.evaluation.clusters import v_measures
 from rspnet.evaluation.few_shot import DRAWS, few_shot_accuracies
 from rspnet.evaluation.interval import bootstrap, of_draws
 from rspnet.evaluation.linear import linear_probe
-from rspnet.evaluation.neighbours import chance_recall, knn_votes, neighbours
+from rspnet.evaluation.neighbours import chance_recall, hits, knn_votes, neighbours, percent_of
 from rspnet.evaluation.predict import Outputs, nearest, predictions
 
 SHOTS = (1, 5, 8, 10)
@@ -70,11 +70,10 @@ def retrieval(tested: Outputs, known: Outputs | None = None) -> Found:
     places, similarities = neighbours(tested.values, gallery.values, max(_KS), exclude_self=known is None)
     found = Found({"num_gallery": len(gallery), "num_queries": len(tested)}, np.empty((0, 0)))
     if known is not None:
-        right = known.labels[places] == tested.labels[:, None]
-        hits = {str(k): right[:, :k].any(1) for k in _KS}
-        found.score["recall"] = {k: 100 * int(each.sum()) / len(tested) for k, each in hits.items()}
+        right = hits(places, tested.labels, gallery_labels=known.labels, ks=_KS)
+        found.score["recall"] = {str(k): percent_of(each) for k, each in right.items()}
         found.score["chance"] = {str(k): value for k, value in chance_recall(tested.labels, known.labels, _KS).items()}
-        found = _of_videos(tested, found.score, hits)
+        found = _of_videos(tested, found.score, {str(k): each for k, each in right.items()})
     lines = nearest(tested, gallery, places=places[:, :_NEAREST], similarities=similarities[:, :_NEAREST])
     return replace(found, file="neighbours.jsonl", lines=lines)
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch._dynamo.testing import CompileCounter
 
 from rspnet.cli import options
 from rspnet.data.augment import Augment
@@ -17,16 +16,6 @@ from rspnet.running import tuning
 from rspnet.running.environment import environment
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def graphs(monkeypatch):
-    """Counts them; nothing is made faster."""
-    torch._dynamo.reset()
-    counter = CompileCounter()
-    monkeypatch.setattr(tuning, "BACKEND", counter)
-    yield counter
-    torch._dynamo.reset()
 
 
 def test_float32_is_float32_and_that_is_written_down(monkeypatch):

@@ -2,25 +2,13 @@
 
 import pytest
 import torch
-from torch._dynamo.testing import CompileCounter
 
 from rspnet.cli import options
 from rspnet.errors import ConfigError
-from rspnet.running import tuning
 from tests.support import tiny
 
 # Python 3.13.0 alone says so.
 pytestmark = pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
-
-
-@pytest.fixture
-def graphs(monkeypatch):
-    """Counts them; nothing is made faster."""
-    torch._dynamo.reset()
-    counter = CompileCounter()
-    monkeypatch.setattr(tuning, "BACKEND", counter)
-    yield counter
-    torch._dynamo.reset()
 
 
 def go(stage, config_of, interrupted):
