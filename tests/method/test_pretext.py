@@ -38,17 +38,16 @@ def test_replays_the_published_steps_in_two_processes(shared, tmp_path):
     tables = [(tmp_path / name).read_text() for name in ("0.out", "1.out")]
     assert statuses == [0, 0], "\n".join([*tables, *((tmp_path / name).read_text() for name in ("0.err", "1.err"))])
     for rank, table in enumerate(tables):
-        assert table.count(f"rank {rank}  ") == table.count("within 1e-08") == 11
+        assert table.count(f"rank {rank}  ") == table.count("within 1e-08") == 13
 
 
 @pytest.mark.parametrize(("name", "laid_out"), [("resnet18", False), ("resnet18", True), ("c3d", True)])
 def test_replays_the_first_step_in_float32(shared, name, laid_out):
     """Also with the weights in the order in which the stages have them in memory."""
     errors = replay_step.replay(shared / f"fixtures/step_{name}.npz", torch.float32, laid_out=laid_out)
-    assert max(errors["loss"], errors["logits"], errors["queue"]) <= 1e-4
-    assert errors["gradient norms"] <= 1e-2
-    assert errors["parameters and statistics, norm"] <= 1e-4
-    assert errors["parameters and statistics, sum"] <= 1e-3
+    moved = {"gradient norms", "parameters, sum", "parameters, norm"}
+    assert moved <= errors.keys()
+    assert all(error <= (1e-2 if quantity in moved else 1e-4) for quantity, error in errors.items()), errors
 
 
 class Tiny(nn.Module):
