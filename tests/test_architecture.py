@@ -28,6 +28,7 @@ TESTED_THROUGH_OTHERS = {
     "running/parts": "tests/stages/test_merge.py",
     "running/viewing": "tests/stages/test_predict.py",
     "errors": "tests/cli/test_command.py",
+    "report/section": "tests/report/test_page.py",
     "registration": "tests/encoders/test_encoders.py",
     "running/appended": "tests/running/test_journal.py",
     "running/finished": "tests/stages/test_published_runs.py",

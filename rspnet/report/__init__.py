@@ -1,0 +1,1 @@
+"""What runs have found out, as a page for people: one file, with pictures and without a network."""

@@ -1,0 +1,169 @@
+"""What a run's folder holds, read for people to look at: what is missing or damaged is said and left out."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rspnet.console import some
+from rspnet.errors import ConfigError, RSPNetError
+from rspnet.evaluation import features as feature_files
+from rspnet.running.record import read_options, read_result, read_text, stage_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from rspnet.evaluation.features import Features
+
+T = TypeVar("T")
+Line = dict[str, Any]
+
+_LEFT_OUT = "it is left out here"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run, finished or not. Whatever is in it may come from anywhere: nothing is right because it is there.
+
+    Attributes:
+        run_dir: Its folder.
+        stage: pretrain, finetune or evaluate; empty where nothing tells.
+        config: Options by section; empty where they cannot be read.
+        result: What the run found; None: it is not finished, or that cannot be read.
+        metrics: Lines of metrics.jsonl: means of some steps (`event` interval) and of epochs (`event` epoch).
+        environment: Versions, machine, and what the numbers come from (`sources`); empty where it cannot be read.
+        index: The run's videos.
+        predictions: By protocol, what a classifier says of each test video; of a fine-tuned network as `classify`.
+        neighbours: Of each test video the nearest ones.
+        features: Of the videos.
+        faults: What is there and cannot be read, and why: a sentence each.
+    """
+
+    run_dir: Path
+    stage: str
+    config: dict[str, Any]
+    result: dict[str, Any] | None
+    metrics: list[Line]
+    environment: dict[str, Any]
+    index: "Dataset | None"
+    predictions: dict[str, list[Line]]
+    neighbours: list[Line]
+    features: "Features | None"
+    faults: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What people call the run: its folder's name."""
+        return self.run_dir.resolve().name
+
+    @property
+    def protocols(self) -> list[str]:
+        """What was measured, by the names of stages/evaluate.py; of a fine-tuned network `classify`."""
+        if self.stage == "finetune":
+            return ["classify"]
+        said = (self.result or {}).get("protocol", self.config.get("protocol"))
+        return [name.strip() for name in said.split(",")] if isinstance(said, str) else []
+
+    @property
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """What each protocol found, by its name; nothing of a pretraining or of a run that is not finished."""
+        if self.result is None:
+            return {}
+        if len(self.protocols) == 1:
+            return {self.protocols[0]: self.result}
+        return {name: self.result[name] for name in self.protocols}
+
+    @classmethod
+    def read(cls, run_dir: Path, features: str | None = None) -> "Record":
+        """Read a run's folder.
+
+        Args:
+            run_dir: The folder.
+            features: File or folder of features to take in place of those in the run's folder.
+
+        Raises:
+            ConfigError: There is no such folder, or nothing in it is a run's; or the features that are named cannot
+                be read.
+        """
+        if not run_dir.is_dir():
+            raise ConfigError(f"{run_dir}: no such folder; name the folder of a run")
+        reader = _Reader(run_dir)
+        config = reader.take("config.yaml", lambda path: read_options(path, _LEFT_OUT), {})
+        result = reader.take("result.json", read_result, None)
+        metrics = reader.lines("metrics.jsonl", ("event", "step"))
+        stage = stage_of(config) or (result or {}).get("stage", "")
+        if not stage and not metrics:
+            raise ConfigError(f"{run_dir}: is no run's folder; name that of a pretraining, fine-tuning or evaluation")
+        environment = reader.take("environment.json", _object, {})
+        index = reader.take("index.parquet", _index, None)
+        known = feature_files.read(features) if features is not None else None
+        if known is None:
+            known = reader.take("features.parquet", lambda path: feature_files.read(str(path)), None)
+        neighbours = [line for lines in reader.by_protocol("neighbours").values() for line in lines]
+        predictions = reader.by_protocol("predictions")
+        record = cls(run_dir, stage, config, result, metrics, environment, index, predictions, neighbours, known)
+        (alone,) = record.protocols if len(record.protocols) == 1 else ("",)
+        named = {name or alone: lines for name, lines in predictions.items()}
+        return cls(**vars(record) | {"predictions": named, "faults": tuple(reader.faults)})
+
+
+class _Reader:
+    """Reads what a folder holds, and keeps in mind what could not be read."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.faults: list[str] = []
+
+    def take(self, name: str, read: Callable[[Path], T], default: T) -> T:
+        """What is read of a file; the default where there is none, or where it cannot be read."""
+        path = self.run_dir / name
+        try:
+            if not path.exists():
+                return default
+            if not path.is_file():  # to open a pipe would wait for who writes to it
+                raise ConfigError(f"{path}: is no file; {_LEFT_OUT}")
+            return read(path)
+        except (RSPNetError, OSError) as error:
+            self.faults.append(" ".join(str(error).split()))
+            return default
+
+    def lines(self, name: str, keys: tuple[str, ...]) -> list[Line]:
+        """Lines of JSON objects that have these keys; others are counted, and left out."""
+        text = self.take(name, lambda path: read_text(path, _LEFT_OUT), "")
+        found = [_line(line, keys) for line in text.split("\n") if line.strip()]
+        if unknown := found.count(None):
+            self.faults.append(f"{self.run_dir / name}: {some(unknown, 'line')} cannot be read; left out here")
+        return [line for line in found if line is not None]
+
+    def by_protocol(self, kind: str) -> dict[str, list[Line]]:
+        """Lines of `predictions.jsonl` (under the name of nothing) or `predictions_knn.jsonl`, and so on."""
+        names = sorted(path.name for path in self.run_dir.glob(f"{kind}*.jsonl"))
+        return {
+            name.removeprefix(kind).removesuffix(".jsonl").removeprefix("_"): self.lines(name, ("video",))
+            for name in names
+        }
+
+
+def _line(text: str, keys: tuple[str, ...]) -> Line | None:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) and all(key in line for key in keys) else None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(read_text(path, _LEFT_OUT))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: is no JSON object; {_LEFT_OUT}")
+    return found
+
+
+def _index(path: Path) -> "Dataset":
+    from rspnet.data.index import load
+
+    return load(path)
