@@ -70,6 +70,12 @@ def told(text: str, row: dict[str, Any]) -> str:
     return text.replace(str(_path(url, row.get("bytes") or None)), url) if is_remote(url) else text
 
 
+def is_at_hand(row: dict[str, Any]) -> bool:
+    """Whether a row's video can be looked for without asking a server: it is this machine's, or has been fetched."""
+    url = path_of(row["root"], row["video"])
+    return not is_remote(url) or _path(url, row.get("bytes") or None).exists()
+
+
 def is_missing(row: dict[str, Any], error: VideoError) -> bool:
     """Whether a row's video cannot be read for want of it."""
     if is_remote(row["root"]):

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rspnet.console import some
 from rspnet.errors import ConfigError, RSPNetError
 from rspnet.evaluation import features as feature_files
+from rspnet.report.thumbnails import Thumbnails
 from rspnet.running.record import read_options, read_result, read_text, stage_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Record:
         neighbours: Of each test video the nearest ones.
         features: Of the videos.
         faults: What is there and cannot be read, and why: a sentence each.
+        thumbnails: The pictures of its videos; of all runs of a page.
     """
 
     run_dir: Path
@@ -51,6 +53,7 @@ class Record:
     neighbours: list[Line]
     features: "Features | None"
     faults: tuple[str, ...] = ()
+    thumbnails: Thumbnails = field(default_factory=Thumbnails)
 
     @property
     def name(self) -> str:
@@ -75,12 +78,13 @@ class Record:
         return {name: self.result[name] for name in self.protocols}
 
     @classmethod
-    def read(cls, run_dir: Path, features: str | None = None) -> "Record":
+    def read(cls, run_dir: Path, features: str | None = None, thumbnails: Thumbnails | None = None) -> "Record":
         """Read a run's folder.
 
         Args:
             run_dir: The folder.
             features: File or folder of features to take in place of those in the run's folder.
+            thumbnails: Of the page; None: of this run alone.
 
         Raises:
             ConfigError: There is no such folder, or nothing in it is a run's; or the features that are named cannot
@@ -105,7 +109,9 @@ class Record:
         record = cls(run_dir, stage, config, result, metrics, environment, index, predictions, neighbours, known)
         (alone,) = record.protocols if len(record.protocols) == 1 else ("",)
         named = {name or alone: lines for name, lines in predictions.items()}
-        return cls(**vars(record) | {"predictions": named, "faults": tuple(reader.faults)})
+        pictures = thumbnails or Thumbnails()
+        facts = {"predictions": named, "faults": tuple(reader.faults), "thumbnails": pictures}
+        return cls(**vars(record) | facts)
 
 
 class _Reader:

@@ -1,0 +1,83 @@
+"""Numbers in percent with their intervals: a table whose last column draws them as dots on one scale."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from markupsafe import Markup
+
+from rspnet.console import percent
+from rspnet.terminal import visible
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A row of the table; all numbers are percent, or differences of them.
+
+    Attributes:
+        name: What is measured.
+        value: The number.
+        interval: Its 95 % interval; None: not known.
+        chance: What guessing would give; None: there is no such number.
+        number: Of how many videos; None: it is not told.
+        is_control: Whether it is there to be compared with what stands above it, and drawn hollow.
+    """
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    chance: float | None = None
+    number: int | None = None
+    is_control: bool = False
+
+
+def table(dots: Sequence[Dot], *, caption: str, head: str, scale: tuple[float, float] = (0, 100)) -> Markup:
+    """Draw numbers as a table.
+
+    Args:
+        dots: Its rows.
+        caption: What they are.
+        head: Of the column of names.
+        scale: From which number to which the drawing goes.
+    """
+    has_numbers = any(dot.number is not None for dot in dots)
+    heads = [head, *(["videos"] if has_numbers else []), "% [95 % interval]", f"{scale[0]:.3g} to {scale[1]:.3g}"]
+    named = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in heads)
+    rows = Markup("\n").join(_row(dot, has_numbers, scale) for dot in dots)
+    return Markup(
+        '<div class="scroll" tabindex="0" role="group" aria-label="{0}"><table class="dots"><caption>{0}</caption>\n'
+        "<thead><tr>{1}</tr></thead>\n<tbody>{2}</tbody></table></div>"
+    ).format(caption, named, rows)
+
+
+def _row(dot: Dot, has_numbers: bool, scale: tuple[float, float]) -> Markup:
+    say = percent if scale[0] >= 0 else "{:+.1f}".format
+    said = say(dot.value)
+    if dot.interval is not None:
+        said += f" [{say(dot.interval[0])}, {say(dot.interval[1])}]"
+    numbers = ["" if dot.number is None else str(dot.number)] if has_numbers else []
+    cells = Markup("").join(Markup('<td class="number">{}</td>').format(text) for text in (*numbers, said))
+    kind = Markup(' class="control"') if dot.is_control else Markup("")
+    return Markup('<tr{}><th scope="row">{}</th>{}<td class="drawn">{}</td></tr>').format(
+        kind, visible(dot.name), cells, _drawing(dot, scale)
+    )
+
+
+def _drawing(dot: Dot, scale: tuple[float, float]) -> Markup:
+    """The number as a dot, its interval as a line through it, and chance as a dashed line across."""
+    place = partial(_place, scale=scale)
+    parts = [Markup('<line class="axis" x1="0%" x2="100%" y1="9" y2="9"/>')]
+    if dot.chance is not None:
+        parts.append(Markup('<line class="chance" x1="{0}" x2="{0}" y1="0" y2="18"/>').format(place(dot.chance)))
+    if dot.interval is not None:
+        ends = map(place, dot.interval)
+        parts.append(Markup('<line class="interval" x1="{}" x2="{}" y1="9" y2="9"/>').format(*ends))
+    kind = "hollow" if dot.is_control else "dot"
+    parts.append(Markup('<circle class="{}" cx="{}" cy="9" r="4"/>').format(kind, place(dot.value)))
+    return Markup('<svg width="100%" height="18" aria-hidden="true">{}</svg>').format(Markup("").join(parts))
+
+
+def _place(value: float, scale: tuple[float, float]) -> str:
+    """Where a number is drawn; one beyond the scale at its end."""
+    low, high = scale
+    return f"{100 * min(1.0, max(0.0, (value - low) / (high - low))):.1f}%"

@@ -1,0 +1,55 @@
+"""What is near what: some test videos and their nearest neighbours, for people to see what counts as alike."""
+
+import numpy as np
+from markupsafe import Markup
+
+from rspnet.console import some
+from rspnet.report.lines import Query, queries
+from rspnet.report.record import Record
+from rspnet.report.section import Section
+from rspnet.report.videos import Videos, label_of
+
+_SHOWN, _NEAR = 12, 5
+_SEED = 0
+
+
+def gallery(record: Record) -> Section | None:
+    """Some test videos, drawn at random, and the five nearest of each."""
+    found = queries(record)
+    if not found:
+        return None
+    chosen = drawn(found)
+    videos = Videos(record)
+    rows = Markup("\n").join(_row(videos, query) for query in chosen)
+    said = f"{some(len(chosen), 'video')} of {len(found)}, drawn at random rather than chosen, each with the "
+    said += "videos nearest to it by the cosine of their features."
+    if any(query.label is not None for query in chosen):
+        right = sum(query.near[0].label == query.label for query in found)
+        said += (
+            f" Of all {len(found)}, {right} have a video of their own class nearest ({100 * right / len(found):.1f} %)."
+        )
+    else:
+        said += " Without labels nobody can say which are right."
+    html = Markup('<p>{}</p>\n<div class="gallery">{}</div>').format(said, rows)
+    return Section("gallery", "Nearest neighbours", html)
+
+
+def drawn(found: list[Query]) -> list[Query]:
+    """Some of them, the same each time, in their order."""
+    places = np.random.default_rng(_SEED).permutation(len(found))[:_SHOWN]
+    return [found[place] for place in sorted(places.tolist())]
+
+
+def _row(videos: Videos, query: Query) -> Markup:
+    first = videos.card(query.video, Markup("<b>{}</b>").format(label_of(query.label)))
+    cards = [
+        videos.card(
+            each.video,
+            label_of(each.label),
+            f"cosine {each.similarity:.3f}",
+            right=None if query.label is None or each.label is None else query.label == each.label,
+        )
+        for each in query.near[:_NEAR]
+    ]
+    items = Markup("").join(Markup("<li>{}</li>").format(card) for card in cards)
+    return Markup('<div class="query">{}<ol>{}</ol></div>').format(first, items)

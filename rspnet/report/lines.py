@@ -1,0 +1,133 @@
+"""What an evaluation says of each test video, as its files have it; lines that say nothing of the kind are left out."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from rspnet.report.record import Record
+
+_SAID_BY = {
+    "classify": "the classifier",
+    "linear": "the linear probe",
+    "knn": "the vote of the 20 nearest training videos",
+}
+"""What decides, by protocol; the first that a run has is shown."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A video, and what it is taken for.
+
+    Attributes:
+        video: Its name.
+        label: Its class; None: not known.
+        classes: That it is taken for, the likeliest first; at least one.
+        probabilities: Of these, 0 to 1; none where a neighbour decides.
+    """
+
+    video: str
+    label: str | None
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...] = ()
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the first is its class."""
+        return self.label == self.classes[0]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Test videos of known classes.
+
+    Attributes:
+        by: What decides.
+        guesses: On each of them; at least one.
+    """
+
+    by: str
+    guesses: list[Guess]
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A video that is near another one.
+
+    Attributes:
+        video: Its name.
+        label: Its class; None: not known.
+        similarity: Cosine of the features.
+    """
+
+    video: str
+    label: str | None
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Query:
+    """A video and those nearest to it.
+
+    Attributes:
+        video: Its name.
+        label: Its class; None: not known.
+        near: The nearest ones, nearest first; at least one.
+    """
+
+    video: str
+    label: str | None
+    near: tuple[Neighbour, ...]
+
+
+def judged(record: Record) -> Judged | None:
+    """What the test videos are taken for: by a classifier, a probe, or else by the nearest neighbour."""
+    for protocol, by in _SAID_BY.items():
+        guesses = [guess for line in record.predictions.get(protocol, []) if (guess := _guess(line)) is not None]
+        if labelled := [guess for guess in guesses if guess.label is not None]:
+            return Judged(by, labelled)
+    nearest = [
+        Guess(query.video, query.label, (first,))
+        for query in queries(record)
+        if query.label is not None and (first := query.near[0].label) is not None
+    ]
+    return Judged("the nearest neighbour's class", nearest) if nearest else None
+
+
+def queries(record: Record) -> list[Query]:
+    """The test videos with their nearest neighbours."""
+    return [query for line in record.neighbours if (query := _query(line)) is not None]
+
+
+def _guess(line: dict[str, Any]) -> Guess | None:
+    video, label = line.get("video"), line.get("label")
+    classes, probabilities = line.get("predicted"), line.get("probability")
+    if not isinstance(video, str) or not isinstance(label, str | None):
+        return None
+    if not isinstance(classes, list) or not isinstance(probabilities, list):
+        return None
+    if not classes or len(classes) != len(probabilities) or not all(isinstance(each, str) for each in classes):
+        return None
+    if not all(_is_number(each) and 0 <= each <= 1 for each in probabilities):
+        return None
+    return Guess(video, label, tuple(classes), tuple(map(float, probabilities)))
+
+
+def _query(line: dict[str, Any]) -> Query | None:
+    video, label, near = line.get("video"), line.get("label"), line.get("neighbours")
+    if not isinstance(video, str) or not isinstance(label, str | None) or not isinstance(near, list):
+        return None
+    found = tuple(neighbour for each in near if (neighbour := _neighbour(each)) is not None)
+    return Query(video, label, found) if found and len(found) == len(near) else None
+
+
+def _neighbour(said: object) -> Neighbour | None:
+    if not isinstance(said, dict):
+        return None
+    video, label, similarity = said.get("video"), said.get("label"), said.get("similarity")
+    if not isinstance(video, str) or not isinstance(label, str | None) or not _is_number(similarity):
+        return None
+    return Neighbour(video, label, float(similarity))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

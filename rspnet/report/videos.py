@@ -1,0 +1,66 @@
+"""The videos of a run by name, and cards that show one."""
+
+from collections import Counter
+from typing import Any
+
+from markupsafe import Markup
+
+from rspnet.data.index import columns
+from rspnet.report.record import Record
+from rspnet.terminal import visible
+
+
+class Videos:
+    """The videos of a run's index.
+
+    Args:
+        record: Of the run.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self._thumbnails, self._index = record.thumbnails, record.index
+        self._places: dict[str, int] = {}
+        if record.index is not None:
+            names = columns(record.index, ["video"])["video"].to_pylist()
+            times = Counter(names)  # of two of one name nobody knows which is meant
+            self._places = {name: place for place, name in enumerate(names) if times[name] == 1}
+
+    def row(self, name: str) -> dict[str, Any] | None:
+        """A video's row; None where the index has none of that name, or several."""
+        place = self._places.get(name)
+        if place is None or self._index is None:
+            return None
+        return dict(self._index[place])
+
+    def picture(self, name: str) -> Markup:
+        """An element that shows a video."""
+        return self._thumbnails.picture(self.row(name), name)
+
+    def picture_class(self, name: str) -> str:
+        """The CSS class that has a video's picture; empty where there is none."""
+        row = self.row(name)
+        return "" if row is None else self._thumbnails.name(row)
+
+    def card(self, name: str, *lines: Markup | str, right: bool | None = None) -> Markup:
+        """A video with words under it.
+
+        Args:
+            name: The video's.
+            lines: Said of it.
+            right: Whether it is marked as right or wrong, by a sign, a word and the kind of its frame; None: neither.
+        """
+        marks = {None: ("", ""), True: (" right", _mark("✓", "right")), False: (" wrong", _mark("✗", "wrong"))}
+        kind, mark = marks[right]
+        said = Markup("").join(Markup("<span>{}</span>").format(line) for line in lines)
+        name_line = Markup('<span class="file" title="{0}">{0}</span>').format(visible(name))
+        parts = Markup("{}<figcaption>{}{}{}</figcaption>").format(self.picture(name), mark, said, name_line)
+        return Markup('<figure class="card{}">{}</figure>').format(kind, parts)
+
+
+def _mark(sign: str, word: str) -> Markup:
+    return Markup('<b class="mark"><span aria-hidden="true">{}</span> {}</b>').format(sign, word)
+
+
+def label_of(label: str | None) -> str:
+    """A class by name, in letters that can be seen."""
+    return "no class" if label is None else visible(label)

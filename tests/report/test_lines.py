@@ -1,0 +1,52 @@
+"""What is taken from an evaluation's lines, and what is left out."""
+
+from rspnet.report.lines import Guess, judged, queries
+from tests.support.findings import guess, query, record
+
+GOOD = guess("1.mp4", "run", ("walk", 0.75), ("run", 0.25))
+
+
+def of(tmp_path, **facts):
+    return judged(record(tmp_path, **facts))
+
+
+def test_a_classifier_is_asked_before_a_probe_and_a_probe_before_neighbours(tmp_path):
+    near = [query("1.mp4", "run", ("9.mp4", "run", 0.9), ("8.mp4", "walk", 0.8))]
+    by = {name: [GOOD] for name in ("knn", "linear", "classify")}
+    assert of(tmp_path, predictions=by, neighbours=near).by == "the classifier"
+    del by["classify"]
+    assert of(tmp_path, predictions=by, neighbours=near).by == "the linear probe"
+    del by["linear"]
+    assert of(tmp_path, predictions=by).guesses == [Guess("1.mp4", "run", ("walk", "run"), (0.75, 0.25))]
+    found = of(tmp_path, neighbours=near)
+    assert found.guesses == [Guess("1.mp4", "run", ("run",))]
+    assert found.guesses[0].is_right
+    assert of(tmp_path) is None
+
+
+def test_videos_without_a_class_are_no_mistakes(tmp_path):
+    nameless = guess("2.mp4", None, ("walk", 1.0))
+    assert of(tmp_path, predictions={"classify": [nameless]}) is None
+    assert [each.video for each in of(tmp_path, predictions={"classify": [nameless, GOOD]}).guesses] == ["1.mp4"]
+    assert of(tmp_path, neighbours=[query("1.mp4", None, ("2.mp4", None, 0.5))]) is None
+
+
+def test_lines_that_say_something_else_are_left_out(tmp_path):
+    bad = [
+        {"video": "1.mp4"},
+        GOOD | {"video": 7},
+        GOOD | {"label": ["run"]},
+        GOOD | {"predicted": []},
+        GOOD | {"predicted": "walk"},
+        GOOD | {"predicted": ["walk", None]},
+        GOOD | {"probability": [0.5]},
+        GOOD | {"probability": [float("nan"), 0.1]},
+        GOOD | {"probability": [True, 0.1]},
+        GOOD | {"probability": [1.5, 0.1]},
+    ]
+    assert of(tmp_path, predictions={"classify": bad}) is None
+    assert len(of(tmp_path, predictions={"classify": [*bad, GOOD]}).guesses) == 1
+    near = query("1.mp4", "run", ("2.mp4", "run", 0.5))
+    worse = [near | {"neighbours": value} for value in ([], None, ["2.mp4"], [{"video": "2.mp4", "label": None}])]
+    worse.append(query("1.mp4", "run", ("2.mp4", "run", float("inf"))))
+    assert [each.video for each in queries(record(tmp_path, neighbours=[*worse, near]))] == ["1.mp4"]
