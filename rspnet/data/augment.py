@@ -9,8 +9,7 @@ N clips, T frames, H W pixels; clips arrive as uint8 (N, T, H, W, 3) and leave a
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import permutations
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,53 +17,15 @@ import torch
 
 from rspnet.clipspec import ClipSpec
 from rspnet.data.batches import Batch
-from rspnet.data.jitter import JITTER, OPERATIONS, grayscale, turn_, turns_of
+from rspnet.data.drawn import COURSE, Draws
+from rspnet.data.jitter import JITTER, OPERATIONS, grayscale, jitter_sorted, turn_
 
 # ImageNet's, as in the published code.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
-# What every clip of a batch goes through on an accelerator, as places in JITTER: each order of the four is a part of
-# it, read from left to right, and an operation that a clip does not need at a place changes nothing there (its factor
-# is 1). What costs most stands in it least: the hue once, the contrast twice.
-_COURSE = (0, 2, 0, 1, 0, 2, 0, 3, 0, 2, 0, 1, 0, 2, 0)
-
 # Second word of the generator's key: seeds used elsewhere with the same generator give other numbers.
 _STREAM = 0xA06
-
-
-@dataclass(frozen=True)
-class Draws:
-    """What was drawn for each of N clips, on the CPU.
-
-    Attributes:
-        gray: (N,) bool, whether the clip turns grey.
-        factors: (N, 4) float32, columns as ``JITTER``: three factors (1 changes nothing) and the hue's shift in turns
-            of the colour circle (0 changes nothing).
-        order: (N, 4) int64, which operation comes first, second, third and last, as places in ``JITTER``.
-        flip: (N,) bool, whether the clip is mirrored left to right.
-    """
-
-    gray: torch.Tensor
-    factors: torch.Tensor
-    order: torch.Tensor
-    flip: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.flip)
-
-    def __getitem__(self, rows: slice) -> "Draws":
-        return Draws(self.gray[rows], self.factors[rows], self.order[rows], self.flip[rows])
-
-    def table(self) -> torch.Tensor:
-        """All that an accelerator needs to know, in one piece: a row per clip, columns as `_COURSE`, and five more.
-
-        Those are 1 for a clip that turns grey, 1 for one that is mirrored, and three of `rspnet.data.jitter.turns_of`.
-        """
-        places = _PLACES[tuple(self.order.unbind(1))]
-        course = torch.ones(len(self), len(_COURSE)).scatter_(1, places, self.factors.gather(1, self.order))
-        marks = torch.stack([self.gray, self.flip], 1).float()
-        return torch.cat([course, marks, turns_of(self.factors[:, 3:])], dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +59,8 @@ class Augment:
     channels: str = "RGB"
     crop_area: tuple[float, float]
 
+    _compiled: ClassVar[bool] = False
+
     @classmethod
     def to_feed(cls, clip: ClipSpec, crop_area: list[float], **changes: float) -> "Augment":
         """The chain at whose end stands what a network is fed with.
@@ -113,6 +76,7 @@ class Augment:
     def compile(self, **how: Any) -> None:
         """Let torch compile what an accelerator does to a batch; `how` is `torch.compile`'s."""
         object.__setattr__(self, "together", torch.compile(self.together, **how))  # the settings stay as they are
+        object.__setattr__(self, "_compiled", True)
 
     def views(self, batch: Batch, device: torch.device) -> Iterator[torch.Tensor]:
         """Each view of a batch as network input (N, 3, T, H, W) on a device, in turn.
@@ -132,8 +96,7 @@ class Augment:
         """
         # Ten numbers per clip whatever the settings, so that switching one off leaves the others as they were.
         uniform = np.stack([_generator(int(seed)).random(10) for seed in seeds])
-        spread = np.array([self.brightness, self.contrast, self.saturation, self.hue])
-        factors = np.array([1, 1, 1, 0]) + spread * (2 * uniform[:, 1:5] - 1)
+        factors = np.array([1, 1, 1, 0]) + np.array(self._spread) * (2 * uniform[:, 1:5] - 1)
         return Draws(
             gray=torch.from_numpy(uniform[:, 0] < self.gray),
             factors=torch.from_numpy(factors.astype(np.float32)),
@@ -158,9 +121,12 @@ class Augment:
         if len(draws) != len(clips):
             raise ValueError(f"{len(clips)} clips cannot take the draws of {len(draws)}")
         # One clip at a time stays in a processor's cache (measured: nearly twice as fast as the whole batch); an
-        # accelerator wants few large operations, and none that hangs on what was drawn.
-        if clips.device.type != "cpu":
+        # accelerator wants few large operations. Compiled they are a handful, and it costs little that every clip goes
+        # through more of them than it needs; one by one each of them reads and writes the whole batch.
+        if clips.device.type != "cpu" and self._compiled:
             return self.together(clips, draws.table().to(clips.device, non_blocking=True)).to(dtype)
+        if clips.device.type != "cpu":
+            return self.sorted(clips, draws).to(dtype)
         done = torch.empty(_channels_first(clips).shape, dtype=dtype)
         for number in range(len(clips)):
             one = slice(number, number + 1)
@@ -190,19 +156,57 @@ class Augment:
         Returns:
             (N, 3, T, H, W) float32.
         """
-        done, table = to_float(clips), table[..., None, None, None, None]
-        *course, gray, flip = table[:, :-3].unbind(1)
+        *course, gray, flip = table[:, :-3, None, None, None, None].unbind(1)
+
+        def jitter(changed: torch.Tensor) -> torch.Tensor:
+            for place, factor in zip(COURSE, course, strict=True):
+                if self._spread[place] and JITTER[place] == "hue":
+                    turn_(changed, table[:, -3:, None, None, None])
+                elif self._spread[place]:
+                    OPERATIONS[place](changed, factor)
+            return changed
+
+        return self._chain(clips, gray > 0, flip > 0, jitter=jitter)
+
+    def sorted(self, clips: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """The same, each clip through what it needs alone: for each of its turns the clips are sorted by what is next.
+
+        How many lie together is known without asking the device.
+
+        Args:
+            clips: (N, T, H, W, 3) uint8.
+            draws: of them, on the CPU.
+
+        Returns:
+            (N, 3, T, H, W) float32.
+        """
+        marks = torch.stack([draws.gray, draws.flip]).to(clips.device, non_blocking=True)
+        gray, flip = marks[..., None, None, None, None].unbind()
+        wanted = [spread > 0 for spread in self._spread]
+        jitter = partial(jitter_sorted, order=draws.order, factors=draws.factors, wanted=wanted)
+        return self._chain(clips, gray, flip, jitter=jitter)
+
+    def _chain(
+        self,
+        clips: torch.Tensor,
+        gray: torch.Tensor,
+        flip: torch.Tensor,
+        *,
+        jitter: Callable[[torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        done = to_float(clips)
         if self.gray:
-            done = torch.where(gray > 0, grayscale(done), done)
-        spread = (self.brightness, self.contrast, self.saturation, self.hue)
-        for place, factor in zip(_COURSE, course, strict=True):
-            if spread[place] and JITTER[place] == "hue":
-                turn_(done, table[:, -3:, 0])
-            elif spread[place]:
-                OPERATIONS[place](done, factor)
+            done = torch.where(gray, grayscale(done), done)
+        if any(self._spread):
+            done = jitter(done)
         if self.flip:
-            done = torch.where(flip > 0, done.flip(-1), done)
+            done = torch.where(flip, done.flip(-1), done)
         return _normalise_(done, self.mean, self.std, channels=self.channels)
+
+    @property
+    def _spread(self) -> tuple[float, float, float, float]:
+        """Of what is drawn for each of `JITTER`; 0: it is left out."""
+        return self.brightness, self.contrast, self.saturation, self.hue
 
 
 def normalise(
@@ -247,20 +251,6 @@ def _normalise_(
     # Copied without waiting: torch.tensor(..., device=...) would hold the host up until the device has caught up.
     middle, width = (torch.tensor(each).view(3, 1, 1, 1).to(clips.device, non_blocking=True) for each in (mean, std))
     return clips.sub_(middle).div_(width)
-
-
-def _all_places() -> torch.Tensor:
-    """(4, 4, 4, 4, 4): where in `_COURSE` the operations of each order come first."""
-    found = torch.zeros(4, 4, 4, 4, 4, dtype=torch.long)
-    for order in permutations(range(4)):
-        place = -1
-        for number, operation in enumerate(order):
-            place = _COURSE.index(operation, place + 1)
-            found[order][number] = place
-    return found
-
-
-_PLACES = _all_places()
 
 
 def _channels_first(clips: torch.Tensor) -> torch.Tensor:

@@ -196,7 +196,7 @@ def test_frames_of_a_constant_clip_stay_equal():
 
 
 def test_whole_batch_equals_one_by_one():
-    """The way of an accelerator (one course for all) and that of a processor (one by one) give the same pixels."""
+    """An accelerator's ways (sorted; compiled, one course for all) give the pixels of a processor's, one by one."""
     clips = random_clips(n=48)
     for settings in (
         chain(),
@@ -205,8 +205,28 @@ def test_whole_batch_equals_one_by_one():
     ):
         draws = settings.draw(np.arange(100, 148))
         draws.order[:24] = torch.tensor(list(permutations(range(4))))  # every order
-        together = settings.together(clips, draws.table())
-        torch.testing.assert_close(settings(clips, draws), together, rtol=0, atol=1e-6)
+        for found in (settings.sorted(clips, draws), settings.together(clips, draws.table())):
+            torch.testing.assert_close(settings(clips, draws), found, rtol=0, atol=1e-6)
+
+
+def test_sorted_clips_are_put_through_what_they_need_alone(monkeypatch):
+    """Of a batch of which all turns differ each clip goes through each operation once."""
+    seen = []
+
+    def counted(name, operation):
+        return lambda clips, factor: seen.append((name, len(clips), len(factor))) or operation(clips, factor)
+
+    monkeypatch.setattr(jitter, "OPERATIONS", [counted(*each) for each in zip(JITTER, jitter.OPERATIONS)])
+    settings = chain(contrast=0)
+    settings.sorted(random_clips(n=40), settings.draw(np.arange(40)))
+    assert {name: sum(n for other, n, _ in seen if other == name) for name in JITTER} == {
+        "brightness": 40,
+        "contrast": 0,
+        "saturation": 40,
+        "hue": 40,
+    }
+    assert len(seen) <= 12
+    assert all(clips == factors for _, clips, factors in seen)
 
 
 def test_what_a_clip_does_not_need_changes_nothing_in_the_course_of_all():
