@@ -36,6 +36,7 @@ from rspnet.console import some
 from rspnet.disk import sha256
 from rspnet.errors import ConfigError
 from rspnet.running import launch
+from rspnet.running.share import read_share, refuse_pipes
 from rspnet.stdout import print_line
 from rspnet.weights.description import find_weights, named_weights, settled
 
@@ -69,6 +70,9 @@ class Config:
     as a list)."""
     layer: str | None = None
     """Stage of the network whose map is taken (null: the last; another name is answered with those there are)."""
+    share: str | None = None
+    """Which share of the videos is looked at, as 3/64, where several such commands have one --out (null: as a SLURM
+    array or srun says, and without one all)."""
     data: options.Data = field(default_factory=options.Data)
     clips: options.TestedClips = field(default_factory=options.TestedClips)
     encoder: options.Encoder = field(default_factory=options.Encoder)
@@ -81,6 +85,7 @@ class Config:
         from rspnet.data.windows import read_windows
 
         read_windows(None, self.window, self.step)
+        read_share(self.share, team=True)
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -98,6 +103,8 @@ def main(config: Config) -> dict[str, Any]:
     if config.out is None:
         raise ConfigError("--out: name the .parquet file, or the folder, that the features go into")
     features.check_out(config.out)
+    share = read_share(config.share, team=True)
+    refuse_pipes(share, config.sources, config.out)
     team, accelerator_of = launch.processes(partial(launch.start, trains=False, run_dir="."))
     bound(config.data.cache_gb)
     rows = team.by_main(lambda: read_sources(config.sources, config.data.layout))
@@ -133,20 +140,24 @@ def main(config: Config) -> dict[str, Any]:
         estimate = preview(viewing, sorted_out(rows)[0], config.data, batch=config.test.batch, shape=facts["shape"])
         accelerator.end_training()
         return finished(about | estimate)
-    if (summary := features.complete(config.out, made)) is not None:
+    if (counted := features.complete(config.out, made)) is not None:
         console.say(f"{config.out}: was made by this command before; remove it to make it anew")
         accelerator.end_training()
-        return finished(about | summary)
+        return finished(about | counted)
     before = features.made_by(config.out)
     if before is not None:
         console.say(f"{config.out}: {remark(before, made)}; it is replaced when this is done")
     known = partial(kept, config.out, rows) if before == made else tuple
-    with Shelf(config.out, made, team, known=known) as shelf:
+    with Shelf(config.out, made, team, share=share, known=known) as shelf:
         usable, untried = sorted_out(rows)
-        viewing.onto(shelf, usable, untried, data=config.data, batch=config.test.batch)
-        summary = team.by_main(partial(write, shelf, rows, untried, splits=splits, made=made, out=str(config.out)))
+        is_last = viewing.onto(shelf, usable, untried, data=config.data, batch=config.test.batch)
+        if is_last:
+            summary = team.by_main(partial(write, shelf, rows, untried, splits=splits, made=made, out=config.out))
     accelerator.end_training()
-    console.say(viewing.speed(), *told(summary), f"written to {config.out}")
+    console.say(viewing.speed())
+    if not is_last:
+        return finished(about | {"share": str(share)})
+    console.say(*told(summary), f"written to {config.out}")
     return finished(about | summary)
 
 

@@ -10,8 +10,9 @@ Writes one JSON object to a line on stdout, in the order of the videos: video, s
 first), probabilities and status; or a .jsonl or .parquet file with --out. A video that cannot be read is a line whose
 status says so. Without --window a line is of a whole video, as stages/evaluate.py tests it; with --window or --step it
 is of a window, however long the film. With --out, what is done so far lies in OUT.partial, the same command goes on
-from there, several processes (accelerate launch) share the videos, and the last line on stdout sums it up. Where the
-videos have labels among the classes, stderr says how many are right.
+from there, several processes (accelerate launch) share the videos, and the last line on stdout sums it up. So do
+several commands with one --out that know nothing of each other (--share, a SLURM array, srun): whichever ends last
+writes it. Where the videos have labels among the classes, stderr says how many are right.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -33,6 +34,7 @@ from rspnet.console import percent, some
 from rspnet.disk import is_there, sha256
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.running import launch
+from rspnet.running.share import read_share, refuse_pipes
 from rspnet.stdout import print_line
 from rspnet.weights.description import find_weights, named_weights, settled
 
@@ -64,6 +66,9 @@ class Config:
     """Length of a window: seconds, as 2 or 2.5, or frames, as 64f (null: the whole video, or with --step a clip's)."""
     step: float | str | None = None
     """From the beginning of one window to that of the next, likewise (null: as long as a window)."""
+    share: str | None = None
+    """Which share of the videos is looked at, as 3/64, where several such commands have one --out (null: as a SLURM
+    array or srun says, and without one all)."""
     data: options.Data = field(default_factory=options.Data)
     clips: options.TestedClips = field(default_factory=options.TestedClips)
     encoder: options.Encoder = field(default_factory=options.Encoder)
@@ -74,6 +79,7 @@ class Config:
         from rspnet.data.windows import read_windows
 
         read_windows(None, self.window, self.step)
+        read_share(self.share, team=True)
         bounds.within(self, 1, bounds.STEPS, "top")
 
 
@@ -89,6 +95,8 @@ def main(config: Config) -> dict[str, Any]:
         raise ConfigError("--weights: name a fine-tuned run folder, or a weight file with a classifier")
     config = dataclasses.replace(config, weights=settled(named))
     predictions.check_out(config.out)
+    share = read_share(config.share, team=True)
+    refuse_pipes(share, config.sources, config.out)
     if config.out != "-" and is_there(config.out):
         console.say(f"{config.out}: is there from before; it is replaced when this is done")
     team, accelerator_of = launch.processes(partial(launch.start, trains=False, run_dir="."))
@@ -116,21 +124,25 @@ def main(config: Config) -> dict[str, Any]:
     viewing = Viewing(forward, to_dataset(rows), read_windows(clip, config.window, config.step), team=team)
     usable, untried = sorted_out(rows)
     sayings = predictions.Sayings(rows, names, config.top, splits=splits_of(rows, config.data.fold))
+    is_last = True
     if config.out == "-":
         console.say(viewing.described(usable, untried))
         found = viewing.in_order(usable, untried, config.data, batch=config.test.batch)
         predictions.write(map(sayings.line, map(predictions.facts, found)), "-")
     else:
-        with Shelf(config.out, settings(config, rows, clip=clip, precision=accelerator.mixed_precision), team) as shelf:
-            viewing.onto(shelf, usable, untried, data=config.data, batch=config.test.batch)
-            sayings = team.by_main(partial(write, config.out, sayings, shelf=shelf, untried=untried))
+        known = settings(config, rows, clip=clip, precision=accelerator.mixed_precision)
+        with Shelf(config.out, known, team, share=share) as shelf:
+            is_last = viewing.onto(shelf, usable, untried, data=config.data, batch=config.test.batch)
+            if is_last:
+                sayings = team.by_main(partial(write, config.out, sayings, shelf=shelf, untried=untried))
     accelerator.end_training()
-    summary = {"stage": "predict", "weights": config.weights, "out": config.out, **sayings.summary()}
+    summary: dict[str, Any] = {"stage": "predict", "weights": config.weights, "out": config.out}
+    summary |= sayings.summary() if is_last else {"share": str(share)}
     if console.is_main():
-        console.say(viewing.speed(), *told(summary, config.out))
+        console.say(viewing.speed(), *(told(summary, config.out) if is_last else ()))
         if config.out != "-":
             print_line(json.dumps(summary))
-    return summary | {"exit_status": int(console.is_main() and not summary["num_predictions"])}
+    return summary | {"exit_status": int(console.is_main() and summary.get("num_predictions") == 0)}
 
 
 def class_names(weights: "WeightFile") -> list[str]:

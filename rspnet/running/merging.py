@@ -9,7 +9,7 @@ from rspnet.data.rows import Row
 from rspnet.errors import ConfigError
 from rspnet.running.ledger import Ledger
 from rspnet.running.parts import Part, Parts, named
-from rspnet.running.share import ALL, Share
+from rspnet.running.share import ALL, Share, refuse_pipes
 
 Summary = dict[str, Any]
 
@@ -26,10 +26,7 @@ def check(share: Share, out: str, source: str) -> None:
         ConfigError: it cannot be, or is being done otherwise.
     """
     parts = Parts(out)
-    if share != ALL and out == "-":
-        raise ConfigError(f"out: -; share {share} is written to a file, to be joined with others: name it with --out")
-    if share != ALL and source == "-":
-        raise ConfigError(f"source: -; a pipe cannot be shared (this is share {share}); give an index file")
+    refuse_pipes(share, [source], out)
     if share == ALL and out != "-" and parts.are_there():
         count = parts.plan()["count"]
         raise ConfigError(

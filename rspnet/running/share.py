@@ -6,6 +6,7 @@ A hash of a video's path tells whose it is: shares of one number cannot meet, wh
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rspnet.cli.bounds import PROCESSES
@@ -51,17 +52,18 @@ ALL = Share()
 """All videos."""
 
 
-def read_share(text: str | None) -> Share:
+def read_share(text: str | None, *, team: bool = False) -> Share:
     """The share that is named, ``3/64``, or that which a launcher or a job array gave to this process.
 
     Args:
         text: the name; None: the environment tells, and else there is one share.
+        team: whether processes that accelerate knows of have one share together.
 
     Raises:
         ConfigError: it is none.
     """
     if text is None:
-        return _of_environment()
+        return _of_environment(team)
     if not (found := re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)):
         raise ConfigError(f"share: {text}; {_EXAMPLE}")
     share = Share(int(found[1]), int(found[2]))
@@ -70,8 +72,20 @@ def read_share(text: str | None) -> Share:
     return share
 
 
-def _of_environment() -> Share:
-    number, count = _of_launcher()
+def refuse_pipes(share: Share, sources: Sequence[str], out: str) -> None:
+    """See that others can have the other shares.
+
+    Raises:
+        ConfigError: what is shared, or what is written, is a pipe.
+    """
+    if share != ALL and out == "-":
+        raise ConfigError(f"out: -; share {share} is written to a file, to be joined with others: name it with --out")
+    if share != ALL and "-" in sources:
+        raise ConfigError(f"source: -; a pipe cannot be shared (this is share {share}); give an index file")
+
+
+def _of_environment(team: bool) -> Share:
+    number, count = _of_launcher(team)
     task, tasks = _of_array()
     share = Share(task * count + number + 1, tasks * count)
     if share.count > PROCESSES:
@@ -79,8 +93,13 @@ def _of_environment() -> Share:
     return share
 
 
-def _of_launcher() -> tuple[int, int]:
-    """Number of this process, from 0, and of all; of the first launcher that started several."""
+def _of_launcher(team: bool) -> tuple[int, int]:
+    """Number of this process, from 0, and of all; of the first launcher that started several, or of srun alone.
+
+    Where srun starts accelerate's launcher once on each machine, these are a team.
+    """
+    if team and any(_number(size, 1) > 1 for _, size in _LAUNCHERS[:-1]):
+        return 0, 1
     for rank, size in _LAUNCHERS:
         if (count := _number(size, 1)) > 1:
             if rank not in os.environ or not 0 <= (number := _number(rank, 0)) < count:

@@ -1,7 +1,8 @@
 """OUT.partial: the windows that a stage which writes OUT has done so far, so that one that was stopped goes on.
 
 A folder of Arrow files, each whole and named after its content. Any number of processes add to it; of what they added
-nothing is read into memory, however much it is.
+nothing is read into memory, however much it is. Those of one run do it together; runs that have a share of the videos
+each write side by side, and the last one has all of it to itself.
 """
 
 import contextlib
@@ -21,7 +22,9 @@ import pyarrow.compute as pc
 from rspnet.console import say, some
 from rspnet.disk import make_folder, whole, write_json
 from rspnet.errors import ConfigError, LostError
-from rspnet.lock import locked
+from rspnet.running.hold import LOCK, Hold
+from rspnet.running.parts import named
+from rspnet.running.share import ALL, Share
 from rspnet.temporary import sweep
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ SCHEMA = pa.schema(
 _BEHIND_NAMES = {"videos": "videos", "weights_sha256": "weights"}
 """Settings of which the same command may have others, and what they tell of."""
 
+_SETTINGS, _DONE = "settings.json", ".done"
 _SECONDS, _MOST = 20.0, 4096  # that pass, and windows that come, between two files
 _AT_ONCE = 1024  # windows taken out at a time
 
@@ -57,9 +61,11 @@ class Shelf:
         out: what the stage writes.
         settings: what the windows depend on, by name.
         team: the processes.
+        share: of the videos, which they have.
         known: gives windows (tables of `SCHEMA`) that a folder which is made now begins with.
 
     Attributes:
+        share: as given.
         missing: row -> ranges (first, stop) of its windows that are not kept, for rows of which one is.
 
     Raises:
@@ -73,44 +79,42 @@ class Shelf:
         settings: dict[str, Any],
         team: "Team",
         *,
+        share: Share = ALL,
         known: Callable[[], Iterable[pa.Table]] = tuple,
     ) -> None:
         self.folder = Path(f"{out.rstrip('/')}.partial")
+        self.share = share
         self.missing: dict[int, list[tuple[int, int]]] = {}
         self._team = team
         self._rows: list[dict[str, Any]] = []
         self._written = time.monotonic()
-        self._held = contextlib.ExitStack()
+        self._hold = Hold(self.folder)
         try:
             team.by_main(lambda: self._claim(settings, known))
             seen = self.folder.is_dir()
             team.check(None if seen else ConfigError(f"{self.folder}: this process does not see it; share its disk"))
             kept = self._look()
         except BaseException:
-            self._held.close()
+            self._hold.release()
             raise
         if kept:
             say(f"going on after the {some(kept, 'window')} in {self.folder}")
 
     def _claim(self, settings: dict[str, Any], known: Callable[[], Iterable[pa.Table]]) -> None:
         """Hold the folder, and see that it is of these settings."""
-        make_folder(self.folder, "choose another --out")
-        try:
-            self._held.enter_context(locked(self.folder))
-        except BlockingIOError:
-            raise ConfigError(f"{self.folder}: another process is at it; wait for it") from None
-        sweep(self.folder)
-        told = self.folder / "settings.json"
+        told = self.folder / _SETTINGS
         settings = json.loads(json.dumps(settings))
-        if not told.exists():
-            if strange := [path.name for path in self.folder.iterdir() if path.suffix != ".arrow"]:
-                raise ConfigError(f"{self.folder}: holds {strange[0]}, which is none of ours; choose another --out")
-            for path in self.folder.iterdir():
-                path.unlink()
-            for table in known():
-                self._put(table)
-            write_json(told, settings)
-            return
+        if self.share != ALL:
+            self._hold.beside(lambda: self._begin(settings, known), told.exists)
+        else:
+            make_folder(self.folder, "choose another --out")
+            try:
+                self._hold.alone()
+            except BlockingIOError:
+                raise ConfigError(f"{self.folder}: another process is at it; wait for it") from None
+            if not told.exists():
+                self._begin(settings, known)
+        sweep(self.folder)
         try:
             then = json.loads(told.read_text(encoding="utf-8"))
             differing = [name for name in settings if then[name] != settings[name]]
@@ -128,6 +132,18 @@ class Shelf:
                 f"{_short(settings[name])}); give that command again to go on with it, or remove the folder to start "
                 "over"
             )
+
+    def _begin(self, settings: dict[str, Any], known: Callable[[], Iterable[pa.Table]]) -> None:
+        ours = {".arrow", _DONE}
+        strange = [path.name for path in self.folder.iterdir() if path.suffix not in ours and path.name != LOCK]
+        if strange:
+            raise ConfigError(f"{self.folder}: holds {strange[0]}, which is none of ours; choose another --out")
+        for path in self.folder.iterdir():
+            if path.name != LOCK:
+                path.unlink()
+        for table in known():
+            self._put(table)
+        write_json(self.folder / _SETTINGS, settings)
 
     def _look(self) -> int:
         """Find out what is kept, and how much; a video that could not be read is tried again."""
@@ -176,6 +192,39 @@ class Shelf:
         with whole(self.folder / f"{hashlib.sha256(content).hexdigest()[:16]}.arrow") as part:
             part.write_bytes(content)
 
+    def is_last(self) -> bool:
+        """Whether all shares are done, and the folder is this process's alone; says so otherwise. Of the main process.
+
+        A share that is done again is done when it is.
+        """
+        if self.share == ALL:
+            return True
+        self._check_there()
+        self._mark(self.share).touch()
+        # Nobody who sees that all are done is held off by one who has not looked yet.
+        self._hold.release()
+        shares = (Share(number, self.share.count) for number in range(1, self.share.count + 1))
+        if missing := [share for share in shares if not self._mark(share).exists()]:
+            say(f"share {self.share} is done; to come: {named(missing)}", everywhere=True)
+            return False
+        try:
+            self._hold.alone()
+        except BlockingIOError:
+            say(f"share {self.share} is done; another process writes them all", everywhere=True)
+            return False
+        return True
+
+    def _mark(self, share: Share) -> Path:
+        return self.folder / f"{share.number}-of-{share.count}{_DONE}"
+
+    def lacking(self, rows: Iterable[int]) -> list[int]:
+        """Those of which windows are missing by now, and nothing says that they cannot be read."""
+        self.missing.clear()
+        self._look()
+        table = self._table().select(["row", "status"])
+        failed = set(table.filter(pc.not_equal(table["status"], "ok"))["row"].to_pylist())
+        return [row for row in rows if self.missing.get(row) != [] and row not in failed]
+
     def in_order(self, videos: Iterable[tuple[int, str]]) -> Iterator[pa.Table]:
         """All windows that were kept, in the order of rows and numbers, some at a time; of the main process.
 
@@ -198,7 +247,7 @@ class Shelf:
 
     def _check_there(self) -> None:
         """See that the folder is the one that was begun: windows that went with it would be missing in OUT."""
-        if not (self.folder / "settings.json").is_file():
+        if not (self.folder / _SETTINGS).is_file():
             raise LostError.of(self.folder)
 
     def _table(self, complain: bool = False) -> pa.Table:
@@ -225,8 +274,11 @@ class Shelf:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._held, contextlib.suppress(FileNotFoundError):  # removed: OUT is there
-            self.flush()
+        try:
+            with contextlib.suppress(FileNotFoundError):  # removed: OUT is there
+                self.flush()
+        finally:
+            self._hold.release()
 
 
 def _short(value: object) -> str:

@@ -19,6 +19,7 @@ from rspnet.data.windows import Windows
 from rspnet.errors import RSPNetError
 from rspnet.evaluation.forward import Forward, Window, windows
 from rspnet.running import machine
+from rspnet.running.share import ALL
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -99,24 +100,36 @@ class Viewing:
         *,
         data: options.Data,
         batch: int,
-    ) -> None:
-        """Look at what a shelf lacks of these videos, all processes together; see `__call__`.
+    ) -> bool:
+        """Look at what a shelf lacks of its share of these videos, all processes together; see `__call__`.
 
         Args:
             shelf: keeps it.
-            rows: as for `__call__`.
+            rows: as for `__call__`, of all shares.
             untried: row and status of videos that are not looked at, to be told.
             data: as for `__call__`.
             batch: likewise.
 
+        Returns:
+            Whether all shares are done, and these processes are to write what is kept.
+
         Raises:
             RSPNetError: a process could not go on; in all of them.
         """
-        say(self.described(rows, untried))
+        videos, share = self._index["video"], shelf.share
+        mine = [row for row in rows if share.has(videos[row])] if share != ALL else rows
+        say(self.described(mine, untried))
+        self._fill(shelf, [row for row in mine if shelf.missing.get(row) != []], data, batch=batch)
+        if not self.team.by_main(shelf.is_last):
+            return False
+        if share != ALL:  # what went with a file of another one that was damaged meanwhile
+            self._fill(shelf, shelf.lacking(rows), data, batch=batch)
+        return True
+
+    def _fill(self, shelf: "Shelf", rows: Sequence[int], data: options.Data, *, batch: int) -> None:
         mistake: RSPNetError | None = None
         try:
-            todo = [row for row in rows if shelf.missing.get(row) != []]
-            for window in self(todo, data, batch=batch, missing=shelf.missing):
+            for window in self(rows, data, batch=batch, missing=shelf.missing) if rows else ():
                 shelf.add(window)
             shelf.flush()
         except RSPNetError as error:

@@ -8,6 +8,7 @@ import torch
 from rspnet.data.parts import Span
 from rspnet.errors import ConfigError, LostError
 from rspnet.evaluation.forward import Window
+from rspnet.running.share import Share
 from rspnet.running.shelf import Shelf
 from rspnet.running.team import Team
 
@@ -88,6 +89,36 @@ def test_a_hole_that_damage_left_is_filled(tmp_path):
         shelf.add(window(0, 0))
         shelf.flush()
         assert [number for _, number, _, _ in taken(shelf)] == [0, 1, 2]
+
+
+def test_the_last_of_several_shares_has_all_to_itself(tmp_path, capsys):
+    out, shares = str(tmp_path / "f.parquet"), [Share(number, 3) for number in (1, 2, 3)]
+    with Shelf(out, {"a": 1}, Team(), share=shares[0]) as first, Shelf(out, {"a": 1}, Team(), share=shares[1]) as other:
+        with pytest.raises(ConfigError, match="another process is at it"):
+            Shelf(out, {"a": 1}, Team())
+        with pytest.raises(ConfigError, match=r"with another a \(1, now 2\)"):
+            Shelf(out, {"a": 2}, Team(), share=shares[2])
+        first.add(window(0, 0, 1))
+        first.flush()
+        lost = next(first.folder.glob("*.arrow"))
+        other.add(failure(1, 0, "broken"))
+        other.flush()
+        assert not first.is_last()
+        assert "share 1/3 is done; to come: shares 2, 3 of 3" in capsys.readouterr().err
+        assert not other.is_last()
+        lost.unlink()
+    with Shelf(out, {"a": 1}, Team(), share=shares[2]) as third:
+        third.add(window(2, 0, 2))
+        third.add(window(2, 1, 2))
+        third.flush()
+        with Shelf(out, {"a": 1}, Team(), share=shares[1]):  # is done again
+            assert not third.is_last()
+            assert "share 3/3 is done; another process writes them all" in capsys.readouterr().err
+        assert third.is_last()
+        assert third.lacking([0, 1, 2]) == [0]
+        third.add(window(0, 0, 1))
+        third.flush()
+        assert [found[:3] for found in taken(third)] == [(0, 0, "ok"), (1, 0, "broken"), (2, 0, "ok"), (2, 1, "ok")]
 
 
 def test_a_folder_that_was_removed_is_missed(tmp_path):

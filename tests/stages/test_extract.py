@@ -162,6 +162,46 @@ def test_going_on_after_a_stop_gives_the_same_file(tmp_path, folder, monkeypatch
     assert not (tmp_path / "f.parquet.partial").exists()
 
 
+def test_shares_write_what_one_command_writes(tmp_path, folder, monkeypatch, capsys):
+    """In any order, one of them stopped; without a share the rest is done, too."""
+    main(tiny.extract(folder, out=tmp_path / "whole.parquet", **WINDOWS))
+    whole = (tmp_path / "whole.parquet").read_bytes()
+    real, windows = viewing.windows, []
+
+    def stopped(*args):
+        yield next(real(*args))
+        raise KeyboardInterrupt
+
+    def share(number, out):
+        capsys.readouterr()
+        summary = main(tiny.extract(folder, out=tmp_path / out, share=number, **WINDOWS))
+        windows.append(summary.get("num_windows"))
+        return capsys.readouterr()
+
+    monkeypatch.setattr(viewing, "windows", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        share("2/3", "f.parquet")
+    monkeypatch.setattr(viewing, "windows", real)
+    out, err = share("3/3", "f.parquet")
+    assert json.loads(out)["share"] == "3/3"
+    assert "share 3/3 is done; to come: shares 1, 2 of 3" in err
+    share("2/3", "f.parquet")
+    assert not (tmp_path / "f.parquet").exists()
+    share("1/3", "f.parquet")
+    assert (tmp_path / "f.parquet").read_bytes() == whole
+    assert not (tmp_path / "f.parquet.partial").exists()
+    share("2/2", "g.parquet")
+    main(tiny.extract(folder, out=tmp_path / "g.parquet", **WINDOWS))
+    assert (tmp_path / "g.parquet").read_bytes() == whole
+    assert windows == [None, None, 20, None]
+    with pytest.raises(ConfigError, match=r"a pipe cannot be shared \(this is share 1/2\)"):
+        main(tiny.extract("-", out=tmp_path / "g.parquet", share="1/2"))
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
+    for name, value in {"ID": "5", "MIN": "5", "MAX": "6"}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+    assert "share 1/2 is done; to come: share 2/2" in share(None, "h.parquet").err
+
+
 def _extract(folder, out):
     main(tiny.extract(folder, out=out, **WINDOWS))
 
@@ -270,7 +310,8 @@ def test_a_second_process_is_refused(tmp_path, folder):
     from rspnet.lock import locked
 
     (tmp_path / "f.parquet.partial").mkdir()
-    with locked(tmp_path / "f.parquet.partial"), pytest.raises(ConfigError, match="another process is at it"):
+    (tmp_path / "f.parquet.partial/lock").touch()
+    with locked(tmp_path / "f.parquet.partial/lock"), pytest.raises(ConfigError, match="another process is at it"):
         main(tiny.extract(folder, out=tmp_path / "f.parquet"))
 
 
