@@ -16,14 +16,13 @@ import platform
 import time
 import weakref
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from steps import PUBLISHED, method
+from steps import PUBLISHED, Alone, method
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -116,16 +115,6 @@ class _Counted(TorchDispatchMode):
         self.now -= size
 
 
-class _Accelerator:
-    """What a step needs of accelerate's on one process."""
-
-    def backward(self, loss: Tensor) -> None:
-        loss.backward()
-
-    def no_sync(self, _: nn.Module) -> AbstractContextManager[None]:
-        return nullcontext()
-
-
 def run(case: Case, device: torch.device, counted: _Counted | None = None) -> None:
     """Make a step, as all but the first: the momentum is there."""
     spec = encoder_spec(case.network)
@@ -142,7 +131,7 @@ def run(case: Case, device: torch.device, counted: _Counted | None = None) -> No
     draws = StepDraws(0, case.batch, [2], bn_groups=GPUS)
     shapes = [(case.batch, 3, frames, spec.size, spec.size) for frames in (16, 24)]
     clips = [counted.empty(shape) if counted else torch.randn(shape, device=device) for shape in shapes]
-    pretrain_step(model, clips, draws[0], accelerator=_Accelerator(), micro_batches=case.micro_batches)
+    pretrain_step(model, clips, draws[0], accelerator=Alone(), micro_batches=case.micro_batches)
     optimizer.step()
 
 

@@ -1,11 +1,13 @@
 """The pretraining steps that benchmarks compare: rspnet's, and the published one written plainly (literal.py).
 
 A way of making a step is written as words joined by "+": `literal` or `ours`, then float32 (the usual; TF32 off), tf32,
-bf16 or fp16, then what is switched on: channels_last, compile, keep (the memory that is freed, on a CPU).
+bf16 or fp16, then what is switched on: channels_last, compile (on a GPU the augmentation too), keep (the memory that is
+freed, on a CPU), micro4 (in four parts, each a batch-norm group).
 """
 
 import dataclasses
 import random
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -24,8 +26,10 @@ from rspnet.encoders import VideoEncoder, encoder_spec
 from rspnet.method import optim
 from rspnet.method.draws import StepDraws
 from rspnet.method.pretext import RSPNet
+from rspnet.method.steps import pretrain_step
 from rspnet.running.layout import lay_out
 from rspnet.running.memory import keep_freed_memory
+from rspnet.running.tuning import compile_step
 
 PUBLISHED = {"c3d": 32, "resnet18": 64, "r2plus1d": 32, "s3dg": 64}
 """Videos of a step on each GPU of the published runs."""
@@ -42,18 +46,21 @@ class Way:
     literal: bool
     precision: str
     switches: frozenset[str]
+    parts: int = 1
 
     @classmethod
     def parse(cls, text: str) -> "Way":
         """From its words."""
         kind, *words = text.split("+")
+        parts = [int(word[5:]) for word in words if re.fullmatch(r"micro[1-9]\d*", word)]
+        words = [word for word in words if not word.startswith("micro")]
         precisions = [word for word in words if word in TYPES] or ["float32"]
         switches = frozenset(word for word in words if word in SWITCHES)
         if kind not in ("literal", "ours") or not set(words) <= {*TYPES, *SWITCHES} or len(precisions) > 1:
-            raise SystemExit(f"{text!r}: literal or ours, then + and words of {', '.join((*TYPES, *SWITCHES))}")
-        if kind == "literal" and switches:
+            raise SystemExit(f"{text!r}: literal or ours, then + and words of {', '.join((*TYPES, *SWITCHES))}, microN")
+        if kind == "literal" and (switches or parts):
             raise SystemExit(f"{text!r}: nothing can be switched on in the literal step")
-        return cls(kind == "literal", precisions[0], switches)
+        return cls(kind == "literal", precisions[0], switches, *parts)
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """What the forward pass runs in."""
@@ -127,26 +134,43 @@ def method(**changes: float) -> dict[str, float]:
     return {name: value for name, value in settings.items() if name not in ("speeds", "bn_groups")}
 
 
+class Alone:
+    """What a step needs of accelerate's on one process."""
+
+    def __init__(self, backward: Callable[[Tensor], None] = Tensor.backward) -> None:
+        self.backward = backward
+
+    def no_sync(self, _: nn.Module) -> AbstractContextManager[None]:
+        """There is nobody to wait for."""
+        return nullcontext()
+
+
 def _ours(case: Case, way: Way, device: torch.device) -> Step:
-    model = RSPNet(case.encoder(), **method()).to(device)
+    model = RSPNet(case.encoder(), **method(groups=way.parts)).to(device)
+    augment = Augment.to_feed(encoder_spec(case.network).clip, **vars(options.Augment()))
     if "channels_last" in way.switches:
         lay_out(model)
-    if "compile" in way.switches:
-        for embedder in (model.query_encoder, model.key_encoder):
-            embedder.encoder.compile(dynamic=False)
+    compile_step(model, device, augment, wanted="compile" in way.switches)
     optimizer = optim.sgd(model, 1e-3, momentum=0.9, weight_decay=1e-4)
-    update, draws = _updates(optimizer, way, device), StepDraws(0, case.videos, [2], bn_groups=1)
-    augment = Augment.to_feed(encoder_spec(case.network).clip, **vars(options.Augment()))
+    forward, scaler = model.forward, _scaler(way, device)
+    draws = StepDraws(0, case.videos, [2], bn_groups=way.parts)
+    alone: Any = Alone(lambda loss: scaler.scale(loss).backward())
+
+    def in_precision(*args: Any) -> Any:  # as accelerate does
+        with way.autocast(device):
+            return forward(*args)
+
+    model.forward = in_precision
 
     def prepare(batch: Batch) -> Sequence[Tensor]:
         return list(augment.views(batch, device))
 
     def train(number: int, views: Sequence[Tensor]) -> Tensor:
-        with way.autocast(device):
-            loss: Tensor = model(*views, draws[number])["loss"]
-        update(loss)
+        terms = pretrain_step(model, list(views), draws[number], accelerator=alone, micro_batches=way.parts)
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad()
-        return loss.detach()
+        return terms["loss"]
 
     return Step(prepare, train, _our_batch(case, device))
 
@@ -156,7 +180,7 @@ def _literal(case: Case, way: Way, device: torch.device) -> Step:
     model = literal.Literal(case.encoder()).to(device)
     assert_plain(model)
     optimizer = literal.sgd(model, 1e-3)
-    update = _updates(optimizer, way, device)
+    scaler = _scaler(way, device)
 
     def prepare(views: Sequence[Sequence[Tensor]]) -> Sequence[Tensor]:
         return [torch.stack([literal.augment(crop.to(device), case.size, draw) for crop in view]) for view in views]
@@ -166,22 +190,17 @@ def _literal(case: Case, way: Way, device: torch.device) -> Step:
         with way.autocast(device):
             loss: Tensor = model(*clips, orders)["loss"]
         optimizer.zero_grad(set_to_none=False)
-        update(loss)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         return loss.detach()
 
     return Step(prepare, train, _literal_batch(case.videos))
 
 
-def _updates(optimizer: torch.optim.Optimizer, way: Way, device: torch.device) -> Callable[[Tensor], None]:
-    """Backward and SGD; in fp16 with a scaled loss, as accelerate has it."""
-    scaler = torch.amp.GradScaler(device.type, enabled=way.precision == "fp16")
-
-    def update(loss: Tensor) -> None:
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-
-    return update
+def _scaler(way: Way, device: torch.device) -> torch.amp.GradScaler:
+    """Of the loss in fp16, as accelerate has it; in other precisions it changes nothing."""
+    return torch.amp.GradScaler(device.type, enabled=way.precision == "fp16")
 
 
 def assert_plain(model: nn.Module) -> None:

@@ -36,7 +36,7 @@ from steps import PUBLISHED, TYPES, Case, Step, Way, make
 
 EAGER = (
     "literal,ours+channels_last,ours+bf16+channels_last,ours+fp16+channels_last,ours+tf32+channels_last,"
-    "ours,ours+bf16,literal+tf32,literal+bf16"
+    "ours,ours+bf16,literal+tf32,literal+bf16,ours+bf16+channels_last+micro4"
 )
 WAYS = {
     "cuda": f"{EAGER},ours+bf16+channels_last+compile",
@@ -256,11 +256,11 @@ def main() -> None:
         if not args.here:
             rates(found, case, highest)
             print(f"{network}\n{table(found)}", flush=True)
+        if args.json:  # as far as it is known
+            about = {"device": devices.describe(device), "matrix_peak": highest, "networks": results}
+            Path(args.json).write_text(json.dumps(about, indent=1) + "\n")
     if args.here:
         print(json.dumps(results))
-    if args.json:
-        about = {"device": devices.describe(device), "matrix_peak": highest, "networks": results}
-        Path(args.json).write_text(json.dumps(about, indent=1) + "\n")
 
 
 if __name__ == "__main__":
