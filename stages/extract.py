@@ -95,16 +95,9 @@ def main(config: Config) -> dict[str, Any]:
     from rspnet.data.windows import read_windows
     from rspnet.evaluation import features
 
-    if config.weights is None:
-        raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
-    if (named := named_weights(config.weights)) is not None:
-        named = settled(named)
-        config = dataclasses.replace(config, weights=named)
-    if config.out is None:
-        raise ConfigError("--out: name the .parquet file, or the folder, that the features go into")
-    features.check_out(config.out)
+    config, named, out = checked(config)
     share = read_share(config.share, team=True)
-    refuse_pipes(share, config.sources, config.out)
+    refuse_pipes(share, config.sources, out)
     team, accelerator_of = launch.processes(partial(launch.start, trains=False, run_dir="."))
     bound(config.data.cache_gb)
     rows = team.by_main(lambda: read_sources(config.sources, config.data.layout))
@@ -132,7 +125,7 @@ def main(config: Config) -> dict[str, Any]:
     windows = read_windows(clip, config.window, config.step)
     facts = facts_of(config, rows, shape=network.shape(clip), precision=accelerator.mixed_precision)
     made = features.made_with(clip, facts)
-    about = {"stage": "extract", "weights": config.weights, "out": config.out}
+    about = {"stage": "extract", "weights": config.weights, "out": out}
     model = accelerator.prepare_model(network, evaluation_mode=True)
     forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
     viewing = Viewing(forward, to_dataset(rows), windows, team=team)
@@ -140,25 +133,37 @@ def main(config: Config) -> dict[str, Any]:
         estimate = preview(viewing, sorted_out(rows)[0], config.data, batch=config.test.batch, shape=facts["shape"])
         accelerator.end_training()
         return finished(about | estimate)
-    if (counted := features.complete(config.out, made)) is not None:
-        console.say(f"{config.out}: was made by this command before; remove it to make it anew")
+    if (counted := features.complete(out, made)) is not None:
+        console.say(f"{out}: was made by this command before; remove it to make it anew")
         accelerator.end_training()
         return finished(about | counted)
-    before = features.made_by(config.out)
+    before = features.made_by(out)
     if before is not None:
-        console.say(f"{config.out}: {remark(before, made)}; it is replaced when this is done")
-    known = partial(kept, config.out, rows) if before == made else tuple
-    with Shelf(config.out, made, team, share=share, known=known) as shelf:
+        console.say(f"{out}: {remark(before, made)}; it is replaced when this is done")
+    known = partial(kept, out, rows) if before == made else tuple
+    with Shelf(out, made, team, share=share, known=known) as shelf:
         usable, untried = sorted_out(rows)
         is_last = viewing.onto(shelf, usable, untried, data=config.data, batch=config.test.batch)
         if is_last:
-            summary = team.by_main(partial(write, shelf, rows, untried, splits=splits, made=made, out=config.out))
+            summary = team.by_main(partial(write, shelf, rows, untried, splits=splits, made=made, out=out))
     accelerator.end_training()
-    console.say(viewing.speed())
-    if not is_last:
-        return finished(about | {"share": str(share)})
-    console.say(*told(summary), f"written to {config.out}")
-    return finished(about | summary)
+    console.say(viewing.speed(), *(told(summary, out) if is_last else ()))
+    return finished(about | (summary if is_last else {"share": str(share)}))
+
+
+def checked(config: Config) -> tuple[Config, str | None, str]:
+    """With the weights that the name stands for by now; those, if they are no fresh ones; and where features go."""
+    from rspnet.evaluation import features
+
+    if config.weights is None:
+        raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
+    if (named := named_weights(config.weights)) is not None:
+        named = settled(named)
+        config = dataclasses.replace(config, weights=named)
+    if config.out is None:
+        raise ConfigError("--out: name the .parquet file, or the folder, that the features go into")
+    features.check_out(config.out)
+    return config, named, config.out
 
 
 def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: str) -> dict[str, Any]:
@@ -211,13 +216,14 @@ def write(
     return tally.summary()
 
 
-def told(summary: dict[str, Any]) -> "Iterator[str]":
-    """The counts in words."""
+def told(summary: dict[str, Any], out: str) -> "Iterator[str]":
+    """The counts in words, and where the features are."""
     failed = ", ".join(f"{number} {status}" for status, number in summary["failed"].items())
     yield (
         f"{some(summary['num_windows'], 'feature')} of {some(summary['num_videos'], 'video')}"
         f"{f'; of others none, or not to their end: {failed}' if failed else ''}"
     )
+    yield f"written to {out}"
 
 
 def finished(summary: dict[str, Any]) -> dict[str, Any]:

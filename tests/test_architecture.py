@@ -14,6 +14,7 @@ MODULES = [path for path in sorted((REPO / "rspnet").rglob("*.py")) if path.name
 STAGES = sorted((REPO / "stages").glob("*.py"))
 PRODUCT = [REPO / "rspnet/__init__.py", *MODULES, *STAGES, *sorted(REPO.glob("*.py"))]
 TESTED_THROUGH_OTHERS = {
+    "data/drawn": "tests/data/test_augment.py",
     "data/jitter": "tests/data/test_augment.py",
     "data/parts": "tests/data/test_films.py",
     "__main__": "tests/cli/test_shipped.py",
