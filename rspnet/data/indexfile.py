@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rspnet.data.plainlist import LIST_SUFFIXES, is_path, read_list, rows_of_lines
-from rspnet.data.remote import absolute, is_remote
+from rspnet.data.remote import absolute, copied, is_remote
 from rspnet.data.rows import KEYS, SCHEMA, USABLE, Row, fault, named
 from rspnet.data.texts import not_utf8
 from rspnet.disk import refusal, whole
@@ -35,8 +35,8 @@ def read_rows(source: str | os.PathLike[str], root: str | os.PathLike[str] | Non
     """The rows of an index, one by one; keys beyond `SCHEMA` are kept.
 
     Args:
-        source: a .jsonl or .parquet file, or a list (see plainlist.py), or ``-`` for JSON Lines or a list of paths on
-            standard input.
+        source: a .jsonl or .parquet file, or its URL, or a list (see plainlist.py), or ``-`` for JSON Lines or a list
+            of paths on standard input.
         root: folder that the videos are relative to, in place of the rows' own.
 
     Raises:
@@ -46,6 +46,8 @@ def read_rows(source: str | os.PathLike[str], root: str | os.PathLike[str] | Non
     root = None if root is None else absolute(root)
     if source == "-":
         rows = _through_a_pipe(sys.stdin)
+    elif is_remote(source):
+        rows = _from_a_server(source)
     else:
         suffix = _suffix(source, LIST_SUFFIXES)
         if not os.path.isfile(source):
@@ -206,6 +208,16 @@ def _through_a_pipe(lines: Iterable[str]) -> Iterator[Row]:
     except UnicodeDecodeError:
         raise ConfigError(f"{source}: not UTF-8 text") from None
     yield from _checked(_parse(source, chain([first], lines), number), source, base)
+
+
+def _from_a_server(url: str) -> Iterator[Row]:
+    """The rows of an index behind a URL, whose folder is what they are relative to."""
+    read = _read_parquet if _suffix(url) == ".parquet" else _read_json_lines
+    with copied(url) as path:
+        try:
+            yield from _checked(read(path), url, url.rpartition("/")[0])
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(path, url)) from None
 
 
 def _read_json_lines(source: str) -> Iterator[tuple[int, Row]]:

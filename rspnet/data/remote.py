@@ -139,6 +139,22 @@ def mirrored(root: str) -> Iterator[tuple[Path, dict[str, int | None]]]:
 
 
 @contextmanager
+def copied(url: str) -> Iterator[str]:
+    """The path of a remote file as it is now, on this machine's disk for as long as the block lasts.
+
+    Raises:
+        ConfigError: it is not there, or cannot be fetched.
+    """
+    fs, where = system(url)
+    with tempfile.TemporaryDirectory(prefix="rspnet-remote-") as folder:
+        path = Path(folder, url.rpartition("/")[2])
+        path.write_bytes(
+            asked(lambda: fs.cat_file(where), url, "no such file on its server; see that the URL is right")
+        )
+        yield str(path)
+
+
+@contextmanager
 def _called(folder: str, root: str) -> Iterator[None]:
     """Let warnings of a folder be of the URL that it stands for."""
 
@@ -159,8 +175,16 @@ def _called(folder: str, root: str) -> Iterator[None]:
             logger.removeFilter(rename)
 
 
-def asked(ask: Callable[[], T], url: str) -> T:
+_NO_FOLDER = "no such folder, or none that can be listed; name one, or give an index"
+
+
+def asked(ask: Callable[[], T], url: str, missing: str = _NO_FOLDER) -> T:
     """What a server answers, see `persistent`; for what nothing goes on without.
+
+    Args:
+        ask: as for `persistent`.
+        url: likewise.
+        missing: what it means that nothing is there, and what to do.
 
     Raises:
         ConfigError: it does not answer, or has no such thing.
@@ -168,7 +192,7 @@ def asked(ask: Callable[[], T], url: str) -> T:
     try:
         return persistent(ask, url)
     except FileNotFoundError:
-        raise ConfigError(f"{url}: no such folder, or none that can be listed; name one, or give an index") from None
+        raise ConfigError(f"{url}: {missing}") from None
     except VideoError as error:
         raise ConfigError(str(error)) from None
 

@@ -18,7 +18,6 @@ every number that nobody had written no number (tests/encoders/test_convolution.
 """
 
 from collections.abc import Sequence
-from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -61,10 +60,13 @@ def proven(sizes: Sequence[int], kernel: Sequence[int], stride: Sequence[int]) -
     return has_bf16() and fits and all(width % 2 for width in kernel) and set(stride) <= {1, 2}
 
 
-@cache
+# Asked once, here: torch's compiler cannot ask.
+_HAS_BF16 = torch.cpu._is_avx512_bf16_supported() and torch.cpu._is_amx_tile_supported()
+
+
 def has_bf16() -> bool:
     """Whether this CPU has what the gradients were tried with: AVX512-BF16 and AMX."""
-    return torch.cpu._is_avx512_bf16_supported() and torch.cpu._is_amx_tile_supported()
+    return _HAS_BF16
 
 
 def bf16_is_right() -> bool:

@@ -63,6 +63,30 @@ def test_indexes_and_lists_say_where_videos_lie(in_memory, tmp_path):
     assert [row["status"] for row in rows] == [None, None, "bad_name"]
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_an_index_may_lie_behind_a_url_itself(videos, tmp_path, suffix):
+    """It is read as it is now; what is relative in it is so to its URL's folder."""
+    index = tmp_path / f"some/i.{suffix}"
+    index.parent.mkdir()
+    rows = [row | {"root": "../videos"} for row in layouts.scan(videos)]
+    write_rows(rows, index)
+    with Server(tmp_path) as server:
+        url = f"{server.url}/some/i.{suffix}"
+        found = list(read_rows(url))
+        assert [row["video"] for row in found] == [row["video"] for row in rows]
+        assert {row["root"] for row in found} == {f"{server.url}/some/../videos"}
+        assert {row["root"] for row in read_rows(url, tmp_path)} == {str(tmp_path)}
+        write_rows(rows[:3], index)
+        assert len(list(read_rows(url))) == 3
+        index.write_bytes(b"{")
+        with pytest.raises(ConfigError, match=f"^{url}[:].*(not JSON|damaged)"):
+            list(read_rows(url))
+        with pytest.raises(ConfigError, match=f"^{server.url}/none.{suffix}: no such file on its server"):
+            list(read_rows(f"{server.url}/none.{suffix}"))
+        with pytest.raises(ConfigError, match=r"list.txt: an index is a .jsonl or .parquet file"):
+            list(read_rows(f"{server.url}/list.txt"))
+
+
 def test_a_run_keeps_to_its_videos(in_memory, tmp_path):
     path = tmp_path / "index.parquet"
     look_for_videos(path, in_memory, None)

@@ -58,6 +58,12 @@ def test_an_encoder_is_one_graph(graphs):
     check_one_graph("resnet18", graphs)
 
 
+def test_an_encoder_is_one_graph_in_half_precision(graphs):
+    """With layers of which some go in float32, by the shape of their maps."""
+    with torch.autocast("cpu", torch.bfloat16):
+        check_one_graph("resnet18", graphs)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["c3d", "r2plus1d", "s3dg", "r3d_18", "r2plus1d_18", "s3d"])
 def test_every_encoder_is_one_graph(graphs, name):
