@@ -53,6 +53,7 @@ from rspnet.cli.command import run
 from rspnet.console import some
 from rspnet.disk import write_text
 from rspnet.errors import CheckpointError, ConfigError
+from rspnet.report.leaving import leave
 from rspnet.running import launch, machine
 from rspnet.running.folder import Run, run_once
 from rspnet.weights.description import is_export, named_weights, settled
@@ -139,7 +140,8 @@ def main(config: Config) -> dict[str, Any]:
             measured = settled(measured)
         config = dataclasses.replace(config, weights=measured)
     run_dir = config.run_dir or default_run_dir(config, Path(measured))
-    return run_once(run_dir, config, evaluate, start=partial(launch.start, trains=False, run_dir=run_dir))
+    start = partial(launch.start, trains=False, run_dir=run_dir)
+    return run_once(run_dir, config, evaluate, start=start, report=leave)
 
 
 def default_run_dir(config: Config, measured: Path) -> Path:

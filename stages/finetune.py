@@ -28,6 +28,7 @@ from rspnet.cli.command import run
 from rspnet.console import some
 from rspnet.disk import write_text
 from rspnet.errors import ConfigError
+from rspnet.report.leaving import leave
 from rspnet.running import estimate, launch, log, machine
 from rspnet.running.folder import Run, run_once
 
@@ -86,7 +87,7 @@ def main(config: Config) -> dict[str, Any]:
 def begin(config: Config) -> dict[str, Any]:
     """Train and test in the run's folder, and return the result."""
     start = partial(launch.start, trains=True, run_dir=config.run_dir, trackers=config.run.trackers)
-    return run_once(config.run_dir, config, train, start=start)
+    return run_once(config.run_dir, config, train, start=start, report=leave)
 
 
 def train(config: Config, run: Run) -> dict[str, Any]:

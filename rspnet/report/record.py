@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rspnet.console import some
+from rspnet.disk import reading
 from rspnet.errors import ConfigError, RSPNetError
 from rspnet.evaluation import features as feature_files
 from rspnet.report.thumbnails import Thumbnails
@@ -40,6 +41,7 @@ class Record:
         features: Of the videos.
         faults: What is there and cannot be read, and why: a sentence each.
         thumbnails: The pictures of its videos; of all runs of a page.
+        called: What it is called where its folder's name does not tell it from others.
     """
 
     run_dir: Path
@@ -54,11 +56,17 @@ class Record:
     features: "Features | None"
     faults: tuple[str, ...] = ()
     thumbnails: Thumbnails = field(default_factory=Thumbnails)
+    called: str = ""
 
     @property
     def name(self) -> str:
-        """What people call the run: its folder's name."""
-        return self.run_dir.resolve().name
+        """What people call the run: its folder's name, unless another one is given."""
+        return self.called or self.run_dir.resolve().name
+
+    def options(self, section: str) -> dict[str, Any]:
+        """A section of the run's options; empty where it has none of that name."""
+        found = self.config.get(section)
+        return found if isinstance(found, dict) else {}
 
     @property
     def protocols(self) -> list[str]:
@@ -90,16 +98,20 @@ class Record:
             ConfigError: There is no such folder, or nothing in it is a run's; or the features that are named cannot
                 be read.
         """
-        if not run_dir.is_dir():
+        with reading(run_dir):
+            is_folder = run_dir.is_dir()
+        if not is_folder:
             raise ConfigError(f"{run_dir}: no such folder; name the folder of a run")
         reader = _Reader(run_dir)
-        config = reader.take("config.yaml", lambda path: read_options(path, _LEFT_OUT), {})
+        config = reader.take("config.yaml", lambda path: read_options(path, _LEFT_OUT), dict[str, Any]())
         result = reader.take("result.json", read_result, None)
         metrics = reader.lines("metrics.jsonl", ("event", "step"))
-        stage = stage_of(config) or (result or {}).get("stage", "")
+        stage = stage_of(config) or _stage(result)
         if not stage and not metrics:
-            raise ConfigError(f"{run_dir}: is no run's folder; name that of a pretraining, fine-tuning or evaluation")
-        environment = reader.take("environment.json", _object, {})
+            why = f" ({reader.faults[0]})" if reader.faults else ""
+            remedy = "name that of a pretraining, fine-tuning or evaluation"
+            raise ConfigError(f"{run_dir}: is no run's folder{why}; {remedy}")
+        environment = reader.take("environment.json", _object, dict[str, Any]())
         index = reader.take("index.parquet", _index, None)
         known = feature_files.read(features) if features is not None else None
         if known is None:
@@ -149,6 +161,11 @@ class _Reader:
             name.removeprefix(kind).removesuffix(".jsonl").removeprefix("_"): self.lines(name, ("video",))
             for name in names
         }
+
+
+def _stage(result: dict[str, Any] | None) -> str:
+    said = (result or {}).get("stage")
+    return next((stage for stage in ("pretrain", "finetune", "evaluate") if stage == said), "")
 
 
 def _line(text: str, keys: tuple[str, ...]) -> Line | None:

@@ -143,6 +143,7 @@ def run_once(
     work: Callable[[Config, Run], dict[str, Any]],
     *,
     start: Callable[[], "Accelerator"],
+    report: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
     """Do a run's work unless it is done, say its result and its folder, print it as one line on stdout, and return it.
 
@@ -154,6 +155,7 @@ def run_once(
         config: the resolved options.
         work: does it with these, and returns the result, which is rounded and kept as result.json.
         start: makes the accelerator, see `processes`.
+        report: leaves a report in the folder of a run that is done, and never fails; None: there is none.
 
     Raises:
         ConfigError: the folder is not this run's, or not free; or the videos are not there; or accelerate was told
@@ -194,6 +196,8 @@ def run_once(
                 seal(place)
             run.check_there()
             accelerator.end_training()
+            if is_main() and report is not None:
+                report(place)
     if is_main():
         say(*summary(result).splitlines())
         say(f"written to {place}")

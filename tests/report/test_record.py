@@ -40,7 +40,7 @@ def test_a_run_that_is_not_finished(tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("damage", [b"\x00\xff{", b"[1, 2]", b"[" * 100_000, "folder", "pipe"], ids=repr)
+@pytest.mark.parametrize("damage", [b"\x00\xff{", b"[1, 2]", b"[" * 100_000, "folder", "pipe"], ids=range(5))
 def test_what_cannot_be_read_is_said_and_left_out(tmp_path, name, damage):
     folder = write_run(tmp_path / "f", "finetune")
     path = folder / name
@@ -62,8 +62,9 @@ def test_no_run_at_all(tmp_path):
     with pytest.raises(ConfigError, match="nowhere: no such folder; name the folder of a run"):
         Record.read(tmp_path / "nowhere")
     (tmp_path / "config.yaml").write_text("color: red\n")  # somebody else's
-    (tmp_path / "metrics.jsonl").write_text('{"accuracy": 1}\n')
-    with pytest.raises(ConfigError, match="is no run's folder; name that of a pretraining, fine-tuning or evaluation"):
+    (tmp_path / "result.json").write_text('{"accuracy": 1}')
+    said = r"is no run's folder \(\S+result.json: is no result of a run \(it lacks stage\)\); name"
+    with pytest.raises(ConfigError, match=f"{said} that of a pretraining, fine-tuning or evaluation"):
         Record.read(tmp_path)
 
 

@@ -67,7 +67,7 @@ def test_classify_repeats_the_final_test_of_fine_tuning(tmp_path, motions, finet
     assert "classify: 5 videos, 2 clips of 8 frames each, central crop 48" in err
     assert {path.name for path in tmp_path.iterdir()} == {
         *("config.yaml", "environment.json", "index.parquet", ".lock"),
-        *("result.json", "predictions.jsonl", "confusion.csv", "manifest.json"),
+        *("result.json", "predictions.jsonl", "confusion.csv", "manifest.json", "report.html"),
     }
     assert (tmp_path / "confusion.csv").read_text() == (finetuned / "confusion.csv").read_text()
     assert result["class_accuracy"] == before["class_accuracy"]

@@ -24,7 +24,7 @@ def test_what_is_written(finetuned, motions, pretrained):
     assert {path.name for path in finetuned.iterdir()} == {
         *("config.yaml", "environment.json", "index.parquet", "metrics.jsonl", "checkpoints", ".lock"),
         *("encoder.safetensors", "encoder.json", "result.json", "predictions.jsonl", "manifest.json"),
-        "confusion.csv",
+        *("confusion.csv", "report.html"),
     }
     result = json.loads((finetuned / "result.json").read_text())
     expected = {"stage": "finetune", "run_dir": str(finetuned), "steps": 6, "epochs": 2, "num_videos": 5, "views": 2}

@@ -62,7 +62,7 @@ def test_training_in_bf16_is_near_that_in_float32(tmp_path, motions, bf16, stage
 def test_what_is_written(pretrained, motions):
     assert {path.name for path in pretrained.iterdir()} == {
         *("config.yaml", "environment.json", "index.parquet", "metrics.jsonl", "checkpoints", ".lock"),
-        *("encoder.safetensors", "encoder.json", "result.json", "manifest.json"),
+        *("encoder.safetensors", "encoder.json", "result.json", "manifest.json", "report.html"),
     }
     assert {path.name for path in (pretrained / "checkpoints").iterdir()} == {"step_3", "step_6", "last"}
     result = json.loads((pretrained / "result.json").read_text())

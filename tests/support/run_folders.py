@@ -95,4 +95,5 @@ def course(stage, epochs=4, steps=6, **changes):
 
 
 def write_lines(path, lines):
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))  # of half a character, as JSON has it

@@ -1,0 +1,102 @@
+"""How far apart two runs are: paired by video where both say what they took the same ones for, else by numbers."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from rspnet.data.groups import films_of
+from rspnet.evaluation.interval import bootstrap, interval
+from rspnet.report.record import Line, Record
+from rspnet.report.results import Ends
+from rspnet.report.tables import is_number
+
+_SHARES = {"classify": "top1", "knn": "top1", "linear": "top1"}
+_NUMBERS = ("num_videos", "num_queries")
+
+Hits = dict[str, tuple[str, bool]]
+"""Video -> its class, and whether it is told right."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one run is ahead of another, in points of percent.
+
+    Attributes:
+        protocol: What was measured.
+        ahead: By how much.
+        interval: The 95 % interval of that.
+        pairs: Videos that both tell of; None: it is not paired, and wider than it need be.
+    """
+
+    protocol: str
+    ahead: float
+    interval: Ends
+    pairs: int | None
+
+
+def differences(one: Record, other: Record) -> list[Difference]:
+    """How far the first run is ahead of the other, by each protocol that both have and that counts right videos."""
+    found = list[Difference]()
+    for protocol in one.scores:
+        mine, others = hits(one, protocol), hits(other, protocol)
+        common = sorted(video for video in mine.keys() & others.keys() if mine[video][0] == others[video][0])
+        if common:
+            found.append(_paired(protocol, [(mine[video], others[video]) for video in common], common))
+        elif _same_videos(one, other):
+            mine_share, others_share = _share(one, protocol), _share(other, protocol)
+            if mine_share and others_share:
+                ends = newcombe(*mine_share, others_share[0], others_number=others_share[1])
+                found.append(Difference(protocol, mine_share[0] - others_share[0], ends, None))
+    return found
+
+
+def hits(record: Record, protocol: str) -> Hits:
+    """Which test videos are told right: by the first class that is said, or by the nearest neighbour's."""
+    lines = record.neighbours if protocol == "retrieval" else record.predictions.get(protocol, [])
+    return {video: hit for line in lines if (hit := _hit(line)) is not None and isinstance(video := line["video"], str)}
+
+
+def newcombe(percent: float, number: int, others_percent: float, *, others_number: int) -> Ends:
+    """Return the 95 % interval of the difference of two shares of different videos (Newcombe 1998, method 10).
+
+    Args:
+        percent: The first share, 0 to 100.
+        number: Of how many videos.
+        others_percent: The share that is taken from it.
+        others_number: Likewise.
+    """
+    (low, high), (others_low, others_high) = interval(percent, number), interval(others_percent, others_number)
+    ahead = percent - others_percent
+    below = math.hypot(percent - low, others_high - others_percent)
+    return ahead - below, ahead + math.hypot(high - percent, others_percent - others_low)
+
+
+def _paired(protocol: str, pairs: list[tuple[tuple[str, bool], tuple[str, bool]]], videos: list[str]) -> Difference:
+    ahead = np.array([[100.0 * (mine[1] - others[1])] for mine, others in pairs])
+    films = films_of(videos, [mine[0] for mine, _ in pairs])
+    return Difference(protocol, float(ahead.mean()), bootstrap(ahead, films)[0], len(pairs))
+
+
+def _hit(line: Line) -> tuple[str, bool] | None:
+    label, said, near = line.get("label"), line.get("predicted"), line.get("neighbours")
+    if not isinstance(label, str):
+        return None
+    if isinstance(said, list) and said:
+        return label, said[0] == label
+    if isinstance(near, list) and near and isinstance(near[0], dict):
+        return label, near[0].get("label") == label
+    return None
+
+
+def _share(record: Record, protocol: str) -> tuple[float, int] | None:
+    """A share of test videos, percent, and of how many; None: it is none of videos, or not known."""
+    score = record.scores.get(protocol, {})
+    value = score.get("recall", {}).get("1") if protocol == "retrieval" else score.get(_SHARES.get(protocol, ""))
+    number = next((score[name] for name in _NUMBERS if is_number(score.get(name)) and score[name] > 0), None)
+    return (value, int(number)) if is_number(value) and number is not None else None
+
+
+def _same_videos(one: Record, other: Record) -> bool:
+    found = [(record.result or {}).get("data_fingerprint") for record in (one, other)]
+    return found[0] is not None and found[0] == found[1]

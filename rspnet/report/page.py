@@ -1,0 +1,188 @@
+"""The page: its sections in their order, in one file that needs no network and runs no script but its own."""
+
+import dataclasses
+import hashlib
+import os
+import time
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+import rspnet
+from rspnet.disk import is_there, reading, write_text
+from rspnet.errors import ConfigError
+from rspnet.report.curves import curves
+from rspnet.report.health import health
+from rspnet.report.made import made
+from rspnet.report.record import Record
+from rspnet.report.results import results
+from rspnet.report.runs import apart, options, runs, together
+from rspnet.report.section import Section
+from rspnet.report.summary import Summary, summary
+from rspnet.report.thumbnails import Thumbnails
+
+SECTIONS: tuple[Callable[[Record], Section | None], ...] = (results, curves, health, made)
+"""Of a run, in their order."""
+
+SEVERAL: tuple[Callable[[Sequence[Record]], Section | None], ...] = (runs, apart, options, together)
+"""Of several runs."""
+
+GENERATOR = "rspnet report"
+"""By which a page of ours is known."""
+
+_HERE = Path(__file__).parent
+_STYLES: tuple[str, ...] = ("style.css",)
+_SCRIPTS: tuple[str, ...] = ()
+_HEAD = 4096  # bytes, in which a page says whose it is
+_NAMED = 3  # runs that a title names
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """A page.
+
+    Attributes:
+        text: Its HTML.
+        failed: What could not be made, and why: a line each.
+    """
+
+    text: str
+    failed: list[str]
+
+
+def write(run_dirs: Sequence[Path], out: Path, features: str | None = None) -> list[str]:
+    """Write the report of a run, or of several side by side.
+
+    Args:
+        run_dirs: Their folders.
+        out: The file; one of that name is replaced.
+        features: File or folder of features to take in place of those in the run's folder.
+
+    Returns:
+        What could not be made, and why: a line each.
+
+    Raises:
+        ConfigError: A folder is no run's, or the features cannot be read.
+        DiskError: The disk refuses.
+    """
+    thumbnails = Thumbnails()
+    page = made_of([Record.read(run_dir, features, thumbnails) for run_dir in run_dirs])
+    # Names from a file may hold what is no character by itself, and nothing can be written in.
+    write_text(out, page.text.encode("utf-8", "backslashreplace").decode())
+    return page.failed
+
+
+def check_out(out: str) -> None:
+    """Refuse a file that `write` should not write to, before any work.
+
+    Raises:
+        ConfigError: It is no .html file, a folder, or another program's page.
+    """
+    if os.path.splitext(out)[1].lower() not in (".html", ".htm"):
+        raise ConfigError(f"--out: {out}; a report is a page: give it a name that ends in .html")
+    if not is_there(out):
+        return
+    if not os.path.isfile(out):
+        raise ConfigError(f"--out: {out} is no file; choose another name")
+    with reading(out), open(out, "rb") as file:
+        begin = file.read(_HEAD)
+    if begin and f'name="generator" content="{GENERATOR}"'.encode() not in begin:
+        raise ConfigError(f"--out: {out} is there, and is no report; choose another name, or remove it")
+
+
+def made_of(records: Sequence[Record]) -> Page:
+    """Make the page of a run, or of several, which have one `thumbnails`."""
+    failed = list[str]()
+    if len(records) == 1:
+        (record,) = records
+        head = _head(record, failed)
+        sections = [_made(function, record, failed) for function in SECTIONS]
+    else:
+        records = named_apart(records)
+        names = ", ".join(record.name for record in records)
+        head = Summary("Comparison", names if len(records) <= _NAMED else f"{len(records)} runs")
+        sections = [_made(function, records, failed) for function in SEVERAL]
+    shown = [section for section in sections if section is not None]
+    pictures = records[0].thumbnails
+    styles = [*map(_file, _STYLES), *_inside(pictures.style(), "style")]
+    scripts = [_file(name) for name in _SCRIPTS]
+    text = _template().render(
+        head=head,
+        sections=shown,
+        faults=[fault for record in records for fault in record.faults],
+        styles=styles,
+        scripts=scripts,
+        left_out=pictures.left_out(),
+        policy=_policy(styles, scripts),
+        generator=GENERATOR,
+        version=rspnet.__version__,
+        now=time.strftime("%Y-%m-%d %H:%M"),
+    )
+    return Page(text, failed)
+
+
+def named_apart(records: Sequence[Record]) -> list[Record]:
+    """Runs whose folders have one name are called by their paths."""
+    times = Counter(record.name for record in records)
+    return [
+        dataclasses.replace(record, called=str(record.run_dir)) if times[record.name] > 1 else record
+        for record in records
+    ]
+
+
+def _head(record: Record, failed: list[str]) -> Summary:
+    """What stands first on a run's page; its name alone where more cannot be said."""
+    try:
+        return summary(record)
+    except Exception as error:
+        failed.append(f"summary: {_why(error)}")
+        return Summary("Run", record.name, verdict=f"What came out cannot be told ({_why(error)}).", tone="bad")
+
+
+def _made(function: Callable[[Any], Section | None], of: object, failed: list[str]) -> Section | None:
+    """A section; where it cannot be made, one that says so: the others are worth reading all the same."""
+    try:
+        return function(of)
+    except Exception as error:
+        why = _why(error)
+        failed.append(f"section {function.__name__}: {why}")
+        title = function.__name__.replace("_", " ").capitalize()
+        return Section(function.__name__.replace("_", "-"), title, Markup(""), f"This could not be made ({why}).")
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _file(name: str) -> Markup:
+    """A file that comes with this room, as it is."""
+    return Markup((_HERE / name).read_text(encoding="utf-8"))
+
+
+def _template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(_HERE)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html")
+
+
+def _inside(element: Markup, tag: str) -> list[Markup]:
+    """What stands in an element; nothing of none."""
+    return [Markup(element.removeprefix(f"<{tag}>").removesuffix(f"</{tag}>"))] if element else []
+
+
+def _policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
+    """What a browser is to allow the page: its own styles and scripts, by their hashes, and pictures that are in it."""
+    allowed = {"style-src": styles, "script-src": scripts}
+    parts = [" ".join([kind, *(map(_hash, texts) if texts else ["'none'"])]) for kind, texts in allowed.items()]
+    return "; ".join(["default-src 'none'", "img-src data:", *parts, "base-uri 'none'", "form-action 'none'"])
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,97 @@
+"""What a run's options change: against the recipe that its command named, or else against its stage's defaults."""
+
+import dataclasses
+import importlib.util
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from rspnet.cli import shipped
+from rspnet.report.record import Record
+from rspnet.running.record import flat, read_options
+
+_OWN = ("run_dir", "estimate")
+_REMEDY = "install rspnet again"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How a run's options differ from others.
+
+    Attributes:
+        against: Whose those are, in words.
+        rows: Name of an option, what it is there, and what it is in the run; as text.
+    """
+
+    against: str
+    rows: list[tuple[str, str, str]]
+
+
+def changes(record: Record) -> Changes | None:
+    """What a run's options change; None where it is not known of which stage they are."""
+    if record.stage not in shipped.stages() or not record.config:
+        return None
+    base, recipes, own = defaults(record.stage), list[str](), False
+    for named in _configs(record.environment.get("command")):
+        path = _shipped(named)
+        own = own or path is None
+        if path is not None:
+            recipes.append(path.relative_to(shipped.home("configs")).as_posix())
+            base |= {name: value for name, value in _options(path).items() if name in base}
+    against = f"the recipe {' and '.join(recipes)}" if recipes else "the defaults"
+    if own:
+        against += "; a file of its own is among what the run was told"
+    return Changes(against, differing(base, flat(record.config)))
+
+
+def differing(there: dict[str, Any], here: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Options that are not the same, by name."""
+    names = sorted(name for name in there.keys() | here.keys() if name not in _OWN)
+    pairs = [(name, shown(there.get(name)), shown(here.get(name))) for name in names]
+    return [(name, then, now) for name, then, now in pairs if then != now]
+
+
+def shown(value: object) -> str:
+    """The value of an option as a command has it."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def defaults(stage: str) -> dict[str, Any]:
+    """The options of a stage that nobody has told anything, by their flat names."""
+    spec = importlib.util.spec_from_file_location(f"rspnet_options_of_{stage}", shipped.stages()[stage])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return flat(dataclasses.asdict(module.Config()))
+
+
+def _configs(command: object) -> list[str]:
+    """What a command named by --config, in its order."""
+    words = [word for word in command if isinstance(word, str)] if isinstance(command, list) else []
+    spelled = [after for word, after in pairwise(words) if word == "--config"]
+    return [*(word.removeprefix("--config=") for word in words if word.startswith("--config=")), *spelled]
+
+
+def _shipped(named: str) -> Path | None:
+    """Where a recipe that comes with rspnet lies; None: it is somebody's own file."""
+    home = shipped.home("configs")
+    if Path(named).is_relative_to(home):
+        return Path(named) if Path(named).is_file() else None
+    found = shipped.find(named)
+    return found if found is not None and found.is_relative_to(home) else None
+
+
+def _options(path: Path) -> dict[str, Any]:
+    """A recipe's options by their flat names, with those of the files that it names for its sections."""
+    options = read_options(path, _REMEDY)
+    inner = {
+        section: read_options(path.parent / value, _REMEDY)
+        for section, value in options.items()
+        if isinstance(value, str) and value.endswith(".yaml")
+    }
+    return flat(options | inner)

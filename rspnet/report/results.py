@@ -1,0 +1,148 @@
+"""What a run found, number by number: each with its interval, what chance gives, and what fresh weights reach."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from rspnet.console import percent, some
+from rspnet.evaluation.interval import interval
+from rspnet.report.record import Record
+from rspnet.report.section import Section
+from rspnet.report.tables import Cell, is_number, table
+
+Ends = tuple[float, float]
+
+_CALLED = {
+    "classify": "classifier",
+    "retrieval": "nearest neighbours",
+    "knn": "kNN probe",
+    "linear": "linear probe",
+    "few_shot": "few-shot probe",
+    "cluster": "clusters",
+    "speed": "speed probe",
+    "arrow_of_time": "arrow of time",
+}
+_NAMED = {"top1": "top-1", "top5": "top-5", "v_measure": "v-measure"}
+_SHARES = {"retrieval": ("recall", "recall at {}"), "few_shot": ("top1", "top-1 from {} a class")}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that a run found; percent.
+
+    Attributes:
+        by: The protocol, as people call it.
+        name: Of the number.
+        value: The number.
+        interval: Its 95 % interval; None: not known.
+        chance: What nothing learnt would give; None: not known.
+        fresh: What the network reached with fresh weights; None: not measured.
+        ahead: How far it is ahead of that, paired; None: not measured.
+        ahead_interval: The interval of that.
+    """
+
+    by: str
+    name: str
+    value: float
+    interval: Ends | None = None
+    chance: float | None = None
+    fresh: float | None = None
+    ahead: float | None = None
+    ahead_interval: Ends | None = None
+
+
+def measures(record: Record) -> list[Measure]:
+    """All numbers of a run, in the order of its protocols; of a pretraining those of its last epoch."""
+    if record.stage == "pretrain":
+        return list(_trained(record))
+    return [measure for name, score in record.scores.items() for measure in _measures(name, score)]
+
+
+def results(record: Record) -> Section | None:
+    """All numbers in a table; of a pretraining nothing: its numbers stand above, and are curves."""
+    if record.stage == "pretrain":
+        return None
+    if record.result is None:
+        return Section("results", "Results", Markup(""), "None yet: the run is not finished.")
+    found = measures(record)
+    if not found:
+        why = "No number: the videos have no classes to compare with, so that there are nearest neighbours alone."
+        return Section("results", "Results", Markup(""), why)
+    compared = any(measure.fresh is not None for measure in found)
+    head = ["measured", "by", "%", "95 % interval", "chance", *(["fresh weights", "ahead by"] if compared else [])]
+    rows = [_row(measure, compared) for measure in found]
+    html = Markup("<p>{}</p>{}").format(_explained(record), table(head, rows, label="Results", kind="numbers"))
+    return Section("results", "Results", html)
+
+
+def _explained(record: Record) -> str:
+    over = sorted({str(score["interval_over"]) for score in record.scores.values() if "interval_over" in score})
+    told = f"Intervals are of 95 %, over {' and over '.join(over)}." if over else "Intervals are Wilson's, of 95 %."
+    failed = (record.result or {}).get("num_failed")
+    return f"{told} {some(int(failed), 'video')} could not be read." if is_number(failed) and failed else told
+
+
+def _row(measure: Measure, compared: bool) -> list[Cell]:
+    cells: list[Cell] = [measure.name, measure.by, percent(measure.value), ends(measure.interval)]
+    cells.append("" if measure.chance is None else percent(measure.chance))
+    if compared:
+        cells.append("" if measure.fresh is None else percent(measure.fresh))
+        ahead = "" if measure.ahead is None else f"{measure.ahead:+.1f} {ends(measure.ahead_interval, signed=True)}"
+        cells.append(ahead.strip())
+    return cells
+
+
+def ends(interval: Ends | None, signed: bool = False) -> str:
+    """An interval as people write it: ``[23.1, 88.2]``, or with signs that of a difference."""
+    if interval is None:
+        return ""
+    return f"[{', '.join(f'{end:+.1f}' if signed else percent(end) for end in interval)}]"
+
+
+def _trained(record: Record) -> Iterator[Measure]:
+    result, queue = record.result or {}, record.options("pretext").get("queue_length")
+    by_chance = {"rsp_accuracy": 50.0} | ({"avid_top1": 100 / (1 + queue)} if is_number(queue) and queue > 0 else {})
+    for name, called in (("rsp_accuracy", "RSP accuracy"), ("avid_top1", "A-VID top-1")):
+        if is_number(value := result.get(name)):
+            yield Measure("last epoch", called, value, chance=by_chance.get(name))
+
+
+def _measures(protocol: str, score: dict[str, Any]) -> Iterator[Measure]:
+    random, by = score.get("random", {}), _CALLED.get(protocol, protocol)
+    for name, value, called in _values(protocol, score):
+        known = _ends(score.get("interval", {}).get(name))
+        if known is None and protocol == "classify" and is_number(score.get("num_videos")):
+            known = interval(value, score["num_videos"])
+        fresh = {key: number for key, number, _ in _values(protocol, random)}.get(name)
+        ahead, within = (random.get(part, {}).get(name) for part in ("difference", "difference_interval"))
+        chance = _chance(score, name)
+        yield Measure(by, called, value, known, chance, fresh, ahead if is_number(ahead) else None, _ends(within))
+
+
+def _values(protocol: str, score: dict[str, Any]) -> Iterator[tuple[str, float, str]]:
+    """Name, number and what it is called, of each that is known."""
+    if protocol in _SHARES:
+        part, called = _SHARES[protocol]
+        found = score.get(part, {})
+        pairs = [(key, value, called.format(key)) for key, value in found.items()]
+    else:
+        names = [name for name in _NAMED if name in score]
+        names += [name for name in score.get("interval", {}) if name not in names and name in score]
+        pairs = [(name, score[name], _NAMED.get(name, name.replace("_", " "))) for name in names]
+    return ((key, value, called) for key, value, called in pairs if is_number(value))
+
+
+def _chance(score: dict[str, Any], name: str) -> float | None:
+    several = score.get("chance")
+    value = several.get(name) if isinstance(several, dict) else score.get(f"chance_{name}")
+    if value is None and isinstance(score.get("top1"), dict):  # of few-shot, whose chance is one for all
+        value = score.get("chance_top1")
+    return value if is_number(value) else None
+
+
+def _ends(found: object) -> Ends | None:
+    if isinstance(found, list | tuple) and len(found) == 2 and all(map(is_number, found)):
+        return float(found[0]), float(found[1])
+    return None

@@ -1,0 +1,120 @@
+"""What one reads in five seconds: what was run, what came out, and whether that is any good."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rspnet.console import percent, some
+from rspnet.report.health import wrong
+from rspnet.report.made import Fact, cost
+from rspnet.report.record import Record
+from rspnet.report.results import Measure, ends, measures
+from rspnet.report.tables import is_number
+
+KINDS = {"pretrain": "Pretraining", "finetune": "Fine-tuning", "evaluate": "Evaluation"}
+
+Tone = Literal["good", "bad", "plain"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The head of a page.
+
+    Attributes:
+        kind: Of the run, and of which network.
+        title: The run's name.
+        number: What came out; empty where nothing has.
+        of: What that number is.
+        beside: Its interval, and chance.
+        verdict: Whether it is any good, in a sentence.
+        tone: How that sentence is meant.
+        facts: Name and value of a few more.
+    """
+
+    kind: str
+    title: str
+    number: str = ""
+    of: str = ""
+    beside: str = ""
+    verdict: str = ""
+    tone: Tone = "plain"
+    facts: tuple[Fact, ...] = ()
+
+
+def summary(record: Record) -> Summary:
+    """The head of a run's page."""
+    encoder = (record.result or {}).get("arch", record.options("encoder").get("name"))
+    kind = " · ".join([KINDS.get(record.stage, "Run"), *([encoder] if isinstance(encoder, str) else [])])
+    first = next(iter(measures(record)), None)
+    told = ("", "", "")
+    if first is not None:
+        chance = "" if first.chance is None else f"chance {percent(first.chance)}"
+        beside = " · ".join(part for part in (ends(first.interval), chance) if part)
+        told = (f"{percent(first.value)} %", f"{first.name}, {first.by}", beside)
+    verdict, tone = judged(record, first)
+    return Summary(kind, record.name, *told, verdict, tone, tuple(_facts(record)))
+
+
+def judged(record: Record, first: Measure | None) -> tuple[str, Tone]:
+    """Whether a run is any good, in a sentence, and how that is meant.
+
+    Args:
+        record: Of the run.
+        first: Its first number.
+    """
+    if record.result is None:
+        return _unfinished(record), "plain"
+    if record.stage == "pretrain":
+        faults = wrong(record)
+        more = f" And {some(len(faults) - 1, 'thing')} more, below." if len(faults) > 1 else ""
+        if faults:
+            return f"{faults[0]}{more}", "bad"
+        return "Its numbers show nothing wrong. What it is worth, an evaluation tells.", "good"
+    if first is None:
+        return "Without classes there is no number to judge it by.", "plain"
+    if first.ahead is not None and first.ahead_interval is not None:
+        return against_fresh(first.ahead, first.ahead_interval)
+    return against_chance(first)
+
+
+def against_fresh(ahead: float, interval: tuple[float, float]) -> tuple[str, Tone]:
+    """Whether training has taught something, by how far it is ahead of fresh weights."""
+    told = f"{ahead:+.1f} {ends(interval, signed=True)}"
+    if interval[0] > 0:
+        return f"Training has taught something: it is ahead of fresh weights by {told}.", "good"
+    if interval[1] < 0:
+        return f"Fresh weights do better: training is ahead of them by {told}.", "bad"
+    return f"Not told apart from fresh weights: ahead by {told}, which may be chance.", "bad"
+
+
+def against_chance(measure: Measure) -> tuple[str, Tone]:
+    """Whether a number is told apart from what chance gives."""
+    if measure.interval is None or measure.chance is None:
+        return "How sure this number is, is not known.", "plain"
+    low, high = measure.interval
+    chance = f"chance, {percent(measure.chance)} %"
+    if low > measure.chance:
+        return f"Above {chance}: so is its whole interval.", "good"
+    if high < measure.chance:
+        return f"Below {chance}: something is wrong, such as classes in another order.", "bad"
+    return f"Not told apart from {chance}: the interval holds it.", "bad"
+
+
+def _unfinished(record: Record) -> str:
+    optim, done = record.options("optim"), [line["step"] for line in record.metrics if is_number(line["step"])]
+    epochs = [line["epoch"] for line in record.metrics if line["event"] == "epoch" and is_number(line.get("epoch"))]
+    total = optim.get("epochs")
+    if not done:
+        return "Not finished: it has not logged anything. The same command goes on with it."
+    of = f" of {total}" if is_number(total) else ""
+    epoch = epochs[-1] if epochs else 0
+    return f"Not finished: {epoch}{of} epochs, {done[-1]} steps. The same command goes on with it."
+
+
+def _facts(record: Record) -> list[Fact]:
+    result = record.result or {}
+    facts = list[Fact]()
+    if is_number(number := result.get("num_videos")):
+        facts.append(("videos", str(number)))
+    if is_number(epochs := result.get("epochs")):
+        facts.append(("epochs", str(epochs)))
+    return [*facts, *cost(record)]

@@ -1,0 +1,49 @@
+"""Tables and what is folded away: HTML whose every text from outside is escaped."""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeGuard
+
+from markupsafe import Markup
+
+from rspnet.console import figures, percent
+
+Cell = str | Markup
+
+_HUGE = 1e300
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a number, and neither infinite nor a truth; nor one that no measure has."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _HUGE
+
+
+def said(value: float, unit: str) -> str:
+    """A number as it is shown: percentages with a decimal, others by their first three digits."""
+    return percent(value) if unit == "%" else figures(value) if value else "0"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], *, label: str, kind: str = "") -> Markup:
+    """A table in a box of its own that scrolls where it is too wide; the first cell of a row is its head.
+
+    Args:
+        head: Of the columns.
+        rows: Text, or HTML.
+        label: What the box is called, for those who do not see it.
+        kind: A class of it in the style sheet.
+    """
+    names = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in head)
+    body = Markup("").join(
+        Markup('<tr><th scope="row">{}</th>{}</tr>').format(
+            row[0], Markup("").join(Markup("<td>{}</td>").format(cell) for cell in row[1:])
+        )
+        for row in rows
+    )
+    return Markup(
+        '<div class="scroll" tabindex="0" role="group" aria-label="{}"><table class="{}"><thead><tr>{}</tr></thead>'
+        "<tbody>{}</tbody></table></div>"
+    ).format(label, kind, names, body)
+
+
+def details(summary: str, html: Markup) -> Markup:
+    """What is folded away until somebody wants it."""
+    return Markup("<details><summary>{}</summary>{}</details>").format(summary, html)

@@ -1,0 +1,63 @@
+"""A page of what runs found out: numbers with intervals, curves, videos and errors, in one file for any browser.
+
+    python stages/report.py runs/c3d
+    python stages/report.py runs/ucf101_fold1 runs/ucf101_fold2 --out folds.html
+
+A run folder is one of pretraining, fine-tuning or an evaluation, finished or not: what is missing or damaged is said on
+the page and left out. Each run leaves such a page as report.html in its folder when it is done. Of several runs there
+is one table, how far they are apart and whether that may be chance, the options that set them apart, and their curves
+over one another.
+
+The page holds all that it shows and loads nothing: it can be mailed, printed and read without a network. The last line
+on stdout is the result as JSON.
+"""
+
+if __name__ == "__main__":  # before all that takes its time
+    from rspnet.signals import end_at_once
+
+    end_at_once()
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rspnet import console
+from rspnet.cli.command import run
+from rspnet.errors import ConfigError
+from rspnet.stdout import print_line
+
+
+@dataclass
+class Config:
+    """Of which runs, and where the page goes."""
+
+    runs: list[str]
+    """Folders of runs: of pretraining, fine-tuning or evaluations."""
+    features: str | None = None
+    """File or folder of features to show, as stages/extract.py writes them, in place of those in the run's folder."""
+    out: str = "report.html"
+    """The page; one that is there is replaced."""
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Write the page, and return what the last line says."""
+    from rspnet.report.page import check_out, write
+
+    folders = {Path(name).resolve(): Path(name) for name in config.runs}
+    if len(folders) < len(config.runs):
+        raise ConfigError("runs: one is named twice; leave it out")
+    if config.features is not None and len(folders) > 1:
+        raise ConfigError("--features: they are of one run; name that one alone")
+    check_out(config.out)
+    failed = write(list(folders.values()), Path(config.out), config.features)
+    for line in failed:
+        console.say(f"left out: {line}")
+    console.say(f"written to {config.out}")
+    result = {"stage": "report", "runs": len(folders), "out": config.out, "failed": failed}
+    print_line(json.dumps(result))
+    return result
+
+
+if __name__ == "__main__":
+    run(main, Config)

@@ -1,0 +1,63 @@
+"""Several runs side by side."""
+
+import re
+
+from rspnet.report.record import Record
+from rspnet.report.runs import apart, options, runs, together
+from tests.support.run_folders import write_lines, write_run
+
+
+def test_one_table_with_means_over_folds(tmp_path):
+    folders = [write_run(tmp_path / f"fold{fold}", "finetune", fold=fold, top1=50.0 + fold) for fold in (1, 2)]
+    records = [Record.read(folder) for folder in folders]
+    html = runs(records).html
+    assert re.findall(r'<th scope="row">(fold\d)</th><td>finetune</td><td>resnet18</td>', html) == ["fold1", "fold2"]
+    assert "<td>51.0 [" in html
+    assert "51.50 ± 0.71" in html
+    assert runs(records).note == ""
+
+
+def test_what_is_not_finished_is_said(tmp_path):
+    records = [Record.read(write_run(tmp_path / "one", "finetune"))]
+    records.append(Record.read(write_run(tmp_path / "two", "finetune", result=None)))
+    section = runs(records)
+    assert section.note == "Not finished, and so without a result: two."
+    assert "Means" not in section.html
+
+
+def test_two_of_one_kind_are_not_averaged(tmp_path):
+    html = runs([Record.read(write_run(tmp_path / name, "finetune")) for name in ("one", "two")]).html
+    assert "No means: " in html
+    assert "leave one out" in html
+
+
+def test_options_that_differ_alone(tmp_path):
+    lr = {"optim": {"epochs": 4, "total_batch": 6, "lr": 0.2}}
+    records = [Record.read(write_run(tmp_path / "one", "pretrain"))]
+    records.append(Record.read(write_run(tmp_path / "two", "pretrain", options=lr)))
+    html = options(records).html
+    assert '<th scope="row">optim.lr</th><td>0.1</td><td>0.2</td>' in html
+    assert "epochs" not in html
+    assert "run_dir" not in html
+    assert options(records[:1] * 2).note == "No option: all of them are the same."
+
+
+def test_how_far_apart(tmp_path):
+    records = []
+    for name, right in (("one", 3), ("two", 17)):
+        folder = write_run(tmp_path / name, "evaluate", protocol="knn")
+        lines = [{"video": f"{n}", "label": "a", "predicted": ["a" if n < right else "b"]} for n in range(20)]
+        write_lines(folder / "predictions.jsonl", lines)
+        records.append(Record.read(folder))
+    html = apart(records).html
+    assert '<th scope="row">two</th><td>one</td><td>knn</td><td>+70.0</td>' in html
+    assert "better" in html
+    assert "paired, 20 videos" in html
+    assert apart([records[0], Record.read(write_run(tmp_path / "p", "pretrain"))]).note.startswith("No two of them")
+
+
+def test_curves_over_one_another(tmp_path):
+    records = [Record.read(write_run(tmp_path / name, "pretrain")) for name in ("one", "two")]
+    assert "one" in together(records).html
+    records = [Record.read(write_run(tmp_path / "e", "evaluate")), records[0]]
+    assert together(records).note == "No two of them have logged the same."

@@ -1,0 +1,66 @@
+"""What one reads in five seconds."""
+
+import pytest
+
+from rspnet.report.record import Record
+from rspnet.report.results import Measure
+from rspnet.report.summary import against_chance, against_fresh, summary
+from tests.support.run_folders import course, write_run
+
+
+def test_a_test(tmp_path):
+    found = summary(Record.read(write_run(tmp_path / "e", "evaluate")))
+    assert (found.kind, found.title, found.number) == ("Evaluation · resnet18", "e", "60.0 %")
+    assert (found.of, found.beside) == ("top-1, classifier", "[23.1, 88.2] · chance 33.3")
+    assert found.verdict == "Not told apart from chance, 33.3 %: the interval holds it."
+    assert found.tone == "bad"
+    assert ("devices", "1 × cpu") in found.facts
+
+
+@pytest.mark.parametrize(
+    ("interval", "words", "tone"),
+    [((20, 30), "Above chance", "good"), ((1, 4), "Below chance", "bad"), ((5, 15), "Not told apart", "bad")],
+)
+def test_against_chance(interval, words, tone):
+    verdict, found = against_chance(Measure("kNN", "top-1", 10.0, interval, 10.0))
+    assert verdict.startswith(words)
+    assert found == tone
+    assert against_chance(Measure("kNN", "top-1", 10.0))[1] == "plain"
+
+
+@pytest.mark.parametrize(
+    ("interval", "words", "tone"),
+    [
+        ((1, 9), "Training has taught", "good"),
+        ((-9, -1), "Fresh weights do better", "bad"),
+        ((-1, 9), "Not told", "bad"),
+    ],
+)
+def test_against_fresh_weights(interval, words, tone):
+    verdict, found = against_fresh(4.0, interval)
+    assert verdict.startswith(words)
+    assert found == tone
+
+
+def test_fresh_weights_count_more_than_chance(tmp_path):
+    random = {"top1": 50.0, "top5": 80.0, "difference": {"top1": 10.0}, "difference_interval": {"top1": [-2.0, 22.0]}}
+    record = Record.read(write_run(tmp_path / "e", "evaluate", protocol="knn", random=random))
+    assert summary(record).verdict.startswith("Not told apart from fresh weights: ahead by +10.0 [-2.0, +22.0]")
+
+
+def test_a_pretraining(tmp_path):
+    found = summary(Record.read(write_run(tmp_path / "p", "pretrain")))
+    assert (found.number, found.of, found.beside) == ("81.0 %", "RSP accuracy, last epoch", "chance 50.0")
+    assert found.tone == "good"
+    lines = course("pretrain", spread=0.01, effective_rank=1.0)
+    found = summary(Record.read(write_run(tmp_path / "c", "pretrain", metrics=lines)))
+    assert found.verdict.startswith("The embeddings have collapsed")
+    assert found.tone == "bad"
+
+
+def test_what_is_not_finished(tmp_path):
+    found = summary(Record.read(write_run(tmp_path / "p", "pretrain", result=None, metrics=course("pretrain")[:9])))
+    assert found.verdict == "Not finished: 1 of 4 epochs, 8 steps. The same command goes on with it."
+    found = summary(Record.read(write_run(tmp_path / "f", "finetune", result=None, metrics=[])))
+    assert found.verdict.startswith("Not finished: it has not logged anything.")
+    assert found.number == ""
