@@ -64,6 +64,17 @@ def test_an_encoder_is_one_graph_in_half_precision(graphs):
         check_one_graph("resnet18", graphs)
 
 
+def test_a_process_may_have_many_graphs(graphs):
+    """Of a query and a key encoder, in training and in tests, of full batches and of others."""
+    encoder = create_encoder("resnet18", width=4).eval()
+    tuning.compile_step(torch.nn.ModuleDict({"encoder": encoder}), CPU, wanted=True)
+    before = graphs.frame_count
+    with torch.no_grad():
+        for number in range(1, 12):
+            encoder(clips(number))
+    assert graphs.frame_count == before + 11
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["c3d", "r2plus1d", "s3dg", "r3d_18", "r2plus1d_18", "s3d"])
 def test_every_encoder_is_one_graph(graphs, name):
