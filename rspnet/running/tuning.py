@@ -63,8 +63,8 @@ def compile_step(network: nn.Module, device: torch.device, augment: Augment | No
     if not wanted:
         return
     _check_compiler(device)
-    # Counted over all encoders of a process, which share one `forward`: each has a graph for each shape, in training, as
-    # key encoder and in tests. Eight is usual, behind which a run would end.
+    # Counted over all encoders of a process, which share one `forward`: each has a graph for each shape, in training,
+    # as key encoder and in tests. Eight is usual, behind which a run would end.
     torch._dynamo.config.recompile_limit = max(_GRAPHS, torch._dynamo.config.recompile_limit)
     how: dict[str, Any] = {"dynamic": False, "fullgraph": True, "backend": BACKEND}
     for module in network.modules():
