@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from rspnet.console import duration, figures, some
+from rspnet.console import duration, some
 from rspnet.data.index import columns
 from rspnet.report.recipe import changes, shown
 from rspnet.report.record import Record
@@ -75,7 +75,7 @@ def cost(record: Record) -> Iterator[Fact]:
         yield "devices", f"{processes} × {shown(known['device'])}"
     if is_number(hours):
         wall = f" ({duration(3600 * hours / processes)})" if is_number(processes) and processes > 0 else ""
-        yield "cost", f"{figures(hours) if hours else '0'} device-hours{wall}"
+        yield "cost", f"{hours:.3g} device-hours{wall}"
 
 
 def _counted(record: Record) -> str:

@@ -5,7 +5,7 @@ from itertools import combinations
 
 from markupsafe import Markup
 
-from rspnet.console import figures, percent
+from rspnet.console import percent
 from rspnet.errors import RSPNetError
 from rspnet.report.charts import grid
 from rspnet.report.curves import over_one_another
@@ -86,7 +86,7 @@ def _row(record: Record, numbers: dict[str, Measure], names: list[str]) -> list[
     weights = result.get("weights", record.config.get("weights"))
     cells: list[Cell] = [record.name, record.stage, shown(record.options("encoder").get("name", "")), shown(weights)]
     cells += [shown(result.get(name, "")) for name in ("fold", "seed")]
-    cells.append(figures(hours) if is_number(hours) and hours else "")
+    cells.append(f"{hours:.3g}" if is_number(hours) else "")
     for name in names:
         measure = numbers.get(name)
         told = "" if measure is None else f"{percent(measure.value)} {ends(measure.interval)}"

@@ -36,12 +36,12 @@ class Scale:
             values: At least one; all above 0 where it is logarithmic.
             places: Of the smallest and of the largest.
             log: As the attribute.
-            tight: Whether it ends where the numbers do, and not at marks.
+            tight: Whether it ends where the numbers do, and not at marks, which are whole numbers then.
         """
         low, high = min(values := list(values)), max(values)
         if log:
             return cls(tuple(decades(low, high)), (low, high if high > low else 10 * low), places, True)
-        found = marks(low, high)
+        found = marks(low, high, least=1.0 if tight else 0.0)
         if tight and high > low:
             return cls(tuple(mark for mark in found if low <= mark <= high), (low, high), places)
         return cls(tuple(found), (found[0], found[-1]), places)
@@ -56,17 +56,18 @@ class Scale:
         return math.log10(value) if self.log else value
 
 
-def marks(low: float, high: float, most: int = 5) -> list[float]:
+def marks(low: float, high: float, most: int = 5, least: float = 0.0) -> list[float]:
     """Round numbers, equally far apart, of which the first is not above `low` and the last not below `high`.
 
     Args:
         low: The smallest number.
         high: The largest; where it is the same, the marks are around it.
         most: About how many steps there are.
+        least: The smallest step.
     """
     if high <= low:
         low, high = low - (abs(low) / 2 or 0.5), high + (abs(high) / 2 or 0.5)
-    rough = (high - low) / most
+    rough = max((high - low) / most, least)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(each * power for each in _STEPS if each * power >= rough * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

@@ -42,6 +42,11 @@ def test_a_scale_leads_from_end_to_end():
     assert (log(0.001), log(0.01), log(0.1), log.marks) == (0, 50, 100, (0.001, 0.01, 0.1))
 
 
+def test_whole_numbers_are_marked_where_half_ones_mean_nothing():
+    assert Scale.over([1, 3], (0, 100), tight=True).marks == (1, 2, 3)
+    assert Scale.over([0, 0.5], (0, 100), tight=True).marks == (0,)
+
+
 def test_decades_are_never_alone_where_there_are_others():
     assert decades(0.5, 30) == [1, 10]
     assert decades(0.15, 0.9) == [0.2, 0.5]
