@@ -17,6 +17,7 @@ import rspnet
 from rspnet.disk import is_there, reading, write_text
 from rspnet.errors import ConfigError
 from rspnet.report.curves import curves
+from rspnet.report.evaluations import evaluations
 from rspnet.report.health import health
 from rspnet.report.made import made
 from rspnet.report.record import Record
@@ -26,7 +27,7 @@ from rspnet.report.section import Section
 from rspnet.report.summary import Summary, summary
 from rspnet.report.thumbnails import Thumbnails
 
-SECTIONS: tuple[Callable[[Record], Section | None], ...] = (results, curves, health, made)
+SECTIONS: tuple[Callable[[Record], Section | None], ...] = (results, evaluations, curves, health, made)
 """Of a run, in their order."""
 
 SEVERAL: tuple[Callable[[Sequence[Record]], Section | None], ...] = (runs, apart, options, together)

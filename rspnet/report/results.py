@@ -1,6 +1,6 @@
 """What a run found, number by number: each with its interval, what chance gives, and what fresh weights reach."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from rspnet.report.section import Section
 from rspnet.report.tables import Cell, is_number, table
 
 Ends = tuple[float, float]
+
+RSP = "RSP accuracy"
+"""What that of a pretraining is called."""
 
 _CALLED = {
     "classify": "classifier",
@@ -70,11 +73,23 @@ def results(record: Record) -> Section | None:
     if not found:
         why = "No number: the videos have no classes to compare with, so that there are nearest neighbours alone."
         return Section("results", "Results", Markup(""), why)
-    compared = any(measure.fresh is not None for measure in found)
-    head = ["measured", "by", "%", "95 % interval", "chance", *(["fresh weights", "ahead by"] if compared else [])]
-    rows = [_row(measure, compared) for measure in found]
-    html = Markup("<p>{}</p>{}").format(_explained(record), table(head, rows, label="Results", kind="numbers"))
-    return Section("results", "Results", html)
+    shown = numbers("Results", [(measure.name, measure) for measure in found], first="")
+    return Section("results", "Results", Markup("<p>{}</p>{}").format(_explained(record), shown))
+
+
+def numbers(title: str, rows: Sequence[tuple[str, Measure]], *, first: str) -> Markup:
+    """A table of numbers.
+
+    Args:
+        title: Of the table.
+        rows: What stands first, and the number.
+        first: What stands above that; where it is empty, it is what was measured.
+    """
+    compared = any(measure.fresh is not None for _, measure in rows)
+    head = [first or "measured", *(["measured"] if first else []), "by", "%", "95 % interval", "chance"]
+    head += ["fresh weights", "ahead by"] if compared else []
+    cells = [[name, *([measure.name] if first else []), *_row(measure, compared)] for name, measure in rows]
+    return table(head, cells, label=title, kind="numbers")
 
 
 def _explained(record: Record) -> str:
@@ -85,7 +100,7 @@ def _explained(record: Record) -> str:
 
 
 def _row(measure: Measure, compared: bool) -> list[Cell]:
-    cells: list[Cell] = [measure.name, measure.by, percent(measure.value), ends(measure.interval)]
+    cells: list[Cell] = [measure.by, percent(measure.value), ends(measure.interval)]
     cells.append("" if measure.chance is None else percent(measure.chance))
     if compared:
         cells.append("" if measure.fresh is None else percent(measure.fresh))
@@ -104,7 +119,7 @@ def ends(interval: Ends | None, signed: bool = False) -> str:
 def _trained(record: Record) -> Iterator[Measure]:
     result, queue = record.result or {}, record.options("pretext").get("queue_length")
     by_chance = {"rsp_accuracy": 50.0} | ({"avid_top1": 100 / (1 + queue)} if is_number(queue) and queue > 0 else {})
-    for name, called in (("rsp_accuracy", "RSP accuracy"), ("avid_top1", "A-VID top-1")):
+    for name, called in (("rsp_accuracy", RSP), ("avid_top1", "A-VID top-1")):
         if is_number(value := result.get(name)):
             yield Measure("last epoch", called, value, chance=by_chance.get(name))
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rspnet.console import percent, some
+from rspnet.method.health import AT_CHANCE
 from rspnet.report.health import wrong
 from rspnet.report.made import Fact, cost
 from rspnet.report.record import Record
-from rspnet.report.results import Measure, ends, measures
+from rspnet.report.results import RSP, Measure, ends, measures
 from rspnet.report.tables import is_number
 
 KINDS = {"pretrain": "Pretraining", "finetune": "Fine-tuning", "evaluate": "Evaluation"}
@@ -68,6 +69,8 @@ def judged(record: Record, first: Measure | None) -> tuple[str, Tone]:
         more = f" And {some(len(faults) - 1, 'thing')} more, below." if len(faults) > 1 else ""
         if faults:
             return f"{faults[0]}{more}", "bad"
+        if first is not None and first.value < AT_CHANCE and first.name == RSP:
+            return f"Nothing is wrong, but RSP is at chance after {record.result.get('steps')} steps.", "plain"
         return "Its numbers show nothing wrong. What it is worth, an evaluation tells.", "good"
     if first is None:
         return "Without classes there is no number to judge it by.", "plain"

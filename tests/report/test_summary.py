@@ -52,6 +52,8 @@ def test_a_pretraining(tmp_path):
     found = summary(Record.read(write_run(tmp_path / "p", "pretrain")))
     assert (found.number, found.of, found.beside) == ("81.0 %", "RSP accuracy, last epoch", "chance 50.0")
     assert found.tone == "good"
+    found = summary(Record.read(write_run(tmp_path / "r", "pretrain", rsp_accuracy=51.0)))
+    assert found.verdict == "Nothing is wrong, but RSP is at chance after 24 steps."
     lines = course("pretrain", spread=0.01, effective_rank=1.0)
     found = summary(Record.read(write_run(tmp_path / "c", "pretrain", metrics=lines)))
     assert found.verdict.startswith("The embeddings have collapsed")
