@@ -56,7 +56,7 @@ class Scale:
         return math.log10(value) if self.log else value
 
 
-def marks(low: float, high: float, most: int = 5, least: float = 0.0) -> list[float]:
+def marks(low: float, high: float, *, most: int = 5, least: float = 0.0) -> list[float]:
     """Round numbers, equally far apart, of which the first is not above `low` and the last not below `high`.
 
     Args:
