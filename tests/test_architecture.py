@@ -30,7 +30,6 @@ TESTED_THROUGH_OTHERS = {
     "running/viewing": "tests/stages/test_predict.py",
     "errors": "tests/cli/test_command.py",
     "report/section": "tests/report/test_page.py",
-    "report/videos": "tests/report/test_gallery.py",
     "method/health": "tests/report/test_health.py",
     "registration": "tests/encoders/test_encoders.py",
     "running/appended": "tests/running/test_journal.py",

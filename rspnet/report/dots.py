@@ -51,16 +51,21 @@ def table(dots: Sequence[Dot], *, caption: str, head: str, scale: tuple[float, f
 
 
 def _row(dot: Dot, has_numbers: bool, scale: tuple[float, float]) -> Markup:
-    say = percent if scale[0] >= 0 else "{:+.1f}".format
-    said = say(dot.value)
+    said = Markup("{}").format(_said(dot.value, scale))
     if dot.interval is not None:
-        said += f" [{say(dot.interval[0])}, {say(dot.interval[1])}]"
+        ends = ", ".join(_said(end, scale) for end in dot.interval)
+        said += Markup(' <span class="ends">[{}]</span>').format(ends)
     numbers = ["" if dot.number is None else str(dot.number)] if has_numbers else []
-    cells = Markup("").join(Markup('<td class="number">{}</td>').format(text) for text in (*numbers, said))
+    cells = Markup("").join(Markup('<td class="num">{}</td>').format(text) for text in (*numbers, said))
     kind = Markup(' class="control"') if dot.is_control else Markup("")
     return Markup('<tr{}><th scope="row">{}</th>{}<td class="drawn">{}</td></tr>').format(
         kind, visible(dot.name), cells, _drawing(dot, scale)
     )
+
+
+def _said(value: float, scale: tuple[float, float]) -> str:
+    """A number; one of a scale that goes below zero is a difference, and has a sign."""
+    return f"{value:+.1f}" if scale[0] < 0 else percent(value if value >= 0.005 else 0)
 
 
 def _drawing(dot: Dot, scale: tuple[float, float]) -> Markup:

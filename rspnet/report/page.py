@@ -16,18 +16,30 @@ from markupsafe import Markup
 import rspnet
 from rspnet.disk import is_there, reading, write_text
 from rspnet.errors import ConfigError
+from rspnet.report.classes import classes
+from rspnet.report.confusion import confusion
 from rspnet.report.curves import curves
+from rspnet.report.errors import errors
 from rspnet.report.evaluations import evaluations
+from rspnet.report.feature_map import feature_map
+from rspnet.report.gallery import gallery
 from rspnet.report.health import health
 from rspnet.report.made import made
+from rspnet.report.near import near
+from rspnet.report.probes import probes
 from rspnet.report.record import Record
 from rspnet.report.results import results
 from rspnet.report.runs import apart, options, runs, together
 from rspnet.report.section import Section
+from rspnet.report.similarity_maps import similarity_maps
 from rspnet.report.summary import Summary, summary
 from rspnet.report.thumbnails import Thumbnails
+from rspnet.report.unread import unread
 
-SECTIONS: tuple[Callable[[Record], Section | None], ...] = (results, evaluations, curves, health, made)
+SECTIONS: tuple[Callable[[Record], Section | None], ...] = (
+    *(results, evaluations, probes, curves, health, classes, confusion, errors, gallery, near, feature_map),
+    *(similarity_maps, unread, made),
+)
 """Of a run, in their order."""
 
 SEVERAL: tuple[Callable[[Sequence[Record]], Section | None], ...] = (runs, apart, options, together)
@@ -37,8 +49,8 @@ GENERATOR = "rspnet report"
 """By which a page of ours is known."""
 
 _HERE = Path(__file__).parent
-_STYLES: tuple[str, ...] = ("style.css",)
-_SCRIPTS: tuple[str, ...] = ()
+_STYLES = ("style.css", "findings.css")
+_SCRIPTS = ("findings.js",)
 _HEAD = 4096  # bytes, in which a page says whose it is
 _NAMED = 3  # runs that a title names
 
@@ -110,7 +122,7 @@ def made_of(records: Sequence[Record]) -> Page:
         sections = [_made(function, records, failed) for function in SEVERAL]
     shown = [section for section in sections if section is not None]
     pictures = records[0].thumbnails
-    styles = [*map(_file, _STYLES), *_inside(pictures.style(), "style")]
+    styles = [*map(_file, _STYLES), *filter(None, [pictures.style()])]
     scripts = [_file(name) for name in _SCRIPTS]
     text = _template().render(
         head=head,
@@ -119,6 +131,7 @@ def made_of(records: Sequence[Record]) -> Page:
         styles=styles,
         scripts=scripts,
         left_out=pictures.left_out(),
+        moves=bool(pictures.style()),
         policy=_policy(styles, scripts),
         generator=GENERATOR,
         version=rspnet.__version__,
@@ -171,11 +184,6 @@ def _template() -> jinja2.Template:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("report.html")
-
-
-def _inside(element: Markup, tag: str) -> list[Markup]:
-    """What stands in an element; nothing of none."""
-    return [Markup(element.removeprefix(f"<{tag}>").removesuffix(f"</{tag}>"))] if element else []
 
 
 def _policy(styles: Sequence[str], scripts: Sequence[str]) -> str:

@@ -60,7 +60,7 @@ def measures(record: Record) -> list[Measure]:
     """All numbers of a run, in the order of its protocols; of a pretraining those of its last epoch."""
     if record.stage == "pretrain":
         return list(_trained(record))
-    return [measure for name, score in record.scores.items() for measure in _measures(name, score)]
+    return [measure for name, score in record.scores.items() for measure in measures_of(name, score)]
 
 
 def results(record: Record) -> Section | None:
@@ -124,7 +124,8 @@ def _trained(record: Record) -> Iterator[Measure]:
             yield Measure("last epoch", called, value, chance=by_chance.get(name))
 
 
-def _measures(protocol: str, score: dict[str, Any]) -> Iterator[Measure]:
+def measures_of(protocol: str, score: dict[str, Any]) -> Iterator[Measure]:
+    """The numbers of a protocol's score, or of a part that is like one: of a control, of fresh weights."""
     random, by = score.get("random", {}), _CALLED.get(protocol, protocol)
     for name, value, called in _values(protocol, score):
         known = _ends(score.get("interval", {}).get(name))

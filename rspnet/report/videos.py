@@ -49,7 +49,7 @@ class Videos:
             lines: Said of it.
             right: Whether it is marked as right or wrong, by a sign, a word and the kind of its frame; None: neither.
         """
-        marks = {None: ("", ""), True: (" right", _mark("✓", "right")), False: (" wrong", _mark("✗", "wrong"))}
+        marks = {None: ("", ""), True: (" is-right", _mark("✓", "right")), False: (" is-wrong", _mark("✗", "wrong"))}
         kind, mark = marks[right]
         said = Markup("").join(Markup("<span>{}</span>").format(line) for line in lines)
         name_line = Markup('<span class="file" title="{0}">{0}</span>').format(visible(name))

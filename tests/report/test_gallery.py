@@ -12,8 +12,8 @@ def lines(number, labels=("run", "walk")):
 
 def test_few_are_all_shown_and_marked_by_a_sign_and_a_word(tmp_path):
     html = gallery(record(tmp_path, neighbours=lines(2))).html
-    assert html.count('<figure class="card right">') == 2 * 3
-    assert html.count('<figure class="card wrong">') == 2 * 2
+    assert html.count('<figure class="card is-right">') == 2 * 3
+    assert html.count('<figure class="card is-wrong">') == 2 * 2
     text = text_of(html)
     assert text.count("✓ right") == 6
     assert text.count("✗ wrong") == 4

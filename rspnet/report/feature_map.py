@@ -1,0 +1,155 @@
+"""Where the videos lie in the space of the features: its two main directions, and neighbourhoods laid flat."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from rspnet.console import some
+from rspnet.report import points
+from rspnet.report.confusion import data
+from rspnet.report.record import Record
+from rspnet.report.section import Section
+from rspnet.report.tables import details, table
+from rspnet.report.videos import Videos, label_of
+from rspnet.terminal import visible
+
+Floats = npt.NDArray[np.floating[Any]]
+
+_MOST = 3000
+"""Videos that are drawn."""
+_PICTURES = 400
+"""Of these, with a picture."""
+_LISTED = 400
+_SEED = 0
+_FEWEST = 6  # of which neighbourhoods can be laid flat
+_PERPLEXITY = 30.0
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Features of videos that could be read.
+
+    Attributes:
+        videos: Their names.
+        labels: Their classes.
+        values: (N, D), of length one.
+        total: How many there are beside those that were drawn.
+    """
+
+    videos: list[str]
+    labels: list[str | None]
+    values: Floats
+    total: int
+
+
+def feature_map(record: Record) -> Section | None:
+    """The videos as points, those with like features near one another."""
+    name, title = "map", "Map of the features"
+    if record.features is None:
+        return None
+    cloud = cloud_of(record)
+    if cloud is None:
+        note = (
+            "The features in the run's folder are not of whole videos, or of fewer than two: there is nothing to map."
+        )
+        return Section(name, title, Markup(""), note)
+    main, shares = main_directions(cloud.values)
+    drawn = {f"Main directions (PCA): {shares[0]:.0%} and {shares[1]:.0%} of the spread": main}
+    if (flat := laid_flat(cloud.values)) is not None:
+        drawn["Neighbourhoods (t-SNE)"] = flat
+    said = f"Each point is a video, {some(len(cloud.videos), 'video')}"
+    said += f" of {cloud.total}, drawn at random" if cloud.total > len(cloud.videos) else ""
+    said += "; its features are taken at length one. Near points are alike. In the second drawing only near is to be "
+    said += "trusted: how far groups are apart, and how large they are, means nothing there. "
+    said += "Point at a video, touch it, or move with the arrow keys, to see it."
+    return Section(name, title, Markup("<p>{}</p>\n{}").format(said, _maps(record, cloud, drawn)))
+
+
+def cloud_of(record: Record) -> Cloud | None:
+    """The features of the run's videos; of many some that are drawn, the same each time."""
+    found = record.features
+    if found is None or found.values.ndim != 2 or found.made.get("window") is not None:
+        return None
+    good = np.flatnonzero(np.isfinite(found.values).all(axis=1))
+    total = len(good)
+    if total > _MOST:
+        good = np.sort(np.random.default_rng(_SEED).permutation(good)[:_MOST])
+    if total < 2 or not found.values.shape[1]:
+        return None
+    values = found.values[good].astype(np.float64)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    rows = found.rows.select(["video", "label"]).take(good.tolist()).to_pydict()
+    return Cloud(rows["video"], rows["label"], values / np.where(lengths > 0, lengths, 1), total)
+
+
+def main_directions(values: Floats) -> tuple[Floats, tuple[float, float]]:
+    """Places (N, 2) along the two directions of largest spread, and the share of the spread that each has."""
+    places, shares = np.zeros((len(values), 2)), [0.0, 0.0]
+    if np.ptp(values, axis=0).any():
+        from sklearn.decomposition import PCA  # takes a second
+
+        found = PCA(min(2, *values.shape), random_state=_SEED)
+        count = found.n_components
+        places[:, :count] = found.fit_transform(values)
+        shares[:count] = found.explained_variance_ratio_.tolist()
+    # The sign of a direction is nobody's choice: the point that is farthest out lies on its positive side.
+    places *= np.where(places[np.abs(places).argmax(0), [0, 1]] < 0, -1, 1)
+    return places, (shares[0], shares[1])
+
+
+def laid_flat(values: Floats) -> Floats | None:
+    """Places (N, 2) by t-SNE, the same each time; None of too few videos, or of such as are all alike."""
+    if len(values) < _FEWEST or not np.ptp(values, axis=0).any():
+        return None
+    from sklearn.manifold import TSNE  # takes a second
+
+    perplexity = min(_PERPLEXITY, (len(values) - 1) / 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numbers that sklearn divides by zero where videos are the same
+        places: Floats = TSNE(2, perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(values)
+    return places if np.isfinite(places).all() else None
+
+
+def _maps(record: Record, cloud: Cloud, drawn: dict[str, Floats]) -> Markup:
+    marks = points.marks_of(cloud.labels)
+    fitted = {title: points.fitted(places) for title, places in drawn.items()}
+    figures = Markup("\n").join(
+        Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(
+            points.drawing(places, cloud.labels, marks, title=title), title
+        )
+        for title, places in fitted.items()
+    )
+    videos, pictured = Videos(record), _pictured(len(cloud.videos))
+    facts = {
+        "videos": [
+            [visible(video), label_of(label), videos.picture_class(video) if place in pictured else ""]
+            for place, (video, label) in enumerate(zip(cloud.videos, cloud.labels))
+        ],
+        "places": [places.ravel().tolist() for places in fitted.values()],
+    }
+    card = Markup('<div class="told" aria-live="polite" hidden><span class="thumb blank"></span><p></p></div>')
+    legend = points.legend(cloud.labels, marks, [visible(name) for name in marks])
+    parts = (figures, card, legend, _listed(cloud, fitted), data(facts))
+    return Markup('<div class="maps"><div class="pair">{}</div>{}{}{}{}</div>').format(*parts)
+
+
+def _pictured(number: int) -> set[int]:
+    """Places of those that have a picture: all of few, else some that are evenly spaced."""
+    return set(np.unique(np.linspace(0, number - 1, min(number, _PICTURES)).round().astype(int)).tolist())
+
+
+def _listed(cloud: Cloud, fitted: dict[str, Floats]) -> Markup:
+    """The videos with their places along the main directions."""
+    places = next(iter(fitted.values()))[:_LISTED].tolist()
+    rows = [
+        (visible(video), label_of(label), f"{x:g}", f"{y:g}")
+        for video, label, (x, y) in zip(cloud.videos, cloud.labels, places)
+    ]
+    number = len(rows)
+    title = f"The first {number} of {len(cloud.videos)} videos" if number < len(cloud.videos) else "The videos"
+    head = ["video", "class", "from the left", "from the top"]
+    return details(title, table(head, rows, label=title))

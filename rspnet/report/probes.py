@@ -1,0 +1,100 @@
+"""What the probes found, drawn: each number with its interval, chance, its controls, and the same of fresh weights."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from markupsafe import Markup
+
+from rspnet.report import dots
+from rspnet.report.record import Record
+from rspnet.report.results import Measure, measures_of
+from rspnet.report.section import Section
+
+_CONTROLS = {
+    "shuffled": "frames shuffled",
+    "still": "one frame repeated",
+}
+"""What is done to the clips of a control, by its name."""
+_FRESH = "fresh weights"
+
+
+def probes(record: Record) -> Section | None:
+    """All numbers on one scale, and what they tell."""
+    rows, verdicts, ahead = [], list[str](), list[Measure]()
+    for protocol, score in record.scores.items():
+        for number, measure in enumerate(measures_of(protocol, score)):
+            controls = dict(_controls(protocol, score, measure))
+            rows += [_dot(measure), *(_dot(each, name) for name, each in controls.items())]
+            verdicts += [_verdict(measure, controls)] if number == 0 else []
+            ahead += [measure] if measure.ahead is not None else []
+    if not rows:
+        return None
+    caption = (
+        "With 95 % intervals; a dashed line is chance, and hollow points are there to be compared with those above"
+    )
+    parts = [
+        Markup("<ul>{}</ul>").format(Markup("").join(map(Markup("<li>{}</li>").format, filter(None, verdicts)))),
+        dots.table(rows, caption=caption, head="probe"),
+    ]
+    if ahead:
+        parts.append(_differences(ahead))
+    return Section("probes", "Probes and their controls", Markup("\n").join(parts))
+
+
+def _controls(protocol: str, score: dict[str, Any], measure: Measure) -> Iterator[tuple[str, Measure]]:
+    """What the same number is of each control, and of fresh weights."""
+    controls = score.get("controls")
+    known = controls.items() if isinstance(controls, dict) else ()
+    others = [(_CONTROLS.get(str(name), str(name)), other) for name, other in known]
+    for called, other in [*others, (_FRESH, score.get("random"))]:
+        if isinstance(other, dict):
+            yield from ((called, found) for found in measures_of(protocol, other) if found.name == measure.name)
+
+
+def _dot(measure: Measure, control: str = "") -> dots.Dot:
+    name = control or f"{measure.by}: {measure.name}"
+    return dots.Dot(name, measure.value, measure.interval, measure.chance, is_control=bool(control))
+
+
+def _verdict(measure: Measure, controls: dict[str, Measure]) -> str:
+    """In words whether it is more than chance, and more than its controls; nothing where no interval tells."""
+    if measure.interval is None:
+        return ""
+    told = []
+    if measure.chance is not None:
+        low, high = measure.interval
+        is_above, is_below = low > measure.chance, high < measure.chance
+        told.append(
+            "above chance"
+            if is_above
+            else "below chance"
+            if is_below
+            else "no better than chance, as far as this tells"
+        )
+    for name, other in controls.items():
+        if other.interval is None or name == _FRESH:
+            continue
+        ahead = measure.interval[0] > other.interval[1]
+        told.append(f"better than with {name}" if ahead else f"not shown to be better than with {name}")
+    if measure.ahead_interval is not None:
+        low, high = measure.ahead_interval
+        told.append(
+            "ahead of fresh weights"
+            if low > 0
+            else "behind fresh weights"
+            if high < 0
+            else "not shown to be ahead of fresh weights"
+        )
+    return f"{measure.by}, {measure.name}: {'; '.join(told)}." if told else ""
+
+
+def _differences(ahead: list[Measure]) -> Markup:
+    """How far each number is ahead of that of fresh weights, around zero."""
+    ends = [end for measure in ahead for end in (measure.ahead or 0.0, *(measure.ahead_interval or ()))]
+    widest = max(1.0, *(abs(end) for end in ends))
+    rows = [
+        dots.Dot(f"{measure.by}: {measure.name}", measure.ahead or 0.0, measure.ahead_interval, chance=0.0)
+        for measure in ahead
+    ]
+    caption = "Ahead of fresh weights by how much: paired differences, in points; the dashed line is no difference"
+    return dots.table(rows, caption=caption, head="probe", scale=(-widest, widest))

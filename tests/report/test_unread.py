@@ -1,0 +1,47 @@
+"""Failed and slow videos: each once, with what is known of it."""
+
+import numpy as np
+
+from rspnet.report.unread import failures, slowest, unread
+from tests.support.findings import NASTY, features, record, rows_of, text_of
+
+
+def test_failures_of_the_index_and_of_the_features(tmp_path):
+    rows = rows_of(tmp_path, "0.mp4", "1.mp4") + rows_of(tmp_path, "cut.mp4", status="truncated", reason="ends early")
+    known = features([[1.0], [np.nan], [np.nan]], names=["0.mp4", "1.mp4", "cut.mp4"])
+    run = record(tmp_path, rows=rows, features=known, result={"num_failed": 1})
+    assert failures(run) == [("cut.mp4", "truncated", "ends early"), ("1.mp4", "broken", "has no feature")]
+    text = text_of(unread(run).html)
+    assert "2 videos without a result" in text
+    assert "cut.mp4 truncated ends early" in text
+    assert "How long each video takes to read is not recorded in a run." in text
+
+
+def test_failures_of_which_only_the_number_is_known(tmp_path):
+    run = record(tmp_path, rows=rows_of(tmp_path, "0.mp4"), result={"num_failed": 3})
+    assert "3 videos could not be read in this run, by its result." in text_of(unread(run).html)
+
+
+def test_no_failure_is_said_and_of_nothing_nothing(tmp_path):
+    section = unread(record(tmp_path, rows=rows_of(tmp_path, "0.mp4")))
+    assert not section.html
+    assert section.note.startswith("No video failed.")
+    assert unread(record(tmp_path)) is None
+
+
+def test_the_slowest_of_those_that_were_read(tmp_path):
+    run = record(tmp_path)
+    rows = rows_of(tmp_path, *(f"{place}{NASTY}" for place in range(8)), width=640, height=480, codec="h264")
+    run.thumbnails.seconds.extend(zip(rows, [0.1, 3.0, 0.6, 0.49, 2.0, 9.0, 0.7, 0.8]))
+    assert [seconds for _, seconds in slowest(run)] == [9.0, 3.0, 2.0, 0.8, 0.7]
+    html = unread(run).html
+    assert "9.0 640 x 480, h264" in text_of(html)
+    assert "Slowest of the 8 videos that were read for this page" in html
+    assert "<img" not in html
+
+
+def test_many_failures_are_cut_off(tmp_path):
+    rows = rows_of(tmp_path, *(f"{place}{NASTY}" for place in range(60)), status="broken", reason=NASTY)
+    html = unread(record(tmp_path, rows=rows)).html
+    assert "60 videos without a result, the first 50 of them" in html
+    assert "<img" not in html
