@@ -1,7 +1,8 @@
 """The whole path on a small scale: videos -> pretraining -> fine-tuning -> numbers, by the stage commands themselves.
 
     make demo                 on ten kinds of motion, generated: about four minutes on two cores
-    make demo DATA=FOLDER     on your own videos: pretrains on them and lists each one's nearest neighbours
+    make demo DATA=FOLDER     on your own videos: pretrains on them, lists each one's nearest neighbours, and tells
+                              whether training taught anything
 
 Each command is shown as you would type it. Everything lands in runs/demo (or in runs/demo_FOLDER_..., for these very
 videos); a second call goes on where the first was stopped, and shows the same table once all is done.
@@ -22,15 +23,17 @@ from typing import NoReturn
 
 from rspnet.data.layouts import scan
 from rspnet.errors import ConfigError
+from rspnet.evaluation.taught import sentence, table
 
 HERE = Path(__file__).resolve().parent
 DEMO_STEPS = 800  # of pretraining, as long as configs/demo.yaml takes on its own data
 
 
-def stage(*command: object) -> dict:
+def stage(*command: object, may_refuse: bool = False) -> dict:
     """Run one command, shown first; the JSON object on its last line, if it prints one.
 
     What asks the demo to stop is for the command alone, which ends in order: it finishes its step and keeps it.
+    One that `may_refuse` its videos, which it says in a line, ends nothing else.
     """
     words = [str(word) for word in command]
     if asked:
@@ -45,6 +48,8 @@ def stage(*command: object) -> dict:
             child.send_signal(number)
         lines = child.communicate()[0].splitlines()
         running.clear()
+    if child.returncode == 2 and may_refuse:
+        return {}
     if child.returncode:
         sys.exit(child.returncode if child.returncode > 0 else 128 - child.returncode)
     return json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
@@ -133,7 +138,7 @@ def labelled(run: Path) -> None:
 
 
 def unlabelled(source: Path, run: Path) -> None:
-    """Pretrain on somebody's videos, and list what the network finds alike."""
+    """Pretrain on somebody's videos, list what the network finds alike, and compare it with fresh weights."""
     index = prepare(source, run)
     usable = sum(json.loads(line)["status"] == "ok" for line in index.read_text().splitlines())
     batch = min(32, usable // 2 * 2)
@@ -143,15 +148,26 @@ def unlabelled(source: Path, run: Path) -> None:
     epochs = max(1, round(DEMO_STEPS / (usable // batch)))
     sizes = ("--optim.total_batch", batch, "--optim.epochs", epochs, "--pretext.queue_length", batch)
     stage("stages/pretrain.py", "--config", "configs/demo.yaml", *sizes, *common, run / "pretrain")
-    tested = ("--weights", run / "pretrain", "--protocol", "retrieval")
+    tested = (
+        "--config",
+        "configs/finetune/demo.yaml",
+        "--weights",
+        run / "pretrain",
+        "--compare",
+        "random",
+        "--protocol",
+    )
     found = run / "neighbours"
-    stage("stages/evaluate.py", "--config", "configs/finetune/demo.yaml", *tested, *common, found)
+    near = stage("stages/evaluate.py", *tested, "retrieval", *common, found)
+    told = stage("stages/evaluate.py", *tested, "speed,arrow_of_time", *common, run / "probes", may_refuse=True)
     print("\nNearest neighbours (cosine of the features):")
     for line in (found / "neighbours.jsonl").read_text().splitlines()[:10]:
         video = json.loads(line)
-        near = ", ".join(f"{other['video']} ({other['similarity']:.3f})" for other in video["neighbours"][:3])
-        print(f"  {video['video']}: {near}")
+        others = ", ".join(f"{other['video']} ({other['similarity']:.3f})" for other in video["neighbours"][:3])
+        print(f"  {video['video']}: {others}")
     print(f"all {usable} videos: {found / 'neighbours.jsonl'}")
+    results = {name: told[name] for name in ("speed", "arrow_of_time") if told} | {"retrieval": near}
+    print("\nWhat training taught:", *table(results), sentence(results), sep="\n")
 
 
 if __name__ == "__main__":

@@ -19,17 +19,22 @@ The protocols, all on central crops of `clips.views` clips spread evenly over ea
     few_shot    the same on 1, 5, 8 and 10 training videos of each class,
                 ten draws of each
     cluster     the same features; k-means on test videos, ten draws
+    speed       which of two clips of a video plays faster, 1x, 2x or 4x:
+                a linear probe on the difference of their features
+    arrow_of_time
+                which of two plays of a clip runs backwards: likewise
+    pretext     the pretraining's own two tasks; for weights with its heads
 
-Retrieval is measured by the recall at 1, 5, 10, 20 and 50, clusters by their v-measure, the others by the top-1 and
-top-5 accuracy, each with its 95 % interval and chance. All but the first may be taken together, as
-`retrieval,knn,linear`: the videos are looked at once. --features FILE takes what stages/extract.py wrote of whole
-videos, or an evaluation left behind, in place of weights and videos. --compare random tells what training has taught:
+Retrieval is measured by the recall at 1, 5, 10, 20 and 50, clusters by their v-measure, the others by accuracy, each
+with its 95 % interval and chance. The last three need no labels, nor a split: without one, half of the videos are
+tested. All but the first may be taken together, as `retrieval,knn,linear`: those before `speed` look at the videos
+once, and so do the two probes. --features FILE takes what stages/extract.py wrote of whole videos, or an evaluation
+left behind, in place of weights and videos, for those before `speed`. --compare random tells what training has taught:
 it measures the same network with fresh weights beside it, and how far they are apart.
 
 Writes into --run_dir: result.json, predictions.jsonl (retrieval: neighbours.jsonl; of several protocols
 predictions_PROTOCOL.jsonl) with one line per test video, features.parquet (but of a classifier), config.yaml,
-environment.json and index.parquet. The last line on stdout is the result as JSON; of several protocols it has those of
-each under its name.
+environment.json and index.parquet. The last line on stdout is the result as JSON, of several each under its name.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -40,38 +45,42 @@ if __name__ == "__main__":  # before all that takes its time
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from rspnet import console
 from rspnet.cli import implied, options
 from rspnet.cli.command import run
 from rspnet.console import some
-from rspnet.disk import write_text
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.report.leaving import leave
-from rspnet.running import launch, machine
+from rspnet.running import launch
 from rspnet.running.folder import Run, run_once
 from rspnet.weights.description import is_export, named_weights, settled
 from rspnet.weights.manifest import is_checkpoint
 
 if TYPE_CHECKING:
-    from collections import Counter
+    from collections.abc import Callable
 
     from datasets import Dataset
     from torch import nn
 
     from rspnet.clipspec import ClipSpec
+    from rspnet.data.held_out import Lists
+    from rspnet.evaluation.found import Found
     from rspnet.evaluation.predict import Outputs
-    from rspnet.evaluation.protocols import Found
+    from rspnet.running.looking import Looker
+    from rspnet.weights.heads import Heads
     from rspnet.weights.read import WeightFile
 
-NAMES = ("classify", "retrieval", "knn", "linear", "few_shot", "cluster")
-"""Of the protocols, which lie in rspnet/evaluation/protocols.py."""
+ON_FEATURES = ("classify", "retrieval", "knn", "linear", "few_shot", "cluster")
+"""Protocols that look at a network's outputs for whole videos: rspnet/evaluation/protocols.py."""
+ON_CLIPS = ("speed", "arrow_of_time", "pretext")
+"""Those that look at clips of their own: rspnet/evaluation/probes.py and pretext.py."""
+NAMES = (*ON_FEATURES, *ON_CLIPS)
 
 
 @dataclass
@@ -107,27 +116,40 @@ class Config:
         """The protocols by name."""
         return [name.strip() for name in self.protocol.split(",")]
 
+    @property
+    def on_features(self) -> list[str]:
+        """Those of `ON_FEATURES` among them."""
+        return [name for name in self.protocols if name in ON_FEATURES]
+
+    @property
+    def on_clips(self) -> list[str]:
+        """Those of `ON_CLIPS`."""
+        return [name for name in self.protocols if name in ON_CLIPS]
+
     def __post_init__(self) -> None:
         for name in self.protocols:
             if name not in NAMES:
                 raise ConfigError(f"protocol: {name!r}; choose from {', '.join(NAMES)}")
         if len(set(self.protocols)) < len(self.protocols) or (len(self.protocols) > 1 and "classify" in self.protocols):
             raise ConfigError(f"protocol: {self.protocol}; together may be {', '.join(NAMES[1:])}, each once")
-        if self.features is not None and self.protocol == "classify":
-            raise ConfigError(f"--features: a classifier is tested on videos; choose from {', '.join(NAMES[1:])}")
+        if self.features is not None and (self.on_clips or self.protocol == "classify"):
+            what = f"{self.on_clips[0]} is measured" if self.on_clips else "a classifier is tested"
+            raise ConfigError(f"--features: {what} on videos; choose from {', '.join(ON_FEATURES[1:])}")
         if self.features is not None and (self.weights or self.data.root or self.data.index):
             raise ConfigError("--features: stands in place of --weights, --data.root and --data.index; leave them out")
         if self.features is not None and self.run.compile:
             raise ConfigError("run.compile: true; --features stands in place of a network, and nothing is computed")
         if self.protocol == "classify" and self.pooling != "average":
             raise ConfigError(f"pooling: {self.pooling}; a classifier is tested as it was trained, on averages")
+        if "pretext" in self.protocols and self.weights == "none":
+            raise ConfigError("protocol: pretext; fresh weights have learnt no task: give those of a pretraining")
+        if self.on_clips and self.clips.num_frames == 1:
+            raise ConfigError(f"clips.num_frames: 1; {self.on_clips[0]} is measured on clips that have an order")
         if self.compare and (self.features is not None or self.protocol == "classify" or self.weights == "none"):
             raise ConfigError("--compare: is for the features of a network with weights, which are made of videos")
-        if self.run.seed and not self.compare and named_weights(self.weights) is not None:
-            raise ConfigError(
-                f"run.seed: {self.run.seed}; only fresh weights (--weights none, --compare random) are drawn: leave "
-                "the seed out"
-            )
+        if self.run.seed and not (self.compare or self.on_clips or named_weights(self.weights) is None):
+            seed = f"run.seed: {self.run.seed}"
+            raise ConfigError(f"{seed}; only fresh weights and the clips of probes are drawn: leave the seed out")
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -158,73 +180,95 @@ def default_run_dir(config: Config, measured: Path) -> Path:
 
 
 def evaluate(config: Config, run: Run) -> dict[str, Any]:
-    """The evaluation itself: read, embed, score, write."""
+    """The evaluation itself: read, look, score, write."""
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
-    from rspnet.data.index import load, selection
+    from rspnet.data.held_out import chosen
+    from rspnet.data.index import load
     from rspnet.encoders import check_clips
-    from rspnet.evaluation.protocols import PROTOCOLS, compared
+    from rspnet.evaluation.found import compared
+    from rspnet.running.findings import keep_findings
+    from rspnet.weights.heads import load_heads
 
-    weights = None
+    weights, heads = None, None
     if config.features is None:
         check_clips(config.encoder, config.clips)
         weights = run.read_weights()
+        heads = load_heads(str(config.weights)) if "pretext" in config.protocols else None
     index = load(run.keep_videos())
-    queries, gallery, left_out = test_and_training_videos(config, index)
-    names = index.features["label"].names
-    told = of_videos(config, run, weights, names=names) if config.features is None else of_features(config, run)
-    outputs_of, facts, described, clip = told
-    console.say(f"{config.protocol}: {some(len(queries), 'video')}{selection(*left_out)}, {described}")
-    lists = [(queries, "test videos"), *([] if gallery is None else [(gallery, "training videos")])]
-    outputs = [outputs_of(videos, desc) for videos, desc in lists]
-    if clip is not None and config.protocol != "classify" and run.team.rank == 0:
-        keep_features(run, outputs, facts, clip=clip)
-    found = {name: PROTOCOLS[name](*outputs) for name in config.protocols}
+    lists = chosen(index, config.on_features, config.on_clips, fold=config.data.fold, seed=config.run.seed)
+    asked = Asked(*lists, heads, index.features["label"].names)
+    found, facts, num_failed = measured(config, run, weights, asked=asked)
     keep_findings(run, found)
-    scores = {name: each.score for name, each in found.items()}
+    scores = {name: found[name].score for name in config.protocols}
     if config.compare is not None:
         console.say("the same of a network with fresh weights")
-        fresh_of, *_ = of_videos(dataclasses.replace(config, weights="none", compare=None), run, None, names=names)
-        fresh = [fresh_of(videos, desc) for videos, desc in lists]
-        for name, each in found.items():
-            scores[name]["random"] = compared(each, PROTOCOLS[name](*fresh))
-    score = scores[config.protocol] if len(scores) == 1 else scores
-    num_failed = sum(each.num_failed for each in outputs)
-    return {"stage": "evaluate", "protocol": config.protocol, **facts, "num_failed": num_failed, **score}
+        fresh, _, _ = measured(config, run, None, asked=asked, fresh=True)
+        for name, score in scores.items():
+            score["random"] = compared(found[name], fresh[name])
+    shown = scores[config.protocol] if len(scores) == 1 else scores
+    return {"stage": "evaluate", "protocol": config.protocol, **facts, "num_failed": num_failed, **shown}
 
 
-def of_videos(config: Config, run: Run, weights: "WeightFile | None", *, names: list[str]) -> "Told":
-    """What gives the network's outputs for videos; what a result says of where they come from, and in words."""
-    from rspnet.data.augment import normaliser
-    from rspnet.data.clip_dataset import even_clips
-    from rspnet.data.lengths import tell_short
-    from rspnet.data.sets import Failures, TestSet
-    from rspnet.evaluation.forward import Forward
-    from rspnet.evaluation.predict import predict
-    from rspnet.running import tuning
+class Asked(NamedTuple):
+    """What networks are asked: the videos for features and for probes, a pretraining's heads, the names of classes."""
+
+    labelled: "Lists | None"
+    probed: "Lists | None"
+    heads: "Heads | None"
+    names: list[str]
+
+
+def measured(
+    config: Config, run: Run, weights: "WeightFile | None", *, asked: Asked, fresh: bool = False
+) -> "tuple[dict[str, Found], dict[str, Any], int]":
+    """What is found of a network by each protocol, what a result says of it, and how many videos cannot be read."""
+    from rspnet.data.index import selection
+    from rspnet.evaluation.protocols import PROTOCOLS
+    from rspnet.running.findings import keep_features
+    from rspnet.running.looking import probe
+
+    told = of_videos(config, run, weights, names=asked.names) if config.features is None else of_features(config, run)
+    found: dict[str, Found] = {}
+    outputs: list[Outputs] = []
+    if videos := asked.labelled:
+        if not fresh:
+            number = f"{some(len(videos.tested), 'video')}{selection(*videos.left_out)}"
+            console.say(f"{','.join(config.on_features)}: {number}, {told.described}")
+        outputs = [told.outputs_of(*each) for each in videos.named]
+        if told.looker is not None and not fresh and config.protocol != "classify":
+            keep_features(run, outputs, told.facts, clip=told.looker.clip)
+        found = {name: PROTOCOLS[name](*outputs) for name in config.on_features}
+    if asked.probed and told.looker is not None:
+        probes = probe(config.on_clips, told.looker, asked.probed, heads=asked.heads, fresh=fresh)
+        found, outputs = {**found, **probes.found}, [*outputs, *probes.outputs]
+    return found, told.facts, len(set().union(*(each.unread for each in outputs)))
+
+
+class Told(NamedTuple):
+    """Videos of a list and what to call them -> outputs; facts for the result; how videos are looked at, in words."""
+
+    outputs_of: "Callable[[Dataset, str], Outputs]"
+    facts: dict[str, Any]
+    described: str
+    looker: "Looker | None" = None
+
+
+def of_videos(config: Config, run: Run, weights: "WeightFile | None", *, names: list[str]) -> Told:
+    """What gives the network's outputs for videos, and where they come from."""
+    from rspnet.running.looking import Looker
 
     network, clip = trained_network(config, weights, names)
     if weights is not None and config.protocol == "classify":
         for line in implied.fold_remarks(weights, run.facts):
             console.say(line)
-    model = run.accelerator.prepare_model(network, evaluation_mode=True)
-    tuning.compile_step(model, run.accelerator.device, wanted=config.run.compile)
-    forward = Forward(model, normaliser(clip), accelerator=run.accelerator, team=run.team)
-    workers = machine.workers(config.data.num_workers)
-
-    def outputs_of(videos: "Dataset", desc: str) -> "Outputs":
-        clips = even_clips(videos, clip, **config.data.limits())
-        tell_short(clips, desc)
-        failures = Failures(videos, config.data.max_failures)
-        test_set = TestSet(clips, failures, batch=config.test.batch, team=run.team, num_workers=workers)
-        return predict(forward, test_set, desc)
-
+    looker = Looker(network, clip, run, config=config)
     pooling = {} if config.protocol == "classify" else {"pooling": config.pooling}
     fed = f"{some(clip.views, 'clip')} of {some(clip.num_frames, 'frame')} each, central crop {clip.size}"
     facts = {"weights": config.weights, "arch": config.encoder.name, "views": clip.views, **run.facts, **pooling}
-    return outputs_of, facts, f"{fed}, {config.pooling} pooling" if pooling else fed, clip
+    return Told(looker.outputs, facts, f"{fed}, {config.pooling} pooling" if pooling else fed, looker)
 
 
-def of_features(config: Config, run: Run) -> "Told":
+def of_features(config: Config, run: Run) -> Told:
     """The same of features that are in a file."""
     from rspnet.evaluation import features
     from rspnet.evaluation.predict import stored_outputs
@@ -233,60 +277,7 @@ def of_features(config: Config, run: Run) -> "Told":
     made = stored.made
     facts = {"weights": made["weights"], "arch": made["arch"], "views": made["clip"]["views"], **run.facts}
     described = f"features of {config.features}, {made['pooling']} pooling"
-    return partial(stored_outputs, stored), facts | {"pooling": made["pooling"]}, described, None
-
-
-def keep_findings(run: Run, found: "dict[str, Found]") -> None:
-    """Write what is said of each test video, and which classes are taken for which."""
-    for name, each in found.items():
-        suffix = "" if len(found) == 1 else f"_{name}"
-        if each.lines:
-            run.write_lines(each.file.replace(".", f"{suffix}."), each.lines)
-        if each.confusion and run.team.rank == 0:
-            write_text(run.run_dir.joinpath(f"confusion{suffix}.csv"), each.confusion)
-
-
-def keep_features(run: Run, outputs: "list[Outputs]", facts: dict[str, Any], *, clip: "ClipSpec") -> None:
-    """Leave the features of test and training videos behind."""
-    from rspnet.evaluation import features
-    from rspnet.evaluation.predict import feature_rows
-
-    splits = ["test", "train"] if len(outputs) > 1 else [None]
-    shape = outputs[0].values.shape[1:]
-    known = {"shape": list(shape), "videos": facts["data_fingerprint"]}
-    known["seed"] = None if facts["weights_sha256"] else facts["seed"]
-    made = features.made_with(clip, facts | known)
-    features.write(
-        str(run.run_dir.joinpath("features.parquet")), [feature_rows(outputs, splits)], made, shape=tuple(shape)
-    )
-
-
-def test_and_training_videos(config: Config, index: "Dataset") -> "tuple[Dataset, Dataset | None, list[Counter[str]]]":
-    """The queries, the gallery of features if there is one, and what was left out of both."""
-    from rspnet.data.clip_dataset import test_split
-    from rspnet.data.duplicates import tell_leaks
-    from rspnet.data.index import check_labels, select
-
-    unlabelled = not index.features["label"].names or set(index["split"]) == {None}
-    if config.protocol == "retrieval" and unlabelled:
-        videos, left_out = select(index, None, config.data.fold)
-        return videos, None, [left_out]
-    if config.protocol == "cluster":
-        queries, left_out = select(
-            index, None if set(index["split"]) == {None} else test_split(index), config.data.fold
-        )
-        check_labels(queries)
-        return queries, None, [left_out]
-    queries, left_out = select(index, test_split(index), config.data.fold)
-    if config.protocol == "classify":
-        check_labels(queries)
-        with suppress(ConfigError):  # a test set alone is enough
-            tell_leaks(select(index, "train", config.data.fold)[0], queries)
-        return queries, None, [left_out]
-    gallery, gallery_left_out = select(index, "train", config.data.fold)
-    check_labels(queries, gallery)
-    tell_leaks(gallery, queries)
-    return queries, gallery, [left_out, gallery_left_out]
+    return Told(partial(stored_outputs, stored), facts | {"pooling": made["pooling"]}, described)
 
 
 def trained_network(config: Config, weights: "WeightFile | None", names: list[str]) -> "tuple[nn.Module, ClipSpec]":
@@ -302,11 +293,6 @@ def trained_network(config: Config, weights: "WeightFile | None", names: list[st
     if known != names:
         raise CheckpointError(f"{config.weights}: was trained on other classes than these videos have: {known[:5]} ...")
     return network, clip
-
-
-# Videos of a list and what to call them -> outputs; facts for the result; how the videos are looked at, in words, and
-# by what clips if they are.
-Told = tuple[Callable[["Dataset", str], "Outputs"], dict[str, Any], str, "ClipSpec | None"]
 
 
 if __name__ == "__main__":

@@ -233,7 +233,14 @@ class ClipDataset(Dataset[dict[str, Any]]):
     ) -> None:
         opened = partial(Video, time_limit=self.time_limit, max_pixels=self.max_pixels, plan=row.get("plan"))
         with fetched(row) as path, opened(path, num_frames=row["num_frames"]) as video:
-            read_picked(video, partial(self.picker, rng, speeds=speeds), self.size, out=out, frame_rate=self.frame_rate)
+            read_picked(
+                video, partial(self._picked, rng, speeds=speeds), self.size, out=out, frame_rate=self.frame_rate
+            )
+
+    def _picked(
+        self, rng: np.random.Generator, length: int, sides: tuple[int, int], *, speeds: Speeds | None = None
+    ) -> list[tuple[Frames, Crop]]:
+        return self.picker(rng, length, sides, speeds=speeds)
 
 
 def random_clips(

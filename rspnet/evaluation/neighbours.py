@@ -118,19 +118,30 @@ def knn_votes(
 
 
 def chance_recall(
-    query_labels: torch.Tensor, gallery_labels: torch.Tensor, ks: Sequence[int] = (1, 5, 10, 20, 50)
+    query_labels: torch.Tensor,
+    gallery_labels: torch.Tensor,
+    ks: Sequence[int] = (1, 5, 10, 20, 50),
+    *,
+    exclude_self: bool = False,
 ) -> dict[int, float]:
     """Return the recall at each k that a random ranking of the gallery has on average.
 
     A query whose class holds n of the M entries misses with probability C(M - n, k) / C(M, k), which is the product of
     (M - n - i) / (M - i) over i < k.
 
+    Args:
+        query_labels: (Q,) class numbers.
+        gallery_labels: (M,) class numbers.
+        ks: Numbers of neighbours.
+        exclude_self: The gallery is the query set itself, so that for each query it holds one video less.
+
     Returns:
         {k: percent}; at k = 1 also the accuracy of naming the class of a random gallery entry.
     """
-    size = len(gallery_labels)
+    left = int(exclude_self)
+    size = len(gallery_labels) - left
     labels = int(max(query_labels.max(), gallery_labels.max())) + 1
-    same = torch.bincount(gallery_labels, minlength=labels)[query_labels].double()
+    same = torch.bincount(gallery_labels, minlength=labels)[query_labels].double() - left
     drawn = torch.arange(min(max(ks), size), device=same.device)
     misses = ((size - same[:, None] - drawn).clamp(min=0) / (size - drawn)).cumprod(dim=1).mean(dim=0)
     return {k: 100 * (1 - float(misses[min(k, size) - 1])) for k in ks}

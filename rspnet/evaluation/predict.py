@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rspnet.console import progress
+from rspnet.data.batches import Batch
 from rspnet.data.sets import TestSet
 from rspnet.errors import ConfigError, RSPNetError, VideoError
 from rspnet.evaluation.features import SCHEMA, Features
@@ -164,16 +165,33 @@ class Outputs:
         return len(self.rows)
 
     @property
+    def videos(self) -> datasets.Dataset:
+        """Rows of those that can be read."""
+        videos: datasets.Dataset = self.index.select(self.rows)
+        return videos
+
+    @property
+    def unread(self) -> set[tuple[str, str]]:
+        """Root and name of the videos that cannot be read."""
+        read, names = set(self.rows.tolist()), zip(self.index["root"], self.index["video"])
+        return {name for place, name in enumerate(names) if place not in read}
+
+    @property
     def labels(self) -> Tensor:
         """Classes of the videos (M,)."""
         return torch.tensor(self.index["label"])[self.rows]
 
 
 def predict(forward: Forward, videos: TestSet, desc: str) -> Outputs:
-    """The network's output for every video of a list that can be read, each read by one process.
+    """The network's output for every video of a list that can be read; see `outputs_of`."""
+    return outputs_of(lambda batch: forward(batch["clips"], videos.size), videos, desc)
+
+
+def outputs_of(told: Callable[[Batch], Tensor], videos: TestSet, desc: str) -> Outputs:
+    """What is said of every video of a list that can be read, each read by one process.
 
     Args:
-        forward: the network.
+        told: batch of N videos -> (N, K), on whatever device.
         videos: the list's clips, and the processes that share them.
         desc: what the videos are, for the progress bar and messages.
 
@@ -186,7 +204,7 @@ def predict(forward: Forward, videos: TestSet, desc: str) -> Outputs:
     mistake: RSPNetError | None = None
     try:
         for part in progress(videos, len(videos), desc=desc, unit="batches"):
-            read.add(part["row"], forward(part["clips"], videos.size), readable=part["failed"] < 0)
+            read.add(part["row"], told(part), readable=part["failed"] < 0)
     except VideoError:  # too many: the others learn it below
         pass
     except RSPNetError as error:

@@ -118,7 +118,10 @@ def _values(protocol: str, result: dict[str, Any]) -> Iterator[tuple[str, str, f
             yield f"top-1 from {some(int(shots), 'video')} a class", shots, value, result["chance_top1"]
     elif protocol == "cluster":
         yield "v-measure", "v_measure", result["v_measure"], result["chance_v_measure"]
+    elif protocol == "pretext":
+        for name, metric in (("rsp_accuracy", "RSP accuracy"), ("avid_top1", "A-VID top-1")):
+            yield metric, name, result[name], result["chance"][name]
     else:
-        for k, chance in ((1, result.get("chance_top1")), (5, None)):
+        for k in (1, 5):
             if f"top{k}" in result:
-                yield f"top-{k}", f"top{k}", result[f"top{k}"], chance
+                yield f"top-{k}", f"top{k}", result[f"top{k}"], result.get(f"chance_top{k}")

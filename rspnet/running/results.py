@@ -5,7 +5,6 @@ from typing import Any
 from rspnet.console import figures, percent, some
 
 _PERCENTAGES = ("top1", "top5", "accuracy", "recall", "chance", "v_measure", "interval", "difference")
-_RESULTS = ("retrieval", "knn", "linear", "few_shot", "cluster", "random")  # of several protocols or networks
 
 _SHOWN = {
     "retrieval": {"1": "recall at 1", "5": "at 5"},
@@ -13,21 +12,27 @@ _SHOWN = {
     "linear": {"top1": "top-1"},
     "few_shot": {shots: f"from {shots}" for shots in ("1", "5", "8", "10")},
     "cluster": {"v_measure": "v-measure"},
+    "speed": {"top1": "accuracy"},
+    "arrow_of_time": {"top1": "accuracy"},
+    "pretext": {"rsp_accuracy": "RSP", "avid_top1": "A-VID top-1"},
 }
+
+_ASKED = {"speed": "which clip plays faster", "arrow_of_time": "which plays backwards"}
+_CONTROLS = {"shuffled": "frames shuffled", "still": "one frame repeated"}
 
 
 def rounded(result: dict[str, Any]) -> dict[str, Any]:
     """Return a result with as many digits as mean something: percentages 2 decimals, hours 3, all else 6 digits.
 
     Args:
-        result: by name; ``recall`` and ``chance`` of a retrieval are such results themselves.
+        result: by name; one value may be a result itself, of a protocol or a network, or numbers of one kind.
     """
     return {name: _rounded(name, value) for name, value in result.items()}
 
 
 def _rounded(name: str, value: object) -> object:
-    if isinstance(value, dict):  # numbers of one kind, by k; or the result of one protocol of several
-        return {key: _rounded(key if name in _RESULTS else name, item) for key, item in value.items()}
+    if isinstance(value, dict):
+        return {key: _rounded(f"{name}.{key}", item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_rounded(name, item) for item in value]
     if not isinstance(value, float):
@@ -56,6 +61,10 @@ def summary(result: dict[str, Any]) -> str:
         text = _few_shot(result)
     elif result.get("protocol") == "cluster":
         text = _cluster(result)
+    elif result.get("protocol") in _ASKED:
+        text = _probe(result)
+    elif result.get("protocol") == "pretext":
+        text = _pretext(result)
     else:
         text = _classification(result)
     failed = result.get("num_failed")
@@ -113,6 +122,29 @@ def _cluster(result: dict[str, Any]) -> str:
     return (
         f"v-measure {percent(result['v_measure'])} %{_within(result, 'v_measure')} (chance {chance}) of "
         f"{some(result['num_videos'], 'test video')}; {result['num_draws']} draws"
+    )
+
+
+def _probe(result: dict[str, Any]) -> str:
+    controls = [
+        f"{said} {percent(control['top1'])} %{_within(control, 'top1')}"
+        for name, said in _CONTROLS.items()
+        if (control := result["controls"][name])
+    ]
+    short = f"; {some(result['left_out'], 'video')} too short" if result["left_out"] else ""
+    return (
+        f"{_ASKED[result['protocol']]}: {percent(result['top1'])} %{_within(result, 'top1')} of "
+        f"{some(result['num_videos'], 'test video')} (chance 50)\n  without motion: {', '.join(controls)}{short}"
+    )
+
+
+def _pretext(result: dict[str, Any]) -> str:
+    chance = {name: percent(value, short=True) for name, value in result["chance"].items()}
+    short = f"; {some(result['left_out'], 'video')} too short" if result["left_out"] else ""
+    return (
+        f"RSP {percent(result['rsp_accuracy'])} %{_within(result, 'rsp_accuracy')} (chance {chance['rsp_accuracy']}), "
+        f"A-VID top-1 {percent(result['avid_top1'])} %{_within(result, 'avid_top1')} (chance {chance['avid_top1']}, "
+        f"{some(result['num_negatives'], 'negative')})\n  of {some(result['num_videos'], 'test video')}{short}"
     )
 
 

@@ -24,7 +24,8 @@ _REMEDY = "copy the whole run folder"
 _NOT_COMPARED = {*FREE, "data.root", "data.index", "data.layout", "data.fold", "run.seed", "test.batch"}
 _NOT_COMPARED |= {"weights", "features", "protocol"}
 """Options that may differ in a row; videos, weights and protocol are known by the result."""
-_MEASURES = {"pretrain": ("loss", "rsp_accuracy", "avid_top1"), "retrieval": ("recall",), "cluster": ("v_measure",)}
+_MEASURES = {"pretrain": ("loss", "rsp_accuracy", "avid_top1"), "retrieval": ("recall",)}
+_MEASURES |= {"cluster": ("v_measure",), "pretext": ("rsp_accuracy", "avid_top1")}
 _ACCURACY = ("top1", "top5")
 
 

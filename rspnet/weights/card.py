@@ -21,6 +21,9 @@ _PROTOCOLS = {
     "retrieval": "retrieval of training videos of the same class",
     "few_shot": "classification by logistic regression on the features of a few videos",
     "cluster": "k-means clusters of the features",
+    "speed": "which of two clips plays faster, by a linear probe on the features",
+    "arrow_of_time": "which of two clips plays backwards, by a linear probe on the features",
+    "pretext": "the tasks of the pretraining",
 }
 _CITATION = """```bibtex
 @inproceedings{chen2021rspnet,

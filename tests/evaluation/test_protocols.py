@@ -6,10 +6,12 @@ import torch
 
 from rspnet.data.index import new_row, to_dataset
 from rspnet.errors import ConfigError, VideoError
+from rspnet.evaluation.found import compared
 from rspnet.evaluation.neighbours import recall
 from rspnet.evaluation.predict import Outputs
-from rspnet.evaluation.protocols import PROTOCOLS, cluster, compared, few_shot
-from stages.evaluate import NAMES
+from rspnet.evaluation.probes import PROBES
+from rspnet.evaluation.protocols import PROTOCOLS, cluster, few_shot
+from stages.evaluate import ON_CLIPS, ON_FEATURES
 
 CLASSES = ["a", "b", "c", "d"]
 
@@ -37,7 +39,8 @@ def between(labels):
 
 
 def test_the_stage_names_them_all():
-    assert tuple(PROTOCOLS) == NAMES
+    assert tuple(PROTOCOLS) == ON_FEATURES
+    assert (*PROBES, "pretext") == ON_CLIPS
 
 
 @pytest.mark.parametrize("protocol", ["retrieval", "knn", "linear", "few_shot", "cluster"])

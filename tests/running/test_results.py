@@ -10,6 +10,11 @@ FINETUNE = {"stage": "finetune", "top1": 60.0, "top5": 92.0, "num_videos": 50, "
 KNN = {"stage": "evaluate", "protocol": "knn", "top1": 2.5, "top5": 9.04, "num_videos": 1, "chance_top1": 0.25}
 RETRIEVAL = {"stage": "evaluate", "protocol": "retrieval", "num_queries": 48, "num_gallery": 102, "num_failed": 0}
 RECALL = {"recall": {"1": 39.0, "5": 80.0}, "chance": {"1": 10.06, "5": 41.2}}
+SPEED = {"stage": "evaluate", "protocol": "speed", "top1": 98.0, "interval": {"top1": [95.0, 100.0]}, "num_videos": 100}
+SPEED |= {"chance_top1": 50.0, "left_out": 2, "controls": {"shuffled": {"top1": 62.0}, "still": {"top1": 47.5}}}
+SPEED |= {"random": {"difference": {"top1": 20.0}, "difference_interval": {"top1": [12.0, 28.0]}}}
+PRETEXT = {"stage": "evaluate", "protocol": "pretext", "rsp_accuracy": 71.0, "avid_top1": 60.0, "num_negatives": 255}
+PRETEXT |= {"chance": {"rsp_accuracy": 50.0, "avid_top1": 0.39}, "num_videos": 300, "left_out": 0}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,16 @@ RECALL = {"recall": {"1": 39.0, "5": 80.0}, "chance": {"1": 10.06, "5": 41.2}}
             RETRIEVAL | {"num_queries": 1},
             "retrieval: the nearest neighbours of 1 query in 102 videos; without labels there is no recall",
         ),
+        (
+            SPEED,
+            "speed: which clip plays faster: 98.0 % [95.0, 100.0] of 100 test videos (chance 50)\n"
+            "  without motion: frames shuffled 62.0 %, one frame repeated 47.5 %; 2 videos too short\n"
+            "  ahead of fresh weights by: accuracy +20.0 [+12.0, +28.0]",
+        ),
+        (
+            PRETEXT,
+            "pretext: RSP 71.0 % (chance 50), A-VID top-1 60.0 % (chance 0.39, 255 negatives)\n  of 300 test videos",
+        ),
     ],
 )
 def test_a_result_in_words(result, text):
@@ -46,7 +61,9 @@ def test_a_result_in_words(result, text):
 def test_digits_that_mean_nothing_are_left_out():
     result = {"stage": "x", "top1": 200 / 3, "recall": {"1": 100 / 3}, "loss": 5.43210987, "device_hours": 1.23456}
     result |= {"spread": 1e-7 / 3, "views": 10, "frozen": False, "weights": None, "best_val_top1": 73.19999999999999}
+    result["speed"] = {"top1": 200 / 3, "controls": {"still": {"top1": 100 / 3, "interval": {"top1": (1 / 3, 2 / 3)}}}}
     assert rounded(result) == {
+        "speed": {"top1": 66.67, "controls": {"still": {"top1": 33.33, "interval": {"top1": [0.33, 0.67]}}}},
         "stage": "x",
         "top1": 66.67,
         "recall": {"1": 33.33},

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import shutil
 from pathlib import Path
 
@@ -370,12 +371,12 @@ def test_without_what_only_linux_has(monkeypatch, tmp_path, motions):
 
 def test_several_protocols_in_one_pass_and_from_a_file(tmp_path, motions, finetuned, monkeypatch, capsys):
     """The videos are looked at once, or not at all; every number is that of the protocol alone."""
-    from rspnet.evaluation import predict
+    from rspnet.running import looking
     from stages import extract
 
     alone = {name: run(motions, tmp_path / name, finetuned, name) for name in ("retrieval", "knn", "linear")}
-    passes, real = [], predict.predict
-    monkeypatch.setattr(predict, "predict", lambda *args: passes.append(args[2]) or real(*args))
+    passes, real = [], looking.predict
+    monkeypatch.setattr(looking, "predict", lambda *args: passes.append(args[2]) or real(*args))
     names = "retrieval,knn,linear"
     together = run(motions, tmp_path / "all", finetuned, names)
     assert passes == ["test videos", "training videos"]
@@ -459,3 +460,96 @@ def test_what_training_taught(tmp_path, motions, finetuned, capsys):
 def test_comparisons_that_make_no_sense(words):
     with pytest.raises(ConfigError, match="--compare: is for the features of a network with weights"):
         parse(Config, [*words, *([] if "--weights" in words else ["--protocol", "knn"]), "--compare", "random"])
+
+
+def flat(motions, folder):
+    """The videos without classes and splits."""
+    folder.mkdir()
+    for video in motions.rglob("*.mp4"):
+        shutil.copy(video, folder)
+    return folder
+
+
+def test_probes_of_clips_need_no_labels(tmp_path, motions, pretrained, capsys, monkeypatch):
+    """One pass for both, each as it is alone, whoever reads; halves without a split; fresh weights beside."""
+    from rspnet.running import looking
+
+    root, names = flat(motions, tmp_path / "data"), "speed,arrow_of_time"
+    passes, real = [], looking.play_videos
+    monkeypatch.setattr(looking, "play_videos", lambda *args, desc: passes.append(desc) or real(*args, desc=desc))
+    found = run(root, tmp_path / "both", pretrained, names, compare="random")
+    assert passes == ["test videos", "training videos"] * 2
+    err = capsys.readouterr().err
+    assert re.search(r"\nno split: 1[12] of 23 videos are tested, drawn with run\.seed\n", err)
+    assert "clips of 8 frames at several speeds, central crop 48" in err
+    assert err.count("23 of 23 videos are shorter than a clip at 4x, 29 frames, and asked for lower speeds alone") == 1
+    assert (
+        err.count("\n  without motion: frames shuffled ") == err.count("\n  ahead of fresh weights by: accuracy ") == 2
+    )
+    data = options.DataSet(root=str(root), num_workers=1)
+    for name in names.split(","):
+        alone = run(root, tmp_path / name, pretrained, name, data=data, test=options.Test(7), compare="random")
+        assert {key: alone[key] for key in found[name]} == found[name]
+        assert found[name]["num_videos"] + found[name]["num_gallery"] == 23
+        assert set(found[name]["controls"]) == {"shuffled", "still"} == set(found[name]["random"]["controls"])
+        assert found[name]["chance_top1"] == 50
+    assert list(found["speed"]["pairs"]) == ["1x 2x"]
+    other = run(root, tmp_path / "seed", pretrained, "speed", run=options.Evaluation(seed=5))
+    assert other["seed"] == 5
+    assert {key: other[key] for key in found["speed"] if key != "random"} != found["speed"]
+
+
+def test_probes_beside_other_protocols(tmp_path, motions, finetuned):
+    """Of the official split; broken videos count once."""
+    root = tmp_path / "data"
+    shutil.copytree(motions, root)
+    (root / "test/down/18.mp4").write_bytes(b"no video" * 50)
+    more = options.DataSet(root=str(root), num_workers=0)
+    found = run(root, tmp_path / "run", finetuned, "knn,speed", data=more)
+    assert (found["speed"]["num_videos"], found["speed"]["num_gallery"]) == (4, 18)
+    assert (found["knn"]["num_videos"], found["num_failed"]) == (4, 1)
+    assert found["knn"]["chance_top5"] == 100
+
+
+def test_the_tasks_of_the_pretraining(tmp_path, motions, pretrained, capsys):
+    result = run(motions, tmp_path / "run", pretrained, "pretext", compare="random")
+    assert (result["num_videos"], result["num_negatives"], result["left_out"]) == (5, 4, 0)
+    assert result["chance"] == result["random"]["chance"] == {"rsp_accuracy": 50, "avid_top1": 20}
+    assert set(result["random"]["difference"]) == {"rsp_accuracy", "avid_top1"}
+    err = capsys.readouterr().err
+    assert err.count("two heads of 16, and the key encoder") == 1
+    assert "\npretext: RSP " in err
+    torch.save(rspnet.load_encoder(pretrained).state_dict(), tmp_path / "model.pth")
+    with pytest.raises(CheckpointError, match=r"model\.pth: is an encoder alone, without the two heads of pretraining"):
+        main(tiny.evaluate(motions, tmp_path / "other", tmp_path / "model.pth", "pretext"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"protocol": "knn,speed", "features": "f"}, "--features: speed is measured on videos; choose from retrieval"),
+        ({"protocol": "pretext", "weights": "none"}, "protocol: pretext; fresh weights have learnt no task"),
+        ({"protocol": "speed", "clips": options.TestedClips(num_frames=1)}, r"clips\.num_frames: 1; speed is measured"),
+        ({"protocol": "speed,classify"}, "together may be retrieval"),
+    ],
+)
+def test_probes_that_make_no_sense(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        Config(**changes)
+
+
+def test_videos_with_classes_and_no_split_look_among_the_others(tmp_path, motions, pretrained):
+    root = tmp_path / "data"
+    for split in ("train", "test"):
+        shutil.copytree(motions / split, root, dirs_exist_ok=True)
+    result = run(root, tmp_path / "run", pretrained, "retrieval", compare="random")
+    assert (result["num_queries"], result["num_gallery"]) == (23, 23)
+    labels = [line["label"] for line in tiny.read_lines(tmp_path / "run/neighbours.jsonl")]
+    assert result["chance"]["1"] == pytest.approx(
+        100 * np.mean([(labels.count(each) - 1) / 22 for each in labels]), abs=0.01
+    )
+    hits = [
+        line["neighbours"][0]["label"] == line["label"] for line in tiny.read_lines(tmp_path / "run/neighbours.jsonl")
+    ]
+    assert result["recall"]["1"] == pytest.approx(100 * np.mean(hits), abs=0.01)
+    assert result["random"]["difference_interval"].keys() == result["recall"].keys()

@@ -1,0 +1,136 @@
+"""Whether training taught a network anything: a table and a sentence, from results that have fresh weights beside them.
+
+A result of stages/evaluate.py with --compare random, by protocol, as it stands in result.json.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from rspnet.console import some
+
+_CONTROLS = {"shuffled": "frames shuffled", "still": "one frame repeated"}
+_FEW = 30  # videos, on which an interval is some twenty per cent wide either way
+_WIDTHS = (26, 22, 22, 24)
+
+
+class _Line(NamedTuple):
+    """A number of both networks; intervals are of 95 %."""
+
+    name: str
+    value: float
+    ends: list[float]
+    fresh: float
+    fresh_ends: list[float]
+    ahead: float
+    ahead_ends: list[float]
+    chance: float
+
+    @property
+    def is_learnt(self) -> bool:
+        """Above chance, and above fresh weights."""
+        return self.ends[0] > self.chance and self.ahead_ends[0] > 0
+
+
+def table(results: dict[str, dict[str, Any]]) -> list[str]:
+    """Return lines for a person: each number of the network, of fresh weights, and the difference.
+
+    Args:
+        results: Of speed, arrow_of_time and retrieval, those that there are; a retrieval without labels has no line.
+
+    Returns:
+        None where there is nothing to compare.
+    """
+    lines = list[str]()
+    for name, result in results.items():
+        for each in _lines(name, result):
+            shown = (
+                f"{value:.1f} [{', '.join(f'{end:.0f}' for end in ends)}]"
+                for value, ends in ((each.value, each.ends), (each.fresh, each.fresh_ends))
+            )
+            ahead = f"{each.ahead:+.1f} [{', '.join(f'{end:+.0f}' for end in each.ahead_ends)}]"
+            lines.append(_row(each.name, *shown, ahead))
+    chances = {f"{result.chance:.3g}": None for name in results for result in _lines(name, results[name])}
+    head = _row("percent [95 % interval]", "trained", "fresh weights", "difference")
+    return [head, *lines, f"chance: {', '.join(chances)}"] if lines else []
+
+
+def sentence(results: dict[str, dict[str, Any]]) -> str:
+    """Say whether training taught anything that can be told from chance and from fresh weights.
+
+    Args:
+        results: As for `table`.
+    """
+    first = {name: line for name, result in results.items() if (line := next(_lines(name, result), None))}
+    if not first:
+        return "Whether training taught anything is not known: there was nothing to compare."
+    number = min(_number(results[name]) for name in first)
+    few = f" {some(number, 'test video')} show only large differences; more of them show smaller ones." * (
+        number < _FEW
+    )
+    learnt = [
+        f"{line.name} ({line.value:.0f} %, fresh weights {line.fresh:.0f} %)"
+        for line in first.values()
+        if line.is_learnt
+    ]
+    if learnt:
+        text = f"Training taught {' and '.join(learnt)}: more than chance and more than fresh weights tell."
+        return f"{text}{_pictures(results, first)}{few}"
+    lost = [line.name for line in first.values() if line.ahead_ends[1] < 0]
+    worse = f" Fresh weights even tell more of {' and '.join(lost)}." if lost else ""
+    return f"Nothing shows that training taught anything: no number is above both chance and fresh weights.{worse}{few}"
+
+
+def _pictures(results: dict[str, dict[str, Any]], first: dict[str, _Line]) -> str:
+    """Whether what was learnt is in the motion, by the controls."""
+    found = []
+    for name, line in first.items():
+        controls = results[name].get("controls")
+        if controls is None or not line.is_learnt:
+            continue
+        as_well = [_CONTROLS[each] for each in _CONTROLS if controls[each]["difference_interval"][0] <= 0]
+        how = (
+            f"as well with {' and with '.join(as_well)}, so not by motion"
+            if as_well
+            else "by motion, not by single pictures"
+        )
+        found.append(f" It tells {line.name} {how}.")
+    return "".join(found)
+
+
+def _lines(name: str, result: dict[str, Any]) -> Iterator[_Line]:
+    """The number of a result, and those of its controls."""
+    if "random" not in result or not result["random"]["difference"]:
+        return
+    if name == "retrieval":
+        yield _line(
+            "nearest is of its class", result, result["recall"]["1"], fresh=result["random"]["recall"]["1"], key="1"
+        )
+        return
+    yield _line(name.replace("_", " "), result, result["top1"], fresh=result["random"]["top1"], key="top1")
+    for key, said in _CONTROLS.items():
+        yield _line(
+            f"  {said}",
+            result,
+            result["controls"][key]["top1"],
+            fresh=result["random"]["controls"][key]["top1"],
+            key=key,
+        )
+
+
+def _line(name: str, result: dict[str, Any], value: float, *, fresh: float, key: str) -> _Line:
+    random, of = result["random"], result.get("controls", {}).get(key, result)
+    theirs = random.get("controls", {}).get(key, random)
+    own = "top1" if key in _CONTROLS else key
+    chance = result["chance"]["1"] if "chance" in result else result["chance_top1"]
+    ends, fresh_ends = of["interval"][own], theirs["interval"][own]
+    return _Line(
+        name, value, ends, fresh, fresh_ends, random["difference"][key], random["difference_interval"][key], chance
+    )
+
+
+def _number(result: dict[str, Any]) -> int:
+    return int(result.get("num_videos", result.get("num_queries", 0)))
+
+
+def _row(*cells: str) -> str:
+    return "".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS)).rstrip()

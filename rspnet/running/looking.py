@@ -1,0 +1,179 @@
+"""A network on the device of a run, to which the videos of lists are shown: one pass for each thing that is asked."""
+
+import copy
+import dataclasses
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import torch
+
+from rspnet.cli import options
+from rspnet.console import say, some
+from rspnet.data.augment import normaliser
+from rspnet.data.clip_dataset import even_clips
+from rspnet.data.index import selection
+from rspnet.data.lengths import tell_short
+from rspnet.data.sets import Failures, TestSet
+from rspnet.data.speed_clips import SPEEDS, SpeedClips
+from rspnet.encoders import create_encoder
+from rspnet.evaluation import pretext
+from rspnet.evaluation.forward import Forward
+from rspnet.evaluation.played import Play, Played, play_videos
+from rspnet.evaluation.predict import Outputs, predict
+from rspnet.evaluation.probes import PLAYS, PROBES, remarks
+from rspnet.method.heads import Embedder
+from rspnet.running import machine, tuning
+from rspnet.running.layout import lay_out
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from torch import nn
+
+    from rspnet.clipspec import ClipSpec
+    from rspnet.data.clip_dataset import ClipDataset
+    from rspnet.data.held_out import Lists
+    from rspnet.evaluation.found import Found
+    from rspnet.running.folder import Run
+    from rspnet.weights.heads import Heads
+
+
+class Config(Protocol):
+    """The options of a stage that looks at videos; all that count here."""
+
+    @property
+    def data(self) -> options.DataSet:
+        """How videos are read."""
+        ...
+
+    @property
+    def clips(self) -> options.Clips:
+        """What the network is fed with."""
+        ...
+
+    @property
+    def encoder(self) -> options.Encoder:
+        """Which network it is."""
+        ...
+
+    @property
+    def test(self) -> options.Test:
+        """How many videos at a time."""
+        ...
+
+    @property
+    def run(self) -> options.Evaluation:
+        """The seed of draws, and whether torch compiles."""
+        ...
+
+
+class Looker:
+    """A network that looks at videos.
+
+    Args:
+        network: of the views of videos.
+        clip: what it is fed with.
+        run: processes.
+        config: the stage's.
+    """
+
+    def __init__(self, network: "nn.Module", clip: "ClipSpec", run: "Run", *, config: Config) -> None:
+        model = run.accelerator.prepare_model(network, evaluation_mode=True)
+        tuning.compile_step(model, run.accelerator.device, wanted=config.run.compile)
+        self.clip = clip
+        self._forward = Forward(model, normaliser(clip), accelerator=run.accelerator, team=run.team)
+        self._config, self._run = config, run
+        self._workers = machine.workers(config.data.num_workers)
+
+    def outputs(self, videos: "Dataset", desc: str) -> Outputs:
+        """What the network says of each video of a list, on clips spread evenly.
+
+        Args:
+            videos: the list.
+            desc: what to call them.
+        """
+        clips = even_clips(videos, self.clip, **self._config.data.limits())
+        tell_short(clips, desc)
+        return predict(self._forward, self._set(clips), desc)
+
+    def played(self, videos: "Dataset", plays: Iterable[Play], desc: str) -> Played:
+        """Features of each video of a list, played in several ways."""
+        plays = list(plays)
+        speeds = tuple(speed for speed in SPEEDS if speed in {play.speed for play in plays})
+        return play_videos(self._forward, self._set(self._of_speeds(self.clip, videos, speeds)), plays, desc=desc)
+
+    def pretext(self, videos: "Dataset", desc: str) -> "tuple[Found, Outputs]":
+        """How an `rspnet.evaluation.pretext.Embeddings` does the tasks of pretraining, and its embeddings."""
+        clips = self._of_speeds(dataclasses.replace(self.clip, views=2), videos, pretext.SPEEDS)
+        embedded = pretext.embed(self._forward, self._set(clips), desc)
+        return pretext.pretext(embedded, clips.picker, seed=self._config.run.seed), embedded
+
+    def with_heads(self, heads: "Heads", *, fresh: bool) -> "Looker":
+        """A pretraining's two encoders with their heads, fed alike.
+
+        Args:
+            heads: what was loaded.
+            fresh: take others of the same sizes, drawn from the seed, in their place.
+        """
+        query, key = heads.query_encoder, heads.key_encoder
+        if fresh:
+            torch.manual_seed(self._config.run.seed)
+            query = Embedder(create_encoder(**vars(self._config.encoder)), query.motion.out_features)
+            key = copy.deepcopy(query)
+        network = pretext.Embeddings(query, key)
+        lay_out(network)
+        return Looker(network, self.clip, self._run, config=self._config)
+
+    def _of_speeds(self, clip: "ClipSpec", videos: "Dataset", speeds: tuple[int, ...]) -> SpeedClips:
+        return SpeedClips(videos, clip, speeds, seed=self._config.run.seed, **self._config.data.limits())
+
+    def _set(self, clips: "ClipDataset") -> TestSet:
+        failures = Failures(clips.index, self._config.data.max_failures)
+        return TestSet(clips, failures, batch=self._config.test.batch, team=self._run.team, num_workers=self._workers)
+
+
+class Probed(NamedTuple):
+    """What probes of clips found.
+
+    Attributes:
+        found: by protocol.
+        outputs: of every pass over videos.
+    """
+
+    found: "dict[str, Found]"
+    outputs: list[Outputs]
+
+
+def probe(names: list[str], looker: Looker, lists: "Lists", *, heads: "Heads | None", fresh: bool) -> Probed:
+    """Measure a network by probes that look at clips of their own, each video read once for all of motion.
+
+    Args:
+        names: of the protocols.
+        looker: the network, whose outputs are features.
+        lists: the videos.
+        heads: of a pretraining, where its own tasks are asked for.
+        fresh: the network has fresh weights, as heads are to have; what is to be said of the videos has been said.
+    """
+    found, outputs = dict[str, "Found"](), list[Outputs]()
+    _say(_introduced(names, looker.clip, lists), fresh)
+    if (motion := [name for name in names if name in PROBES]) and lists.known is not None:
+        plays = [play for name in motion for play in PLAYS[name]]
+        tested, known = (looker.played(videos, plays, desc) for videos, desc in lists.named)
+        _say(remarks(motion, tested, known), fresh)
+        found, outputs = {name: PROBES[name](tested, known) for name in motion}, [tested.outputs, known.outputs]
+    if heads is not None:
+        _say([heads.summary()], fresh)
+        found["pretext"], embedded = looker.with_heads(heads, fresh=fresh).pretext(*lists.named[0])
+        outputs.append(embedded)
+    return Probed(found, outputs)
+
+
+def _say(lines: list[str], fresh: bool) -> None:
+    for line in () if fresh else lines:
+        say(line)
+
+
+def _introduced(names: list[str], clip: "ClipSpec", lists: "Lists") -> list[str]:
+    number = f"{some(len(lists.tested), 'video')}{selection(*lists.left_out)}"
+    learnt = f", {len(lists.known)} to learn from" if lists.known is not None and names != ["pretext"] else ""
+    fed = f"clips of {some(clip.num_frames, 'frame')} at several speeds, central crop {clip.size}"
+    return [*filter(None, [lists.told]), f"{','.join(names)}: {number}{learnt}, {fed}"]
