@@ -133,7 +133,7 @@ def drawn(chart: Chart, course: Course, chance: dict[str, float]) -> Markup:
 def over_one_another(records: Sequence[Record]) -> list[Markup]:
     """The curves of several runs, each term in a drawing of its own; those that one run alone has are left out."""
     courses = [Course.of(record) for record in records]
-    by_epoch = all(course.per_epoch for course in courses)
+    by_epoch = all(course.per_epoch for course in courses if course.intervals)
     if not by_epoch:  # what one counts in steps all do
         courses = [replace(course, per_epoch=None) for course in courses]
     charts = list[Markup]()

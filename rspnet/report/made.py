@@ -49,9 +49,9 @@ def origin(record: Record) -> Iterator[Fact]:
         size = shown(clips.get("size"))
         yield "clips", f"{shown(clips.get('num_frames'))} frames, {apart}, of {size} × {size} pixels"
     if where := data.get("index") or data.get("root"):
-        yield "videos", shown(where)
+        yield "videos from", shown(where)
     if record.index is not None:
-        yield "of them", _counted(record)
+        yield "videos", _counted(record)
     for name, called in (("data_fingerprint", "fingerprint"), ("fold", "fold"), ("seed", "seed")):
         if known.get(name) is not None:
             yield called, shown(known[name])

@@ -14,7 +14,8 @@ from rspnet.running.record import flat, read_options
 
 _OWN = ("run_dir", "estimate")
 _REMEDY = "install rspnet again"
-_ABSENT = "—"  # of a run of another version
+ABSENT = "—"
+"""Of an option that a run of another version has not."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def changes(record: Record) -> Changes | None:
 def differing(there: dict[str, Any], here: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Options that are not the same, by name."""
     names = sorted(name for name in there.keys() | here.keys() if name not in _OWN)
-    pairs = [(name, *(shown(of[name]) if name in of else _ABSENT for of in (there, here))) for name in names]
+    pairs = [(name, *(shown(of[name]) if name in of else ABSENT for of in (there, here))) for name in names]
     return [(name, then, now) for name, then, now in pairs if then != now]
 
 

@@ -10,7 +10,7 @@ from rspnet.errors import RSPNetError
 from rspnet.report.charts import grid
 from rspnet.report.curves import over_one_another
 from rspnet.report.differences import differences
-from rspnet.report.recipe import shown
+from rspnet.report.recipe import ABSENT, shown
 from rspnet.report.record import Record
 from rspnet.report.results import Measure, ends, measures
 from rspnet.report.section import Section
@@ -54,8 +54,10 @@ def apart(records: Sequence[Record]) -> Section | None:
 def options(records: Sequence[Record]) -> Section | None:
     """The options that are not the same in all runs."""
     known = [flat(record.config) for record in records]
-    names = sorted({name for each in known for name in each} - set(_OWN))
-    rows = [(name, *(shown(each.get(name)) for each in known)) for name in names]
+    every = [set(each) for each in known]
+    alike = len({record.stage for record in records}) == 1  # others have options of their own
+    names = sorted((set.union(*every) if alike else set.intersection(*every)) - set(_OWN))
+    rows = [(name, *(shown(each[name]) if name in each else ABSENT for each in known)) for name in names]
     rows = [row for row in rows if len(set(row[1:])) > 1]
     title = "What sets them apart"
     if not rows:

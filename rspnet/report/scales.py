@@ -63,13 +63,14 @@ def marks(low: float, high: float, *, most: int = 5, least: float = 0.0) -> list
         low: The smallest number.
         high: The largest; where it is the same, the marks are around it.
         most: About how many steps there are.
-        least: The smallest step.
+        least: The smallest step; others are multiples of it.
     """
     if high <= low:
         low, high = low - (abs(low) / 2 or 0.5), high + (abs(high) / 2 or 0.5)
     rough = max((high - low) / most, least)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(each * power for each in _STEPS if each * power >= rough * (1 - 1e-9))
+    steps = [each * power for each in _STEPS if not least or each * power % least == 0]
+    step = next(each for each in steps if each >= rough * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 

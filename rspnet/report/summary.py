@@ -116,8 +116,10 @@ def _unfinished(record: Record) -> str:
 def _facts(record: Record) -> list[Fact]:
     result = record.result or {}
     facts = list[Fact]()
-    if is_number(number := result.get("num_videos")):
-        facts.append(("videos", str(number)))
+    for name in ("num_videos", "num_queries"):
+        if numbers := {score[name] for score in (result, *record.scores.values()) if is_number(score.get(name))}:
+            facts.append(("videos" if record.stage == "pretrain" else "test videos", str(max(numbers))))
+            break
     if is_number(epochs := result.get("epochs")):
         facts.append(("epochs", str(epochs)))
     return [*facts, *cost(record)]

@@ -1,5 +1,6 @@
 """Tables and what is folded away: HTML whose every text from outside is escaped."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
@@ -10,6 +11,7 @@ from rspnet.console import figures, percent
 Cell = str | Markup
 
 _HUGE = 1e300
+_FIGURE = re.compile(r"[-+[]*\d")
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -29,12 +31,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], *, label: str, ki
         head: Of the columns.
         rows: Text, or HTML.
         label: What the box is called, for those who do not see it.
-        kind: A class of it in the style sheet.
+        kind: A class of it in the style sheet; in one of `numbers` columns of such are aligned by their ends.
     """
-    names = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in head)
-    body = Markup("").join(
+    rows = list(rows)
+    kinds = ["" if kind != "numbers" else _kind(column) for column in zip(*rows)] or ["" for _ in head]
+    names = _joined(Markup('<th scope="col"{}>{}</th>').format(of, name) for of, name in zip(kinds, head))
+    body = _joined(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(
-            row[0], Markup("").join(Markup("<td>{}</td>").format(cell) for cell in row[1:])
+            row[0], _joined(Markup("<td{}>{}</td>").format(of, cell) for of, cell in zip(kinds[1:], row[1:]))
         )
         for row in rows
     )
@@ -42,6 +46,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], *, label: str, ki
         '<div class="scroll" tabindex="0" role="group" aria-label="{}"><table class="{}"><thead><tr>{}</tr></thead>'
         "<tbody>{}</tbody></table></div>"
     ).format(label, kind, names, body)
+
+
+def _joined(parts: Iterable[Markup]) -> Markup:
+    return Markup("").join(parts)
+
+
+def _kind(column: Sequence[Cell]) -> Markup:
+    """The class of a column's cells, by whether all that stands there begins as numbers do."""
+    told = [str(cell) for cell in column if cell]
+    return Markup(' class="figure"') if told and all(map(_FIGURE.match, told)) else Markup("")
 
 
 def details(summary: str, html: Markup) -> Markup:

@@ -28,7 +28,7 @@ def test_what_is_read_out():
     html = lines("Accuracy", [Curve("top-1", POINTS, chance=10.0)], x_name="epoch", unit="%")
     assert "<title>Accuracy</title>" in html
     assert "<desc>top-1: 20.0 at epoch 1, 80.0 at epoch 3, 10.0 by chance</desc>" in html
-    rows = re.findall(r'<tr><th scope="row">(\d)</th><td>([\d.]+)</td></tr>', html)
+    rows = re.findall(r'<tr><th scope="row">(\d)</th><td class="figure">([\d.]+)</td></tr>', html)
     assert rows == [("1", "20.0"), ("2", "40.0"), ("3", "80.0")]
 
 

@@ -18,7 +18,8 @@ def test_each_is_told_by_its_first_numbers(tmp_path):
     (folder / "damaged").mkdir()
     (folder / "damaged/result.json").write_text("{")
     html = evaluations(Record.read(folder)).html
-    rows = re.findall(r'<th scope="row">(\w+)</th><td>top-1</td><td>([^<]+)</td><td>([\d.]+)</td>', html)
+    found = r'<th scope="row">(\w+)</th><td>top-1</td><td>([^<]+)</td><td class="figure">([\d.]+)</td>'
+    rows = re.findall(found, html)
     assert rows == [
         ("classify_2", "classifier", "60.0"),
         ("knn_linear_1", "kNN probe", "20.0"),

@@ -11,7 +11,7 @@ def test_where_the_numbers_come_from_and_what_they_took(tmp_path):
     assert facts["network"] == "resnet18, width 16"
     assert facts["weights at the start"] == "runs/p (0123456789ab)"
     assert facts["clips"] == "8 frames, 1 apart, of 48 × 48 pixels"
-    assert facts["of them"] == "30 videos (15 test, 15 train) of 3 classes"
+    assert facts["videos"] == "30 videos (15 test, 15 train) of 3 classes"
     assert (facts["fingerprint"], facts["precision"]) == ("1699525a8b479227", "float32")
     assert facts["made with"] == "rspnet 0.1.0, torch 2.14.1 (commit 0123456789ab)"
     assert (facts["devices"], facts["cost"]) == ("4 × cpu", "0.25 device-hours (4 min)")

@@ -43,7 +43,7 @@ def test_each_protocol_by_its_names(tmp_path):
     ]
     html = results(record).html
     assert "Intervals are of 95 %, over 12 films and over draws." in html
-    assert "<td>[30.0, 50.0]</td><td>10.0</td>" in html
+    assert '<td class="figure">[30.0, 50.0]</td><td class="figure">10.0</td>' in html
 
 
 def test_fresh_weights_stand_beside(tmp_path):

@@ -12,7 +12,7 @@ def test_one_table_with_means_over_folds(tmp_path):
     records = [Record.read(folder) for folder in folders]
     html = runs(records).html
     assert re.findall(r'<th scope="row">(fold\d)</th><td>finetune</td><td>resnet18</td>', html) == ["fold1", "fold2"]
-    assert "<td>51.0 [" in html
+    assert '<td class="figure">51.0 [' in html
     assert "51.50 ± 0.71" in html
     assert runs(records).note == ""
 
@@ -50,7 +50,7 @@ def test_how_far_apart(tmp_path):
         write_lines(folder / "predictions.jsonl", lines)
         records.append(Record.read(folder))
     html = apart(records).html
-    assert '<th scope="row">two</th><td>one</td><td>knn</td><td>+70.0</td>' in html
+    assert '<th scope="row">two</th><td>one</td><td>knn</td><td class="figure">+70.0</td>' in html
     assert "better" in html
     assert "paired, 20 videos" in html
     assert apart([records[0], Record.read(write_run(tmp_path / "p", "pretrain"))]).note.startswith("No two of them")

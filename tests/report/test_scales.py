@@ -45,6 +45,7 @@ def test_a_scale_leads_from_end_to_end():
 def test_whole_numbers_are_marked_where_half_ones_mean_nothing():
     assert Scale.over([1, 3], (0, 100), tight=True).marks == (1, 2, 3)
     assert Scale.over([0, 0.5], (0, 100), tight=True).marks == (0,)
+    assert Scale.over([1, 12], (0, 100), tight=True).marks == (5, 10)  # not 2.5, 5 and so on
 
 
 def test_decades_are_never_alone_where_there_are_others():

@@ -11,6 +11,9 @@ def test_a_table():
     assert '<th scope="row">&lt;b&gt;</th><td>1 &amp; 2</td>' in html
     assert "<td><i>3</i></td>" in html
     assert 'tabindex="0" role="group" aria-label="a &#34;table&#34;"' in html
+    html = table(["run", "%", "by"], [("1", "0.5 [0, 1]", "kNN"), ("2", "", "2nd")], label="", kind="numbers")
+    assert html.count('<td class="figure">') == 2
+    assert "<td>2nd</td>" in html  # a word stands in that column
 
 
 def test_details():
