@@ -26,8 +26,10 @@ _CALLED = {
     "cluster": "clusters",
     "speed": "speed probe",
     "arrow_of_time": "arrow of time",
+    "pretext": "pretraining's own tasks",
 }
-_NAMED = {"top1": "top-1", "top5": "top-5", "v_measure": "v-measure"}
+_NAMED = {"top1": "top-1", "top5": "top-5", "v_measure": "v-measure", "rsp_accuracy": RSP, "avid_top1": "A-VID top-1"}
+_OF_TWO = ("speed", "arrow_of_time")  # answers
 _SHARES = {"retrieval": ("recall", "recall at {}"), "few_shot": ("top1", "top-1 from {} a class")}
 
 
@@ -146,7 +148,8 @@ def _values(protocol: str, score: dict[str, Any]) -> Iterator[tuple[str, float, 
     else:
         names = [name for name in _NAMED if name in score]
         names += [name for name in score.get("interval", {}) if name not in names and name in score]
-        pairs = [(name, score[name], _NAMED.get(name, name.replace("_", " "))) for name in names]
+        words = _NAMED | ({"top1": "accuracy"} if protocol in _OF_TWO else {})
+        pairs = [(name, score[name], words.get(name, name.replace("_", " "))) for name in names]
     return ((key, value, called) for key, value, called in pairs if is_number(value))
 
 

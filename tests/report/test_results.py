@@ -68,6 +68,6 @@ def test_where_there_is_no_number(tmp_path):
 
 
 def test_a_protocol_that_nobody_has_told_of(tmp_path):
-    said = {"protocol": "speed", "accuracy": 90.0, "chance_accuracy": 50.0, "interval": {"accuracy": [80, 95]}}
+    said = {"protocol": "own", "accuracy": 90.0, "chance_accuracy": 50.0, "interval": {"accuracy": [80, 95]}}
     record = read(tmp_path / "e", **said)
     assert [(each.name, each.chance) for each in measures(record) if each.name == "accuracy"] == [("accuracy", 50)]
