@@ -23,7 +23,7 @@ _IN_ORDER = 12
 _NAMED = 25
 """Pairs that are listed."""
 _STEPS = (0.05, 0.15, 0.3, 0.5, 0.75, 1.0)
-"""Shares of a class's videos, each drawn darker than the one before."""
+"""Shares of a class's videos, each drawn in a stronger colour than the one before."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -63,7 +63,9 @@ def confusion(record: Record) -> Section | None:
     said = f"Rows are what the videos are, columns what {found.by} takes them for; {size}"
     if len(matrix.names) > _IN_ORDER:
         said += ", in an order that has those side by side which are taken for one another (average linkage)"
-    said += ". The darker a field, the larger its share of the row's videos; those on the diagonal are right."
+    said += (
+        ". The stronger its colour, the larger a field's share of the row's videos; those on the diagonal are right."
+    )
     is_small = len(matrix.names) <= _TABLE
     drawn = _table(matrix) if is_small else _drawing(matrix)
     return Section(name, title, Markup("<p>{}</p>\n{}\n{}").format(said, drawn, _pairs(matrix)))
