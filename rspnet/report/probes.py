@@ -1,14 +1,16 @@
 """What the probes found, drawn: each number with its interval, chance, its controls, and the same of fresh weights."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
 
 from rspnet.report import dots
 from rspnet.report.record import Record
-from rspnet.report.results import Measure, measures_of
+from rspnet.report.results import Ends, Measure, measures_of
 from rspnet.report.section import Section
+from rspnet.report.tables import is_number
 
 _CONTROLS = {
     "shuffled": "frames shuffled",
@@ -42,13 +44,22 @@ def probes(record: Record) -> Section | None:
 
 
 def _controls(protocol: str, score: dict[str, Any], measure: Measure) -> Iterator[tuple[str, Measure]]:
-    """What the same number is of each control, and of fresh weights."""
+    """What the same number is of each control, with how far it is behind, and of fresh weights."""
     controls = score.get("controls")
     known = controls.items() if isinstance(controls, dict) else ()
     others = [(_CONTROLS.get(str(name), str(name)), other) for name, other in known]
     for called, other in [*others, (_FRESH, score.get("random"))]:
         if isinstance(other, dict):
-            yield from ((called, found) for found in measures_of(protocol, other) if found.name == measure.name)
+            same = (found for found in measures_of(protocol, other) if found.name == measure.name)
+            yield from ((called, replace(found, ahead_interval=_apart(other))) for found in same)
+
+
+def _apart(other: dict[str, Any]) -> Ends | None:
+    """The interval of how far a probe is ahead of a control, paired by video."""
+    found = other.get("difference_interval")
+    if isinstance(found, list) and len(found) == 2 and all(map(is_number, found)):
+        return float(found[0]), float(found[1])
+    return None
 
 
 def _dot(measure: Measure, control: str = "") -> dots.Dot:
@@ -60,32 +71,24 @@ def _verdict(measure: Measure, controls: dict[str, Measure]) -> str:
     """In words whether it is more than chance, and more than its controls; nothing where no interval tells."""
     if measure.interval is None:
         return ""
-    told = []
-    if measure.chance is not None:
-        low, high = measure.interval
-        is_above, is_below = low > measure.chance, high < measure.chance
-        told.append(
-            "above chance"
-            if is_above
-            else "below chance"
-            if is_below
-            else "no better than chance, as far as this tells"
-        )
+    told = [] if measure.chance is None else [_beside_chance(measure.interval, measure.chance)]
     for name, other in controls.items():
-        if other.interval is None or name == _FRESH:
+        if name == _FRESH or other.interval is None:
             continue
-        ahead = measure.interval[0] > other.interval[1]
-        told.append(f"better than with {name}" if ahead else f"not shown to be better than with {name}")
+        paired = other.ahead_interval  # which tells more than two intervals that overlap
+        is_better = measure.interval[0] > other.interval[1] if paired is None else paired[0] > 0
+        told.append(f"better than with {name}" if is_better else f"not shown to be better than with {name}")
     if measure.ahead_interval is not None:
         low, high = measure.ahead_interval
-        told.append(
-            "ahead of fresh weights"
-            if low > 0
-            else "behind fresh weights"
-            if high < 0
-            else "not shown to be ahead of fresh weights"
-        )
+        how = "ahead of" if low > 0 else "behind" if high < 0 else "not shown to be ahead of"
+        told.append(f"{how} {_FRESH}")
     return f"{measure.by}, {measure.name}: {'; '.join(told)}." if told else ""
+
+
+def _beside_chance(interval: Ends, chance: float) -> str:
+    if interval[0] > chance:
+        return "above chance"
+    return "below chance" if interval[1] < chance else "no better than chance, as far as this tells"
 
 
 def _differences(ahead: list[Measure]) -> Markup:

@@ -47,6 +47,14 @@ def test_nothing_is_claimed_that_the_intervals_do_not_show(tmp_path, ends, said)
 
 
 @pytest.mark.parametrize(
+    ("ends", "said"), [([1.0, 9.0], "above chance; better"), ([-1.0, 9.0], "not shown to be better")]
+)
+def test_paired_differences_tell_more_than_intervals(tmp_path, ends, said):
+    controls = {"shuffled": score(55.0, 48.0, 62.0, difference=5.0, difference_interval=ends)}
+    assert f"{said} than with frames shuffled." in text(tmp_path, speed(60.0, 53.0, 67.0, controls=controls))
+
+
+@pytest.mark.parametrize(
     ("ends", "said"), [((-3.0, 5.0), "not shown to be ahead of fresh weights"), ((-9.0, -1.0), "behind fresh weights")]
 )
 def test_what_training_has_taught_is_not_claimed_either(tmp_path, ends, said):
