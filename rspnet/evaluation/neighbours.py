@@ -14,7 +14,12 @@ _CHUNK = 1 << 22
 
 
 def neighbours(
-    query: torch.Tensor, gallery: torch.Tensor, k: int, *, exclude_self: bool = False
+    query: torch.Tensor,
+    gallery: torch.Tensor,
+    k: int,
+    *,
+    exclude_self: bool = False,
+    groups: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the k gallery entries of largest cosine similarity to each query.
 
@@ -27,9 +32,11 @@ def neighbours(
         gallery: (M, D) features.
         k: How many; all where the gallery holds fewer.
         exclude_self: The gallery is the query set itself, and no entry is its own neighbour.
+        groups: (Q,) numbers: then none of its own group is one either.
 
     Returns:
-        Gallery places (Q, K) int64, nearest first, and their similarities (Q, K) float32.
+        Gallery places (Q, K) int64, nearest first, and their similarities (Q, K) float32; -inf for what is no
+        neighbour, where there are fewer outside of a group.
 
     Raises:
         ValueError: a feature is not finite, the shapes do not match, or there is nothing to find.
@@ -50,6 +57,8 @@ def neighbours(
         scores = (query[part] @ gallery.T).float()
         if exclude_self:
             scores.diagonal(offset=part.start).fill_(-torch.inf)
+        if groups is not None:
+            scores.masked_fill_(groups[part, None] == groups, -torch.inf)
         similarities[part], places[part] = largest(scores, k)
     return places, similarities
 
@@ -122,7 +131,7 @@ def chance_recall(
     gallery_labels: torch.Tensor,
     ks: Sequence[int] = (1, 5, 10, 20, 50),
     *,
-    exclude_self: bool = False,
+    groups: torch.Tensor | None = None,
 ) -> dict[int, float]:
     """Return the recall at each k that a random ranking of the gallery has on average.
 
@@ -133,18 +142,22 @@ def chance_recall(
         query_labels: (Q,) class numbers.
         gallery_labels: (M,) class numbers.
         ks: Numbers of neighbours.
-        exclude_self: The gallery is the query set itself, so that for each query it holds one video less.
+        groups: (Q,) numbers, where the gallery is the query set itself: for each query its own group is not in it.
 
     Returns:
         {k: percent}; at k = 1 also the accuracy of naming the class of a random gallery entry.
     """
-    left = int(exclude_self)
-    size = len(gallery_labels) - left
     labels = int(max(query_labels.max(), gallery_labels.max())) + 1
-    same = torch.bincount(gallery_labels, minlength=labels)[query_labels].double() - left
-    drawn = torch.arange(min(max(ks), size), device=same.device)
-    misses = ((size - same[:, None] - drawn).clamp(min=0) / (size - drawn)).cumprod(dim=1).mean(dim=0)
-    return {k: 100 * (1 - float(misses[min(k, size) - 1])) for k in ks}
+    sizes = torch.full((len(query_labels), 1), float(len(gallery_labels)), dtype=torch.float64)
+    same = torch.bincount(gallery_labels, minlength=labels)[query_labels].double()[:, None]
+    if groups is not None:
+        alike = groups * labels + query_labels
+        sizes -= torch.bincount(groups)[groups][:, None]
+        same -= torch.bincount(alike)[alike][:, None]
+    drawn = torch.arange(min(max(ks), len(gallery_labels)))
+    shares = (sizes - same - drawn).clamp(min=0) / (sizes - drawn).clamp(min=1)
+    misses = shares.where(drawn < sizes, 1.0).cumprod(dim=1).mean(dim=0)
+    return {k: 100 * (1 - float(misses[min(k, len(drawn)) - 1])) for k in ks}
 
 
 def largest(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:

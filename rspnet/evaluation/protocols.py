@@ -9,8 +9,10 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from rspnet.data.groups import films_of
 from rspnet.errors import ConfigError
 from rspnet.evaluation.accuracy import accuracy, chance_top, top_classes
 from rspnet.evaluation.by_class import by_class
@@ -18,7 +20,7 @@ from rspnet.evaluation.clusters import v_measures
 from rspnet.evaluation.few_shot import few_shot_accuracies
 from rspnet.evaluation.found import Found, of_hits, over_draws
 from rspnet.evaluation.linear import linear_probe
-from rspnet.evaluation.neighbours import chance_recall, hits, knn_votes, neighbours, percent_of
+from rspnet.evaluation.neighbours import chance_recall, knn_votes, neighbours, percent_of
 from rspnet.evaluation.predict import Outputs, nearest, predictions
 
 SHOTS = (1, 5, 8, 10)
@@ -40,18 +42,32 @@ def classify(tested: Outputs) -> Found:
 
 
 def retrieval(tested: Outputs, known: Outputs | None = None) -> Found:
-    """Of features; without a gallery each video looks among the others, and without labels there is no number."""
+    """Of features; without a gallery each video looks among the others, and without labels there is no number.
+
+    Among the others its class is not looked for in videos of its own film, which are nearest for another reason.
+    """
     gallery = tested if known is None else known
     places, similarities = neighbours(tested.values, gallery.values, max(_KS), exclude_self=known is None)
+    lines = nearest(tested, gallery, places=places[:, :_NEAREST], similarities=similarities[:, :_NEAREST])
     found = Found({"num_gallery": len(gallery), "num_queries": len(tested)})
     if known is not None or (tested.index.features["label"].names and None not in tested.videos["label"]):
-        right = hits(places, tested.labels, gallery_labels=gallery.labels, ks=_KS)
-        chance = chance_recall(tested.labels, gallery.labels, _KS, exclude_self=known is None)
+        groups = None if known is not None else _groups(tested)
+        if groups is not None:
+            places, similarities = neighbours(tested.values, gallery.values, max(_KS), exclude_self=True, groups=groups)
+        labels = gallery.labels[places].masked_fill(similarities.isneginf(), -1)
+        right = {k: (labels == tested.labels[:, None])[:, :k].any(1) for k in _KS}
+        chance = chance_recall(tested.labels, gallery.labels, _KS, groups=groups)
         found.score["recall"] = {str(k): percent_of(each) for k, each in right.items()}
         found.score["chance"] = {str(k): value for k, value in chance.items()}
         found = of_hits(tested.videos, found.score, {str(k): each for k, each in right.items()})
-    lines = nearest(tested, gallery, places=places[:, :_NEAREST], similarities=similarities[:, :_NEAREST])
     return replace(found, file="neighbours.jsonl", lines=lines)
+
+
+def _groups(tested: Outputs) -> Tensor:
+    """A number for the film of each video, or for itself."""
+    label = tested.index.features["label"]
+    films = films_of(tested.videos["video"], [label.int2str(number) for number in tested.labels.tolist()])
+    return torch.arange(len(tested)) if films is None else torch.from_numpy(np.unique(films, return_inverse=True)[1])
 
 
 def knn(tested: Outputs, known: Outputs) -> Found:

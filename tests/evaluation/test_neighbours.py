@@ -1,6 +1,7 @@
 """Neighbours, retrieval and kNN against slow plain-Python versions, with ties, small galleries and uneven chunks."""
 
 import math
+import random
 from fractions import Fraction
 
 import pytest
@@ -148,3 +149,24 @@ def test_chance_recall_is_what_random_features_reach():
     features = torch.randn(3400, 16, generator=seeded(1))
     found = recall(features[:3000], query_labels, gallery_features=features[3000:], gallery_labels=gallery_labels)
     assert found == pytest.approx(chance_recall(query_labels, gallery_labels), abs=2.5)
+
+
+def test_nobody_of_ones_own_group_is_a_neighbour():
+    """Nor counts for chance: against a ranking that is drawn many times, and by hand."""
+    values, groups = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)), torch.arange(12) // 4
+    places, similarities = neighbours(values, values, 11, exclude_self=True, groups=groups)
+    alone, _ = neighbours(values, values, 11, exclude_self=True)
+    for query in range(12):
+        others = [place for place in alone[query].tolist() if groups[place] != groups[query]]
+        assert places[query, :8].tolist() == others
+        assert similarities[query, 8:].isneginf().all()
+    labels = torch.tensor([0, 0, 1, 1, 0, 1, 2, 1, 0, 0, 1, 3])
+    found, rng, times = chance_recall(labels, labels, (1, 3, 50), groups=groups), random.Random(0), 3000
+    for k, value in found.items():
+        hits = 0
+        for _ in range(times):
+            query = rng.randrange(12)
+            others = [place for place in range(12) if groups[place] != groups[query]]
+            hits += any(labels[place] == labels[query] for place in rng.sample(others, min(k, len(others))))
+        assert value == pytest.approx(100 * hits / times, abs=3)
+    assert found[50] == pytest.approx(100 * 10 / 12)  # two are the only ones of their class

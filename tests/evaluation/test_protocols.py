@@ -125,3 +125,16 @@ def test_without_pairs_nothing_is_compared(tmp_path):
     one, other = (PROTOCOLS["knn"](outputs(tmp_path, number, between), known) for number in (100, 99))
     with pytest.raises(VideoError, match="read once and not again"):
         compared(one, other)
+
+
+def test_a_class_is_not_looked_for_in_ones_own_film(tmp_path):
+    """Features that are the film: all neighbours are of one's film and class, and tell nothing."""
+    name = "film{2}_{1}_u_nm_np1_ba_goo_{0}.mp4"
+    tested = outputs(
+        tmp_path, 160, lambda labels: torch.eye(21)[torch.arange(161)[torch.arange(161) != 2] // 8], name=name
+    )
+    found = PROTOCOLS["retrieval"](tested)
+    assert found.score["interval_over"] == "21 films"
+    assert found.score["chance"]["1"] < 27
+    assert found.score["recall"]["1"] < 60
+    assert all(line["neighbours"][0]["video"].split("_")[0] == line["video"].split("_")[0] for line in found.lines[:-1])
