@@ -27,6 +27,7 @@ from rspnet.evaluation.played import CONTROLS, Order, Play, Played
 
 _NOISE = 1e-5  # of a feature's size: smaller differences are float32's rounding, which standardising would blow up
 _CHANCE = 50.0
+_LEAST = {"speed": 2, "arrow_of_time": 1}  # speed that a video must be long enough for
 _ORDERS: tuple[Order, ...] = ("real", *CONTROLS)
 
 
@@ -117,21 +118,15 @@ def arrow_of_time(tested: Played, known: Played) -> Found:
 def remarks(names: Sequence[str], tested: Played, known: Played) -> list[str]:
     """Say which videos are too short for these probes, if some are."""
     tops, picker = torch.cat([tested.tops, known.tops]), tested.picker
-    lines, total = [], len(tops)
-    longest = 2 if "speed" in names else 1
-    if short := int((tops < longest).sum()):
-        are = "is" if short == 1 else "are"
-        alone = " (or for speed alone)" if len(names) > 1 else ""
-        lines.append(
-            f"{short} of {some(total, 'video')} {are} shorter than a clip at {longest}x, {picker.span(longest)} "
-            f"frames, and left out{alone}"
-        )
-    if "speed" in names and (some_more := int(((tops >= longest) & (tops < SPEEDS[-1])).sum())):
-        are = "is" if some_more == 1 else "are"
-        lines.append(
-            f"{some_more} of {some(total, 'video')} {are} shorter than a clip at {SPEEDS[-1]}x, "
-            f"{picker.span(SPEEDS[-1])} frames, and asked for lower speeds alone"
-        )
+
+    def said(short: Tensor, speed: int, what: str) -> list[str]:
+        number = int(short.sum())
+        are, clip = "is" if number == 1 else "are", f"a clip at {speed}x, {picker.span(speed)} frames"
+        return [f"{number} of {some(len(tops), 'video')} {are} shorter than {clip}, and {what}"] if number else []
+
+    lines = [line for name in names for line in said(tops < _LEAST[name], _LEAST[name], f"left out of {name}")]
+    if "speed" in names:
+        lines += said((tops >= _LEAST["speed"]) & (tops < SPEEDS[-1]), SPEEDS[-1], "asked for lower speeds alone")
     return lines
 
 
@@ -159,7 +154,7 @@ def _probed(
     videos, members, times = np.unique(pairs.video, return_inverse=True, return_counts=True)
     num_known = len(np.unique(asked(known, "real").video))
     if min(len(videos), num_known) < FEWEST:
-        fewest = 2 if name == "speed" else 1
+        fewest = _LEAST[name]
         raise ConfigError(
             f"protocol: {name}; only {some(num_known, 'video')} to learn from and {len(videos)} to test are as long as "
             f"a clip at {fewest}x, {tested.picker.span(fewest)} frames: give at least {FEWEST} of each, or a smaller "

@@ -124,12 +124,13 @@ def test_videos_that_are_too_short(tmp_path):
     arrow = arrow_of_time(tested, known).score
     assert (arrow["num_videos"], arrow["num_gallery"], arrow["left_out"]) == (7, 8, 2)
     assert remarks(["speed"], tested, known) == [
-        "4 of 17 videos are shorter than a clip at 2x, 29 frames, and left out",
+        "4 of 17 videos are shorter than a clip at 2x, 29 frames, and left out of speed",
         "2 of 17 videos are shorter than a clip at 4x, 57 frames, and asked for lower speeds alone",
     ]
     assert remarks(["arrow_of_time"], tested, known) == [
-        "2 of 17 videos are shorter than a clip at 1x, 15 frames, and left out"
+        "2 of 17 videos are shorter than a clip at 1x, 15 frames, and left out of arrow_of_time"
     ]
+    assert len(remarks(["speed", "arrow_of_time"], tested, known)) == 3
     assert remarks(["speed"], *[played(tmp_path, 5, between)] * 2) == []
     few = played(tmp_path, 8, between, tops=[2, 2, 4, 1, 1, 1, 0, 0])
     with pytest.raises(
