@@ -175,4 +175,5 @@ def _pairs(matrix: Matrix) -> Markup:
     total = int((wrong > 0).sum())
     title = f"The largest {len(found)} of {total} kinds of error" if total > len(found) else "All kinds of error"
     head = ["is", "taken for", "videos", "% of its class"]
-    return details(title, table(head, rows, label=title))
+    shown = table(head, rows, label=title)
+    return details(title, shown) if len(matrix.names) <= _TABLE else Markup("<p>{}:</p>{}").format(title, shown)

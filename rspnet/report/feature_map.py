@@ -107,10 +107,11 @@ def laid_flat(values: Floats) -> Floats | None:
         return None
     from sklearn.manifold import TSNE  # takes a second
 
-    perplexity = min(_PERPLEXITY, (len(values) - 1) / 3)
+    init = "pca" if values.shape[1] > 1 else "random"
+    flat = TSNE(2, perplexity=min(_PERPLEXITY, (len(values) - 1) / 3), init=init, random_state=_SEED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numbers that sklearn divides by zero where videos are the same
-        places: Floats = TSNE(2, perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(values)
+        places: Floats = flat.fit_transform(values)
     return places if np.isfinite(places).all() else None
 
 

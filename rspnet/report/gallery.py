@@ -41,7 +41,7 @@ def drawn(found: list[Query]) -> list[Query]:
 
 
 def _row(videos: Videos, query: Query) -> Markup:
-    first = videos.card(query.video, Markup("<b>{}</b>").format(label_of(query.label)))
+    first = videos.card(query.video, Markup("query: <b>{}</b>").format(label_of(query.label)))
     cards = [
         videos.card(
             each.video,
