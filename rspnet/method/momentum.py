@@ -32,6 +32,9 @@ class Queue(nn.Module):
         dim: embedding dimension D.
         length: Q; any number, it need not divide by the batch.
 
+    Attributes:
+        begun: number of columns that were keys from the start: all of a queue that was loaded, else none.
+
     Raises:
         ConfigError: the machine's memory could not hold it.
     """
@@ -41,6 +44,7 @@ class Queue(nn.Module):
 
     def __init__(self, dim: int, length: int) -> None:
         super().__init__()
+        self.begun = 0
         check_fits(4 * dim * length, f"pretext.queue_length: {length}, pretext.dim: {dim}; the queue takes")
         self.register_buffer("columns", nn.functional.normalize(torch.randn(dim, length), dim=0))
         self.register_buffer("pointer", torch.zeros(1, dtype=torch.long))

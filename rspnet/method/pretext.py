@@ -111,7 +111,7 @@ class RSPNet(nn.Module):
             draws: the step's random choices.
 
         Returns:
-            ``loss`` to minimise and, detached: its parts ``loss_avid`` and ``loss_rsp``; the scalar log terms of
+            ``loss`` to minimise and, detached: its parts ``loss_avid`` and ``loss_rsp``; the log terms of
             `LOG_TERMS`; ``logits_same`` and ``logits_other`` (N, 1 + Q), ``near`` and ``far`` (N,), and the queries'
             appearance ``embeddings`` (N, D).
         """
@@ -134,7 +134,7 @@ class RSPNet(nn.Module):
             "loss": self.appearance_weight * loss_avid + self.motion_weight * loss_rsp,
             "loss_avid": loss_avid.detach(),
             "loss_rsp": loss_rsp.detach(),
-            **_log_terms(torch.cat([logits_same, logits_other]), near, far, embeddings=query),
+            **_log_terms(torch.cat([logits_same, logits_other]), near, far, embeddings=query, margin=self.margin),
             "logits_same": logits_same.detach(),
             "logits_other": logits_other.detach(),
             "near": near.detach(),
@@ -181,12 +181,16 @@ LOG_TERMS = {
     "rsp_accuracy": "percent of queries nearer to their own speed than to the other",
     "positive_similarity": "mean logit of a query and its own video",
     "negative_similarity": "mean logit of a query and the queue",
+    "margins_met": "percent of queries nearer to their own speed by the margin",
+    "motion_gap": "mean by which they are, in units of similarity / temperature, as the margin is",
     "spread": "length of the standard deviation of the batch's appearance embeddings: 0 collapsed, 1 fully spread",
+    "effective_rank": "number of directions that the appearance embeddings of all steps and processes fill",
 }
+"""Scalars; of one step `effective_rank` is the matrix that it is taken of when it is added up, see `moments`."""
 
 
 @torch.no_grad()
-def _log_terms(logits: Tensor, near: Tensor, far: Tensor, *, embeddings: Tensor) -> dict[str, Tensor]:
+def _log_terms(logits: Tensor, near: Tensor, far: Tensor, *, embeddings: Tensor, margin: float) -> dict[str, Tensor]:
     """What a person wants to see of one step; `LOG_TERMS` says what each means."""
     rank = (logits[:, 1:] >= logits[:, :1]).sum(1)  # ties count against: a collapsed network gets 0, not 100
     return {
@@ -195,7 +199,10 @@ def _log_terms(logits: Tensor, near: Tensor, far: Tensor, *, embeddings: Tensor)
         "rsp_accuracy": 100 * (near > far).float().mean(),
         "positive_similarity": logits[:, 0].mean(),
         "negative_similarity": logits[:, 1:].mean(),
+        "margins_met": 100 * (near - far >= margin).float().mean(),
+        "motion_gap": (near - far).mean(),
         "spread": spread(embeddings),
+        "effective_rank": moments(embeddings),
     }
 
 
@@ -203,3 +210,9 @@ def spread(embeddings: Tensor) -> Tensor:
     """Length of the standard deviation of embeddings (N, D), a scalar: see `LOG_TERMS`."""
     length: Tensor = embeddings.std(0, correction=0).norm()
     return length
+
+
+def moments(embeddings: Tensor) -> Tensor:
+    """Mean of the products of embeddings (N, D) with themselves (D, D), in float64, where small shares stay right."""
+    precise = embeddings.double()  # which autocast leaves alone
+    return precise.T @ precise / len(precise)

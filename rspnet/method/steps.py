@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 Terms = dict[str, Tensor]
-"""Scalars by name."""
+"""Scalars by name; and of `effective_rank`, a matrix."""
 
 
 def check_micro_batches(number: int, divides: int, what: str) -> int:
@@ -116,4 +116,4 @@ def _parts(model: nn.Module, accelerator: "Accelerator", number: int) -> Iterato
 def _means(outs: Sequence[Terms]) -> Terms:
     if len(outs) == 1:
         return outs[0]
-    return {name: torch.stack([out[name] for out in outs]).mean() for name in outs[0]}
+    return {name: torch.stack([out[name] for out in outs]).mean(0) for name in outs[0]}

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from rspnet.console import duration, figures, is_main, percent, say, some
 from rspnet.disk import reading, whole, write_text, writing_to
 from rspnet.errors import CheckpointError
+from rspnet.method import health
 
 if TYPE_CHECKING:
     from rspnet.data.sets import TrainSet
@@ -167,6 +168,8 @@ class RunLog:
         self._write({"event": "epoch", "step": step, "epoch": epoch, **values, **(more or {})})
         if aloud:
             self._speak(f"epoch {epoch} done: {self._terms(values)}")
+            if task := health.line(values):
+                self._speak(task)
 
     def close(self) -> None:
         """Take the bar away and close the file."""

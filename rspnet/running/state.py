@@ -1,17 +1,25 @@
 """Where a run stands: its steps, its best epoch, and the running sums of what is logged."""
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from rspnet.method.health import effective_rank, queue_terms
+from rspnet.method.momentum import Queue
+
+if TYPE_CHECKING:
+    from rspnet.data.sets import TrainSet
 
 
 class RunState:
     """What a checkpoint holds beside the weights, so that the run goes on as if never interrupted.
 
     The running sums are kept on the device in float64, all terms in one tensor: reading them is the only
-    synchronisation, and they continue bit for bit after a resume in the middle of an interval.
+    synchronisation, and they continue bit for bit after a resume in the middle of an interval. A term that is a matrix
+    is added up as it is; what is logged is the effective rank of its mean.
 
     Attributes:
         step: training steps made.
@@ -20,6 +28,7 @@ class RunState:
         seconds: spent training, over all starts of the run.
         last_epoch: the values logged for the last finished epoch.
         failed: videos of the current epoch that could not be read, over all processes.
+        keys: that the queue of a pretraining held before the first step.
     """
 
     def __init__(self) -> None:
@@ -28,18 +37,21 @@ class RunState:
         self.best_epoch: int | None = None
         self.seconds = 0.0
         self.last_epoch: dict[str, float] = {}
-        self.failed = 0
-        self._sums: dict[str, tuple[list[str], Tensor]] = {}  # of a window: names, and a sum of each
+        self.failed = self.keys = 0
+        self._sums: dict[str, tuple[list[tuple[str, int]], Tensor]] = {}  # of a window: names, sizes, sums end to end
         self._counts = {"interval": 0, "epoch": 0}
 
     def add(self, terms: dict[str, Tensor]) -> None:
-        """Count one step with its scalar log terms.
+        """Count one step with its log terms: scalars, and square matrices (D, D) behind them.
 
         Raises:
             ValueError: they are not those of the steps before.
         """
         self.step += 1
-        names, values = list(terms), torch.stack([value.detach() for value in terms.values()]).double()
+        matrices = [value.detach().double().flatten() for value in terms.values() if value.ndim]
+        scalars = [value.detach() for value in terms.values() if not value.ndim]
+        values = torch.cat([torch.stack(scalars).double(), *matrices])
+        names = [(name, value.numel()) for name, value in terms.items()]
         for window in self._counts:
             self._counts[window] += 1
             before, sums = self._sums.get(window, (names, None))
@@ -55,9 +67,9 @@ class RunState:
             reduce: averages a tensor over all processes.
         """
         names, sums = self._sums.pop(window)
-        means = reduce(sums / self._counts[window])
+        means = reduce(sums / self._counts[window]).cpu().split([size for _, size in names])
         self._counts[window] = 0
-        return dict(zip(names, means.tolist(), strict=True))
+        return {name: _number(mean) for (name, _), mean in zip(names, means, strict=True)}
 
     def state_dict(self, gather: Callable[[Tensor], Tensor] = lambda row: row) -> dict[str, Any]:
         """All of it, on the CPU, with the sums of every process.
@@ -68,7 +80,7 @@ class RunState:
         saved: dict[str, dict[str, Any]] = {window: {"names": [], "rows": None} for window in self._counts}
         for window, (terms, sums) in self._sums.items():
             saved[window] = {"names": terms, "rows": gather(sums[None]).cpu()}
-        names = ("step", "best", "best_epoch", "seconds", "last_epoch", "failed")
+        names = ("step", "best", "best_epoch", "seconds", "last_epoch", "failed", "keys")
         kept = {name: getattr(self, name) for name in names}
         return {**kept, "sums": saved, "counts": dict(self._counts)}
 
@@ -82,3 +94,33 @@ class RunState:
                 self._sums[window] = saved["names"], row
         self._counts = dict(state.pop("counts"))
         vars(self).update(state)
+
+
+def _number(mean: Tensor) -> float:
+    """What is logged of a term (1,), or of a matrix (D * D,)."""
+    side = math.isqrt(len(mean))
+    return mean.item() if side == 1 else effective_rank(mean.view(side, side).numpy())
+
+
+class Queued:
+    """How full the queue of a pretraining is: counted, since nothing in it tells a key from what was drawn.
+
+    Args:
+        model: the network; of one without a queue there is nothing to tell.
+        state: where the run stands. At its start it notes the keys of a queue that came with weights: all of it counts.
+        train_set: the batches, whose keys go into the queue.
+    """
+
+    def __init__(self, model: nn.Module, state: RunState, train_set: "TrainSet") -> None:
+        queue = getattr(model, "queue", None)
+        self._queue = queue if isinstance(queue, Queue) else None
+        self._state, self._train_set = state, train_set
+        if self._queue and not state.step:
+            state.keys = self._queue.begun
+
+    def __call__(self) -> dict[str, float]:
+        """As of now, see `rspnet.method.health.queue_terms`."""
+        if self._queue is None:
+            return {}
+        keys = self._state.keys + self._state.step * self._train_set.total_batch
+        return queue_terms(self._queue.columns.shape[1], keys=keys, videos=len(self._train_set.clips))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from rspnet.method.momentum import Queue
 from rspnet.weights.convert import is_converted, put_back
 from rspnet.weights.description import NAME
 from rspnet.weights.entries import OURS, PRETRAINING, sort_entries
@@ -65,6 +66,8 @@ def load_pretraining(network: nn.Module, file: "WeightFile") -> list[str]:
         loaded = {name: theirs[name] for name in names if name in theirs}
         check_finite(file.path, loaded)
         network.load_state_dict(loaded, strict=False)
+        if isinstance(queue := network.get_submodule("queue"), Queue) and part == "queue":
+            queue.begun = queue.columns.shape[1]
     if "key encoder" not in found:
         key.load_state_dict(query.state_dict())
     what = f"{file.layout}, {file.arch}" + (f", epoch {report.epoch}" if report.epoch is not None else "")

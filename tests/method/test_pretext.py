@@ -237,7 +237,7 @@ def three_steps(groups, rank=0, world_size=1, micro_batches=1):
 def check_equal(parts, whole):
     for one, other in zip(parts, whole, strict=True):
         for name in one:
-            percent = name in ("avid_top1", "avid_top5", "rsp_accuracy")  # in single precision
+            percent = name in ("avid_top1", "avid_top5", "rsp_accuracy", "margins_met")  # in single precision
             torch.testing.assert_close(one[name], other[name], rtol=0, atol=1e-4 if percent else 1e-9)
 
 
@@ -294,20 +294,22 @@ def test_log_terms_are_counted_and_averaged():
     others = torch.tensor([5.0, 4, 3, 2, 1, 0])
     logits = torch.stack([torch.cat([torch.tensor([own]), others]) for own in (5.5, 4.5, 1.5, 0.5, 5.0)])
     near, far = torch.tensor([[1.0, 2, 3, 4, 5], [0.0, 2, 2, 9, 9]])
-    terms = _log_terms(logits, near, far, embeddings=torch.tensor([[0.0, 1], [1, 1], [0, 1], [1, 1]]))
+    embeddings = torch.tensor([[0.0, 1], [1, 1], [0, 1], [1, 1]])
+    terms = _log_terms(logits, near, far, embeddings=embeddings, margin=1.0)
+    assert terms.keys() == LOG_TERMS.keys()
+    assert terms.pop("effective_rank").tolist() == [[0.5, 0.5], [0.5, 1]]
     assert {name: value.item() for name, value in terms.items()} == pytest.approx(
-        {"avid_top1": 20, "avid_top5": 80, "rsp_accuracy": 40}
+        {"avid_top1": 20, "avid_top5": 80, "rsp_accuracy": 40, "margins_met": 40, "motion_gap": -7 / 5}
         | {"positive_similarity": 17 / 5, "negative_similarity": 2.5, "spread": 0.5}
     )
-    assert terms.keys() == LOG_TERMS.keys()
 
 
 def test_log_terms_at_the_extremes():
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
     one = torch.ones(1)
-    terms = _log_terms(logits, one, -one, embeddings=torch.eye(3))
-    assert (terms["avid_top1"], terms["rsp_accuracy"]) == (100, 100)
-    terms = _log_terms(torch.zeros(1, 9), one, one, embeddings=torch.ones(3, 3))
+    terms = _log_terms(logits, one, -one, embeddings=torch.eye(3), margin=2.0)
+    assert (terms["avid_top1"], terms["rsp_accuracy"], terms["margins_met"], terms["motion_gap"]) == (100, 100, 100, 2)
+    terms = _log_terms(torch.zeros(1, 9), one, one, embeddings=torch.ones(3, 3), margin=2.0)
     assert (terms["avid_top1"], terms["avid_top5"], terms["rsp_accuracy"], terms["spread"]) == (0, 0, 0, 0)
 
 

@@ -64,7 +64,8 @@ def test_pretraining_gives_the_losses_of_one_process(pretrained_by_two, pretrain
     assert "; 2 batch-norm groups of 3" in error
     assert others_error == ""
     for two, one in zip(tiny.metrics(run_dir)[:4], tiny.metrics(pretrained)[:4], strict=True):
-        for name in ("loss", "loss_avid", "loss_rsp", "avid_top1", "rsp_accuracy", "negative_similarity"):
+        names = ("loss", "loss_avid", "loss_rsp", "avid_top1", "rsp_accuracy", "negative_similarity", "effective_rank")
+        for name in names:
             assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-4), (two, one)
     two, one = (tiny.state(folder, "step_3")["model"] for folder in (run_dir, pretrained))
     assert two.keys() == one.keys()
