@@ -12,8 +12,7 @@ The protocols, all on central crops of `clips.views` clips spread evenly over ea
     retrieval   test videos look for their class among the training videos,
                 by the cosine of pooled features averaged over the clips;
                 without labels it only lists each video's neighbours
-    knn         the same features; a weighted vote of the 20 nearest
-                training videos
+    knn         the same; a weighted vote of the 20 nearest training videos
     linear      the same features; logistic regression on those of the
                 training videos
     few_shot    the same on 1, 5, 8 and 10 training videos of each class,
@@ -59,6 +58,7 @@ from rspnet.errors import CheckpointError, ConfigError
 from rspnet.report.leaving import leave
 from rspnet.running import launch
 from rspnet.running.folder import Run, run_once
+from rspnet.running.telling import opening
 from rspnet.weights.description import is_export, named_weights, settled
 from rspnet.weights.manifest import is_checkpoint
 
@@ -162,7 +162,7 @@ def main(config: Config) -> dict[str, Any]:
             measured = settled(measured)
         config = dataclasses.replace(config, weights=measured)
     run_dir = config.run_dir or default_run_dir(config, Path(measured))
-    start = partial(launch.start, trains=False, run_dir=run_dir)
+    start = partial(launch.start, trains=False, run_dir=run_dir, trackers=config.run.trackers)
     return run_once(run_dir, config, evaluate, start=start, report=leave)
 
 
@@ -195,6 +195,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
         weights = run.read_weights()
         heads = load_heads(str(config.weights)) if "pretext" in config.protocols else None
     index = load(run.keep_videos())
+    console.say(opening(run.config, run.run_dir))
     lists = chosen(index, config.on_features, config.on_clips, fold=config.data.fold, seed=config.run.seed)
     asked = Asked(*lists, heads, index.features["label"].names)
     found, facts, num_failed = measured(config, run, weights, asked=asked)

@@ -29,6 +29,7 @@ from rspnet.errors import ConfigError
 from rspnet.report.leaving import leave
 from rspnet.running import estimate, launch, log, machine
 from rspnet.running.folder import Run, run_once
+from rspnet.running.telling import opening
 
 
 @dataclass
@@ -119,14 +120,15 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     views = {"views": 2, "top_speed": max(speeds)}
     clips = random_clips(videos, clip, augment.crop_area, seed=seed, **views, **config.data.limits())
     workers, allowed = machine.workers(config.data.num_workers), config.data.max_failures
-    train_set = TrainSet(clips, total_batch, run.team, num_workers=workers, max_failures=allowed, speeds=draws.shown)
+    reading: Any = {"num_workers": workers, "max_failures": allowed, "passes": config.optim.passes}
+    train_set = TrainSet(clips, total_batch, run.team, speeds=draws.shown, **reading)
 
     in_parts: Any = {"accelerator": accelerator, "micro_batches": config.run.micro_batches}
     monitored = monitor.Monitor(config.monitor, run, clip, data=config.data, num_workers=workers)
 
     plan = log.plan(schedule, train_set, world_size=run.team.world_size, device=accelerator.device.type)
-    console.say(f"{console.some(len(videos), 'video')}{selection(left_out)}; {draws}")
-    console.say(*plan, *draws.remarks())
+    of_videos = f"{console.some(len(videos), 'video')}{selection(left_out)}; {draws}"
+    console.say(opening(run.config, run.run_dir), of_videos, *plan, *draws.remarks())
     tell_short(clips, "videos")
     tell_long_queue(config.pretext.queue_length, len(videos))
 

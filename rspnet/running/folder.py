@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,12 +19,13 @@ from rspnet.running import sources
 from rspnet.running.checkpoints import latest
 from rspnet.running.environment import environment
 from rspnet.running.launch import check_accumulation, processes
-from rspnet.running.place import Place, held
+from rspnet.running.place import Place, held, unmake
 from rspnet.running.record import FREE, FREE_IN_PRETRAINING, flat, read_options, stage_of
 from rspnet.running.results import rounded, summary
 from rspnet.running.soundness import check_kinds, seal, sound_result
 from rspnet.running.sources import START_AGAIN, other_run
 from rspnet.running.team import Team
+from rspnet.running.telling import closing
 from rspnet.stdout import print_line
 from rspnet.temporary import sweep
 from rspnet.weights.description import named_weights
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from accelerate import Accelerator
 
+    from rspnet.running.trackers import Trackers
     from rspnet.weights.read import WeightFile
 
 Config = TypeVar("Config", bound="DataclassInstance")
@@ -59,6 +60,7 @@ class Run:
         team: the processes of the run.
         facts: what its number comes from beside its options, for its result: ``weights_sha256`` (None: fresh ones),
             ``data_fingerprint``, ``fold``, ``seed``, ``precision``, ``processes``, ``device``.
+        trackers: where its curves go, once it trains.
     """
 
     accelerator: "Accelerator"
@@ -67,6 +69,7 @@ class Run:
     run_dir: Path
     config: dict[str, Any]
     place: Place | None = None
+    trackers: "Trackers | None" = None
 
     @cached_property
     def newest(self) -> tuple[Path, int] | None:
@@ -195,11 +198,15 @@ def run_once(
                 write_json(place / "result.json", result)
                 seal(place)
             run.check_there()
+            if options["run"].get("trackers"):
+                from rspnet.running import tracked  # which loads what draws
+
+                tracked.finish(run, result)
             accelerator.end_training()
             if is_main() and report is not None:
                 report(place)
     if is_main():
-        say(*summary(result).splitlines())
+        say(*summary(result).splitlines(), *closing(options, place))
         say(f"written to {place}")
         print_line(json.dumps(result))
     return result
@@ -251,28 +258,8 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
     except LostError:  # what has its name now is another's
         raise
     except RSPNetError:
-        _unmake(run_dir, made)
+        unmake(run_dir, made)
         raise
-
-
-def _unmake(run_dir: Path, made: list[Path]) -> None:
-    """Take away what a command made that is refused in the end, unless a run has begun there."""
-    names = {
-        "config.yaml",
-        "environment.json",
-        "index.parquet",
-        "labelled.parquet",
-        ".lock",
-        "metrics.jsonl",
-        "tensorboard",
-    }
-    metrics = run_dir / "metrics.jsonl"
-    if not made or {path.name for path in run_dir.iterdir()} - names or (metrics.exists() and metrics.stat().st_size):
-        return
-    with contextlib.suppress(OSError):
-        shutil.rmtree(run_dir)
-        for folder in made[1:]:
-            folder.rmdir()
 
 
 def _names(run_dir: Path, options: dict[str, Any]) -> dict[str, Any]:

@@ -140,9 +140,14 @@ class Keeper:
         return f"{REMEDY}; the checkpoint of step {self.step} is sound, and the same command goes on from there"
 
     def size(self) -> int:
-        """Bytes of a checkpoint, as far as they are known before there is one: weights, and a momentum for each."""
-        trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        return sum(value.nbytes for value in (*self.model.state_dict().values(), *trained))
+        """Bytes of a checkpoint, as far as they are known before there is one: weights, and what is kept for each."""
+        kept: int = sum(
+            (2 if "betas" in group else 1) * weight.nbytes  # of Adam also the mean square
+            for group in self.optimizer.param_groups
+            for weight in group["params"]
+        )
+        weights: int = sum(value.nbytes for value in self.model.state_dict().values())
+        return kept + weights
 
     def check_room(self, to_come: int, total: int, *, best: bool) -> None:
         """See that the disk can hold what the run is about to keep; for the main process.

@@ -22,7 +22,7 @@ from rspnet.running.keeper import Keeper
 from rspnet.running.log import Intervals, RunLog, set_aside
 from rspnet.running.record import flat
 from rspnet.running.results import rounded
-from rspnet.running.state import RunState
+from rspnet.running.state import Queued, RunState
 from rspnet.running.trackers import Trackers
 from rspnet.signals import ENDING
 
@@ -82,9 +82,7 @@ class TrainLoop:
         self.team = run.team
         self.run_dir = run.run_dir
         self.model = self.accelerator.unwrap_model(model, keep_torch_compile=False)
-        self.schedule = schedule
-        self.train_set = train_set
-        self.often = often
+        self.schedule, self.train_set, self.often = schedule, train_set, often
         self.state = RunState()
         self.keeper = Keeper(
             run, self.model, optimizer, state=self.state, epoch_steps=len(train_set), keep_epochs=often.keep_epochs
@@ -92,15 +90,15 @@ class TrainLoop:
         if self.keeper.started_over:
             say(f"{self.run_dir}: none of its checkpoints is sound; the run starts at step 0")
             self.team.by_main(lambda: set_aside(self.run_dir))
+        self._queued = Queued(self.model, self.state, train_set)
         total = schedule.epochs * len(train_set)
         to_come = math.ceil((total - self.state.step) / min(often.checkpoint_every, len(train_set)))
         self.team.by_main(lambda: self.keeper.check_room(to_come, total, best="val_top1" in self.model.chance))
         self.course = Course(run, schedule, train_set, keeper=self.keeper, every=often.checkpoint_every)
-        self.trackers = Trackers(self.accelerator, self.run_dir, flat(run.config))
+        chance = self.model.chance
+        self.trackers = run.trackers = Trackers(self.accelerator, self.run_dir, flat(run.config), chance=chance)
         per_step, track = train_set.clips_per_step, self.trackers.log
-        self.log = RunLog(
-            self.run_dir, self.state.step, total, clips_per_step=per_step, track=track, chance=self.model.chance
-        )
+        self.log = RunLog(self.run_dir, self.state.step, total, clips_per_step=per_step, track=track, chance=chance)
         self.log.quiet = self.course.estimating
         self._mark = time.monotonic()
         self._asked = self._waiting = False
@@ -118,7 +116,8 @@ class TrainLoop:
             signal.signal(number, handler)
         self.train_set.close()
         self.log.close()
-        self.trackers.close()
+        if error is not None:  # else the result goes there, too, see rspnet.running.tracked
+            self.trackers.close()
 
     def epochs(self) -> Iterator[int]:
         """The epochs still to do, from 0; the first may be half done."""
@@ -197,7 +196,7 @@ class TrainLoop:
         log_due = epoch_done or step % self.often.log_every == 0
         if log_due:
             epoch = (step - 1) // len(self.train_set)
-            values = {**self._means("interval"), "lr": self.schedule(epoch)}
+            values = {**self._means("interval"), **self._queued(), "lr": self.schedule(epoch)}
             self.course.took(*self.log.interval(step, epoch, values, aloud=step % self.often.log_every == 0))
         self._asked = stopping = self.team.anyone(self._asked)
         if stopping:
@@ -234,7 +233,7 @@ class TrainLoop:
         monitored = monitored or {}
         self.log.chance |= {name[7:]: value for name, value in monitored.items() if name.startswith("chance_")}
         aloud = bool(validation or monitored) or len(self.train_set) >= self.often.log_every
-        values = {**state.last_epoch, **monitored, "failed_videos": state.failed + failed}
+        values = {**state.last_epoch, **self._queued(), **monitored, "failed_videos": state.failed + failed}
         more = {} if class_accuracy is None else {"val_class_accuracy": class_accuracy}
         self.log.epoch(state.step, epoch, values, more=more, aloud=aloud)
         top1 = state.last_epoch.get("val_top1")

@@ -3,7 +3,8 @@
 import contextlib
 import os
 import platform
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rspnet.console import say
@@ -72,3 +73,28 @@ def held(run_dir: Path, lock: Path) -> Iterator[None]:
             handle.write(f"process {os.getpid()} on {platform.node()}")
             handle.flush()
         yield
+
+
+def unmake(run_dir: Path, made: Sequence[Path]) -> None:
+    """Take away what a command made that is refused in the end, unless a run has begun there.
+
+    Args:
+        run_dir: the run's folder.
+        made: the folders that were made for it, the innermost first.
+    """
+    names = {
+        "config.yaml",
+        "environment.json",
+        "index.parquet",
+        "labelled.parquet",
+        ".lock",
+        "metrics.jsonl",
+        "tensorboard",
+    }
+    metrics = run_dir / "metrics.jsonl"
+    if not made or {path.name for path in run_dir.iterdir()} - names or (metrics.exists() and metrics.stat().st_size):
+        return
+    with contextlib.suppress(OSError):
+        shutil.rmtree(run_dir)
+        for folder in made[1:]:
+            folder.rmdir()

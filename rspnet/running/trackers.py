@@ -1,7 +1,7 @@
 """Where a run's curves go besides metrics.jsonl: accelerate's trackers, none of which can end the run or change it."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from rspnet.console import say
+from rspnet.console import is_main, say
+from rspnet.running import tensorboard
 from rspnet.running.undisturbed import undisturbed
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ class Tracker(Protocol):
     """
 
     name: str
+
+    def store_init_configuration(self, values: dict[str, Any]) -> None:
+        """Take the run's options."""
+        ...
 
     def log(self, values: dict[str, float], step: int) -> None:
         """Take values by name."""
@@ -45,11 +50,20 @@ class Trackers:
         accelerator: accelerate's, with the trackers' names as `log_with`.
         run_dir: the run's folder, whose name is the run's.
         options: of the run, flat.
+        chance: what terms would be for a network that has learnt nothing; sent along with them, as ``chance_TERM``.
     """
 
-    def __init__(self, accelerator: "Accelerator", run_dir: Path, options: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        accelerator: "Accelerator",
+        run_dir: Path,
+        options: Mapping[str, object],
+        *,
+        chance: Mapping[str, float] | None = None,
+    ) -> None:
         self._accelerator = accelerator
         self._trackers: list[Tracker] = []
+        self._chance = dict(chance or {})
         told = {
             name: value if isinstance(value, bool | int | float | str) else str(value)
             for name, value in options.items()
@@ -67,18 +81,29 @@ class Trackers:
         project = "tensorboard" if str(name) == "tensorboard" else "rspnet"  # of that one it is the folder's name
         try:
             accelerator.trackers, accelerator.log_with = [], [name]
-            accelerator.init_trackers(project, config=options, init_kwargs=own)
+            accelerator.init_trackers(project, init_kwargs=own)
             begun: Tracker = accelerator.trackers[0]
-            return begun
         finally:
             accelerator.log_with = every
+        if not is_main():
+            return begun
+        if begun.name == "tensorboard":
+            tensorboard.begin(begun, options, self._chance)
+        else:
+            begun.store_init_configuration(options)
+        return begun
 
     def __bool__(self) -> bool:
         return bool(self._trackers)
 
     def log(self, values: dict[str, float], step: int) -> None:
-        """Send values to all that are left."""
-        self._each(lambda tracker: tracker.log(values, step=step))
+        """Send values, by names like ``epoch/loss``, to all that are left, with what they would be by chance."""
+        chance = {}
+        for name in values:
+            event, _, term = name.rpartition("/")
+            if term in self._chance:
+                chance[f"{event}/chance_{term}"] = self._chance[term]
+        self._each(lambda tracker: tracker.log({**values, **chance}, step=step))
 
     def show(self, name: str, picture: Picture, step: int) -> None:
         """Send a picture (height, width, 3) to those that take pictures."""
@@ -92,6 +117,31 @@ class Trackers:
                 take({name: picture if tracker.name in ("aim", "clearml") else [picture]}, step=step)
 
         self._each(send)
+
+    def embed(self, name: str, features: npt.NDArray[np.float32], rows: Sequence[tuple[str, str]]) -> None:
+        """Send features (N, D) to TensorBoard's projector.
+
+        Args:
+            name: what to call them.
+            features: of the videos.
+            rows: N times the class and the name of the video.
+        """
+
+        def send(tracker: Tracker) -> None:
+            if tracker.name == "tensorboard" and is_main():
+                tensorboard.embed(tracker, name, features, rows=rows)
+
+        self._each(send)
+
+    def finish(self, result: Mapping[str, object], step: int) -> None:
+        """Send the numbers of a result, as ``result/NAME``, beside which TensorBoard puts the options, and end all."""
+        numbers = {
+            f"result/{name}": float(value)
+            for name, value in result.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        self._each(lambda tracker: tracker.log(numbers, step=step))
+        self.close()
 
     def close(self) -> None:
         """End them; what they still had to send is sent."""

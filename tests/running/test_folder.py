@@ -107,8 +107,8 @@ def test_the_work_is_done_once(tmp_path, once, videos, capsys):
     assert [json.loads(line) for line in out.splitlines()] == [result, result]
     words = "classify: top-1 66.7 % of 3 test videos (chance 10), top-5 100.0 %; best epoch 1"
     again = f"{tmp_path}/run: this was done before; remove the folder to do it again"
-    where = f"written to {tmp_path}/run"
-    assert err.splitlines() == [words, where, again, words, where]
+    where = (f"test: {tmp_path}/run/predictions.jsonl", f"written to {tmp_path}/run")
+    assert err.splitlines() == [words, *where, again, words, *where]
     assert json.loads((tmp_path / "run/result.json").read_text()) == result
     environment = json.loads((tmp_path / "run/environment.json").read_text())
     assert environment["versions"].keys() >= {"torch", "accelerate", "av", "rspnet"}

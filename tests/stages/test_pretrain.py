@@ -113,10 +113,15 @@ def test_metrics_of_every_step(pretrained):
     for line in steps:
         assert line["loss"] == pytest.approx(line["loss_avid"] + line["loss_rsp"])
         assert 0 <= line["avid_top1"] <= line["avid_top5"] <= 100
+        assert 0 <= line["margins_met"] <= line["rsp_accuracy"] <= 100
+        assert 1 <= line["effective_rank"] <= 6
+    assert [(line["queue_fill"], line["queue_epochs"]) for line in steps] == [(60, 6 / 18)] + [(100, 10 / 18)] * 5
     first, second = tiny.metrics(pretrained, "epoch")
     for name in ("loss", "rsp_accuracy", "spread"):
         assert first[name] == pytest.approx(sum(line[name] for line in steps[:3]) / 3)
         assert second[name] == pytest.approx(sum(line[name] for line in steps[3:]) / 3)
+    assert (first["queue_fill"], second["queue_epochs"]) == (100, 10 / 18)
+    assert second["effective_rank"] > max(line["effective_rank"] for line in steps[3:])  # of three steps together
 
 
 def test_losses_are_those_of_the_day_they_were_recorded(pretrained):
@@ -137,17 +142,24 @@ def test_speaks_on_stderr_and_answers_on_stdout(tmp_path, motions, capsys):
     out, err = capsys.readouterr()
     assert out == json.dumps(result) + "\n"
     lines = err.splitlines()
-    assert lines[:2] == [
+    assert lines[:3] == [
+        f"pretrain: resnet18 (width 16) from fresh weights, clips of 8 x 48² of {motions}; into {tmp_path}/run",
         "18 videos; 2 batch-norm groups of 9",
         "1 epoch of 1 step; 18 videos a step = 1 x 18; learning rate 0.1; on cpu",
     ]
-    assert lines[2].startswith("the queue of 50 is longer than the data")
-    assert lines[4].startswith("log lines: ")
-    assert lines[6].startswith("epoch 1 step 1/1: loss ")
-    assert "(2), RSP " in lines[6]
+    assert lines[3].startswith("the queue of 50 is longer than the data")
+    assert lines[5].startswith("log lines: ")
+    assert lines[7].startswith("epoch 1 step 1/1: loss ")
+    assert "(2), RSP " in lines[7]
+    assert lines[9].startswith("health: queue 36 %, own ")
     assert all(len(line) <= 100 for line in lines if str(tmp_path) not in line)
-    assert lines[-3].startswith("pretrain: loss ")
-    assert lines[-1] == f"written to {tmp_path}/run"
+    assert lines[10].startswith("pretrain: loss ")
+    assert lines[12].startswith("look: the queue was never full (keys are 36.0 % of it")
+    assert lines[-3:] == [
+        f"network: {tmp_path}/run/encoder.safetensors",
+        f"curves: {tmp_path}/run/metrics.jsonl, {tmp_path}/run/tensorboard",
+        f"written to {tmp_path}/run",
+    ]
     events = EventAccumulator(str(tmp_path / "run/tensorboard")).Reload()
     assert events.Scalars("epoch/loss")[0].value == pytest.approx(result["loss"], rel=1e-5)
     (pair,) = events.Images("clips")

@@ -1,0 +1,55 @@
+"""What TensorBoard shows beside curves: options with results, accuracies beside chance, features in the projector.
+
+All in the run's own folder, once: what comes first counts there, also where a run goes on. torch's `add_hparams` would
+make another run of it in a folder below.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+RESULTS = ("top1", "top5", "loss", "avid_top1", "rsp_accuracy", "effective_rank", "v_measure", "device_hours")
+"""The numbers of a result that are columns of the table of runs; those that a stage does not have stay empty."""
+
+POINTS = 10_000
+"""Features that the projector gets at most: more it draws slowly; they are taken evenly over the list."""
+
+
+def begin(tracker: Any, options: Mapping[str, bool | int | float | str], chance: Mapping[str, float]) -> None:
+    """Tell the options of the run, of which results the table is, and which curves belong into one chart.
+
+    Args:
+        tracker: accelerate's.
+        options: flat; also kept beside the events as hparams.yml.
+        chance: of which terms there is such a curve.
+    """
+    from torch.utils.tensorboard.summary import hparams
+
+    writer: SummaryWriter = tracker.writer
+    events: Any = writer.file_writer  # there while it is open
+    table, values, _ = hparams(dict(options), dict.fromkeys((f"result/{name}" for name in RESULTS), 0.0))
+    for summary in (table, values):
+        events.add_summary(summary)
+    path = Path(writer.log_dir, "hparams.yml")
+    path.write_text(yaml.dump(dict(options)), encoding="utf-8")
+    if chance:
+        charts = {name: ["Multiline", [f"epoch/{name}$", f"epoch/chance_{name}$"]] for name in chance}
+        writer.add_custom_scalars({"accuracies and chance": charts})
+    writer.flush()
+
+
+def embed(tracker: Any, name: str, features: npt.NDArray[np.float32], *, rows: Sequence[tuple[str, str]]) -> None:
+    """Give features to the projector, see `rspnet.running.trackers.Trackers.embed`."""
+    places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), POINTS)).astype(int))
+    # It keeps them as text, a line each: names with line ends or tabs in them would shift all that follow.
+    told = [[re.sub(r"\s", " ", word) or "-" for word in rows[place]] for place in places]
+    tracker.writer.add_embedding(features[places], told, tag=name, metadata_header=["class", "video"])
+    tracker.writer.flush()
