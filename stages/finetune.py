@@ -31,10 +31,9 @@ from rspnet.errors import ConfigError
 from rspnet.report.leaving import leave
 from rspnet.running import estimate, launch, log, machine
 from rspnet.running.folder import Run, run_once
+from rspnet.running.telling import opening
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from datasets import Dataset
 
     from rspnet.clipspec import ClipSpec
@@ -69,6 +68,7 @@ class Config:
     augment: options.Augment = field(default_factory=AUGMENT)
     encoder: options.Encoder = field(default_factory=options.Encoder)
     optim: options.Optim = field(default_factory=lambda: options.Optim(epochs=30, total_batch=40, lr=0.005))
+    subset: options.Subset = field(default_factory=options.Subset)
     test: options.Test = field(default_factory=options.Test)
     run: options.TrainingRun = field(default_factory=options.TrainingRun)
     run_dir: str = "runs/finetune"
@@ -95,7 +95,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
     from rspnet.data.augment import Augment, normaliser
     from rspnet.data.clip_dataset import even_clips, random_clips
-    from rspnet.data.index import describe, load, selection
+    from rspnet.data.index import describe, load
     from rspnet.data.lengths import tell_short
     from rspnet.data.sets import Failures, TestSet, TrainSet
     from rspnet.encoders import check_clips
@@ -113,7 +113,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     weights = run.read_weights()
 
     # Labelled videos
-    train_videos, test_videos, left_out = labelled_videos(config, index := load(run.keep_videos()))
+    train_videos, test_videos, described = labelled_videos(config, index := load(run.keep_videos()))
 
     # Encoder -> classifier; one process or many
     names = index.features["label"].names
@@ -127,17 +127,15 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     tuning.compile_step(model, accelerator.device, augment, wanted=config.run.compile)
     clips = random_clips(train_videos, clip, augment.crop_area, seed=config.run.seed, **limits)
     workers, failures = machine.workers(data.num_workers), Failures(test_videos, data.max_failures)
-    train_set = TrainSet(clips, config.optim.total_batch, team, num_workers=workers, max_failures=data.max_failures)
+    reading: Any = {"num_workers": workers, "max_failures": data.max_failures, "passes": config.optim.passes}
+    train_set = TrainSet(clips, config.optim.total_batch, team, **reading)
 
     def test(views: int, desc: str) -> Outputs:
         clips = even_clips(test_videos, clip, views=views, **limits)
         test_set = TestSet(clips, failures, batch=config.test.batch, team=team, num_workers=workers)
         return predict(Forward(model, normaliser(clip), accelerator=accelerator, team=team), test_set, desc)
 
-    console.say(
-        f"{some(len(train_videos), 'training video')} and {some(len(test_videos), 'test video')} of "
-        f"{some(len(names), 'class', 'classes')}{selection(*left_out)}"
-    )
+    console.say(opening(run.config, run.run_dir), described)
     console.say(*log.plan(schedule, train_set, world_size=team.world_size, device=accelerator.device.type))
     tell_short(clips, "training videos")
     tell_short(even_clips(test_videos, clip, **limits), "test videos")
@@ -165,17 +163,24 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     return result
 
 
-def labelled_videos(config: Config, index: "Dataset") -> "tuple[Dataset, Dataset, list[Counter[str]]]":
-    """The training and the test videos, and what was left out of both."""
+def labelled_videos(config: Config, index: "Dataset") -> "tuple[Dataset, Dataset, str]":
+    """The training and the test videos, and how many they are, in words."""
     from rspnet.data.clip_dataset import test_split
     from rspnet.data.duplicates import tell_leaks
-    from rspnet.data.index import check_labels, select
+    from rspnet.data.few import draw
+    from rspnet.data.index import check_labels, select, selection
 
     train_videos, left_out = select(index, "train", config.data.fold)
     test_videos, test_left_out = select(index, test_split(index), config.data.fold)
     check_labels(train_videos, test_videos)
+    if config.subset.videos is not None:
+        train_videos = draw(train_videos, config.subset.videos, config.subset.seed)
     tell_leaks(train_videos, test_videos)
-    return train_videos, test_videos, [left_out, test_left_out]
+    described = (
+        f"{some(len(train_videos), 'training video')} and {some(len(test_videos), 'test video')} of "
+        f"{some(len(index.features['label'].names), 'class', 'classes')}{selection(left_out, test_left_out)}"
+    )
+    return train_videos, test_videos, described
 
 
 def begun_classifier(config: Config, weights: "WeightFile | None", names: list[str]) -> "tuple[Classifier, ClipSpec]":

@@ -4,16 +4,17 @@ A section refuses what can never be right, so that a mistake is answered before 
 """
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Literal, TypedDict
 
 from rspnet.cli import bounds
 from rspnet.cli.bounds import positive, within
 from rspnet.cli.monitoring import Monitor as Monitor
+from rspnet.cli.optimisation import Optim as Optim
+from rspnet.cli.optimisation import Subset as Subset
 from rspnet.errors import ConfigError
 from rspnet.video.limits import MAX_PIXELS
 
-OF_TRAINING = ("augment", "frozen", "monitor", "optim", "pretext")
+OF_TRAINING = ("augment", "frozen", "monitor", "optim", "pretext", "subset")
 """Sections and options of a training's config that a stage has no use for which takes such a config all the same."""
 
 Layout = Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"]
@@ -198,49 +199,6 @@ class Pretext:
 
 
 @dataclass
-class Optim:
-    """Optimisation: SGD with momentum, weight decay on every parameter, as published."""
-
-    epochs: int = 200
-    """Number of passes over the training videos."""
-    total_batch: int = 64
-    """Number of videos in a training step, over all processes."""
-    lr: float = 0.1
-    """Learning rate at the start, for steps of optim.lr_batch videos."""
-    lr_batch: int | None = None
-    """Number of videos in a step for which optim.lr is meant: the learning rate is optim.lr * total_batch / lr_batch
-    (null: optim.lr as it is)."""
-    momentum: float = 0.9
-    """Momentum of SGD (the plain one, not Nesterov's)."""
-    weight_decay: float = 1e-4
-    """Weight decay of SGD, on every parameter."""
-    schedule: Literal["cosine", "multi_step"] = "cosine"
-    """How the learning rate falls, epoch by epoch: along half a cosine to a thousandth (cosine), or to a tenth at each
-    milestone (multi_step)."""
-    milestones: list[int] = field(default_factory=list)
-    """Epochs after which --optim.schedule multi_step divides the learning rate by ten, as [50, 70]."""
-
-    def __post_init__(self) -> None:
-        within(self, 1, bounds.EPOCHS, "epochs", "milestones")
-        within(self, 1, bounds.VIDEOS, "total_batch", "lr_batch")
-        within(self, 0, bounds.FACTOR, "weight_decay")
-        within(self, 0, 1, "momentum")
-        positive(self, bounds.FACTOR, "lr")
-        if any(later <= earlier for earlier, later in pairwise(self.milestones)):
-            raise ConfigError(f"optim.milestones: {self.milestones}; they must ascend")
-        if self.schedule == "multi_step" and not self.milestones:
-            raise ConfigError(
-                "optim.milestones: none, so that optim.schedule multi_step would never lower the rate; name the epochs "
-                "at which it does, as [50, 70]"
-            )
-        if self.schedule != "multi_step" and self.milestones:
-            raise ConfigError(
-                f"optim.milestones: {self.milestones}; optim.schedule {self.schedule} has none: take multi_step, or "
-                "give optim.milestones []"
-            )
-
-
-@dataclass
 class Test:
     """Testing: central square crops of clips that are evenly spaced over the video."""
 
@@ -263,7 +221,7 @@ class Run:
 
 
 @dataclass
-class Evaluation(Run):
+class Computing(Run):
     """Random numbers and speed."""
 
     compile: bool = False
@@ -272,7 +230,16 @@ class Evaluation(Run):
 
 
 @dataclass
-class TrainingRun(Evaluation):
+class Evaluation(Computing):
+    """Random numbers, speed, and where the result goes."""
+
+    trackers: list[str] = field(default_factory=list)
+    """Where the result goes besides result.json, with options, confusion matrix and features: accelerate's trackers by
+    name, of those that are installed, as [tensorboard]; [] for none."""
+
+
+@dataclass
+class TrainingRun(Computing):
     """Bookkeeping; only seed and, in fine-tuning, micro_batches change results."""
 
     micro_batches: int = 1

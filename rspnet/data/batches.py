@@ -67,6 +67,7 @@ class TrainBatches(Sampler[list[Request]]):
         rank: this process.
         world_size: number of processes.
         speeds: step -> the speeds of each video in this process's share of it; none: whole clips.
+        passes: over the videos in an epoch, each in an order of its own.
 
     Raises:
         ConfigError: the batch does not fit the videos or the processes.
@@ -78,6 +79,7 @@ class TrainBatches(Sampler[list[Request]]):
         total_batch: int,
         seed: int,
         *,
+        passes: int = 1,
         rank: int = 0,
         world_size: int = 1,
         speeds: Callable[[int], Sequence[Speeds]] | None = None,
@@ -88,7 +90,7 @@ class TrainBatches(Sampler[list[Request]]):
             raise ConfigError(
                 f"optim.total_batch: {total_batch} is more than the {num_videos} training videos; lower it"
             )
-        self.num_videos = num_videos
+        self.num_videos, self.passes = num_videos, passes
         self.total_batch = total_batch
         self.seed = seed
         self.speeds = speeds
@@ -97,7 +99,7 @@ class TrainBatches(Sampler[list[Request]]):
         self.start = 0
 
     def __len__(self) -> int:
-        return self.num_videos // self.total_batch
+        return self.passes * self.num_videos // self.total_batch
 
     def seek(self, epoch: int, batch: int = 0) -> None:
         """Let the next iteration begin at `batch` of `epoch`, both from 0."""
@@ -105,7 +107,8 @@ class TrainBatches(Sampler[list[Request]]):
 
     def __iter__(self) -> Iterator[list[Request]]:
         # Four words: numpy fills a shorter key with zeros, which would make it the key of a clip.
-        order = np.random.default_rng([self.seed, self.epoch, 0, 1]).permutation(self.num_videos)
+        random = np.random.default_rng([self.seed, self.epoch, 0, 1])
+        order = np.concatenate([random.permutation(self.num_videos) for _ in range(self.passes)])
         for batch in range(self.start, len(self)):
             places = range(batch * self.total_batch, (batch + 1) * self.total_batch)[self.share]
             speeds = [None] * len(places) if self.speeds is None else self.speeds(self.epoch * len(self) + batch)

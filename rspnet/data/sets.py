@@ -25,6 +25,7 @@ class TrainSet:
         num_workers: processes that read for this one.
         max_failures: percent of the videos that may fail in an epoch.
         speeds: step -> the speeds of each video in this process's share of it; none: whole clips.
+        passes: over the videos in an epoch.
 
     Raises:
         ConfigError: the batch does not fit the videos or the processes.
@@ -36,17 +37,18 @@ class TrainSet:
         total_batch: int,
         team: "Team",
         *,
+        passes: int = 1,
         num_workers: int,
         max_failures: float,
         speeds: Callable[[int], Sequence[Speeds]] | None = None,
     ) -> None:
         self.clips = clips
         self.total_batch = total_batch
-        self._sampler = TrainBatches(
-            len(clips), total_batch, clips.seed, rank=team.rank, world_size=team.world_size, speeds=speeds
-        )
+        shared = {"rank": team.rank, "world_size": team.world_size}
+        self._sampler = TrainBatches(len(clips), total_batch, clips.seed, passes=passes, speeds=speeds, **shared)
         self._loader = Loader(clips, self._sampler, num_workers, keep_workers=True)
-        self.failures = Failures(clips.index, max_failures, team.world_size, instead="another video takes its place")
+        instead = "another video takes its place"
+        self.failures = Failures(clips.index, max_failures, team.world_size, passes=passes, instead=instead)
 
     def __len__(self) -> int:
         """Steps of an epoch."""
@@ -130,15 +132,22 @@ class Failures:
         index: the list; what the rows mean.
         max_failures: percent of its videos; a single one is no share of anything, and only too many where this is 0.
         world_size: processes that share a pass's videos.
+        passes: after which `count` begins anew.
         instead: what becomes of such a video.
     """
 
     def __init__(
-        self, index: datasets.Dataset, max_failures: float, world_size: int = 1, *, instead: str = "it is left out"
+        self,
+        index: datasets.Dataset,
+        max_failures: float,
+        world_size: int = 1,
+        *,
+        passes: int = 1,
+        instead: str = "it is left out",
     ) -> None:
         self.index = index
         self.max_failures = max_failures
-        self.world_size = world_size
+        self.world_size, self.passes = world_size, passes
         self.instead = instead
         self.count = 0
         self._named: set[int] = set()
@@ -165,7 +174,8 @@ class Failures:
             VideoError: they are.
         """
         total = len(self.index)
-        if count > (max(1.0, self.max_failures / 100 * total / parts) if self.max_failures else 0):
+        allowed = max(1.0, self.max_failures / 100 * total / parts) if self.max_failures else 0
+        if count > self.passes * allowed:
             among = f"{total} videos" if parts == 1 else f"{total // parts} videos of this process"
             raise VideoError(
                 f"{count} of the {among} could not be read so far; more than {self.max_failures:g} % "

@@ -16,6 +16,16 @@ def sgd(module: nn.Module, lr: float, *, momentum: float, weight_decay: float) -
     return torch.optim.SGD(trainable, lr, momentum=momentum, weight_decay=weight_decay)
 
 
+def adam(module: nn.Module, lr: float, *, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015) on all trainable parameters, with betas (`momentum`, 0.999) and L2 weight decay."""
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return torch.optim.Adam(trainable, lr, betas=(momentum, 0.999), weight_decay=weight_decay)
+
+
+OPTIMIZERS = {"sgd": sgd, "adam": adam}
+"""By the names that recipes give them."""
+
+
 def scaled_lr(lr: float, total_batch: int, lr_batch: int | None) -> float:
     """Linear scaling: `lr` is for `lr_batch` videos per step (64 in the published pretraining); None leaves it."""
     return lr if lr_batch is None else lr * total_batch / lr_batch
@@ -26,11 +36,12 @@ class Schedule:
     """The learning rate as a function of the epoch (from 0), so that a resumed run needs no state.
 
     Attributes:
-        kind: "cosine" from `lr` to lr / 1000 at the end of the last epoch, or "multi_step", lr / 10 per milestone
-            passed (both as published).
+        kind: "cosine" from `lr` to lr / 1000 at the end of the last epoch, or "multi_step", lr * decay per
+            milestone passed.
         lr: at the start.
         epochs: of the whole run; length of the cosine.
         milestones: ascending epochs.
+        decay: 0.1 in the published recipes.
 
     Raises:
         ValueError: an unknown kind, or milestones that do not ascend.
@@ -40,6 +51,7 @@ class Schedule:
     lr: float
     epochs: int
     milestones: Sequence[int] = ()
+    decay: float = 0.1
 
     def __post_init__(self) -> None:
         if self.kind not in ("cosine", "multi_step"):
@@ -50,7 +62,7 @@ class Schedule:
     def __call__(self, epoch: float) -> float:
         """The rate of an epoch."""
         if self.kind == "multi_step":
-            return self.lr * 0.1 ** sum(epoch >= milestone for milestone in self.milestones)
+            return self.lr * self.decay ** sum(epoch >= milestone for milestone in self.milestones)
         low = self.lr / 1000
         return low + (self.lr - low) * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
 
@@ -71,6 +83,12 @@ class Recipe(Protocol):
     momentum: float
     weight_decay: float
     milestones: list[int]
+    decay: float
+
+    @property
+    def optimizer(self) -> str:
+        """Of `OPTIMIZERS`."""
+        ...
 
     @property
     def schedule(self) -> str:
@@ -81,6 +99,5 @@ class Recipe(Protocol):
 def recipe(module: nn.Module, how: Recipe) -> tuple[torch.optim.Optimizer, Schedule]:
     """The optimiser of a module, and its learning rate by epoch."""
     lr = scaled_lr(how.lr, how.total_batch, how.lr_batch)
-    return sgd(module, lr, momentum=how.momentum, weight_decay=how.weight_decay), Schedule(
-        how.schedule, lr, how.epochs, how.milestones
-    )
+    optimizer = OPTIMIZERS[how.optimizer](module, lr, momentum=how.momentum, weight_decay=how.weight_decay)
+    return optimizer, Schedule(how.schedule, lr, how.epochs, how.milestones, how.decay)

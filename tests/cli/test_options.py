@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rspnet.cli import monitoring, options
+from rspnet.cli import monitoring, optimisation, options
 from rspnet.cli.config import parse
 from rspnet.errors import ConfigError
 from stages import evaluate, finetune, pretrain, subset
@@ -36,6 +36,8 @@ STAGES = sorted(path.stem for path in (REPO / "stages").glob("*.py"))
         ("optim.lr=0", "optim.lr: 0.0; it must be more than 0"),
         ("optim.weight_decay=.inf", "optim.weight_decay: inf; it must be between 0 and 1000000"),
         ("optim.epochs=0", "optim.epochs: 0; it must be between 1 and 1000000"),
+        ("optim.passes=0", "optim.passes: 0; it must be between 1 and 10000"),
+        ("optim.decay=0", "optim.decay: 0.0; it must be more than 0 and at most 1"),
         ("optim.milestones=[2,2]", "optim.milestones: [2, 2]; they must ascend"),
         ("optim.milestones=[0,2]", "optim.milestones: [0, 2]; it must be between 1 and 1000000"),
         ("run.log_every=0", "run.log_every: 0; it must be between 1 and 1000000000"),
@@ -54,6 +56,14 @@ def test_values_that_can_never_be_right(option, message):
     [
         ("--optim.schedule=multi_step", "optim.milestones: none, so that optim.schedule multi_step would never lower "),
         ("--optim.milestones=[50]", "optim.milestones: [50]; optim.schedule cosine has none: take multi_step, or "),
+        (
+            "--optim.decay=0.3",
+            "optim.decay: 0.3; optim.schedule cosine has no milestones at which the rate would fall: ",
+        ),
+        (
+            "--optim.optimizer=adam --optim.momentum=1",
+            "optim.momentum: 1.0; of Adam it is the first beta, which is less",
+        ),
         ("--clips.sampling=cover --clips.stride=2", "clips.stride: 2; frames that cover the whole video "),
         (
             "--pretext.appearance_weight=0 --pretext.motion_weight=0",
@@ -145,7 +155,13 @@ def _classes(path):
 
 
 @pytest.mark.parametrize(
-    "path", ["rspnet/cli/options.py", "rspnet/cli/monitoring.py", *(f"stages/{stage}.py" for stage in STAGES)]
+    "path",
+    [
+        "rspnet/cli/options.py",
+        "rspnet/cli/monitoring.py",
+        "rspnet/cli/optimisation.py",
+        *(f"stages/{stage}.py" for stage in STAGES),
+    ],
 )
 def test_every_option_has_a_text_under_it(path):
     for node in _classes(REPO / path):
@@ -173,7 +189,7 @@ def test_help_shows_every_text(stage, capsys):
     module = importlib.import_module(f"stages.{stage}")
     assert re.sub(r"\s", "", module.__doc__) in shown
     sections = {module.Config, *(item.type for item in dataclasses.fields(module.Config))}
-    for source in (options, monitoring, module):
+    for source in (options, monitoring, optimisation, module):
         for node in _classes(source.__file__):
             if any(
                 issubclass(section, getattr(source, node.name)) for section in sections if isinstance(section, type)

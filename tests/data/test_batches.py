@@ -82,3 +82,16 @@ def test_batches_that_do_not_fit():
     with pytest.raises(ConfigError, match=r"optim\.total_batch: 31 is more than the 30 training videos; lower it"):
         TrainBatches(30, 31, 0)
     assert len(TrainBatches(30, 30, 0)) == 1
+
+
+def test_passes_make_an_epoch_of_several():
+    """Each in an order of its own, the first in that of an epoch of one; no two places have the same draws."""
+    batches = TrainBatches(10, 4, 7, passes=3)
+    assert len(batches) == 7
+    asked = list(chain(*epoch_of(batches, 2)))
+    assert [request.position for request in asked] == list(range(28))
+    rows = [request.row for request in asked]
+    assert rows[:8] == [request.row for request in chain(*epoch_of(TrainBatches(10, 4, 7), 2))]
+    assert sorted(rows[:10]) == sorted(rows[10:20]) == list(range(10))
+    assert rows[:10] != rows[10:20]
+    assert list(chain(*epoch_of(batches, 2, 5))) == asked[20:]

@@ -40,3 +40,10 @@ def test_too_many_failures_stop_the_run(root, max_failures, world_size, allowed)
         match=rf"^{allowed + 1} of the {among} could not be read so far; more than {max_failures} % .*verify",
     ):
         failures.add(failed(0))
+
+
+def test_in_several_passes_as_many_more_may_fail(root):
+    failures = Failures(index_of(root), 25, passes=3)
+    failures.add(failed(*[0] * 6))
+    with pytest.raises(VideoError, match=r"^7 of the 8 videos could not be read so far"):
+        failures.add(failed(0))

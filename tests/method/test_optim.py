@@ -57,6 +57,20 @@ def test_sgd_is_plain_momentum_with_decay_on_everything():
         assert torch.equal(mine, other)
 
 
+def test_adam_is_torchs_by_the_papers_formulas():
+    """With the gradient's and the square's means from nought, put right, and weight decay in the gradient."""
+    module = nn.Linear(1, 1, bias=False).double()
+    weight = module.weight.item()
+    ours, first, second = optim.adam(module, 0.1, momentum=0.8, weight_decay=0.5), 0.0, 0.0
+    for step in range(1, 5):
+        gradient = math.sin(step) + 0.5 * weight
+        module.weight.grad = torch.full_like(module.weight, math.sin(step))
+        ours.step()
+        first, second = 0.8 * first + 0.2 * gradient, 0.999 * second + 0.001 * gradient**2
+        weight -= 0.1 * (first / (1 - 0.8**step)) / (math.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        assert module.weight.item() == pytest.approx(weight, rel=1e-9)
+
+
 def test_what_is_frozen_is_not_listed():
     module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False))
     (group,) = optim.sgd(module, 0.1, momentum=0.9, weight_decay=0.01).param_groups
@@ -73,11 +87,16 @@ def test_set_lr_reaches_every_group():
 
 def test_a_recipe_is_an_optimiser_and_its_schedule():
     how = SimpleNamespace(
-        epochs=30, total_batch=128, lr=0.1, lr_batch=64, momentum=0.8, weight_decay=0.02, schedule="cosine"
+        epochs=30, total_batch=128, lr=0.1, lr_batch=64, momentum=0.8, weight_decay=0.02, schedule="multi_step"
     )
+    more = {"milestones": [3, 6], "decay": 0.25}
     module = nn.Linear(2, 2)
-    optimizer, rate = optim.recipe(module, SimpleNamespace(**vars(how), milestones=[3, 6]))
+    optimizer, rate = optim.recipe(module, SimpleNamespace(**vars(how), **more, optimizer="sgd"))
     (group,) = optimizer.param_groups
     assert group["params"] == list(module.parameters())
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.2, 0.8, 0.02)
-    assert rate == optim.Schedule("cosine", 0.2, 30, [3, 6])
+    assert rate == optim.Schedule("multi_step", 0.2, 30, [3, 6], 0.25)
+    assert rate(6) == 0.2 * 0.25**2
+    optimizer, _ = optim.recipe(module, SimpleNamespace(**vars(how), **more, optimizer="adam"))
+    assert isinstance(optimizer, torch.optim.Adam)
+    assert optimizer.param_groups[0]["betas"] == (0.8, 0.999)

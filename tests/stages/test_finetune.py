@@ -10,6 +10,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 import rspnet
+from rspnet.cli import options
 from rspnet.cli.config import parse
 from rspnet.data.batches import Request
 from rspnet.disk import sha256
@@ -251,6 +252,24 @@ def test_goes_on_to_the_bit(tmp_path, motions, pretrained, finetuned, interrupte
     assert tiny.metrics(run) == tiny.metrics(finetuned)
     for name in ("encoder.safetensors", "predictions.jsonl"):
         assert (run / name).read_bytes() == (finetuned / name).read_bytes()
+
+
+def test_adam_on_few_videos_goes_on_to_the_bit(tmp_path, motions, interrupted, capsys):
+    """In passes, at a rate that falls: what its optimiser keeps comes back, too."""
+    falling = {"schedule": "multi_step", "milestones": [1], "decay": 0.3}
+    optim = options.Optim(epochs=2, passes=2, total_batch=5, lr=0.001, optimizer="adam", **falling)
+    few = {"optim": optim, "subset": options.Subset(8)}
+    main(tiny.finetune(motions, tmp_path / "whole", **few))
+    assert "9 training videos and 5 test videos of 3 classes" in capsys.readouterr().err
+    rates = [line["lr"] for line in tiny.metrics(tmp_path / "whole", "interval")]
+    assert rates == pytest.approx([0.001] * 3 + [0.0003] * 3)
+    with interrupted(2):
+        main(tiny.finetune(motions, tmp_path / "parts", **few))
+    main(tiny.finetune(motions, tmp_path / "parts", **few))
+    whole, parts = (tiny.state(tmp_path / name) for name in ("whole", "parts"))
+    assert {"step", "exp_avg", "exp_avg_sq"} == set(whole["optimizer"]["state"][0])
+    assert tiny.differences(whole, parts) == []
+    assert tiny.metrics(tmp_path / "parts") == tiny.metrics(tmp_path / "whole")
 
 
 def test_a_finished_run_is_left_alone(finetuned, motions, pretrained, no_steps, capsys):

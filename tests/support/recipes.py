@@ -196,7 +196,14 @@ def _pretrain_rows(theirs, ours):
 
 
 def _finetune_rows(theirs, ours):
-    return _training_rows(theirs, ours) | _test_rows(theirs, ours) | {"frozen": (theirs["frozen"], ours["frozen"])}
+    return (
+        _training_rows(theirs, ours)
+        | _test_rows(theirs, ours)
+        | {
+            "frozen": (theirs["frozen"], ours["frozen"]),
+            "training videos": (None, ours["subset.videos"]),
+        }
+    )
 
 
 def _retrieval_rows(theirs, ours):
@@ -234,6 +241,9 @@ def _training_rows(theirs, ours):
     return {
         "videos per step": (total, ours["optim.total_batch"]),
         "epochs": (theirs["epochs"], epochs),
+        "optimiser": ("sgd", ours["optim.optimizer"]),
+        "passes": (1, ours["optim.passes"]),
+        "factor at a milestone": (0.1, ours["optim.decay"]),
         "schedule": (theirs["schedule"], ours["optim.schedule"]),
         "milestones": (theirs["milestones"] if theirs["schedule"] == "multi_step" else [], ours["optim.milestones"]),
         "rate of each epoch": (_rates(theirs, lr), [our_rate(epoch) for epoch in range(epochs)]),

@@ -1,0 +1,86 @@
+"""The options of how a training is optimised, and on how many of its videos."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+from rspnet.cli import bounds
+from rspnet.cli.bounds import positive, within
+from rspnet.errors import ConfigError
+
+
+@dataclass
+class Optim:
+    """Optimisation: SGD with momentum, weight decay on every parameter, as published; or Adam."""
+
+    epochs: int = 200
+    """Number of epochs, each of which passes optim.passes times over the training videos."""
+    passes: int = 1
+    """Number of passes over the training videos in an epoch, each with other clips; between epochs the learning rate is
+    set, and what is measured is measured."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """Which optimiser takes the steps."""
+    total_batch: int = 64
+    """Number of videos in a training step, over all processes."""
+    lr: float = 0.1
+    """Learning rate at the start, for steps of optim.lr_batch videos."""
+    lr_batch: int | None = None
+    """Number of videos in a step for which optim.lr is meant: the learning rate is optim.lr * total_batch / lr_batch
+    (null: optim.lr as it is)."""
+    momentum: float = 0.9
+    """Momentum of SGD (the plain one, not Nesterov's); of Adam the first beta, whose second is 0.999."""
+    weight_decay: float = 1e-4
+    """Weight decay, on every parameter: added to the gradient, of SGD and of Adam."""
+    schedule: Literal["cosine", "multi_step"] = "cosine"
+    """How the learning rate falls, epoch by epoch: along half a cosine to a thousandth (cosine), or by optim.decay at
+    each milestone (multi_step)."""
+    milestones: list[int] = field(default_factory=list)
+    """Epochs after which --optim.schedule multi_step lowers the learning rate, as [50, 70]."""
+    decay: float = 0.1
+    """Factor by which --optim.schedule multi_step lowers the learning rate at each milestone."""
+
+    def __post_init__(self) -> None:
+        within(self, 1, bounds.EPOCHS, "epochs", "milestones")
+        within(self, 1, bounds.VIEWS, "passes")
+        within(self, 1, bounds.VIDEOS, "total_batch", "lr_batch")
+        within(self, 0, bounds.FACTOR, "weight_decay")
+        within(self, 0, 1, "momentum")
+        positive(self, bounds.FACTOR, "lr")
+        positive(self, 1, "decay")
+        if self.optimizer == "adam" and self.momentum == 1:
+            raise ConfigError("optim.momentum: 1.0; of Adam it is the first beta, which is less than 1")
+        if any(later <= earlier for earlier, later in pairwise(self.milestones)):
+            raise ConfigError(f"optim.milestones: {self.milestones}; they must ascend")
+        if self.schedule == "multi_step" and not self.milestones:
+            raise ConfigError(
+                "optim.milestones: none, so that optim.schedule multi_step would never lower the rate; name the epochs "
+                "at which it does, as [50, 70]"
+            )
+        if self.schedule != "multi_step" and self.milestones:
+            raise ConfigError(
+                f"optim.milestones: {self.milestones}; optim.schedule {self.schedule} has none: take multi_step, or "
+                "give optim.milestones []"
+            )
+        if self.schedule != "multi_step" and self.decay != 0.1:
+            raise ConfigError(
+                f"optim.decay: {self.decay}; optim.schedule {self.schedule} has no milestones at which the rate would "
+                "fall: take multi_step, or leave it out"
+            )
+
+
+@dataclass
+class Subset:
+    """Fewer training videos: as many of each class, as the SEVERE benchmark draws them."""
+
+    videos: int | None = None
+    """Number of training videos that are used, rounded up to as many of each class (null: all)."""
+    seed: int = 19
+    """Seed of which videos these are; the default is SEVERE's."""
+
+    def __post_init__(self) -> None:
+        within(self, 1, bounds.STEPS, "videos")
+        within(self, 0, 2**32 - 1, "seed")  # what NumPy's older generator takes
+        if self.videos is None and self.seed != 19:
+            raise ConfigError(
+                f"subset.seed: {self.seed}; nothing is drawn without subset.videos; add it, or leave this out"
+            )

@@ -1,0 +1,40 @@
+"""A few training videos of each class, drawn as the SEVERE benchmark draws them (Thoker et al., ECCV 2022)."""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rspnet.data.index import columns
+from rspnet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def draw(videos: "Dataset", number: int, seed: int) -> "Dataset":
+    """Return `number` of the videos, rounded up to as many of each class; all of a class that has fewer.
+
+    Classes take their turn by their numbers, the videos of each are in the order of the index. Where that is the order
+    of the benchmark's lists, as of UCF101's, the same seed draws the same videos.
+
+    Args:
+        videos: each with a label.
+        number: how many.
+        seed: of NumPy's older generator; 19 in the benchmark.
+
+    Raises:
+        ConfigError: there are fewer videos than that.
+    """
+    if number > len(videos):
+        raise ConfigError(f"subset.videos: {number}; there are {len(videos)} training videos")
+    numbers = {name: place for place, name in enumerate(videos.features["label"].names)}
+    labels = np.array([numbers[name] for name in columns(videos, ["label"])["label"].to_pylist()])
+    classes, random = np.unique(labels), np.random.RandomState(seed)
+    each = math.ceil(number / len(classes))
+    chosen = []
+    for label in classes:
+        places = np.flatnonzero(labels == label)
+        chosen.append(places[random.choice(len(places), min(each, len(places)), replace=False)])
+    drawn: Dataset = videos.select(np.sort(np.concatenate(chosen)).tolist())
+    return drawn
