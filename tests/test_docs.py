@@ -28,7 +28,7 @@ from tests.support.pages import (
 STAGES = {path.stem for path in (REPO / "stages").glob("*.py")}
 MAKEFILE = (REPO / "Makefile").read_text()
 EXAMPLES = {code.split("\n")[0].removeprefix("# ") for code in blocks(CONTRIBUTING, "python")}
-FOREIGN = {"find", "jq", "source", "pip", "pre-commit"}
+FOREIGN = {"chromium", "find", "jq", "source", "pip", "pre-commit"}
 MODULES = {"build", "pytest"}
 COMMANDS = {tuple(words): page for page in PAGES for words in commands(page)}
 COMMANDS |= {tuple(words): path for path in (REPO / "stages").glob("*.py") for words in commands_of_a_stage(path)}
