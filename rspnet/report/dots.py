@@ -65,7 +65,9 @@ def _row(dot: Dot, has_numbers: bool, scale: tuple[float, float]) -> Markup:
 
 def _said(value: float, scale: tuple[float, float]) -> str:
     """A number; one of a scale that goes below zero is a difference, and has a sign."""
-    return f"{value:+.1f}" if scale[0] < 0 else percent(value if value >= 0.005 else 0)
+    if scale[0] < 0 and abs(value) >= 0.05:
+        return f"{value:+.1f}"
+    return percent(value if value >= 0.005 else 0)
 
 
 def _drawing(dot: Dot, scale: tuple[float, float]) -> Markup:

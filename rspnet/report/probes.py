@@ -51,7 +51,7 @@ def _controls(protocol: str, score: dict[str, Any], measure: Measure) -> Iterato
     for called, other in [*others, (_FRESH, score.get("random"))]:
         if isinstance(other, dict):
             same = (found for found in measures_of(protocol, other) if found.name == measure.name)
-            yield from ((called, replace(found, ahead_interval=_apart(other))) for found in same)
+            yield from ((called, replace(found, chance=measure.chance, ahead_interval=_apart(other))) for found in same)
 
 
 def _apart(other: dict[str, Any]) -> Ends | None:

@@ -19,6 +19,9 @@ def test_another_scale_and_what_lies_beyond_it():
     assert re.findall(r'(?:x1|x2|cx)="([\d.]+)%"', html) == ["0", "100", "50.0", "50.0", "0.0", "100.0", "25.0"]
     assert '<tr class="control">' in html
     assert 'class="hollow"' in html
+    assert "ahead -5.0 [-30.0, +20.0]" in text_of(html)
+    none = table([Dot("same", 0.0, (-0.01, 0.04))], caption="", head="", scale=(-10, 10))
+    assert "same 0.0 [0.0, 0.0" in text_of(none)
 
 
 def test_a_number_alone_is_enough_and_names_are_escaped():

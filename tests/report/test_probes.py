@@ -32,6 +32,8 @@ def test_a_number_with_its_controls_and_fresh_weights(tmp_path):
     assert "one frame repeated 50.0 [44.0, 56.0]" in found
     assert "fresh weights 78.0 [70.0, 86.0]" in found
     assert "+20.0 [+12.0, +28.0]" in found
+    html = probes(record(tmp_path, result=speed(98.0, 95.0, 100.0, random=fresh))).html
+    assert html.count('class="chance" x1="50.0%"') == 5  # beside the controls too, and no difference
 
 
 @pytest.mark.parametrize(
