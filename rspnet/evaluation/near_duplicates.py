@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.floating[Any]]
 _ROWS, _COLUMNS = 1024, 4096  # similarities held at once, 32 MiB in float64
 _FEWEST = 20  # test videos of which anything can be said to be usual
 _LEAST = 1e-12  # below, distances are rounding
+_NEARER = 10  # times nearer than half of all, at least: random features have distances that are all but the same
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,17 @@ class Nearest:
     def apart(self) -> npt.NDArray[np.bool_]:
         """Which test videos (Q,) are much nearer to a training video than is usual here.
 
-        Far out by the rule of Tukey (1977), on the logarithms of the distances: below the lower quartile by more than
-        three times the distance of the quartiles. So it is asked what is usual of these features: where all videos are
-        alike, or the network has collapsed, none stands apart. Nor does one of fewer than twenty, or where a quarter of
-        the test set is in the training set. It is a reason to look, and proves nothing.
+        At less than a tenth of the median distance, and far out by the rule of Tukey (1977) on the logarithms: below
+        the lower quartile by more than three times the distance of the quartiles. So it is asked what is usual of these
+        features: where all videos are alike, or the network has collapsed, none stands apart. Nor does one of fewer
+        than twenty, or where a quarter of the test set is in the training set. It is a reason to look, and proves
+        nothing.
         """
         if len(self.distances) < _FEWEST:
             return np.zeros(len(self.distances), np.bool_)
         logs = np.log(np.maximum(self.distances, _LEAST))
-        low, high = np.percentile(logs, (25, 75))
-        found: npt.NDArray[np.bool_] = logs < low - 3 * (high - low)
+        low, middle, high = np.percentile(logs, (25, 50, 75))
+        found: npt.NDArray[np.bool_] = logs < min(low - 3 * (high - low), middle - np.log(_NEARER))
         return found
 
 

@@ -94,8 +94,9 @@ def _said(found: Nearest) -> str:
     said = "Test videos by their distance to the nearest training video, one less the cosine of the features; half of "
     said += f"{some(len(found.distances), 'test video')} are at {figures(median(found.distances.tolist()))} or nearer. "
     if apart:
-        said += f"{some(apart, 'test video stands', 'test videos stand')} out: far below what is usual here (Tukey's "
-        said += "rule for outliers, on the logarithms). That is a reason to look at them, and proves nothing."
+        said += f"{some(apart, 'test video stands', 'test videos stand')} out: at less than a tenth of that, and far "
+        said += "below what is usual here (Tukey's rule for outliers, on the logarithms). That is a reason to look "
+        said += "at them, and proves nothing."
     else:
         said += "None stands out from what is usual here. Copies would stand first."
     return said

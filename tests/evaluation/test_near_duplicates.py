@@ -81,3 +81,11 @@ def test_where_all_are_near_none_stands_apart():
     assert not of_distances(collapsed).apart.any()
     assert not of_distances([0.0] * 100).apart.any()
     assert not of_distances([0.0, *[0.1] * 18]).apart.any()  # of nineteen nobody can say what is usual
+
+
+def test_of_random_features_none_stands_apart_but_a_copy():
+    rng = np.random.default_rng(0)
+    test, train = (rng.normal(size=(number, 64)) for number in (1500, 4000))
+    assert not nearest_across(test, train).apart.any()  # though some are far out of distances that are all but the same
+    test[7] = 3 * train[11]
+    assert nearest_across(test, train).apart.nonzero()[0].tolist() == [7]
