@@ -148,8 +148,7 @@ class Config:
         if self.compare and (self.features is not None or self.protocol == "classify" or self.weights == "none"):
             raise ConfigError("--compare: is for the features of a network with weights, which are made of videos")
         if self.run.seed and not (self.compare or self.on_clips or named_weights(self.weights) is None):
-            seed = f"run.seed: {self.run.seed}"
-            raise ConfigError(f"{seed}; only fresh weights and the clips of probes are drawn: leave the seed out")
+            raise ConfigError(f"run.seed: {self.run.seed}; only fresh weights and probed clips are drawn: leave it out")
 
 
 def main(config: Config) -> dict[str, Any]:

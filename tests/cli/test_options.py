@@ -98,7 +98,7 @@ def test_options_that_go_together_may_come_from_two_places(tmp_path):
         (
             evaluate,
             "--weights=runs/c3d --run.seed=1",
-            "run.seed: 1; only fresh weights and the clips of probes are drawn",
+            "run.seed: 1; only fresh weights and probed clips are drawn: leave it out",
         ),
         (evaluate, "--weights=none --run.seed=-1", "run.seed: -1; it must be between 0 and 9223372036854775807"),
         (subset, "a b --num_classes=2 --seed=1", "seed: 1; only --by random draws"),
