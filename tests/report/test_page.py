@@ -203,3 +203,25 @@ def test_in_a_browser(tmp_path):
                 assert tab.locator("a.skip").bounding_box()["y"] >= 0
             context.close()
     assert wrong == []
+
+
+def luminance(colour):
+    """Of sRGB, as WCAG 2 has it."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_stand_out(scheme):
+    style = (pages._HERE / "style.css").read_text(encoding="utf-8")
+    roots = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    colours = dict(re.findall(r"(--\w+): (#\w+);", roots[0] + (roots[1] if scheme == "dark" else "")))
+    for ground in ("--ground", "--surface"):
+        for name, least in [
+            *((name, 4.5) for name in ("--text", "--muted", "--accent", "--good", "--bad")),
+            *((name, 3.0) for name in ("--mark", *(f"--c{number}" for number in range(6)))),
+        ]:
+            light, dark = sorted((luminance(colours[name]), luminance(colours[ground])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= least, (scheme, name, ground)
