@@ -1,4 +1,4 @@
-"""A page of what runs found out: numbers with intervals, curves, videos and errors, in one file for any browser.
+"""Make a page of what runs found out: numbers with intervals, curves, videos, errors.
 
     python stages/report.py runs/c3d
     python stages/report.py runs/ucf101_fold1 runs/ucf101_fold2 --out folds.html

@@ -11,7 +11,7 @@ from rspnet.errors import ConfigError
 
 @dataclass
 class Optim:
-    """Optimisation: SGD with momentum, weight decay on every parameter, as published; or Adam."""
+    """Optimisation: SGD with momentum and weight decay, as published; or Adam."""
 
     epochs: int = 200
     """Number of epochs, each of which passes optim.passes times over the training videos."""
@@ -70,7 +70,7 @@ class Optim:
 
 @dataclass
 class Subset:
-    """Fewer training videos: as many of each class, as the SEVERE benchmark draws them."""
+    """Fewer training videos: as many of each class, as SEVERE draws them."""
 
     videos: int | None = None
     """Number of training videos that are used, rounded up to as many of each class (null: all)."""

@@ -45,7 +45,8 @@ def closing(options: dict[str, Any], run_dir: Path) -> list[str]:
     """
     lines = list[str]()
     if stage_of(options) == "pretrain":
-        weights = {name: options["pretext"][name] for name in ("motion_weight", "appearance_weight")}
+        known = ("motion_weight", "appearance_weight")
+        weights = {name: value for name, value in options["pretext"].items() if name in known}
         for sentence in verdict(_rows(run_dir / "metrics.jsonl"), **weights):
             lines += fitted(f"look: {sentence}").splitlines()
     for name, patterns in _MADE:

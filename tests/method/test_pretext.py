@@ -154,7 +154,8 @@ def test_a_step_is_the_papers_formulas():
     rsp = (far - near + 0.3).clamp(min=0).mean()
     expected = {"loss": 0.6 * avid + 0.9 * rsp, "loss_avid": avid, "loss_rsp": rsp, "near": near, "far": far}
     expected |= {"logits_same": logits[0], "logits_other": logits[1]}
-    expected |= _log_terms(torch.cat(logits), near, far, embeddings=query[0]) | {"embeddings": query[0].detach()}
+    expected |= _log_terms(torch.cat(logits), near, far, embeddings=query[0], margin=0.3)
+    expected |= {"embeddings": query[0].detach()}
     torch.testing.assert_close(out, expected)
     assert [name for name, value in out.items() if value.requires_grad] == ["loss"]
 
