@@ -1,6 +1,6 @@
 """The whole path on a small scale: videos -> pretraining -> fine-tuning -> numbers, by the stage commands themselves.
 
-    make demo                 on ten kinds of motion, generated: about four minutes on two cores
+    make demo                 on ten kinds of motion, generated: four to seven minutes on two cores
     make demo DATA=FOLDER     on your own videos: pretrains on them, lists each one's nearest neighbours, and tells
                               whether training taught anything
 
