@@ -24,6 +24,7 @@ from rspnet.evaluation.probes import PLAYS, PROBES, remarks
 from rspnet.method.heads import Embedder
 from rspnet.running import machine, tuning
 from rspnet.running.layout import lay_out
+from rspnet.running.network import Config as NetworkConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -37,22 +38,12 @@ if TYPE_CHECKING:
     from rspnet.weights.heads import Heads
 
 
-class Config(Protocol):
+class Config(NetworkConfig, Protocol):
     """The options of a stage that looks at videos; all that count here."""
 
     @property
     def data(self) -> options.DataSet:
         """How videos are read."""
-        ...
-
-    @property
-    def clips(self) -> options.Clips:
-        """What the network is fed with."""
-        ...
-
-    @property
-    def encoder(self) -> options.Encoder:
-        """Which network it is."""
         ...
 
     @property
