@@ -25,13 +25,13 @@ class Difference:
     Attributes:
         protocol: What was measured.
         ahead: By how much.
-        interval: The 95 % interval of that.
+        interval: The 95 % interval of that; None: all videos are of one film, which tells nothing of others.
         pairs: Videos that both tell of; None: it is not paired, and wider than it need be.
     """
 
     protocol: str
     ahead: float
-    interval: Ends
+    interval: Ends | None
     pairs: int | None
 
 

@@ -59,12 +59,15 @@ def feature_map(record: Record) -> Section | None:
         return Section(name, title, Markup(""), note)
     main, shares = main_directions(cloud.values)
     drawn = {f"Main directions (PCA): {shares[0]:.0%} and {shares[1]:.0%} of the spread": main}
-    if (flat := laid_flat(cloud.values)) is not None:
+    flat = None if record.in_brief else laid_flat(cloud.values)
+    if flat is not None:
         drawn["Neighbourhoods (t-SNE)"] = flat
     said = f"Each point is a video, {some(len(cloud.videos), 'video')}"
     said += f" of {cloud.total}, drawn at random" if cloud.total > len(cloud.videos) else ""
-    said += "; its features are taken at length one. Near points are alike. In the second drawing only near is to be "
-    said += "trusted: how far groups are apart, and how large they are, means nothing there. "
+    said += "; its features are taken at length one. Near points are alike. "
+    if flat is not None:
+        said += "In the second drawing only near is to be trusted: how far groups are apart, and how large they are, "
+        said += "means nothing there. "
     said += "Point at a video, touch it, or move with the arrow keys, to see it."
     return Section(name, title, Markup("<p>{}</p>\n{}").format(said, _maps(record, cloud, drawn)))
 
@@ -90,12 +93,16 @@ def main_directions(values: Floats) -> tuple[Floats, tuple[float, float]]:
     """Places (N, 2) along the two directions of largest spread, and the share of the spread that each has."""
     places, shares = np.zeros((len(values), 2)), [0.0, 0.0]
     if np.ptp(values, axis=0).any():
-        from sklearn.decomposition import PCA  # takes a second
+        from scipy.linalg import eigh  # takes a part of a second
 
-        found = PCA(min(2, *values.shape), random_state=_SEED)
-        count = found.n_components
-        places[:, :count] = found.fit_transform(values)
-        shares[:count] = found.explained_variance_ratio_.tolist()
+        centred = values - values.mean(0)
+        is_wide = values.shape[1] > len(values)
+        products = centred @ centred.T if is_wide else centred.T @ centred
+        count, size = min(2, *values.shape), len(products)
+        sizes, vectors = eigh(products, subset_by_index=(size - count, size - 1))
+        sizes, vectors = np.maximum(sizes[::-1], 0), vectors[:, ::-1]
+        places[:, :count] = vectors * np.sqrt(sizes) if is_wide else centred @ vectors
+        shares[:count] = (sizes / products.trace()).tolist()
     # The sign of a direction is nobody's choice: the point that is farthest out lies on its positive side.
     places *= np.where(places[np.abs(places).argmax(0), [0, 1]] < 0, -1, 1)
     return places, (shares[0], shares[1])
@@ -124,10 +131,10 @@ def _maps(record: Record, cloud: Cloud, drawn: dict[str, Floats]) -> Markup:
         )
         for title, places in fitted.items()
     )
-    videos, pictured = Videos(record), _pictured(len(cloud.videos))
+    videos, pictured = Videos(record), _pictured(0 if record.in_brief else len(cloud.videos))
     facts = {
         "videos": [
-            [visible(video), label_of(label), videos.picture_class(video) if place in pictured else ""]
+            [visible(video), label_of(label), videos.picture_class(video, is_made=place not in pictured)]
             for place, (video, label) in enumerate(zip(cloud.videos, cloud.labels))
         ],
         "places": [places.ravel().tolist() for places in fitted.values()],
@@ -139,7 +146,7 @@ def _maps(record: Record, cloud: Cloud, drawn: dict[str, Floats]) -> Markup:
 
 
 def _pictured(number: int) -> set[int]:
-    """Places of those that have a picture: all of few, else some that are evenly spaced."""
+    """Places of those that pictures are made of: all of few, else some that are evenly spaced."""
     return set(np.unique(np.linspace(0, number - 1, min(number, _PICTURES)).round().astype(int)).tolist())
 
 

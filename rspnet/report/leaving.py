@@ -9,11 +9,11 @@ NAME = "report.html"
 
 
 def leave(run_dir: Path) -> None:
-    """Leave a report in a run's folder, or say why there is none; for the main process."""
+    """Leave a report in a run's folder, in a second or two, or say why there is none; for the main process."""
     try:
         from rspnet.report.page import write
 
-        failed = write([run_dir], run_dir / NAME)
+        failed = write([run_dir], run_dir / NAME, in_brief=True)
     except Exception as error:
         why = " ".join(str(error).split())[:200]
         say(f"no {NAME}, which changes nothing else ({type(error).__name__}: {why}); stages/report.py may make it")

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import shlex
 import time
 from base64 import b64encode
 from collections import Counter
@@ -33,8 +34,9 @@ from rspnet.report.runs import apart, options, runs, together
 from rspnet.report.section import Section
 from rspnet.report.similarity_maps import similarity_maps
 from rspnet.report.summary import Summary, summary
-from rspnet.report.thumbnails import Thumbnails
+from rspnet.report.thumbnails import BRIEFLY, Thumbnails
 from rspnet.report.unread import unread
+from rspnet.terminal import visible
 
 SECTIONS: tuple[Callable[[Record], Section | None], ...] = (
     *(results, evaluations, probes, curves, health, classes, confusion, errors, gallery, near, feature_map),
@@ -68,13 +70,14 @@ class Page:
     failed: list[str]
 
 
-def write(run_dirs: Sequence[Path], out: Path, features: str | None = None) -> list[str]:
+def write(run_dirs: Sequence[Path], out: Path, features: str | None = None, *, in_brief: bool = False) -> list[str]:
     """Write the report of a run, or of several side by side.
 
     Args:
         run_dirs: Their folders.
         out: The file; one of that name is replaced.
         features: File or folder of features to take in place of those in the run's folder.
+        in_brief: Leave out what takes long: t-SNE, and pictures but of a few videos. The page says so.
 
     Returns:
         What could not be made, and why: a line each.
@@ -83,8 +86,9 @@ def write(run_dirs: Sequence[Path], out: Path, features: str | None = None) -> l
         ConfigError: A folder is no run's, or the features cannot be read.
         DiskError: The disk refuses.
     """
-    thumbnails = Thumbnails()
-    page = made_of([Record.read(run_dir, features, thumbnails) for run_dir in run_dirs])
+    thumbnails = Thumbnails(patience=BRIEFLY) if in_brief else Thumbnails()
+    records = [Record.read(run_dir, features, thumbnails) for run_dir in run_dirs]
+    page = made_of([dataclasses.replace(record, in_brief=in_brief) for record in records])
     # Names from a file may hold what is no character by itself, and nothing can be written in.
     write_text(out, page.text.encode("utf-8", "backslashreplace").decode())
     return page.failed
@@ -132,12 +136,22 @@ def made_of(records: Sequence[Record]) -> Page:
         scripts=scripts,
         left_out=pictures.left_out(),
         moves=bool(pictures.style()),
+        whole=_whole(records[0], pictures),
         policy=_policy(styles, scripts),
         generator=GENERATOR,
         version=rspnet.__version__,
         now=time.strftime("%Y-%m-%d %H:%M"),
     )
     return Page(text, failed)
+
+
+def _whole(record: Record, pictures: Thumbnails) -> str:
+    """The command that makes a whole page where this one, made as a run ended, lacks something; else nothing."""
+    lacks = record.features is not None or pictures.left_out()
+    if not record.in_brief or not lacks:
+        return ""
+    words = ("python", "stages/report.py", record.run_dir, "--out", record.run_dir / "report.html")
+    return visible(shlex.join(map(str, words)))
 
 
 def named_apart(records: Sequence[Record]) -> list[Record]:

@@ -82,7 +82,8 @@ def _verdict(measure: Measure, controls: dict[str, Measure]) -> str:
         low, high = measure.ahead_interval
         how = "ahead of" if low > 0 else "behind" if high < 0 else "not shown to be ahead of"
         told.append(f"{how} {_FRESH}")
-    return f"{measure.by}, {measure.name}: {'; '.join(told)}." if told else ""
+    of = " on these test videos (its intervals are over draws of what is learnt)" if measure.is_over_draws else ""
+    return f"{measure.by}, {measure.name}: {'; '.join(told)}{of}." if told else ""
 
 
 def _beside_chance(interval: Ends, chance: float) -> str:

@@ -42,6 +42,7 @@ class Record:
         faults: What is there and cannot be read, and why: a sentence each.
         thumbnails: The pictures of its videos; of all runs of a page.
         called: What it is called where its folder's name does not tell it from others.
+        in_brief: Whether its page is made as the run ends, without what takes long.
     """
 
     run_dir: Path
@@ -57,6 +58,7 @@ class Record:
     faults: tuple[str, ...] = ()
     thumbnails: Thumbnails = field(default_factory=Thumbnails)
     called: str = ""
+    in_brief: bool = False
 
     @property
     def name(self) -> str:

@@ -46,6 +46,7 @@ class Measure:
         fresh: What the network reached with fresh weights; None: not measured.
         ahead: How far it is ahead of that, paired; None: not measured.
         ahead_interval: The interval of that.
+        is_over_draws: Whether intervals are over draws of these videos, and say nothing of other ones.
     """
 
     by: str
@@ -56,6 +57,7 @@ class Measure:
     fresh: float | None = None
     ahead: float | None = None
     ahead_interval: Ends | None = None
+    is_over_draws: bool = False
 
 
 def measures(record: Record) -> list[Measure]:
@@ -97,6 +99,9 @@ def numbers(title: str, rows: Sequence[tuple[str, Measure]], *, first: str) -> M
 def _explained(record: Record) -> str:
     over = sorted({str(score["interval_over"]) for score in record.scores.values() if "interval_over" in score})
     told = f"Intervals are of 95 %, over {' and over '.join(over)}." if over else "Intervals are Wilson's, of 95 %."
+    if any(None in score["interval"].values() for score in record.scores.values() if "interval_over" in score):
+        told += " Where one film or video alone was tested, or all draws are alike, there is none: nothing tells how "
+        told += "sure the number is."
     failed = (record.result or {}).get("num_failed")
     return f"{told} {some(int(failed), 'video')} could not be read." if is_number(failed) and failed else told
 
@@ -131,12 +136,13 @@ def measures_of(protocol: str, score: dict[str, Any]) -> Iterator[Measure]:
     random, by = score.get("random", {}), _CALLED.get(protocol, protocol)
     for name, value, called in _values(protocol, score):
         known = _ends(score.get("interval", {}).get(name))
-        if known is None and protocol == "classify" and is_number(score.get("num_videos")):
+        if name not in score.get("interval", {}) and protocol == "classify" and is_number(score.get("num_videos")):
             known = interval(value, score["num_videos"])
         fresh = {key: number for key, number, _ in _values(protocol, random)}.get(name)
         ahead, within = (random.get(part, {}).get(name) for part in ("difference", "difference_interval"))
-        chance = _chance(score, name)
-        yield Measure(by, called, value, known, chance, fresh, ahead if is_number(ahead) else None, _ends(within))
+        chance, draws = _chance(score, name), score.get("interval_over") == "draws"
+        ahead = ahead if is_number(ahead) else None
+        yield Measure(by, called, value, known, chance, fresh, ahead, _ends(within), draws)
 
 
 def _values(protocol: str, score: dict[str, Any]) -> Iterator[tuple[str, float, str]]:

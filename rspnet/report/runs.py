@@ -12,7 +12,7 @@ from rspnet.report.curves import over_one_another
 from rspnet.report.differences import differences
 from rspnet.report.recipe import ABSENT, shown
 from rspnet.report.record import Record
-from rspnet.report.results import Measure, ends, measures
+from rspnet.report.results import Ends, Measure, ends, measures
 from rspnet.report.section import Section
 from rspnet.report.tables import Cell, is_number, table
 from rspnet.running import table as summed
@@ -115,6 +115,8 @@ def _means(records: Sequence[Record]) -> Markup:
     return Markup("<h3>Means</h3><p>{}</p>").format(told) + table(head, lines, label="Means", kind="numbers")
 
 
-def _verdict(interval: tuple[float, float]) -> str:
+def _verdict(interval: Ends | None) -> str:
+    if interval is None:
+        return "not known: one film alone"
     low, high = interval
     return "better" if low > 0 else "worse" if high < 0 else "not told apart"

@@ -75,8 +75,12 @@ def judged(record: Record, first: Measure | None) -> tuple[str, Tone]:
     if first is None:
         return "Without classes there is no number to judge it by.", "plain"
     if first.ahead is not None and first.ahead_interval is not None:
-        return against_fresh(first.ahead, first.ahead_interval)
-    return against_chance(first)
+        told, tone = against_fresh(first.ahead, first.ahead_interval)
+    else:
+        told, tone = against_chance(first)
+    if first.is_over_draws and first.interval is not None:
+        return f"{told} That is over draws of these videos, and says nothing of others.", "plain"
+    return told, tone
 
 
 def against_fresh(ahead: float, interval: tuple[float, float]) -> tuple[str, Tone]:
@@ -92,7 +96,7 @@ def against_fresh(ahead: float, interval: tuple[float, float]) -> tuple[str, Ton
 def against_chance(measure: Measure) -> tuple[str, Tone]:
     """Whether a number is told apart from what chance gives."""
     if measure.interval is None or measure.chance is None:
-        return "How sure this number is, is not known.", "plain"
+        return "How sure this number is, nothing tells.", "plain"
     low, high = measure.interval
     chance = f"chance, {percent(measure.chance)} %"
     if low > measure.chance:

@@ -36,6 +36,8 @@ _BYTES = 3_300_000
 """Of all pictures of a page, about 400, as characters: a page is to stay under 5 MB."""
 _PATIENCE = 90.0
 """Seconds that all pictures of a page may take."""
+BRIEFLY = 1.5
+"""Likewise, of the page that a run leaves at its end."""
 
 
 class Thumbnails:
@@ -56,13 +58,16 @@ class Thumbnails:
         self._rules: list[str] = []
         self._without: Counter[str] = Counter()
 
-    def name(self, row: dict[str, Any]) -> str:
+    def name(self, row: dict[str, Any], *, is_made: bool = False) -> str:
         """The CSS class that has a video's picture as `--moving` and `--still`; empty where there is none.
 
         Args:
             row: Of an index.
+            is_made: Take one that is there already, and make none.
         """
         path = path_of(row["root"], row["video"])
+        if is_made:
+            return self._known.get(path, "")
         if path not in self._known:
             self._known[path] = self._make(row)
         return self._known[path]

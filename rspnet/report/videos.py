@@ -36,10 +36,15 @@ class Videos:
         """An element that shows a video."""
         return self._thumbnails.picture(self.row(name), name)
 
-    def picture_class(self, name: str) -> str:
-        """The CSS class that has a video's picture; empty where there is none."""
+    def picture_class(self, name: str, *, is_made: bool = False) -> str:
+        """The CSS class that has a video's picture; empty where there is none.
+
+        Args:
+            name: The video's.
+            is_made: Take one that is in the page already, and make none.
+        """
         row = self.row(name)
-        return "" if row is None else self._thumbnails.name(row)
+        return "" if row is None else self._thumbnails.name(row, is_made=is_made)
 
     def card(self, name: str, *lines: Markup | str, right: bool | None = None) -> Markup:
         """A video with words under it.

@@ -94,6 +94,19 @@ def test_of_many_some_are_drawn(tmp_path, monkeypatch):
     assert run.thumbnails.left_out() == "Shown without a picture: 4 videos not there any more, or damaged."
 
 
+def test_in_brief_there_is_no_second_drawing_and_no_further_picture(tmp_path, monkeypatch):
+    for name in ("laid_flat", "thumbnail"):
+        monkeypatch.setattr(f"rspnet.report.{'thumbnails' if name == 'thumbnail' else 'feature_map'}.{name}", None)
+    rows = rows_of(tmp_path, *(f"{place}.mp4" for place in range(8)))
+    run = record(tmp_path, features=features(np.random.default_rng(0).normal(size=(8, 3))), rows=rows, in_brief=True)
+    run.thumbnails._known[str(tmp_path / "3.mp4")] = "t5"  # shown further up
+    html = feature_map(run).html
+    assert html.count('<svg class="points"') == 1
+    assert "second drawing" not in html
+    assert [picture for _, _, picture in facts_of(html)["videos"]] == ["", "", "", "t5", "", "", "", ""]
+    assert not run.thumbnails.left_out()
+
+
 @pytest.mark.parametrize("number", [2, 3])
 def test_few_videos_without_labels(tmp_path, number):
     html = feature_map(record(tmp_path, features=features(np.eye(number, 4)))).html

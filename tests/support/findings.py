@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from rspnet.data.index import new_row, to_dataset
-from rspnet.evaluation.features import SCHEMA, Features
+from rspnet.evaluation.features import SCHEMA, Features, write
 from rspnet.report.record import Record
 from rspnet.report.thumbnails import Thumbnails
 
@@ -48,6 +48,13 @@ def features(values, *, labels=None, splits=None, names=None, window=None):
     schema = SCHEMA.remove(SCHEMA.get_field_index("feature"))
     rows = pa.table({name: facts.get(name, [None] * number) for name in schema.names}, schema)
     return Features(rows, values, {"window": window, "step": None})
+
+
+def write_features(path, values, **facts):
+    """Write features of `features` as an evaluation leaves them."""
+    known = features(values, **facts)
+    table = known.rows.append_column("feature", pa.array(known.values.tolist(), pa.list_(pa.float32())))
+    write(str(path), [table], {"shape": [known.values.shape[1]], "window": None}, shape=known.values.shape[1:])
 
 
 def rows_of(root, *names, label="a", **facts):
