@@ -13,7 +13,7 @@ from rspnet.data.groups import films_of
 from rspnet.data.index import columns
 from rspnet.errors import VideoError
 from rspnet.evaluation.few_shot import DRAWS
-from rspnet.evaluation.interval import bootstrap, of_draws
+from rspnet.evaluation.interval import Ends, bootstrap, of_draws, of_shares
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,7 +42,7 @@ class Found:
 
 
 def of_videos(videos: datasets.Dataset, score: dict[str, Any], values: dict[str, Floats]) -> Found:
-    """A score with the intervals of means over videos, by name, and over what they are.
+    """A score with the intervals of means over videos, by name, and over what they are; None of one film alone.
 
     Args:
         videos: N of an index.
@@ -53,7 +53,8 @@ def of_videos(videos: datasets.Dataset, score: dict[str, Any], values: dict[str,
     films = films_of(table["video"].to_pylist(), table["label"].to_pylist())
     joined = np.stack(list(values.values()), axis=1)
     over = "videos" if films is None else some(len(set(films)), "film")
-    known = {"interval": dict(zip(values, bootstrap(joined, films))), "interval_over": over}
+    over = some(1, "video") if len(joined) == 1 else over
+    known = {"interval": dict(zip(values, of_shares(joined, films))), "interval_over": over}
     return Found(score | known, list(values), joined, films)
 
 
@@ -95,6 +96,6 @@ def compared(found: Found, other: Found) -> dict[str, Any]:
     return score | differences
 
 
-def paired(ahead: Floats, films: list[str] | None) -> list[tuple[float, float]]:
-    """The intervals of K mean differences (N, K) of N videos; none where nothing was measured."""
+def paired(ahead: Floats, films: list[str] | None) -> list[Ends | None]:
+    """The intervals of K mean differences (N, K) of N videos; none where nothing was measured, None of one film."""
     return bootstrap(ahead, films) if ahead.size else []

@@ -9,11 +9,14 @@ import numpy.typing as npt
 
 _Z = 1.959963984540054  # of the normal distribution, two-sided 95 %
 _DRAWS, _T = 10, 2.2621571627982053  # likewise of Student's t with 9 degrees of freedom
+Ends = tuple[float, float]
+"""Of an interval."""
+
 _RESAMPLES = 10_000
 _AT_ONCE = 1 << 22  # counts that are drawn at a time
 
 
-def interval(percent: float, number: int) -> tuple[float, float]:
+def interval(percent: float, number: int) -> Ends:
     """Return the 95 % interval of Wilson (1927) for a share, percent.
 
     It is of these videos as a draw from many: it says nothing of other seeds or folds.
@@ -30,7 +33,7 @@ def interval(percent: float, number: int) -> tuple[float, float]:
 
 def bootstrap(
     values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None = None, *, seed: int = 0
-) -> list[tuple[float, float]]:
+) -> list[Ends | None]:
     """Return the 95 % intervals of means, by the percentiles of the bootstrap (Efron 1979).
 
     Videos of one film resemble each other: of two that are told right together only one is news. So it is the films
@@ -42,10 +45,13 @@ def bootstrap(
         seed: Of the draws.
 
     Returns:
-        (low, high) of each of the K means.
+        (low, high) of each of the K means; None for each where there is one group alone, of which every draw is the
+        same: nothing tells what another one would give.
     """
     _, members = np.unique(np.arange(len(values)) if groups is None else _numbers(groups), return_inverse=True)
     number = int(members.max()) + 1
+    if number == 1:
+        return [None] * values.shape[1]
     sums, sizes = np.zeros((number, values.shape[1])), np.bincount(members, minlength=number).astype(np.float64)
     np.add.at(sums, members, values)
     rng, means = np.random.default_rng(seed), []
@@ -59,7 +65,24 @@ def bootstrap(
     return list(zip(low.tolist(), high.tolist()))
 
 
-def of_draws(values: Sequence[float]) -> tuple[float, float]:
+def of_shares(values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None = None) -> list[Ends | None]:
+    """Return the 95 % intervals of mean shares, percent: by the bootstrap, or where it cannot tell, Wilson's.
+
+    Of videos that are all right, or all wrong, every draw is the same; Wilson's interval says what so many films, or
+    videos, leave open.
+
+    Args:
+        values: (N, K), of each video K shares of 0 to 100.
+        groups: As for `bootstrap`.
+    """
+    number = len(values) if groups is None else len(set(groups))
+    return [
+        interval(float(column[0]), number) if ends and column[0] in (0, 100) and np.ptp(column) == 0 else ends
+        for column, ends in zip(values.T, bootstrap(values, groups))
+    ]
+
+
+def of_draws(values: Sequence[float]) -> Ends | None:
     """Return the 95 % interval of the mean over draws, by Student's t.
 
     It says how much the draw of what was learnt from matters, not the choice of the test videos.
@@ -67,11 +90,17 @@ def of_draws(values: Sequence[float]) -> tuple[float, float]:
     Args:
         values: Of ten draws.
 
+    Returns:
+        (low, high); None where all draws give the same, as where each takes all videos of small classes: they tell
+        nothing of others.
+
     Raises:
         ValueError: They are more or fewer.
     """
     if len(values) != _DRAWS:
         raise ValueError(f"{len(values)} draws; Student's t is known here for {_DRAWS}")
+    if min(values) == max(values):
+        return None
     half = _T * stdev(values) / math.sqrt(_DRAWS)
     return fmean(values) - half, fmean(values) + half
 

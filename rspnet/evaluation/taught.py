@@ -14,21 +14,21 @@ _WIDTHS = (26, 22, 22, 24)
 
 
 class _Line(NamedTuple):
-    """A number of both networks; intervals are of 95 %."""
+    """A number of both networks; intervals are of 95 %, None where there is none."""
 
     name: str
     value: float
-    ends: list[float]
+    ends: list[float] | None
     fresh: float
-    fresh_ends: list[float]
+    fresh_ends: list[float] | None
     ahead: float
-    ahead_ends: list[float]
+    ahead_ends: list[float] | None
     chance: float
 
     @property
     def is_learnt(self) -> bool:
         """Above chance, and above fresh weights."""
-        return self.ends[0] > self.chance and self.ahead_ends[0] > 0
+        return bool(self.ends and self.ahead_ends and self.ends[0] > self.chance and self.ahead_ends[0] > 0)
 
 
 def table(results: dict[str, dict[str, Any]]) -> list[str]:
@@ -44,11 +44,10 @@ def table(results: dict[str, dict[str, Any]]) -> list[str]:
     for name, result in results.items():
         for each in _lines(name, result):
             shown = (
-                f"{value:.1f} [{', '.join(f'{end:.0f}' for end in ends)}]"
+                f"{value:.1f}{_ends(ends, '.0f')}"
                 for value, ends in ((each.value, each.ends), (each.fresh, each.fresh_ends))
             )
-            ahead = f"{each.ahead:+.1f} [{', '.join(f'{end:+.0f}' for end in each.ahead_ends)}]"
-            lines.append(_row(each.name, *shown, ahead))
+            lines.append(_row(each.name, *shown, f"{each.ahead:+.1f}{_ends(each.ahead_ends, '+.0f')}"))
     chances = {f"{result.chance:.3g}": None for name in results for result in _lines(name, results[name])}
     head = _row("percent [95 % interval]", "trained", "fresh weights", "difference")
     return [head, *lines, f"chance: {', '.join(chances)}"] if lines else []
@@ -63,6 +62,9 @@ def sentence(results: dict[str, dict[str, Any]]) -> str:
     first = {name: line for name, result in results.items() if (line := next(_lines(name, result), None))}
     if not first:
         return "Whether training taught anything is not known: there was nothing to compare."
+    if all(line.ahead_ends is None for line in first.values()):
+        over = next(str(results[name]["interval_over"]) for name in first)
+        return f"Whether training taught anything is not known: {over} alone was tested, which tells nothing of others."
     number = min(_number(results[name]) for name in first)
     few = f" {some(number, 'test video')} show only large differences; more of them show smaller ones." * (
         number < _FEW
@@ -75,7 +77,7 @@ def sentence(results: dict[str, dict[str, Any]]) -> str:
     if learnt:
         text = f"Training taught {' and '.join(learnt)}: more than chance and more than fresh weights tell."
         return f"{text}{_pictures(results, first)}{few}"
-    lost = [line.name for line in first.values() if line.ahead_ends[1] < 0]
+    lost = [line.name for line in first.values() if line.ahead_ends and line.ahead_ends[1] < 0]
     worse = f" Fresh weights even tell more of {' and '.join(lost)}." if lost else ""
     return f"Nothing shows that training taught anything: no number is above both chance and fresh weights.{worse}{few}"
 
@@ -87,7 +89,11 @@ def _pictures(results: dict[str, dict[str, Any]], first: dict[str, _Line]) -> st
         controls = results[name].get("controls")
         if controls is None or not line.is_learnt:
             continue
-        as_well = [_CONTROLS[each] for each in _CONTROLS if controls[each]["difference_interval"][0] <= 0]
+        as_well = [
+            said
+            for each, said in _CONTROLS.items()
+            if not (apart := controls[each]["difference_interval"]) or apart[0] <= 0
+        ]
         how = (
             f"as well with {' and with '.join(as_well)}, so not by motion"
             if as_well
@@ -126,6 +132,10 @@ def _line(name: str, result: dict[str, Any], value: float, *, fresh: float, key:
     return _Line(
         name, value, ends, fresh, fresh_ends, random["difference"][key], random["difference_interval"][key], chance
     )
+
+
+def _ends(ends: list[float] | None, digits: str) -> str:
+    return f" [{', '.join(f'{end:{digits}}' for end in ends)}]" if ends else ""
 
 
 def _number(result: dict[str, Any]) -> int:

@@ -43,8 +43,8 @@ def measured(run_dir: Path, provenance: dict[str, Any], weights_sha256: str | No
         weights_sha256: Of encoder.safetensors.
 
     Returns:
-        A dict for each number: `protocol`, `metric`, `value` and `interval` (percent; 95 %), `chance` (percent, or
-        None), `num_videos`, `num_failed` (that could not be read), `views`, `fold`, `data` (a name) and
+        A dict for each number: `protocol`, `metric`, `value` and `interval` (percent; 95 %, or None), `chance`
+        (percent, or None), `num_videos`, `num_failed` (that could not be read), `views`, `fold`, `data` (a name) and
         `data_fingerprint`.
     """
     found: list[dict[str, Any]] = []
@@ -97,7 +97,7 @@ def _numbers(result: dict[str, Any], options: dict[str, Any] | None) -> list[dic
             "protocol": protocol,
             "metric": metric,
             "value": value,
-            "interval": [round(end, 2) for end in intervals.get(key) or interval(value, number)],
+            "interval": [round(end, 2) for end in ends] if ends else None,
             "chance": chance,
             "num_videos": number,
             "data": _data_name(options),
@@ -105,6 +105,7 @@ def _numbers(result: dict[str, Any], options: dict[str, Any] | None) -> list[dic
         }
         for metric, key, value, chance in _values(protocol, result)
         if number
+        for ends in [intervals[key] if key in intervals else interval(value, number)]
     ]
 
 

@@ -76,7 +76,7 @@ def _compared(result: dict[str, Any]) -> str:
     """Where fresh weights were measured, too: how far the network is ahead of them, with the interval of that."""
     random = result.get("random", {})
     ahead = [
-        f"{said} {random['difference'][name]:+.1f} [{', '.join(f'{end:+.1f}' for end in ends)}]"
+        f"{said} {random['difference'][name]:+.1f}{_signed(ends)}"
         for name, ends in random.get("difference_interval", {}).items()
         if (said := _SHOWN[result["protocol"]].get(name))
     ]
@@ -127,7 +127,7 @@ def _cluster(result: dict[str, Any]) -> str:
 
 def _probe(result: dict[str, Any]) -> str:
     controls = [
-        f"{said} {percent(control['top1'])} %{_within(control, 'top1')}"
+        f"{said} {percent(control['top1'])} %{_within(control, 'top1', over=result.get('interval_over'))}"
         for name, said in _CONTROLS.items()
         if (control := result["controls"][name])
     ]
@@ -148,7 +148,16 @@ def _pretext(result: dict[str, Any]) -> str:
     )
 
 
-def _within(result: dict[str, Any], name: str) -> str:
-    """The interval of a number, if it is known."""
-    ends = result.get("interval", {}).get(name)
-    return "" if ends is None else f" [{', '.join(percent(end) for end in ends)}]"
+def _within(result: dict[str, Any], name: str, over: str | None = None) -> str:
+    """The interval of a number; where it was looked for in vain, why there is none: over what, unless that is given."""
+    known = result.get("interval", {})
+    if name not in known:
+        return ""
+    if known[name] is None:
+        over = over or result["interval_over"]
+        return f" [no interval: {'all draws are alike' if over == 'draws' else f'{over} alone'}]"
+    return f" [{', '.join(percent(end) for end in known[name])}]"
+
+
+def _signed(ends: list[float] | None) -> str:
+    return "" if ends is None else f" [{', '.join(f'{end:+.1f}' for end in ends)}]"

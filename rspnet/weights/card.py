@@ -79,7 +79,6 @@ def model_card(name: str, said: dict[str, Any], *, weights_license: str | None, 
 def _eval_result(measured: dict[str, Any]) -> EvalResult:
     named = measured["data"] or "unnamed videos"
     retrieval = measured["protocol"] == "retrieval"
-    low, high = measured["interval"]
     return EvalResult(
         task_type="other" if retrieval else "video-classification",
         task_name=_PROTOCOLS.get(measured["protocol"], measured["protocol"]),
@@ -89,8 +88,14 @@ def _eval_result(measured: dict[str, Any]) -> EvalResult:
         dataset_args={name: measured[name] for name in ("fold", "data_fingerprint", "num_videos")},
         metric_type="recall" if retrieval else "accuracy",
         metric_value=measured["value"],
-        metric_name=f"{measured['metric']} (percent; 95 % interval {percent(low)} to {percent(high)})",
+        metric_name=f"{measured['metric']} (percent; {_interval(measured)})",
     )
+
+
+def _interval(measured: dict[str, Any]) -> str:
+    if measured["interval"] is None:
+        return "no interval is known"
+    return f"95 % interval {' to '.join(map(percent, measured['interval']))}"
 
 
 def _summary(said: dict[str, Any]) -> str:
@@ -192,14 +197,14 @@ def _results(results: list[dict[str, Any]], said: dict[str, Any]) -> str:
             each["data"] or "",
             each["metric"],
             f"{percent(each['value'])} %",
-            f"{percent(each['interval'][0])} to {percent(each['interval'][1])}",
+            " to ".join(map(percent, each["interval"] or ())),
             "" if each["chance"] is None else f"{percent(each['chance'])}",
             str(each["num_videos"]),
         )
         for each in results
     ]
     text = _table(("how", "data", "metric", "value", "95 % interval", "chance", "videos"), rows)
-    text += "\n\nThe intervals are Wilson's: of these videos as a draw from many, not of other seeds or folds."
+    text += "\n\nThe intervals are of these videos as a draw from many, not of other seeds or folds."
     if failed := max(each.get("num_failed") or 0 for each in results):
         text += f" Up to {some(failed, 'video')} could not be read, and {'is' if failed == 1 else 'are'} not counted."
     if said["provenance"].get("stage") == "finetune":

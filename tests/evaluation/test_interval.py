@@ -7,7 +7,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from rspnet.evaluation.interval import bootstrap, interval, of_draws
+from rspnet.evaluation.interval import bootstrap, interval, of_draws, of_shares
 
 
 @pytest.mark.parametrize(("hits", "number"), [(1, 10), (5, 10), (50, 100), (837, 928), (3, 4)])
@@ -54,6 +54,26 @@ def test_videos_that_are_copies_tell_nothing_new():
     copies = np.repeat(values, 20, axis=0)
     assert bootstrap(copies, np.repeat(range(5), 20).tolist()) == bootstrap(values)
     assert bootstrap(copies)[0][0] > bootstrap(values)[0][0] + 20
+
+
+def test_one_film_alone_tells_nothing_of_others():
+    """Nor one video."""
+    values = np.array([[100.0, 3.0], [0.0, 5.0]])
+    assert bootstrap(values, ["a", "a"]) == of_shares(values, ["a", "a"]) == [None, None]
+    assert bootstrap(values[:1]) == of_shares(values[:1]) == [None, None]
+
+
+def test_all_right_is_not_surely_all_right():
+    """Of four films more is open than of the twelve videos that they have; halves are what they are."""
+    values = np.array([[100.0, 0.0, 50.0, 100.0 * (place > 0)] for place in range(12)])
+    films = [place // 3 for place in range(12)]
+    assert of_shares(values)[:3] == [interval(100, 12), interval(0, 12), (50, 50)]
+    assert of_shares(values, films)[:2] == [interval(100, 4), interval(0, 4)]
+    assert of_shares(values, films)[3] == bootstrap(values, films)[3]
+
+
+def test_draws_that_are_all_alike():
+    assert of_draws([12.5] * 10) is None
 
 
 def test_draws():

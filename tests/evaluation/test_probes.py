@@ -9,9 +9,12 @@ from rspnet.data.index import new_row, to_dataset
 from rspnet.data.speed_clips import SpeedPicker
 from rspnet.errors import ConfigError
 from rspnet.evaluation.found import compared
+from rspnet.evaluation.interval import interval
 from rspnet.evaluation.played import Played
 from rspnet.evaluation.predict import Outputs
 from rspnet.evaluation.probes import PLAYS, PROBES, Pairs, arrow_of_time, remarks, speed, told
+from rspnet.evaluation.taught import sentence, table
+from rspnet.running.results import summary
 from tests.support import slow, waves
 
 BOTH = tuple(dict.fromkeys([*PLAYS["speed"], *PLAYS["arrow_of_time"]]))
@@ -84,7 +87,7 @@ def test_what_is_known(tmp_path, probe):
         for feature in (noise, the_answer, between)
     }
     assert found["the_answer"]["top1"] == 100
-    assert found["the_answer"]["interval"]["top1"] == (100, 100)
+    assert found["the_answer"]["interval"]["top1"] == interval(100, number)
     for control in found["the_answer"]["controls"].values():
         assert control["top1"] == 50
         assert control["difference"] == 50
@@ -144,6 +147,25 @@ def test_films_are_drawn_where_names_tell_them(tmp_path):
     name = "v_Run_g{1:02d}_c{0:02d}.mp4"
     score = speed(played(tmp_path, 60, between, name=name), played(tmp_path, 40, between)).score
     assert score["interval_over"] == "12 films"
+
+
+def test_of_one_film_there_is_no_interval(tmp_path):
+    """Neither of the number, nor of its controls, nor of the difference to fresh weights."""
+    known, one_film = played(tmp_path, 40, between), "v_Run_g01_c{:02d}.mp4"
+    found, other = (speed(played(tmp_path, 6, feature, name=one_film), known) for feature in (between, noise))
+    assert (found.score["interval"], found.score["interval_over"]) == ({"top1": None}, "1 film")
+    assert [each["interval"]["top1"] for each in found.score["controls"].values()] == [None, None]
+    assert [each["difference_interval"] for each in found.score["controls"].values()] == [None, None]
+    assert set(compared(found, other)["difference_interval"].values()) == {None}
+    result = {"protocol": "speed", "stage": "evaluate", **found.score, "random": compared(found, other)}
+    text = summary(result)
+    assert text.count(" [no interval: 1 film alone]") == 3
+    assert "ahead of fresh weights by: accuracy" in text
+    told = {"speed": result | {"num_videos": 6}}
+    assert "nan" not in "".join(table(told)).lower()
+    assert sentence(told) == (
+        "Whether training taught anything is not known: 1 film alone was tested, which tells nothing of others."
+    )
 
 
 @pytest.mark.parametrize("probe", PROBES)

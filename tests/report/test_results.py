@@ -59,6 +59,13 @@ def test_a_fine_tuned_network_has_an_interval_too(tmp_path):
     assert top1.interval == pytest.approx(interval(60, 5))
 
 
+def test_where_there_is_no_interval_none_is_made_up(tmp_path):
+    """For a classifier there would be Wilson's, of videos that are all of one film."""
+    record = read(tmp_path / "e", interval={"top1": None, "top5": None}, interval_over="1 film")
+    assert [measure.interval for measure in measures(record)] == [None, None]
+    assert "over 1 film. Where one film or video alone was tested" in results(record).html
+
+
 def test_where_there_is_no_number(tmp_path):
     record = Record.read(write_run(tmp_path / "f", "finetune", result=None))
     assert results(record).note == "None yet: the run is not finished."

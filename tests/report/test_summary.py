@@ -48,6 +48,15 @@ def test_fresh_weights_count_more_than_chance(tmp_path):
     assert summary(record).verdict.startswith("Not told apart from fresh weights: ahead by +10.0 [-2.0, +22.0]")
 
 
+def test_draws_say_nothing_of_other_videos(tmp_path):
+    ahead = {"top1": {"1": 20.0}, "difference": {"1": 9.0}, "difference_interval": {"1": [5.0, 13.0]}}
+    said = {"protocol": "few_shot", "top1": {"1": 29.0}, "interval": {"1": [26.0, 31.0]}, "interval_over": "draws"}
+    said |= {"num_draws": 10, "chance_top1": 10.0}
+    found = summary(Record.read(write_run(tmp_path / "e", "evaluate", **said, random=ahead)))
+    assert found.verdict.endswith("+9.0 [+5.0, +13.0]. That is over draws of these videos, and says nothing of others.")
+    assert found.tone == "plain"
+
+
 def test_a_pretraining(tmp_path):
     found = summary(Record.read(write_run(tmp_path / "p", "pretrain")))
     assert (found.number, found.of, found.beside) == ("81.0 %", "RSP accuracy, last epoch", "chance 50.0")
