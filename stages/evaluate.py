@@ -27,9 +27,8 @@ The protocols, all on central crops of `clips.views` clips spread evenly over ea
 Retrieval is measured by the recall at 1, 5, 10, 20 and 50, clusters by their v-measure, the others by accuracy, each
 with its 95 % interval and chance. The last three need no labels, nor a split: without one, half of the videos are
 tested. All but the first may be taken together, as `retrieval,knn,linear`: those before `speed` look at the videos
-once, and so do the two probes. --features FILE takes what stages/extract.py wrote of whole videos, or an evaluation
-left behind, in place of weights and videos, for those before `speed`. --compare random tells what training has taught:
-it measures the same network with fresh weights beside it, and how far they are apart.
+once, and so do the two probes. --features FILE, of stages/extract.py (whole videos) or an evaluation, stands in place
+of weights and videos, for those before `speed`. --compare random measures the same network with fresh weights, too.
 
 Writes into --run_dir: result.json, predictions.jsonl (retrieval: neighbours.jsonl; of several protocols
 predictions_PROTOCOL.jsonl) with one line per test video, features.parquet (but of a classifier), config.yaml,
@@ -184,7 +183,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.data.held_out import chosen
     from rspnet.data.index import load
     from rspnet.encoders import check_clips
-    from rspnet.evaluation.found import compared
+    from rspnet.evaluation.found import beside, check_some
     from rspnet.running.findings import keep_findings
     from rspnet.weights.heads import load_heads
 
@@ -198,13 +197,13 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     lists = chosen(index, config.on_features, config.on_clips, fold=config.data.fold, seed=config.run.seed)
     asked = Asked(*lists, heads, index.features["label"].names)
     found, facts, num_failed = measured(config, run, weights, asked=asked)
+    check_some(found)
     keep_findings(run, found)
     scores = {name: found[name].score for name in config.protocols}
     if config.compare is not None:
         console.say("the same of a network with fresh weights")
         fresh, _, _ = measured(config, run, None, asked=asked, fresh=True)
-        for name, score in scores.items():
-            score["random"] = compared(found[name], fresh[name])
+        beside(found, fresh)
     shown = scores[config.protocol] if len(scores) == 1 else scores
     return {"stage": "evaluate", "protocol": config.protocol, **facts, "num_failed": num_failed, **shown}
 
@@ -223,8 +222,9 @@ def measured(
 ) -> "tuple[dict[str, Found], dict[str, Any], int]":
     """What is found of a network by each protocol, what a result says of it, and how many videos cannot be read."""
     from rspnet.data.index import selection
+    from rspnet.evaluation.found import if_possible
     from rspnet.evaluation.protocols import PROTOCOLS
-    from rspnet.running.findings import keep_features
+    from rspnet.running.findings import keep_features, tell_near
     from rspnet.running.looking import probe
 
     told = of_videos(config, run, weights, names=asked.names) if config.features is None else of_features(config, run)
@@ -237,7 +237,8 @@ def measured(
         outputs = [told.outputs_of(*each) for each in videos.named]
         if told.looker is not None and not fresh and config.protocol != "classify":
             keep_features(run, outputs, told.facts, clip=told.looker.clip)
-        found = {name: PROTOCOLS[name](*outputs) for name in config.on_features}
+        found = {name: if_possible(name, partial(PROTOCOLS[name], *outputs)) for name in config.on_features}
+        tell_near([] if fresh or config.protocol == "classify" else outputs)
     if asked.probed and told.looker is not None:
         probes = probe(config.on_clips, told.looker, asked.probed, heads=asked.heads, fresh=fresh)
         found, outputs = {**found, **probes.found}, [*outputs, *probes.outputs]

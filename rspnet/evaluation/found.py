@@ -1,5 +1,6 @@
 """What a protocol found: its score, how far that can be trusted, and how far one network is ahead of another."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from rspnet.console import some
 from rspnet.data.groups import films_of
 from rspnet.data.index import columns
-from rspnet.errors import VideoError
+from rspnet.errors import ConfigError, VideoError
 from rspnet.evaluation.few_shot import DRAWS
 from rspnet.evaluation.interval import Ends, bootstrap, of_draws, of_shares
 
@@ -41,6 +42,36 @@ class Found:
     confusion: str = ""
 
 
+UNMEASURED = "not_measured"
+"""Of a score: why there is none."""
+
+
+def if_possible(name: str, measure: Callable[[], Found]) -> Found:
+    """What a protocol finds, or, where these videos are too few or too short for it, why it finds nothing.
+
+    So it takes nothing along of what others found on the way.
+
+    Args:
+        name: Of the protocol.
+        measure: Measures it; raises ConfigError where it cannot.
+    """
+    try:
+        return measure()
+    except ConfigError as error:
+        return Found({UNMEASURED: str(error).removeprefix(f"protocol: {name}; ")})
+
+
+def check_some(found: dict[str, Found]) -> None:
+    """See that at least one protocol found something.
+
+    Raises:
+        ConfigError: None did, and why the first did not.
+    """
+    if all(UNMEASURED in each.score for each in found.values()):
+        name, first = next(iter(found.items()))
+        raise ConfigError(f"protocol: {name}; {first.score[UNMEASURED]}")
+
+
 def of_videos(videos: datasets.Dataset, score: dict[str, Any], values: dict[str, Floats]) -> Found:
     """A score with the intervals of means over videos, by name, and over what they are; None of one film alone.
 
@@ -67,6 +98,13 @@ def over_draws(score: dict[str, Any], values: dict[str, list[float]]) -> Found:
     """A score with the intervals of means over draws, by name."""
     known = {"interval": {name: of_draws(each) for name, each in values.items()}, "interval_over": "draws"}
     return Found(score | known | {"num_draws": DRAWS}, list(values), np.array(list(values.values())).T)
+
+
+def beside(found: dict[str, Found], other: dict[str, Found]) -> None:
+    """Put what another network reaches into the scores of one, as `random`, where something was found."""
+    for name, each in found.items():
+        if UNMEASURED not in each.score:
+            each.score["random"] = compared(each, other[name])
 
 
 def compared(found: Found, other: Found) -> dict[str, Any]:

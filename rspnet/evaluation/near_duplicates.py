@@ -4,16 +4,19 @@ A film that was encoded anew, cut or cropped has other bytes, so that rspnet/dat
 its features are those of the same pictures all the same. Q test videos, M training videos, D values per feature.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rspnet.console import some
+
 Floats = npt.NDArray[np.floating[Any]]
 
 _ROWS, _COLUMNS = 1024, 4096  # similarities held at once, 32 MiB in float64
+_NUM_NAMED = 3
 _FEWEST = 20  # test videos of which anything can be said to be usual
 _LEAST = 1e-12  # below, distances are rounding
 _NEARER = 10  # times nearer than half of all, at least: random features have distances that are all but the same
@@ -52,6 +55,26 @@ class Nearest:
         low, middle, high = np.percentile(logs, (25, 50, 75))
         found: npt.NDArray[np.bool_] = logs < min(low - 3 * (high - low), middle - np.log(_NEARER))
         return found
+
+
+def warning(found: Nearest, test: Sequence[str], train: Sequence[str]) -> str:
+    """Name test videos that stand apart, in a line; nothing where none does.
+
+    Args:
+        found: Of them.
+        test: Names of the test videos.
+        train: Names of the training videos.
+    """
+    apart = [place for place in found.order.tolist() if found.apart[place]]
+    if not apart:
+        return ""
+    named = ", ".join(f"{test[place]} to {train[found.places[place]]}" for place in apart[:_NUM_NAMED])
+    more = " ..." if len(apart) > _NUM_NAMED else ""
+    number = f"{len(apart)} of {some(len(test), 'test video')} {'is' if len(apart) == 1 else 'are'}"
+    return (
+        f"warning: {number} much nearer to a training video than is usual: copies, or of one film? {named}{more}; the "
+        "report shows them"
+    )
 
 
 def nearest_across(test: Floats, train: Floats) -> Nearest:

@@ -102,6 +102,9 @@ def _explained(record: Record) -> str:
     if any(None in score["interval"].values() for score in record.scores.values() if "interval_over" in score):
         told += " Where one film or video alone was tested, or all draws are alike, there is none: nothing tells how "
         told += "sure the number is."
+    for name, score in record.scores.items():
+        if "not_measured" in score:
+            told += f" Not measured: {_CALLED.get(name, name)} ({score['not_measured']})."
     failed = (record.result or {}).get("num_failed")
     return f"{told} {some(int(failed), 'video')} could not be read." if is_number(failed) and failed else told
 

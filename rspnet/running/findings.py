@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from rspnet.console import is_main, say
 from rspnet.disk import write_text
 from rspnet.evaluation import features
+from rspnet.evaluation.near_duplicates import nearest_across, warning
 from rspnet.evaluation.predict import Outputs, feature_rows
 
 if TYPE_CHECKING:
@@ -25,6 +27,19 @@ def keep_findings(run: "Run", found: "dict[str, Found]") -> None:
             run.write_lines(each.file.replace(".", f"{suffix}."), each.lines)
         if each.confusion and run.team.rank == 0:
             write_text(run.run_dir.joinpath(f"confusion{suffix}.csv"), each.confusion)
+
+
+def tell_near(outputs: list[Outputs]) -> None:
+    """Say which test videos are next to a training video, if some are; the main process does.
+
+    Args:
+        outputs: Features of the test videos, and of the training videos where there are some.
+    """
+    if not is_main() or len(outputs) < 2 or not all(map(len, outputs)):
+        return
+    found = nearest_across(*(each.values.numpy() for each in outputs))
+    if text := warning(found, *(each.videos["video"] for each in outputs)):
+        say(text)
 
 
 def keep_features(run: "Run", outputs: list[Outputs], facts: dict[str, Any], *, clip: "ClipSpec") -> None:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
@@ -18,6 +19,7 @@ from rspnet.data.speed_clips import SPEEDS, SpeedClips
 from rspnet.encoders import create_encoder
 from rspnet.evaluation import pretext
 from rspnet.evaluation.forward import Forward
+from rspnet.evaluation.found import if_possible
 from rspnet.evaluation.played import Play, Played, play_videos
 from rspnet.evaluation.predict import Outputs, predict
 from rspnet.evaluation.probes import PLAYS, PROBES, remarks
@@ -96,7 +98,8 @@ class Looker:
         """How an `rspnet.evaluation.pretext.Embeddings` does the tasks of pretraining, and its embeddings."""
         clips = self._of_speeds(dataclasses.replace(self.clip, views=2), videos, pretext.SPEEDS)
         embedded = pretext.embed(self._forward, self._set(clips), desc)
-        return pretext.pretext(embedded, clips.picker, seed=self._config.run.seed), embedded
+        measure = partial(pretext.pretext, embedded, clips.picker, seed=self._config.run.seed)
+        return if_possible("pretext", measure), embedded
 
     def with_heads(self, heads: "Heads", *, fresh: bool) -> "Looker":
         """A pretraining's two encoders with their heads, fed alike.
@@ -150,7 +153,8 @@ def probe(names: list[str], looker: Looker, lists: "Lists", *, heads: "Heads | N
         plays = [play for name in motion for play in PLAYS[name]]
         tested, known = (looker.played(videos, plays, desc) for videos, desc in lists.named)
         _say(remarks(motion, tested, known), fresh)
-        found, outputs = {name: PROBES[name](tested, known) for name in motion}, [tested.outputs, known.outputs]
+        found = {name: if_possible(name, partial(PROBES[name], tested, known)) for name in motion}
+        outputs = [tested.outputs, known.outputs]
     if heads is not None:
         _say([heads.summary()], fresh)
         found["pretext"], embedded = looker.with_heads(heads, fresh=fresh).pretext(*lists.named[0])

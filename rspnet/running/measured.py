@@ -89,6 +89,8 @@ def _numbers(result: dict[str, Any], options: dict[str, Any] | None) -> list[dic
         names = [name.strip() for name in protocol.split(",")]
         each = [_numbers({**result, **result[name], "protocol": name}, options) for name in names]
         return [number for numbers in each for number in numbers]
+    if "not_measured" in result:
+        return []
     number = result.get("num_queries", result.get("num_videos", 0))
     shared = {name: result.get(name) for name in ("views", "fold", "data_fingerprint", "num_failed")}
     intervals = result.get("interval", {})

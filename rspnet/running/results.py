@@ -53,7 +53,9 @@ def summary(result: dict[str, Any]) -> str:
     if result["stage"] == "evaluate" and "," in result["protocol"]:  # the results of several, each under its name
         names = [name.strip() for name in result["protocol"].split(",")]
         return "\n".join(summary({**result, **result[name], "protocol": name}) for name in names)
-    if result["stage"] == "pretrain":
+    if "not_measured" in result:
+        text = f"not measured: {result['not_measured']}"
+    elif result["stage"] == "pretrain":
         text = _pretraining(result)
     elif result.get("protocol") == "retrieval":
         text = _retrieval(result)

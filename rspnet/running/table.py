@@ -156,6 +156,7 @@ def read(run_dir: Path) -> list[Result]:
     num_folds, origin = _num_folds(run_dir / "index.parquet"), _origin(said)
     names = str(said.get("protocol", "")).split(",")
     several = [said | said[name.strip()] | {"protocol": name.strip()} for name in names] if len(names) > 1 else [said]
+    several = [one for one in several if "not_measured" not in one]
     return [Result(run_dir, one, common, num_folds, origin) for one in several]
 
 

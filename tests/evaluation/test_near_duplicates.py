@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rspnet.evaluation import near_duplicates
-from rspnet.evaluation.near_duplicates import Nearest, nearest_across
+from rspnet.evaluation.near_duplicates import Nearest, nearest_across, warning
 
 
 def one_by_one(test, train):
@@ -44,6 +44,20 @@ def test_the_length_of_a_feature_does_not_matter_and_one_of_zeros_is_like_none()
     found = nearest_across(np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([[-1.0, 0.0], [30.0, 40.0]]))
     assert found.places.tolist() == [1, 0]
     assert found.distances.tolist() == [0, 1]
+
+
+def test_those_that_stand_apart_are_named_in_a_line():
+    """The nearest first; of many three. Where none does nothing is said."""
+    rng = np.random.default_rng(1)
+    train, test = rng.normal(size=(60, 8)), rng.normal(size=(40, 8))
+    assert warning(nearest_across(test, train), "", "") == ""
+    for place in range(4):
+        test[place] = train[10 + place] + 10.0 ** -(2 + place)
+    names = [f"a{place}" for place in range(40)], [f"b{place}" for place in range(60)]
+    assert warning(nearest_across(test, train), *names) == (
+        "warning: 4 of 40 test videos are much nearer to a training video than is usual: copies, or of one film? "
+        "a3 to b13, a2 to b12, a1 to b11 ...; the report shows them"
+    )
 
 
 def test_what_cannot_be_compared_is_refused():

@@ -19,8 +19,11 @@ from rspnet.data.index import write_rows
 from rspnet.data.layouts import scan
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.evaluation import protocols
+from rspnet.evaluation.found import Found, check_some
 from rspnet.evaluation.linear import linear_probe
 from rspnet.running import folder as run_folder
+from rspnet.running.measured import measured
+from rspnet.running.table import read
 from rspnet.video.reader import Video, encode
 from stages.evaluate import Config, default_run_dir, main
 from tests.support import mac, tiny
@@ -497,6 +500,28 @@ def test_probes_of_clips_need_no_labels(tmp_path, motions, pretrained, capsys, m
     other = run(root, tmp_path / "seed", pretrained, "speed", run=options.Evaluation(seed=5))
     assert other["seed"] == 5
     assert {key: other[key] for key in found["speed"] if key != "random"} != found["speed"]
+
+
+def test_what_cannot_be_measured_takes_nothing_along(tmp_path, motions, pretrained, capsys):
+    """Videos of 24 frames, and clips of 16: no clip at 2x, which speed and the pretraining's tasks need."""
+    clips = options.TestedClips(num_frames=16, stride=1, size=48, views=1)
+    found = run(motions, tmp_path / "run", pretrained, "speed,arrow_of_time,pretext,knn", clips=clips, compare="random")
+    assert found["speed"] == {
+        "not_measured": "only 0 videos to learn from and 0 to test are as long as a clip at 2x, 31 frames: give at "
+        "least 4 of each, or a smaller --clips.num_frames or --clips.stride"
+    }
+    assert list(found["pretext"]) == ["not_measured"]
+    assert set(found["knn"]["random"]["difference"]) == {"top1", "top5"}
+    assert found["arrow_of_time"]["num_videos"] == 5
+    assert (tmp_path / "run/predictions_knn.jsonl").is_file()
+    err = capsys.readouterr().err
+    assert "\nspeed: not measured: only 0 videos to learn from" in err
+    assert [one.what for one in read(tmp_path / "run")] == ["arrow_of_time", "knn"]
+    assert {each["protocol"] for each in measured(tmp_path, {}, found["weights_sha256"])} == {"arrow_of_time", "knn"}
+    report = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    assert "Not measured: speed probe (only 0 videos to learn from" in report
+    with pytest.raises(ConfigError, match="protocol: speed; only 0 videos to learn from and 0 to test are as long"):
+        check_some({"speed": Found(found["speed"]), "pretext": Found(found["pretext"])})
 
 
 def test_probes_beside_other_protocols(tmp_path, motions, finetuned):
