@@ -178,6 +178,17 @@ def percent(value: float, short: bool = False) -> str:
     return text.removesuffix(".0") if short else text
 
 
+def signed(difference: float, decimals: int = 1) -> str:
+    """A difference with its sign, and without one where there is none to be seen: ``+5.8``, ``-3.0``, ``0.0``.
+
+    Args:
+        difference: Of percentages.
+        decimals: How many are shown.
+    """
+    text = f"{difference:+.{decimals}f}"
+    return text if any(digit in text for digit in "123456789") else text[1:]
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person reads them: ``42 s``, ``7 min``, ``3 h 20 min``, ``6 d 4 h``."""
     if seconds < 100:

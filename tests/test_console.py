@@ -13,7 +13,7 @@ import time
 import pytest
 
 from rspnet import console
-from rspnet.console import as_typed, duration, figures, fitted, percent, program, some
+from rspnet.console import as_typed, duration, figures, fitted, percent, program, signed, some
 from tests.support import REPO
 
 
@@ -56,6 +56,11 @@ def test_numbers_as_people_write_them():
     values = (73.19999999999999, 100.0, 50.0, 1.54, 0.25, 100 / 16385, 0.0)
     assert [percent(value) for value in values] == ["73.2", "100.0", "50.0", "1.5", "0.25", "0.0061", "0.0"]
     assert [percent(value, short=True) for value in values] == ["73.2", "100", "50", "1.5", "0.25", "0.0061", "0"]
+
+
+def test_a_difference_has_a_sign_where_there_is_one():
+    assert [signed(value) for value in (5.84, -3.0, 0.04, -0.04, 0.0)] == ["+5.8", "-3.0", "0.0", "0.0", "0.0"]
+    assert [signed(value, 0) for value in (17.6, -0.3, -8)] == ["+18", "0", "-8"]
 
 
 TEXT = "see python stages/subset.py --config configs/c3d.yaml, /a/stages/x.py"

@@ -3,10 +3,11 @@
 A result of stages/evaluate.py with --compare random, by protocol, as it stands in result.json.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
-from rspnet.console import some
+from rspnet.console import signed, some
 
 _CONTROLS = {"shuffled": "frames shuffled", "still": "one frame repeated"}
 _FEW = 30  # videos, on which an interval is some twenty per cent wide either way
@@ -44,10 +45,11 @@ def table(results: dict[str, dict[str, Any]]) -> list[str]:
     for name, result in results.items():
         for each in _lines(name, result):
             shown = (
-                f"{value:.1f}{_ends(ends, '.0f')}"
+                f"{value:.1f}{_ends(ends, '{:.0f}'.format)}"
                 for value, ends in ((each.value, each.ends), (each.fresh, each.fresh_ends))
             )
-            lines.append(_row(each.name, *shown, f"{each.ahead:+.1f}{_ends(each.ahead_ends, '+.0f')}"))
+            ahead = signed(each.ahead) + _ends(each.ahead_ends, partial(signed, decimals=0))
+            lines.append(_row(each.name, *shown, ahead))
     chances = {f"{result.chance:.3g}": None for name in results for result in _lines(name, results[name])}
     head = _row("percent [95 % interval]", "trained", "fresh weights", "difference")
     return [head, *lines, f"chance: {', '.join(chances)}"] if lines else []
@@ -134,8 +136,8 @@ def _line(name: str, result: dict[str, Any], value: float, *, fresh: float, key:
     )
 
 
-def _ends(ends: list[float] | None, digits: str) -> str:
-    return f" [{', '.join(f'{end:{digits}}' for end in ends)}]" if ends else ""
+def _ends(ends: list[float] | None, shown: Callable[[float], str]) -> str:
+    return f" [{', '.join(map(shown, ends))}]" if ends else ""
 
 
 def _number(result: dict[str, Any]) -> int:

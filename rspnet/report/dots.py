@@ -6,7 +6,7 @@ from functools import partial
 
 from markupsafe import Markup
 
-from rspnet.console import percent
+from rspnet.console import percent, signed
 from rspnet.terminal import visible
 
 
@@ -65,8 +65,8 @@ def _row(dot: Dot, has_numbers: bool, scale: tuple[float, float]) -> Markup:
 
 def _said(value: float, scale: tuple[float, float]) -> str:
     """A number; one of a scale that goes below zero is a difference, and has a sign."""
-    if scale[0] < 0 and abs(value) >= 0.05:
-        return f"{value:+.1f}"
+    if scale[0] < 0:
+        return signed(value)
     return percent(value if value >= 0.005 else 0)
 
 

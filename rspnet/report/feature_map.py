@@ -58,7 +58,7 @@ def feature_map(record: Record) -> Section | None:
         )
         return Section(name, title, Markup(""), note)
     main, shares = main_directions(cloud.values)
-    drawn = {f"Main directions (PCA): {shares[0]:.0%} and {shares[1]:.0%} of the spread": main}
+    drawn = {f"Main directions (PCA): {100 * shares[0]:.0f} and {100 * shares[1]:.0f} % of the spread": main}
     flat = None if record.in_brief else laid_flat(cloud.values)
     if flat is not None:
         drawn["Neighbourhoods (t-SNE)"] = flat

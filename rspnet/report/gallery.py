@@ -9,7 +9,7 @@ from rspnet.report.record import Record
 from rspnet.report.section import Section
 from rspnet.report.videos import Videos, label_of
 
-_SHOWN, _NEAR = 12, 5
+_SHOWN, _BRIEFLY, _NEAR = 12, 6, 5
 _SEED = 0
 
 
@@ -18,7 +18,7 @@ def gallery(record: Record) -> Section | None:
     found = queries(record)
     if not found:
         return None
-    chosen = drawn(found)
+    chosen = drawn(found, _BRIEFLY if record.in_brief else _SHOWN)
     videos = Videos(record)
     rows = Markup("\n").join(_row(videos, query) for query in chosen)
     said = f"{some(len(chosen), 'video')} of {len(found)}, drawn at random rather than chosen, each with the "
@@ -34,9 +34,9 @@ def gallery(record: Record) -> Section | None:
     return Section("gallery", "Nearest neighbours", html)
 
 
-def drawn(found: list[Query]) -> list[Query]:
-    """Some of them, the same each time, in their order."""
-    places = np.random.default_rng(_SEED).permutation(len(found))[:_SHOWN]
+def drawn(found: list[Query], number: int = _SHOWN) -> list[Query]:
+    """Some of them, the same each time, in their order; fewer are some of more."""
+    places = np.random.default_rng(_SEED).permutation(len(found))[:number]
     return [found[place] for place in sorted(places.tolist())]
 
 

@@ -42,7 +42,8 @@ def origin(record: Record) -> Iterator[Fact]:
         yield "network", shown(name) + (f", width {shown(width)}" if width is not None else "")
     weights = known.get("weights", record.config.get("weights"))
     digest = known.get("weights_sha256")
-    yield "weights at the start", shown(weights or "fresh") + (f" ({shown(digest)[:_SHORT]})" if digest else "")
+    called = "weights" if record.stage == "evaluate" else "weights at the start"
+    yield called, shown(weights or "fresh") + (f" ({shown(digest)[:_SHORT]})" if digest else "")
     if clips:
         rate = clips.get("frame_rate")
         apart = f"at {shown(rate)} a second" if rate else f"{shown(clips.get('stride', 1))} apart"

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from rspnet.console import percent, some
+from rspnet.console import percent, signed, some
 from rspnet.evaluation.interval import interval
 from rspnet.report.record import Record
 from rspnet.report.section import Section
@@ -97,8 +97,12 @@ def numbers(title: str, rows: Sequence[tuple[str, Measure]], *, first: str) -> M
 
 
 def _explained(record: Record) -> str:
-    over = sorted({str(score["interval_over"]) for score in record.scores.values() if "interval_over" in score})
-    told = f"Intervals are of 95 %, over {' and over '.join(over)}." if over else "Intervals are Wilson's, of 95 %."
+    over: dict[str, list[str]] = {}
+    for name, score in record.scores.items():
+        if "interval_over" in score:
+            over.setdefault(str(score["interval_over"]), []).append(_CALLED.get(name, name))
+    named = [what if len(over) == 1 else f"{what} ({', '.join(those)})" for what, those in over.items()]
+    told = f"Intervals are of 95 %, over {', over '.join(named)}." if over else "Intervals are Wilson's, of 95 %."
     if any(None in score["interval"].values() for score in record.scores.values() if "interval_over" in score):
         told += " Where one film or video alone was tested, or all draws are alike, there is none: nothing tells how "
         told += "sure the number is."
@@ -114,16 +118,20 @@ def _row(measure: Measure, compared: bool) -> list[Cell]:
     cells.append("" if measure.chance is None else percent(measure.chance))
     if compared:
         cells.append("" if measure.fresh is None else percent(measure.fresh))
-        ahead = "" if measure.ahead is None else f"{measure.ahead:+.1f} {ends(measure.ahead_interval, signed=True)}"
+        ahead = (
+            ""
+            if measure.ahead is None
+            else f"{signed(measure.ahead)} {ends(measure.ahead_interval, is_difference=True)}"
+        )
         cells.append(ahead.strip())
     return cells
 
 
-def ends(interval: Ends | None, signed: bool = False) -> str:
+def ends(interval: Ends | None, is_difference: bool = False) -> str:
     """An interval as people write it: ``[23.1, 88.2]``, or with signs that of a difference."""
     if interval is None:
         return ""
-    return f"[{', '.join(f'{end:+.1f}' if signed else percent(end) for end in interval)}]"
+    return f"[{', '.join(map(signed if is_difference else percent, interval))}]"
 
 
 def _trained(record: Record) -> Iterator[Measure]:

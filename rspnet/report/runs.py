@@ -5,7 +5,7 @@ from itertools import combinations
 
 from markupsafe import Markup
 
-from rspnet.console import percent
+from rspnet.console import percent, signed
 from rspnet.errors import RSPNetError
 from rspnet.report.charts import grid
 from rspnet.report.curves import over_one_another
@@ -39,9 +39,9 @@ def apart(records: Sequence[Record]) -> Section | None:
     for other, one in combinations(records, 2):
         for each in differences(one, other):
             how = "of other draws of the videos" if each.pairs is None else f"paired, {each.pairs} videos"
-            said = f"{each.ahead:+.1f}"
+            said = signed(each.ahead)
             told = _verdict(each.interval)
-            rows.append([one.name, other.name, each.protocol, said, ends(each.interval, signed=True), told, how])
+            rows.append([one.name, other.name, each.protocol, said, ends(each.interval, is_difference=True), told, how])
     title = "How far apart"
     if not rows:
         why = "No two of them were measured alike on the same videos, so that there is no difference to tell."

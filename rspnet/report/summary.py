@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from rspnet.console import percent, some
+from rspnet.console import percent, signed, some
 from rspnet.method.health import AT_CHANCE
 from rspnet.report.health import wrong
 from rspnet.report.made import Fact, cost
@@ -85,7 +85,7 @@ def judged(record: Record, first: Measure | None) -> tuple[str, Tone]:
 
 def against_fresh(ahead: float, interval: tuple[float, float]) -> tuple[str, Tone]:
     """Whether training has taught something, by how far it is ahead of fresh weights."""
-    told = f"{ahead:+.1f} {ends(interval, signed=True)}"
+    told = f"{signed(ahead)} {ends(interval, is_difference=True)}"
     if interval[0] > 0:
         return f"Training has taught something: it is ahead of fresh weights by {told}.", "good"
     if interval[1] < 0:

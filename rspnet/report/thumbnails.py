@@ -36,8 +36,8 @@ _BYTES = 3_300_000
 """Of all pictures of a page, about 400, as characters: a page is to stay under 5 MB."""
 _PATIENCE = 90.0
 """Seconds that all pictures of a page may take."""
-BRIEFLY = 1.5
-"""Likewise, of the page that a run leaves at its end."""
+BRIEFLY = 5.0
+"""Likewise, of the page that a run leaves at its end, which shows few: mostly they take one or two."""
 
 
 class Thumbnails:

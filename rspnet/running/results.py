@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rspnet.console import figures, percent, some
+from rspnet.console import figures, percent, signed, some
 
 _PERCENTAGES = ("top1", "top5", "accuracy", "recall", "chance", "v_measure", "interval", "difference")
 
@@ -78,7 +78,7 @@ def _compared(result: dict[str, Any]) -> str:
     """Where fresh weights were measured, too: how far the network is ahead of them, with the interval of that."""
     random = result.get("random", {})
     ahead = [
-        f"{said} {random['difference'][name]:+.1f}{_signed(ends)}"
+        f"{said} {signed(random['difference'][name])}{_signed(ends)}"
         for name, ends in random.get("difference_interval", {}).items()
         if (said := _SHOWN[result["protocol"]].get(name))
     ]
@@ -162,4 +162,4 @@ def _within(result: dict[str, Any], name: str, over: str | None = None) -> str:
 
 
 def _signed(ends: list[float] | None) -> str:
-    return "" if ends is None else f" [{', '.join(f'{end:+.1f}' for end in ends)}]"
+    return "" if ends is None else f" [{', '.join(map(signed, ends))}]"

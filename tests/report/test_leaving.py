@@ -25,7 +25,7 @@ def test_it_is_made_in_brief_and_says_how_to_make_all_of_it(tmp_path):
     leave(folder)
     text = (folder / "report.html").read_text(encoding="utf-8")
     command = f"python stages/report.py '{folder}' --out '{folder / 'report.html'}'"
-    assert f"<code>{escape(command)}</code>" in text
+    assert f">{escape(command)}</code>" in text
     assert "t-SNE)" not in text
     assert page.write([folder], folder / "report.html") == []
     text = (folder / "report.html").read_text(encoding="utf-8")

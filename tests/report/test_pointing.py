@@ -1,5 +1,7 @@
 """What a reader points at on a page, by mouse, touch and keys, in a real browser."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,11 @@ from tests.support.browser import browser
 from tests.support.findings import NASTY, features, guess, query, record
 from tests.support.numbered import write_numbered
 
+ENDS = {"top1": [-10.5, 25.5], "top5": [-10.5, 25.5]}
+COMPARED = {"top1": 31.1, "top5": 62.2, "chance_top1": 16.7, "interval": ENDS, "interval_over": "videos"}
+COMPARED |= {
+    "random": {"top1": 21.1, "top5": 52.2, "difference": {"top1": 10.0, "top5": 10.0}, "difference_interval": ENDS}
+}
 NAMES = [*(f"{place}.mp4" for place in range(12)), NASTY]
 
 
@@ -24,7 +31,8 @@ def page(tmp_path_factory):
     pairs = [(one, other) for one in range(30) for other in (one, one + 1 - one % 2 * 2)]
     lines = [guess(NAMES[one % 13], f"class {one:02d}", (f"class {other:02d}", 0.9)) for one, other in pairs]
     near = [query(NAMES[0], "a", *((name, label, 0.5) for name, label in zip(NAMES[1:6], "ababa")))]
-    run = record(folder, rows=rows, features=known, predictions={"linear": lines}, neighbours=near)
+    result = {"stage": "evaluate", "protocol": "linear,knn", "linear": COMPARED, "knn": COMPARED}
+    run = record(folder, rows=rows, features=known, predictions={"linear": lines}, neighbours=near, result=result)
     made = made_of([run])
     assert made.failed == []
     out = folder / "page.html"
@@ -140,3 +148,16 @@ def test_pictures_stand_still_for_who_asks(opened):
     assert picture_of(opened(reduced_motion="reduce"), ".card .thumb.t0") == still
     tab.locator("#stand-still").uncheck()
     assert picture_of(tab, ".card .thumb.t0") == moving
+
+
+def test_on_paper_nothing_is_cut_off_nor_dark(opened):
+    """A4 with usual margins, whatever colours the system has."""
+    tab = opened(718, color_scheme="dark")
+    tab.emulate_media(media="print")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 718
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    used = tab.evaluate(
+        "[...document.querySelectorAll('td, th, p, li, text')].map((each) => getComputedStyle(each).color)"
+    )
+    assert max(sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in used) < 3 * 128
+    assert not tab.locator("#stand-still").is_visible()

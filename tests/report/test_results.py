@@ -42,7 +42,7 @@ def test_each_protocol_by_its_names(tmp_path):
         ("v-measure", 33, None, 12),
     ]
     html = results(record).html
-    assert "Intervals are of 95 %, over 12 films and over draws." in html
+    assert "Intervals are of 95 %, over 12 films (nearest neighbours), over draws (few-shot probe)." in html
     assert '<td class="figure">[30.0, 50.0]</td><td class="figure">10.0</td>' in html
 
 
