@@ -17,6 +17,7 @@ from markupsafe import Markup
 import rspnet
 from rspnet.disk import is_there, reading, write_text
 from rspnet.errors import ConfigError
+from rspnet.report import side_by_side
 from rspnet.report.classes import classes
 from rspnet.report.confusion import confusion
 from rspnet.report.curves import curves
@@ -32,6 +33,7 @@ from rspnet.report.record import Record
 from rspnet.report.results import results
 from rspnet.report.runs import apart, options, runs, together
 from rspnet.report.section import Section
+from rspnet.report.side_by_side import findings
 from rspnet.report.similarity_maps import similarity_maps
 from rspnet.report.summary import Summary, summary
 from rspnet.report.thumbnails import BRIEFLY, Thumbnails
@@ -44,7 +46,9 @@ SECTIONS: tuple[Callable[[Record], Section | None], ...] = (
 )
 """Of a run, in their order."""
 
-SEVERAL: tuple[Callable[[Sequence[Record]], Section | None], ...] = (runs, apart, options, together)
+SEVERAL: tuple[Callable[[Sequence[Record]], Section | None], ...] = (
+    *(runs, findings, apart, side_by_side.classes, options, together),
+)
 """Of several runs."""
 
 GENERATOR = "rspnet report"

@@ -25,7 +25,7 @@ def probes(record: Record) -> Section | None:
     rows, verdicts, ahead = [], list[str](), list[Measure]()
     for protocol, score in record.scores.items():
         for number, measure in enumerate(measures_of(protocol, score)):
-            controls = dict(_controls(protocol, score, measure))
+            controls = dict(controls_of(protocol, score, measure))
             rows += [_dot(measure), *(_dot(each, name) for name, each in controls.items())]
             verdicts += [_verdict(measure, controls)] if number == 0 else []
             ahead += [measure] if measure.ahead is not None else []
@@ -43,7 +43,7 @@ def probes(record: Record) -> Section | None:
     return Section("probes", "Probes and their controls", Markup("\n").join(parts))
 
 
-def _controls(protocol: str, score: dict[str, Any], measure: Measure) -> Iterator[tuple[str, Measure]]:
+def controls_of(protocol: str, score: dict[str, Any], measure: Measure) -> Iterator[tuple[str, Measure]]:
     """What the same number is of each control, with how far it is behind, and of fresh weights."""
     controls = score.get("controls")
     known = controls.items() if isinstance(controls, dict) else ()
