@@ -26,7 +26,7 @@ def unread(record: Record) -> Section | None:
         more = f"{some(number, 'video')} could not be read in this run, by its result."
     else:
         more = ""
-    note = "How long each video takes to read is not recorded in a run."
+    note = _timed(record)
     if not failed and not slow and not more:
         known = record.index is not None or record.features is not None
         return Section(name, title, Markup(""), f"No video failed. {note}") if known else None
@@ -36,6 +36,16 @@ def unread(record: Record) -> Section | None:
     if slow:
         parts.append(_slow(slow, len(record.thumbnails.seconds)))
     return Section(name, title, Markup("\n").join(parts))
+
+
+def _timed(record: Record) -> str:
+    """How long videos took to read, as far as that is known."""
+    told = "How long each video takes to read is not recorded in a run."
+    seconds = [each for _, each in record.thumbnails.seconds]
+    if seconds and max(seconds) < _SLOW:
+        videos = some(len(seconds), "video")
+        told += f" Read for this page, eight frames of each: {videos}, none of which took {_SLOW:g} s."
+    return told
 
 
 def failures(record: Record) -> list[tuple[str, str, str]]:

@@ -27,6 +27,9 @@ def test_no_failure_is_said_and_of_nothing_nothing(tmp_path):
     assert not section.html
     assert section.note.startswith("No video failed.")
     assert unread(record(tmp_path)) is None
+    run = record(tmp_path, rows=rows_of(tmp_path, "0.mp4"))
+    run.thumbnails.seconds.append((rows_of(tmp_path, "0.mp4")[0], 0.02))
+    assert unread(run).note.endswith(" Read for this page, eight frames of each: 1 video, none of which took 0.5 s.")
 
 
 def test_the_slowest_of_those_that_were_read(tmp_path):
