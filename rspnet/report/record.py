@@ -10,6 +10,7 @@ from rspnet.console import some
 from rspnet.disk import reading
 from rspnet.errors import ConfigError, RSPNetError
 from rspnet.evaluation import features as feature_files
+from rspnet.report.foreign import check_features
 from rspnet.report.thumbnails import Thumbnails
 from rspnet.running.record import read_options, read_result, read_text, stage_of
 
@@ -98,7 +99,7 @@ class Record:
 
         Raises:
             ConfigError: There is no such folder, or nothing in it is a run's; or the features that are named cannot
-                be read.
+                be read, or are of another network or other videos.
         """
         with reading(run_dir):
             is_folder = run_dir.is_dir()
@@ -125,7 +126,10 @@ class Record:
         named = {name or alone: lines for name, lines in predictions.items()}
         pictures = thumbnails or Thumbnails()
         facts = {"predictions": named, "faults": tuple(reader.faults), "thumbnails": pictures}
-        return cls(**vars(record) | facts)
+        record = cls(**vars(record) | facts)
+        if features is not None:
+            check_features(record, features)
+        return record
 
 
 class _Reader:

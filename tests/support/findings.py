@@ -50,11 +50,12 @@ def features(values, *, labels=None, splits=None, names=None, window=None):
     return Features(rows, values, {"window": window, "step": None})
 
 
-def write_features(path, values, **facts):
+def write_features(path, values, *, weights_sha256=None, **facts):
     """Write features of `features` as an evaluation leaves them."""
     known = features(values, **facts)
     table = known.rows.append_column("feature", pa.array(known.values.tolist(), pa.list_(pa.float32())))
-    write(str(path), [table], {"shape": [known.values.shape[1]], "window": None}, shape=known.values.shape[1:])
+    made = {"shape": [known.values.shape[1]], "window": None, "weights_sha256": weights_sha256}
+    write(str(path), [table], made, shape=known.values.shape[1:])
 
 
 def rows_of(root, *names, label="a", **facts):

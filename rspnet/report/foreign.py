@@ -1,0 +1,56 @@
+"""Features that are named beside a run, and are none of it: shown under its name they would say something false."""
+
+from os.path import basename
+from typing import TYPE_CHECKING, Any
+
+from rspnet.data.index import columns
+from rspnet.disk import reading, sha256
+from rspnet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rspnet.report.record import Record
+
+_WEIGHTS = "encoder.safetensors"
+
+
+def check_features(record: "Record", path: str) -> None:
+    """See that features that are named are of a run's videos and network, as far as its folder tells these.
+
+    Args:
+        record: Of the run, with these features.
+        path: Where they are.
+
+    Raises:
+        ConfigError: They are of other weights, or no video of theirs has a name that the run knows.
+    """
+    assert record.features is not None
+    own, theirs = _weights_of(record), record.features.made.get("weights_sha256")
+    if own is not None and own != theirs:
+        raise ConfigError(
+            f"--features: {path} holds features of other weights ({record.features.made.get('weights')}) than "
+            f"{record.run_dir}; make them with stages/extract.py --weights {_network_of(record)}"
+        )
+    if record.index is None:
+        return
+    known = columns(record.index, ["video"])["video"].to_pylist()
+    named = record.features.rows["video"].to_pylist()
+    if named and not {basename(name) for name in known} & {basename(name) for name in named}:
+        raise ConfigError(
+            f"--features: {path} holds no video of {record.run_dir}, but {named[0]} and others; make them of its videos"
+        )
+
+
+def _weights_of(record: "Record") -> str | None:
+    """The hash of the network's weights: of an evaluation those that it looked at, else those that came of it."""
+    if record.stage == "evaluate":
+        sources = record.environment.get("sources")
+        known: dict[str, Any] = (sources if isinstance(sources, dict) else {}) | (record.result or {})
+        told = known.get("weights_sha256")
+        return told if isinstance(told, str) else None
+    path = record.run_dir / _WEIGHTS
+    with reading(path):
+        return sha256(path) if path.is_file() else None
+
+
+def _network_of(record: "Record") -> object:
+    return (record.result or {}).get("weights", "that") if record.stage == "evaluate" else record.run_dir
