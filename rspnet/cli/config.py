@@ -16,10 +16,8 @@ A config class may say more about its options:
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -31,6 +29,7 @@ from rspnet.cli import completion, shipped
 from rspnet.cli.helptext import HelpFormatter, describe
 from rspnet.cli.parser_messages import is_missing, one_line
 from rspnet.cli.strict_yaml import read_yaml, write_yaml
+from rspnet.cli.words import kinds, positionals, prepared
 from rspnet.console import program, say
 from rspnet.disk import is_there, reading
 from rspnet.errors import ConfigError
@@ -63,11 +62,11 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
         ConfigError: an unknown option, a wrong type, a missing or repeated key; the message is one line.
         SystemExit: after ``--help``.
     """
-    argv = _gathered(_spelled_out(list(sys.argv[1:] if argv is None else argv), config_class), config_class)
+    argv = prepared(sys.argv[1:] if argv is None else argv, config_class)
     argv = _sections_found(argv, config_class)
     parser = _parser(config_class)
     if completion.is_asked_for():
-        completion.answer(parser, _kinds(config_class))
+        completion.answer(parser, kinds(config_class))
     try:
         layers = [_read_file(parser, _found(path), config_class) for path in _config_files(argv)]
         config, namespace = _resolve(parser, argv, layers, config_class=config_class)
@@ -96,24 +95,10 @@ def dump(config: "DataclassInstance") -> str:
     return write_yaml(dataclasses.asdict(config))
 
 
-def _required(config_class: type) -> "list[dataclasses.Field[Any]]":
-    """The fields without a default, which are positional arguments."""
-    return [
-        field
-        for field in dataclasses.fields(config_class)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-
-
-def _positionals(config_class: type) -> list[str]:
-    """They as the usage names them."""
-    return [field.name.upper() + "..." * (field.type == list[str]) for field in _required(config_class)]
-
-
 def _parser(config_class: type) -> ArgumentParser:
     parser = ArgumentParser(
         prog=program(),
-        usage=" ".join(["%(prog)s", *_positionals(config_class), "[--config FILE] [--option VALUE ...]"]),
+        usage=" ".join(["%(prog)s", *positionals(config_class), "[--config FILE] [--option VALUE ...]"]),
         description=sys.modules[config_class.__module__].__doc__,
         formatter_class=HelpFormatter,
         exit_on_error=False,
@@ -122,47 +107,8 @@ def _parser(config_class: type) -> ArgumentParser:
     )
     parser.add_argument("--config", action="append", type=str, metavar="FILE", help=_CONFIG, default=argparse.SUPPRESS)
     parser.add_class_arguments(config_class, as_positional=True, sub_configs=True)
-    describe(parser, _kinds(config_class))
+    describe(parser, kinds(config_class))
     return parser
-
-
-def _spelled_out(argv: list[str], config_class: type) -> list[str]:
-    """A stage's own switches with their value: ``--flag`` alone as ``--flag=true``, ``--flag True`` as well.
-
-    A word after a switch is its value where no positional argument is missing: one that is wrong is refused as such.
-    """
-    switches = {f"--{field.name}" for field in dataclasses.fields(config_class) if field.type in (bool, "bool")}
-    missing = len(_positionals(config_class))
-    left, spelled = deque(argv), []
-    while left:
-        word = left.popleft()
-        after = left[0] if left else "--"
-        if word in switches:
-            truth = after.lower() in ("true", "false")
-            value = left.popleft() if truth or (missing <= 0 and not after.startswith("-")) else "true"
-            spelled.append(f"{word}={value.lower() if truth else value}")
-            continue
-        spelled.append(word)
-        if word.startswith("--") and "=" not in word and left:  # all that is no switch has one value
-            if after not in switches:
-                spelled.append(left.popleft())
-        elif not word.startswith("-") or word == "-":
-            missing -= 1
-    return spelled
-
-
-def _gathered(argv: list[str], config_class: type) -> list[str]:
-    """The words that are no option nor the value of one as a single list, where the stage takes any number of them."""
-    if not any(field.type == list[str] for field in _required(config_class)):
-        return argv
-    left, options, words = deque(argv), list[str](), list[str]()
-    while left:
-        word = left.popleft()
-        is_option = word.startswith("-") and word != "-"
-        (options if is_option else words).append(word)
-        if is_option and "=" not in word and word not in ("-h", "--help") and left:
-            options.append(left.popleft())
-    return [*([json.dumps(words)] if words else []), *options]
 
 
 def _config_files(argv: Sequence[str]) -> list[str]:
@@ -202,7 +148,7 @@ def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[st
     """Options from one config file and the section files it names, flat (``data.root``), each checked."""
     sections = {name.split(".")[0] for name in _options(parser) if "." in name}
     # What leaves no room for null, which the parser lets pass all the same.
-    not_null = {name for name, kind in _kinds(config_class).items() if type(None) not in get_args(kind)}
+    not_null = {name for name, kind in kinds(config_class).items() if type(None) not in get_args(kind)}
     content = _read_mapping(path, "--config")
     unused, refused = getattr(config_class, "unused", ()), getattr(config_class, "refused", {})
     if any(key in content for key in unused):
@@ -234,18 +180,6 @@ def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[st
                 raise ConfigError(f"{source}: {name}: needs a value; leave the key out for the default")
         options |= flat
     return options
-
-
-def _kinds(config_class: type, prefix: str = "") -> dict[str, object]:
-    """Each option's type by its flat name."""
-    kinds: dict[str, object] = {}
-    for field in dataclasses.fields(config_class):
-        name = f"{prefix}{field.name}"
-        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
-            kinds |= _kinds(field.type, f"{name}.")
-        else:
-            kinds[name] = field.type
-    return kinds
 
 
 def _read_mapping(path: str, named_by: str) -> dict[str, Any]:

@@ -13,11 +13,11 @@ _MISSING = "arguments are required"
 
 
 def _unaccepted(match: re.Match[str], options: Sequence[str]) -> str:
-    return _unknown(match[1].split("=")[0], options)
+    return unknown(match[1].split("=")[0], options)
 
 
 def _unaccepted_in_section(match: re.Match[str], options: Sequence[str]) -> str:
-    return _unknown(f"{match[1]}.{match[2]}", options)
+    return unknown(f"{match[1]}.{match[2]}", options)
 
 
 def _of_another_type(match: re.Match[str], options: Sequence[str]) -> str:
@@ -80,10 +80,18 @@ def _plain(kind: str) -> str:
     return re.sub(r"\bstr\b", "a quoted string", kind)
 
 
-def _unknown(name: str, options: Sequence[str]) -> str:
+def unknown(name: str, options: Sequence[str]) -> str:
+    """What to say of an option that there is not.
+
+    Args:
+        name: as it was given, with its dashes if it has any.
+        options: as for `one_line`.
+    """
+    if name.startswith("-") and os.path.lexists(name):
+        return f"{name}: begins as an option does; the file of that name is ./{name}"
     sections = {option.split(".")[0] for option in options}
     close = difflib.get_close_matches(name.lstrip("-"), [*options, *sections, "config"], n=1)
-    dashes = "--" if name.startswith("--") else ""
+    dashes = "--" if name.startswith("-") else ""
     hint = f"did you mean {dashes}{close[0]}?" if close else "see --help for the options"
     if close and f"{dashes}{close[0]}" == name:  # of those that have no name on the command line, as DST
         hint = f"give {close[0].upper()} alone, without {name}"

@@ -216,6 +216,7 @@ def test_broken_yaml_is_refused_with_the_place():
         (["stray"], "stray: surplus argument; a value with spaces needs quotes; see --help"),
         (["switch", "true"], "switch: surplus argument; did you mean --switch?"),
         (["-x"], "-x: unknown option; see --help for the options"),
+        (["-name", "n"], "-name: unknown option; did you mean --name?"),
         (["--config", "none.yaml"], "--config: no such file: none.yaml"),
         (["--config", "."], "--config: . is a folder; name a YAML file of options"),
         (["--first", "."], ". is a folder; name a YAML file of options"),
@@ -277,3 +278,23 @@ def test_a_list_takes_all_words():
         parse(Several, ["--name", "n"])
     with pytest.raises(ConfigError, match="--other"):
         parse(Several, ["a", "--other", "b"])
+
+
+@pytest.mark.parametrize("name", ["-a.mp4", "--a.mp4", "-h.mp4"])
+def test_words_that_begin_as_options_do(name):
+    assert parse(Several, ["--name", "n", "a", "--", name, "--switch"]) == Several(["a", name, "--switch"], "n")
+    assert parse(Several, ["--name=-n", "--", name]) == Several([name], "-n")
+    Path(name).touch()  # as the shell's *.mp4 gives it
+    with pytest.raises(ConfigError, match=f"^{name}: begins as an option does; the file of that name is ./{name}$"):
+        parse(Several, [name, "b.mp4", "--name", "n"])
+
+
+def test_words_that_are_no_text(tmp_path, monkeypatch):
+    for argv in (["a", "\udcff.mp4"], ["--name", "\udcff.mp4", "a"], ["a", "--name=\udcff.mp4"]):
+        with pytest.raises(ConfigError, match=r"\\xff.mp4: is not UTF-8; rename it"):
+            parse(Several, argv)
+    folder = tmp_path / "\udcff"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(ConfigError, match=r"\\xff: is not UTF-8; rename the folder that you are in"):
+        parse(Several, ["a"])

@@ -206,7 +206,7 @@ def test_the_wheel_holds_everything_and_runs(installed, motions, tmp_path):
     run("rspnet", "verify", motions, "--depth", "decode", "--out", "videos.jsonl")
     clips = ("--clips.num_frames", 8, "--clips.size", 48, "--encoder.width", 16, "--data.index", "videos.jsonl")
     launch = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", 2, "-m", "rspnet")
-    sizes = ("--optim.total_batch", 6, "--optim.epochs", 1, "--pretext.queue_length", 6)
+    sizes = ("--optim.total_batch", 6, "--optim.epochs", 1, "--pretext.queue_length", 6, "--pretext.bn_groups", 2)
     out = run("python", *launch, "pretrain", "--config", "demo.yaml", *clips, *sizes, "--run_dir", "run")
     assert json.loads(out.splitlines()[-1])["steps"] == 3
     assert json.loads((tmp_path / "run/environment.json").read_text())["git_commit"] is None
