@@ -1,5 +1,6 @@
 """What a program writes to stdout: lines of JSON, for a reader who may leave or onto a disk that may be full."""
 
+import json
 import os
 import sys
 
@@ -23,6 +24,12 @@ def print_line(text: str) -> None:
     except OSError as error:
         forget_stdout()
         raise refusal("standard output", error) from None
+
+
+def print_json(value: object) -> None:
+    """Print a value as a line of JSON; see `print_line`. Names stay as people write them, where stdout is UTF-8."""
+    encoding = "" if sys.stdout is None else (sys.stdout.encoding or "").lower()
+    print_line(json.dumps(value, ensure_ascii=encoding not in ("utf-8", "utf8")))
 
 
 def forget_stdout() -> None:

@@ -28,13 +28,12 @@ if __name__ == "__main__":  # before all that takes its time
     end_at_once()
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from rspnet import console
 from rspnet.cli.command import run
-from rspnet.stdout import print_line
+from rspnet.stdout import print_json
 
 
 @dataclass
@@ -56,7 +55,7 @@ def main(config: Config) -> dict[str, Any]:
     for line in done.summary().splitlines():
         console.say(line)
     result = dataclasses.asdict(done)
-    print_line(json.dumps(result))
+    print_json(result)
     return result
 
 

@@ -27,7 +27,6 @@ if __name__ == "__main__":  # before all that takes its time
     end_at_once()
 
 import dataclasses
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rspnet import console
 from rspnet.cli.command import run
 from rspnet.errors import CheckpointError, ConfigError
-from rspnet.stdout import print_line
+from rspnet.stdout import print_json
 from rspnet.weights.description import NAME, find_weights, settled
 from rspnet.weights.manifest import STATE
 
@@ -132,7 +131,7 @@ def told(config: Config, path: Path, facts: dict[str, Any]) -> dict[str, Any]:
         console.say(f"pushed: {pushed}")
     result = {"stage": "export", "weights": config.weights, "dst": str(path), "format": config.format, **facts}
     result |= {} if pushed is None else {"pushed": pushed}
-    print_line(json.dumps(result))
+    print_json(result)
     return result
 
 

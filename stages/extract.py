@@ -24,7 +24,6 @@ if __name__ == "__main__":  # before all that takes its time
     end_at_once()
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -37,7 +36,7 @@ from rspnet.disk import sha256
 from rspnet.errors import ConfigError
 from rspnet.running import launch
 from rspnet.running.share import read_share, refuse_pipes
-from rspnet.stdout import print_line
+from rspnet.stdout import print_json
 from rspnet.weights.description import find_weights, named_weights, settled
 
 if TYPE_CHECKING:
@@ -229,7 +228,7 @@ def told(summary: dict[str, Any], out: str) -> "Iterator[str]":
 def finished(summary: dict[str, Any]) -> dict[str, Any]:
     """Print the last line, and say whether there is a feature at all."""
     if console.is_main():
-        print_line(json.dumps(summary))
+        print_json(summary)
     return summary | {"exit_status": int(summary.get("num_windows") == 0)}
 
 

@@ -21,7 +21,6 @@ if __name__ == "__main__":  # before all that takes its time
     end_at_once()
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,7 +34,7 @@ from rspnet.disk import is_there, sha256
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.running import launch
 from rspnet.running.share import read_share, refuse_pipes
-from rspnet.stdout import print_line
+from rspnet.stdout import print_json
 from rspnet.weights.description import find_weights, named_weights, settled
 
 if TYPE_CHECKING:
@@ -141,7 +140,7 @@ def main(config: Config) -> dict[str, Any]:
     if console.is_main():
         console.say(viewing.speed(), *(told(summary, config.out) if is_last else ()))
         if config.out != "-":
-            print_line(json.dumps(summary))
+            print_json(summary)
     return summary | {"exit_status": int(console.is_main() and summary.get("num_predictions") == 0)}
 
 

@@ -17,7 +17,6 @@ if __name__ == "__main__":  # before all that takes its time
 
     end_at_once()
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from typing import Any
 from rspnet import console
 from rspnet.cli.command import run
 from rspnet.errors import ConfigError
-from rspnet.stdout import print_line
+from rspnet.stdout import print_json
 
 
 @dataclass
@@ -55,7 +54,7 @@ def main(config: Config) -> dict[str, Any]:
         console.say(f"left out: {line}")
     console.say(f"written to {config.out}")
     result = {"stage": "report", "runs": len(folders), "out": config.out, "failed": failed}
-    print_line(json.dumps(result))
+    print_json(result)
     return result
 
 

@@ -16,14 +16,13 @@ if __name__ == "__main__":  # before all that takes its time
 
     end_at_once()
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from rspnet import console
 from rspnet.cli import bounds
 from rspnet.cli.command import run
-from rspnet.stdout import print_line
+from rspnet.stdout import print_json
 
 
 @dataclass
@@ -53,7 +52,7 @@ def main(config: Config) -> dict[str, Any]:
     console.say(f"{config.dst}: {what}{'' if made else '; was there already'}")
     summary = {"stage": "synthetic", "dst": config.dst, "made": made}
     summary |= {"num_classes": len(MOTIONS), "num_videos": total}
-    print_line(json.dumps(summary))
+    print_json(summary)
     return summary
 
 

@@ -23,7 +23,6 @@ if __name__ == "__main__":  # before all that takes its time
     end_at_once()
 
 import contextlib
-import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ from rspnet.cli.command import run
 from rspnet.errors import DiskError
 from rspnet.running.machine import own_cores
 from rspnet.running.share import ALL, Share, read_share
-from rspnet.stdout import print_line
+from rspnet.stdout import print_json
 from rspnet.temporary import sweep
 from rspnet.video.recipe import make_recipe
 
@@ -152,7 +151,7 @@ def estimated(config: Config, share: Share) -> dict[str, Any]:
     result = {"stage": "transcode", "estimate": True, "jobs": config.jobs}
     result |= copies.expected(outcomes, len(rows), seconds)
     console.say(*copies.told(result))
-    print_line(json.dumps(result))
+    print_json(result)
     return result
 
 

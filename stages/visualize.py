@@ -18,7 +18,6 @@ if __name__ == "__main__":  # before all that takes its time
     end_at_once()
 
 import dataclasses
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,7 @@ from rspnet.cli.command import run
 from rspnet.cli.options import Limits
 from rspnet.errors import ConfigError, VideoError
 from rspnet.running import launch
-from rspnet.stdout import print_line
+from rspnet.stdout import print_json
 from rspnet.temporary import sweep
 from rspnet.video.limits import MAX_PIXELS
 from rspnet.weights.description import named_weights
@@ -117,7 +116,7 @@ def main(config: Config) -> dict[str, Any]:
         "epoch": heads.file.epoch,
     }
     result |= {"out": config.out, "speeds": config.speeds, "num_videos": counts[True], "num_failed": counts[False]}
-    print_line(json.dumps(result | {"videos": shown}))
+    print_json(result | {"videos": shown})
     return result | {"videos": shown, "exit_status": 0 if counts[True] else 1}
 
 

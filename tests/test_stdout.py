@@ -21,3 +21,11 @@ def test_results_on_a_terminal(capsys, monkeypatch, is_terminal):
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
     stdout.print_line('"é\x9b"')
     assert capsys.readouterr().out == ('"é\\u009b"\n' if is_terminal else '"é\x9b"\n')
+
+
+@pytest.mark.parametrize(("encoding", "line"), [("utf-8", '{"打": "é"}\n'), ("latin-1", '{"\\u6253": "\\u00e9"}\n')])
+def test_names_stay_as_people_write_them(tmp_path, monkeypatch, encoding, line):
+    with open(tmp_path / "out", "w", encoding=encoding) as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        stdout.print_json({"打": "é"})
+    assert (tmp_path / "out").read_text(encoding=encoding) == line

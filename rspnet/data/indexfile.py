@@ -18,7 +18,7 @@ from rspnet.data.rows import KEYS, SCHEMA, USABLE, Row, fault, named
 from rspnet.data.texts import not_utf8
 from rspnet.disk import refusal, whole
 from rspnet.errors import ConfigError
-from rspnet.stdout import print_line
+from rspnet.stdout import print_json
 from rspnet.temporary import sweep
 
 _DIGEST, _ABSOLUTE = "rspnet.rows.sha256", "rspnet.roots.absolute"  # of a Parquet file's metadata
@@ -104,9 +104,8 @@ def write_rows(rows: Iterable[Row], out: str | os.PathLike[str]) -> None:
     if out != "-":
         sweep(os.path.dirname(os.path.abspath(out)))
     if out == "-":
-        ascii_only = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
         for row in rows:
-            print_line(json.dumps(row, ensure_ascii=ascii_only))
+            print_json(row)
     elif _suffix(out) == ".parquet":
         digest, is_absolute = hashlib.sha256(), True
         with whole(out) as part, pq.ParquetWriter(part, SCHEMA) as writer:

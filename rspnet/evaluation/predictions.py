@@ -15,7 +15,7 @@ from rspnet.data.rows import Row
 from rspnet.disk import is_there, whole
 from rspnet.errors import ConfigError
 from rspnet.evaluation.forward import Window
-from rspnet.stdout import print_line
+from rspnet.stdout import print_json
 
 SCHEMA = pa.schema(
     [
@@ -138,7 +138,7 @@ def write(lines: Iterable[dict[str, Any]], out: str) -> None:
     """
     if out == "-":
         for line in lines:
-            print_line(json.dumps(line))
+            print_json(line)
     elif out.lower().endswith(".jsonl"):
         with whole(out) as part, open(part, "w", encoding="utf-8") as file:
             for line in lines:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from rspnet.console import is_main
 from rspnet.errors import CheckpointError, ConfigError
 from rspnet.lock import locked
 from rspnet.running.record import read_options
-from rspnet.stdout import print_line
+from rspnet.stdout import print_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -57,7 +56,7 @@ def only(config: Config, begin: Callable[[Config], object]) -> dict[str, Any]:
     except EstimatedError as ended:
         _part()
         if is_main():
-            print_line(json.dumps(ended.result))
+            print_json(ended.result)
         return ended.result
     except KeyboardInterrupt as interrupt:
         interrupt.args = ("nothing of an estimate is kept",)

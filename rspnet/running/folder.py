@@ -26,7 +26,7 @@ from rspnet.running.soundness import check_kinds, seal, sound_result
 from rspnet.running.sources import START_AGAIN, other_run
 from rspnet.running.team import Team
 from rspnet.running.telling import closing
-from rspnet.stdout import print_line
+from rspnet.stdout import print_json
 from rspnet.temporary import sweep
 from rspnet.weights.description import named_weights
 
@@ -208,7 +208,7 @@ def run_once(
     if is_main():
         say(*summary(result).splitlines(), *closing(options, place))
         say(f"written to {place}")
-        print_line(json.dumps(result))
+        print_json(result)
     return result
 
 
