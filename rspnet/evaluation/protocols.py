@@ -105,7 +105,13 @@ def few_shot(tested: Outputs, known: Outputs) -> Found:
 
 
 def cluster(tested: Outputs, known: Outputs | None = None) -> Found:
-    """Of features of the test videos; what is known is not looked at."""
+    """Of features of the test videos; what is known is not looked at.
+
+    Raises:
+        ConfigError: they are of one class, which any clusters fall into.
+    """
+    if len(tested.labels.unique()) < 2:
+        raise ConfigError("protocol: cluster; there are test videos of one class alone")
     found, chance = v_measures(tested.values.numpy(), tested.labels.numpy())
     score = {"v_measure": fmean(found), "chance_v_measure": fmean(chance), "num_videos": len(tested)}
     return over_draws(score, {"v_measure": found})

@@ -7,6 +7,7 @@ import torch
 from rspnet.data.index import new_row, to_dataset
 from rspnet.errors import ConfigError, VideoError
 from rspnet.evaluation.found import compared
+from rspnet.evaluation.interval import interval
 from rspnet.evaluation.neighbours import recall
 from rspnet.evaluation.predict import Outputs
 from rspnet.evaluation.probes import PROBES
@@ -54,10 +55,13 @@ def test_they_measure(tmp_path, protocol, values):
         "cluster": lambda: {"v_measure": (score["v_measure"], score["chance_v_measure"])},
     }.get(protocol, lambda: {"top1": (score["top1"], score["chance_top1"])})()
     for name, (value, chance) in found.items():
+        if values is the_class and protocol == "few_shot":  # whatever is drawn
+            assert (value, score["interval"][name]) == (100, None)
+            continue
         low, high = score["interval"][name]
         assert low <= value <= high
         if values is the_class and protocol != "cluster":  # of which k-means may divide one
-            assert value == low == high == 100
+            assert (value, low, high) == (100, *interval(100, 200))
         elif values is noise:
             assert abs(value - chance) < 9
         else:
@@ -96,6 +100,11 @@ def test_few_shots_say_how_many_there_were(tmp_path):
     assert list(found["top1"]) == ["1", "5", "8", "10"]
 
 
+def test_clusters_of_one_class_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="cluster; there are test videos of one class alone"):
+        cluster(outputs(tmp_path, 8, noise, classes=["a"]))
+
+
 def test_clusters_need_no_training_videos(tmp_path):
     tested = outputs(tmp_path, 60, between)
     assert cluster(tested).score == cluster(tested, tested).score
@@ -116,7 +125,7 @@ def test_a_network_is_compared_with_another_video_by_video(tmp_path, protocol):
     assert ahead["difference_interval"][name][0] > 0
     same = compared(found, PROTOCOLS[protocol](*one))
     assert set(same["difference"].values()) == {0}
-    assert set(same["difference_interval"].values()) == {(0, 0)}
+    assert set(same["difference_interval"].values()) == {None if protocol in ("few_shot", "cluster") else (0, 0)}
     assert "class_accuracy" not in same
 
 

@@ -74,4 +74,6 @@ def test_what_is_not_finished(tmp_path):
     assert found.verdict == "Not finished: 1 of 4 epochs, 8 steps. The same command goes on with it."
     found = summary(Record.read(write_run(tmp_path / "f", "finetune", result=None, metrics=[])))
     assert found.verdict.startswith("Not finished: it has not logged anything.")
+    found = summary(Record.read(write_run(tmp_path / "e", "evaluate", result=None)))
+    assert found.verdict == "Not finished, or its result cannot be read. The same command measures it."
     assert found.number == ""
