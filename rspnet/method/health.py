@@ -29,7 +29,9 @@ FLAT = 0.1
 LINE = 2.0
 """Effective rank below which they lie, as good as all, on a line."""
 BARELY = 0.5
-"""Difference of the logits of a query's own video and of others below which it is not found by it."""
+"""Difference of the logits of a query's own video and of others below which it is hardly nearer to its own."""
+RARELY = 5.0
+"""A-VID accuracy, percent, below which it is then not found; above, it is the temperature that makes logits small."""
 
 
 def effective_rank(moments: "npt.NDArray[np.float64]") -> float:
@@ -87,14 +89,15 @@ def line(values: Mapping[str, float]) -> str | None:
         return None
 
 
-def verdict(rows: Sequence[Row], *, motion_weight: float = 1.0, appearance_weight: float = 1.0) -> list[str]:
+def verdict(rows: Sequence[Row], pretext: Row | None = None) -> list[str]:
     """Return what is wrong with a pretraining, a plain sentence for each; nothing where nothing is.
 
     Args:
         rows: of its metrics.jsonl, in their order; those without the numbers, as of a fine-tuning, say nothing.
-        motion_weight: of the RSP loss; with 0 the task is not trained, and nothing is said of it.
-        appearance_weight: of the A-VID loss, likewise.
+        pretext: its options of that section, as far as they are known; of a task whose weight is 0, which is not
+            trained, nothing is said.
     """
+    pretext = pretext or {}
     rows = [row for row in rows if _number(row, "spread") is not None]
     epochs = [row for row in rows if row.get("event") == "epoch"]
     late = epochs[-max(1, len(epochs) // 10) :] or rows[-max(1, len(rows) // 10) :]
@@ -102,9 +105,10 @@ def verdict(rows: Sequence[Row], *, motion_weight: float = 1.0, appearance_weigh
         return []
     means = {name: _mean(late, name) for name in _NAMES}
     step = int(_number(late[-1], "step") or 0)
-    collapsed = _collapse(means)
-    told = [collapsed] if collapsed else _tasks(means, step, motion=motion_weight > 0, appearance=appearance_weight > 0)
-    return told + _queue(late[-1])
+    told = _collapse(means)
+    if not told and step >= ENOUGH:
+        told = [*_motion(means, step, pretext), *_appearance(means, step, pretext)]
+    return told + _margin(pretext) + _queue(late[-1])
 
 
 _NAMES = (
@@ -113,41 +117,63 @@ _NAMES = (
 )
 
 
-def _collapse(means: Mapping[str, float | None]) -> str | None:
+def _collapse(means: Mapping[str, float | None]) -> list[str]:
     spread, rank = means["spread"], means["effective_rank"]
     if spread is None or rank is None or not (rank < LINE or 0 < spread < FLAT):  # 0 is also that of a batch of one
-        return None
-    return (
+        return []
+    return [
         f"the embeddings have collapsed (spread {spread:.2g} of 1, effective rank {rank:.1f}): all videos look alike "
         "to the network, and nothing is learnt; a lower optim.lr or more videos a step (optim.total_batch) may help"
-    )
+    ]
 
 
-def _tasks(means: Mapping[str, float | None], step: int, *, motion: bool, appearance: bool) -> list[str]:
-    """Of the two tasks of a network that has not collapsed."""
-    if step < ENOUGH:
-        return []
+def _is_trained(task: str, pretext: Row) -> bool:
+    return _number(pretext, f"{task}_weight") != 0
+
+
+def _motion(means: Mapping[str, float | None], step: int, pretext: Row) -> list[str]:
+    """Of RSP in a network that has not collapsed."""
     top1, rsp = means["avid_top1"], means["rsp_accuracy"]
-    own, others = means["positive_similarity"], means["negative_similarity"]
-    told = list[str]()
-    if motion and rsp is not None and rsp < AT_CHANCE:
-        if appearance and top1 is not None and top1 > SOLVED:
-            told.append(
-                f"appearance is solved (A-VID {percent(top1)} %) and motion is at chance (RSP {percent(rsp)} %, chance "
-                "50): colour and scene tell the videos apart; stronger colour jitter (augment), a lower "
-                "pretext.appearance_weight or more videos make the network look at motion"
-            )
-        else:
-            told.append(
-                f"motion is at chance after {step} steps (RSP {percent(rsp)} %, chance 50): which clip plays faster is "
-                "not learnt; look whether the videos move at all, at clips.stride, and at optim.lr"
-            )
-    if appearance and own is not None and others is not None and own - others < BARELY:
-        told.append(
-            f"appearance is at chance after {step} steps (a query is as near to other videos as to its own, "
-            f"{figures(own)} v {figures(others)}): look at augment and at optim.lr"
-        )
-    return told
+    if not _is_trained("motion", pretext) or rsp is None or rsp >= AT_CHANCE:
+        return []
+    if _is_trained("appearance", pretext) and top1 is not None and top1 > SOLVED:
+        return [
+            f"appearance is solved (A-VID {percent(top1)} %) and motion is at chance (RSP {percent(rsp)} %, chance "
+            "50): colour and scene tell the videos apart; stronger colour jitter (augment), a lower "
+            "pretext.appearance_weight or more videos make the network look at motion"
+        ]
+    return [
+        f"motion is at chance after {step} steps (RSP {percent(rsp)} %, chance 50): which clip plays faster is "
+        "not learnt; look whether the videos move at all, at clips.stride, and at optim.lr"
+    ]
+
+
+def _appearance(means: Mapping[str, float | None], step: int, pretext: Row) -> list[str]:
+    """Of A-VID likewise: a query's own video is found no more often than by chance, or rarely and hardly nearer."""
+    top1, own, others = means["avid_top1"], means["positive_similarity"], means["negative_similarity"]
+    if not _is_trained("appearance", pretext) or top1 is None or own is None or others is None:
+        return []
+    length = _number(pretext, "queue_length")
+    chance = None if length is None or length <= 0 else 100 / (1 + length)
+    is_at_chance = chance is not None and top1 < 2 * chance
+    if not is_at_chance and (top1 >= RARELY or own - others >= BARELY):
+        return []
+    by_chance = "" if chance is None else f", chance {percent(chance)}"
+    return [
+        f"appearance is at chance after {step} steps (A-VID {percent(top1)} %{by_chance}; a query is as near to other "
+        f"videos as to its own, {figures(own)} v {figures(others)}): look at augment and at optim.lr"
+    ]
+
+
+def _margin(pretext: Row) -> list[str]:
+    """Of similarities that no network can set so far apart."""
+    margin, temperature = _number(pretext, "margin"), _number(pretext, "temperature")
+    if not _is_trained("motion", pretext) or margin is None or not temperature or margin * temperature <= 2:
+        return []
+    return [
+        f"pretext.margin {figures(margin)} cannot be met: by pretext.temperature {figures(temperature)} no two "
+        f"similarities are further apart than {figures(2 / temperature)}; take a lower temperature"
+    ]
 
 
 def _queue(last: Row) -> list[str]:

@@ -7,7 +7,6 @@ from rspnet.report.charts import grid
 from rspnet.report.curves import Chart, Course, drawn
 from rspnet.report.record import Record
 from rspnet.report.section import Section
-from rspnet.report.tables import is_number
 
 _CHARTS = (
     Chart("Queue filled with keys", {"queue_fill": "of it"}, "%"),
@@ -37,7 +36,4 @@ def health(record: Record) -> Section | None:
 
 def wrong(record: Record) -> list[str]:
     """What is wrong with a pretraining: a sentence each."""
-    pretext = record.options("pretext")
-    weights = {name: pretext.get(name) for name in ("motion_weight", "appearance_weight")}
-    known = {name: float(value) for name, value in weights.items() if is_number(value)}
-    return [f"{fault[0].upper()}{fault[1:]}." for fault in verdict(record.metrics, **known)]
+    return [f"{fault[0].upper()}{fault[1:]}." for fault in verdict(record.metrics, record.options("pretext"))]

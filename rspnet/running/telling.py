@@ -45,9 +45,7 @@ def closing(options: dict[str, Any], run_dir: Path) -> list[str]:
     """
     lines = list[str]()
     if stage_of(options) == "pretrain":
-        known = ("motion_weight", "appearance_weight")
-        weights = {name: value for name, value in options["pretext"].items() if name in known}
-        for sentence in verdict(_rows(run_dir / "metrics.jsonl"), **weights):
+        for sentence in verdict(_rows(run_dir / "metrics.jsonl"), options["pretext"]):
             lines += fitted(f"look: {sentence}").splitlines()
     for name, patterns in _MADE:
         if paths := [str(path) for pattern in patterns for path in sorted(run_dir.glob(pattern))]:

@@ -74,7 +74,10 @@ def test_nothing_is_said_of_a_task_that_is_well_or_has_hardly_begun():
         ({"effective_rank": 1.2, "step": 20}, "the embeddings have collapsed (spread 0.97 of 1, effective rank 1.2)"),
         ({"rsp_accuracy": 51.0}, "motion is at chance after 1000 steps (RSP 51.0 %, chance 50)"),
         ({"rsp_accuracy": 51.0, "avid_top1": 97.0}, "appearance is solved (A-VID 97.0 %) and motion is at chance (RSP"),
-        ({"positive_similarity": 0.6}, "appearance is at chance after 1000 steps (a query is as near to other videos"),
+        (
+            {"positive_similarity": 0.6, "avid_top1": 4.0},
+            "appearance is at chance after 1000 steps (A-VID 4.0 %; a query",
+        ),
         ({"queue_fill": 30.0}, "the queue was never full (keys are 30.0 % of it"),
         ({"queue_fill": 30.0, "queue_epochs": 3.0}, "the queue is longer than the data (it holds each video 3 times)"),
     ],
@@ -87,12 +90,29 @@ def test_what_is_wrong_is_said_once_and_what_to_do(change, told):
 
 
 def test_a_task_that_is_not_trained_is_not_judged():
-    at_chance = WELL | {"rsp_accuracy": 50.0, "positive_similarity": 0.5}
+    at_chance = WELL | {"rsp_accuracy": 50.0, "positive_similarity": 0.5, "avid_top1": 1.0}
     assert len(verdict([at_chance])) == 2
-    (sentence,) = verdict([at_chance], motion_weight=0.0)
+    (sentence,) = verdict([at_chance], {"motion_weight": 0.0})
     assert sentence.startswith("appearance")
-    (sentence,) = verdict([at_chance], appearance_weight=0.0)
+    (sentence,) = verdict([at_chance], {"appearance_weight": 0.0})
     assert sentence.startswith("motion")
+
+
+def test_appearance_is_at_chance_by_what_is_found_and_not_by_the_temperature():
+    """An absurd one makes all logits alike, or noise large: seen in runs of 225 steps."""
+    high = WELL | {"positive_similarity": 0.0125, "negative_similarity": 0.00688, "avid_top1": 19.8}
+    assert verdict([high], {"queue_length": 32}) == []
+    low = WELL | {"positive_similarity": 900.0, "negative_similarity": 890.0, "avid_top1": 3.5}
+    (sentence,) = verdict([low], {"queue_length": 32, "temperature": 0.0005})
+    assert sentence.startswith("appearance is at chance after 1000 steps (A-VID 3.5 %, chance 3.0; a query")
+    assert verdict([low], {"queue_length": 16384}) == []
+
+
+def test_a_margin_that_no_network_can_meet():
+    assert verdict([WELL], {"margin": 2.0, "temperature": 0.07}) == verdict([WELL], {"margin": 2.0}) == []
+    (sentence,) = verdict([WELL], {"margin": 2.0, "temperature": 50.0})
+    assert sentence.startswith("pretext.margin 2.00 cannot be met: by pretext.temperature 50.0 no two similarities")
+    assert verdict([WELL], {"margin": 2.0, "temperature": 50.0, "motion_weight": 0}) == []
 
 
 def test_the_end_of_a_run_counts():

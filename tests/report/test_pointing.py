@@ -154,6 +154,8 @@ def test_on_paper_nothing_is_cut_off_nor_dark(opened):
     """A4 with usual margins, whatever colours the system has."""
     tab = opened(718, color_scheme="dark")
     tab.emulate_media(media="print")
+    tab.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    tab.evaluate("document.querySelectorAll('#map td').forEach((each) => { each.textContent += 'x'.repeat(90); })")
     assert tab.evaluate("document.documentElement.scrollWidth") <= 718
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     used = tab.evaluate(
