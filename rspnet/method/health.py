@@ -123,7 +123,8 @@ def _collapse(means: Mapping[str, float | None]) -> list[str]:
         return []
     return [
         f"the embeddings have collapsed (spread {spread:.2g} of 1, effective rank {rank:.1f}): all videos look alike "
-        "to the network, and nothing is learnt; a lower optim.lr or more videos a step (optim.total_batch) may help"
+        "to the network, and next to nothing is learnt; a lower optim.lr, more videos a step (optim.total_batch) or a "
+        "pretext.temperature nearer to the published 0.07 may help"
     ]
 
 

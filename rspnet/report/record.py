@@ -11,6 +11,7 @@ from rspnet.disk import reading
 from rspnet.errors import ConfigError, RSPNetError
 from rspnet.evaluation import features as feature_files
 from rspnet.report.foreign import check_features
+from rspnet.report.over_films import with_intervals
 from rspnet.report.thumbnails import Thumbnails
 from rspnet.running.record import read_options, read_result, read_text, stage_of
 
@@ -126,6 +127,8 @@ class Record:
         named = {name or alone: lines for name, lines in predictions.items()}
         pictures = thumbnails or Thumbnails()
         facts = {"predictions": named, "faults": tuple(reader.faults), "thumbnails": pictures}
+        if stage == "finetune":
+            facts["result"] = with_intervals(result, named.get("classify", []))
         record = cls(**vars(record) | facts)
         if features is not None:
             check_features(record, features)
