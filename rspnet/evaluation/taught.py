@@ -43,6 +43,8 @@ def table(results: dict[str, dict[str, Any]]) -> list[str]:
     """
     lines = list[str]()
     for name, result in results.items():
+        if "not_measured" in result:
+            lines.append(f"{name.replace('_', ' ')}: not measured: {result['not_measured']}")
         for each in _lines(name, result):
             shown = (
                 f"{value:.1f}{_ends(ends, '{:.0f}'.format)}"

@@ -21,6 +21,7 @@ class Dot:
         chance: What guessing would give; None: there is no such number.
         number: Of how many videos; None: it is not told.
         is_control: Whether it is there to be compared with what stands above it, and drawn hollow.
+        of: What that is, for those who do not see what stands above.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Dot:
     chance: float | None = None
     number: int | None = None
     is_control: bool = False
+    of: str = ""
 
 
 def table(dots: Sequence[Dot], *, caption: str, head: str, scale: tuple[float, float] = (0, 100)) -> Markup:
@@ -58,8 +60,9 @@ def _row(dot: Dot, has_numbers: bool, scale: tuple[float, float]) -> Markup:
     numbers = ["" if dot.number is None else str(dot.number)] if has_numbers else []
     cells = Markup("").join(Markup('<td class="num">{}</td>').format(text) for text in (*numbers, said))
     kind = Markup(' class="control"') if dot.is_control else Markup("")
-    return Markup('<tr{}><th scope="row">{}</th>{}<td class="drawn">{}</td></tr>').format(
-        kind, visible(dot.name), cells, _drawing(dot, scale)
+    of = Markup('<span class="unseen">{}, </span>').format(visible(dot.of)) if dot.of else ""
+    return Markup('<tr{}><th scope="row">{}{}</th>{}<td class="drawn">{}</td></tr>').format(
+        kind, of, visible(dot.name), cells, _drawing(dot, scale)
     )
 
 

@@ -63,8 +63,9 @@ def _apart(other: dict[str, Any]) -> Ends | None:
 
 
 def _dot(measure: Measure, control: str = "") -> dots.Dot:
-    name = control or f"{measure.by}: {measure.name}"
-    return dots.Dot(name, measure.value, measure.interval, measure.chance, is_control=bool(control))
+    own = f"{measure.by}: {measure.name}"
+    ends, of = measure.interval, own if control else ""
+    return dots.Dot(control or own, measure.value, ends, measure.chance, is_control=bool(control), of=of)
 
 
 def _verdict(measure: Measure, controls: dict[str, Measure]) -> str:

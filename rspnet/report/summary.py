@@ -10,6 +10,7 @@ from rspnet.report.made import Fact, cost
 from rspnet.report.record import Record
 from rspnet.report.results import RSP, Measure, ends, measures
 from rspnet.report.tables import is_number
+from rspnet.terminal import visible
 
 KINDS = {"pretrain": "Pretraining", "finetune": "Fine-tuning", "evaluate": "Evaluation"}
 
@@ -122,6 +123,8 @@ def _unfinished(record: Record) -> str:
 def _facts(record: Record) -> list[Fact]:
     result = record.result or {}
     facts = list[Fact]()
+    if record.stage == "evaluate" and isinstance(weights := record.config.get("weights"), str):
+        facts.append(("weights", visible(weights)))
     for name in ("num_videos", "num_queries"):
         if numbers := {score[name] for score in (result, *record.scores.values()) if is_number(score.get(name))}:
             facts.append(("videos" if record.stage == "pretrain" else "test videos", str(max(numbers))))

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 RESULTS = ("top1", "top5", "loss", "avid_top1", "rsp_accuracy", "effective_rank", "v_measure", "device_hours")
 """The numbers of a result that are columns of the table of runs; those that a stage does not have stay empty."""
 
+_OF_PROTOCOL = {
+    "retrieval": ("recall/1",),
+    "few_shot": ("top1/8",),
+    "cluster": ("v_measure",),
+    "pretext": ("rsp_accuracy", "avid_top1"),
+}
+"""Those of a protocol, of others `top1`."""
+
 POINTS = 10_000
 """Features that the projector gets at most: more it draws slowly; they are taken evenly over the list."""
 
@@ -35,7 +43,8 @@ def begin(tracker: Any, options: Mapping[str, bool | int | float | str], chance:
 
     writer: SummaryWriter = tracker.writer
     events: Any = writer.file_writer  # there while it is open
-    table, values, _ = hparams(dict(options), dict.fromkeys((f"result/{name}" for name in RESULTS), 0.0))
+    names = _columns(str(options.get("protocol", "")))
+    table, values, _ = hparams(dict(options), dict.fromkeys((f"result/{name}" for name in names), 0.0))
     for summary in (table, values):
         events.add_summary(summary)
     path = Path(writer.log_dir, "hparams.yml")
@@ -44,6 +53,15 @@ def begin(tracker: Any, options: Mapping[str, bool | int | float | str], chance:
         charts = {name: ["Multiline", [f"epoch/{name}$", f"epoch/chance_{name}$"]] for name in chance}
         writer.add_custom_scalars({"accuracies and chance": charts})
     writer.flush()
+
+
+def _columns(protocol: str) -> list[str]:
+    """The columns of the table: of an evaluation by several protocols each number is under the protocol's name."""
+    protocols = [name.strip() for name in protocol.split(",")]
+    own = {name: _OF_PROTOCOL.get(name, ("top1",)) for name in protocols}
+    if len(protocols) > 1:
+        return [f"{name}/{number}" for name, numbers in own.items() for number in numbers]
+    return list(dict.fromkeys([*RESULTS, *own[protocols[0]]]))
 
 
 def embed(tracker: Any, name: str, features: npt.NDArray[np.float32], *, rows: Sequence[tuple[str, str]]) -> None:

@@ -38,6 +38,15 @@ def test_the_table():
     assert all(len(line) <= 100 for line in lines)
 
 
+def test_what_was_not_measured_is_said():
+    lines = table({"speed": {"not_measured": "too short"}, "arrow_of_time": LEARNT})
+    assert lines[1] == "speed: not measured: too short"
+    assert lines[2].startswith("arrow of time ")
+    assert sentence({"speed": {"not_measured": "too short"}, "arrow_of_time": LEARNT}).startswith(
+        "Training taught arrow"
+    )
+
+
 def test_what_was_taught_is_said():
     text = sentence({"speed": LEARNT, "arrow_of_time": NOT_AHEAD})
     assert text == (

@@ -166,6 +166,19 @@ def test_options_stand_beside_results_in_one_run(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("protocol", "columns"),
+    [
+        ("retrieval", {"result/recall/1", "result/device_hours"}),
+        ("knn, few_shot,pretext", {"result/knn/top1", "result/few_shot/top1/8", "result/pretext/rsp_accuracy"}),
+    ],
+)
+def test_what_an_evaluation_measures_has_a_column(tmp_path, protocol, columns):
+    accelerator = Accelerator(log_with=["tensorboard"], project_dir=tmp_path)
+    Trackers(accelerator, tmp_path, {"protocol": protocol}).close()
+    assert columns <= hparams(tmp_path)[1]
+
+
 def test_features_go_to_the_projector(tmp_path, capsys):
     features = np.arange(8, dtype=np.float32).reshape(4, 2)
     rows = [("up", "a.mp4"), ("down\nand up", "b\t.mp4"), ("", "c.mp4"), ("up", "d.mp4")]
