@@ -172,8 +172,8 @@ def _margin(pretext: Row) -> list[str]:
     if not _is_trained("motion", pretext) or margin is None or not temperature or margin * temperature <= 2:
         return []
     return [
-        f"pretext.margin {figures(margin)} cannot be met: by pretext.temperature {figures(temperature)} no two "
-        f"similarities are further apart than {figures(2 / temperature)}; take a lower temperature"
+        f"the margin between speeds cannot be met: pretext.margin is {figures(margin)}, and by pretext.temperature "
+        f"{figures(temperature)} no two similarities are further apart than {figures(2 / temperature)}; take a lower one"
     ]
 
 

@@ -111,7 +111,7 @@ def test_appearance_is_at_chance_by_what_is_found_and_not_by_the_temperature():
 def test_a_margin_that_no_network_can_meet():
     assert verdict([WELL], {"margin": 2.0, "temperature": 0.07}) == verdict([WELL], {"margin": 2.0}) == []
     (sentence,) = verdict([WELL], {"margin": 2.0, "temperature": 50.0})
-    assert sentence.startswith("pretext.margin 2.00 cannot be met: by pretext.temperature 50.0 no two similarities")
+    assert sentence.startswith("the margin between speeds cannot be met: pretext.margin is 2.00, and by pretext.temp")
     assert verdict([WELL], {"margin": 2.0, "temperature": 50.0, "motion_weight": 0}) == []
 
 
