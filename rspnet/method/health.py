@@ -173,7 +173,7 @@ def _margin(pretext: Row) -> list[str]:
         return []
     return [
         f"the margin between speeds cannot be met: pretext.margin is {figures(margin)}, and by pretext.temperature "
-        f"{figures(temperature)} no two similarities are further apart than {figures(2 / temperature)}; take a lower one"
+        f"{figures(temperature)} no two similarities are further apart than {figures(2 / temperature)}: lower it"
     ]
 
 
