@@ -40,7 +40,7 @@ from torch.nn import functional as F
 
 from rspnet.cli import options
 from rspnet.data.augment import Augment
-from rspnet.data.clip_dataset import Picker
+from rspnet.data.picker import Picker
 from rspnet.data.synthetic import make_dataset
 from rspnet.encoders import encoder_spec
 from rspnet.method import optim

@@ -32,8 +32,9 @@ from steps import Case, Step, Way, make
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from rspnet.data.clip_dataset import Picker, random_clips
+from rspnet.data.clip_dataset import random_clips
 from rspnet.data.index import new_row, to_dataset
+from rspnet.data.picker import Picker
 from rspnet.data.sets import TrainSet
 from rspnet.encoders import encoder_spec
 from rspnet.method.draws import StepDraws

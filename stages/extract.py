@@ -167,6 +167,7 @@ def checked(config: Config) -> tuple[Config, str | None, str]:
 
 def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: str) -> dict[str, Any]:
     """All that the features depend on beside the clips; the same whatever the number of processes."""
+    from rspnet.data.index import fingerprint
     from rspnet.data.source import named_content
 
     named = named_weights(config.weights)
@@ -183,6 +184,7 @@ def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: 
         "precision": precision,
         "fold": config.data.fold,
         "videos": named_content(rows),
+        "data_fingerprint": fingerprint(rows),
     }
 
 

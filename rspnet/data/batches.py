@@ -42,6 +42,7 @@ class Batch(TypedDict):
         label: int64 (N,), -1 without one.
         row: int64 (N,), of the index.
         failed: int64 (N,), the row whose video could not be read, or -1.
+        status: N words, ``ok``, or what the failed row is called: see `rspnet.data.fetched.status_of`.
         reason: N texts, why, or an empty one.
     """
 
@@ -50,6 +51,7 @@ class Batch(TypedDict):
     label: Tensor
     row: Tensor
     failed: Tensor
+    status: list[str]
     reason: list[str]
 
 

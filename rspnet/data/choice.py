@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rspnet.data.fetched import is_missing
+from rspnet.data import fetched
 from rspnet.data.index import is_index
 from rspnet.data.remote import is_remote
 from rspnet.data.rows import USABLE, Row
 from rspnet.data.source import read_sources
 from rspnet.errors import ConfigError, VideoError
-from rspnet.video.opening import TimeLimitError
 
 FEW = 8
 """Videos that are drawn of a folder or an index unless another number is asked for."""
@@ -58,9 +57,7 @@ def status_of(row: Row, error: VideoError) -> str:
     """
     if row["status"] not in USABLE:
         return str(row["status"])
-    if isinstance(error, TimeLimitError):
-        return "timeout"
-    return "missing" if is_missing(row, error) else "broken"
+    return fetched.status_of(row, error)
 
 
 def named(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:

@@ -4,7 +4,6 @@ Every draw is a function of (seed, epoch, position in the epoch): neither the nu
 moment a run was started or resumed changes a clip. V clips per video, T frames, S pixels.
 """
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,11 +13,11 @@ import torch
 from torch.utils.data import Dataset
 
 from rspnet.clipspec import ClipSpec
-from rspnet.data import sampling
 from rspnet.data.batches import Batch, Request, Speeds
-from rspnet.data.fetched import expect, fetched
+from rspnet.data.fetched import expect, fetched, status_of
 from rspnet.data.index import labelled_splits
 from rspnet.data.picked import read_picked
+from rspnet.data.picker import Picker
 from rspnet.data.remote import is_remote, path_of
 from rspnet.data.sampling import Frames
 from rspnet.data.workers import BatchMemory
@@ -30,65 +29,6 @@ from rspnet.video.reader import Video
 
 MAX_TRIES = 8
 """Videos tried in a row for one place in a batch; eight broken ones in a row are no accident."""
-
-
-@dataclass(frozen=True)
-class Picker:
-    """Which frames and which part of the picture make the clips of one video.
-
-    Attributes:
-        num_frames: T.
-        stride: gap between frames.
-        sampling: "clip" (consecutive) or "cover" (spread over the video).
-        views: V, clips per video.
-        crop_area: part of the frame's area a random crop keeps; None takes the central square and evenly spaced clips.
-        top_speed: a random clip is drawn long enough to be played at this rate.
-    """
-
-    num_frames: int
-    stride: int = 1
-    sampling: str = "clip"
-    views: int = 1
-    crop_area: tuple[float, float] | None = None
-    top_speed: int = 1
-
-    def __call__(
-        self, rng: np.random.Generator | None, length: int, sides: tuple[int, int], *, speeds: Speeds | None = None
-    ) -> list[tuple[Frames, Crop]]:
-        """V pairs of frame indices and crop, for a video of `length` frames of height and width `sides`, pixels.
-
-        Without `speeds` a clip is T * top_speed frames; with them, those that are shown at one of its speeds. Evenly
-        spaced clips need no generator.
-        """
-        if self.crop_area is None:
-            crop = sampling.centre_square_crop(*sides)
-            return [(frames, crop) for frames in self._even(length)]
-        if rng is None:
-            raise ValueError("random clips need a generator")
-        pairs = []
-        for view in range(self.views):
-            frames = self._random(rng, length)
-            if speeds is not None:
-                frames = frames[sampling.shown_frames(self.num_frames, speeds[view])]
-            pairs.append((frames, sampling.random_area_crop(rng, *sides, area=self.crop_area)))
-        return pairs
-
-    def lengths(self, speeds: Speeds | None = None) -> list[int]:
-        """For each of the V clips of a video how many frames it has: at these speeds, or as a whole."""
-        if speeds is not None:
-            return [len(sampling.shown_frames(self.num_frames, each)) for each in speeds]
-        return [self.num_frames * (1 if self.crop_area is None else self.top_speed)] * self.views
-
-    def _even(self, length: int) -> Frames:
-        if self.sampling == "cover":
-            return sampling.cover_clips(length, self.num_frames, self.views)
-        return sampling.even_clips(length, self.num_frames, self.stride, n=self.views)
-
-    def _random(self, rng: np.random.Generator, length: int) -> Frames:
-        size = self.num_frames * self.top_speed
-        if self.sampling == "cover":
-            return sampling.cover_clip(rng, length, size)
-        return sampling.sample_clip(rng, length, size, stride=self.stride)
 
 
 def test_split(index: datasets.Dataset) -> str:
@@ -116,6 +56,7 @@ class _Filled(NamedTuple):
     label: int
     row: int
     failed: int
+    status: str
     reason: str
 
 
@@ -162,7 +103,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, request: Request) -> dict[str, Any]:
         """A batch of one request, without its first dimension."""
         batch = self.__getitems__([request])
-        one = {"clips": [view[0] for view in batch["clips"]], "seeds": batch["seeds"][0], "reason": batch["reason"][0]}
+        one = {"clips": [view[0] for view in batch["clips"]], "seeds": batch["seeds"][0]}
+        one |= {"status": batch["status"][0], "reason": batch["reason"][0]}
         numbers = {"label": batch["label"], "row": batch["row"], "failed": batch["failed"]}
         return one | {name: value.item() for name, value in numbers.items()}
 
@@ -200,6 +142,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
             "label": torch.tensor([item.label for item in items]),
             "row": torch.tensor([item.row for item in items]),
             "failed": torch.tensor([item.failed for item in items]),
+            "status": [item.status for item in items],
             "reason": [item.reason for item in items],
         }
 
@@ -208,14 +151,15 @@ class ClipDataset(Dataset[dict[str, Any]]):
         epoch, position, row, speeds = request
         rng = np.random.default_rng([self.seed, epoch, position])
         seeds = rng.integers(2**62, size=self.picker.views).tolist()
-        failed, failures = -1, list[str]()
+        failed, status, failures = -1, "ok", list[str]()
         for _ in range(MAX_TRIES if self.replace else 1):
             try:
                 self._read(facts, rng, out, speeds=speeds)
                 break
             except VideoError as error:
                 failures.append(str(error))
-                failed = row if failed < 0 else failed
+                if failed < 0:
+                    failed, status = row, status_of(facts, error)
                 if self.replace:
                     row = int(rng.integers(len(self.index)))
                     facts = self.index[row]
@@ -226,7 +170,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
                 clip.fill(0)
         label = -1 if facts["label"] is None else facts["label"]
         reason = failures[0] if failures else ""
-        return _Filled(seeds, label, row, failed, reason)
+        return _Filled(seeds, label, row, failed, status, reason)
 
     def _read(
         self, row: dict[str, Any], rng: np.random.Generator, out: list[Pixels], *, speeds: Speeds | None = None

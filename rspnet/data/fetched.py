@@ -20,6 +20,7 @@ from rspnet.disk import make_folder, whole
 from rspnet.errors import DiskError, VideoError
 from rspnet.lock import exclusive, locked, shared
 from rspnet.temporary import sweep
+from rspnet.video.opening import TimeLimitError
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -81,6 +82,13 @@ def is_missing(row: dict[str, Any], error: VideoError) -> bool:
     if is_remote(row["root"]):
         return isinstance(error, MissingError)
     return not os.path.exists(os.path.join(row["root"], row["video"]))
+
+
+def status_of(row: dict[str, Any], error: VideoError) -> str:
+    """In a word why a row's video was not read: timeout, missing or broken."""
+    if isinstance(error, TimeLimitError):
+        return "timeout"
+    return "missing" if is_missing(row, error) else "broken"
 
 
 def expect(rows: Iterable[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from rspnet.data import sampling
-from rspnet.data.fetched import fetched, is_missing, told
+from rspnet.data.fetched import fetched, status_of, told
 from rspnet.data.parts import Part, PartRequest, Span
 from rspnet.data.picked import resampled
 from rspnet.data.remote import path_of
@@ -21,7 +21,6 @@ from rspnet.data.windows import Grid, TooShortError, Windows
 from rspnet.data.workers import BatchMemory
 from rspnet.errors import VideoError
 from rspnet.video.limits import MAX_PIXELS
-from rspnet.video.opening import TimeLimitError
 from rspnet.video.orientation import Pixels
 from rspnet.video.reader import Video
 from rspnet.video.streaming import stream
@@ -89,7 +88,9 @@ class FilmDataset:
                 film.read(first + len(spans), out.numpy(), stop)
                 spans.append(span)
         except VideoError as error:
-            status, reason = self._status(request, error), told(str(error), self.index[row])
+            row_facts = self.index[row]
+            status = "short" if isinstance(error, ShortWindowError) else status_of(row_facts, error)
+            reason = told(str(error), row_facts)
             clips = [clips[0][: len(spans) * film.views]] if clips else self._clips(0)
         if (status != "ok" or first + len(spans) == stop) and lane in self._open:
             self._open.pop(lane)[1].close()
@@ -104,14 +105,6 @@ class FilmDataset:
             status=status,
             reason=reason,
         )
-
-    def _status(self, request: PartRequest, error: VideoError) -> str:
-        """In a word, what an error of a video means."""
-        if isinstance(error, TimeLimitError):
-            return "timeout"
-        if isinstance(error, ShortWindowError):
-            return "short"
-        return "missing" if is_missing(self.index[request.row], error) else "broken"
 
     def _film(self, row: int, lane: int) -> "Film":
         """The video, as this lane has it open: another one may be elsewhere in it."""

@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 
 from rspnet.console import is_main, say
 from rspnet.data import sampling
-from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.clip_dataset import ClipDataset
 from rspnet.data.index import columns
+from rspnet.data.picker import Picker
 from rspnet.data.remote import is_remote
 from rspnet.video.inspection import inspect
 

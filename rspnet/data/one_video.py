@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from rspnet.data.augment import normaliser
-from rspnet.data.clip_dataset import Picker
 from rspnet.data.picked import read_picked
+from rspnet.data.picker import Picker
 from rspnet.video.orientation import Pixels
 from rspnet.video.reader import Video
 

@@ -134,6 +134,10 @@ class Failures:
         world_size: processes that share a pass's videos.
         passes: after which `count` begins anew.
         instead: what becomes of such a video.
+
+    Attributes:
+        count: of failures in this pass.
+        statuses: row -> in a word why it could not be read.
     """
 
     def __init__(
@@ -150,6 +154,7 @@ class Failures:
         self.world_size, self.passes = world_size, passes
         self.instead = instead
         self.count = 0
+        self.statuses: dict[int, str] = {}
         self._named: set[int] = set()
 
     def add(self, batch: Batch) -> None:
@@ -158,10 +163,11 @@ class Failures:
         Raises:
             VideoError: more than `max_failures` percent failed since `count` was last set to zero.
         """
-        for row, reason in zip(batch["failed"].tolist(), batch["reason"], strict=True):
+        for row, status, reason in zip(batch["failed"].tolist(), batch["status"], batch["reason"], strict=True):
             if row < 0:
                 continue
             self.count += 1
+            self.statuses[row] = status
             if row not in self._named:
                 self._named.add(row)
                 say(f"could not read {reason}; {self.instead}", everywhere=True)

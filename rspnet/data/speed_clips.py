@@ -19,7 +19,8 @@ import torch
 from rspnet.clipspec import ClipSpec
 from rspnet.data import sampling
 from rspnet.data.batches import Batch, Request, Speeds
-from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.clip_dataset import ClipDataset
+from rspnet.data.picker import Picker
 from rspnet.data.sampling import Frames
 from rspnet.video.limits import MAX_PIXELS
 from rspnet.video.orientation import Pixels

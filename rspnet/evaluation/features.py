@@ -43,6 +43,10 @@ SCHEMA = pa.schema(
 )
 """The columns."""
 
+_FACTS = (
+    *("weights", "weights_sha256", "seed", "arch", "clip", "window", "step", "pooling", "layer", "shape"),
+    *("precision", "fold", "videos", "data_fingerprint"),
+)
 _ARRAY, _INDEX = "features.npy", "index.parquet"
 _DIGEST = "rspnet.features.sha256"  # key, too, of a hash of all that was written
 _AT_ONCE = 1024  # rows
@@ -56,12 +60,11 @@ def made_with(clip: ClipSpec, facts: dict[str, Any]) -> dict[str, Any]:
     Args:
         clip: what the network was fed with.
         facts: of `weights` (as the command named them), `weights_sha256`, `seed` (of fresh ones), `arch`, `window`,
-            `step`, `pooling`, `layer`, `shape` (of a feature), `precision`, `fold` and `videos` (what names them) those
-            that are not None.
+            `step`, `pooling`, `layer`, `shape` (of a feature), `precision`, `fold`, `videos` (what names them, and
+            their order) and `data_fingerprint` (what names them in every result) those that are not None.
     """
-    names = ("weights", "weights_sha256", "seed", "arch", "clip", "window", "step", "pooling", "layer", "shape")
     said = facts | {"clip": dataclasses.asdict(clip)}
-    made = {name: said.get(name) for name in (*names, "precision", "fold", "videos")}
+    made = {name: said.get(name) for name in _FACTS}
     versions = {name: metadata.version(name) for name in ("rspnet", "torch")}
     return dict(json.loads(json.dumps(made | {"versions": versions})))
 
@@ -248,6 +251,20 @@ class Features:
     rows: pa.Table
     values: Array
     made: dict[str, Any]
+
+    def facts(self, path: str) -> dict[str, Any]:
+        """What a result says of where they come from.
+
+        Args:
+            path: where they were read from.
+
+        Raises:
+            ConfigError: they do not tell it all.
+        """
+        if lacking := [name for name in _FACTS if name not in self.made]:
+            raise ConfigError(f"{path}: does not tell its {lacking[0]}; make it anew with stages/extract.py")
+        told = {name: self.made[name] for name in ("weights_sha256", "fold", "precision")}
+        return told | {"seed": self.made["seed"] or 0, "features_sha256": sha256_of(path)}
 
     def of_videos(self, path: str) -> list[Row]:
         """Rows of an index, one for each video, in the order of the features.

@@ -153,13 +153,18 @@ class Outputs:
         index: the list.
         rows: (M,) of it.
         values: (M, K) float32.
-        num_failed: how many videos could not be read.
+        failed: row -> in a word why it could not be read.
     """
 
     index: datasets.Dataset
     rows: Tensor
     values: Tensor
-    num_failed: int
+    failed: dict[int, str]
+
+    @property
+    def num_failed(self) -> int:
+        """How many videos could not be read."""
+        return len(self.failed)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -210,12 +215,12 @@ def outputs_of(told: Callable[[Batch], Tensor], videos: TestSet, desc: str) -> O
     except RSPNetError as error:
         mistake = error
     team.check(mistake)
-    everybodys = team.everyones((failures.count, read.joined()))
-    failed = sum(count for count, _ in everybodys)
-    if failed == len(failures.index):
-        raise VideoError(f"{desc}: none of the {failed} can be read; stages/verify.py --depth decode says why")
+    everybodys = team.everyones((failures.statuses, read.joined()))
+    failed = {row: status for statuses, _ in everybodys for row, status in statuses.items()}
+    if len(failed) == len(failures.index):
+        raise VideoError(f"{desc}: none of the {len(failed)} can be read; stages/verify.py --depth decode says why")
     try:
-        failures.judge(failed)
+        failures.judge(len(failed))
     except VideoError as error:
         raise VideoError(f"{desc}: {error}") from None
     rows, outputs = (torch.cat(column) for column in zip(*(part for _, part in everybodys if part is not None)))
@@ -238,7 +243,7 @@ def stored_outputs(stored: Features, videos: datasets.Dataset, desc: str) -> Out
     if len(places) < len(stored.rows):
         raise ConfigError(f"{desc}: the features hold two videos of one name; extract those of one folder at a time")
     values = torch.from_numpy(stored.values[[places[video] for video in videos["video"]]])
-    return Outputs(videos, torch.arange(len(videos)), values, 0)
+    return Outputs(videos, torch.arange(len(videos)), values, {})
 
 
 def feature_rows(outputs: list[Outputs], splits: Sequence[str | None]) -> pa.Table:
@@ -261,7 +266,7 @@ def feature_rows(outputs: list[Outputs], splits: Sequence[str | None]) -> pa.Tab
                     "end": frames / video["fps"] if is_read and frames and video["fps"] else None,
                     "start_frame": 0 if is_read else None,
                     "end_frame": frames if is_read else None,
-                    "status": "ok" if is_read else "broken",
+                    "status": each.failed.get(place, "ok"),
                     "feature": values.get(place),
                 }
             )

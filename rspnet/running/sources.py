@@ -99,11 +99,9 @@ def begin(run_dir: Path, config: dict[str, Any], precision: str) -> dict[str, An
 
     data = config["data"]
     if (features := config.get("features")) is not None:
-        from rspnet.evaluation.features import read, sha256_of
+        from rspnet.evaluation.features import read
 
-        made = read(features).made
-        told = {name: made[name] for name in ("weights_sha256", "fold", "precision")}
-        return told | {"seed": made["seed"] or 0, "features_sha256": sha256_of(features)}
+        return read(features).facts(features)
     look_for_videos(run_dir / "index.parquet", data["root"], data["index"])
     weights = _weight_file(config)
     return {
@@ -128,9 +126,10 @@ def keep_videos(path: Path, config: dict[str, Any]) -> str:
     if (features := config.get("features")) is not None:
         from rspnet.evaluation.features import read
 
-        write_rows(read(features).of_videos(features), path)
-    else:
-        keep_index(path, data["root"], data["index"], layout=data["layout"])
+        found = read(features)
+        write_rows(found.of_videos(features), path)
+        return str(found.made["data_fingerprint"])  # that of the videos: what is known of their files is not here
+    keep_index(path, data["root"], data["index"], layout=data["layout"])
     return fingerprint(read_rows(path))
 
 

@@ -30,6 +30,7 @@ Format = Literal["hub", "timm", "onnx", "torch_export"]
 ENDINGS = {"onnx": ".onnx", "torch_export": ".pt2"}
 """Of the formats that are one file."""
 
+_ENDINGS_OF_ALL = {**ENDINGS, "published": ".pth.tar"}
 _FILES = (".onnx", ".pt2", ".pth", ".pt", ".tar", ".safetensors")
 _HERE = ("run_dir", "weights")  # of a run's result: where it lay
 
@@ -129,7 +130,7 @@ def place(dst: str, form: str, source: str) -> Path:
     Raises:
         ConfigError: There is something else, or it is within what is exported.
     """
-    ending = {**ENDINGS, "published": ".pth.tar"}.get(form)
+    ending = _ENDINGS_OF_ALL.get(form)
     path, origin = Path(os.path.realpath(dst)), Path(os.path.realpath(source))
     if path == origin or (origin.is_dir() and origin in path.parents):
         raise ConfigError(f"{dst}: lies in {source}, which is exported; give a place beside it")
@@ -152,7 +153,8 @@ def place(dst: str, form: str, source: str) -> Path:
 
 def _check_folder(dst: str, path: Path) -> None:
     if path.name.endswith(_FILES):
-        raise ConfigError(f"{dst}: ends as a file does; give a folder's name")
+        form = next((f", or --format {name}" for name, end in _ENDINGS_OF_ALL.items() if path.name.endswith(end)), "")
+        raise ConfigError(f"{dst}: ends as a file does; give a folder's name{form}")
     if not os.path.lexists(path):
         return
     if not path.is_dir():

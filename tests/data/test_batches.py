@@ -5,8 +5,9 @@ from itertools import chain
 import pytest
 
 from rspnet.data.batches import OrderedBatches, Request, TrainBatches
-from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.clip_dataset import ClipDataset
 from rspnet.data.loader import Loader
+from rspnet.data.picker import Picker
 from rspnet.errors import ConfigError
 from tests.support.clips import SIZE, index_of
 

@@ -9,9 +9,10 @@ import torch
 
 from rspnet.data import clip_dataset, sampling
 from rspnet.data.batches import Request
-from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.clip_dataset import ClipDataset
 from rspnet.data.index import new_row, to_dataset
 from rspnet.data.picked import read_picked
+from rspnet.data.picker import Picker
 from rspnet.errors import ConfigError, VideoError
 from rspnet.video.reader import Video, inspect, read_frames
 from tests.support.clips import PICKER, SIZE, index_of, same
@@ -31,7 +32,7 @@ def test_an_item(root):
     assert [view.shape for view in item["clips"]] == [(6, SIZE, SIZE, 3)] * 2
     assert {view.dtype for view in item["clips"]} == {torch.uint8}
     assert (item["seeds"].shape, item["seeds"].dtype) == ((2,), torch.int64)
-    assert (item["label"], item["row"], item["failed"], item["reason"]) == (1, 4, -1, "")
+    assert (item["label"], item["row"], item["failed"], item["reason"], item["status"]) == (1, 4, -1, "", "ok")
     assert len(clips) == 8
 
 
@@ -174,7 +175,7 @@ def test_videos_are_read_by_the_plans_of_the_index(root, monkeypatch, replace):
 def test_a_broken_video(root, replace):
     clips = ClipDataset(index_of(root, "01238"), PICKER, SIZE, replace=replace)
     item = clips[Request(0, 3, 4)]
-    assert item["failed"] == 4
+    assert (item["failed"], item["status"]) == (4, "broken")
     assert item["reason"].startswith(f"{root}/8.mp4: ")
     if replace:
         assert item["row"] in range(4)

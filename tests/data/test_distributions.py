@@ -18,7 +18,8 @@ from rspnet.cli import options
 from rspnet.data import clip_dataset, sampling
 from rspnet.data.augment import Augment
 from rspnet.data.batches import Request, TrainBatches
-from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.clip_dataset import ClipDataset
+from rspnet.data.picker import Picker
 from rspnet.errors import VideoError
 from rspnet.method.draws import StepDraws
 

@@ -4,8 +4,9 @@ import pytest
 
 from rspnet.cli import options
 from rspnet.data import lengths
-from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.clip_dataset import ClipDataset
 from rspnet.data.index import new_row, to_dataset
+from rspnet.data.picker import Picker
 from rspnet.errors import ConfigError
 from rspnet.running.loop import TrainLoop
 from stages import evaluate, finetune, pretrain

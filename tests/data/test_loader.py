@@ -24,9 +24,9 @@ from tests.support.clips import PICKER, SIZE, index_of, same
 def joined(parts):
     """The batch that several processes make together."""
     clips = [torch.cat(views) for views in zip(*(part["clips"] for part in parts))]
-    reasons = list(chain(*(part["reason"] for part in parts)))
-    others = {name: torch.cat([part[name] for part in parts]) for name in parts[0] if name not in ("clips", "reason")}
-    return others | {"clips": clips, "reason": reasons}
+    texts = {name: list(chain(*(part[name] for part in parts))) for name in ("status", "reason")}
+    others = {name for name in parts[0] if name not in ("clips", *texts)}
+    return texts | {name: torch.cat([part[name] for part in parts]) for name in others} | {"clips": clips}
 
 
 def test_workers_and_processes_change_nothing(root):

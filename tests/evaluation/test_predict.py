@@ -21,7 +21,7 @@ from rspnet.data.sets import Failures, TestSet
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.evaluation import accuracy, neighbours
 from rspnet.evaluation.forward import Forward
-from rspnet.evaluation.predict import Outputs, ViewFeatures, nearest, predict, predictions
+from rspnet.evaluation.predict import Outputs, ViewFeatures, feature_rows, nearest, predict, predictions
 from rspnet.method.classifier import Classifier
 from rspnet.running.team import Team
 from tests.support import slow
@@ -365,7 +365,7 @@ def test_predictions_rank_as_the_accuracy_does(index):
     rows = torch.tensor([0, 2, 6])
     logits = torch.randint(0, 3, (3, 6), generator=torch.Generator().manual_seed(0)).float()
     logits[1, 0] = -torch.inf  # as of a class without a vote
-    lines = predictions(Outputs(index, rows, logits, 0))
+    lines = predictions(Outputs(index, rows, logits, {}))
     assert [(line["video"], line["label"]) for line in lines] == [
         ("c.mp4", "c"),
         ("b.mp4", "b"),
@@ -381,7 +381,7 @@ def test_predictions_rank_as_the_accuracy_does(index):
 def test_neighbours_are_named_by_their_rows(index):
     """Places among the entries that could be read are not rows of the index."""
     places, similarities = torch.tensor([[1, 0], [2, 1]]), torch.tensor([[1.0, 0.123456], [0.5, -1.0]])
-    queries, gallery = (Outputs(index, torch.tensor(rows), torch.empty(0), 0) for rows in ([6, 1], [0, 3, 5]))
+    queries, gallery = (Outputs(index, torch.tensor(rows), torch.empty(0), {}) for rows in ([6, 1], [0, 3, 5]))
     one, two = nearest(queries, gallery, places=places, similarities=similarities)
     assert one == {
         "video": "unlabelled.mp4",
@@ -393,3 +393,11 @@ def test_neighbours_are_named_by_their_rows(index):
     }
     assert two["video"] == "a.mp4"
     assert [(near["video"], near["similarity"]) for near in two["neighbours"]] == [("f.mp4", 0.5), ("d.mp4", -1.0)]
+
+
+def test_a_file_of_features_tells_why_there_is_none(tmp_path):
+    index = to_dataset([new_row(f"{n}.mp4", str(tmp_path), "a") for n in range(4)], tmp_path)
+    told = Outputs(index, torch.tensor([0, 2]), torch.ones(2, 3), {1: "missing", 3: "timeout"})
+    rows = feature_rows([told], [None])
+    assert rows["status"].to_pylist() == ["ok", "missing", "ok", "timeout"]
+    assert [each is None for each in rows["feature"].to_pylist()] == [False, True, False, True]

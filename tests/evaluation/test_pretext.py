@@ -32,7 +32,7 @@ def outputs(tmp_path, clips, tops=None):
     """What `embed` gives for embeddings (N, 4, 2, D)."""
     index = to_dataset([new_row(f"v{place}.mp4", str(tmp_path)) for place in range(len(clips))], tmp_path)
     tops = torch.full((len(clips),), 4.0) if tops is None else torch.tensor(tops, dtype=torch.float32)
-    return Outputs(index, torch.arange(len(clips)), torch.cat([tops[:, None], clips.flatten(1)], dim=1), 0)
+    return Outputs(index, torch.arange(len(clips)), torch.cat([tops[:, None], clips.flatten(1)], dim=1), {})
 
 
 def test_against_loops():

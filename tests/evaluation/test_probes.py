@@ -25,7 +25,7 @@ def played(tmp_path, number, feature, *, tops=None, name="v{}.mp4"):
     index = to_dataset([new_row(name.format(place, place // 5), str(tmp_path)) for place in range(number)], tmp_path)
     tops = torch.full((number,), 4) if tops is None else torch.tensor(tops)
     values = torch.cat([tops[:, None].float(), *(feature(play, number) for play in BOTH)], dim=1)
-    return Played(Outputs(index, torch.arange(number), values, 0), BOTH, SpeedPicker(8, 2))
+    return Played(Outputs(index, torch.arange(number), values, {}), BOTH, SpeedPicker(8, 2))
 
 
 def noise(play, number):

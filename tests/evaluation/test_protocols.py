@@ -24,7 +24,7 @@ def outputs(tmp_path, number, values, *, name="v{}.mp4", classes=CLASSES):
     index = to_dataset(rows, tmp_path)
     read = torch.tensor([place for place in range(number + 1) if place != 2])
     labels = torch.tensor(index["label"])[read]
-    return Outputs(index, read, values(labels), 1)
+    return Outputs(index, read, values(labels), {2: "broken"})
 
 
 def noise(labels, seed=0):

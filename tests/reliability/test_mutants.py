@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from rspnet.data.batches import Request
-from rspnet.data.clip_dataset import ClipDataset, Picker
+from rspnet.data.clip_dataset import ClipDataset
 from rspnet.data.index import new_row, to_dataset
+from rspnet.data.picker import Picker
 from rspnet.errors import VideoError
 from rspnet.video.reader import Video, inspect
 from tests.support.mutated import mutants, write_kinds

@@ -2,8 +2,8 @@
 
 import torch
 
-from rspnet.data.clip_dataset import Picker
 from rspnet.data.index import new_row, to_dataset
+from rspnet.data.picker import Picker
 
 SIZE = 40
 PICKER = Picker(num_frames=6, stride=2, views=2, crop_area=(0.5, 1.0))
