@@ -221,6 +221,7 @@ def test_places_that_are_refused(tmp_path, monkeypatch):
         ("file", "onnx", "file: is a file; give it a name that ends in .onnx"),
         ("new.pt", "onnx", "new.pt: ends as another kind of file does; give it a name that ends in .onnx, or name"),
         ("new.safetensors", "hub", "new.safetensors: ends as a file does; give a folder's name"),
+        ("new.onnx", "hub", "new.onnx: ends as a file does; give a folder's name, or --format onnx"),
     ]:
         with pytest.raises(ConfigError, match=words):
             place(dst, form, "run")
