@@ -19,12 +19,15 @@ from rspnet.running import table as summed
 from rspnet.running.record import flat
 
 _OWN = ("run_dir",)
+_COLUMNS = 4
+"""Of numbers, at most."""
 
 
 def runs(records: Sequence[Record]) -> Section | None:
     """All runs in one table, and the means over those that differ in fold and seed alone."""
     found = [_numbers(record) for record in records]
     names = list(dict.fromkeys(name for numbers in found for name in numbers))
+    names = names if len(names) <= _COLUMNS else []  # which a page has no room for; they stand below, run by run
     head = ["run", "kind", "network", "weights", "fold", "seed", "device-hours", *names]
     rows = [_row(record, numbers, names) for record, numbers in zip(records, found)]
     html = table(head, rows, label="Runs", kind="numbers")

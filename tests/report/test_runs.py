@@ -17,6 +17,22 @@ def test_one_table_with_means_over_folds(tmp_path):
     assert runs(records).note == ""
 
 
+def test_many_numbers_are_left_to_the_section_below(tmp_path):
+    names = ("knn", "linear", "speed", "arrow_of_time", "pretext")
+    score = {"top1": 60.0, "top5": 90.0, "num_videos": 5, "chance_top1": 33.0}
+    scores = dict.fromkeys(names[:2], score)
+    few = write_run(tmp_path / "few", "evaluate", protocol="knn,linear", **scores)
+    assert "top-1, kNN probe" in runs([Record.read(few)] * 2).html
+    probed = {"top1": 60.0, "num_videos": 5, "left_out": 0, "controls": dict.fromkeys(("shuffled", "still"), score)}
+    scores |= dict.fromkeys(names[2:4], probed)
+    scores["pretext"] = {"rsp_accuracy": 60.0, "avid_top1": 9.0, "chance": {"rsp_accuracy": 50.0, "avid_top1": 1.0}}
+    scores["pretext"] |= {"num_negatives": 4, "num_videos": 5, "left_out": 0}
+    many = write_run(tmp_path / "many", "evaluate", protocol=",".join(names), **scores)
+    html = runs([Record.read(many)] * 2).html
+    assert "top-1, kNN probe" not in html
+    assert "many" in html
+
+
 def test_what_is_not_finished_is_said(tmp_path):
     records = [Record.read(write_run(tmp_path / "one", "finetune"))]
     records.append(Record.read(write_run(tmp_path / "two", "finetune", result=None)))
