@@ -45,7 +45,7 @@ def measured(run_dir: Path, provenance: dict[str, Any], weights_sha256: str | No
     Returns:
         A dict for each number: `protocol`, `metric`, `value` and `interval` (percent; 95 %, or None), `chance`
         (percent, or None), `num_videos`, `num_failed` (that could not be read), `views`, `fold`, `data` (a name) and
-        `data_fingerprint`.
+        `data_fingerprint`. One that was measured again, the same, is there once.
     """
     found: list[dict[str, Any]] = []
     try:
@@ -62,7 +62,7 @@ def measured(run_dir: Path, provenance: dict[str, Any], weights_sha256: str | No
             say(f"{error}; {_REMEDY}")
         except (KeyError, TypeError, ValueError) as error:
             say(f"{path}: is no result of a run ({error!r}); {_REMEDY}")
-    return found
+    return [each for place, each in enumerate(found) if each not in found[:place]]
 
 
 def _options(run_dir: Path) -> dict[str, Any] | None:

@@ -47,6 +47,7 @@ def test_its_own_test_and_evaluations_of_these_weights(tmp_path, capsys):
     (tmp_path / "config.yaml").write_text(CONFIG)
     evaluation(tmp_path / "retrieval_1")
     evaluation(tmp_path / "retrieval_2", weights_sha256="of another training")
+    evaluation(tmp_path / "retrieval_again")
     (tmp_path / "knn_3").mkdir()
     (tmp_path / "knn_3/result.json").write_text("{")
     found = measured(tmp_path, FINETUNED, "abc")
