@@ -108,6 +108,7 @@ def main(config: Config) -> dict[str, Any]:
     from rspnet.encoders import check_clips
     from rspnet.evaluation.forward import Forward
     from rspnet.evaluation.kept import kept
+    from rspnet.evaluation.made import differing, made_with
     from rspnet.evaluation.predict import ViewFeatures
     from rspnet.running.network import begin_network
     from rspnet.running.preview import preview
@@ -123,7 +124,7 @@ def main(config: Config) -> dict[str, Any]:
     )
     windows = read_windows(clip, config.window, config.step)
     facts = facts_of(config, rows, shape=network.shape(clip), precision=accelerator.mixed_precision)
-    made = features.made_with(clip, facts)
+    made = made_with(clip, facts)
     about = {"stage": "extract", "weights": config.weights, "out": out}
     model = accelerator.prepare_model(network, evaluation_mode=True)
     forward = Forward(model, normaliser(clip), accelerator=accelerator, team=team)
@@ -139,7 +140,7 @@ def main(config: Config) -> dict[str, Any]:
     before = features.made_by(out)
     if before is not None:
         console.say(f"{out}: {remark(before, made)}; it is replaced when this is done")
-    known = partial(kept, out, rows) if before == made else tuple
+    known = partial(kept, out, rows) if before is not None and not differing(before, made) else tuple
     with Shelf(out, made, team, share=share, known=known) as shelf:
         usable, untried = sorted_out(rows)
         is_last = viewing.onto(shelf, usable, untried, data=config.data, batch=config.test.batch)
@@ -190,12 +191,13 @@ def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: 
 
 def remark(before: dict[str, Any], made: dict[str, Any]) -> str:
     """What is to be said of features that are there, and were made of or with something else, or not of all videos."""
-    differing = next((name for name in made if before.get(name) != made[name]), None)
-    return (
-        f"was made by another command ({differing} differs)"
-        if differing
-        else "lacks videos that could not be read, which are tried again"
-    )
+    from rspnet.evaluation.made import differing
+
+    if not (names := differing(before, made)):
+        return "lacks videos that could not be read, which are tried again"
+    if names[0] == "videos":
+        return "was made of other videos, or of files of other sizes"
+    return f"was made by another command ({names[0]} differs)"
 
 
 def write(

@@ -4,7 +4,6 @@ What made them (weights, clips, windows, versions) stands in the Parquet's metad
 of Parquet reads the rows: datasets, polars, pandas, DuckDB.
 """
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -12,7 +11,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,13 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rspnet.clipspec import ClipSpec
 from rspnet.data.rows import Row, new_row
 from rspnet.disk import is_there, sha256, whole
 from rspnet.errors import ConfigError
-
-MADE_BY = "rspnet.features"
-"""Key of a file's metadata."""
+from rspnet.evaluation.made import FACTS, MADE_BY, differing
 
 SCHEMA = pa.schema(
     [
@@ -43,30 +38,11 @@ SCHEMA = pa.schema(
 )
 """The columns."""
 
-_FACTS = (
-    *("weights", "weights_sha256", "seed", "arch", "clip", "window", "step", "pooling", "layer", "shape"),
-    *("precision", "fold", "videos", "data_fingerprint"),
-)
 _ARRAY, _INDEX = "features.npy", "index.parquet"
 _DIGEST = "rspnet.features.sha256"  # key, too, of a hash of all that was written
 _AT_ONCE = 1024  # rows
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
-
-
-def made_with(clip: ClipSpec, facts: dict[str, Any]) -> dict[str, Any]:
-    """What stands in a file: all that its features depend on, and the versions that made them.
-
-    Args:
-        clip: what the network was fed with.
-        facts: of `weights` (as the command named them), `weights_sha256`, `seed` (of fresh ones), `arch`, `window`,
-            `step`, `pooling`, `layer`, `shape` (of a feature), `precision`, `fold`, `videos` (what names them, and
-            their order) and `data_fingerprint` (what names them in every result) those that are not None.
-    """
-    said = facts | {"clip": dataclasses.asdict(clip)}
-    made = {name: said.get(name) for name in _FACTS}
-    versions = {name: metadata.version(name) for name in ("rspnet", "torch")}
-    return dict(json.loads(json.dumps(made | {"versions": versions})))
 
 
 def check_out(out: str) -> None:
@@ -111,7 +87,7 @@ def made_by(out: str) -> dict[str, Any] | None:
 
 def complete(out: str, made: dict[str, Any]) -> dict[str, Any] | None:
     """What `Tally` counts in a file or folder that was made with these, if every video could be read to its end."""
-    if made_by(out) != made:
+    if (before := made_by(out)) is None or differing(before, made):
         return None
     tally, path = Tally(), Path(out, _INDEX) if os.path.isdir(out) else out
     for _ in tally([pq.read_table(path, columns=["start_frame", "status"])]):
@@ -261,7 +237,7 @@ class Features:
         Raises:
             ConfigError: they do not tell it all.
         """
-        if lacking := [name for name in _FACTS if name not in self.made]:
+        if lacking := [name for name in FACTS if name not in self.made]:
             raise ConfigError(f"{path}: does not tell its {lacking[0]}; make it anew with stages/extract.py")
         told = {name: self.made[name] for name in ("weights_sha256", "fold", "precision")}
         return told | {"seed": self.made["seed"] or 0, "features_sha256": sha256_of(path)}

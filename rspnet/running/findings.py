@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from rspnet.console import is_main, say
 from rspnet.disk import write_text
 from rspnet.evaluation import features
+from rspnet.evaluation.made import made_with
 from rspnet.evaluation.near_duplicates import nearest_across, warning
 from rspnet.evaluation.predict import Outputs, feature_rows
 
@@ -57,6 +58,6 @@ def keep_features(run: "Run", outputs: list[Outputs], facts: dict[str, Any], *, 
     shape = outputs[0].values.shape[1:]
     known = {"shape": list(shape), "videos": facts["data_fingerprint"]}
     known["seed"] = None if facts["weights_sha256"] else facts["seed"]
-    made = features.made_with(clip, facts | known)
+    made = made_with(clip, facts | known)
     path = str(run.run_dir.joinpath("features.parquet"))
     features.write(path, [feature_rows(outputs, splits)], made, shape=tuple(shape))

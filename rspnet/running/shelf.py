@@ -22,8 +22,10 @@ import pyarrow.compute as pc
 from rspnet.console import say, some
 from rspnet.disk import make_folder, whole, write_json
 from rspnet.errors import ConfigError, LostError
+from rspnet.evaluation.made import differing
 from rspnet.running.hold import LOCK, Hold
 from rspnet.running.parts import named
+from rspnet.running.seen import Seen
 from rspnet.running.share import ALL, Share
 from rspnet.temporary import sweep
 
@@ -117,11 +119,11 @@ class Shelf:
         sweep(self.folder)
         try:
             then = json.loads(told.read_text(encoding="utf-8"))
-            differing = [name for name in settings if then[name] != settings[name]]
+            others = differing({name: then[name] for name in settings}, settings)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise ConfigError(f"{told}: is damaged; remove {self.folder} to start over") from None
-        if differing:
-            name = differing[0]
+        if others:
+            name = others[0]
             if name in _BEHIND_NAMES:
                 raise ConfigError(
                     f"{self.folder}: an interrupted run left it, and the {_BEHIND_NAMES[name]} are others by now; put "
@@ -241,7 +243,10 @@ class Shelf:
         ends = ends.sort_by([(name, "ascending") for name in ("row", "number", "status")])
         kept = list[int]()
         for _, windows in groupby(zip(*(column.to_pylist() for column in ends.columns)), itemgetter(0)):
-            kept += _readable(windows)
+            seen = Seen[int]()
+            for _, number, status, place in windows:
+                seen.add(number, place, failed=status != "ok")
+            kept += seen
         for start in range(0, len(kept), _AT_ONCE):
             yield table.take(pa.array(kept[start : start + _AT_ONCE], pa.int64()))
 
@@ -284,19 +289,3 @@ class Shelf:
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _readable(windows: Iterable[tuple[int, int, str, int]]) -> Iterator[int]:
-    """The places of a video's windows up to the first that is missing, each once, and of what is said of that one.
-
-    Processes that share a film read on behind what another one cannot read; one alone would not.
-    """
-    reached, failures = 0, dict[int, int]()
-    for _, number, status, place in windows:
-        if status != "ok":
-            failures[number] = place
-        elif number == reached:  # else it is there already, for the sake of a damaged file, or behind a gap
-            yield place
-            reached += 1
-    if reached in failures:
-        yield failures[reached]

@@ -19,6 +19,7 @@ from rspnet.data.windows import Windows
 from rspnet.errors import RSPNetError
 from rspnet.evaluation.forward import Forward, Window, windows
 from rspnet.running import machine
+from rspnet.running.seen import Seen
 from rspnet.running.share import ALL
 
 if TYPE_CHECKING:
@@ -152,12 +153,12 @@ class Viewing:
         Raises:
             RSPNetError: a process could not go on; in all of them.
         """
-        waiting = {row: _Seen() for row in sorted([*rows, *(row for row, _ in untried)])}
+        waiting = {row: Seen[Window]() for row in sorted([*rows, *(row for row, _ in untried)])}
         for row, status in untried:
-            waiting[row].add(Window(row, 0, None, torch.empty(0), 0, status))
+            waiting[row].add(0, Window(row, 0, None, torch.empty(0), 0, status), failed=True)
         found = self(rows, data, batch=batch)
         for window in found if self.team.world_size == 1 else self._everyones(found):
-            waiting[window.row].add(window)
+            waiting[window.row].add(window.number, window, failed=window.span is None, total=window.total)
             while waiting and waiting[first := next(iter(waiting))].is_whole:
                 yield from waiting.pop(first)
         if self.team.rank == 0:  # of videos that were not tried
@@ -251,28 +252,3 @@ class Viewing:
             with suppress(OSError):
                 total += -(-os.path.getsize(path) // _PIECE)
         return total
-
-
-class _Seen:
-    """What has come of a video; iterated over, up to the first window that cannot be read."""
-
-    def __init__(self) -> None:
-        self._windows: dict[int, Window] = {}
-        self._reached = 0
-        self._failures: dict[int, Window] = {}
-
-    def add(self, window: Window) -> None:
-        """Take another one, in any order."""
-        (self._failures if window.span is None else self._windows)[window.number] = window
-        while self._reached in self._windows:
-            self._reached += 1
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing that matters can come."""
-        return self._reached in self._failures or 0 < self._reached == self._windows[0].total
-
-    def __iter__(self) -> Iterator[Window]:
-        yield from (self._windows[number] for number in range(self._reached))
-        if self._reached in self._failures:
-            yield self._failures[self._reached]

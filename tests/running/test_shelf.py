@@ -148,5 +148,5 @@ def test_what_lies_behind_a_name_has_changed(tmp_path):
     ):
         with pytest.raises(ConfigError, match=said):
             Shelf(out, settings | changes, Team())
-    with Shelf(out, settings, Team()) as shelf:
+    with Shelf(out, settings | {"weights": "../b"}, Team()) as shelf:  # the same by another name
         assert shelf.missing == {0: [(1, 3)]}

@@ -233,7 +233,7 @@ def test_a_command_that_was_given_before(tmp_path, folder, capsys):
     encode(folder / "2.mp4", np.full((20, 32, 32, 3), 255, np.uint8), 25)  # another video of this name
     capsys.readouterr()
     main(command)
-    assert "f.parquet: was made by another command (videos differs); it is replaced when" in capsys.readouterr().err
+    assert "f.parquet: was made of other videos, or of files of other sizes; it is" in capsys.readouterr().err
     changed = [row["video"] for row, then in zip(rows(tmp_path / "f.parquet"), before) if row != then]
     assert changed == ["2.mp4"]
 
