@@ -56,7 +56,8 @@ def main(config: Config) -> list[dict[str, Any]]:
     for row in rows:
         first, folds = row.results[0], ", ".join(map(str, row.missing_folds))
         if folds:
-            console.say(f"{first.what}, {first.options['arch']}: fold {folds} of {first.num_folds} is missing")
+            are = "folds {} of {} are" if len(row.missing_folds) > 1 else "fold {} of {} is"
+            console.say(f"{first.what}, {first.options['arch']}: {are.format(folds, first.num_folds)} missing")
     console.say(f"{some(len(results), 'result')} in {some(len(rows), 'row')}")
     return [row.as_json() for row in rows]
 

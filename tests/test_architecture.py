@@ -25,6 +25,7 @@ TESTED_THROUGH_OTHERS = {
     "data/indexfile": "tests/data/test_index.py",
     "data/lists": "tests/data/test_layouts.py",
     "data/picked": "tests/data/test_clip_dataset.py",
+    "data/picker": "tests/data/test_clip_dataset.py",
     "evaluation/found": "tests/evaluation/test_protocols.py",
     "evaluation/kept": "tests/stages/test_extract.py",
     "evaluation/predictions": "tests/stages/test_predict.py",

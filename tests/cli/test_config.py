@@ -278,23 +278,3 @@ def test_a_list_takes_all_words():
         parse(Several, ["--name", "n"])
     with pytest.raises(ConfigError, match="--other"):
         parse(Several, ["a", "--other", "b"])
-
-
-@pytest.mark.parametrize("name", ["-a.mp4", "--a.mp4", "-h.mp4"])
-def test_words_that_begin_as_options_do(name):
-    assert parse(Several, ["--name", "n", "a", "--", name, "--switch"]) == Several(["a", name, "--switch"], "n")
-    assert parse(Several, ["--name=-n", "--", name]) == Several([name], "-n")
-    Path(name).touch()  # as the shell's *.mp4 gives it
-    with pytest.raises(ConfigError, match=f"^{name}: begins as an option does; the file of that name is ./{name}$"):
-        parse(Several, [name, "b.mp4", "--name", "n"])
-
-
-def test_words_that_are_no_text(tmp_path, monkeypatch):
-    for argv in (["a", "\udcff.mp4"], ["--name", "\udcff.mp4", "a"], ["a", "--name=\udcff.mp4"]):
-        with pytest.raises(ConfigError, match=r"\\xff.mp4: is not UTF-8; rename it"):
-            parse(Several, argv)
-    folder = tmp_path / "\udcff"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    with pytest.raises(ConfigError, match=r"\\xff: is not UTF-8; rename the folder that you are in"):
-        parse(Several, ["a"])

@@ -20,6 +20,8 @@ def test_what_is_shown(tmp_path, capsys):
         "finetune, c3d: fold 3 of 3 is missing",
         "2 results in 1 row",
     ]
+    main(Config(runs=folders[:1]))
+    assert "finetune, c3d: folds 2, 3 of 3 are missing" in capsys.readouterr().err.splitlines()
     main(Config(runs=folders, format="markdown"))
     assert capsys.readouterr().out.splitlines()[1:] == [
         "| --- | --- | --- | --- | --- | --- | --- |",
