@@ -16,8 +16,15 @@ No number of these tables is typed by hand; tests/test_report.py holds the pages
 
 import json
 import re
+import statistics
+import string
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import numpy as np
+
+from rspnet.data.groups import films_of
+from rspnet.evaluation.interval import bootstrap
 
 HERE = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -195,6 +202,71 @@ def scaling(found: dict) -> str:
     ]
     head = ["run", "network", "GPUs", "takes", "bound by", "cores a GPU that would keep up", "read from disk", "step"]
     return markdown(head, rows)
+
+
+COLUMNS = {
+    "RSP, training": ("training", "rsp_accuracy"),
+    "RSP": ("tasks", "rsp_accuracy"),
+    "A-VID": ("tasks", "avid_top1"),
+    "R@1": ("retrieval", "recall", "1"),
+    "R@5": ("retrieval", "recall", "5"),
+    "kNN": ("knn", "top1"),
+    "linear": ("linear", "top1"),
+    "5 a class": ("few_shot", "top1", "5"),
+    "fine-tuned": ("tuned", "top1"),
+}
+PAIRED = {"R@1": "retrieval", "kNN": "knn", "linear": "linear", "fine-tuned": "tuned"}
+"""Columns that count right videos, so that what lies between two rows has an interval."""
+
+
+def study(found: dict) -> str:
+    """Rows of a study, means over seeds; and how far each is ahead of fresh weights, with the interval over films."""
+    rows: dict[str, list[dict]] = {}
+    for run in found["runs"]:
+        rows.setdefault(run["row"], []).append(run)
+    seen = [
+        name for name, keys in COLUMNS.items() if any(dig(run["measures"], keys) is not None for run in found["runs"])
+    ]
+    lines = []
+    for name, runs in rows.items():
+        cells = []
+        for column in seen:
+            values = [value for run in runs if (value := dig(run["measures"], COLUMNS[column])) is not None]
+            cell = f"{statistics.fmean(values):.1f}" if values else ""
+            if name != FRESH and values and column in PAIRED and FRESH in rows:
+                low, high = ahead(found, runs, rows[FRESH], PAIRED[column])
+                cell += f" [{low:+.1f}, {high:+.1f}]"
+            cells.append(cell)
+        lines.append([name, f"{len(runs)}", *cells])
+    return markdown(["", "seeds", *seen], lines)
+
+
+FRESH = "fresh weights"
+
+
+def ahead(found: dict, runs: list[dict], others: list[dict], measure: str) -> tuple[float, float]:
+    """The 95 % interval of how far some runs are ahead of others, points of percent: paired, over films."""
+    tested = [place for place, said in enumerate(runs[0]["said"][measure]) if said != "-"]
+    shares = [[right(found, each, measure, place) for place in tested] for each in (runs, others)]
+    names = [
+        (found["videos"][place], found["classes"][string.ascii_letters.index(found["labels"][place])])
+        for place in tested
+    ]
+    return bootstrap(100 * np.subtract(*shares)[:, None], films_of(*zip(*names)))[0]
+
+
+def right(found: dict, runs: list[dict], measure: str, place: int) -> float:
+    """The share of runs that tell a video right."""
+    return statistics.fmean(run["said"][measure][place] == found["labels"][place] for run in runs)
+
+
+def dig(found: dict, keys: tuple[str, ...]) -> float | None:
+    """A number of nested dictionaries; None: it is not there."""
+    for key in keys:
+        if not isinstance(found, dict) or key not in found:
+            return None
+        found = found[key]
+    return found
 
 
 def main() -> None:

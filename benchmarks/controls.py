@@ -1,0 +1,139 @@
+"""What the two tasks, and the classes of videos, can be told by without learning anything: two networks of no weights.
+
+    python benchmarks/controls.py INDEX [--num_frames 8] [--stride 2] [--size 48] [--json FILE]
+
+- motion: one number a clip, the mean absolute difference between pictures that follow each other.
+- colours: a histogram of a clip's colours, four steps of red by four of green by four of blue, its square root.
+
+They go through the code that measures a trained network: RSP and A-VID accuracy on the test videos, nearest neighbours,
+kNN and the linear probe. What these reach is solved by the pace or by the colours of a clip.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rspnet.cli import options
+from rspnet.clipspec import ClipSpec
+from rspnet.data.augment import normaliser
+from rspnet.data.clip_dataset import ClipDataset, even_clips
+from rspnet.data.held_out import by_label
+from rspnet.data.index import load
+from rspnet.data.sets import Failures, TestSet
+from rspnet.data.speed_clips import SpeedClips
+from rspnet.evaluation import pretext, protocols
+from rspnet.evaluation.forward import Forward
+from rspnet.evaluation.predict import predict
+from rspnet.running.team import Team
+
+PROTOCOLS = ("retrieval", "knn", "linear")
+
+
+class Motion(nn.Module):
+    """Clips (N, 3, T, H, W), pixels from 0 to 1, to one number (N, 1)."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Of neighbouring pictures."""
+        return clips.diff(dim=2).abs().mean((1, 2, 3, 4))[:, None]
+
+    def embedding(self, clips: Tensor) -> Tensor:
+        """A point (N, 2) on a quarter of the circle: two are the more alike the nearer the numbers."""
+        angle = self(clips)[:, 0] * torch.pi / 2
+        return torch.stack([angle.cos(), angle.sin()], dim=1)
+
+
+class Colours(nn.Module):
+    """Clips, likewise, to the shares of 64 colours, their square roots (N, 64)."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Of all pixels alike."""
+        steps = (clips * 4).long().clamp(0, 3)
+        names = (16 * steps[:, 0] + 4 * steps[:, 1] + steps[:, 2]).flatten(1)
+        return functional.one_hot(names, 64).float().mean(1).sqrt()
+
+    def embedding(self, clips: Tensor) -> Tensor:
+        """The same: of unit length as it is."""
+        return self(clips)
+
+
+class Views(nn.Module):
+    """A control as the code that measures wants it: views of videos to features, or to what its two tasks compare.
+
+    Args:
+        control: of clips.
+        clip: by whose mean and deviation pixels were normalised.
+        pairs: whether it is views (N, 4, ...) to two equal embeddings each (N, 4, 2, D), else to features (N, D).
+    """
+
+    def __init__(self, control: Motion | Colours, clip: ClipSpec, *, pairs: bool) -> None:
+        super().__init__()
+        self.control, self.pairs = control, pairs
+        mean, std = (torch.tensor(each).view(3, 1, 1, 1) for each in (clip.mean, clip.std))
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Views (N, V, 3, T, H, W)."""
+        clips = views.flatten(0, 1) * self.std + self.mean
+        if not self.pairs:
+            return self.control(clips).unflatten(0, views.shape[:2]).mean(1)
+        found = self.control.embedding(clips).unflatten(0, views.shape[:2])
+        return torch.stack([found, found], dim=2)
+
+
+def main() -> None:
+    """Measure both."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("index", type=Path)
+    parser.add_argument("--num_frames", type=int, default=8)
+    parser.add_argument("--stride", type=int, default=2)
+    parser.add_argument("--size", type=int, default=48)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    clip = ClipSpec(args.num_frames, args.size, (0.5,) * 3, (0.5,) * 3, stride=args.stride, views=3)
+    found = {}
+    for name, control in (("motion", Motion()), ("colours", Colours())):
+        found[name] = measure(control, clip, args.index)
+        print(f"{name:8s}", *(f"{key} {value:.1f}" for key, value in found[name].items()), sep="  ")
+    if args.json:
+        args.json.write_text(json.dumps({"clip": vars(clip)} | found, indent=1) + "\n")
+
+
+def measure(control: Motion | Colours, clip: ClipSpec, index: Path) -> dict[str, float]:
+    """The numbers of a control, percent."""
+    accelerator, limits = Accelerator(cpu=True), options.DataSet().limits()
+
+    def forward(pairs: bool) -> Forward:
+        network = Views(control, clip, pairs=pairs)
+        return Forward(network, normaliser(clip), accelerator=accelerator, team=Team())
+
+    def videos(clips: ClipDataset) -> TestSet:
+        return TestSet(clips, Failures(clips.index, 0), batch=16, team=Team(), num_workers=1)
+
+    with tempfile.TemporaryDirectory() as folder:
+        lists = by_label(load(index, cache_dir=folder), list(PROTOCOLS), fold=1)
+        outputs = [
+            predict(forward(False), videos(even_clips(each, clip, **limits)), desc) for each, desc in lists.named
+        ]
+        numbers: dict[str, float] = {}
+        for name in PROTOCOLS:
+            score = getattr(protocols, name)(*outputs).score
+            numbers[name] = score["recall"]["1"] if name == "retrieval" else score["top1"]
+        two = SpeedClips(lists.tested, dataclasses.replace(clip, views=2), pretext.SPEEDS, seed=0, **limits)
+        embedded = pretext.embed(forward(True), videos(two), "test videos")
+        score = pretext.pretext(embedded, two.picker, seed=0).score
+        return numbers | {name: score[name] for name in ("rsp_accuracy", "avid_top1")}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""benchmarks/study.py: which commands a study is, what is done again, and what its file of results says."""
+
+import json
+import sys
+
+import pytest
+import yaml
+
+from rspnet.cli.config import parse
+from stages import evaluate, finetune, pretrain
+from tests.support.pages import REPO
+
+sys.path.insert(0, str(REPO / "benchmarks"))
+import study as studies
+from report import ahead, study
+from study import Results, Run, inner
+
+STUDIES = sorted((REPO / "benchmarks" / "studies").glob("*.yaml"))
+
+
+def said(**changes):
+    """A study of two rows."""
+    found = {
+        "data": {"name": "films", "short_side": 64, "split": "inner"},
+        "seeds": [1, 2],
+        "pretrain": {"config": "configs/demo.yaml", "clips.size": 48},
+        "measures": {"frozen": {"stage": "evaluate", "protocol": "knn,pretext"}},
+        "rows": {"fresh weights": None, "base": {"clips.size": 32, "optim.lr": 0.2}},
+    }
+    return found | changes
+
+
+def test_a_row_is_commands_and_what_shapes_clips_holds_for_the_measures(tmp_path):
+    run = Run(said(), "base", 2, tmp_path / "videos.jsonl", tmp_path)
+    (_, pretrain), (name, evaluate) = run.commands()
+    assert pretrain[0] == "stages/pretrain.py"
+    assert evaluate[0] == "stages/evaluate.py"
+    assert name == "frozen"
+    for words in (pretrain, evaluate):
+        assert words[words.index("--clips.size") + 1] == "32"
+        assert words[words.index("--run.seed") + 1] == "2"
+    assert evaluate[evaluate.index("--weights") + 1] == pretrain[pretrain.index("--run_dir") + 1]
+    assert evaluate[evaluate.index("--protocol") + 1] == "knn,pretext"
+    assert "--optim.lr" not in evaluate
+
+
+def test_fresh_weights_are_not_pretrained_nor_asked_for_its_tasks(tmp_path):
+    ((_, evaluate),) = Run(said(), "fresh weights", 1, tmp_path / "videos.jsonl", tmp_path).commands()
+    assert evaluate[evaluate.index("--weights") + 1] == "none"
+    assert evaluate[evaluate.index("--protocol") + 1] == "knn"
+
+
+def test_a_row_that_was_changed_has_a_folder_of_its_own(tmp_path):
+    index = tmp_path / "videos.jsonl"
+    one, again = (Run(said(), "base", 1, index, tmp_path) for _ in range(2))
+    other = Run(said(rows={"fresh weights": None, "base": {"optim.lr": 0.1}}), "base", 1, index, tmp_path)
+    assert one.folder == again.folder != other.folder
+    fresh = [Run(said(pretrain=options), "fresh weights", 1, index, tmp_path) for options in ({}, {"optim.lr": 0.1})]
+    assert fresh[0].folder == fresh[1].folder
+
+
+def finished(run, right):
+    """Leave what the commands of a run would have."""
+    for name, words in run.commands():
+        folder = run.folder / name
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump({"protocol": "knn", "stage": words[0]}))
+        score = {"stage": "evaluate", "protocol": "knn", "top1": 100 * sum(right) / len(right), "device_hours": 0.25}
+        score |= {"top5": 100.0, "chance_top1": 50.0, "chance_top5": 100.0, "num_videos": len(right), "num_gallery": 9}
+        (folder / "result.json").write_text(json.dumps(score))
+        lines = [
+            {"video": f"{place}.mp4", "label": "ab"[place % 2], "predicted": ["ab"[place % 2 ^ miss]]}
+            for place, miss in enumerate(not is_right for is_right in right)
+        ]
+        (folder / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_results_are_kept_run_by_run_and_become_a_table(tmp_path):
+    rows, results = said(measures={"frozen": {"stage": "evaluate", "protocol": "knn"}}), Results(tmp_path / "s.json")
+    fresh = Run(rows, "fresh weights", 1, tmp_path / "videos.jsonl", tmp_path)
+    better = Run(rows | {"rows": {"base": None}}, "base", 1, tmp_path / "videos.jsonl", tmp_path / "base")
+    for run, right in ((fresh, [1, 0, 0, 0, 1, 0, 0, 0]), (better, [1, 1, 0, 1, 1, 1, 0, 1])):
+        assert not results.has(run)
+        finished(run, right)
+        results.add(run)
+        results.add(run)
+        assert results.has(run)
+    found = json.loads((tmp_path / "s.json").read_text())
+    assert [(run["row"], run["device_hours"]) for run in found["runs"]] == [("fresh weights", 0.25), ("base", 0.25)]
+    assert found["classes"] == ["a", "b"]
+    assert found["labels"] == "abababab"
+    assert found["runs"][1]["said"] == {"knn": "abbbabbb"}
+    low, high = ahead(found, found["runs"][1:], found["runs"][:1], "knn")
+    assert 0 < low < 50 < high <= 100
+    assert study(found).splitlines() == [
+        "|  | seeds | kNN |",
+        "| --- | --- | --- |",
+        "| fresh weights | 1 | 25.0 |",
+        f"| base | 1 | 75.0 [{low:+.1f}, {high:+.1f}] |",
+    ]
+
+
+def test_no_film_is_learnt_from_and_tested():
+    names = [f"film{number // 3}_run_f_cm_np1_le_bad_{number % 3}.mp4" for number in range(60)]
+    rows = [{"video": f"run/{name}", "label": "run", "split": None, "folds": ["train"] * 3} for name in names]
+    rows[-1]["folds"] = ["test", "train", "train"]
+    found = inner(rows)
+    sides = {
+        split: {row["video"].split("_run_")[0] for row in found if row["split"] == split} for split in ("train", "test")
+    }
+    assert len(found) == 59
+    assert sides["test"]
+    assert not sides["train"] & sides["test"]
+    assert abs(len(sides["test"]) - studies.HELD_OUT * 20) <= 1
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_commands_of_the_studies_are_those_of_the_stages(path, tmp_path, monkeypatch):
+    """Each option is one of its stage, and no two of a row contradict each other."""
+    monkeypatch.chdir(REPO)
+    found = yaml.safe_load(path.read_text())
+    for name in found["rows"]:
+        for _, words in Run(found, name, 1, tmp_path / "videos.jsonl", tmp_path).commands():
+            stage = {"pretrain": pretrain, "evaluate": evaluate, "finetune": finetune}[words[0][7:-3]]
+            assert parse(stage.Config, words[1:]).run.seed == 1
