@@ -16,7 +16,7 @@ TELL := import sys; sys.stdout.write("%d.%d %s\n" % (sys.version_info[:2] + (sys
 PYTHON_NEWEST ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 $(HOME)/.pyenv/versions/*/bin/python; do \
 	$$python -c '$(TELL)' 2>/dev/null; done | sort -V | tail -n 1 | cut -d " " -f 2)
 
-.PHONY: setup demo test test-all test-newest mutants lint measures bench bench-gpu image tour clean
+.PHONY: setup demo test test-all test-newest mutants lint measures bench bench-gpu results image tour clean
 
 setup: $(READY)
 
@@ -60,17 +60,30 @@ measures: $(READY)
 	$(BIN)/python -m tests.support.measures rspnet stages
 
 bench: $(READY)
-	$(BIN)/python benchmarks/decode.py $(DATA)
-	$(BIN)/python benchmarks/loader.py $(DATA)
-	$(BIN)/python benchmarks/transcode.py $(DATA)
-	$(BIN)/python benchmarks/extract.py $(DATA)
-	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/decode.py $(DATA) $(KEEP:%=--json results/decode.json)
+	$(BIN)/python benchmarks/loader.py $(DATA) $(KEEP:%=--json results/loader.json)
+	$(BIN)/python benchmarks/transcode.py $(DATA) $(KEEP:%=--json results/transcode.json)
+	$(BIN)/python benchmarks/extract.py $(KEEP:%=--json results/extract.json)
+	$(BIN)/python benchmarks/train_step.py $(KEEP:%=--json results/train_step.json)
+	$(BIN)/python benchmarks/train.py $(DATA) $(KEEP:%=--json results/train.json)
+	$(BIN)/python benchmarks/launches.py $(KEEP:%=--json results/launches.json)
+	$(BIN)/python benchmarks/scaling.py $(KEEP:%=--json results/scaling.json)
 
 # All that a GPU can tell, in a few minutes. WITH: a Python that has the packages, where there is no network for .venv.
 MINUTES ?= 6
 OUT ?= results
 bench-gpu: $(if $(WITH),,$(READY))
 	PYTHONPATH=$(CURDIR) $(or $(WITH),$(BIN)/python) benchmarks/gpu.py --minutes $(MINUTES) --out $(OUT) $(if $(DATA),--data "$(DATA)")
+
+# Every measured number of README and docs, in results/: days on a laptop. Studies go on where they were stopped. JHMDB
+# and HOCKEY name the folders of these data sets, MORE one of videos without labels, DATA some that are as they were shot.
+STUDIES := $(basename $(notdir $(wildcard benchmarks/studies/*.yaml)))
+results: $(STUDIES:%=results-%)
+	$(MAKE) bench KEEP=1
+	$(BIN)/python benchmarks/report.py
+
+results-%: $(READY)
+	$(BIN)/python benchmarks/study.py $* --data jhmdb="$(JHMDB)" hockey="$(HOCKEY)" more="$(MORE)"
 
 # Needs docker, and the network.
 image:

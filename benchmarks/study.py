@@ -11,7 +11,8 @@ results/NAME.json; benchmarks/report.py makes the tables of the documentation of
 
 `data` says of which videos: by name, with `split: official`, or `split: inner`: the official training videos alone, of
 which three tenths of the films are tested, so that no choice is made on the official test videos. `and_unlabelled`
-names data sets that are pretrained on beside them.
+names data sets that are pretrained on beside them. A measure is of the same videos, or with `videos: all` of all of
+them, without a split: each looks for its class among those of other films.
 """
 
 import argparse
@@ -100,7 +101,9 @@ class Run:
         self.stages, self.measures = {}, dict[str, Options]()
         for measure, options in study["measures"].items():
             self.stages[measure] = options["stage"]
-            asked = common | shared | {key: value for key, value in options.items() if key != "stage"}
+            asked = common | shared | {key: value for key, value in options.items() if key not in ("stage", "videos")}
+            if options.get("videos") == "all":
+                asked["data.index"] = str(index.with_suffix(".all.jsonl"))
             if self.is_fresh and "protocol" in asked:  # it has learnt no task
                 asked["protocol"] = ",".join(each for each in asked["protocol"].split(",") if each != "pretext")
             self.measures[measure] = asked
@@ -239,20 +242,28 @@ def listed(data: Options, places: dict[str, Path], work: Path) -> Path:
     found, folder = work / f"{data['name']}.jsonl", work / f"{data['name']}_{data['short_side']}"
     work.mkdir(parents=True, exist_ok=True)
     if not copied.exists():
+        if not places.get(data["name"], Path()).name:
+            sys.exit(f"study.py: {data['name']} is needed; name its folder: --data {data['name']}=FOLDER")
         call(["stages/verify.py", str(places[data["name"]]), "--depth", "decode", "--out", str(found)], 1)
         size = ["--short_side", str(data["short_side"]), "--out", str(copied)]
         call(["stages/transcode.py", str(found), str(folder), *size], 1)
     rows = [json.loads(line) for line in copied.read_text().splitlines()]
     if data["split"] == "inner":
         rows = inner(rows)
+    write(index.with_suffix(".all.jsonl"), [row | {"split": None, "folds": None} for row in rows])
     for name in data.get("and_unlabelled", []):
         more = listed({"name": name, "short_side": data["short_side"], "split": "official"}, places, work)
-        for line in more.read_text().splitlines():
-            rows.append(json.loads(line) | {"label": None, "split": "train", "folds": None})
-    partial = index.with_suffix(".partial")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    os.replace(partial, index)
+        others = [json.loads(line) for line in more.read_text().splitlines()]
+        rows += [row | {"label": None, "split": "train", "folds": None} for row in others]
+    write(index, rows)
     return index
+
+
+def write(path: Path, rows: list[Options]) -> None:
+    """Write an index, all of it or nothing."""
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    os.replace(partial, path)
 
 
 def inner(rows: list[Options]) -> list[Options]:
