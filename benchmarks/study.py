@@ -106,6 +106,8 @@ class Run:
                 asked["data.index"] = str(index.with_suffix(".all.jsonl"))
             if self.is_fresh and "protocol" in asked:  # it has learnt no task
                 asked["protocol"] = ",".join(each for each in asked["protocol"].split(",") if each != "pretext")
+            if not self.is_fresh and "pretext" not in asked.get("protocol", "pretext"):  # nothing is drawn
+                del asked["run.seed"]
             self.measures[measure] = asked
         decisive = [study["data"], None if self.is_fresh else self.options, self.measures]
         self.sha = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]

@@ -122,4 +122,4 @@ def test_commands_of_the_studies_are_those_of_the_stages(path, tmp_path, monkeyp
     for name in found["rows"]:
         for _, words in Run(found, name, 1, tmp_path / "videos.jsonl", tmp_path).commands():
             stage = {"pretrain": pretrain, "evaluate": evaluate, "finetune": finetune}[words[0][7:-3]]
-            assert parse(stage.Config, words[1:]).run.seed == 1
+            parse(stage.Config, words[1:])
