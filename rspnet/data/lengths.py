@@ -1,5 +1,7 @@
 """How many videos are shorter than a clip: their frames are repeated, and no number of a run would show it."""
 
+import dataclasses
+import itertools
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,9 @@ from rspnet.video.inspection import inspect
 
 LOOKED_AT = 200
 """Videos whose headers are read where the index does not know their frames: a second or so."""
+
+MANY = 0.1
+"""Share of the videos that may be shorter than a pretraining's clip before a shorter clip is proposed."""
 
 SECONDS = 5.0
 """That each of these may take, or `ClipDataset.time_limit` where that is less: the run waits for them."""
@@ -43,6 +48,23 @@ def tell_short(clips: ClipDataset, videos: str) -> None:
         )
         is_ = "is" if short == 1 else "are"
         say(f"{short} of {of} {is_} shorter than a clip of {described}{rate}, and {is_} looped{closer}")
+        if clips.picker.top_speed > 1 and short > MANY * seen and (suits := _shorter(clips.picker, lengths)):
+            say(f"a looped clip tells little of its speed: {suits}")
+
+
+def _shorter(picker: Picker, lengths: Counter[int]) -> str | None:
+    """Options that make the clip short enough for most of the videos, as long as can be; None: nothing does."""
+    sizes = [picker.num_frames, *(size for size in (8, 4) if size < picker.num_frames)]
+    strides = range(picker.stride if picker.sampling == "clip" else 1, 0, -1)
+    for size, stride in itertools.product(sizes, strides):
+        span, _ = clip_span(dataclasses.replace(picker, num_frames=size, stride=stride))
+        short = sum(number for length, number in lengths.items() if length < span)
+        if short <= MANY * lengths.total():
+            changed = f"--clips.num_frames {size} " * (size < picker.num_frames)
+            changed += f"--clips.stride {stride} " * (stride < picker.stride)
+            is_ = "is" if short == 1 else "are"
+            return f"{changed}makes it {span} frames, for which {short or 'none'} of them {is_} too short"
+    return None
 
 
 def tell_long_queue(queue_length: int, num_videos: int) -> None:

@@ -30,6 +30,31 @@ def test_how_far_a_clip_reaches(picker, described):
     assert lengths.clip_span(picker) == described
 
 
+@pytest.mark.parametrize(
+    ("frames", "picker", "said"),
+    [
+        (
+            [40] * 10,
+            Picker(8, 4, **RANDOM, top_speed=2),
+            "--clips.stride 2 makes it 31 frames, for which none of them are too short",
+        ),
+        (
+            [20] * 9 + [12],
+            Picker(16, 2, **RANDOM, top_speed=2),
+            "--clips.num_frames 8 --clips.stride 1 makes it 16 frames, for which 1 of them is too short",
+        ),
+        ([60] * 9 + [30], Picker(16, 1, **RANDOM, top_speed=2), None),  # one in ten
+        ([5] * 10, Picker(16, 1, **RANDOM, top_speed=2), None),  # nothing does
+        ([20] * 10, Picker(16, 2), None),  # a test's clip is that of its weights
+    ],
+)
+def test_a_shorter_clip_is_proposed_where_many_videos_are_short(root, capsys, frames, picker, said):
+    rows = [new_row(f"{place}.mp4", str(root), num_frames=number) for place, number in enumerate(frames)]
+    lengths.tell_short(ClipDataset(to_dataset(rows), picker, 40), "videos")
+    shown = [line for line in capsys.readouterr().err.splitlines() if "tells little" in line]
+    assert shown == ([] if said is None else [f"a looped clip tells little of its speed: {said}"])
+
+
 def stopped(*_args, **_kwargs):
     raise KeyboardInterrupt
 
