@@ -205,9 +205,9 @@ def scaling(found: dict) -> str:
 
 
 COLUMNS = {
-    "RSP, training": ("training", "rsp_accuracy"),
-    "RSP": ("tasks", "rsp_accuracy"),
-    "A-VID": ("tasks", "avid_top1"),
+    "RSP, training": ("pretrain", "rsp_accuracy"),
+    "RSP": ("pretext", "rsp_accuracy"),
+    "A-VID": ("pretext", "avid_top1"),
     "R@1": ("retrieval", "recall", "1"),
     "R@5": ("retrieval", "recall", "5"),
     "kNN": ("knn", "top1"),

@@ -39,6 +39,7 @@ HERE = Path(__file__).resolve().parents[1]
 HELD_OUT = 0.3  # of the training films, where the split is `inner`
 NUMBERS = ("top1", "recall", "v_measure", "rsp_accuracy", "avid_top1", "interval", "num_videos")
 ENVIRONMENT = ("versions", "platform", "cpus")
+UNTESTED = "-"
 Options = dict[str, Any]
 
 
@@ -145,7 +146,9 @@ class Results:
                     found["videos"].append(video)
                     found["labels"] += letter(found["classes"], label)
             row["said"] = {
-                name: "".join(letter(found["classes"], said.get(video)) for video in found["videos"])
+                name: "".join(
+                    letter(found["classes"], said[video]) if video in said else UNTESTED for video in found["videos"]
+                )
                 for name, said in row["said"].items()
             }
             others = [other for other in found["runs"] if (other["row"], other["seed"]) != (run.name, run.seed)]
@@ -165,9 +168,9 @@ class Results:
 
 
 def letter(classes: list[str], name: str | None) -> str:
-    """A class in one character, by its place in a list that grows; nothing said is "-"."""
+    """A class in one character, by its place in a list that grows; none is "?"."""
     if name is None:
-        return "-"
+        return "?"
     if name not in classes:
         classes.append(name)
     return string.ascii_letters[classes.index(name)]
@@ -220,7 +223,7 @@ def measured(run: Run) -> Options:
         found |= {key: result[key] for key in ("data_fingerprint", "precision", "device") if key in result}
         found |= {key: record.environment[key] for key in ENVIRONMENT if key in record.environment}
         for protocol, score in {"training": result}.items() if name == "pretrain" else record.scores.items():
-            key = name if protocol in ("classify", "pretext") else protocol
+            key = name if protocol in ("classify", "training") else protocol
             found["measures"][key] = {number: score[number] for number in NUMBERS if number in score}
             lines = record.neighbours if protocol == "retrieval" else record.predictions.get(protocol, [])
             if lines:
@@ -230,9 +233,13 @@ def measured(run: Run) -> Options:
     return found
 
 
-def first(line: Options) -> str:
-    """The class that is said of a video: the first of a classifier, or that of the nearest neighbour."""
-    return line["predicted"][0] if "predicted" in line else line["neighbours"][0]["label"]
+def first(line: Options) -> str | None:
+    """The class that is said of a video: a classifier's first, or that of the nearest neighbour from another film."""
+    if "predicted" in line:
+        return line["predicted"][0]
+    film = film_of(line["video"], line["label"])
+    others = [each for each in line["neighbours"] if film is None or film_of(each["video"], each["label"]) != film]
+    return others[0]["label"] if others else None
 
 
 def listed(data: Options, places: dict[str, Path], work: Path) -> Path:

@@ -123,3 +123,17 @@ def test_commands_of_the_studies_are_those_of_the_stages(path, tmp_path, monkeyp
         for _, words in Run(found, name, 1, tmp_path / "videos.jsonl", tmp_path).commands():
             stage = {"pretrain": pretrain, "evaluate": evaluate, "finetune": finetune}[words[0][7:-3]]
             parse(stage.Config, words[1:])
+
+
+RESULTS = [path for path in ((REPO / "results" / f"{each.stem}.json") for each in STUDIES) if path.exists()]
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_what_was_said_of_each_video_is_what_was_counted(path):
+    found = json.loads(path.read_text())
+    for run in found["runs"]:
+        for name, said in run["said"].items():
+            right = [one == label for one, label in zip(said, found["labels"]) if one != studies.UNTESTED]
+            score = run["measures"][name]
+            counted = score["recall"]["1"] if name == "retrieval" else score["top1"]
+            assert 100 * sum(right) / len(right) == pytest.approx(counted), (run["row"], name)
