@@ -9,6 +9,8 @@
     python benchmarks/train.py VIDEOS --json results/train.json
     python benchmarks/launches.py --json results/launches.json
     python benchmarks/scaling.py --json results/scaling.json
+    python benchmarks/study.py small_data --data jhmdb=JHMDB
+    python benchmarks/controls.py runs/studies/data/jhmdb_64_inner.jsonl --json results/controls.json
     python benchmarks/report.py
 
 No number of these tables is typed by hand; tests/test_report.py holds the pages against the files.
@@ -38,6 +40,8 @@ PAGES = {
     "results/train.json": HERE / "docs/benchmarks.md",
     "results/launches.json": HERE / "docs/benchmarks.md",
     "results/scaling.json": HERE / "docs/scaling.md",
+    "results/controls.json": HERE / "docs/small_data.md",
+    "results/small_data.json": HERE / "docs/small_data.md",
 }
 PEERS = {
     "torchcodec + cv2": "torchcodec, resized by OpenCV",
@@ -219,6 +223,13 @@ PAIRED = {"R@1": "retrieval", "kNN": "knn", "linear": "linear", "fine-tuned": "t
 """Columns that count right videos, so that what lies between two rows has an interval."""
 
 
+def controls(found: dict) -> str:
+    """What no learning tells."""
+    columns = {"RSP": "rsp_accuracy", "A-VID": "avid_top1", "R@1": "retrieval", "kNN": "knn", "linear": "linear"}
+    rows = [[name, *(f"{each[key]:.1f}" for key in columns.values())] for name, each in found.items()]
+    return markdown(["", *columns], rows)
+
+
 def study(found: dict) -> str:
     """Rows of a study, means over seeds; and how far each is ahead of fresh weights, with the interval over films."""
     rows: dict[str, list[dict]] = {}
@@ -279,7 +290,7 @@ def main() -> None:
 
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
-    makers = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
+    makers = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling, controls, study)
     made = dict(zip(PAGES, makers, strict=True))
     files = {name: HERE / name.partition(",")[0] for name in made}
     found = {name: json.loads(file.read_text()) for name, file in files.items()}
