@@ -1,8 +1,8 @@
 """The whole path on a small scale: videos -> pretraining -> fine-tuning -> numbers, by the stage commands themselves.
 
     make demo                 on ten kinds of motion, generated: four to seven minutes on two cores
-    make demo DATA=FOLDER     on your own videos: pretrains on them, lists each one's nearest neighbours, and tells
-                              whether training taught anything
+    make demo DATA=FOLDER     on your own videos: pretrains on them by configs/small.yaml, for as many steps as the demo's
+                              own, lists each one's nearest neighbours, and tells whether training taught anything
 
 Each command is shown as you would type it. Everything lands in runs/demo (or in runs/demo_FOLDER_..., for these very
 videos); a second call goes on where the first was stopped, and shows the same table once all is done.
@@ -146,8 +146,9 @@ def unlabelled(source: Path, run: Path) -> None:
         raise ConfigError(f"{source}: {usable} usable videos; the demo needs at least 4 (see {run / 'found.jsonl'})")
     common = ("--data.index", index, "--run_dir")
     epochs = max(1, round(DEMO_STEPS / (usable // batch)))
-    sizes = ("--optim.total_batch", batch, "--optim.epochs", epochs, "--pretext.queue_length", batch)
-    stage("stages/pretrain.py", "--config", "configs/demo.yaml", *sizes, *common, run / "pretrain")
+    queue = min(3, usable // batch) * batch  # which does not come round to the same video
+    sizes = ("--optim.total_batch", batch, "--optim.epochs", epochs, "--pretext.queue_length", queue)
+    stage("stages/pretrain.py", "--config", "configs/small.yaml", *sizes, *common, run / "pretrain")
     tested = (
         "--config",
         "configs/finetune/demo.yaml",

@@ -10,6 +10,7 @@
     python benchmarks/launches.py --json results/launches.json
     python benchmarks/scaling.py --json results/scaling.json
     python benchmarks/study.py small_data --data jhmdb=JHMDB
+    python benchmarks/study.py jhmdb --data jhmdb=JHMDB
     python benchmarks/controls.py runs/studies/data/jhmdb_64_inner.jsonl --json results/controls.json
     python benchmarks/report.py
 
@@ -42,6 +43,7 @@ PAGES = {
     "results/scaling.json": HERE / "docs/scaling.md",
     "results/controls.json": HERE / "docs/small_data.md",
     "results/small_data.json": HERE / "docs/small_data.md",
+    "results/jhmdb.json": HERE / "docs/small_data.md",
 }
 PEERS = {
     "torchcodec + cv2": "torchcodec, resized by OpenCV",
@@ -209,18 +211,25 @@ def scaling(found: dict) -> str:
 
 
 COLUMNS = {
-    "RSP, training": ("pretrain", "rsp_accuracy"),
     "RSP": ("pretext", "rsp_accuracy"),
     "A-VID": ("pretext", "avid_top1"),
     "R@1": ("retrieval", "recall", "1"),
-    "R@5": ("retrieval", "recall", "5"),
     "kNN": ("knn", "top1"),
     "linear": ("linear", "top1"),
-    "5 a class": ("few_shot", "top1", "5"),
     "fine-tuned": ("tuned", "top1"),
 }
-PAIRED = {"R@1": "retrieval", "kNN": "knn", "linear": "linear", "fine-tuned": "tuned"}
-"""Columns that count right videos, so that what lies between two rows has an interval."""
+MORE = {
+    "R@5": ("retrieval", "recall", "5"),
+    "linear, 5 videos a class": ("few_shot", "top1", "5"),
+    "fine-tuned, half of the labels": ("tuned, half of the labels", "top1"),
+    "fine-tuned, a quarter": ("tuned, a quarter", "top1"),
+    "fine-tuned, a tenth": ("tuned, a tenth", "top1"),
+    "speed": ("speed", "top1"),
+    "arrow of time": ("arrow_of_time", "top1"),
+}
+UNTESTED, SHARED = "-", "+"
+FRESH, PRETRAINED = "fresh weights", "pretrained"
+Runs = list[dict]
 
 
 def controls(found: dict) -> str:
@@ -232,38 +241,67 @@ def controls(found: dict) -> str:
 
 def study(found: dict) -> str:
     """Rows of a study, means over seeds; and how far each is ahead of fresh weights, with the interval over films."""
-    rows: dict[str, list[dict]] = {}
-    for run in found["runs"]:
-        rows.setdefault(run["row"], []).append(run)
-    seen = [
-        name for name, keys in COLUMNS.items() if any(dig(run["measures"], keys) is not None for run in found["runs"])
-    ]
+    rows = by_row(found)
     lines = []
     for name, runs in rows.items():
         cells = []
-        for column in seen:
-            values = [value for run in runs if (value := dig(run["measures"], COLUMNS[column])) is not None]
-            cell = f"{statistics.fmean(values):.1f}" if values else ""
-            if name != FRESH and values and column in PAIRED and FRESH in rows:
-                low, high = ahead(found, runs, rows[FRESH], PAIRED[column])
+        for keys in COLUMNS.values():
+            value = mean(runs, keys)
+            cell = "" if value is None else f"{value:.1f}"
+            if name != FRESH and keys[0] in runs[0]["said"]:
+                low, high = ahead(found, runs, rows[FRESH], keys[0])[1]
                 cell += f" [{low:+.1f}, {high:+.1f}]"
             cells.append(cell)
         lines.append([name, f"{len(runs)}", *cells])
-    return markdown(["", "seeds", *seen], lines)
+    return markdown(["", "seeds", *COLUMNS], lines)
 
 
-FRESH = "fresh weights"
+def gain(found: dict) -> str:
+    """What pretraining is worth by each measure, on all test videos and on those whose film is not learnt from."""
+    rows, lines = by_row(found), []
+    fresh, pretrained = rows[FRESH], rows[PRETRAINED]
+    for name, keys in (COLUMNS | MORE).items():
+        values = [mean(runs, keys) for runs in (fresh, pretrained)]
+        cells = ["" if value is None else f"{value:.1f}" for value in values]
+        if keys[0] in fresh[0]["said"] and keys[-1] in ("top1", "1"):
+            for strict in (False, True):
+                difference, (low, high) = ahead(found, pretrained, fresh, keys[0], strict=strict)
+                cells.append(f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]")
+        else:
+            cells += ["" if None in values else f"{values[1] - values[0]:+.1f}", ""]
+        lines.append([name, *cells])
+    head = ["", *(f"{name}, {len(rows[name])} seeds" for name in (FRESH, PRETRAINED))]
+    return markdown([*head, "difference", "without films of both sides"], lines)
 
 
-def ahead(found: dict, runs: list[dict], others: list[dict], measure: str) -> tuple[float, float]:
-    """The 95 % interval of how far some runs are ahead of others, points of percent: paired, over films."""
-    tested = [place for place, said in enumerate(runs[0]["said"][measure]) if said != "-"]
+def by_row(found: dict) -> dict[str, Runs]:
+    """The runs of each row, fresh weights first."""
+    rows: dict[str, Runs] = {FRESH: []}
+    for run in found["runs"]:
+        rows.setdefault(run["row"], []).append(run)
+    return rows
+
+
+def mean(runs: Runs, keys: tuple[str, ...]) -> float | None:
+    """A number over seeds; None: it was not measured."""
+    values = [value for run in runs if (value := dig(run["measures"], keys)) is not None]
+    return statistics.fmean(values) if values else None
+
+
+def ahead(
+    found: dict, runs: Runs, others: Runs, measure: str, *, strict: bool = False
+) -> tuple[float, tuple[float, float]]:
+    """How far some runs are ahead of others, points of percent, with the 95 % interval: paired, over films.
+
+    With `strict` without the videos whose film is also learnt from.
+    """
+    said = zip(runs[0]["said"][measure], found["shared"])
+    tested = [at for at, (one, film) in enumerate(said) if one != UNTESTED and not (strict and film == SHARED)]
     shares = [[right(found, each, measure, place) for place in tested] for each in (runs, others)]
-    names = [
-        (found["videos"][place], found["classes"][string.ascii_letters.index(found["labels"][place])])
-        for place in tested
-    ]
-    return bootstrap(100 * np.subtract(*shares)[:, None], films_of(*zip(*names)))[0]
+    videos = [found["videos"][place] for place in tested]
+    labels = [found["classes"][string.ascii_letters.index(found["labels"][place])] for place in tested]
+    differences = 100 * np.subtract(*shares)
+    return float(differences.mean()), bootstrap(differences[:, None], films_of(videos, labels))[0]
 
 
 def right(found: dict, runs: list[dict], measure: str, place: int) -> float:
@@ -290,7 +328,7 @@ def main() -> None:
 
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
-    makers = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling, controls, study)
+    makers = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling, controls, study, gain)
     made = dict(zip(PAGES, makers, strict=True))
     files = {name: HERE / name.partition(",")[0] for name in made}
     found = {name: json.loads(file.read_text()) for name, file in files.items()}

@@ -65,7 +65,7 @@ def main() -> None:
         for name in args.rows or study["rows"]:
             for seed in row_seeds(study, name)[place : place + 1]:
                 if not args.seeds or seed in args.seeds:
-                    runs.put(Run(study, name, seed, index, args.work / args.study))
+                    runs.put(Run(study, name, seed, index, args.work))
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
     workers = [threading.Thread(target=work, args=(runs, results, threads)) for _ in range(args.jobs)]
     for worker in workers:
@@ -89,7 +89,7 @@ class Run:
         name: of the row.
         seed: of all its commands.
         index: the videos.
-        work: folder of the study's runs.
+        work: folder of all runs: a network that is in several studies is pretrained once.
     """
 
     def __init__(self, study: Options, name: str, seed: int, index: Path, work: Path) -> None:
@@ -110,17 +110,23 @@ class Run:
             if not self.is_fresh and "pretext" not in asked.get("protocol", "pretext"):  # nothing is drawn
                 del asked["run.seed"]
             self.measures[measure] = asked
-        decisive = [study["data"], None if self.is_fresh else self.options, self.measures]
-        self.sha = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
-        self.folder = work / f"{re.sub('[^a-z0-9.]+', '_', name.lower())}-{seed}-{self.sha}"
+        trained = [study["data"], None if self.is_fresh else self.options]
+        self.folder = work / f"{re.sub('[^a-z0-9.]+', '_', name.lower())}-{seed}-{digest(trained)}"
+        self.sha = digest([trained, self.measures])
 
     def commands(self) -> list[tuple[str, list[str]]]:
-        """The folder of each command, and its words."""
+        """What each command is called, and its words; the last one is the folder of its run."""
         weights = "none" if self.is_fresh else str(self.folder / "pretrain")
-        found = [] if self.is_fresh else [("pretrain", words("pretrain", self.options))]
+        found = [] if self.is_fresh else [("pretrain", [*words("pretrain", self.options), "--run_dir", weights])]
         for name, options in self.measures.items():
-            found.append((name, words(self.stages[name], options | {"weights": weights})))
-        return [(name, [*command, "--run_dir", str(self.folder / name)]) for name, command in found]
+            folder = self.folder / f"{re.sub('[^a-z0-9.]+', '_', name)}-{digest(options)}"
+            found.append((name, words(self.stages[name], options | {"weights": weights, "run_dir": folder})))
+        return found
+
+
+def digest(options: object) -> str:
+    """What tells options apart, in eight characters."""
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
 
 
 class Results:
@@ -141,10 +147,11 @@ class Results:
         row = {"row": run.name, "seed": run.seed, "sha": run.sha} | measured(run)
         with self._lock:
             found = self._read()
-            for video, label in sorted(row.pop("labels").items()):
-                if video not in found["videos"]:
-                    found["videos"].append(video)
-                    found["labels"] += letter(found["classes"], label)
+            labels, shared = row.pop("labels"), row.pop("shared")
+            for video in sorted(labels.keys() - set(found["videos"])):
+                found["videos"].append(video)
+                found["labels"] += letter(found["classes"], labels[video])
+                found["shared"] += "+" if video in shared else UNTESTED
             row["said"] = {
                 name: "".join(
                     letter(found["classes"], said[video]) if video in said else UNTESTED for video in found["videos"]
@@ -164,7 +171,7 @@ class Results:
     def _read(self) -> Options:
         if self.path.exists():
             return json.loads(self.path.read_text())
-        return {"classes": [], "videos": [], "labels": "", "runs": []}
+        return {"classes": [], "videos": [], "labels": "", "shared": "", "runs": []}
 
 
 def letter(classes: list[str], name: str | None) -> str:
@@ -213,11 +220,11 @@ def call(command: list[str], threads: int) -> None:
 def measured(run: Run) -> Options:
     """What the finished commands of a run say."""
     found: Options = {"commands": [shlex.join(["python", *command]) for _, command in run.commands()]}
-    found |= {"device_hours": 0.0, "measures": {}, "said": {}, "labels": {}}
-    for name, _ in run.commands():
-        record = Record.read(run.folder / name)
+    found |= {"device_hours": 0.0, "measures": {}, "said": {}, "labels": {}, "shared": set()}
+    for name, command in run.commands():
+        record = Record.read(Path(command[-1]))
         if record.result is None:
-            raise SystemExit(f"{run.folder / name}: has no result.json; remove it and call again")
+            raise SystemExit(f"{command[-1]}: has no result.json; remove it and call again")
         result = record.result
         found["device_hours"] += result.get("device_hours", 0.0)
         found |= {key: result[key] for key in ("data_fingerprint", "precision", "device") if key in result}
@@ -227,10 +234,25 @@ def measured(run: Run) -> Options:
             found["measures"][key] = {number: score[number] for number in NUMBERS if number in score}
             lines = record.neighbours if protocol == "retrieval" else record.predictions.get(protocol, [])
             if lines:
+                found["shared"] |= in_both(record)
                 found["labels"] |= {line["video"]: line["label"] for line in lines}
                 found["said"][key] = {line["video"]: first(line) for line in lines}
     found["device_hours"] = round(found["device_hours"], 4)
     return found
+
+
+def in_both(record: Record) -> set[str]:
+    """The test videos of a run that come from a film of which there are training videos, too, of another class."""
+    if record.index is None or record.result is None:
+        return set()
+    sides: dict[str, dict[str, str]] = {"train": {}, "test": {}}
+    for row in record.index.select_columns(["video", "label", "split", "folds"]):
+        label = record.index.features["label"].int2str(row["label"]) if row["label"] is not None else None
+        split = row["folds"][record.result["fold"] - 1] if row["folds"] else row["split"]
+        if split in sides and (film := film_of(row["video"], label)):
+            sides[split][row["video"]] = film
+    known = set(sides["train"].values())
+    return {video for video, film in sides["test"].items() if film in known}
 
 
 def first(line: Options) -> str | None:

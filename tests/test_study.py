@@ -2,17 +2,20 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from rspnet.cli.config import parse
+from rspnet.data.index import new_row, to_dataset
+from rspnet.report.record import Record
 from stages import evaluate, finetune, pretrain
 from tests.support.pages import REPO
 
 sys.path.insert(0, str(REPO / "benchmarks"))
 import study as studies
-from report import ahead, study
+from report import ahead, gain, study
 from study import Results, Run, inner
 
 STUDIES = sorted((REPO / "benchmarks" / "studies").glob("*.yaml"))
@@ -55,14 +58,20 @@ def test_a_row_that_was_changed_has_a_folder_of_its_own(tmp_path):
     one, again = (Run(said(), "base", 1, index, tmp_path) for _ in range(2))
     other = Run(said(rows={"fresh weights": None, "base": {"optim.lr": 0.1}}), "base", 1, index, tmp_path)
     assert one.folder == again.folder != other.folder
+    measures = {"frozen": {"stage": "evaluate", "protocol": "knn"}}
+    less = Run(said(measures=measures), "base", 1, index, tmp_path)
+    assert less.folder == one.folder
+    assert less.sha != one.sha
+    assert less.commands()[0] == one.commands()[0]
+    assert less.commands()[1][1][-1] != one.commands()[1][1][-1]
     fresh = [Run(said(pretrain=options), "fresh weights", 1, index, tmp_path) for options in ({}, {"optim.lr": 0.1})]
     assert fresh[0].folder == fresh[1].folder
 
 
 def finished(run, right):
     """Leave what the commands of a run would have."""
-    for name, words in run.commands():
-        folder = run.folder / name
+    for _, words in run.commands():
+        folder = Path(words[-1])
         folder.mkdir(parents=True)
         (folder / "config.yaml").write_text(yaml.safe_dump({"protocol": "knn", "stage": words[0]}))
         score = {"stage": "evaluate", "protocol": "knn", "top1": 100 * sum(right) / len(right), "device_hours": 0.25}
@@ -90,14 +99,26 @@ def test_results_are_kept_run_by_run_and_become_a_table(tmp_path):
     assert found["classes"] == ["a", "b"]
     assert found["labels"] == "abababab"
     assert found["runs"][1]["said"] == {"knn": "abbbabbb"}
-    low, high = ahead(found, found["runs"][1:], found["runs"][:1], "knn")
-    assert 0 < low < 50 < high <= 100
-    assert study(found).splitlines() == [
-        "|  | seeds | kNN |",
-        "| --- | --- | --- |",
-        "| fresh weights | 1 | 25.0 |",
-        f"| base | 1 | 75.0 [{low:+.1f}, {high:+.1f}] |",
+    difference, (low, high) = ahead(found, found["runs"][1:], found["runs"][:1], "knn")
+    assert 0 < low < difference == 50 < high <= 100
+    assert study(found).splitlines()[2:] == [
+        "| fresh weights | 1 |  |  |  | 25.0 |  |  |",
+        f"| base | 1 |  |  |  | 75.0 [{low:+.1f}, {high:+.1f}] |  |  |",
     ]
+    found["runs"][1]["row"], found["shared"] = "pretrained", "--+-----"
+    strict, (low, high) = ahead(found, found["runs"][1:], found["runs"][:1], "knn", strict=True)
+    assert strict == pytest.approx(100 * 4 / 7)
+    assert f"| kNN | 25.0 | 75.0 | +50.0 [+12.5, +87.5] | +57.1 [{low:+.1f}, {high:+.1f}] |" in gain(found)
+
+
+def test_videos_of_films_that_are_learnt_from_are_named(tmp_path):
+    names = [
+        f"film{number // 2}_{label}_f_cm_np1_le_bad_{number}.mp4" for number, label in enumerate(["run", "walk"] * 3)
+    ]
+    splits = ["train", "test", "train", "train", "test", "test"]
+    rows = [new_row(name, str(tmp_path), label=name.split("_")[1], split=split) for name, split in zip(names, splits)]
+    record = Record(tmp_path, "finetune", {}, {"fold": 1}, [], {}, to_dataset(rows), {}, [], None)
+    assert studies.in_both(record) == {names[1]}
 
 
 def test_no_film_is_learnt_from_and_tested():
