@@ -77,6 +77,9 @@ bench-gpu: $(if $(WITH),,$(READY))
 
 # Every measured number of README and docs, in results/: days on a laptop. Studies go on where they were stopped. JHMDB
 # and HOCKEY name the folders of these data sets, MORE one of videos without labels, DATA some that are as they were shot.
+JHMDB ?=
+HOCKEY ?=
+MORE ?=
 STUDIES := $(basename $(notdir $(wildcard benchmarks/studies/*.yaml)))
 results: $(STUDIES:%=results-%)
 	$(MAKE) bench KEEP=1
