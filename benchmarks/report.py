@@ -262,6 +262,8 @@ def gain(found: dict) -> str:
     fresh, pretrained = rows[FRESH], rows[PRETRAINED]
     for name, keys in (COLUMNS | MORE).items():
         values = [mean(runs, keys) for runs in (fresh, pretrained)]
+        if values == [None, None]:
+            continue
         cells = ["" if value is None else f"{value:.1f}" for value in values]
         if keys[0] in fresh[0]["said"] and keys[-1] in ("top1", "1"):
             for strict in (False, True):
@@ -270,7 +272,7 @@ def gain(found: dict) -> str:
         else:
             cells += ["" if None in values else f"{values[1] - values[0]:+.1f}", ""]
         lines.append([name, *cells])
-    head = ["", *(f"{name}, {len(rows[name])} seeds" for name in (FRESH, PRETRAINED))]
+    head = ["", *(f"{name} ({len(rows[name])})" for name in (FRESH, PRETRAINED))]
     return markdown([*head, "difference", "without films of both sides"], lines)
 
 

@@ -236,7 +236,9 @@ def measured(run: Run) -> Options:
             if lines:
                 found["shared"] |= in_both(record)
                 found["labels"] |= {line["video"]: line["label"] for line in lines}
-                found["said"][key] = {line["video"]: first(line) for line in lines}
+                # Among each other, videos are not looked for in their own film; among training videos they are.
+                among_each_other = score.get("num_gallery") == score.get("num_queries")
+                found["said"][key] = {line["video"]: first(line, among_each_other) for line in lines}
     found["device_hours"] = round(found["device_hours"], 4)
     return found
 
@@ -255,13 +257,14 @@ def in_both(record: Record) -> set[str]:
     return {video for video, film in sides["test"].items() if film in known}
 
 
-def first(line: Options) -> str | None:
-    """The class that is said of a video: a classifier's first, or that of the nearest neighbour from another film."""
+def first(line: Options, of_another_film: bool) -> str | None:
+    """The class that is said of a video: a classifier's first, or that of the nearest neighbour."""
     if "predicted" in line:
         return line["predicted"][0]
-    film = film_of(line["video"], line["label"])
-    others = [each for each in line["neighbours"] if film is None or film_of(each["video"], each["label"]) != film]
-    return others[0]["label"] if others else None
+    near, film = line["neighbours"], film_of(line["video"], line["label"])
+    if of_another_film and film is not None:
+        near = [each for each in near if film_of(each["video"], each["label"]) != film]
+    return near[0]["label"] if near else None
 
 
 def listed(data: Options, places: dict[str, Path], work: Path) -> Path:

@@ -157,4 +157,4 @@ def test_what_was_said_of_each_video_is_what_was_counted(path):
             right = [one == label for one, label in zip(said, found["labels"]) if one != studies.UNTESTED]
             score = run["measures"][name]
             counted = score["recall"]["1"] if name == "retrieval" else score["top1"]
-            assert 100 * sum(right) / len(right) == pytest.approx(counted), (run["row"], name)
+            assert 100 * sum(right) / len(right) == pytest.approx(counted, abs=0.006), (run["row"], name)
