@@ -65,9 +65,6 @@ bench: $(READY)
 	$(BIN)/python benchmarks/transcode.py $(DATA) $(KEEP:%=--json results/transcode.json)
 	$(BIN)/python benchmarks/extract.py $(KEEP:%=--json results/extract.json)
 	$(BIN)/python benchmarks/train_step.py $(KEEP:%=--json results/train_step.json)
-	$(BIN)/python benchmarks/train.py $(DATA) $(KEEP:%=--json results/train.json)
-	$(BIN)/python benchmarks/launches.py $(KEEP:%=--json results/launches.json)
-	$(BIN)/python benchmarks/scaling.py $(KEEP:%=--json results/scaling.json)
 
 # All that a GPU can tell, in a few minutes. WITH: a Python that has the packages, where there is no network for .venv.
 MINUTES ?= 6
@@ -75,13 +72,19 @@ OUT ?= results
 bench-gpu: $(if $(WITH),,$(READY))
 	PYTHONPATH=$(CURDIR) $(or $(WITH),$(BIN)/python) benchmarks/gpu.py --minutes $(MINUTES) --out $(OUT) $(if $(DATA),--data "$(DATA)")
 
-# Every measured number of README and docs, in results/: days on a laptop. Studies go on where they were stopped. JHMDB
-# and HOCKEY name the folders of these data sets, MORE one of videos without labels, DATA some that are as they were shot.
+# The measured numbers of the documentation, in results/: a day on a laptop. Studies go on where they were stopped; what
+# is in their files of results is not run again. JHMDB, HOCKEY: folders of these data sets; MORE: one of videos without
+# labels; DATA: some videos as they were shot. `make bench-gpu` records those of a GPU.
 JHMDB ?=
 HOCKEY ?=
 MORE ?=
 STUDIES := $(basename $(notdir $(wildcard benchmarks/studies/*.yaml)))
 results: $(STUDIES:%=results-%)
+	$(BIN)/python benchmarks/controls.py runs/studies/data/jhmdb_inner_*[0-9a-f].jsonl --json results/controls.json
+	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/launches.py --json results/launches.json
+	$(BIN)/python benchmarks/scaling.py --json results/scaling.json
+	$(BIN)/python benchmarks/train.py $(JHMDB) --json results/train.json
 	$(MAKE) bench KEEP=1
 	$(BIN)/python benchmarks/report.py
 

@@ -146,7 +146,7 @@ def unlabelled(source: Path, run: Path) -> None:
         raise ConfigError(f"{source}: {usable} usable videos; the demo needs at least 4 (see {run / 'found.jsonl'})")
     common = ("--data.index", index, "--run_dir")
     epochs = max(1, round(DEMO_STEPS / (usable // batch)))
-    queue = min(3, usable // batch) * batch  # which does not come round to the same video
+    queue = min(3, usable // batch) * batch  # configs/small.yaml's, or as long as the data
     sizes = ("--optim.total_batch", batch, "--optim.epochs", epochs, "--pretext.queue_length", queue)
     stage("stages/pretrain.py", "--config", "configs/small.yaml", *sizes, *common, run / "pretrain")
     tested = (

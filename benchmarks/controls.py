@@ -42,30 +42,25 @@ PROTOCOLS = ("knn", "linear")
 
 
 class Motion(nn.Module):
-    """Clips (N, 3, T, H, W), pixels from 0 to 1, to one number (N, 1)."""
+    """Clips (N, 3, T, H, W), pixels from 0 to 1, to one number as a point on a quarter of the circle (N, 2).
+
+    So the cosine of two clips is the larger the nearer their numbers are.
+    """
 
     def forward(self, clips: Tensor) -> Tensor:
         """Of neighbouring pictures."""
-        return clips.diff(dim=2).abs().mean((1, 2, 3, 4))[:, None]
-
-    def embedding(self, clips: Tensor) -> Tensor:
-        """A point (N, 2) on a quarter of the circle: two are the more alike the nearer the numbers."""
-        angle = self(clips)[:, 0] * torch.pi / 2
+        angle = clips.diff(dim=2).abs().mean((1, 2, 3, 4)) * torch.pi / 2
         return torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
 class Colours(nn.Module):
-    """Clips, likewise, to the shares of 64 colours, their square roots (N, 64)."""
+    """Clips, likewise, to the shares of 64 colours, their square roots (N, 64): of unit length."""
 
     def forward(self, clips: Tensor) -> Tensor:
         """Of all pixels alike."""
         steps = (clips * 4).long().clamp(0, 3)
         names = (16 * steps[:, 0] + 4 * steps[:, 1] + steps[:, 2]).flatten(1)
         return functional.one_hot(names, 64).float().mean(1).sqrt()
-
-    def embedding(self, clips: Tensor) -> Tensor:
-        """The same: of unit length as it is."""
-        return self(clips)
 
 
 class Views(nn.Module):
@@ -87,10 +82,8 @@ class Views(nn.Module):
     def forward(self, views: Tensor) -> Tensor:
         """Views (N, V, 3, T, H, W)."""
         clips = views.flatten(0, 1) * self.std + self.mean
-        if not self.pairs:
-            return self.control(clips).unflatten(0, views.shape[:2]).mean(1)
-        found = self.control.embedding(clips).unflatten(0, views.shape[:2])
-        return torch.stack([found, found], dim=2)
+        found: Tensor = self.control(clips).unflatten(0, views.shape[:2])
+        return torch.stack([found, found], dim=2) if self.pairs else found.mean(1)
 
 
 def main() -> None:

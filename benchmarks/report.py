@@ -19,15 +19,10 @@ No number of these tables is typed by hand; tests/test_report.py holds the pages
 
 import json
 import re
-import statistics
-import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from rspnet.data.groups import films_of
-from rspnet.evaluation.interval import bootstrap
+from study_tables import gain, markdown, study
 
 HERE = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -51,13 +46,6 @@ PEERS = {
     "decord": "decord as published",
     "PyAV": "PyAV, written plainly",
 }
-
-
-def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table."""
-    lines = [list(head), *map(list, rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def decode(found: dict) -> str:
@@ -210,114 +198,11 @@ def scaling(found: dict) -> str:
     return markdown(head, rows)
 
 
-COLUMNS = {
-    "RSP": ("pretext", "rsp_accuracy"),
-    "A-VID": ("pretext", "avid_top1"),
-    "R@1": ("retrieval", "recall", "1"),
-    "kNN": ("knn", "top1"),
-    "linear": ("linear", "top1"),
-    "fine-tuned": ("tuned", "top1"),
-}
-MORE = {
-    "R@5": ("retrieval", "recall", "5"),
-    "linear, 5 videos a class": ("few_shot", "top1", "5"),
-    "fine-tuned, half of the labels": ("tuned, half of the labels", "top1"),
-    "fine-tuned, a quarter": ("tuned, a quarter", "top1"),
-    "fine-tuned, a tenth": ("tuned, a tenth", "top1"),
-    "speed": ("speed", "top1"),
-    "arrow of time": ("arrow_of_time", "top1"),
-}
-UNTESTED, SHARED = "-", "+"
-FRESH, PRETRAINED = "fresh weights", "pretrained"
-Runs = list[dict]
-
-
 def controls(found: dict) -> str:
     """What no learning tells."""
     columns = {"RSP": "rsp_accuracy", "A-VID": "avid_top1", "R@1": "retrieval", "kNN": "knn", "linear": "linear"}
     rows = [[name, *(f"{each[key]:.1f}" for key in columns.values())] for name, each in found.items()]
     return markdown(["", *columns], rows)
-
-
-def study(found: dict) -> str:
-    """Rows of a study, means over seeds; and how far each is ahead of fresh weights, with the interval over films."""
-    rows = by_row(found)
-    lines = []
-    for name, runs in rows.items():
-        cells = []
-        for keys in COLUMNS.values():
-            value = mean(runs, keys)
-            cell = "" if value is None else f"{value:.1f}"
-            if name != FRESH and keys[0] in runs[0]["said"]:
-                low, high = ahead(found, runs, rows[FRESH], keys[0])[1]
-                cell += f" [{low:+.1f}, {high:+.1f}]"
-            cells.append(cell)
-        lines.append([name, f"{len(runs)}", *cells])
-    return markdown(["", "seeds", *COLUMNS], lines)
-
-
-def gain(found: dict) -> str:
-    """What pretraining is worth by each measure, on all test videos and on those whose film is not learnt from."""
-    rows, lines = by_row(found), []
-    fresh, pretrained = rows[FRESH], rows[PRETRAINED]
-    for name, keys in (COLUMNS | MORE).items():
-        values = [mean(runs, keys) for runs in (fresh, pretrained)]
-        if values == [None, None]:
-            continue
-        cells = ["" if value is None else f"{value:.1f}" for value in values]
-        if keys[0] in fresh[0]["said"] and keys[-1] in ("top1", "1"):
-            for strict in (False, True):
-                difference, (low, high) = ahead(found, pretrained, fresh, keys[0], strict=strict)
-                cells.append(f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]")
-        else:
-            cells += ["" if None in values else f"{values[1] - values[0]:+.1f}", ""]
-        lines.append([name, *cells])
-    head = ["", *(f"{name} ({len(rows[name])})" for name in (FRESH, PRETRAINED))]
-    return markdown([*head, "difference", "without films of both sides"], lines)
-
-
-def by_row(found: dict) -> dict[str, Runs]:
-    """The runs of each row, fresh weights first."""
-    rows: dict[str, Runs] = {FRESH: []}
-    for run in found["runs"]:
-        rows.setdefault(run["row"], []).append(run)
-    return rows
-
-
-def mean(runs: Runs, keys: tuple[str, ...]) -> float | None:
-    """A number over seeds; None: it was not measured."""
-    values = [value for run in runs if (value := dig(run["measures"], keys)) is not None]
-    return statistics.fmean(values) if values else None
-
-
-def ahead(
-    found: dict, runs: Runs, others: Runs, measure: str, *, strict: bool = False
-) -> tuple[float, tuple[float, float]]:
-    """How far some runs are ahead of others, points of percent, with the 95 % interval: paired, over films.
-
-    With `strict` without the videos whose film is also learnt from.
-    """
-    said = zip(runs[0]["said"][measure], found["shared"])
-    tested = [at for at, (one, film) in enumerate(said) if one != UNTESTED and not (strict and film == SHARED)]
-    shares = [[right(found, each, measure, place) for place in tested] for each in (runs, others)]
-    videos = [found["videos"][place] for place in tested]
-    labels = [found["classes"][string.ascii_letters.index(found["labels"][place])] for place in tested]
-    differences = 100 * np.subtract(*shares)
-    return float(differences.mean()), bootstrap(differences[:, None], films_of(videos, labels))[0]
-
-
-def right(found: dict, runs: list[dict], measure: str, place: int) -> float:
-    """The share of runs that tell a video right."""
-    return statistics.fmean(run["said"][measure][place] == found["labels"][place] for run in runs)
-
-
-def dig(found: dict, keys: tuple[str, ...]) -> float | None:
-    """A number of nested dictionaries; None: it is not there."""
-    for key in keys:
-        if not isinstance(found, dict) or key not in found:
-            return None
-        found = found[key]
-    return found
 
 
 def main() -> None:

@@ -14,9 +14,11 @@ from stages import evaluate, finetune, pretrain
 from tests.support.pages import REPO
 
 sys.path.insert(0, str(REPO / "benchmarks"))
-import study as studies
-from report import ahead, gain, study
-from study import Results, Run, inner
+import study_run
+from study_results import UNTESTED, Results, in_both
+from study_run import Run
+from study_tables import ahead, gain, study
+from study_videos import HELD_OUT, copied, inner
 
 STUDIES = sorted((REPO / "benchmarks" / "studies").glob("*.yaml"))
 
@@ -53,6 +55,14 @@ def test_fresh_weights_are_not_pretrained_nor_asked_for_its_tasks(tmp_path):
     assert evaluate[evaluate.index("--protocol") + 1] == "knn"
 
 
+def test_a_file_that_pretraining_names_shapes_the_measures_of_fresh_weights_too(tmp_path):
+    rows = said(pretrain={"config": "configs/small.yaml"}, rows={"fresh weights": None, "base": None, "other": {}})
+    words = [Run(rows, name, 1, tmp_path / "videos.jsonl", tmp_path).commands()[-1][1] for name in rows["rows"]]
+    for command in words:
+        for name, value in (("clips.size", "48"), ("clips.num_frames", "8"), ("encoder.width", "16")):
+            assert command[command.index(f"--{name}") + 1] == value
+
+
 def test_a_row_that_was_changed_has_a_folder_of_its_own(tmp_path):
     index = tmp_path / "videos.jsonl"
     one, again = (Run(said(), "base", 1, index, tmp_path) for _ in range(2))
@@ -61,11 +71,25 @@ def test_a_row_that_was_changed_has_a_folder_of_its_own(tmp_path):
     measures = {"frozen": {"stage": "evaluate", "protocol": "knn"}}
     less = Run(said(measures=measures), "base", 1, index, tmp_path)
     assert less.folder == one.folder
-    assert less.sha != one.sha
+    assert less.recipe != one.recipe
     assert less.commands()[0] == one.commands()[0]
     assert less.commands()[1][1][-1] != one.commands()[1][1][-1]
     fresh = [Run(said(pretrain=options), "fresh weights", 1, index, tmp_path) for options in ({}, {"optim.lr": 0.1})]
     assert fresh[0].folder == fresh[1].folder
+    assert one.recipe == Run(said(), "base", 2, tmp_path / "elsewhere.jsonl", tmp_path / "there").recipe
+
+
+def test_a_file_that_was_changed_is_another_recipe(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_run, "HERE", tmp_path)
+    runs = []
+    for rate in (0.1, 0.2):
+        (tmp_path / "a.yaml").write_text(f"clips: {{size: 32}}\noptim: {{lr: {rate}}}\n")
+        runs.append(Run(said(pretrain={"config": "a.yaml"}), "base", 1, tmp_path / "videos.jsonl", tmp_path))
+    assert runs[0].folder == runs[1].folder  # the row says its own rate
+    for rate in (16, 24):
+        (tmp_path / "a.yaml").write_text(f"optim: {{epochs: {rate}}}\n")
+        runs.append(Run(said(pretrain={"config": "a.yaml"}), "base", 1, tmp_path / "videos.jsonl", tmp_path))
+    assert len({run.folder for run in runs}) == len({run.recipe for run in runs}) == 3
 
 
 def finished(run, right):
@@ -85,15 +109,18 @@ def finished(run, right):
 
 
 def test_results_are_kept_run_by_run_and_become_a_table(tmp_path):
-    rows, results = said(measures={"frozen": {"stage": "evaluate", "protocol": "knn"}}), Results(tmp_path / "s.json")
+    rows = said(measures={"frozen": {"stage": "evaluate", "protocol": "knn"}})
     fresh = Run(rows, "fresh weights", 1, tmp_path / "videos.jsonl", tmp_path)
     better = Run(rows | {"rows": {"base": None}}, "base", 1, tmp_path / "videos.jsonl", tmp_path / "base")
-    for run, right in ((fresh, [1, 0, 0, 0, 1, 0, 0, 0]), (better, [1, 1, 0, 1, 1, 1, 0, 1])):
-        assert not results.has(run)
-        finished(run, right)
-        results.add(run)
-        results.add(run)
-        assert results.has(run)
+    with Results(tmp_path / "s.json", rows) as results:
+        for run, right in ((better, [1, 1, 0, 1, 1, 1, 0, 1]), (fresh, [1, 0, 0, 0, 1, 0, 0, 0])):
+            assert not results.has(run)
+            finished(run, right)
+            results.add(run)
+            results.add(run)
+            assert results.has(run)
+        with pytest.raises(SystemExit, match="another study is writing"), Results(tmp_path / "t.json", rows):
+            pass
     found = json.loads((tmp_path / "s.json").read_text())
     assert [(run["row"], run["device_hours"]) for run in found["runs"]] == [("fresh weights", 0.25), ("base", 0.25)]
     assert found["classes"] == ["a", "b"]
@@ -102,13 +129,41 @@ def test_results_are_kept_run_by_run_and_become_a_table(tmp_path):
     difference, (low, high) = ahead(found, found["runs"][1:], found["runs"][:1], "knn")
     assert 0 < low < difference == 50 < high <= 100
     assert study(found).splitlines()[2:] == [
-        "| fresh weights | 1 |  |  |  | 25.0 |  |  |",
-        f"| base | 1 |  |  |  | 75.0 [{low:+.1f}, {high:+.1f}] |  |  |",
+        f"| fresh weights | 1 |  |  |  | 25.0 (-50.0 [{-high:+.1f}, {-low:+.1f}]) |  |  |",
+        "| base | 1 |  |  |  | 75.0 |  |  |",
     ]
     found["runs"][1]["row"], found["shared"] = "pretrained", "--+-----"
     strict, (low, high) = ahead(found, found["runs"][1:], found["runs"][:1], "knn", strict=True)
     assert strict == pytest.approx(100 * 4 / 7)
     assert f"| kNN | 25.0 | 75.0 | +50.0 [+12.5, +87.5] | +57.1 [{low:+.1f}, {high:+.1f}] |" in gain(found)
+
+
+def test_rows_that_a_study_no_longer_has_are_left_out(tmp_path):
+    rows = said(measures={"frozen": {"stage": "evaluate", "protocol": "knn"}})
+    for names in (["fresh weights", "base"], ["fresh weights", "other"]):
+        rows["rows"] = dict.fromkeys(names)
+        with Results(tmp_path / "s.json", rows) as results:
+            run = Run(rows, names[1], 1, tmp_path / "videos.jsonl", tmp_path / names[1])
+            finished(run, [1, 0])
+            results.add(run)
+    assert [run["row"] for run in json.loads((tmp_path / "s.json").read_text())["runs"]] == ["other"]
+
+
+def test_runs_of_other_videos_are_not_compared():
+    runs = [{"row": "base", "said": {"knn": "ab-"}}, {"row": "base", "said": {"knn": "abb"}}]
+    found = {"videos": ["1", "2", "3"], "labels": "abb", "shared": "---", "classes": ["a", "b"]}
+    with pytest.raises(ValueError, match="not of the same videos"):
+        ahead(found, runs[:1], runs[1:], "knn")
+
+
+def test_a_data_set_that_is_missing_or_another_one(tmp_path):
+    for places, why in (({}, "films: is needed"), ({"films": tmp_path / "none"}, "is no folder")):
+        with pytest.raises(SystemExit, match=why):
+            copied("films", 64, places, tmp_path, call=print)
+    (tmp_path / "films_64.jsonl").write_text(json.dumps({"video": "a.mp4", "source": "/one/a.mp4"}) + "\n")
+    assert copied("films", 64, {"films": Path("/one")}, tmp_path, call=print)
+    with pytest.raises(SystemExit, match="has copies of other videos"):
+        copied("films", 64, {"films": Path("/two")}, tmp_path, call=print)
 
 
 def test_videos_of_films_that_are_learnt_from_are_named(tmp_path):
@@ -118,7 +173,7 @@ def test_videos_of_films_that_are_learnt_from_are_named(tmp_path):
     splits = ["train", "test", "train", "train", "test", "test"]
     rows = [new_row(name, str(tmp_path), label=name.split("_")[1], split=split) for name, split in zip(names, splits)]
     record = Record(tmp_path, "finetune", {}, {"fold": 1}, [], {}, to_dataset(rows), {}, [], None)
-    assert studies.in_both(record) == {names[1]}
+    assert in_both(record) == {names[1]}
 
 
 def test_no_film_is_learnt_from_and_tested():
@@ -132,7 +187,7 @@ def test_no_film_is_learnt_from_and_tested():
     assert len(found) == 59
     assert sides["test"]
     assert not sides["train"] & sides["test"]
-    assert abs(len(sides["test"]) - studies.HELD_OUT * 20) <= 1
+    assert abs(len(sides["test"]) - HELD_OUT * 20) <= 1
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -154,7 +209,7 @@ def test_what_was_said_of_each_video_is_what_was_counted(path):
     found = json.loads(path.read_text())
     for run in found["runs"]:
         for name, said in run["said"].items():
-            right = [one == label for one, label in zip(said, found["labels"]) if one != studies.UNTESTED]
+            right = [one == label for one, label in zip(said, found["labels"]) if one != UNTESTED]
             score = run["measures"][name]
             counted = score["recall"]["1"] if name == "retrieval" else score["top1"]
             assert 100 * sum(right) / len(right) == pytest.approx(counted, abs=0.006), (run["row"], name)

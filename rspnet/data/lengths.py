@@ -54,7 +54,7 @@ def tell_short(clips: ClipDataset, videos: str) -> None:
 
 def _shorter(picker: Picker, lengths: Counter[int]) -> str | None:
     """Options that make the clip short enough for most of the videos, as long as can be; None: nothing does."""
-    sizes = [picker.num_frames, *(size for size in (8, 4) if size < picker.num_frames)]
+    sizes = [picker.num_frames, *([8] if picker.num_frames > 8 else [])]  # fewer some networks do not take
     strides = range(picker.stride if picker.sampling == "clip" else 1, 0, -1)
     for size, stride in itertools.product(sizes, strides):
         span, _ = clip_span(dataclasses.replace(picker, num_frames=size, stride=stride))

@@ -1,0 +1,165 @@
+"""The file of results of a study: of every run its numbers, and what was said of every test video.
+
+`videos` and `labels` have the test videos and the class of each, a letter each by its place in `classes`; a run's
+`said` has for each measure the class that was said of each, "?" where there is none and "-" where the run has not
+tested it. `shared` marks the test videos whose film is learnt from as well.
+"""
+
+import fcntl
+import json
+import os
+import shlex
+import string
+import sys
+import threading
+from pathlib import Path
+
+from study_run import Options, Run
+
+from rspnet.data.groups import film_of, films_of
+from rspnet.evaluation.features import Features
+from rspnet.report.record import Record
+
+NUMBERS = ("top1", "recall", "v_measure", "rsp_accuracy", "avid_top1", "interval", "num_videos")
+ENVIRONMENT = ("versions", "platform", "cpus")
+UNTESTED, NOTHING, SHARED = "-", "?", "+"
+
+
+class Results:
+    """The results of a study, in a file that holds what is done so far, and that one process at a time writes.
+
+    Args:
+        path: of it.
+        study: rows that it no longer has are left out.
+    """
+
+    def __init__(self, path: Path, study: Options) -> None:
+        self.path, self._study, self._lock = path, study, threading.Lock()
+
+    def __enter__(self) -> "Results":
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._held = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"study.py: another study is writing into {self.path.parent}; wait for it, or give --json")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._held)
+
+    def add(self, run: Run) -> None:
+        """Put a finished run's numbers in, in place of those of the same row and seed, or of another recipe."""
+        row = {"row": run.name, "seed": run.seed, "recipe": run.recipe} | measured(run)
+        with self._lock:
+            found = self._read()
+            labels, shared = row.pop("labels"), row.pop("shared")
+            for video in sorted(labels.keys() - set(found["videos"])):
+                found["videos"].append(video)
+                found["labels"] += letter(found["classes"], labels[video])
+                found["shared"] += SHARED if video in shared else UNTESTED
+            row["said"] = {
+                name: "".join(
+                    letter(found["classes"], said[video]) if video in said else UNTESTED for video in found["videos"]
+                )
+                for name, said in row["said"].items()
+            }
+            others = [
+                other
+                for other in found["runs"]
+                if other["row"] in self._study["rows"]
+                and (other["row"] != run.name or (other["recipe"] == run.recipe and other["seed"] != run.seed))
+            ]
+            order = list(self._study["rows"])
+            runs = sorted([*others, row], key=lambda each: (order.index(each["row"]), each["seed"]))
+            partial = self.path.with_suffix(".partial")
+            partial.write_text(json.dumps(found | {"runs": runs}, indent=1) + "\n")
+            os.replace(partial, self.path)
+
+    def has(self, run: Run) -> bool:
+        """Whether a run is done."""
+        known = {(other["row"], other["seed"], other["recipe"]) for other in self._read()["runs"]}
+        return (run.name, run.seed, run.recipe) in known
+
+    def _read(self) -> Options:
+        if self.path.exists():
+            found: Options = json.loads(self.path.read_text())
+            return found
+        return {"classes": [], "videos": [], "labels": "", "shared": "", "runs": []}
+
+
+def letter(classes: list[str], name: str | None) -> str:
+    """A class in one character, by its place in a list that grows."""
+    if name is None:
+        return NOTHING
+    if name not in classes:
+        classes.append(name)
+    return string.ascii_letters[classes.index(name)]
+
+
+def measured(run: Run) -> Options:
+    """What the finished commands of a run say.
+
+    Raises:
+        ValueError: one has no result.
+    """
+    found: Options = {"commands": [shlex.join(["python", *command]) for _, command in run.commands()]}
+    found |= {"device_hours": 0.0, "measures": {}, "said": {}, "labels": {}, "shared": set()}
+    for name, command in run.commands():
+        record = Record.read(Path(command[-1]))
+        if record.result is None:
+            raise ValueError(f"{command[-1]} has no result.json that can be read: {'; '.join(record.faults)}")
+        result = record.result
+        found["device_hours"] += result.get("device_hours", 0.0)
+        found |= {key: result[key] for key in ("data_fingerprint", "precision", "device") if key in result}
+        found |= {key: record.environment[key] for key in ENVIRONMENT if key in record.environment}
+        for protocol, score in {"training": result}.items() if name == "pretrain" else record.scores.items():
+            key = name if protocol in ("classify", "training") else protocol
+            found["measures"][key] = {number: score[number] for number in NUMBERS if number in score}
+            lines = record.neighbours if protocol == "retrieval" else record.predictions.get(protocol, [])
+            if lines:
+                found["shared"] |= in_both(record)
+                found["labels"] |= {line["video"]: line["label"] for line in lines}
+                found["said"][key] = said(record, protocol)
+    found["device_hours"] = round(found["device_hours"], 4)
+    return found
+
+
+def said(record: Record, protocol: str) -> dict[str, str | None]:
+    """The class that is said of each test video: a classifier's first, or that of the nearest neighbour."""
+    if protocol != "retrieval":
+        return {line["video"]: line["predicted"][0] for line in record.predictions[protocol]}
+    score = record.scores[protocol]
+    if score["num_gallery"] == score["num_queries"] and record.features is not None:
+        return of_other_films(record.features)
+    return {line["video"]: line["neighbours"][0]["label"] for line in record.neighbours}
+
+
+def of_other_films(features: Features) -> dict[str, str | None]:
+    """The class of each video's nearest neighbour, as an evaluation counts it of videos among each other."""
+    import numpy as np
+    import torch
+
+    from rspnet.evaluation.neighbours import neighbours
+
+    videos, labels = (features.rows[name].to_pylist() for name in ("video", "label"))
+    films = films_of(videos, labels)
+    groups = None if films is None else torch.from_numpy(np.unique(films, return_inverse=True)[1])
+    values = torch.from_numpy(np.array(features.values))
+    places, similar = neighbours(values, values, 1, exclude_self=True, groups=groups)
+    nearest = zip(videos, places[:, 0].tolist(), similar[:, 0].isneginf().tolist())
+    return {video: None if is_none else labels[place] for video, place, is_none in nearest}
+
+
+def in_both(record: Record) -> set[str]:
+    """The test videos of a run that come from a film of which there are training videos, too, of another class."""
+    if record.index is None or record.result is None:
+        return set()
+    sides: dict[str, dict[str, str]] = {"train": {}, "test": {}}
+    for row in record.index.select_columns(["video", "label", "split", "folds"]):
+        label = record.index.features["label"].int2str(row["label"]) if row["label"] is not None else None
+        split = row["folds"][record.result["fold"] - 1] if row["folds"] else row["split"]
+        if split in sides and (film := film_of(row["video"], label)):
+            sides[split][row["video"]] = film
+    known = set(sides["train"].values())
+    return {video for video, film in sides["test"].items() if film in known}

@@ -1,0 +1,87 @@
+"""One network of a study: its pretraining, if any, and what is measured of it, as commands of stages."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rspnet.running.record import flat
+
+HERE = Path(__file__).resolve().parents[1]
+Options = dict[str, Any]
+
+
+class Run:
+    """A row of a study with one seed.
+
+    Args:
+        study: what is compared.
+        name: of the row.
+        seed: of all its commands.
+        index: the videos.
+        work: folder of all runs: what is in several studies under one name is pretrained once.
+
+    Attributes:
+        recipe: what tells it from the same row of a study that was changed; of all seeds.
+    """
+
+    def __init__(self, study: Options, name: str, seed: int, index: Path, work: Path) -> None:
+        self.name, self.seed, self.is_fresh = name, seed, study["rows"][name] is None
+        self.pretraining = study["pretrain"] | (study["rows"][name] or {})
+        settled = settings(self.pretraining)
+        # What shapes a clip or the network holds for the measures as well, also of fresh weights.
+        shapes = {key: value for key, value in settled.items() if key.split(".")[0] in ("clips", "encoder")}
+        own = {"data.index": str(index), "run.seed": seed}
+        self.pretraining = own | self.pretraining
+        self.stages, self.measures = {}, dict[str, Options]()
+        for measure, options in study["measures"].items():
+            self.stages[measure] = options["stage"]
+            asked = own | shapes | {key: value for key, value in options.items() if key not in ("stage", "videos")}
+            if options.get("videos") == "all":
+                asked["data.index"] = str(index.with_suffix(".all.jsonl"))
+            if self.is_fresh and "protocol" in asked:  # it has learnt no task
+                asked["protocol"] = ",".join(each for each in asked["protocol"].split(",") if each != "pretext")
+            if not self.is_fresh and "pretext" not in asked.get("protocol", "pretext"):  # nothing is drawn
+                del asked["run.seed"]
+            self.measures[measure] = asked
+        trained = [study["data"], None if self.is_fresh else settled]
+        self.recipe = digest([trained, [settings(options) for options in study["measures"].values()], shapes])
+        self.folder = work / f"{named(name)}-{seed}-{digest(trained)}"
+
+    def commands(self) -> list[tuple[str, list[str]]]:
+        """What each command is called, and its words; the last one is the folder of its run."""
+        weights = "none" if self.is_fresh else str(self.folder / "pretrain")
+        found = [] if self.is_fresh else [("pretrain", [*words("pretrain", self.pretraining), "--run_dir", weights])]
+        for name, options in self.measures.items():
+            folder = self.folder / f"{named(name)}-{digest(settings(options))}"
+            found.append((name, words(self.stages[name], options | {"weights": weights, "run_dir": str(folder)})))
+        return found
+
+
+def settings(options: Options) -> Options:
+    """Options with those of the file that they name, which they go before."""
+    if "config" not in options:
+        return dict(options)
+    file = flat(yaml.safe_load((HERE / options["config"]).read_text()))
+    return file | {key: value for key, value in options.items() if key != "config"}
+
+
+def words(stage: str, options: Options) -> list[str]:
+    """A command of a stage."""
+    command = [f"stages/{stage}.py"]
+    for name, value in options.items():
+        command += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+    return command
+
+
+def named(text: str) -> str:
+    """A folder's name for a row or a measure."""
+    return re.sub("[^a-z0-9.]+", "_", text.lower())
+
+
+def digest(options: object) -> str:
+    """What tells options apart, in eight characters."""
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]

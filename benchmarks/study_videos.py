@@ -1,0 +1,77 @@
+"""The videos of a study: small copies, and the lists of those that are learnt from and tested."""
+
+import json
+import os
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from study_run import Options, digest
+
+from rspnet.data.groups import film_of
+
+HELD_OUT = 0.3  # of the training films, where the split is `inner`
+Call = Callable[[list[str]], None]
+
+
+def listed(data: Options, places: dict[str, Path], work: Path, *, call: Call) -> Path:
+    """Make small copies of the videos, once, and the list that a study is of.
+
+    Args:
+        data: as a study says.
+        places: folder of each data set; not needed where the copies are there.
+        work: where copies and lists go.
+        call: runs a command.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    rows = copied(data["name"], data["short_side"], places, work, call=call)
+    if data["split"] == "inner":
+        rows = inner(rows)
+    index = work / f"{data['name']}_{data['split']}_{digest(data)}.jsonl"
+    write(index.with_suffix(".all.jsonl"), [row | {"split": None, "folds": None} for row in rows])
+    for name in data.get("and_unlabelled", []):
+        others = copied(name, data["short_side"], places, work, call=call)
+        rows += [row | {"label": None, "split": "train", "folds": None} for row in others]
+    write(index, rows)
+    return index
+
+
+def copied(name: str, short_side: int, places: dict[str, Path], work: Path, *, call: Call) -> list[Options]:
+    """The rows of a data set's small copies."""
+    index, found = work / f"{name}_{short_side}.jsonl", work / f"{name}.jsonl"
+    if not index.exists():
+        if name not in places or not places[name].is_dir():
+            where = f"{places[name]} is no folder" if name in places else "is needed"
+            sys.exit(
+                f"study.py: {name}: {where}; say where it lies: --data {name}=FOLDER (make: {name.upper()}=FOLDER)"
+            )
+        call(["stages/verify.py", str(places[name]), "--depth", "decode", "--out", str(found)])
+        size = ["--short_side", str(short_side), "--out", str(index)]
+        call(["stages/transcode.py", str(found), str(work / f"{name}_{short_side}"), *size])
+    rows = [json.loads(line) for line in index.read_text().splitlines()]
+    if name in places and not rows[0].get("source", "").startswith(f"{places[name]}/"):
+        sys.exit(
+            f"study.py: {index} has copies of other videos than those in {places[name]}; remove it, or give --work"
+        )
+    return rows
+
+
+def write(path: Path, rows: list[Options]) -> None:
+    """Write an index, all of it or nothing; not where it is as it should be."""
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    if not path.exists() or path.read_text() != text:
+        partial = path.with_suffix(".partial")
+        partial.write_text(text)
+        os.replace(partial, path)
+
+
+def inner(rows: list[Options]) -> list[Options]:
+    """The training videos of the first fold; those of some of their films are tested."""
+    rows = [row for row in rows if (row["folds"] or [row["split"]])[0] == "train"]
+    films = sorted({str(film_of(row["video"], row["label"]) or row["video"]) for row in rows})
+    held_out = set(random.Random(0).sample(films, round(HELD_OUT * len(films))))
+    for row in rows:
+        is_held_out = str(film_of(row["video"], row["label"]) or row["video"]) in held_out
+        row |= {"split": "test" if is_held_out else "train", "folds": None}
+    return rows
