@@ -1,7 +1,7 @@
 """The whole path on a small scale: videos -> pretraining -> fine-tuning -> numbers, by the stage commands themselves.
 
     make demo                 on ten kinds of motion, generated: four to seven minutes on two cores
-    make demo DATA=FOLDER     on your own videos: pretrains on them by configs/small.yaml, for as many steps as the demo's
+    make demo DATA=FOLDER     on your own videos: pretrains on them by configs/small.yaml, as many steps as the demo's
                               own, lists each one's nearest neighbours, and tells whether training taught anything
 
 Each command is shown as you would type it. Everything lands in runs/demo (or in runs/demo_FOLDER_..., for these very
