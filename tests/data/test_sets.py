@@ -10,7 +10,8 @@ from tests.support.clips import index_of
 
 def failed(*rows):
     """A batch as far as `Failures` looks at it."""
-    return {"failed": torch.tensor(rows), "reason": ["" if row < 0 else f"/data/{row}.mp4: broken" for row in rows]}
+    reasons = ["" if row < 0 else f"/data/{row}.mp4: broken" for row in rows]
+    return {"failed": torch.tensor(rows), "status": ["broken" if why else "ok" for why in reasons], "reason": reasons}
 
 
 def test_failures_are_named_once_and_counted(root, capsys):

@@ -21,7 +21,8 @@ def test_results_and_folders(pretrained, finetuned, motions, tmp_path):
     for protocol in ("classify", "retrieval"):
         results.append(main(tiny.evaluate(motions, tmp_path / protocol, finetuned, protocol)))
     arch_and_protocol = {"arch", "protocol"}  # named in the row of `stage`
-    of_probes = {"controls", "left_out", "pairs", "num_negatives"}  # of speed, arrow_of_time and pretext
+    # of speed, arrow_of_time and pretext
+    of_probes = {"controls", "left_out", "pairs", "num_negatives", "not_measured"}
     assert {key for result in results for key in result} | of_probes == first_cells("Results") | arch_and_protocol
 
     runs = (pretrained, finetuned, tmp_path / "retrieval")
