@@ -137,7 +137,7 @@ def test_shipped_config_is_valid(path, config_class):
     text = (REPO / path).read_text()
     for command in re.findall(r"^# .*(stages/\w+\.py.*)", text, re.MULTILINE):
         assert (REPO / command.split()[0]).is_file()
-        assert f"--config {path} " in command or command.startswith("stages/synthetic.py ")
+        assert f"--config {path} " in command or command.startswith(("stages/synthetic.py ", "stages/transcode.py "))
 
 
 @pytest.mark.parametrize("path", _shipped("data/*.yaml"))
