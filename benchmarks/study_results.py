@@ -5,19 +5,21 @@
 tested it. `shared` marks the test videos whose film is learnt from as well.
 """
 
-import fcntl
 import json
 import os
 import shlex
 import string
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 from study_run import Options, Run
 
 from rspnet.data.groups import film_of, films_of
+from rspnet.disk import write_text
 from rspnet.evaluation.features import Features
+from rspnet.lock import exclusive
 from rspnet.report.record import Record
 
 NUMBERS = ("top1", "recall", "v_measure", "rsp_accuracy", "avid_top1", "interval", "num_videos")
@@ -38,15 +40,18 @@ class Results:
 
     def __enter__(self) -> "Results":
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._held = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sys.exit(f"study.py: another study is writing into {self.path.parent}; wait for it, or give --json")
+        with ExitStack() as stack:
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            stack.callback(os.close, folder)
+            try:
+                stack.enter_context(exclusive(folder))
+            except BlockingIOError:
+                sys.exit(f"study.py: another study is writing into {self.path.parent}; wait for it, or give --json")
+            self._held = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._held)
+        self._held.close()
 
     def add(self, run: Run) -> None:
         """Put a finished run's numbers in, in place of those of the same row and seed, or of another recipe."""
@@ -72,9 +77,7 @@ class Results:
             ]
             order = list(self._study["rows"])
             runs = sorted([*others, row], key=lambda each: (order.index(each["row"]), each["seed"]))
-            partial = self.path.with_suffix(".partial")
-            partial.write_text(json.dumps(found | {"runs": runs}, indent=1) + "\n")
-            os.replace(partial, self.path)
+            write_text(self.path, json.dumps(found | {"runs": runs}, indent=1) + "\n")
 
     def has(self, run: Run) -> bool:
         """Whether a run is done."""

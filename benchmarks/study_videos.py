@@ -1,7 +1,6 @@
 """The videos of a study: small copies, and the lists of those that are learnt from and tested."""
 
 import json
-import os
 import random
 import sys
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from study_run import Options, digest
 
 from rspnet.data.groups import film_of
+from rspnet.disk import write_text
 
 HELD_OUT = 0.3  # of the training films, where the split is `inner`
 Call = Callable[[list[str]], None]
@@ -61,9 +61,7 @@ def write(path: Path, rows: list[Options]) -> None:
     """Write an index, all of it or nothing; not where it is as it should be."""
     text = "".join(json.dumps(row) + "\n" for row in rows)
     if not path.exists() or path.read_text() != text:
-        partial = path.with_suffix(".partial")
-        partial.write_text(text)
-        os.replace(partial, path)
+        write_text(path, text)
 
 
 def inner(rows: list[Options]) -> list[Options]:

@@ -38,8 +38,7 @@ def tell_short(clips: ClipDataset, videos: str) -> None:
         return
     lengths = frame_counts(clips)
     span, described = clip_span(clips.picker)
-    short = sum(number for length, number in lengths.items() if length < span)
-    if short:
+    if short := _fewer_than(span, lengths):
         seen, total = lengths.total(), len(clips.index)
         of = f"{total} {videos}" if seen == total else f"{seen} {videos} looked at (there are {total})"
         rate = f" at {clips.frame_rate:g} frames a second" if clips.frame_rate else ""
@@ -52,13 +51,18 @@ def tell_short(clips: ClipDataset, videos: str) -> None:
             say(f"a looped clip tells little of its speed: {suits}")
 
 
+def _fewer_than(span: int, lengths: Counter[int]) -> int:
+    """How many videos have fewer frames than that."""
+    return sum(number for length, number in lengths.items() if length < span)
+
+
 def _shorter(picker: Picker, lengths: Counter[int]) -> str | None:
     """Options that make the clip short enough for most of the videos, as long as can be; None: nothing does."""
     sizes = [picker.num_frames, *([8] if picker.num_frames > 8 else [])]  # fewer some networks do not take
     strides = range(picker.stride if picker.sampling == "clip" else 1, 0, -1)
     for size, stride in itertools.product(sizes, strides):
         span, _ = clip_span(dataclasses.replace(picker, num_frames=size, stride=stride))
-        short = sum(number for length, number in lengths.items() if length < span)
+        short = _fewer_than(span, lengths)
         if short <= MANY * lengths.total():
             changed = f"--clips.num_frames {size} " * (size < picker.num_frames)
             changed += f"--clips.stride {stride} " * (stride < picker.stride)
