@@ -44,6 +44,7 @@ class Batch(TypedDict):
         failed: int64 (N,), the row whose video could not be read, or -1.
         status: N words, ``ok``, or what the failed row is called: see `rspnet.data.fetched.status_of`.
         reason: N texts, why, or an empty one.
+        seconds: N, that reading the row took.
     """
 
     clips: list[Tensor]
@@ -53,6 +54,7 @@ class Batch(TypedDict):
     failed: Tensor
     status: list[str]
     reason: list[str]
+    seconds: list[float]
 
 
 class TrainBatches(Sampler[list[Request]]):

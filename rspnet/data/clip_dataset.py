@@ -4,6 +4,7 @@ Every draw is a function of (seed, epoch, position in the epoch): neither the nu
 moment a run was started or resumed changes a clip. V clips per video, T frames, S pixels.
 """
 
+import time
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -58,6 +59,7 @@ class _Filled(NamedTuple):
     failed: int
     status: str
     reason: str
+    seconds: float
 
 
 class ClipDataset(Dataset[dict[str, Any]]):
@@ -144,6 +146,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
             "failed": torch.tensor([item.failed for item in items]),
             "status": [item.status for item in items],
             "reason": [item.reason for item in items],
+            "seconds": [item.seconds for item in items],
         }
 
     def _fill(self, request: Request, facts: dict[str, Any], out: list[Pixels]) -> _Filled:
@@ -153,6 +156,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         seeds = rng.integers(2**62, size=self.picker.views).tolist()
         failed, status, failures = -1, "ok", list[str]()
         for _ in range(MAX_TRIES if self.replace else 1):
+            start = time.perf_counter()
             try:
                 self._read(facts, rng, out, speeds=speeds)
                 break
@@ -170,7 +174,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
                 clip.fill(0)
         label = -1 if facts["label"] is None else facts["label"]
         reason = failures[0] if failures else ""
-        return _Filled(seeds, label, row, failed, status, reason)
+        return _Filled(seeds, label, row, failed, status, reason, time.perf_counter() - start)
 
     def _read(
         self, row: dict[str, Any], rng: np.random.Generator, out: list[Pixels], *, speeds: Speeds | None = None

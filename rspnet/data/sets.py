@@ -1,5 +1,6 @@
 """The training and the test set of one process: batches of clips with the labels, and what could not be read."""
 
+import heapq
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,10 @@ class TrainSet:
         speeds: step -> the speeds of each video in this process's share of it; none: whole clips.
         passes: over the videos in an epoch.
 
+    Attributes:
+        failures: names and counts those that cannot be read.
+        slowest: those that took longest to read.
+
     Raises:
         ConfigError: the batch does not fit the videos or the processes.
     """
@@ -49,6 +54,7 @@ class TrainSet:
         self._loader = Loader(clips, self._sampler, num_workers, keep_workers=True)
         instead = "another video takes its place"
         self.failures = Failures(clips.index, max_failures, team.world_size, passes=passes, instead=instead)
+        self.slowest = Slowest(clips.index)
 
     def __len__(self) -> int:
         """Steps of an epoch."""
@@ -75,6 +81,7 @@ class TrainSet:
         self._sampler.seek(epoch, start)
         for batch in self._loader:
             self.failures.add(batch)
+            self.slowest.add(batch)
             yield batch
 
     def close(self) -> None:
@@ -188,3 +195,29 @@ class Failures:
                 "(data.max_failures) is no accident. Find them with stages/verify.py --depth decode --out index.jsonl, "
                 "and leave them out with --data.index index.jsonl"
             )
+
+
+class Slowest:
+    """Which videos of a list took this process longest to read.
+
+    Args:
+        index: the list; what the rows mean.
+    """
+
+    NUMBER = 5
+    """That are kept."""
+
+    def __init__(self, index: datasets.Dataset) -> None:
+        self._index = index
+        self._seconds: dict[int, float] = {}
+
+    def add(self, batch: Batch) -> None:
+        """Take note of how long a batch's rows took; of one that was read before, the longest time."""
+        for row, seconds in zip(batch["row"].tolist(), batch["seconds"], strict=True):
+            self._seconds[row] = max(seconds, self._seconds.get(row, 0.0))
+        self._seconds = dict(heapq.nlargest(self.NUMBER, self._seconds.items(), key=lambda each: each[1]))
+
+    def take(self) -> dict[str, float]:
+        """The seconds that they took, by the names of the videos, the longest first; then begin anew."""
+        found, self._seconds = self._seconds, {}
+        return {str(self._index[row]["video"]): round(seconds, 3) for row, seconds in found.items()}

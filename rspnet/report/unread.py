@@ -1,6 +1,7 @@
-"""Videos that could not be read, and those that took longest to read for this page."""
+"""Videos that could not be read, and those that took longest to read: in training, or else for this page."""
 
-from typing import Any
+import math
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -17,6 +18,26 @@ _SLOWEST = 5
 _SLOW = 0.5  # seconds; what is read faster is no trouble to anybody
 
 
+class Slow(NamedTuple):
+    """How long videos took to read.
+
+    Attributes:
+        seconds: by video.
+        epochs: by video, in how many epochs it was among the slowest; empty where nothing was trained.
+        number: videos that were read; 0: not known.
+    """
+
+    seconds: dict[str, float]
+    epochs: dict[str, int]
+    number: int = 0
+
+    @property
+    def ranked(self) -> list[str]:
+        """Those that are trouble, the most of it first."""
+        slow = [name for name, seconds in self.seconds.items() if seconds >= _SLOW]
+        return sorted(slow, key=lambda name: -self.seconds[name] * self.epochs.get(name, 1))[:_SLOWEST]
+
+
 def unread(record: Record) -> Section | None:
     """The failed videos, with what is known of each, and the slowest."""
     name, title = "unread", "Failed and slow videos"
@@ -26,26 +47,25 @@ def unread(record: Record) -> Section | None:
         more = f"{some(number, 'video')} could not be read in this run, by its result."
     else:
         more = ""
-    note = _timed(record)
-    if not failed and not slow and not more:
+    note = _timed(slow)
+    if not failed and not slow.ranked and not more:
         known = record.index is not None or record.features is not None
-        return Section(name, title, Markup(""), f"No video failed. {note}") if known else None
-    parts = [Markup("<p>{}</p>").format(" ".join(filter(None, (more, note))))]
+        return Section(name, title, Markup(""), f"No video failed. {note}".strip()) if known else None
+    parts = [Markup("<p>{}</p>").format(" ".join(filter(None, (more, note))))] if more or note else []
     if failed:
         parts.append(_table(failed))
-    if slow:
-        parts.append(_slow(slow, len(record.thumbnails.seconds)))
+    if slow.ranked:
+        parts.append(_slow(slow, record))
     return Section(name, title, Markup("\n").join(parts))
 
 
-def _timed(record: Record) -> str:
-    """How long videos took to read, as far as that is known."""
-    told = "How long each video takes to read is not recorded in a run."
-    seconds = [each for _, each in record.thumbnails.seconds]
-    if seconds and max(seconds) < _SLOW:
-        videos = some(len(seconds), "video")
-        told += f" Read for this page, eight frames of each: {videos}, none of which took {_SLOW:g} s."
-    return told
+def _timed(slow: Slow) -> str:
+    """That no video was slow, as far as that is known."""
+    if not slow.seconds or slow.ranked:
+        return ""
+    if slow.epochs:
+        return f"In training none took {_SLOW:g} s to read."
+    return f"Read for this page, eight frames of each: {some(slow.number, 'video')}, none of which took {_SLOW:g} s."
 
 
 def failures(record: Record) -> list[tuple[str, str, str]]:
@@ -64,10 +84,19 @@ def failures(record: Record) -> list[tuple[str, str, str]]:
     return list(found.values())
 
 
-def slowest(record: Record) -> list[tuple[dict[str, Any], float]]:
-    """The rows of the videos that took longest to read for their pictures, with the seconds; the longest first."""
-    ranked = sorted(record.thumbnails.seconds, key=lambda each: -each[1])
-    return [(row, seconds) for row, seconds in ranked[:_SLOWEST] if seconds >= _SLOW]
+def slowest(record: Record) -> Slow:
+    """How long videos took to read: in the epochs of a training the slowest of each, else for their pictures."""
+    seconds, epochs = dict[str, float](), dict[str, int]()
+    for line in record.metrics:
+        found = line.get("slowest_videos")
+        for name, took in found.items() if isinstance(found, dict) else ():
+            if isinstance(took, int | float) and math.isfinite(took):
+                seconds[name] = max(took, seconds.get(name, 0.0))
+                epochs[name] = epochs.get(name, 0) + 1
+    if seconds:
+        return Slow(seconds, epochs)
+    read = record.thumbnails.seconds
+    return Slow({str(row["video"]): took for row, took in read}, {}, len(read))
 
 
 def _table(failed: list[tuple[str, str, str]]) -> Markup:
@@ -77,13 +106,24 @@ def _table(failed: list[tuple[str, str, str]]) -> Markup:
     return Markup("<p>{}</p>{}").format(said, table(["video", "status", "why"], rows, label="Failed videos"))
 
 
-def _slow(slow: list[tuple[dict[str, Any], float]], number: int) -> Markup:
-    said = f"Slowest of the {some(number, 'video')} that were read for this page, eight frames of each:"
-    rows = [(visible(row["video"]), f"{seconds:.1f}", _size(row)) for row, seconds in slow]
-    head = ["video", "seconds", "what it is"]
-    return Markup("<p>{}</p>{}").format(said, table(head, rows, label="Slowest videos"))
+def _slow(slow: Slow, record: Record) -> Markup:
+    facts = dict[str, str]()
+    if record.index is not None:
+        rows = columns(record.index, ["video", "width", "height", "codec"]).to_pydict()
+        facts = {name: _size(*each) for name, *each in zip(*rows.values()) if name in slow.ranked}
+    if slow.epochs:
+        said = "Slowest to read in training: the longest that each took, and in how many epochs it was "
+        said += "among the five slowest:"
+        head = ["video", "seconds", "epochs", "what it is"]
+    else:
+        said = f"Slowest of the {some(slow.number, 'video')} that were read for this page, eight frames of each:"
+        head = ["video", "seconds", "what it is"]
+    shown = []
+    for name in slow.ranked:
+        epochs = (str(slow.epochs[name]),) if slow.epochs else ()
+        shown.append((visible(name), f"{slow.seconds[name]:.1f}", *epochs, facts.get(name, "")))
+    return Markup("<p>{}</p>{}").format(said, table(head, shown, label="Slowest videos"))
 
 
-def _size(row: dict[str, Any]) -> str:
-    size = f"{row['width']} x {row['height']}" if row["width"] and row["height"] else None
-    return ", ".join(filter(None, (size, row["codec"])))
+def _size(width: int | None, height: int | None, codec: str | None) -> str:
+    return ", ".join(filter(None, (f"{width} x {height}" if width and height else None, codec)))

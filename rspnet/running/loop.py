@@ -234,7 +234,8 @@ class TrainLoop:
         self.log.chance |= {name[7:]: value for name, value in monitored.items() if name.startswith("chance_")}
         aloud = bool(validation or monitored) or len(self.train_set) >= self.often.log_every
         values = {**state.last_epoch, **self._queued(), **monitored, "failed_videos": state.failed + failed}
-        more = {} if class_accuracy is None else {"val_class_accuracy": class_accuracy}
+        more: dict[str, Any] = {} if class_accuracy is None else {"val_class_accuracy": class_accuracy}
+        more["slowest_videos"] = self.train_set.slowest.take()
         self.log.epoch(state.step, epoch, values, more=more, aloud=aloud)
         top1 = state.last_epoch.get("val_top1")
         better = top1 is not None and (state.best is None or top1 > state.best)

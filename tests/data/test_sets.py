@@ -1,9 +1,10 @@
-"""Failures are counted and told."""
+"""Failures are counted and told, and the videos that take longest to read are known."""
 
+import numpy as np
 import pytest
 import torch
 
-from rspnet.data.sets import Failures
+from rspnet.data.sets import Failures, Slowest
 from rspnet.errors import VideoError
 from tests.support.clips import index_of
 
@@ -48,3 +49,16 @@ def test_in_several_passes_as_many_more_may_fail(root):
     failures.add(failed(*[0] * 6))
     with pytest.raises(VideoError, match=r"^7 of the 8 videos could not be read so far"):
         failures.add(failed(0))
+
+
+def test_the_slowest_videos_of_an_epoch(root):
+    index = index_of(root)
+    slowest, random = Slowest(index), np.random.default_rng(0)
+    for _ in range(2):
+        took = random.random((4, 8))
+        for rows in (torch.randperm(8)[:6], torch.arange(8)):
+            for seconds in took:
+                slowest.add({"row": rows, "seconds": seconds[rows].tolist()})
+        obvious = sorted(zip(took.max(0).tolist(), index["video"]), reverse=True)[:5]
+        assert list(slowest.take().items()) == [(video, round(seconds, 3)) for seconds, video in obvious]
+    assert slowest.take() == {}

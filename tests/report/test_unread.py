@@ -14,7 +14,6 @@ def test_failures_of_the_index_and_of_the_features(tmp_path):
     text = text_of(unread(run).html)
     assert "2 videos without a result" in text
     assert "cut.mp4 truncated ends early" in text
-    assert "How long each video takes to read is not recorded in a run." in text
 
 
 def test_failures_of_which_only_the_number_is_known(tmp_path):
@@ -33,14 +32,28 @@ def test_no_failure_is_said_and_of_nothing_nothing(tmp_path):
 
 
 def test_the_slowest_of_those_that_were_read(tmp_path):
-    run = record(tmp_path)
     rows = rows_of(tmp_path, *(f"{place}{NASTY}" for place in range(8)), width=640, height=480, codec="h264")
+    run = record(tmp_path, rows=rows)
     run.thumbnails.seconds.extend(zip(rows, [0.1, 3.0, 0.6, 0.49, 2.0, 9.0, 0.7, 0.8]))
-    assert [seconds for _, seconds in slowest(run)] == [9.0, 3.0, 2.0, 0.8, 0.7]
+    assert [name[0] for name in slowest(run).ranked] == ["5", "1", "4", "7", "6"]
     html = unread(run).html
     assert "9.0 640 x 480, h264" in text_of(html)
     assert "Slowest of the 8 videos that were read for this page" in html
     assert "<img" not in html
+
+
+def test_the_slowest_of_a_training(tmp_path):
+    epochs = [{"a": 2.0, "b": 0.9}, {"a": 1.0, f"c{NASTY}": 4.5, "b": 0.2}, {"a": 2.5}, {"b": None}, "no such thing"]
+    lines = [{"event": "epoch", "step": step, "slowest_videos": slow} for step, slow in enumerate(epochs)]
+    run = record(tmp_path, rows=rows_of(tmp_path, "a", width=64, height=48, codec="av1"), metrics=lines)
+    run.thumbnails.seconds.append((rows_of(tmp_path, "a")[0], 99.0))  # for the page: the training tells more
+    assert slowest(run).ranked == ["a", f"c{NASTY}", "b"]  # three times 2.5, once 4.5, twice 0.9
+    html = unread(run).html
+    assert "a 2.5 3 64 x 48, av1" in text_of(html)
+    assert "Slowest to read in training" in html
+    assert "<img" not in html
+    quick = record(tmp_path, rows=rows_of(tmp_path, "a"), metrics=[lines[0] | {"slowest_videos": {"a": 0.1}}])
+    assert unread(quick).note == "No video failed. In training none took 0.5 s to read."
 
 
 def test_many_failures_are_cut_off(tmp_path):

@@ -78,7 +78,7 @@ def read_lines(path):
 
 def metrics(run_dir, event=None):
     """The lines of metrics.jsonl apart from the times."""
-    times = ("data_time", "step_time", "clips_per_second", "seconds_left")
+    times = ("data_time", "step_time", "clips_per_second", "seconds_left", "slowest_videos")
     lines = [line for line in read_lines(Path(run_dir) / "metrics.jsonl") if event in (None, line["event"])]
     return [{key: value for key, value in line.items() if key not in times} for line in lines]
 

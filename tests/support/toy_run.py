@@ -81,6 +81,11 @@ class Failures:
     count = 0
 
 
+class Slowest:
+    def take(self):
+        return {}
+
+
 class ToySet:
     """Stands for `rspnet.data.sets.TrainSet`."""
 
@@ -91,6 +96,7 @@ class ToySet:
         self.sampler = TrainBatches(VIDEOS, BATCH, seed=3)
         self.loader = loader(self.sampler) if loader else toy_batches(self.sampler)
         self.failures = Failures()
+        self.slowest = Slowest()
 
     def __len__(self):
         return len(self.sampler)
