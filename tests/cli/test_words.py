@@ -20,7 +20,8 @@ class Config:
 
 
 @pytest.mark.parametrize("name", ["-a.mp4", "--a.mp4", "-h.mp4"])
-def test_words_that_begin_as_options_do(name):
+def test_words_that_begin_as_options_do(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert parse(Config, ["--name", "n", "a", "--", name, "--switch"]) == Config(["a", name, "--switch"], "n")
     assert parse(Config, ["--name=-n", "--", name]) == Config([name], "-n")
     Path(name).touch()  # as the shell's *.mp4 gives it
