@@ -11,9 +11,9 @@ results/NAME.json; what is in that file is not done again either, until it is re
 tables of the documentation of it.
 
 `data` says of which videos: by name, with `split: official`, or `split: inner`: the official training videos alone, of
-which three tenths of the films are tested, so that no choice is made on the official test videos. `and_unlabelled`
-names data sets that are pretrained on beside them. A measure is of the same videos, or with `videos: all` of all of
-them, without a split: each looks for its class among those of other films.
+which three tenths of the films are tested, so that no choice is made on the official test videos. A row's
+`and_unlabelled` names data sets that it is pretrained on beside them. A measure is of the data set alone, or with
+`videos: all` of all of its videos, without a split: each looks for its class among those of other films.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from pathlib import Path
 
 import yaml
 from study_results import Results
-from study_run import Run
+from study_run import Run, beside
 from study_videos import listed
 
 HERE = Path(__file__).resolve().parents[1]
@@ -59,9 +59,13 @@ def main() -> None:
     os.chdir(HERE)  # so that the commands are those of a checkout, wherever it lies
     commands = Commands(max(1, (os.cpu_count() or 1) // args.jobs))
     with Results(file, study) as results:
-        index = listed(study["data"], places, args.work / "data", call=commands.call)
+        indexes = {
+            name: listed(study["data"], more, places, args.work / "data", call=commands.call)
+            for name, more in beside(study).items()
+            if name in (args.rows or study["rows"])
+        }
         asked = [
-            Run(study, name, seed, index, args.work)
+            Run(study, name, seed, indexes[name], args.work)
             for seed in study["seeds"]  # a first seed of every row before the second of any
             for name in study["rows"]
             if seed in (args.seeds or study["seeds"]) and name in (args.rows or study["rows"])

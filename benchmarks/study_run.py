@@ -12,6 +12,7 @@ from rspnet.running.record import flat
 
 HERE = Path(__file__).resolve().parents[1]
 Options = dict[str, Any]
+MORE = "and_unlabelled"
 
 
 class Run:
@@ -21,7 +22,7 @@ class Run:
         study: what is compared.
         name: of the row.
         seed: of all its commands.
-        index: the videos.
+        index: the videos to pretrain on; beside it lie `.own` and `.all`, see `study_videos.listed`.
         work: folder of all runs: what is in several studies under one name is pretrained once.
 
     Attributes:
@@ -34,8 +35,8 @@ class Run:
         settled = settings(self.pretraining)
         # What shapes a clip or the network holds for the measures as well, also of fresh weights.
         shapes = {key: value for key, value in settled.items() if key.split(".")[0] in ("clips", "encoder")}
-        own = {"data.index": str(index), "run.seed": seed}
-        self.pretraining = own | self.pretraining
+        self.pretraining = {"data.index": str(index), "run.seed": seed} | without(self.pretraining)
+        own = {"data.index": str(index.with_suffix(".own.jsonl")), "run.seed": seed}
         self.stages, self.measures = {}, dict[str, Options]()
         for measure, options in study["measures"].items():
             self.stages[measure] = options["stage"]
@@ -59,6 +60,16 @@ class Run:
             folder = self.folder / f"{named(name)}-{digest(settings(options))}"
             found.append((name, words(self.stages[name], options | {"weights": weights, "run_dir": str(folder)})))
         return found
+
+
+def beside(study: Options) -> dict[str, list[str]]:
+    """For each row the data sets that it is pretrained on beside the study's videos."""
+    return {name: (study["pretrain"] | (row or {})).get(MORE, []) for name, row in study["rows"].items()}
+
+
+def without(options: Options) -> Options:
+    """Options of a stage, which knows nothing of other data sets than that of its index."""
+    return {key: value for key, value in options.items() if key != MORE}
 
 
 def settings(options: Options) -> Options:

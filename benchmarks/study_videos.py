@@ -15,22 +15,27 @@ HELD_OUT = 0.3  # of the training films, where the split is `inner`
 Call = Callable[[list[str]], None]
 
 
-def listed(data: Options, places: dict[str, Path], work: Path, *, call: Call) -> Path:
-    """Make small copies of the videos, once, and the list that a study is of.
+def listed(data: Options, more: list[str], places: dict[str, Path], work: Path, *, call: Call) -> Path:
+    """Make small copies of the videos, once, and the lists of a row of a study.
 
     Args:
         data: as a study says.
+        more: data sets that are pretrained on beside it, of which no labels are known.
         places: folder of each data set; not needed where the copies are there.
         work: where copies and lists go.
         call: runs a command.
+
+    Returns:
+        The list to pretrain on; of its name with `.own` that of the data alone, with `.all` one of it without splits.
     """
     work.mkdir(parents=True, exist_ok=True)
     rows = copied(data["name"], data["short_side"], places, work, call=call)
     if data["split"] == "inner":
         rows = inner(rows)
-    index = work / f"{data['name']}_{data['split']}_{digest(data)}.jsonl"
+    index = work / f"{'_and_'.join([data['name'], *more])}_{data['split']}_{digest(data)}.jsonl"
+    write(index.with_suffix(".own.jsonl"), rows)
     write(index.with_suffix(".all.jsonl"), [row | {"split": None, "folds": None} for row in rows])
-    for name in data.get("and_unlabelled", []):
+    for name in more:
         others = copied(name, data["short_side"], places, work, call=call)
         rows += [row | {"label": None, "split": "train", "folds": None} for row in others]
     write(index, rows)

@@ -16,9 +16,9 @@ from tests.support.pages import REPO
 sys.path.insert(0, str(REPO / "benchmarks"))
 import study_run
 from study_results import UNTESTED, Results, in_both
-from study_run import Run
+from study_run import Run, beside
 from study_tables import ahead, gain, study
-from study_videos import HELD_OUT, copied, inner
+from study_videos import HELD_OUT, copied, inner, listed
 
 STUDIES = sorted((REPO / "benchmarks" / "studies").glob("*.yaml"))
 
@@ -188,6 +188,25 @@ def test_no_film_is_learnt_from_and_tested():
     assert sides["test"]
     assert not sides["train"] & sides["test"]
     assert abs(len(sides["test"]) - HELD_OUT * 20) <= 1
+
+
+def test_a_row_is_pretrained_on_other_data_beside_and_measured_on_its_own(tmp_path):
+    rows = said(rows={"base": {}, "more": {"and_unlabelled": ["others"], "optim.epochs": 2}})
+    assert beside(rows) == {"base": [], "more": ["others"]}
+    for name in ("films", "others"):
+        row = {"video": f"run/{name}_run_f_cm_np1_le_bad_0.mp4", "label": "run", "split": "train", "folds": None}
+        (tmp_path / f"{name}_64.jsonl").write_text(json.dumps(row) + "\n")
+    data = {"name": "films", "short_side": 64, "split": "official"}
+    index = listed(data, ["others"], {}, tmp_path, call=print)
+    run = Run(rows, "more", 1, index, tmp_path)
+    assert run.recipe != Run(said(rows={"more": {"optim.epochs": 2}}), "more", 1, index, tmp_path).recipe
+    (_, pretraining), (_, evaluation) = run.commands()
+    assert "--and_unlabelled" not in pretraining
+    own, learnt = (
+        [json.loads(line) for line in Path(words[2]).read_text().splitlines()] for words in (evaluation, pretraining)
+    )
+    assert [row["label"] for row in own] == ["run"]
+    assert [row["label"] for row in learnt] == ["run", None]
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
