@@ -68,6 +68,7 @@ def few_shot_accuracies(
     for places in draws(train_labels, shots):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # one video of each is meant
             model = LogisticRegression(max_iter=_MAX_ITER).fit(train[places], train_labels[places])
         found.append(100 * float(np.mean(model.predict(test) == test_labels)))
     return found

@@ -28,7 +28,8 @@ def interval(percent: float, number: int) -> Ends:
     share, spread = percent / 100, _Z * _Z / number
     middle = (share + spread / 2) / (1 + spread)
     half = _Z * math.sqrt(share * (1 - share) / number + spread / (4 * number)) / (1 + spread)
-    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
+    # Of none and of all, an end is the share itself: rounding would leave 5.6e-15 of it.
+    return (0.0 if percent == 0 else 100 * (middle - half)), (100.0 if percent == 100 else 100 * (middle + half))
 
 
 def bootstrap(

@@ -27,12 +27,14 @@ class Difference:
         ahead: By how much.
         interval: The 95 % interval of that; None: all videos are of one film, which tells nothing of others.
         pairs: Videos that both tell of; None: it is not paired, and wider than it need be.
+        films: That they are cut from, over which the interval is; None: names tell none, and it is over videos.
     """
 
     protocol: str
     ahead: float
     interval: Ends | None
     pairs: int | None
+    films: int | None = None
 
 
 def differences(one: Record, other: Record) -> list[Difference]:
@@ -75,7 +77,8 @@ def newcombe(percent: float, number: int, others_percent: float, *, others_numbe
 def _paired(protocol: str, pairs: list[tuple[tuple[str, bool], tuple[str, bool]]], videos: list[str]) -> Difference:
     ahead = np.array([[100.0 * (mine[1] - others[1])] for mine, others in pairs])
     films = films_of(videos, [mine[0] for mine, _ in pairs])
-    return Difference(protocol, float(ahead.mean()), bootstrap(ahead, films)[0], len(pairs))
+    number = None if films is None else len(set(films))
+    return Difference(protocol, float(ahead.mean()), bootstrap(ahead, films)[0], len(pairs), number)
 
 
 def _hit(line: Line) -> tuple[str, bool] | None:

@@ -18,6 +18,8 @@ _CONTROLS = {
 }
 """What is done to the clips of a control, by its name."""
 _FRESH = "fresh weights"
+_EACH = ("few_shot", "pretext")
+"""Protocols whose numbers are of different tasks; those of others are one task, asked more or less strictly."""
 
 
 def probes(record: Record) -> Section | None:
@@ -27,7 +29,7 @@ def probes(record: Record) -> Section | None:
         for number, measure in enumerate(measures_of(protocol, score)):
             controls = dict(controls_of(protocol, score, measure))
             rows += [_dot(measure), *(_dot(each, name) for name, each in controls.items())]
-            verdicts += [_verdict(measure, controls)] if number == 0 else []
+            verdicts += [_verdict(measure, controls)] if number == 0 or protocol in _EACH else []
             ahead += [measure] if measure.ahead is not None else []
     if not rows:
         return None
@@ -76,15 +78,31 @@ def _verdict(measure: Measure, controls: dict[str, Measure]) -> str:
     for name, other in controls.items():
         if name == _FRESH or other.interval is None:
             continue
-        paired = other.ahead_interval  # which tells more than two intervals that overlap
-        is_better = measure.interval[0] > other.interval[1] if paired is None else paired[0] > 0
-        told.append(f"better than with {name}" if is_better else f"not shown to be better than with {name}")
+        told.append(
+            f"better than with {name}" if is_better(measure, other) else f"not shown to be better than with {name}"
+        )
     if measure.ahead_interval is not None:
         low, high = measure.ahead_interval
         how = "ahead of" if low > 0 else "behind" if high < 0 else "not shown to be ahead of"
         told.append(f"{how} {_FRESH}")
     of = " on these test videos (its intervals are over draws of what is learnt)" if measure.is_over_draws else ""
     return f"{measure.by}, {measure.name}: {'; '.join(told)}{of}." if told else ""
+
+
+def is_better(measure: Measure, control: Measure) -> bool:
+    """Whether a number is shown to be above that of a control."""
+    if control.ahead_interval is not None:  # paired, which tells more than two intervals that overlap
+        return control.ahead_interval[0] > 0
+    return bool(measure.interval and control.interval and measure.interval[0] > control.interval[1])
+
+
+def without_motion(record: Record) -> list[str]:
+    """The controls that a run's first number is not shown to be above: what it tells may be told without motion."""
+    for protocol, score in record.scores.items():
+        for measure in measures_of(protocol, score):
+            known = [each for each in controls_of(protocol, score, measure) if each[0] != _FRESH and each[1].interval]
+            return [name for name, other in known if measure.interval is not None and not is_better(measure, other)]
+    return []
 
 
 def _beside_chance(interval: Ends, chance: float) -> str:

@@ -177,6 +177,11 @@ def _chance(score: dict[str, Any], name: str) -> float | None:
     value = several.get(name) if isinstance(several, dict) else score.get(f"chance_{name}")
     if value is None and isinstance(score.get("top1"), dict):  # of few-shot, whose chance is one for all
         value = score.get("chance_top1")
+    classes = score.get("class_accuracy")
+    if (
+        value is None and name == "top5" and isinstance(classes, dict) and classes
+    ):  # of a fine-tuning, which has top-1's
+        value = 100 * min(5, len(classes)) / len(classes)
     return value if is_number(value) else None
 
 

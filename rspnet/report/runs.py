@@ -5,7 +5,7 @@ from itertools import combinations
 
 from markupsafe import Markup
 
-from rspnet.console import percent, signed
+from rspnet.console import percent, signed, some
 from rspnet.errors import RSPNetError
 from rspnet.report.charts import grid
 from rspnet.report.curves import over_one_another
@@ -41,7 +41,8 @@ def apart(records: Sequence[Record]) -> Section | None:
     rows = list[list[Cell]]()
     for other, one in combinations(records, 2):
         for each in differences(one, other):
-            how = "of other draws of the videos" if each.pairs is None else f"paired, {each.pairs} videos"
+            how = "of other draws of the videos" if each.pairs is None else f"paired, {some(each.pairs, 'video')}"
+            how += "" if each.films is None else f" of {some(each.films, 'film')}"
             said = signed(each.ahead)
             told = _verdict(each.interval)
             rows.append([one.name, other.name, each.protocol, said, ends(each.interval, is_difference=True), told, how])

@@ -7,6 +7,7 @@ from rspnet.console import percent, signed, some
 from rspnet.method.health import AT_CHANCE
 from rspnet.report.health import wrong
 from rspnet.report.made import Fact, cost
+from rspnet.report.probes import without_motion
 from rspnet.report.record import Record
 from rspnet.report.results import RSP, Measure, ends, measures
 from rspnet.report.tables import is_number
@@ -79,6 +80,9 @@ def judged(record: Record, first: Measure | None) -> tuple[str, Tone]:
         told, tone = against_fresh(first.ahead, first.ahead_interval)
     else:
         told, tone = against_chance(first)
+    if tone == "good" and (controls := without_motion(record)):
+        without = " and with ".join(controls)
+        return f"{told} Not shown to be by motion: with {without} it does as well, as far as this tells.", "plain"
     if first.is_over_draws and first.interval is not None:
         return f"{told} That is over draws of these videos, and says nothing of others.", "plain"
     return told, tone
@@ -117,7 +121,7 @@ def _unfinished(record: Record) -> str:
         return "Not finished: it has not logged anything. The same command goes on with it."
     of = f" of {total}" if is_number(total) else ""
     epoch = epochs[-1] if epochs else 0
-    return f"Not finished: {epoch}{of} epochs, {done[-1]} steps. The same command goes on with it."
+    return f"Not finished: {epoch}{of} epochs, {done[-1]} steps are in its log. The same command goes on with it."
 
 
 def _facts(record: Record) -> list[Fact]:

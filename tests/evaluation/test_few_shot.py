@@ -46,6 +46,13 @@ def test_draws_and_accuracies_are_those_of_mteb():
     assert few_shot_accuracies(features, labels, test, test_labels=test_labels, shots=8) == pytest.approx(accuracies)
 
 
+@pytest.mark.parametrize("classes", [21, 101])
+def test_one_video_of_each_of_many_classes_is_no_reason_to_warn(classes):
+    labels, same = np.arange(2 * classes) % classes, np.tile(np.eye(classes, dtype=np.float32), (2, 1))
+    found = few_shot_accuracies(same, labels, same[:classes], test_labels=labels[:classes], shots=1)
+    assert found == [100.0] * 10
+
+
 def test_what_is_there_to_learn_is_learnt():
     rng = np.random.default_rng(0)
     labels, test_labels = np.arange(200) % 5, np.arange(100) % 5

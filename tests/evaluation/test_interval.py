@@ -18,7 +18,7 @@ def test_its_ends_are_the_shares_from_which_the_one_found_is_as_far_as_it_may_be
 
 
 def test_none_and_all():
-    assert interval(0, 20)[0] == 0
+    assert all(interval(0, number)[0] == 0 and interval(100, number)[1] == 100 for number in range(1, 400))
     assert interval(0, 20)[1] == pytest.approx(16.113, abs=1e-3)
     assert interval(100, 20) == (pytest.approx(83.887, abs=1e-3), 100)
 

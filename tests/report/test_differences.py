@@ -44,6 +44,7 @@ def test_films_are_drawn_where_names_tell_them(tmp_path):
     plain = {f"{number}.mp4": right for number, right in enumerate(said.values())}
     (videos,) = differences(read(tmp_path / "3", plain), read(tmp_path / "4", dict.fromkeys(plain, False)))
     assert films.ahead == videos.ahead == 50
+    assert (films.pairs, films.films, videos.pairs, videos.films) == (48, 8, 48, None)
     assert films.interval[0] < videos.interval[0] - 5
 
 

@@ -72,8 +72,20 @@ def test_several_protocols(tmp_path):
     found = text(tmp_path, result | {"stage": "evaluate"})
     for numbers in ("20.0 [15.0, 25.0]", "40.0 [36.0, 44.0]", "30.0 [25.0, 35.0]", "22.0 [20.0, 24.0]"):
         assert numbers in found
-    assert found.count("above chance") == 2
+    assert found.count("above chance") == 3
+    assert "few-shot probe, top-1 from 8 a class: above chance." in found
     assert found.count("no better than chance") == 1
+
+
+def test_each_task_of_a_pretraining_is_told_of(tmp_path):
+    fresh = {"rsp_accuracy": 60.0, "avid_top1": 50.0}
+    fresh |= {"difference": {"rsp_accuracy": 5.0, "avid_top1": -9.0}}
+    fresh |= {"difference_interval": {"rsp_accuracy": [1.0, 9.0], "avid_top1": [-15.0, -3.0]}}
+    own = {"rsp_accuracy": 65.0, "avid_top1": 41.0, "chance": {"rsp_accuracy": 50.0, "avid_top1": 1.0}}
+    own |= {"interval": {"rsp_accuracy": [60.0, 70.0], "avid_top1": [35.0, 47.0]}, "random": fresh}
+    found = text(tmp_path, own | {"stage": "evaluate", "protocol": "pretext"})
+    assert "RSP accuracy: above chance; ahead of fresh weights." in found
+    assert "A-VID top-1: above chance; behind fresh weights." in found
 
 
 def test_damaged_scores_are_passed_over(tmp_path):

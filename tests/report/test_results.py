@@ -57,6 +57,10 @@ def test_fresh_weights_stand_beside(tmp_path):
 def test_a_fine_tuned_network_has_an_interval_too(tmp_path):
     (top1, _) = measures(Record.read(write_run(tmp_path / "f", "finetune")))
     assert top1.interval == pytest.approx(interval(60, 5))
+    for classes, chance in ((21, 500 / 21), (4, 100)):
+        said = {"class_accuracy": dict.fromkeys(map(str, range(classes)), 60.0)}
+        (_, top5) = measures(Record.read(write_run(tmp_path / str(classes), "finetune", **said)))
+        assert (top5.name, top5.chance) == ("top-5", pytest.approx(chance))
 
 
 def test_where_there_is_no_interval_none_is_made_up(tmp_path):

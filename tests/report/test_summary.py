@@ -57,6 +57,37 @@ def test_draws_say_nothing_of_other_videos(tmp_path):
     assert found.tone == "plain"
 
 
+@pytest.mark.parametrize(
+    ("shuffled", "still", "end", "tone"),
+    [
+        ([2.0, 9.0], [1.0, 9.0], "+10.0 [+2.0, +18.0].", "good"),
+        (
+            [-2.0, 5.0],
+            [1.0, 9.0],
+            "Not shown to be by motion: with frames shuffled it does as well, as far as this tells.",
+            "plain",
+        ),
+        (
+            [-2.0, 5.0],
+            [0.0, 9.0],
+            "with frames shuffled and with one frame repeated it does as well, as far as this tells.",
+            "plain",
+        ),
+    ],
+)
+def test_what_controls_do_as_well_is_no_motion(tmp_path, shuffled, still, end, tone):
+    """Though it is above chance, and ahead of fresh weights."""
+    controls = {"shuffled": {"difference_interval": shuffled}, "still": {"difference_interval": still}}
+    controls = {name: {"top1": 60.0, "interval": {"top1": [55.0, 65.0]}} | each for name, each in controls.items()}
+    said = {"protocol": "speed", "top1": 70.0, "interval": {"top1": [62.0, 78.0]}, "chance_top1": 50.0}
+    said |= {"left_out": 0}
+    fresh = {"top1": 60.0, "difference": {"top1": 10.0}, "difference_interval": {"top1": [2.0, 18.0]}}
+    found = summary(Record.read(write_run(tmp_path / "e", "evaluate", **said, controls=controls, random=fresh)))
+    assert found.verdict.startswith("Training has taught something")
+    assert found.verdict.endswith(end)
+    assert found.tone == tone
+
+
 def test_a_pretraining(tmp_path):
     found = summary(Record.read(write_run(tmp_path / "p", "pretrain")))
     assert (found.number, found.of, found.beside) == ("81.0 %", "RSP accuracy, last epoch", "chance 50.0")
@@ -71,7 +102,7 @@ def test_a_pretraining(tmp_path):
 
 def test_what_is_not_finished(tmp_path):
     found = summary(Record.read(write_run(tmp_path / "p", "pretrain", result=None, metrics=course("pretrain")[:9])))
-    assert found.verdict == "Not finished: 1 of 4 epochs, 8 steps. The same command goes on with it."
+    assert found.verdict == "Not finished: 1 of 4 epochs, 8 steps are in its log. The same command goes on with it."
     found = summary(Record.read(write_run(tmp_path / "f", "finetune", result=None, metrics=[])))
     assert found.verdict.startswith("Not finished: it has not logged anything.")
     found = summary(Record.read(write_run(tmp_path / "e", "evaluate", result=None)))

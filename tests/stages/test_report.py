@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from rspnet.console import some
 from rspnet.errors import ConfigError
 from stages.report import Config, main
 from tests.report.test_page import check
@@ -17,7 +18,8 @@ def test_of_one_run_and_of_several(tmp_path, capsys):
         result = main(Config(runs, out=out))
         printed, said = capsys.readouterr()
         assert json.loads(printed) == result == {"stage": "report", "runs": len(runs), "out": out, "failed": []}
-        assert said == f"written to {out}\n"
+        said_first = f"making a page of {some(len(runs), 'run')}"
+        assert said == f"{said_first}; with many videos that takes a minute or two\nwritten to {out}\n"
         check((tmp_path / f"{len(runs)}.html").read_text(encoding="utf-8"))
 
 
