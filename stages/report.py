@@ -49,7 +49,6 @@ def main(config: Config) -> dict[str, Any]:
     if config.features is not None and len(folders) > 1:
         raise ConfigError("--features: they are of one run; name that one alone")
     check_out(config.out)
-    console.say(f"making a page of {console.some(len(folders), 'run')}; with many videos that takes a minute or two")
     failed = write(list(folders.values()), Path(config.out), config.features)
     for line in failed:
         console.say(f"left out: {line}")

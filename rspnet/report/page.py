@@ -15,6 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 import rspnet
+from rspnet.console import say, some
 from rspnet.disk import is_there, reading, write_text
 from rspnet.errors import ConfigError
 from rspnet.report import side_by_side
@@ -92,6 +93,8 @@ def write(run_dirs: Sequence[Path], out: Path, features: str | None = None, *, i
     """
     thumbnails = Thumbnails(patience=BRIEFLY) if in_brief else Thumbnails()
     records = [Record.read(run_dir, features, thumbnails) for run_dir in run_dirs]
+    if not in_brief:
+        say(f"making a page of {some(len(records), 'run')}; with many videos that takes a minute or two")
     page = made_of([dataclasses.replace(record, in_brief=in_brief) for record in records])
     # Names from a file may hold what is no character by itself, and nothing can be written in.
     write_text(out, page.text.encode("utf-8", "backslashreplace").decode())

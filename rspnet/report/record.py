@@ -103,9 +103,9 @@ class Record:
                 be read, or are of another network or other videos.
         """
         with reading(run_dir):
-            is_folder = run_dir.is_dir()
+            is_folder, is_file = run_dir.is_dir(), run_dir.is_file()
         if not is_folder:
-            raise ConfigError(f"{run_dir}: no such folder; name the folder of a run")
+            raise ConfigError(f"{run_dir}: {'is a file' if is_file else 'no such folder'}; name the folder of a run")
         reader = _Reader(run_dir)
         config = reader.take("config.yaml", lambda path: read_options(path, _LEFT_OUT), dict[str, Any]())
         result = reader.take("result.json", read_result, None)

@@ -67,6 +67,8 @@ def judged(record: Record, first: Measure | None) -> tuple[str, Tone]:
     if record.result is None:
         return _unfinished(record), "plain"
     if record.stage == "pretrain":
+        if not record.metrics:
+            return "Whether it went well is not known: its log, metrics.jsonl, is gone or cannot be read.", "plain"
         faults = wrong(record)
         more = f" And {some(len(faults) - 1, 'thing')} more, below." if len(faults) > 1 else ""
         if faults:

@@ -94,6 +94,9 @@ def test_a_pretraining(tmp_path):
     assert found.tone == "good"
     found = summary(Record.read(write_run(tmp_path / "r", "pretrain", rsp_accuracy=51.0)))
     assert found.verdict == "Nothing is wrong, but RSP is at chance after 24 steps."
+    found = summary(Record.read(write_run(tmp_path / "g", "pretrain", metrics=[])))
+    assert found.verdict == "Whether it went well is not known: its log, metrics.jsonl, is gone or cannot be read."
+    assert (found.number, found.tone) == ("81.0 %", "plain")
     lines = course("pretrain", spread=0.01, effective_rank=1.0)
     found = summary(Record.read(write_run(tmp_path / "c", "pretrain", metrics=lines)))
     assert found.verdict.startswith("The embeddings have collapsed")

@@ -23,7 +23,7 @@ def test_of_one_run_and_of_several(tmp_path, capsys):
         check((tmp_path / f"{len(runs)}.html").read_text(encoding="utf-8"))
 
 
-def test_mistakes(tmp_path):
+def test_mistakes(tmp_path, capsys):
     one = str(write_run(tmp_path / "one", "finetune"))
     two = str(write_run(tmp_path / "two", "finetune"))
     out = str(tmp_path / "r.html")
@@ -32,12 +32,14 @@ def test_mistakes(tmp_path):
         (Config([one, two], features="f.parquet", out=out), "--features: they are of one run"),
         (Config([str(tmp_path)], out=out), "is no run's folder"),
         (Config([str(tmp_path / "none")], out=out), "no such folder"),
+        (Config([f"{one}/index.parquet"], out=out), "index.parquet: is a file; name the folder of a run"),
         (Config([one], features=str(tmp_path / "f.parquet"), out=out), "no such features"),
         (Config([one], out=str(tmp_path / "r.pdf")), "ends in .html"),
     ):
         with pytest.raises(ConfigError, match=words):
             main(config)
     assert not (tmp_path / "r.html").exists()
+    assert capsys.readouterr().err == ""  # nothing is begun
 
 
 def test_runs_leave_one(pretrained, finetuned):
