@@ -47,24 +47,28 @@ def study(found: dict) -> str:
 
 
 def gain(found: dict) -> str:
-    """What pretraining is worth by each measure, on all test videos and on those whose film is not learnt from."""
+    """What each row has by each measure; and how far pretraining is ahead of fresh weights, with the interval.
+
+    On all test videos, and on those whose film is not learnt from.
+    """
     rows, lines = by_row(found), []
     fresh, pretrained = rows.get(FRESH, []), rows.get(PRETRAINED, [])
     if not fresh or not pretrained:
         return markdown(["not measured yet"], [])
     for name, keys in (COLUMNS | MORE).items():
-        values = [mean(runs, keys) for runs in (fresh, pretrained)]
-        if values == [None, None]:
+        values = {row: mean(runs, keys) for row, runs in rows.items()}
+        if all(value is None for value in values.values()):
             continue
-        cells = ["" if value is None else f"{value:.1f}" for value in values]
+        cells = ["" if value is None else f"{value:.1f}" for value in values.values()]
         if keys[0] in fresh[0]["said"] and keys[-1] in ("top1", "1"):
             for strict in (False, True):
                 difference, (low, high) = ahead(found, pretrained, fresh, keys[0], strict=strict)
                 cells.append(f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]")
         else:
-            cells += ["" if None in values else f"{values[1] - values[0]:+.1f}", ""]
+            without, behind = values[FRESH], values[PRETRAINED]
+            cells += ["" if without is None or behind is None else f"{behind - without:+.1f}", ""]
         lines.append([name, *cells])
-    head = ["", *(f"{name} ({len(rows[name])})" for name in (FRESH, PRETRAINED))]
+    head = ["", *(f"{name} ({len(runs)})" for name, runs in rows.items())]
     return markdown([*head, "difference", "without films of both sides"], lines)
 
 

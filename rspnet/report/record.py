@@ -120,6 +120,8 @@ class Record:
         known = feature_files.read(features) if features is not None else None
         if known is None:
             known = reader.take("features.parquet", lambda path: feature_files.read(str(path)), None)
+        if known is None and isinstance(measured := config.get("features"), str):
+            known = reader.measured(measured, (result or {}).get("features_sha256"))
         neighbours = [line for lines in reader.by_protocol("neighbours").values() for line in lines]
         predictions = reader.by_protocol("predictions")
         record = cls(run_dir, stage, config, result, metrics, environment, index, predictions, neighbours, known)
@@ -154,6 +156,18 @@ class _Reader:
         except (RSPNetError, OSError) as error:
             self.faults.append(" ".join(str(error).split()))
             return default
+
+    def measured(self, path: str, sha256: object) -> "Features | None":
+        """The features that an evaluation took in place of a network; None where they are no longer those."""
+        try:
+            if not Path(path).exists():
+                return None
+            if feature_files.sha256_of(path) != sha256:
+                raise ConfigError(f"{path}: is no longer what was measured; {_LEFT_OUT}")
+            return feature_files.read(path)
+        except (RSPNetError, OSError) as error:
+            self.faults.append(" ".join(str(error).split()))
+            return None
 
     def lines(self, name: str, keys: tuple[str, ...]) -> list[Line]:
         """Lines of JSON objects that have these keys; others are counted, and left out."""

@@ -2,9 +2,11 @@
 
 import os
 
+import pyarrow as pa
 import pytest
 
 from rspnet.errors import ConfigError
+from rspnet.evaluation import features
 from rspnet.report.record import Record
 from tests.support.run_folders import SOURCES, course, write_lines, write_run
 
@@ -72,3 +74,18 @@ def test_features_that_are_named_must_be_there(tmp_path):
     folder = write_run(tmp_path / "e", "evaluate")
     with pytest.raises(ConfigError, match="no such features"):
         Record.read(folder, features=str(tmp_path / "none.parquet"))
+
+
+@pytest.mark.parametrize("out", ["f.parquet", "f"])
+def test_features_that_an_evaluation_measured_are_shown(tmp_path, out):
+    """They stay where they are; what has become another file since is said and left out."""
+    path = str(tmp_path / out)
+    named = {name: [None] for name in features.SCHEMA.names} | {"video": ["a"], "feature": [[1.0]], "status": ["ok"]}
+    features.write(path, [pa.table(named, features.SCHEMA)], {"shape": [1]}, shape=(1,))
+    then = {"options": {"features": path}, "features_sha256": features.sha256_of(path)}
+    found = Record.read(write_run(tmp_path / "same", "evaluate", **then))
+    assert (found.features.values.tolist(), found.faults) == ([[1.0]], ())
+    found = Record.read(write_run(tmp_path / "other", "evaluate", **then | {"features_sha256": "0"}))
+    assert (found.features, found.faults) == (None, (f"{path}: is no longer what was measured; it is left out here",))
+    gone = then | {"options": {"features": str(tmp_path / "gone")}}
+    assert Record.read(write_run(tmp_path / "gone_from", "evaluate", **gone)).features is None
