@@ -14,7 +14,7 @@ from rspnet.data.groups import films_of
 from rspnet.data.index import columns
 from rspnet.errors import ConfigError, VideoError
 from rspnet.evaluation.few_shot import DRAWS
-from rspnet.evaluation.interval import Ends, bootstrap, of_draws, of_shares
+from rspnet.evaluation.interval import Ends, of_differences, of_draws, of_shares
 
 Floats = npt.NDArray[np.float64]
 
@@ -136,4 +136,4 @@ def compared(found: Found, other: Found) -> dict[str, Any]:
 
 def paired(ahead: Floats, films: list[str] | None) -> list[Ends | None]:
     """The intervals of K mean differences (N, K) of N videos; none where nothing was measured, None of one film."""
-    return bootstrap(ahead, films) if ahead.size else []
+    return of_differences(ahead, films) if ahead.size else []

@@ -83,6 +83,26 @@ def of_shares(values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None
     ]
 
 
+def of_differences(values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None = None) -> list[Ends | None]:
+    """Return the 95 % intervals of mean paired differences: by the bootstrap, or where it cannot tell, as Wilson does.
+
+    Of two networks that are right on the same videos every draw is the same, 0. What so many films, or videos, leave
+    open is a share on which one alone is right: Wilson's for none of them, either way.
+
+    Args:
+        values: (N, K), of each video K differences of -100 to 100.
+        groups: As for `bootstrap`.
+    """
+    number = len(values) if groups is None else len(set(groups))
+    found = list[Ends | None]()
+    for column, ends in zip(values.T, bootstrap(values, groups)):
+        if ends and np.ptp(column) == 0 and column[0] in (-100, 0, 100):
+            open_share, at = interval(0, number)[1], float(column[0])
+            ends = max(-100.0, at - open_share), min(100.0, at + open_share)
+        found.append(ends)
+    return found
+
+
 def of_draws(values: Sequence[float]) -> Ends | None:
     """Return the 95 % interval of the mean over draws, by Student's t.
 

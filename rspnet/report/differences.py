@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rspnet.data.groups import films_of
-from rspnet.evaluation.interval import bootstrap, interval
+from rspnet.evaluation.interval import interval, of_differences
 from rspnet.report.record import Line, Record
 from rspnet.report.results import Ends
 from rspnet.report.tables import is_number
@@ -78,7 +78,7 @@ def _paired(protocol: str, pairs: list[tuple[tuple[str, bool], tuple[str, bool]]
     ahead = np.array([[100.0 * (mine[1] - others[1])] for mine, others in pairs])
     films = films_of(videos, [mine[0] for mine, _ in pairs])
     number = None if films is None else len(set(films))
-    return Difference(protocol, float(ahead.mean()), bootstrap(ahead, films)[0], len(pairs), number)
+    return Difference(protocol, float(ahead.mean()), of_differences(ahead, films)[0], len(pairs), number)
 
 
 def _hit(line: Line) -> tuple[str, bool] | None:

@@ -7,7 +7,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from rspnet.evaluation.interval import bootstrap, interval, of_draws, of_shares
+from rspnet.evaluation.interval import bootstrap, interval, of_differences, of_draws, of_shares
 
 
 @pytest.mark.parametrize(("hits", "number"), [(1, 10), (5, 10), (50, 100), (837, 928), (3, 4)])
@@ -70,6 +70,18 @@ def test_all_right_is_not_surely_all_right():
     assert of_shares(values)[:3] == [interval(100, 12), interval(0, 12), (50, 50)]
     assert of_shares(values, films)[:2] == [interval(100, 4), interval(0, 4)]
     assert of_shares(values, films)[3] == bootstrap(values, films)[3]
+
+
+def test_networks_that_are_right_on_the_same_videos_are_not_surely_alike():
+    """Another video may well be one on which one alone is right."""
+    values = np.array([[0.0, 100.0, -100.0, 100.0 * (place > 0), 25.0] for place in range(12)])
+    films = [place // 3 for place in range(12)]
+    for groups, number in ((None, 12), (films, 4)):
+        high = interval(0, number)[1]
+        found = of_differences(values, groups)
+        assert found[:3] == [(-high, high), (100 - high, 100), (-100, high - 100)]
+        assert found[3:] == bootstrap(values, groups)[3:]
+    assert of_differences(values, ["a"] * 12) == [None] * 5
 
 
 def test_draws_that_are_all_alike():
