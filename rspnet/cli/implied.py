@@ -135,7 +135,9 @@ def remarks(clips: Clips, weights: "WeightFile", trained: bool = False) -> list[
     if not differing:
         return []
     text = ", ".join(f"clips.{name} {_plain(getattr(clips, name))}, not {_plain(said[name])}" for name in differing)
-    if trained and differing != ["views"]:
+    if differing == ["views"]:  # of the test: the network is trained on each by itself
+        return [f"another number of clips of each video than the weights say, as the options say: {text}"]
+    if trained:
         return [f"warning: this classifier was trained on other clips than it is tested on: {text}"]
     return [f"other clips than the weights were trained on, as the options say: {text}"]
 

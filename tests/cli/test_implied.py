@@ -116,7 +116,7 @@ def test_a_published_file_gets_its_network(tmp_path):
         (
             {"views": 1},
             True,
-            ["other clips than the weights were trained on, as the options say: clips.views 1, not 3"],
+            ["another number of clips of each video than the weights say, as the options say: clips.views 1, not 3"],
         ),
     ],
 )
