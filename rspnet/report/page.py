@@ -105,10 +105,13 @@ def check_out(out: str) -> None:
     """Refuse a file that `write` should not write to, before any work.
 
     Raises:
-        ConfigError: It is no .html file, a folder, or another program's page.
+        ConfigError: It is no .html file, a folder, another program's page, or where nothing can be written.
     """
     if os.path.splitext(out)[1].lower() not in (".html", ".htm"):
         raise ConfigError(f"--out: {out}; a report is a page: give it a name that ends in .html")
+    folder = next(each for each in Path(out).absolute().parents if is_there(each))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out: {out}: nothing can be written into {folder}; choose another place")
     if not is_there(out):
         return
     if not os.path.isfile(out):

@@ -168,6 +168,10 @@ def test_what_is_replaced(tmp_path):
         (tmp_path / "f.html").mkdir(exist_ok=True)
         with pytest.raises(ConfigError, match=said):
             check_out(str(tmp_path / name))
+    check_out(str(tmp_path / "new" / "folder" / "page.html"))
+    with pytest.raises(ConfigError, match=r"nothing can be written into .*mine.html; choose another place"):
+        check_out(str(tmp_path / "mine.html" / "new" / "page.html"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_every_section_is_a_section(tmp_path):
