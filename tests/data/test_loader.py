@@ -24,7 +24,7 @@ from tests.support.clips import PICKER, SIZE, index_of, same
 def joined(parts):
     """The batch that several processes make together."""
     clips = [torch.cat(views) for views in zip(*(part["clips"] for part in parts))]
-    texts = {name: list(chain(*(part[name] for part in parts))) for name in ("status", "reason")}
+    texts = {name: list(chain(*(part[name] for part in parts))) for name in ("status", "reason", "seconds")}
     others = {name for name in parts[0] if name not in ("clips", *texts)}
     return texts | {name: torch.cat([part[name] for part in parts]) for name in others} | {"clips": clips}
 

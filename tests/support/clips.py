@@ -15,9 +15,9 @@ def index_of(root, names="01234567", cache=None, **facts):
 
 
 def same(one, two):
-    """Whether two items or batches are equal to the bit."""
+    """Whether two items or batches are equal to the bit, but for the time that they took."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, two)
     if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(one[name], two[name]) for name in one)
+        return one.keys() == two.keys() and all(same(one[name], two[name]) for name in one if name != "seconds")
     return len(one) == len(two) and all(map(same, one, two)) if isinstance(one, list) else one == two
