@@ -16,7 +16,7 @@ import torch
 from rspnet.data.one_video import read_clips
 from rspnet.disk import sha256
 from rspnet.errors import ConfigError, VideoError
-from rspnet.weights.description import find_weights
+from rspnet.weights.description import find_weights, settled
 from rspnet.weights.load import load_encoder
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ def mteb_encoder(path: str | Path, name: str | None = None, *, device: str | Non
     except ImportError as error:
         raise ConfigError(f"mteb: cannot be imported ({error}); pip install mteb") from None
 
-    weights = find_weights(path)
-    encoder = load_encoder(path).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    weights = settled(os.fspath(path))  # of a run that goes on one checkpoint, whose hash is told
+    encoder = load_encoder(weights).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     class Encoder(AbsEncoder):  # type: ignore[misc]  # it has no types where it is not installed
         mteb_model_meta = ModelMeta.create_empty(
             {
                 "name": name or f"rspnet/{Path(path).resolve().name}",
-                "revision": sha256(weights),
+                "revision": sha256(find_weights(weights)),
                 "modalities": ["video"],
                 "framework": ["PyTorch"],
                 "embed_dim": encoder.num_features,

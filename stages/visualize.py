@@ -32,7 +32,7 @@ from rspnet.running import launch
 from rspnet.stdout import print_json
 from rspnet.temporary import sweep
 from rspnet.video.limits import MAX_PIXELS
-from rspnet.weights.description import named_weights
+from rspnet.weights.description import named_weights, settled
 
 if TYPE_CHECKING:
     from rspnet.data.rows import Row
@@ -91,18 +91,20 @@ def main(config: Config) -> dict[str, Any]:
     """Show the videos, and return the result that is also printed as the last line."""
     if (weights := named_weights(config.weights)) is None:
         raise ConfigError("--weights: name a pretraining: its run folder, or a published checkpoint")
-    if config.out is None:
+    if (out := config.out) is None:
         raise ConfigError("--out: name the folder that the files are written to")
     from rspnet.data.choice import chosen
     from rspnet.drawing.files import check_outside, names
     from rspnet.weights.heads import load_heads
 
-    check_outside(config.out, config.sources)
+    check_outside(out, config.sources)
     rows = chosen(config.sources, config.layout, names=config.videos, number=config.sample, seed=config.seed)
+    weights = settled(weights)  # of a run that goes on, one checkpoint: the pictures and the result name it
     heads = load_heads(weights)
+    config = dataclasses.replace(config, weights=weights)
     console.say(heads.summary(), *implied.remarks(config.clips, heads.file))
     mapper = make_mapper(heads, config)
-    paths = [Path(config.out, name) for name in names([(row["root"], row["video"]) for row in rows])]
+    paths = [Path(out, name) for name in names([(row["root"], row["video"]) for row in rows])]
     sweep(*{path.parent for path in paths})
     shown = [
         show(row, path, config, mapper=mapper)

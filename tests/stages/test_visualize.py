@@ -118,6 +118,15 @@ def test_of_a_published_file(visualize, pretrained, tmp_path):
     assert all(Path(file).read_bytes() != picture for file, picture in zip(others, pictures, strict=True))
 
 
+def test_of_a_run_that_goes_on_the_checkpoint_is_named(visualize, pretrained, tmp_path):
+    run = tmp_path / "goes_on"
+    shutil.copytree(pretrained, run, symlinks=True)
+    for name in ("encoder.safetensors", "result.json"):
+        (run / name).unlink()
+    newest = max((run / "checkpoints").glob("step_*"), key=lambda path: int(path.name[5:]))
+    assert visualize(weights=str(run), sample=1)["weights"] == str(newest)
+
+
 def test_a_last_map_of_one_position_is_said_to_show_nothing(visualize, capsys):
     (video,) = visualize(sample=1, clips=options.Clips(num_frames=8, size=16))["videos"]
     assert [clip["flat"] for clip in video["clips"]] == [["motion", "appearance"]] * 2
