@@ -98,12 +98,11 @@ def _pictures(results: dict[str, dict[str, Any]], first: dict[str, _Line]) -> st
             for each, said in _CONTROLS.items()
             if not (apart := controls[each]["difference_interval"]) or apart[0] <= 0
         ]
-        how = (
-            f"as well with {' and with '.join(as_well)}, so not by motion"
-            if as_well
-            else "by motion, not by single pictures"
-        )
-        found.append(f" It tells {line.name} {how}.")
+        if as_well:  # few videos do not tell the difference: that is no proof that there is none
+            without = " and with ".join(as_well)
+            found.append(f" That {line.name} is told by motion is not shown: it may be told as well with {without}.")
+        else:
+            found.append(f" It tells {line.name} by motion, not by single pictures.")
     return "".join(found)
 
 

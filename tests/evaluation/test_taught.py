@@ -54,7 +54,7 @@ def test_what_was_taught_is_said():
         "speed by motion, not by single pictures."
     )
     pictures = sentence({"speed": probe((98, 95, 100), (78, 70, 86), (20, 12, 28), motion=False)})
-    assert pictures.endswith(" It tells speed as well with frames shuffled, so not by motion.")
+    assert pictures.endswith(" That speed is told by motion is not shown: it may be told as well with frames shuffled.")
     both = sentence({"speed": LEARNT, "arrow_of_time": LEARNT})
     assert "taught speed (98 %, fresh weights 78 %) and arrow of time (" in both
 
