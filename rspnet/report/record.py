@@ -146,28 +146,30 @@ class _Reader:
 
     def take(self, name: str, read: Callable[[Path], T], default: T) -> T:
         """What is read of a file; the default where there is none, or where it cannot be read."""
-        path = self.run_dir / name
-        try:
-            if not path.exists():
-                return default
+
+        def of_a_file(path: Path) -> T:
             if not path.is_file():  # to open a pipe would wait for who writes to it
                 raise ConfigError(f"{path}: is no file; {_LEFT_OUT}")
             return read(path)
+
+        return self._if_readable(self.run_dir / name, of_a_file, default)
+
+    def measured(self, name: str, sha256: object) -> "Features | None":
+        """The features that an evaluation took in place of a network; None where they are no longer those."""
+
+        def unchanged(path: Path) -> "Features":
+            if feature_files.sha256_of(name) != sha256:
+                raise ConfigError(f"{path}: is no longer what was measured; {_LEFT_OUT}")
+            return feature_files.read(name)
+
+        return self._if_readable(Path(name), unchanged, None)
+
+    def _if_readable(self, path: Path, read: Callable[[Path], T], default: T) -> T:
+        try:
+            return read(path) if path.exists() else default
         except (RSPNetError, OSError) as error:
             self.faults.append(" ".join(str(error).split()))
             return default
-
-    def measured(self, path: str, sha256: object) -> "Features | None":
-        """The features that an evaluation took in place of a network; None where they are no longer those."""
-        try:
-            if not Path(path).exists():
-                return None
-            if feature_files.sha256_of(path) != sha256:
-                raise ConfigError(f"{path}: is no longer what was measured; {_LEFT_OUT}")
-            return feature_files.read(path)
-        except (RSPNetError, OSError) as error:
-            self.faults.append(" ".join(str(error).split()))
-            return None
 
     def lines(self, name: str, keys: tuple[str, ...]) -> list[Line]:
         """Lines of JSON objects that have these keys; others are counted, and left out."""
