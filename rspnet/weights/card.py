@@ -77,18 +77,20 @@ def model_card(name: str, said: dict[str, Any], *, weights_license: str | None, 
 
 
 def _eval_result(measured: dict[str, Any]) -> EvalResult:
+    # The library groups numbers by the kind of their task, their data and split, and then takes the name of the task
+    # and the arguments of the data from the first: so the metric says how it was measured, and what else may differ.
     named = measured["data"] or "unnamed videos"
-    retrieval = measured["protocol"] == "retrieval"
+    kind = {"retrieval": "recall", "cluster": "v_measure"}.get(measured["protocol"], "accuracy")
+    how = _PROTOCOLS.get(measured["protocol"], measured["protocol"])
     return EvalResult(
-        task_type="other" if retrieval else "video-classification",
-        task_name=_PROTOCOLS.get(measured["protocol"], measured["protocol"]),
+        task_type="video-classification" if kind == "accuracy" else "other",
         dataset_type=re.sub(r"[^\w.-]+", "-", named),
         dataset_name=named,
         dataset_split="test",
-        dataset_args={name: measured[name] for name in ("fold", "data_fingerprint", "num_videos")},
-        metric_type="recall" if retrieval else "accuracy",
+        metric_type=kind,
         metric_value=measured["value"],
-        metric_name=f"{measured['metric']} (percent; {_interval(measured)})",
+        metric_name=f"{measured['metric']}, {how} (percent; {_interval(measured)})",
+        metric_args={name: measured[name] for name in ("fold", "data_fingerprint", "num_videos", "views")},
     )
 
 
@@ -165,18 +167,19 @@ def _training(said: dict[str, Any]) -> str:
     if data := known.get("data"):
         hours = f", {data['hours']:g} hours" if data.get("hours") else ""
         named = f"{recipe['data']}, " if recipe and recipe.get("data") else ""
-        lines.append(f"Data: {named}{some(data['num_videos'], 'video')}{hours}; fingerprint {data['fingerprint']}.")
+        tested = ", those of the test among them" if known.get("stage") == "finetune" else ""
+        lines.append(
+            f"Data: {named}{some(data['num_videos'], 'video')}{hours}{tested}; fingerprint {data['fingerprint']}."
+        )
     if known.get("weights"):
         lines.append(f"It began with the weights {known['weights']}.")
     if source := known.get("source"):
         lines.append(f"The weights come from {source['file']} ({source['layout']}; SHA-256 {source['sha256']}).")
     if "step" in known:
-        planned = (recipe or {}).get("optim", {}).get("epochs")
+        planned, epoch = (recipe or {}).get("optim", {}).get("epochs"), known.get("epoch", 0)
         of = f" of {planned}" if planned else ""
-        lines.append(
-            f"It is the checkpoint of step {known['step']}, after {known.get('epoch', 0)}{of} epochs; the training had "
-            "not ended there."
-        )
+        going = "" if epoch == planned else "; the training had not ended there"
+        lines.append(f"It is the checkpoint of step {known['step']}, after {epoch}{of} epochs{going}.")
     elif known.get("epoch") is not None:
         lines.append(f"It is of epoch {known['epoch']}" + (f" of {known['epochs']}." if "epochs" in known else "."))
     if known.get("device_hours") is not None:

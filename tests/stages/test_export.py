@@ -60,7 +60,7 @@ def test_a_fine_tuned_run_goes_to_the_hub(evaluated, tmp_path, monkeypatch, caps
     assert f"pushed: {hub.url}/org/net/commit/1" in err
     card = ModelCard(files["README.md"].decode())
     run = json.loads((evaluated / "result.json").read_text())
-    shown = [(each.metric_name.split(" (")[0], each.metric_value) for each in card.data.eval_results]
+    shown = [(each.metric_name.split(",")[0], each.metric_value) for each in card.data.eval_results]
     assert shown == [("top-1", run["top1"]), ("top-5", run["top5"]), ("top-1", 80.0), ("top-5", 100.0)]
     assert card.data.license == "cc-by-4.0"
     classifier = rspnet.load_classifier(tmp_path / "out")

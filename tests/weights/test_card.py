@@ -43,8 +43,10 @@ def test_what_was_measured_stands_in_the_model_index_with_its_interval():
         "ucf101 small",
     )
     assert (first.metric_type, first.metric_value) == ("accuracy", 61.5)
-    assert first.metric_name == "top-1 (percent; 95 % interval 58.0 to 64.9)"
-    assert (second.metric_type, second.metric_value, second.dataset_args["fold"]) == ("recall", 40.0, 1)
+    assert first.metric_name == (
+        "top-1, classification by the fine-tuned network (percent; 95 % interval 58.0 to 64.9)"
+    )
+    assert (second.metric_type, second.metric_value, second.metric_args["fold"]) == ("recall", 40.0, 1)
     assert (
         "| classification by the fine-tuned network | ucf101 small | top-1 | 61.5 % | 58.0 to 64.9 | 1.0 | 800 |"
         in text
@@ -53,6 +55,31 @@ def test_what_was_measured_stands_in_the_model_index_with_its_interval():
     assert "could not be read" not in text
     assert "Up to 3 videos could not be read, and are not counted." in card_of(results=[measured(num_failed=3)])[1]
     assert card.data.pipeline_tag == "video-classification"
+
+
+def test_numbers_of_one_task_are_told_apart_in_the_model_index():
+    results = [measured(), measured(protocol="knn", value=30.0), measured(value=63.0, fold=2, num_videos=790)]
+    (clusters,) = card_of(results=[measured(protocol="cluster", metric="v-measure")])[0].data.eval_results
+    assert (clusters.task_type, clusters.metric_type) == ("other", "v_measure")
+    card, _ = card_of(num_classes=101, results=results)
+    shown = [(each.metric_name.split(" (")[0], each.metric_value, each.metric_args) for each in card.data.eval_results]
+    tuned, near = "classification by the fine-tuned network", "classification by the 20 nearest training videos"
+    of = {"fold": 1, "data_fingerprint": "ab12", "num_videos": 800, "views": 10}
+    assert shown == [
+        (f"top-1, {tuned}", 61.5, of),
+        (f"top-1, {near}", 30.0, of),
+        (f"top-1, {tuned}", 63.0, of | {"fold": 2, "num_videos": 790}),
+    ]
+    assert {each.task_name for each in card.data.eval_results} == {None}  # it would be that of the first for all
+
+
+@pytest.mark.parametrize("epoch", [3, 4])
+def test_a_checkpoint_says_whether_the_training_had_ended(epoch):
+    known = {"stage": "finetune", "step": 5 * epoch, "epoch": epoch, "data": RUN["data"]}
+    text = card_of(provenance=known, recipe={"optim": {"epochs": 4}})[1]
+    ended = "" if epoch == 4 else "; the training had not ended there"
+    assert f"It is the checkpoint of step {5 * epoch}, after {epoch} of 4 epochs{ended}." in text
+    assert "Data: 1000 videos, 2.5 hours, those of the test among them; fingerprint ab12." in text
 
 
 def test_where_nothing_is_known_it_says_so():
