@@ -122,7 +122,7 @@ def remarks(clips: Clips, weights: "WeightFile", trained: bool = False) -> list[
         No line or one: which options differ from what the weights say, or that they say nothing.
     """
     said = weights.description.get("clip")
-    if said is None:
+    if said is None or weights.description.get("clip_unknown"):
         return [
             f"{'warning: ' if trained else ''}{weights.path}: does not say what clips it was trained on; fed with "
             f"{clips.num_frames} frames, stride {clips.stride}, {clips.size} pixels (--clips.num_frames, "

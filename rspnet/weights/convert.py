@@ -124,12 +124,15 @@ def _to_folder(src: Path, dst: Path, file: WeightFile, *, filled: tuple[nn.Modul
         "kwargs": {"width": file.width},
         "num_features": encoder.num_features,
         "clip": {**clip, "channels": "RGB"},
+        "clip_unknown": True,
         "provenance": {
             "stage": stages.get(entries.layout),
             "epoch": file.epoch,
             "converted_from": {"file": src.name, **identity(src)},
         },
     }
+    if (queue := file.tensors.get("queue")) is not None and queue.ndim == 2 and queue.numel():
+        description["pretext"] = {"dim": len(queue), "queue_length": queue.shape[1]}
     with _new(dst, folder=True) as folder:
         save_encoder(folder, {key.removeprefix(start): file.tensors[key] for key in used}, description)
         _save(rest, folder / _REST)

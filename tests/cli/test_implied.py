@@ -125,8 +125,9 @@ def test_what_differs_is_said(changes, trained, said):
     assert sorted(implied.remarks(options.TestedClips(**CLIP | changes), weights, trained)) == said
 
 
-def test_weights_that_say_nothing_of_clips():
-    weights = SimpleNamespace(path="w.pth", description={}, arch="c3d")
+@pytest.mark.parametrize("description", [{}, {"clip": CLIP, "clip_unknown": True}])
+def test_weights_that_say_nothing_of_clips(description):
+    weights = SimpleNamespace(path="w.pth", description=description, arch="c3d")
     (line,) = implied.remarks(options.TestedClips(), weights)
     assert line.startswith("w.pth: does not say what clips it was trained on; fed with 16 frames, stride 1, 112 pixels")
     assert line.endswith("and the normalisation usual for c3d")

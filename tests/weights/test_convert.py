@@ -119,6 +119,8 @@ def test_what_the_folder_says(tmp_path):
     said = json.loads((tmp_path / "ours/encoder.json").read_text())
     assert (said["arch"], said["kwargs"], said["num_features"]) == ("c3d", {"width": 8}, 64)
     assert (said["clip"]["num_frames"], said["clip"]["size"], said["clip"]["channels"]) == (16, 112, "RGB")
+    assert said["clip_unknown"]  # which are the network's, not the training's
+    assert said["pretext"] == {"dim": 16, "queue_length": 8}  # as of the file itself
     assert (said["provenance"]["stage"], said["provenance"]["epoch"]) == ("pretrain", 200)
     assert said["provenance"]["converted_from"]["file"] == path.name
     assert said["provenance"]["converted_from"]["bytes"] == path.stat().st_size
