@@ -173,9 +173,12 @@ def read_windows(clip: ClipSpec | None, window: float | str | None, step: float 
         step: likewise.
 
     Raises:
-        ConfigError: as `read_length`.
+        ConfigError: as `read_length`; or a window of a number of frames is shorter than a clip, whatever the video.
     """
     lengths = (
         None if text is None else read_length(text, option) for option, text in (("--window", window), ("--step", step))
     )
-    return Windows(clip or ClipSpec(1, 1, (0, 0, 0), (1, 1, 1)), *lengths)
+    windows = Windows(clip or ClipSpec(1, 1, (0, 0, 0), (1, 1, 1)), *lengths)
+    if windows.window is not None and not windows.window.in_seconds and windows.window.amount < windows.span():
+        raise ConfigError(f"--window: {window}; a clip reaches over {windows.span()} frames: give as many at least")
+    return windows

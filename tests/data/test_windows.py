@@ -8,7 +8,7 @@ import pytest
 
 from rspnet.clipspec import ClipSpec
 from rspnet.data import sampling
-from rspnet.data.windows import Length, Windows, read_length
+from rspnet.data.windows import Length, Windows, read_length, read_windows
 from rspnet.errors import ConfigError
 
 
@@ -106,6 +106,9 @@ def test_a_window_as_long_as_a_clip_unless_said_otherwise():
     assert Windows(clip(8, 2), step=Length(30, False)).grid(60, 0).starts.tolist() == [0, 30]
     with pytest.raises(ValueError, match=r"a window of 0\.5 s is 12 frames, and a clip reaches over 15"):
         Windows(clip(8, 2), Length(0.5, True)).grid(60, 25)
+    assert read_windows(clip(8, 2), "15f", None).window == Length(15, False)
+    with pytest.raises(ConfigError, match=r"^--window: 14f; a clip reaches over 15 frames: give as many at least$"):
+        read_windows(clip(8, 2), "14f", None)
 
 
 @pytest.mark.parametrize("sampling_", ["clip", "cover"])
