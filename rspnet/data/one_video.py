@@ -23,7 +23,8 @@ def read_clips(video: str | Path | Tensor | Pixels, encoder: nn.Module, views: i
 
     The same frames (evenly spaced clips, looped where the video is shorter than one), crop, size, frame rate and
     normalisation, so that ``encoder(clips).mean(0)`` is the video's feature there, but for rounding (1e-5 of it), since
-    several videos go through the network together there.
+    several videos go through the network together there. Of frames it is near to that (about 1e-2): they are resized as
+    RGB, a file's before they become RGB.
 
     Args:
         video: A file; or its frames, uint8 (frames, H, W, 3), RGB, at the frame rate that the network is fed with.
