@@ -57,6 +57,7 @@ from rspnet.errors import CheckpointError, ConfigError
 from rspnet.report.leaving import leave
 from rspnet.running import launch
 from rspnet.running.folder import Run, run_once
+from rspnet.running.sources import as_made
 from rspnet.running.telling import opening
 from rspnet.weights.description import is_export, named_weights, settled
 from rspnet.weights.manifest import is_checkpoint
@@ -160,6 +161,7 @@ def main(config: Config) -> dict[str, Any]:
             measured = settled(measured)
         config = dataclasses.replace(config, weights=measured)
     run_dir = config.run_dir or default_run_dir(config, Path(measured))
+    config = as_made(config, Path(run_dir))
     start = partial(launch.start, trains=False, run_dir=run_dir, trackers=config.run.trackers)
     return run_once(run_dir, config, evaluate, start=start, report=leave)
 
@@ -277,8 +279,11 @@ def of_features(config: Config, run: Run) -> Told:
     stored = features.read(str(config.features))
     made = stored.made
     facts = {"weights": made["weights"], "arch": made["arch"], "views": made["clip"]["views"], **run.facts}
-    described = f"features of {config.features}, {made['pooling']} pooling"
-    return Told(partial(stored_outputs, stored), facts | {"pooling": made["pooling"]}, described)
+    facts |= {name: made[name] for name in ("pooling", "layer")}
+    clip = f"{config.clips.num_frames} x {config.clips.size}²"
+    stage = "" if made["layer"] is None else f", stage {made['layer']}"
+    described = f"features of {config.features}, of clips of {clip}{stage}, {made['pooling']} pooling"
+    return Told(partial(stored_outputs, stored), facts, described)
 
 
 def trained_network(config: Config, weights: "WeightFile | None", names: list[str]) -> "tuple[nn.Module, ClipSpec]":

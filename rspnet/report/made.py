@@ -39,7 +39,8 @@ def origin(record: Record) -> Iterator[Fact]:
     encoder, clips, data = (record.options(name) for name in ("encoder", "clips", "data"))
     if name := known.get("arch", encoder.get("name")):
         width = encoder.get("width")
-        yield "network", shown(name) + (f", width {shown(width)}" if width is not None else "")
+        layer = f", stage {shown(known['layer'])}" if known.get("layer") is not None else ""
+        yield "network", shown(name) + (f", width {shown(width)}" if width is not None else "") + layer
     weights = known.get("weights", record.config.get("weights"))
     digest = known.get("weights_sha256")
     called = "weights" if record.stage == "evaluate" else "weights at the start"

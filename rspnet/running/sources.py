@@ -6,6 +6,7 @@ Without torch, so that a run that is done answers at once.
 import json
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,33 @@ def check_named(config: dict[str, Any]) -> None:
         raise ConfigError(f"monitor.data: {watched}: no such file or folder")
     if (named := named_weights(config.get("weights"))) is not None:
         find_weights(named)
+
+
+def as_made(config: Any, run_dir: Path) -> Any:
+    """The options of an evaluation with the clips, network and pooling that its features were made with, if it has any.
+
+    Of features that are gone a run that began with them says it; of what holds none nothing does, which is said later.
+
+    Args:
+        config: of stages/evaluate.py.
+        run_dir: the run's folder.
+    """
+    from rspnet.evaluation.features import made_by
+
+    if config.features is None:
+        return config
+    said: dict[str, Any] = {}
+    if (made := made_by(config.features)) is not None:
+        said = {"clips": made.get("clip"), "encoder": {"name": made.get("arch")}, "pooling": made.get("pooling")}
+    else:
+        with suppress(CheckpointError):
+            said = read_options(run_dir / "config.yaml", START_AGAIN)
+    try:
+        clips = {name: said["clips"][name] for name in vars(config.clips)}
+        sections = {"clips": replace(config.clips, **clips), "encoder": replace(config.encoder, **said["encoder"])}
+        return replace(config, pooling=said["pooling"], **sections)
+    except (KeyError, TypeError):
+        return config
 
 
 def settle(run_dir: Path, config: dict[str, Any], *, begun: bool) -> str | None:

@@ -152,7 +152,7 @@ def read(run_dir: Path) -> list[Result]:
         raise ConfigError(f"{path}: does not say its {lacking[0]}; {_REMEDY}")
     common = {name: value for name, value in options.items() if name not in _NOT_COMPARED}
     common |= {"data": said["data_fingerprint"], "precision": said.get("precision"), "arch": _arch(said, options)}
-    common |= {"pooling": said.get("pooling")}
+    common |= {name: said.get(name) for name in ("pooling", "layer")}
     num_folds, origin = _num_folds(run_dir / "index.parquet"), _origin(said)
     names = str(said.get("protocol", "")).split(",")
     several = [said | said[name.strip()] | {"protocol": name.strip()} for name in names] if len(names) > 1 else [said]

@@ -403,9 +403,27 @@ def test_several_protocols_in_one_pass_and_from_a_file(tmp_path, motions, finetu
     assert len(passes) == 2
     for folder in ("retrieval", "knn", "linear", "all"):
         assert (tmp_path / folder / "features.parquet").is_file()
-    extract.main(tiny.extract(motions, out=tmp_path / "f", weights=finetuned, pooling="max"))
+    extract.main(tiny.extract(motions, out=tmp_path / "f"))
     with pytest.raises(ConfigError, match="holds a run with other features: SHA-256"):
         main(config)
+
+
+def test_features_say_how_they_were_made(tmp_path, motions, finetuned, capsys):
+    """Not the options, which nobody gave: neither in the folder nor in a table of several."""
+    from rspnet.running import table
+    from stages import extract
+
+    extract.main(tiny.extract(motions, out=tmp_path / "f", weights=finetuned, layer="layer2", pooling="max"))
+    config = Config(features=str(tmp_path / "f"), protocol="knn", run_dir=str(tmp_path / "run"))
+    result = main(config)
+    assert [result[name] for name in ("arch", "views", "layer", "pooling")] == ["resnet18", 2, "layer2", "max"]
+    assert "f, of clips of 8 x 48², stage layer2, max pooling" in capsys.readouterr().err
+    (row,) = table.rows(table.read(tmp_path / "run"), any_weights=False)
+    known = row.results[0].options
+    assert [known[name] for name in ("clips.size", "clips.num_frames", "layer", "pooling")] == [48, 8, "layer2", "max"]
+    shutil.rmtree(tmp_path / "f")
+    assert main(config) == result
+    assert "f: not there any more; whether the result is of these features is not known" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
