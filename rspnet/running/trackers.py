@@ -1,5 +1,6 @@
 """Where a run's curves go besides metrics.jsonl: accelerate's trackers, none of which can end the run or change it."""
 
+import atexit
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -71,6 +72,8 @@ class Trackers:
         for name in list(accelerator.log_with or ()):
             with self._guarded(str(name)):
                 self._trackers.append(self._begin(name, run_dir, told))
+        if self._trackers:  # some take their leave as the process ends; what is registered after them comes before
+            atexit.register(_leave_stdout)
         # None of accelerate's: it would end them once more, unguarded.
         accelerator.trackers = []
 
@@ -164,3 +167,8 @@ class Trackers:
             say(f"tracker {name}: failed ({said}); the run goes on without it, and metrics.jsonl has every value")
             if tracker in self._trackers:
                 self._trackers.remove(tracker)
+
+
+def _leave_stdout() -> None:
+    """Whatever is still said goes to stderr: the last line of stdout is the result."""
+    sys.stdout = sys.stderr

@@ -1,5 +1,8 @@
 """Trackers get options, values and a picture; one that fails is named once, and neither ends nor changes the run."""
 
+import atexit
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -109,6 +112,19 @@ def test_one_that_fails_is_named_once(tmp_path, registered, capsys, fails, error
     assert said[0].startswith("tracker own: failed (")
     assert not [what for what, *_ in own.got if what == fails]
     assert EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("loss")[1].value == 4  # the other goes on
+
+
+def test_what_one_says_as_the_process_ends_is_no_result(tmp_path, registered, monkeypatch, capsys):
+    ends = []
+    monkeypatch.setattr("atexit.register", ends.append)
+    monkeypatch.setattr("sys.stdout", sys.stdout)  # put back after the test
+
+    monkeypatch.setattr(registered(), "start", lambda _: atexit.register(lambda: print("own: so long")))
+    Trackers(Accelerator(cpu=True, log_with=["own"], project_dir=tmp_path), tmp_path, {})
+    for end in reversed(ends):
+        end()
+    out, err = capsys.readouterr()
+    assert (out, "own: so long" in err) == ("", True)
 
 
 def test_one_that_is_not_there_is_refused():
