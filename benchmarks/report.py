@@ -1,4 +1,4 @@
-"""Put the tables of results/*.json into the pages of docs/, below the line that names the file.
+"""Put the tables of results/*.json into the pages of docs/, below the line that names the file, and draw their plot.
 
     python benchmarks/decode.py ORIGINALS --json results/decode.json
     python benchmarks/loader.py ORIGINALS --json results/loader.json
@@ -22,6 +22,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from study_plot import plot
 from study_tables import gain, markdown, study
 
 HERE = Path(__file__).resolve().parents[1]
@@ -40,6 +41,7 @@ PAGES = {
     "results/small_data.json": HERE / "docs/small_data.md",
     "results/jhmdb.json": HERE / "docs/small_data.md",
 }
+PLOTS = {"results/small_data.json": HERE / "docs/small_data.svg"}
 PEERS = {
     "torchcodec + cv2": "torchcodec, resized by OpenCV",
     "torchcodec": "torchcodec alone",
@@ -206,11 +208,13 @@ def controls(found: dict) -> str:
 
 
 def main() -> None:
-    """Rewrite the pages."""
+    """Rewrite the pages, and the plots in them."""
     for name, table in tables().items():
         marked = re.compile(rf"(<!-- {name} -->\n)(\|.*\n)*")
         page = PAGES[name].read_text()
         PAGES[name].write_text(marked.sub(lambda match, table=table: match[1] + table, page))
+    for name, drawing in PLOTS.items():
+        drawing.write_text(plot(json.loads((HERE / name).read_text())))
 
 
 def tables() -> dict[str, str]:

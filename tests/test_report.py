@@ -1,27 +1,53 @@
 """The tables of the documentation are those of results/*.json."""
 
+import json
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.support.pages import REPO
 
 sys.path.insert(0, str(REPO / "benchmarks"))
-from report import PAGES, cpu, epochs, gpu, gradients, main, tables
+from report import PAGES, PLOTS, cpu, epochs, gpu, gradients, main, tables
+from study_plot import plot
+
+TABLES = tables()
+SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.mark.parametrize("name", tables())
+@pytest.mark.parametrize("name", TABLES)
 def test_tables_are_the_measured_ones(name):
-    assert f"<!-- {name} -->\n{tables()[name]}\n" in PAGES[name].read_text()
+    assert f"<!-- {name} -->\n{TABLES[name]}\n" in PAGES[name].read_text()
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_plots_are_the_measured_ones(name):
+    assert plot(json.loads((REPO / name).read_text())) == PLOTS[name].read_text()
+
+
+def test_a_plot_has_every_seed_and_means_where_they_are():
+    """Two seeds at 10 and 30 have their mean half way; what a row was not measured by is not drawn."""
+    runs = [{"row": "base", "measures": {"knn": {"top1": value}}} for value in (10.0, 30.0)]
+    drawn = plot({"runs": [*runs, {"row": "<other>", "measures": {"linear": {"top1": 5.0}}}]})
+    circles = [element.attrib for element in ElementTree.fromstring(drawn).iter(f"{SVG}circle")]
+    rings, dots = ([float(each["cx"]) for each in circles if each["class"] == kind] for kind in ("ring", "dot"))
+    assert rings[0] < dots[0] < rings[1]
+    assert dots[0] == pytest.approx((rings[0] + rings[1]) / 2, abs=0.1)
+    assert len(rings) == 3
+    assert len(dots) == 2
+    assert "&lt;other&gt;" in drawn
 
 
 def test_another_measurement_takes_the_place_of_the_last(tmp_path, monkeypatch):
     for name in PAGES:
         monkeypatch.setitem(PAGES, name, tmp_path / "page.md")
+    for name in PLOTS:
+        monkeypatch.setitem(PLOTS, name, tmp_path / "plot.svg")
     old = "".join(f"\n<!-- {name} -->\n| old |\n| --- |\n" for name in PAGES)
     (tmp_path / "page.md").write_text(f"before\n{old}\nafter\n")
     main()
-    new = "".join(f"\n<!-- {name} -->\n{table}" for name, table in tables().items())
+    new = "".join(f"\n<!-- {name} -->\n{table}" for name, table in TABLES.items())
     assert (tmp_path / "page.md").read_text() == f"before\n{new}\nafter\n"
 
 

@@ -1,6 +1,7 @@
 """benchmarks/study.py: which commands a study is, what is done again, and what its file of results says."""
 
 import json
+import random
 import sys
 from pathlib import Path
 
@@ -136,6 +137,29 @@ def test_results_are_kept_run_by_run_and_become_a_table(tmp_path):
     strict, (low, high) = ahead(found, found["runs"][1:], found["runs"][:1], "knn", strict=True)
     assert strict == pytest.approx(100 * 4 / 7)
     assert f"| kNN | 25.0 | 75.0 | +50.0 [+12.5, +87.5] | +57.1 [{low:+.1f}, {high:+.1f}] |" in gain(found)
+
+
+def test_an_interval_is_over_films_and_over_seeds():
+    """Against draws one by one; of two seeds that differ it is wider than that over films alone."""
+    rng = random.Random(0)
+    videos = [f"film{number // 3}_run_f_cm_np1_fr_med_{number}.avi" for number in range(60)]
+    said = ["".join(rng.choices("ab", weights, k=60)) for weights in ((8, 2), (5, 5), (4, 6))]
+    runs = [{"row": "", "said": {"knn": text}} for text in said]
+    found = {"videos": videos, "labels": "a" * 60, "classes": ["run"], "shared": "-" * 60}
+    difference, (low, high) = ahead(found, runs[:2], runs[2:], "knn")
+    assert difference == pytest.approx(
+        100 * (said[0].count("a") / 120 + said[1].count("a") / 120 - said[2].count("a") / 60)
+    )
+    draws = []
+    for _ in range(4000):
+        places = [3 * film + at for film in rng.choices(range(20), k=20) for at in range(3)]
+        seeds = rng.choices(said[:2], k=2)
+        ours = sum(text[place] == "a" for text in seeds for place in places) / 120
+        draws.append(100 * (ours - sum(said[2][place] == "a" for place in places) / 60))
+    draws.sort()
+    assert (low, high) == pytest.approx((draws[100], draws[3900]), abs=2)
+    _, (low_alone, high_alone) = ahead(found, runs[:1], runs[2:], "knn")
+    assert high - low > 1.2 * (high_alone - low_alone)
 
 
 def test_rows_that_a_study_no_longer_has_are_left_out(tmp_path):
