@@ -118,14 +118,22 @@ def measured(run: Run) -> Options:
         found |= {key: record.environment[key] for key in ENVIRONMENT if key in record.environment}
         for protocol, score in {"training": result}.items() if name == "pretrain" else record.scores.items():
             key = name if protocol in ("classify", "training") else protocol
-            found["measures"][key] = {number: score[number] for number in NUMBERS if number in score}
+            numbers = {number: score[number] for number in NUMBERS if number in score}
+            found["measures"][key] = pooled(found["measures"][key], numbers) if key in found["measures"] else numbers
             lines = record.neighbours if protocol == "retrieval" else record.predictions.get(protocol, [])
             if lines:
                 found["shared"] |= in_both(record)
                 found["labels"] |= {line["video"]: line["label"] for line in lines}
-                found["said"][key] = said(record, protocol)
+                found["said"][key] = found["said"].get(key, {}) | said(record, protocol)
     found["device_hours"] = round(found["device_hours"], 4)
     return found
+
+
+def pooled(one: Options, other: Options) -> Options:
+    """What two parts of the videos say together."""
+    sizes = one["num_videos"], other["num_videos"]
+    top1 = (one["top1"] * sizes[0] + other["top1"] * sizes[1]) / sum(sizes)
+    return {"top1": round(top1, 2), "num_videos": sum(sizes)}
 
 
 def said(record: Record, protocol: str) -> dict[str, str | None]:

@@ -13,6 +13,10 @@ from rspnet.running.record import flat
 HERE = Path(__file__).resolve().parents[1]
 Options = dict[str, Any]
 MORE = "and_unlabelled"
+FOLDS = 4
+"""Parts that films are dealt into, where each is tested once."""
+INDEXES = {"own": ".own.jsonl", "all": ".all.jsonl", "folds": ".folds.jsonl"}
+"""`videos` of a measure -> the end of its list's name, which `study_videos.listed` writes."""
 
 
 class Run:
@@ -22,7 +26,7 @@ class Run:
         study: what is compared.
         name: of the row.
         seed: of all its commands.
-        index: the videos to pretrain on; beside it lie `.own` and `.all`, see `study_videos.listed`.
+        index: the videos to pretrain on; beside it lie those of `INDEXES`.
         work: folder of all runs: what is in several studies under one name is pretrained once.
 
     Attributes:
@@ -36,18 +40,22 @@ class Run:
         # What shapes a clip or the network holds for the measures as well, also of fresh weights.
         shapes = {key: value for key, value in settled.items() if key.split(".")[0] in ("clips", "encoder")}
         self.pretraining = {"data.index": str(index), "run.seed": seed} | without(self.pretraining)
-        own = {"data.index": str(index.with_suffix(".own.jsonl")), "run.seed": seed}
-        self.stages, self.measures = {}, dict[str, Options]()
+        self.stages, self.measures = {}, dict[str, list[Options]]()
         for measure, options in study["measures"].items():
-            self.stages[measure] = options["stage"]
+            videos = options.get("videos", "own")
+            own = {"data.index": str(index.with_suffix(INDEXES[videos])), "run.seed": seed}
             asked = own | shapes | {key: value for key, value in options.items() if key not in ("stage", "videos")}
-            if options.get("videos") == "all":
-                asked["data.index"] = str(index.with_suffix(".all.jsonl"))
-            if self.is_fresh and "protocol" in asked:  # it has learnt no task
-                asked["protocol"] = ",".join(each for each in asked["protocol"].split(",") if each != "pretext")
-            if not self.is_fresh and "pretext" not in asked.get("protocol", "pretext"):  # nothing is drawn
+            protocols = asked.get("protocol", "classify").split(",")
+            if self.is_fresh and "pretext" in protocols:  # it has learnt no task
+                protocols.remove("pretext")
+                if not protocols:
+                    continue
+                asked["protocol"] = ",".join(protocols)
+            if not self.is_fresh and not {"classify", "pretext"} & set(protocols):  # nothing is drawn
                 del asked["run.seed"]
-            self.measures[measure] = asked
+            self.stages[measure] = options["stage"]
+            folds = range(1, FOLDS + 1) if videos == "folds" else [None]
+            self.measures[measure] = [asked | ({} if fold is None else {"data.fold": fold}) for fold in folds]
         trained = [study["data"], None if self.is_fresh else settled]
         self.recipe = digest([trained, [settings(options) for options in study["measures"].values()], shapes])
         self.folder = work / f"{named(name)}-{seed}-{digest(trained)}"
@@ -56,9 +64,10 @@ class Run:
         """What each command is called, and its words; the last one is the folder of its run."""
         weights = "none" if self.is_fresh else str(self.folder / "pretrain")
         found = [] if self.is_fresh else [("pretrain", [*words("pretrain", self.pretraining), "--run_dir", weights])]
-        for name, options in self.measures.items():
-            folder = self.folder / f"{named(name)}-{digest(settings(options))}"
-            found.append((name, words(self.stages[name], options | {"weights": weights, "run_dir": str(folder)})))
+        for name, asked in self.measures.items():
+            for options in asked:
+                folder = self.folder / f"{named(name)}-{digest(settings(options))}"
+                found.append((name, words(self.stages[name], options | {"weights": weights, "run_dir": str(folder)})))
         return found
 
 

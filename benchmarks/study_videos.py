@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from study_run import Options, digest
+from study_run import FOLDS, INDEXES, Options, digest
 
 from rspnet.data.groups import film_of
 from rspnet.disk import write_text
@@ -26,15 +26,17 @@ def listed(data: Options, more: list[str], places: dict[str, Path], work: Path, 
         call: runs a command.
 
     Returns:
-        The list to pretrain on; of its name with `.own` that of the data alone, with `.all` one of it without splits.
+        The list to pretrain on. Of its name with other ends there are those of the data alone: with its splits, without
+        any, and with those that test each film once.
     """
     work.mkdir(parents=True, exist_ok=True)
     rows = copied(data["name"], data["short_side"], places, work, call=call)
     if data["split"] == "inner":
         rows = inner(rows)
     index = work / f"{'_and_'.join([data['name'], *more])}_{data['split']}_{digest(data)}.jsonl"
-    write(index.with_suffix(".own.jsonl"), rows)
-    write(index.with_suffix(".all.jsonl"), [row | {"split": None, "folds": None} for row in rows])
+    unsplit = [row | {"split": None, "folds": None} for row in rows]
+    for name, lines in {"own": rows, "all": unsplit, "folds": folded(rows)}.items():
+        write(index.with_suffix(INDEXES[name]), lines)
     for name in more:
         others = copied(name, data["short_side"], places, work, call=call)
         rows += [row | {"label": None, "split": "train", "folds": None} for row in others]
@@ -72,9 +74,23 @@ def write(path: Path, rows: list[Options]) -> None:
 def inner(rows: list[Options]) -> list[Options]:
     """The training videos of the first fold; those of some of their films are tested."""
     rows = [row for row in rows if (row["folds"] or [row["split"]])[0] == "train"]
-    films = sorted({str(film_of(row["video"], row["label"]) or row["video"]) for row in rows})
+    films = sorted({film(row) for row in rows})
     held_out = set(random.Random(0).sample(films, round(HELD_OUT * len(films))))
-    for row in rows:
-        is_held_out = str(film_of(row["video"], row["label"]) or row["video"]) in held_out
-        row |= {"split": "test" if is_held_out else "train", "folds": None}
-    return rows
+    return [row | {"split": "test" if film(row) in held_out else "train", "folds": None} for row in rows]
+
+
+def folded(rows: list[Options]) -> list[Options]:
+    """All videos, with splits of which each tests a part of the films, about equally many videos of each class."""
+    parts: dict[str, int] = {}
+    sizes = [0] * FOLDS
+    for label, name in sorted({(row["label"], film(row)) for row in rows}):
+        if name not in parts:  # a film of several classes is dealt with the first
+            parts[name] = sizes.index(min(sizes))
+        sizes[parts[name]] += sum(film(row) == name and row["label"] == label for row in rows)
+    splits = {name: ["test" if part == each else "train" for each in range(FOLDS)] for name, part in parts.items()}
+    return [row | {"split": splits[film(row)][0], "folds": splits[film(row)]} for row in rows]
+
+
+def film(row: Options) -> str:
+    """The film that a video was cut from, as far as its name tells, else the video."""
+    return str(film_of(row["video"], row["label"]) or row["video"])

@@ -2,7 +2,9 @@
 
 import json
 import random
+import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,10 @@ from tests.support.pages import REPO
 
 sys.path.insert(0, str(REPO / "benchmarks"))
 import study_run
-from study_results import UNTESTED, Results, in_both
-from study_run import Run, beside
+from study_results import UNTESTED, Results, in_both, measured
+from study_run import FOLDS, Run, beside
 from study_tables import ahead, gain, study
-from study_videos import HELD_OUT, copied, inner, listed
+from study_videos import HELD_OUT, copied, folded, inner, listed
 
 STUDIES = sorted((REPO / "benchmarks" / "studies").glob("*.yaml"))
 
@@ -233,15 +235,68 @@ def test_a_row_is_pretrained_on_other_data_beside_and_measured_on_its_own(tmp_pa
     assert [row["label"] for row in learnt] == ["run", None]
 
 
+def test_each_film_is_tested_once_and_learnt_from_otherwise(tmp_path):
+    """Parts are about equally large, a film of two classes is in one; a measure is a command for each part."""
+    rows = [
+        new_row(f"{label}/film{film}_{label}_f_cm_np1_fr_med_{cut}.avi", tmp_path, label, split="train")
+        for label, films in {"jump": range(6), "run": range(5, 12)}.items()
+        for film in films
+        for cut in range(3)
+    ]
+    parts = folded(rows)
+    tested = [[row["video"] for row in parts if row["folds"][part] == "test"] for part in range(FOLDS)]
+    assert sorted(video for videos in tested for video in videos) == sorted(row["video"] for row in rows)
+    assert {len(videos) for videos in tested} == {9, 12}
+    films = [{video.split("/")[1].split("_")[0] for video in videos} for videos in tested]
+    assert sum(map(len, films)) == len(set().union(*films)) == 12
+    assert not any("None" in str(row["folds"]) for row in parts)
+    measures = {
+        "tuned": {"stage": "finetune", "videos": "folds"},
+        "tasks": {"stage": "evaluate", "protocol": "pretext"},
+    }
+    run = Run(said(measures=measures), "base", 1, tmp_path / "videos.jsonl", tmp_path)
+    (_, first), *others, (_, tasks) = run.commands()[1:]
+    assert [name for name, _ in run.commands()] == ["pretrain", *["tuned"] * FOLDS, "tasks"]
+    assert first[first.index("--data.index") + 1].endswith("videos.folds.jsonl")
+    assert [words[words.index("--data.fold") + 1] for words in (first, *(words for _, words in others))] == list("1234")
+    assert "--data.fold" not in tasks
+    assert [
+        name for name, _ in Run(said(measures=measures), "fresh weights", 1, tmp_path / "v.jsonl", tmp_path).commands()
+    ] == ["tuned"] * FOLDS
+
+
+def test_parts_that_are_tested_apart_are_told_together(tmp_path):
+    rows = said(measures={"tuned": {"stage": "finetune", "videos": "folds"}}, rows={"fresh weights": None})
+    run = Run(rows, "fresh weights", 1, tmp_path / "videos.jsonl", tmp_path)
+    for part, (_, words) in enumerate(run.commands()):
+        right = [1, 0] if part else [1, 1, 1]
+        folder = Path(words[-1])
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump({"stage": words[0]}))
+        score = {"stage": "finetune", "top1": 100 * sum(right) / len(right), "num_videos": len(right), "top5": 100.0}
+        score |= {"chance_top1": 50.0, "chance_top5": 100.0, "best_epoch": 1, "best_top1": score["top1"]}
+        (folder / "result.json").write_text(json.dumps(score))
+        lines = [{"video": f"{part}{at}.mp4", "label": "a", "predicted": ["ba"[hit]]} for at, hit in enumerate(right)]
+        (folder / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = measured(run)
+    assert found["measures"] == {"tuned": {"top1": 66.67, "num_videos": 9}}
+    assert len(found["said"]["tuned"]) == 9
+
+
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_commands_of_the_studies_are_those_of_the_stages(path, tmp_path, monkeypatch):
     """Each option is one of its stage, and no two of a row contradict each other."""
     monkeypatch.chdir(REPO)
     found = yaml.safe_load(path.read_text())
-    for name in found["rows"]:
-        for _, words in Run(found, name, 1, tmp_path / "videos.jsonl", tmp_path).commands():
-            stage = {"pretrain": pretrain, "evaluate": evaluate, "finetune": finetune}[words[0][7:-3]]
-            parse(stage.Config, words[1:])
+    folders = re.compile(rf"{re.escape(str(tmp_path))}/[^/]*-1-[0-9a-f]{{8}}(/[^/]*)?")
+    commands = {
+        tuple("1" if option == "--data.fold" else folders.sub("run", word) for option, word in pairwise(["", *words]))
+        for name in found["rows"]
+        for _, words in Run(found, name, 1, tmp_path / "videos.jsonl", tmp_path).commands()
+    }
+    for script, *words in commands:  # one of those that differ in nothing else
+        stage = {"pretrain": pretrain, "evaluate": evaluate, "finetune": finetune}[script[7:-3]]
+        parse(stage.Config, words)
 
 
 RESULTS = [path for path in ((REPO / "results" / f"{each.stem}.json") for each in STUDIES) if path.exists()]
