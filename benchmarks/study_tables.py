@@ -17,13 +17,9 @@ COLUMNS = {
     "linear": ("linear", "top1"),
     "fine-tuned": ("tuned", "top1"),
 }
-MORE = {
-    "R@5": ("retrieval", "recall", "5"),
-    "linear, 5 videos a class": ("few_shot", "top1", "5"),
-    "fine-tuned, half of the labels": ("tuned, half of the labels", "top1"),
-    "fine-tuned, a quarter": ("tuned, a quarter", "top1"),
-    "fine-tuned, an eighth": ("tuned, an eighth", "top1"),
-}
+MORE = {"R@5": ("retrieval", "recall", "5"), "linear, 5 videos a class": ("few_shot", "top1", "5")}
+TUNED = "tuned, "
+"""What fine-tunings with fewer labels are called, and with how many."""
 FRESH, PRETRAINED, BASE = "fresh weights", "pretrained", "base"
 RESAMPLES = 10_000
 Runs = list[dict]
@@ -55,7 +51,8 @@ def gain(found: dict) -> str:
     fresh, pretrained = rows.get(FRESH, []), rows.get(PRETRAINED, [])
     if not fresh or not pretrained:
         return markdown(["not measured yet"], [])
-    for name, keys in (COLUMNS | MORE).items():
+    few = [name for name in fresh[0]["measures"] if name.startswith(TUNED)]
+    for name, keys in (COLUMNS | MORE | {f"fine-{name}": (name, "top1") for name in few}).items():
         values = {row: mean(runs, keys) for row, runs in rows.items()}
         if all(value is None for value in values.values()):
             continue
