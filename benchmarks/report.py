@@ -20,10 +20,11 @@ No number of these tables is typed by hand; tests/test_report.py holds the pages
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from study_plot import plot
-from study_tables import gain, markdown, study
+from study_tables import FRESH, gain, markdown, study
 
 HERE = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -39,9 +40,13 @@ PAGES = {
     "results/scaling.json": HERE / "docs/scaling.md",
     "results/controls.json": HERE / "docs/small_data.md",
     "results/small_data.json": HERE / "docs/small_data.md",
+    "results/recipe.json": HERE / "docs/small_data.md",
     "results/jhmdb.json": HERE / "docs/small_data.md",
 }
-PLOTS = {"results/small_data.json": HERE / "docs/small_data.svg"}
+PLOTS = {
+    "results/small_data.json": HERE / "docs/small_data.svg",
+    "results/recipe.json": HERE / "docs/small_data_recipe.svg",
+}
 PEERS = {
     "torchcodec + cv2": "torchcodec, resized by OpenCV",
     "torchcodec": "torchcodec alone",
@@ -214,15 +219,17 @@ def main() -> None:
         page = PAGES[name].read_text()
         PAGES[name].write_text(marked.sub(lambda match, table=table: match[1] + table, page))
     for name, drawing in PLOTS.items():
-        drawing.write_text(plot(json.loads((HERE / name).read_text())))
+        if (HERE / name).exists():
+            drawing.write_text(plot(json.loads((HERE / name).read_text())))
 
 
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
-    makers = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling, controls, study, gain)
+    benchmarks = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
+    makers = (*benchmarks, controls, study, partial(study, against=FRESH), gain)
     made = dict(zip(PAGES, makers, strict=True))
     files = {name: HERE / name.partition(",")[0] for name in made}
-    found = {name: json.loads(file.read_text()) for name, file in files.items()}
+    found = {name: json.loads(file.read_text()) if file.exists() else {} for name, file in files.items()}
     unmeasured = markdown(["not measured yet"], [])
     return {name: make(found[name]) if found[name] else unmeasured for name, make in made.items()}
 

@@ -1,13 +1,13 @@
 """The plot of a study: of every network, by each measure, its seeds as rings and their mean as a dot."""
 
 from markupsafe import Markup
-from study_tables import BASE, COLUMNS, FRESH, by_row, dig, mean
+from study_tables import BASE, COLUMNS, FRESH, by_row, mean, of_seeds
 
 from rspnet.report.scales import Scale
 
 NAMES, PANEL, GAP, LINE, TOP = 190, 168, 24, 24, 44
 SHOWN = ("R@1", "kNN", "linear", "fine-tuned")
-LINES = {FRESH: "fresh", BASE: "base"}
+LINES = {FRESH: ("fresh", "dashed"), BASE: ("base", "dotted")}
 """The rows whose means are drawn across the others."""
 STYLE = (
     "text { font: 12px system-ui, sans-serif; fill: #1f2328 } .quiet { fill: #656d76; font-size: 11px }"
@@ -19,14 +19,14 @@ STYLE = (
 
 
 def plot(found: dict) -> str:
-    """Draw a study's results as SVG, a panel for each measure; dashed lines are fresh weights and the base."""
+    """Draw a study's results as SVG, a panel for each measure, with lines at fresh weights and at the base."""
     rows = by_row(found)
     width, bottom = NAMES + len(SHOWN) * (PANEL + GAP), TOP + len(rows) * LINE
     parts = [Markup('<text x="0" y="{}">{}</text>').format(_middle(at) + 4, name) for at, name in enumerate(rows)]
     for number, name in enumerate(SHOWN):
         parts += _panel(rows, name, NAMES + number * (PANEL + GAP), bottom=bottom)
-    lines = "; dashed: the mean of {}, dotted: that of {}".format(*LINES)
-    said = f"Percent. Rings: one seed each; dot: their mean{lines}"
+    lines = [f"{how} line: that of {row}" for row, (_, how) in LINES.items() if row in rows]
+    said = "; ".join(["Percent. Rings: one seed each; dot: their mean", *lines])
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img">'
         "<title>{said}</title>\n<style>{style}</style>\n{parts}\n"
@@ -36,15 +36,14 @@ def plot(found: dict) -> str:
 
 def _panel(rows: dict[str, list[dict]], name: str, left: int, *, bottom: int) -> list[Markup]:
     keys = COLUMNS[name]
-    seeds = {row: [value for run in runs if (value := dig(run["measures"], keys)) is not None]
-             for row, runs in rows.items()}  # fmt: skip
+    seeds = {row: of_seeds(runs, keys) for row, runs in rows.items()}
     across = Scale.over([0.0, *(value for values in seeds.values() for value in values)], (left, left + PANEL - 10))
     parts = [Markup('<text class="head" x="{}" y="16">{}</text>').format(left, name)]
     for mark in across.marks:
         parts.append(Markup('<path class="rule" d="M{} {}V{}"/>').format(across(mark), TOP - 12, bottom))
         text = '<text class="quiet" x="{}" y="{}" text-anchor="middle">{:g}</text>'
         parts.append(Markup(text).format(across(mark), bottom + 16, mark))
-    for row, kind in LINES.items():
+    for row, (kind, _) in LINES.items():
         if (value := mean(rows.get(row, []), keys)) is not None:
             parts.append(Markup('<path class="{}" d="M{} {}V{}"/>').format(kind, across(value), TOP - 12, bottom))
     for at, (row, values) in enumerate(seeds.items()):

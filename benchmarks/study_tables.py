@@ -25,16 +25,16 @@ RESAMPLES = 10_000
 Runs = list[dict]
 
 
-def study(found: dict) -> str:
-    """Rows of a study, means over seeds; and how far each is ahead of the base, with the interval."""
+def study(found: dict, *, against: str = BASE) -> str:
+    """Rows of a study, means over seeds; and how far each is ahead of one of them, with the interval."""
     rows, lines = by_row(found), []
-    base = rows.get(BASE, [])
+    base = rows.get(against, [])
     for name, runs in rows.items():
         cells = []
         for keys in COLUMNS.values():
             value = mean(runs, keys)
             cell = "" if value is None else f"{value:.1f}"
-            if base and name != BASE and all(keys[0] in each["said"] for each in (*runs, *base)):
+            if base and name != against and all(keys[0] in each["said"] for each in (*runs, *base)):
                 difference, (low, high) = ahead(found, runs, base, keys[0])
                 cell += f" ({difference:+.1f} [{low:+.1f}, {high:+.1f}])"
             cells.append(cell)
@@ -79,8 +79,13 @@ def by_row(found: dict) -> dict[str, Runs]:
 
 def mean(runs: Runs, keys: tuple[str, ...]) -> float | None:
     """A number over seeds; None: it was not measured."""
-    values = [value for run in runs if (value := dig(run["measures"], keys)) is not None]
-    return statistics.fmean(values) if values else None
+    found = of_seeds(runs, keys)
+    return statistics.fmean(found) if found else None
+
+
+def of_seeds(runs: Runs, keys: tuple[str, ...]) -> list[float]:
+    """A number of each seed that was measured by it."""
+    return [value for run in runs if (value := dig(run["measures"], keys)) is not None]
 
 
 def ahead(
