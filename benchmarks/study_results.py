@@ -131,9 +131,9 @@ def measured(run: Run) -> Options:
 
 def pooled(one: Options, other: Options) -> Options:
     """What two parts of the videos say together."""
-    sizes = one["num_videos"], other["num_videos"]
-    top1 = (one["top1"] * sizes[0] + other["top1"] * sizes[1]) / sum(sizes)
-    return {"top1": round(top1, 2), "num_videos": sum(sizes)}
+    total = one["num_videos"] + other["num_videos"]
+    right = sum(round(each["top1"] * each["num_videos"] / 100) for each in (one, other))  # top1 has two decimals
+    return {"top1": round(100 * right / total, 2), "num_videos": total}
 
 
 def said(record: Record, protocol: str) -> dict[str, str | None]:

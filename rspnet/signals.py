@@ -36,3 +36,9 @@ def _end(*_: object) -> NoReturn:
             os.write(2, os.fsencode(f"{os.path.basename(sys.argv[0])}: interrupted\n"))
     finally:
         os._exit(INTERRUPTED)
+
+
+def tell_what_is_kept(error: BaseException | None, path: object) -> None:
+    """Let an interruption say where what was done so far lies, from which the same command goes on."""
+    if isinstance(error, KeyboardInterrupt) and not error.args:
+        error.args = (f"what is done so far is kept in {path}; the same command goes on from there",)

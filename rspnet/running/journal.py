@@ -11,6 +11,7 @@ from rspnet.data.verification import NO_FACTS, STATUSES
 from rspnet.errors import ConfigError
 from rspnet.running.appended import AppendedLines, as_line
 from rspnet.running.pool import Ready
+from rspnet.signals import tell_what_is_kept
 from rspnet.video.plan import Plan
 
 LOOKED_AT_AGAIN = ("timeout", "crashed", "error", "missing", "unreadable")
@@ -92,11 +93,12 @@ class Journal:
     def __enter__(self) -> "Journal":
         return self
 
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if self._lines:
             if error is None:  # FILE is written
                 os.unlink(self._lines.path)
             self._lines.__exit__()
+            tell_what_is_kept(error, self._lines.path)
 
 
 def _key(row: Row) -> tuple[str, str]:

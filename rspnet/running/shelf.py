@@ -27,6 +27,7 @@ from rspnet.running.hold import LOCK, Hold
 from rspnet.running.parts import named
 from rspnet.running.seen import Seen
 from rspnet.running.share import ALL, Share
+from rspnet.signals import tell_what_is_kept
 from rspnet.temporary import sweep
 
 if TYPE_CHECKING:
@@ -278,12 +279,13 @@ class Shelf:
     def __enter__(self) -> "Shelf":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
             with contextlib.suppress(FileNotFoundError):  # removed: OUT is there
                 self.flush()
         finally:
             self._hold.release()
+        tell_what_is_kept(error, self.folder)
 
 
 def _short(value: object) -> str:

@@ -20,7 +20,8 @@ def stopped(out, rows):
     """Keep rows of a scan, and leave it."""
     journal = Journal(str(out), SETTINGS)
     assert list(journal(rows)) == rows
-    journal.__exit__(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt, match=f"kept in {out}.partial; the same command goes on"), journal:
+        raise KeyboardInterrupt
 
 
 @pytest.fixture

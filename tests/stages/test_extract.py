@@ -145,7 +145,9 @@ def test_going_on_after_a_stop_gives_the_same_file(tmp_path, folder, monkeypatch
     command = tiny.extract(folder, out=tmp_path / "f.parquet", **WINDOWS)
     for stop_after in (0, 3, 2, 4, 1):  # noqa: B007 - it is read above
         monkeypatch.setattr(viewing, "windows", stopped)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(
+            KeyboardInterrupt, match=r"kept in .*f\.parquet\.partial; the same command goes on from there"
+        ):
             main(command)
         assert not (tmp_path / "f.parquet").exists()
     with pytest.raises(ConfigError, match=r"left it, with another step \(4f, now 3f\); give that command again"):
