@@ -1,4 +1,4 @@
-"""Put the tables of results/*.json into the pages of docs/, below the line that names the file, and draw their plot.
+"""Put the tables of results/*.json into the pages of docs/, below the line that names the file, and draw their plots.
 
     python benchmarks/decode.py ORIGINALS --json results/decode.json
     python benchmarks/loader.py ORIGINALS --json results/loader.json
@@ -10,8 +10,9 @@
     python benchmarks/launches.py --json results/launches.json
     python benchmarks/scaling.py --json results/scaling.json
     python benchmarks/study.py small_data --data jhmdb=JHMDB
+    python benchmarks/study.py recipe --data jhmdb=JHMDB
     python benchmarks/study.py jhmdb --data jhmdb=JHMDB
-    python benchmarks/controls.py runs/studies/data/jhmdb_64_inner.jsonl --json results/controls.json
+    python benchmarks/controls.py runs/studies/data/jhmdb_inner_*[0-9a-f].jsonl --json results/controls.json
     python benchmarks/report.py
 
 No number of these tables is typed by hand; tests/test_report.py holds the pages against the files.
@@ -219,8 +220,7 @@ def main() -> None:
         page = PAGES[name].read_text()
         PAGES[name].write_text(marked.sub(lambda match, table=table: match[1] + table, page))
     for name, drawing in PLOTS.items():
-        if (HERE / name).exists():
-            drawing.write_text(plot(json.loads((HERE / name).read_text())))
+        drawing.write_text(plot(json.loads((HERE / name).read_text())))
 
 
 def tables() -> dict[str, str]:
@@ -229,7 +229,7 @@ def tables() -> dict[str, str]:
     makers = (*benchmarks, controls, study, partial(study, against=FRESH), gain)
     made = dict(zip(PAGES, makers, strict=True))
     files = {name: HERE / name.partition(",")[0] for name in made}
-    found = {name: json.loads(file.read_text()) if file.exists() else {} for name, file in files.items()}
+    found = {name: json.loads(file.read_text()) for name, file in files.items()}
     unmeasured = markdown(["not measured yet"], [])
     return {name: make(found[name]) if found[name] else unmeasured for name, make in made.items()}
 

@@ -14,7 +14,7 @@ tables of the documentation of it.
 which three tenths of the films are tested, so that no choice is made on the official test videos. A row's
 `and_unlabelled` names data sets that it is pretrained on beside them. A measure is of the data set alone: as it is
 split; with `videos: all` without a split, where each video looks for its class among those of other films; with
-`videos: folds` of all of its videos as well, by as many trainings, each of which tests a part of the films.
+`videos: folds` of all of its videos as well, in four commands, each of which tests another quarter of the films.
 """
 
 import argparse

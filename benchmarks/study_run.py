@@ -15,6 +15,8 @@ Options = dict[str, Any]
 MORE = "and_unlabelled"
 FOLDS = 4
 """Parts that films are dealt into, where each is tested once."""
+FOLDED = {"classify", "knn", "linear"}
+"""What of such parts is told together: shares of videos that are told right."""
 INDEXES = {"own": ".own.jsonl", "all": ".all.jsonl", "folds": ".folds.jsonl"}
 """`videos` of a measure -> the end of its list's name, which `study_videos.listed` writes."""
 
@@ -46,6 +48,8 @@ class Run:
             own = {"data.index": str(index.with_suffix(INDEXES[videos])), "run.seed": seed}
             asked = own | shapes | {key: value for key, value in options.items() if key not in ("stage", "videos")}
             protocols = asked.get("protocol", "classify").split(",")
+            if videos == "folds" and not set(protocols) <= FOLDED:
+                raise ValueError(f"{measure}: of folds only {', '.join(sorted(FOLDED))} can be told together")
             if self.is_fresh and "pretext" in protocols:  # it has learnt no task
                 protocols.remove("pretext")
                 if not protocols:

@@ -94,8 +94,8 @@ def ahead(
     """How far some runs are ahead of others, points of percent, with the 95 % interval, paired by video.
 
     By the pigeonhole bootstrap (Owen 2007): films are drawn, each with all its videos, and likewise the seeds of either
-    side, so that it holds for other videos and other seeds; of a single seed it knows nothing of others. With `strict`
-    without the videos whose film is also learnt from.
+    side; of a single seed it knows nothing of others, of two or three little. With `strict` without the videos whose
+    film is also learnt from.
     """
     if len({tuple(mark(run["said"][measure])) for run in (*runs, *others)}) > 1:
         raise ValueError(f"{runs[0]['row']}, {others[0]['row']}: {measure} is not of the same videos in all runs")

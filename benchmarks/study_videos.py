@@ -3,6 +3,7 @@
 import json
 import random
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,10 +84,9 @@ def folded(rows: list[Options]) -> list[Options]:
     """All videos, with splits of which each tests a part of the films, about equally many videos of each class."""
     parts: dict[str, int] = {}
     sizes = [0] * FOLDS
-    for label, name in sorted({(row["label"], film(row)) for row in rows}):
-        if name not in parts:  # a film of several classes is dealt with the first
-            parts[name] = sizes.index(min(sizes))
-        sizes[parts[name]] += sum(film(row) == name and row["label"] == label for row in rows)
+    for (_, name), number in sorted(Counter((str(row["label"]), film(row)) for row in rows).items()):
+        part = parts.setdefault(name, sizes.index(min(sizes)))  # a film of several classes is dealt with the first
+        sizes[part] += number
     splits = {name: ["test" if part == each else "train" for each in range(FOLDS)] for name, part in parts.items()}
     return [row | {"split": splits[film(row)][0], "folds": splits[film(row)]} for row in rows]
 

@@ -42,13 +42,14 @@ def test_a_plot_has_every_seed_and_means_where_they_are():
 def test_another_measurement_takes_the_place_of_the_last(tmp_path, monkeypatch):
     for name in PAGES:
         monkeypatch.setitem(PAGES, name, tmp_path / "page.md")
-    for name in PLOTS:
-        monkeypatch.setitem(PLOTS, name, tmp_path / "plot.svg")
+    for name, path in list(PLOTS.items()):
+        monkeypatch.setitem(PLOTS, name, tmp_path / path.name)
     old = "".join(f"\n<!-- {name} -->\n| old |\n| --- |\n" for name in PAGES)
     (tmp_path / "page.md").write_text(f"before\n{old}\nafter\n")
     main()
     new = "".join(f"\n<!-- {name} -->\n{table}" for name, table in TABLES.items())
     assert (tmp_path / "page.md").read_text() == f"before\n{new}\nafter\n"
+    assert all(path.read_text() == (REPO / "docs" / path.name).read_text() for path in PLOTS.values())
 
 
 def test_what_a_gpu_has_told_so_far_is_shown():

@@ -265,6 +265,12 @@ def test_each_film_is_tested_once_and_learnt_from_otherwise(tmp_path):
     ] == ["tuned"] * FOLDS
 
 
+def test_what_cannot_be_told_of_parts_together_is_refused_before_it_runs(tmp_path):
+    measures = {"frozen": {"stage": "evaluate", "protocol": "knn,retrieval", "videos": "folds"}}
+    with pytest.raises(ValueError, match="frozen: of folds only classify, knn, linear"):
+        Run(said(measures=measures), "base", 1, tmp_path / "videos.jsonl", tmp_path)
+
+
 def test_parts_that_are_tested_apart_are_told_together(tmp_path):
     rows = said(measures={"tuned": {"stage": "finetune", "videos": "folds"}}, rows={"fresh weights": None})
     run = Run(rows, "fresh weights", 1, tmp_path / "videos.jsonl", tmp_path)
