@@ -69,6 +69,7 @@ def as_made(config: Any, run_dir: Path) -> Any:
     """The options of an evaluation with the clips, network and pooling that its features were made with, if it has any.
 
     Of features that are gone a run that began with them says it; of what holds none nothing does, which is said later.
+    A file of features does not know the width of its network, which stays null.
 
     Args:
         config: of stages/evaluate.py.
