@@ -300,7 +300,8 @@ def test_timm_knows_the_encoders_once_both_are_imported():
         "        del sys.modules[name]\n"
         "    sys.meta_path.pop(0)\n"
         "    import timm, rspnet\n"
-        "print(type(timm.create_model('rspnet_c3d', width=8)).__name__, flush=True)\n"
+        "name = type(timm.create_model('rspnet_c3d', width=8)).__name__\n"
+        "os.write(1, f'{name}\\n'.encode())  # at once: both processes write\n"
         "assert not any('rspnet' in type(finder).__module__ for finder in sys.meta_path)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -22,8 +22,9 @@ def test_results_and_folders(pretrained, finetuned, motions, tmp_path):
         results.append(main(tiny.evaluate(motions, tmp_path / protocol, finetuned, protocol)))
     arch_and_protocol = {"arch", "protocol"}  # named in the row of `stage`
     # of speed, arrow_of_time and pretext
-    of_probes = {"controls", "left_out", "pairs", "num_negatives", "not_measured"}
-    assert {key for result in results for key in result} | of_probes == first_cells("Results") | arch_and_protocol
+    others = {"controls", "left_out", "pairs", "num_negatives", "not_measured"}
+    others |= {"features_sha256", "layer"}  # of a file of features
+    assert {key for result in results for key in result} | others == first_cells("Results") | arch_and_protocol
 
     runs = (pretrained, finetuned, tmp_path / "retrieval")
     names = {path.name for run in runs for path in run.iterdir() if not path.name.startswith(".")}
