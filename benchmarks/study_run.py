@@ -42,24 +42,12 @@ class Run:
         # What shapes a clip or the network holds for the measures as well, also of fresh weights.
         shapes = {key: value for key, value in settled.items() if key.split(".")[0] in ("clips", "encoder")}
         self.pretraining = {"data.index": str(index), "run.seed": seed} | without(self.pretraining)
-        self.stages, self.measures = {}, dict[str, list[Options]]()
-        for measure, options in study["measures"].items():
-            videos = options.get("videos", "own")
-            own = {"data.index": str(index.with_suffix(INDEXES[videos])), "run.seed": seed}
-            asked = own | shapes | {key: value for key, value in options.items() if key not in ("stage", "videos")}
-            protocols = asked.get("protocol", "classify").split(",")
-            if videos == "folds" and not set(protocols) <= FOLDED:
-                raise ValueError(f"{measure}: of folds only {', '.join(sorted(FOLDED))} can be told together")
-            if self.is_fresh and "pretext" in protocols:  # it has learnt no task
-                protocols.remove("pretext")
-                if not protocols:
-                    continue
-                asked["protocol"] = ",".join(protocols)
-            if not self.is_fresh and not {"classify", "pretext"} & set(protocols):  # nothing is drawn
-                del asked["run.seed"]
-            self.stages[measure] = options["stage"]
-            folds = range(1, FOLDS + 1) if videos == "folds" else [None]
-            self.measures[measure] = [asked | ({} if fold is None else {"data.fold": fold}) for fold in folds]
+        common = {"run.seed": seed} | shapes
+        self.measures = [
+            (measure, options["stage"], asked)
+            for measure, options in study["measures"].items()
+            for asked in asked_of(measure, options, common, index=index, is_fresh=self.is_fresh)
+        ]
         trained = [study["data"], None if self.is_fresh else settled]
         self.recipe = digest([trained, [settings(options) for options in study["measures"].values()], shapes])
         self.folder = work / f"{named(name)}-{seed}-{digest(trained)}"
@@ -68,11 +56,36 @@ class Run:
         """What each command is called, and its words; the last one is the folder of its run."""
         weights = "none" if self.is_fresh else str(self.folder / "pretrain")
         found = [] if self.is_fresh else [("pretrain", [*words("pretrain", self.pretraining), "--run_dir", weights])]
-        for name, asked in self.measures.items():
-            for options in asked:
-                folder = self.folder / f"{named(name)}-{digest(settings(options))}"
-                found.append((name, words(self.stages[name], options | {"weights": weights, "run_dir": str(folder)})))
+        for name, stage, options in self.measures:
+            folder = self.folder / f"{named(name)}-{digest(settings(options))}"
+            found.append((name, words(stage, options | {"weights": weights, "run_dir": str(folder)})))
         return found
+
+
+def asked_of(measure: str, options: Options, common: Options, *, index: Path, is_fresh: bool) -> list[Options]:
+    """The options of a measure's commands: of one, of one for each fold, or of none where nothing is left to measure.
+
+    Args:
+        measure: what it is called.
+        options: as a study says.
+        common: to all measures of the run.
+        index: as for `Run`.
+        is_fresh: whether it is of fresh weights, which have learnt no task.
+    """
+    videos = options.get("videos", "own")
+    asked = {"data.index": str(index.with_suffix(INDEXES[videos]))} | common
+    asked |= {key: value for key, value in options.items() if key not in ("stage", "videos")}
+    protocols = asked.get("protocol", "classify").split(",")
+    if videos == "folds" and not set(protocols) <= FOLDED:
+        raise ValueError(f"{measure}: of folds only {', '.join(sorted(FOLDED))} can be told together")
+    if is_fresh and "pretext" in protocols:
+        protocols.remove("pretext")
+        if not protocols:
+            return []
+        asked["protocol"] = ",".join(protocols)
+    if not is_fresh and not {"classify", "pretext"} & set(protocols):  # nothing is drawn
+        del asked["run.seed"]
+    return [asked | {"data.fold": fold} for fold in range(1, FOLDS + 1)] if videos == "folds" else [asked]
 
 
 def beside(study: Options) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ import numpy as np
 from study_results import SHARED, UNTESTED
 
 from rspnet.data.groups import films_of
+from rspnet.evaluation.interval import resampled
 
 COLUMNS = {
     "RSP": ("pretext", "rsp_accuracy"),
@@ -21,7 +22,6 @@ MORE = {"R@5": ("retrieval", "recall", "5"), "linear, 5 videos a class": ("few_s
 TUNED = "tuned, "
 """What fine-tunings with fewer labels are called, and with how many."""
 FRESH, PRETRAINED, BASE = "fresh weights", "pretrained", "base"
-RESAMPLES = 10_000
 Runs = list[dict]
 
 
@@ -103,21 +103,16 @@ def ahead(
     tested = [at for at, (one, film) in enumerate(said) if one != UNTESTED and not (strict and film == SHARED)]
     videos = [found["videos"][place] for place in tested]
     labels = [found["classes"][string.ascii_letters.index(found["labels"][place])] for place in tested]
-    films = np.unique(films_of(videos, labels) or videos, return_inverse=True)[1]
-    rng = np.random.default_rng(0)
-    sizes = np.bincount(films)
-    times = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=RESAMPLES)
-    difference, drawn = 0.0, np.zeros(RESAMPLES)
-    for side, sign in ((runs, 1), (others, -1)):
-        rights = np.array([[right(found, run, measure, place) for run in side] for place in tested], np.float64)
-        sums = np.zeros((len(sizes), len(side)))
-        np.add.at(sums, films, rights)
-        shares = times @ sums / (times @ sizes)[:, None]
-        seeds = rng.multinomial(len(side), np.full(len(side), 1 / len(side)), size=RESAMPLES)
-        difference += sign * 100 * float(rights.mean())
-        drawn += sign * 100 * (shares * seeds).sum(1) / len(side)
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return difference, (float(low), float(high))
+    rights = np.array([[right(found, run, measure, place) for run in (*runs, *others)] for place in tested])
+    drawn = resampled(100 * rights.astype(np.float64), films_of(videos, labels))
+    rng = np.random.default_rng(1)  # a stream apart from that of the films
+    ours, theirs = (
+        rng.multinomial(len(side), np.full(len(side), 1 / len(side)), size=len(drawn)) / len(side)
+        for side in (runs, others)
+    )
+    low, high = np.percentile((drawn * np.hstack([ours, -theirs])).sum(1), (2.5, 97.5))
+    difference = 100 * (rights[:, : len(runs)].mean() - rights[:, len(runs) :].mean())
+    return float(difference), (float(low), float(high))
 
 
 def mark(said: str) -> list[bool]:

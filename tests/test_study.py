@@ -95,9 +95,9 @@ def test_a_file_that_was_changed_is_another_recipe(tmp_path, monkeypatch):
     assert len({run.folder for run in runs}) == len({run.recipe for run in runs}) == 3
 
 
-def finished(run, right):
-    """Leave what the commands of a run would have."""
-    for _, words in run.commands():
+def finished(run, *rights):
+    """Leave what the commands of a run would have: of each whether it is right on its videos."""
+    for part, ((_, words), right) in enumerate(zip(run.commands(), rights, strict=True)):
         folder = Path(words[-1])
         folder.mkdir(parents=True)
         (folder / "config.yaml").write_text(yaml.safe_dump({"protocol": "knn", "stage": words[0]}))
@@ -105,7 +105,7 @@ def finished(run, right):
         score |= {"top5": 100.0, "chance_top1": 50.0, "chance_top5": 100.0, "num_videos": len(right), "num_gallery": 9}
         (folder / "result.json").write_text(json.dumps(score))
         lines = [
-            {"video": f"{place}.mp4", "label": "ab"[place % 2], "predicted": ["ab"[place % 2 ^ miss]]}
+            {"video": f"{part}{place}.mp4", "label": "ab"[place % 2], "predicted": ["ab"[place % 2 ^ miss]]}
             for place, miss in enumerate(not is_right for is_right in right)
         ]
         (folder / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -254,15 +254,14 @@ def test_each_film_is_tested_once_and_learnt_from_otherwise(tmp_path):
         "tuned": {"stage": "finetune", "videos": "folds"},
         "tasks": {"stage": "evaluate", "protocol": "pretext"},
     }
-    run = Run(said(measures=measures), "base", 1, tmp_path / "videos.jsonl", tmp_path)
-    (_, first), *others, (_, tasks) = run.commands()[1:]
-    assert [name for name, _ in run.commands()] == ["pretrain", *["tuned"] * FOLDS, "tasks"]
-    assert first[first.index("--data.index") + 1].endswith("videos.folds.jsonl")
-    assert [words[words.index("--data.fold") + 1] for words in (first, *(words for _, words in others))] == list("1234")
-    assert "--data.fold" not in tasks
-    assert [
-        name for name, _ in Run(said(measures=measures), "fresh weights", 1, tmp_path / "v.jsonl", tmp_path).commands()
-    ] == ["tuned"] * FOLDS
+    names, commands = zip(*Run(said(measures=measures), "base", 1, tmp_path / "videos.jsonl", tmp_path).commands())
+    assert names == ("pretrain", *["tuned"] * FOLDS, "tasks")
+    folds = commands[1:-1]
+    assert all(words[words.index("--data.index") + 1].endswith("videos.folds.jsonl") for words in folds)
+    assert [words[words.index("--data.fold") + 1] for words in folds] == list("1234")
+    assert "--data.fold" not in commands[-1]
+    fresh = Run(said(measures=measures), "fresh weights", 1, tmp_path / "videos.jsonl", tmp_path)
+    assert [name for name, _ in fresh.commands()] == ["tuned"] * FOLDS
 
 
 def test_what_cannot_be_told_of_parts_together_is_refused_before_it_runs(tmp_path):
@@ -272,21 +271,12 @@ def test_what_cannot_be_told_of_parts_together_is_refused_before_it_runs(tmp_pat
 
 
 def test_parts_that_are_tested_apart_are_told_together(tmp_path):
-    rows = said(measures={"tuned": {"stage": "finetune", "videos": "folds"}}, rows={"fresh weights": None})
-    run = Run(rows, "fresh weights", 1, tmp_path / "videos.jsonl", tmp_path)
-    for part, (_, words) in enumerate(run.commands()):
-        right = [1, 0] if part else [1, 1, 1]
-        folder = Path(words[-1])
-        folder.mkdir(parents=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump({"stage": words[0]}))
-        score = {"stage": "finetune", "top1": 100 * sum(right) / len(right), "num_videos": len(right), "top5": 100.0}
-        score |= {"chance_top1": 50.0, "chance_top5": 100.0, "best_epoch": 1, "best_top1": score["top1"]}
-        (folder / "result.json").write_text(json.dumps(score))
-        lines = [{"video": f"{part}{at}.mp4", "label": "a", "predicted": ["ba"[hit]]} for at, hit in enumerate(right)]
-        (folder / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    measures = {"frozen": {"stage": "evaluate", "protocol": "knn", "videos": "folds"}}
+    run = Run(said(measures=measures), "fresh weights", 1, tmp_path / "videos.jsonl", tmp_path)
+    finished(run, [1, 1, 1], [1, 0], [1, 0], [1, 0])
     found = measured(run)
-    assert found["measures"] == {"tuned": {"top1": 66.67, "num_videos": 9}}
-    assert len(found["said"]["tuned"]) == 9
+    assert found["measures"] == {"knn": {"top1": 66.67, "num_videos": 9}}
+    assert len(found["said"]["knn"]) == 9
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

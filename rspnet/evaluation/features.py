@@ -60,12 +60,12 @@ def check_out(out: str) -> None:
         raise ConfigError(f"--out: {out} is {'a folder' if os.path.isdir(out) else 'a file'}; choose another name")
     if suffix == "" and (others := set(os.listdir(out)) - {_ARRAY, _INDEX}):
         raise ConfigError(f"--out: {out}: holds {min(others)}, which is none of ours; choose another folder")
-    index = Path(out, _INDEX) if suffix == "" else Path(out)
-    for path in (index, Path(out, _ARRAY)) if suffix == "" else (index,):  # an array says by its index whose it is
-        if is_there(path) and not _is_ours(index):
-            raise ConfigError(
-                f"--out: {path} is there, and holds no features of rspnet; choose another name, or remove it"
-            )
+    paths = [Path(out, _INDEX), Path(out, _ARRAY)] if suffix == "" else [Path(out)]
+    there = [path for path in paths if is_there(path)]
+    if there and not _is_ours(paths[0]):  # an array says by its index whose it is
+        raise ConfigError(
+            f"--out: {there[0]} is there, and holds no features of rspnet; choose another name, or remove it"
+        )
 
 
 def _is_ours(path: Path) -> bool:

@@ -49,10 +49,24 @@ def bootstrap(
         (low, high) of each of the K means; None for each where there is one group alone, of which every draw is the
         same: nothing tells what another one would give.
     """
+    if _number(values, groups) == 1:
+        return [None] * values.shape[1]
+    low, high = np.percentile(resampled(values, groups, seed=seed), (2.5, 97.5), axis=0)
+    return list(zip(low.tolist(), high.tolist()))
+
+
+def resampled(
+    values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None = None, *, seed: int = 0
+) -> npt.NDArray[np.float64]:
+    """Return the means (R, K) of R draws of as many groups as there are, the same ones for all K.
+
+    Args:
+        values: (N, K), of each video K numbers.
+        groups: As for `bootstrap`.
+        seed: Of the draws.
+    """
     _, members = np.unique(np.arange(len(values)) if groups is None else _numbers(groups), return_inverse=True)
     number = int(members.max()) + 1
-    if number == 1:
-        return [None] * values.shape[1]
     sums, sizes = np.zeros((number, values.shape[1])), np.bincount(members, minlength=number).astype(np.float64)
     np.add.at(sums, members, values)
     rng, means = np.random.default_rng(seed), []
@@ -62,8 +76,7 @@ def bootstrap(
         times = rng.multinomial(number, np.full(number, 1 / number), size=some)
         means.append((times @ sums) / (times @ sizes)[:, None])
         left -= some
-    low, high = np.percentile(np.concatenate(means), (2.5, 97.5), axis=0)
-    return list(zip(low.tolist(), high.tolist()))
+    return np.concatenate(means)
 
 
 def of_shares(values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None = None) -> list[Ends | None]:
@@ -76,7 +89,7 @@ def of_shares(values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None
         values: (N, K), of each video K shares of 0 to 100.
         groups: As for `bootstrap`.
     """
-    number = len(values) if groups is None else len(set(groups))
+    number = _number(values, groups)
     return [
         interval(float(column[0]), number) if ends and column[0] in (0, 100) and np.ptp(column) == 0 else ends
         for column, ends in zip(values.T, bootstrap(values, groups))
@@ -93,7 +106,7 @@ def of_differences(values: npt.NDArray[np.float64], groups: Sequence[Hashable] |
         values: (N, K), of each video K differences of -100 to 100.
         groups: As for `bootstrap`.
     """
-    number = len(values) if groups is None else len(set(groups))
+    number = _number(values, groups)
     found = list[Ends | None]()
     for column, ends in zip(values.T, bootstrap(values, groups)):
         if ends and np.ptp(column) == 0 and column[0] in (-100, 0, 100):
@@ -124,6 +137,10 @@ def of_draws(values: Sequence[float]) -> Ends | None:
         return None
     half = _T * stdev(values) / math.sqrt(_DRAWS)
     return fmean(values) - half, fmean(values) + half
+
+
+def _number(values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None) -> int:
+    return len(values) if groups is None else len(set(groups))
 
 
 def _numbers(groups: Sequence[Hashable]) -> npt.NDArray[np.int64]:
