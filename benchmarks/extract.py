@@ -5,10 +5,10 @@
 The obvious way takes one video after the other: it reads all frames with PyAV as it comes, crops and resizes them with
 torchvision, unfolds them into windows, and gives these to the network, 40 at a time. The tuned way is what somebody
 makes of it who knows both libraries: as many threads as FFmpeg likes, and OpenCV. rspnet reads with one process a core
-while the network works, each frame once, fills batches of 40 from whatever video comes, and has the weights in memory
-in the order in which its stages have them. All take turns in one run; the features are compared. The network is a
-ResNet-18: on a GPU the published one, on a CPU one of a few channels, since otherwise the network alone sets the pace
-there.
+while the network works, each frame once, fills batches of 40 from whatever video comes, has the weights in memory in
+the order in which its stages have them, and keeps memory that is freed, as they do. All take turns in one run, each in
+a process of its own; the features are compared. The network is a ResNet-18: on a GPU the published one, on a CPU one of
+a few channels, since otherwise the network alone sets the pace there.
 
 - film: one film, windows of 16 frames, one every 4.
 - film, reading alone: the same, where the network is a mean over 28 x 28 pixels: what is left where a GPU computes.
@@ -21,11 +21,15 @@ of three seconds in 640 x 360.
 import argparse
 import copy
 import json
+import multiprocessing
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -48,6 +52,7 @@ from rspnet.data.windows import Length, Windows
 from rspnet.evaluation.forward import Forward
 from rspnet.evaluation.predict import ViewFeatures
 from rspnet.running.layout import lay_out
+from rspnet.running.memory import keep_freed_memory
 from rspnet.running.team import Team
 from rspnet.running.viewing import Viewing
 from rspnet.video.reader import encode
@@ -151,6 +156,25 @@ def ours(paths: list[Path], network: nn.Module, clip: ClipSpec, step: int, *, fo
     return [torch.stack(values) for values in found]
 
 
+def begin(keeps: bool) -> None:
+    """In a new process: start others as a command does, which was not spawned itself; keep freed memory, or not."""
+    multiprocessing.set_start_method(None, force=True)
+    if keeps:
+        keep_freed_memory()
+
+
+def process(keeps: bool) -> ProcessPoolExecutor:
+    """A process for one of the ways."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin, (keeps,))
+
+
+def timed(way: Callable[[], list[Tensor]]) -> tuple[list[Tensor], float]:
+    """What a way finds, and the seconds that it takes."""
+    began = time.perf_counter()
+    found = way()
+    return found, time.perf_counter() - began
+
+
 def compare(
     paths: list[Path], network: nn.Module, clip: ClipSpec, step: int, *, repeats: int, folder: str, device: str
 ) -> dict[str, float]:
@@ -159,19 +183,20 @@ def compare(
     lay_out(laid_out)
     ways: dict[str, Callable[[], list[Tensor]]] = {
         # SLICE is what PyAV has where nothing is said.
-        "obvious": lambda: plainly(
-            paths, network, clip, step, picture=with_torchvision, threads="SLICE", device=device
+        "obvious": partial(
+            plainly, paths, network, clip, step, picture=with_torchvision, threads="SLICE", device=device
         ),
-        "tuned": lambda: plainly(paths, network, clip, step, picture=with_opencv, threads="AUTO", device=device),
-        "rspnet": lambda: ours(paths, laid_out, clip, step, folder=folder, device=device),
+        "tuned": partial(plainly, paths, network, clip, step, picture=with_opencv, threads="AUTO", device=device),
+        "rspnet": partial(ours, paths, laid_out, clip, step, folder=folder, device=device),
     }
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     features: dict[str, list[Tensor]] = {}
-    for _ in range(repeats + 1):
-        for name, way in ways.items():
-            began = time.perf_counter()
-            features[name] = way()
-            speeds[name].append(sum(map(len, features[name])) / (time.perf_counter() - began))
+    with ExitStack() as stack:
+        processes = {name: stack.enter_context(process(keeps=name == "rspnet")) for name in ways}
+        for _ in range(repeats + 1):
+            for name, way in ways.items():
+                features[name], seconds = processes[name].submit(timed, way).result()
+                speeds[name].append(sum(map(len, features[name])) / seconds)
     # Those written plainly leave out the rest behind the last whole window.
     apart = [
         float(((one - two[: len(one)]).norm(dim=1) / one.norm(dim=1)).max())

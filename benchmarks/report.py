@@ -33,7 +33,6 @@ PAGES = {
     "results/loader.json": HERE / "docs/benchmarks.md",
     "results/transcode.json": HERE / "docs/transcoding.md",
     "results/extract.json": HERE / "docs/benchmarks.md",
-    "results/extract_amd.json": HERE / "docs/benchmarks.md",
     "results/gpu.json": HERE / "docs/benchmarks.md",
     "results/gpu.json, gradients": HERE / "docs/benchmarks.md",
     "results/train_step.json": HERE / "docs/benchmarks.md",
@@ -226,7 +225,7 @@ def main() -> None:
 
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
-    benchmarks = (decode, loader, transcode, extract, extract, gpu, gradients, cpu, epochs, launches, scaling)
+    benchmarks = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
     makers = (*benchmarks, controls, study, partial(study, against=FRESH), gain)
     made = dict(zip(PAGES, makers, strict=True))
     files = {name: HERE / name.partition(",")[0] for name in made}

@@ -227,9 +227,20 @@ def normalise(
         channels: Order in which they leave, also that of mean and std: "RGB" or "BGR".
 
     Returns:
-        (N, 3, T, H, W) of ``dtype``.
+        (N, 3, T, H, W) of ``dtype``, in memory as the clips are: the channels of a pixel side by side.
     """
-    return _normalise_(to_float(clips), mean, std, channels=channels).to(dtype)
+    _check(clips)
+    if channels == "BGR":
+        clips = clips.flip(-1)
+    # A row of pixels is one vector, so that three channels side by side cost no more than three planes.
+    middle, width = (
+        torch.tensor(each).repeat(clips.shape[3]).to(clips.device, non_blocking=True) for each in (mean, std)
+    )
+    done = torch.empty(clips.shape, dtype=torch.float32, device=clips.device)
+    # In a processor's cache, see `Augment.__call__`.
+    for these, those in zip(*(each.flatten(3).split(1 if done.is_cpu else len(clips)) for each in (done, clips))):
+        these.copy_(those).div_(255).sub_(middle).div_(width)
+    return done.permute(0, 4, 1, 2, 3).to(dtype)
 
 
 def normaliser(clip: ClipSpec) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -254,9 +265,13 @@ def _normalise_(
 
 
 def _channels_first(clips: torch.Tensor) -> torch.Tensor:
+    _check(clips)
+    return clips.permute(0, 4, 1, 2, 3)
+
+
+def _check(clips: torch.Tensor) -> None:
     if clips.dtype != torch.uint8 or clips.ndim != 5 or clips.shape[-1] != 3:
         raise ValueError(f"expected uint8 clips (N, T, H, W, 3), not {clips.dtype} {tuple(clips.shape)}")
-    return clips.permute(0, 4, 1, 2, 3)
 
 
 def _generator(seed: int) -> np.random.Generator:

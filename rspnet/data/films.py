@@ -74,12 +74,14 @@ class FilmDataset:
         """One part, or, of no request, an empty one."""
         if not requests:
             clips = self._clips(0)
-            return Part(clips=clips, row=-1, lane=0, first=0, spans=[], size=0, total=0, status="ok", reason="")
+            return Part(
+                clips=clips, row=-1, lane=0, first=0, spans=[], size=0, total=0, status="ok", reason="", plan=None
+            )
         request, spans = requests[0], list[Span]()
-        row, first, stop, lane = request
-        clips, size, total, status, reason = list[Tensor](), 0, 0, "ok", ""
+        row, first, stop, lane, _ = request
+        clips, size, total, status, reason, plan = list[Tensor](), 0, 0, "ok", "", None
         try:
-            film = self._film(row, lane)
+            film = self._film(request)
             size, total = max(1, self.max_clips // film.views), len(film.grid)
             stop = min(stop or total, total)
             at_once = film.spans(first, min(size, stop - first))
@@ -87,6 +89,7 @@ class FilmDataset:
             for span, out in zip(at_once, clips[0].unflatten(0, (len(at_once), film.views))):
                 film.read(first + len(spans), out.numpy(), stop)
                 spans.append(span)
+            plan = film.plan if request.plan is None else None
         except VideoError as error:
             row_facts = self.index[row]
             status = "short" if isinstance(error, ShortWindowError) else status_of(row_facts, error)
@@ -104,14 +107,18 @@ class FilmDataset:
             total=total,
             status=status,
             reason=reason,
+            plan=plan,
         )
 
-    def _film(self, row: int, lane: int) -> "Film":
+    def _film(self, request: PartRequest) -> "Film":
         """The video, as this lane has it open: another one may be elsewhere in it."""
+        row, lane = request.row, request.lane
         if lane in self._open and self._open[lane][0] != row:
             self._open.pop(lane)[1].close()
         if lane not in self._open:
-            film = Film(self.index[row], self.windows, time_limit=self.time_limit, max_pixels=self.max_pixels)
+            facts = dict(self.index[row])
+            facts["plan"] = request.plan or facts.get("plan")
+            film = Film(facts, self.windows, time_limit=self.time_limit, max_pixels=self.max_pixels)
             self._open[lane] = row, film
         return self._open[lane][1]
 
@@ -164,6 +171,11 @@ class Film:
         except ValueError as error:
             kind = ShortWindowError if isinstance(error, TooShortError) else VideoError
             raise kind(f"{self._video.path}: {error}") from None
+
+    @property
+    def plan(self) -> str | None:
+        """How its file is read, see `rspnet.video.reader.Video.plan`."""
+        return self._video.plan
 
     def close(self) -> None:
         """Close the file."""

@@ -14,7 +14,9 @@ class Lanes(Sampler[list[PartRequest]]):
 
     `rspnet.data.loader.Loader` asks in turn, and after each answer the one that gave it: so each of the turns is a
     lane, which reads a video from its beginning to its end. One for which no video is left takes over the second half
-    of what another has before it. To begin there costs as many frames more as it is behind a key frame.
+    of what another has before it. To begin there costs as many frames more as it is behind a key frame. So that nobody
+    waits for long, one window is asked for first where there are fewer videos than lanes; and what the first answer
+    says of the file goes with all further requests.
 
     Args:
         rows: of the index, in the order in which they are begun.
@@ -35,6 +37,7 @@ class Lanes(Sampler[list[PartRequest]]):
         self._waiting: deque[PartRequest] = deque()
         self._lanes: list[PartRequest | None] = []
         self._sizes: dict[int, int] = {}  # windows in a part of a video
+        self._plans: dict[int, str] = {}
 
     def __len__(self) -> int:
         return max(self._parts or 0, len(self._wanted))
@@ -45,13 +48,13 @@ class Lanes(Sampler[list[PartRequest]]):
 
     def __iter__(self) -> Iterator[list[PartRequest]]:
         self._waiting = deque(PartRequest(*wanted, 0) for wanted in self._wanted)
-        self._lanes, self._sizes = [None] * self._turns, {}
+        self._lanes, self._sizes, self._plans = [None] * self._turns, {}, {}
         while True:
             for lane in range(self._turns):
                 request = self._lanes[lane] = self._lanes[lane] or self._another(lane)
                 if request is None and not any(self._lanes):
                     return
-                yield [] if request is None else [request]
+                yield [] if request is None else [self._told(request)]
 
     def answered(self, part: Part) -> None:
         """Go on behind a part that has come, before the next request is taken."""
@@ -62,10 +65,19 @@ class Lanes(Sampler[list[PartRequest]]):
         assert request is not None
         stop = min(request.stop or part["total"], part["total"])
         self._sizes[row] = part["size"]
+        if part["plan"]:
+            self._plans[row] = part["plan"]
         self._lanes[lane] = request._replace(first=reached, stop=stop) if reached < stop else None
         if part["status"] != "ok":
             self._lanes[lane] = None
             self._end(row, reached)
+
+    def _told(self, request: PartRequest) -> PartRequest:
+        """What is asked for, with all that is known; of a video that others are to share one window, for a start."""
+        is_new = request.stop is None and request.row not in self._sizes
+        if is_new and self._parts is not None and len(self._waiting) < self._lanes.count(None):
+            request = request._replace(stop=request.first + 1)
+        return request._replace(plan=self._plans.get(request.row))
 
     def _end(self, row: int, reached: int) -> None:
         """Ask for nothing behind a window that cannot be read."""

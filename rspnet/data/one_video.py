@@ -50,7 +50,7 @@ def read_clips(video: str | Path | Tensor | Pixels, encoder: nn.Module, views: i
     else:
         _cut(np.asarray(video), picker, out)
     clips = clips.to(next(encoder.parameters()).device)
-    return normaliser(clip)(clips)
+    return normaliser(clip)(clips).contiguous()
 
 
 def _cut(frames: Pixels, picker: Picker, out: list[Pixels]) -> None:

@@ -13,12 +13,14 @@ class PartRequest(NamedTuple):
         first: number of the first one.
         stop: number of the one behind the last that is wanted; None: all that follow.
         lane: who asks: each goes through what it asks for in order.
+        plan: of the video, as a part of it has told: whoever opens it next need not go through the file for it.
     """
 
     row: int
     first: int
     stop: int | None
     lane: int
+    plan: str | None = None
 
 
 class Span(NamedTuple):
@@ -51,6 +53,7 @@ class Part(TypedDict):
         status: ok; of one that cannot be read behind these windows: missing, timeout, short (a window is shorter than a
             clip) or broken.
         reason: why; empty if it is ok.
+        plan: of the video, where the request had none and it is known.
     """
 
     clips: list[Tensor]
@@ -62,3 +65,4 @@ class Part(TypedDict):
     total: int
     status: str
     reason: str
+    plan: str | None

@@ -55,11 +55,9 @@ class Forward:
         """
         number = len(views[0])
         clips = torch.stack([view.to(self._device, non_blocking=True) for view in views], dim=1)
-        # Of one layout in memory, filled up or not: another one is another path, too.
-        inputs = self._normalise(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]).contiguous()
         if number < size:
-            inputs = torch.cat([inputs, inputs.new_zeros(size - number, *inputs.shape[1:])])
-        outputs: Tensor = self.network(inputs)
+            clips = torch.cat([clips, clips.new_zeros(size - number, *clips.shape[1:])])
+        outputs: Tensor = self.network(self._normalise(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]))
         return outputs[:number].flatten(1).float()
 
 

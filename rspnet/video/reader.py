@@ -22,7 +22,7 @@ from rspnet.errors import RSPNetError, VideoError
 from rspnet.video.decoding import Damage, decode_all
 from rspnet.video.feed import Feed
 from rspnet.video.inspection import inspect
-from rspnet.video.limits import MAX_PIXELS, Limits, plausible_count
+from rspnet.video.limits import MAX_PACKETS, MAX_PIXELS, Limits, plausible_count
 from rspnet.video.opening import Clock, only_video_errors
 from rspnet.video.orientation import Pixels, orientation
 from rspnet.video.packets import UnexpectedError
@@ -134,6 +134,11 @@ class Video:
             self._plan = self._plan or self._plan_from_frames()
             self._num_frames = len(self._plan.shown)
         return self._num_frames
+
+    @property
+    def plan(self) -> str | None:
+        """The plan by which it is read, as text for another `Video` of the file; None where it has none yet."""
+        return self._plan.to_text() if self._plan and self._plan.num_packets <= MAX_PACKETS else None
 
     @property
     @_only_video_errors

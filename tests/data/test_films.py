@@ -12,7 +12,7 @@ from rspnet.data.index import new_row, to_dataset
 from rspnet.data.lanes import Lanes
 from rspnet.data.loader import Loader
 from rspnet.data.windows import Length, Windows
-from rspnet.video import streaming
+from rspnet.video import reader, streaming
 from rspnet.video.reader import inspect
 from tests.support.numbered import number, write_numbered
 
@@ -86,6 +86,22 @@ def test_a_film_is_shared_by_all(index, num_workers, clips):
     assert found == {key: value for key, value in by_hand(index).items() if key[0] == 0}
     assert not reasons
     assert len(readers[0]) > 1
+
+
+def test_those_who_share_a_film_go_through_it_for_its_plan_once(index, monkeypatch):
+    surveyed = []
+
+    class Counted(reader.Survey):
+        def __init__(self, container, stream):
+            surveyed.append(container.name)
+            super().__init__(container, stream)
+
+    monkeypatch.setattr(reader, "Survey", Counted)
+    lanes = Lanes([0], parts=100)
+    lanes.turns(3)  # as of three processes, in this one
+    opened = {part["lane"] for part in Loader(FilmDataset(index, WINDOWS, clips=4), lanes, 0)}
+    assert len(opened) == 6
+    assert len(surveyed) == 1
 
 
 def test_behind_what_cannot_be_read_nobody_goes_on(index):

@@ -12,13 +12,14 @@ SIZE = 4  # windows in a part
 
 def answer(request, totals, breaks):
     """As a data set does."""
-    row, first, stop, lane = request
+    row, first, stop, lane, plan = request
     total = totals[row]
     end = min(stop or total, total, first + SIZE)
     good = min(end, breaks.get(row, total))
     status = "ok" if (good == end and row not in breaks) or end <= breaks.get(row, 0) else "broken"
     spans = [None] * max(0, good - first)
-    return dict(row=row, lane=lane, first=first, spans=spans, size=SIZE, total=total, status=status, clips=[])
+    known = dict(size=SIZE, total=total, plan=f"how to read {row}" if plan is None else None)
+    return dict(row=row, lane=lane, first=first, spans=spans, status=status, clips=[]) | known
 
 
 def go_through(lanes, totals, breaks, *, ahead):
@@ -41,9 +42,9 @@ def test_a_lane_stays_with_a_video():
     assert [request for request, _ in asked] == [
         PartRequest(5, 0, None, 0),
         PartRequest(6, 4, 5, 1),
-        PartRequest(5, 4, 9, 0),
+        PartRequest(5, 4, 9, 0, "how to read 5"),
         PartRequest(7, 0, None, 1),
-        PartRequest(5, 8, 9, 0),
+        PartRequest(5, 8, 9, 0, "how to read 5"),
     ]
     assert len(lanes) == 3
 
@@ -51,14 +52,26 @@ def test_a_lane_stays_with_a_video():
 def test_one_with_nothing_to_read_takes_half_of_a_film():
     lanes = Lanes([0], parts=10)
     lanes.turns(1)
-    asked = [request for request, _ in go_through(lanes, {0: 40}, {}, ahead=2)]
+    asked = [request for request, _ in go_through(lanes, {0: 41}, {}, ahead=2)]
     assert asked[:4] == [
-        PartRequest(0, 0, None, 0),
-        PartRequest(0, 4, 40, 0),
-        PartRequest(0, 24, 40, 1),
-        PartRequest(0, 8, 24, 0),
+        PartRequest(0, 0, 1, 0),  # enough to know how long it is
+        PartRequest(0, 1, 41, 0, "how to read 0"),
+        PartRequest(0, 21, 41, 1, "how to read 0"),
+        PartRequest(0, 5, 21, 0, "how to read 0"),
     ]
     assert len(lanes) == 10
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts", "stops"),
+    [(1, 9, [1]), (3, 9, 3 * [1]), (4, 9, 4 * [None]), (5, 9, 4 * [None]), (1, None, [None])],
+)
+def test_one_window_is_asked_for_first_where_others_wait(rows, parts, stops):
+    lanes = Lanes(range(rows), parts=parts)
+    lanes.turns(2)
+    requests = iter(lanes)
+    asked = [next(requests) for _ in range(4)]
+    assert [request.stop for group in asked for request in group] == stops
 
 
 @pytest.mark.parametrize("seed", range(60))
