@@ -177,6 +177,7 @@ def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: 
         "weights_sha256": None if named is None else sha256(find_weights(named)),
         "seed": None if named is not None else config.run.seed,
         "arch": config.encoder.name,
+        "width": config.encoder.width,
         "window": config.window,
         "step": config.step,
         "pooling": config.pooling,

@@ -11,8 +11,8 @@ MADE_BY = "rspnet.features"
 """Key of a file's metadata."""
 
 FACTS = (
-    *("weights", "weights_sha256", "seed", "arch", "clip", "window", "step", "pooling", "layer", "shape"),
-    *("precision", "fold", "videos", "data_fingerprint"),
+    *("weights", "weights_sha256", "seed", "arch", "width", "clip", "window", "step", "pooling", "layer"),
+    *("shape", "precision", "fold", "videos", "data_fingerprint"),
 )
 """What it tells beside the versions."""
 
@@ -22,9 +22,10 @@ def made_with(clip: ClipSpec, facts: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         clip: what the network was fed with.
-        facts: of `weights` (as the command named them), `weights_sha256`, `seed` (of fresh ones), `arch`, `window`,
-            `step`, `pooling`, `layer`, `shape` (of a feature), `precision`, `fold`, `videos` (what names them, and
-            their order) and `data_fingerprint` (what names them in every result) those that are not None.
+        facts: of `weights` (as the command named them), `weights_sha256`, `seed` (of fresh ones), `arch`, `width`
+            (None: as published), `window`, `step`, `pooling`, `layer`, `shape` (of a feature), `precision`, `fold`,
+            `videos` (what names them, and their order) and `data_fingerprint` (what names them in every result) those
+            that are not None.
     """
     said = facts | {"clip": dataclasses.asdict(clip)}
     made = {name: said.get(name) for name in FACTS}

@@ -57,6 +57,7 @@ def keep_features(run: "Run", outputs: list[Outputs], facts: dict[str, Any], *, 
     splits = ["test", "train"] if len(outputs) > 1 else [None]
     shape = outputs[0].values.shape[1:]
     known = {"shape": list(shape), "videos": facts["data_fingerprint"]}
+    known["width"] = run.config["encoder"]["width"]
     known["seed"] = None if facts["weights_sha256"] else facts["seed"]
     made = made_with(clip, facts | known)
     path = str(run.run_dir.joinpath("features.parquet"))

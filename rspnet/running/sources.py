@@ -69,7 +69,6 @@ def as_made(config: Any, run_dir: Path) -> Any:
     """The options of an evaluation with the clips, network and pooling that its features were made with, if it has any.
 
     Of features that are gone a run that began with them says it; of what holds none nothing does, which is said later.
-    A file of features does not know the width of its network, which stays null.
 
     Args:
         config: of stages/evaluate.py.
@@ -81,7 +80,8 @@ def as_made(config: Any, run_dir: Path) -> Any:
         return config
     said: dict[str, Any] = {}
     if (made := made_by(config.features)) is not None:
-        said = {"clips": made.get("clip"), "encoder": {"name": made.get("arch")}, "pooling": made.get("pooling")}
+        encoder = {"name": made.get("arch"), "width": made.get("width")}
+        said = {"clips": made.get("clip"), "encoder": encoder, "pooling": made.get("pooling")}
     else:
         with suppress(CheckpointError):
             said = read_options(run_dir / "config.yaml", START_AGAIN)

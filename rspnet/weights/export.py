@@ -221,7 +221,8 @@ def _fill(
             )
         (folder / exported.CARD).write_text(changed, encoding="utf-8")
         card = {"card": said.get("card")}
-        notes.append(f"{exported.CARD} was changed by hand, and stays as it is")
+        unsaid = f"; say there that the weights' licence is {weights_license}" if weights_license else ""
+        notes.append(f"{exported.CARD} was changed by hand, and stays as it is{unsaid}")
     elif make_card is not None:
         (folder / exported.CARD).write_text(make_card(what.said), encoding="utf-8")
         card = {"card": identity(folder / exported.CARD)}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import rspnet
 from rspnet.cli import options
@@ -395,6 +396,8 @@ def test_several_protocols_in_one_pass_and_from_a_file(tmp_path, motions, finetu
             assert stored[name] == together[name] == {key: alone[name][key] for key in together[name]}
         assert {key: stored[key] for key in shared} == {key: together[key] for key in shared}
         assert main(config) == stored  # it was done before
+        encoder = yaml.safe_load((tmp_path / f"from_{place}" / "config.yaml").read_text())["encoder"]
+        assert (encoder["name"], encoder["width"]) == (together["arch"], 16)
         for file in ("neighbours_retrieval.jsonl", "predictions_knn.jsonl", "predictions_linear.jsonl"):
             lines = (tmp_path / f"from_{place}" / file).read_text()
             assert lines == (tmp_path / "all" / file).read_text()

@@ -190,6 +190,8 @@ def test_a_card_that_was_changed_by_hand_is_not_lost(tmp_path):
     for _ in range(2):
         assert export(tmp_path / "one", tmp_path / "out") == ["README.md was changed by hand, and stays as it is"]
         assert card.read_text().endswith("My words.\n")
+    said = "README.md was changed by hand, and stays as it is; say there that the weights' licence is cc-by-4.0"
+    assert export(tmp_path / "one", tmp_path / "out", weights_license="cc-by-4.0") == [said]
     for source, form in (("two", "hub"), ("one", "timm")):
         before = {path.name: path.read_bytes() for path in card.parent.iterdir()}
         with pytest.raises(ConfigError, match=r"README.md was changed by hand, and would be lost"):
