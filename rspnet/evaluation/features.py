@@ -112,7 +112,7 @@ def write(out: str, tables: Iterable[pa.Table], made: dict[str, Any], *, shape: 
         DiskError, ConfigError: the place cannot be written to.
     """
     schema = SCHEMA.with_metadata({MADE_BY: json.dumps(made, ensure_ascii=False)})
-    size, digest = math.prod(shape), _Digest()
+    size, digest = math.prod(shape), _Digest(made)
     if out.lower().endswith(".parquet"):
         with whole(out) as part, _writer(part, schema) as writer:
             for table in tables:
@@ -137,10 +137,13 @@ def write(out: str, tables: Iterable[pa.Table], made: dict[str, Any], *, shape: 
 
 
 class _Digest:
-    """A hash of rows and their features, however many come at a time: Parquet's own checksums leave parts out."""
+    """A hash of what features were made with, and of their rows and values, however many come at a time.
 
-    def __init__(self) -> None:
-        self._rows, self._values = hashlib.sha256(), hashlib.sha256()
+    Parquet's own checksums leave parts out.
+    """
+
+    def __init__(self, made: dict[str, Any]) -> None:
+        self._rows, self._values = hashlib.sha256(json.dumps(made).encode()), hashlib.sha256()
 
     def update(self, rows: pa.Table, dense: Array) -> None:
         """Take further ones."""
@@ -282,7 +285,7 @@ def read(path: str) -> Features:
             rows = pq.read_table(path)
             array = _dense(rows["feature"], math.prod(made["shape"])).reshape(-1, *made["shape"])
             rows = rows.drop_columns("feature")
-        digest = _Digest()
+        digest = _Digest(made)
         digest.update(rows, array)
         kept = pq.read_metadata(Path(path, _INDEX) if os.path.isdir(path) else path).metadata[_DIGEST.encode()]
         if digest.hexdigest() != kept.decode():

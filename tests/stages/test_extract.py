@@ -325,13 +325,19 @@ def test_a_full_disk(tmp_path, folder, no_file_larger_than):
     assert len(rows(tmp_path / "f.parquet")) == 21
 
 
-@pytest.mark.parametrize("place", [0.1, 0.5, 0.97])
-@pytest.mark.parametrize("name", ["f.parquet", "f/features.npy", "f/index.parquet"])
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        *((name, place) for name in ("f.parquet", "f/index.parquet") for place in (0.1, b"num_frames", b"average")),
+        *(("f/features.npy", place) for place in (0.1, 0.5, 0.97)),
+    ],
+)
 def test_damage_is_told(tmp_path, folder, name, place):
+    """In rows, in values, and in what they were made with; a reader does not look at all that Parquet adds to them."""
     out = name.split("/")[0]
     main(tiny.extract(folder, out=tmp_path / out))
     content = bytearray((tmp_path / name).read_bytes())
-    content[int(place * len(content))] ^= 64
+    content[content.index(place) + 1 if isinstance(place, bytes) else int(place * len(content))] ^= 64
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigError, match="damaged"):
         features.read(str(tmp_path / out))
