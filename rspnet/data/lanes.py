@@ -71,6 +71,8 @@ class Lanes(Sampler[list[PartRequest]]):
         if part["status"] != "ok":
             self._lanes[lane] = None
             self._end(row, reached)
+        read = {request.row for request in self._lanes if request}
+        self._plans = {row: plan for row, plan in self._plans.items() if row in read}
 
     def _told(self, request: PartRequest) -> PartRequest:
         """What is asked for, with all that is known; of a video that others are to share one window, for a start."""
