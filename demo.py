@@ -137,18 +137,23 @@ def labelled(run: Path) -> None:
         print(f"{name:28s}{values[0]:14.1f}{values[1]:16.1f}{values[2]:8.1f}")
 
 
+def sizes(index: Path) -> tuple[str | int, ...]:
+    """What configs/small.yaml cannot know of a pretraining on the videos of an index: how many there are."""
+    usable = [row for row in map(json.loads, index.read_text().splitlines()) if row["status"] == "ok"]
+    learnt = sum(row["split"] == "train" for row in usable) or len(usable)
+    batch = min(32, learnt // 2 * 2)
+    if batch < 4:
+        raise ConfigError(f"{index}: {learnt} usable videos to learn from; the demo needs at least 4")
+    epochs = max(1, round(DEMO_STEPS / (learnt // batch)))
+    queue = min(3, learnt // batch) * batch  # configs/small.yaml's, or as long as the data
+    return "--optim.total_batch", batch, "--optim.epochs", epochs, "--pretext.queue_length", queue
+
+
 def unlabelled(source: Path, run: Path) -> None:
     """Pretrain on somebody's videos, list what the network finds alike, and compare it with fresh weights."""
     index = prepare(source, run)
-    usable = sum(json.loads(line)["status"] == "ok" for line in index.read_text().splitlines())
-    batch = min(32, usable // 2 * 2)
-    if batch < 4:
-        raise ConfigError(f"{source}: {usable} usable videos; the demo needs at least 4 (see {run / 'found.jsonl'})")
     common = ("--data.index", index, "--run_dir")
-    epochs = max(1, round(DEMO_STEPS / (usable // batch)))
-    queue = min(3, usable // batch) * batch  # configs/small.yaml's, or as long as the data
-    sizes = ("--optim.total_batch", batch, "--optim.epochs", epochs, "--pretext.queue_length", queue)
-    stage("stages/pretrain.py", "--config", "configs/small.yaml", *sizes, *common, run / "pretrain")
+    stage("stages/pretrain.py", "--config", "configs/small.yaml", *sizes(index), *common, run / "pretrain")
     tested = (
         "--config",
         "configs/finetune/demo.yaml",
@@ -162,11 +167,12 @@ def unlabelled(source: Path, run: Path) -> None:
     near = stage("stages/evaluate.py", *tested, "retrieval", *common, found)
     told = stage("stages/evaluate.py", *tested, "speed,arrow_of_time", *common, run / "probes", may_refuse=True)
     print("\nNearest neighbours (cosine of the features):")
-    for line in (found / "neighbours.jsonl").read_text().splitlines()[:10]:
+    lines = (found / "neighbours.jsonl").read_text().splitlines()
+    for line in lines[:10]:
         video = json.loads(line)
         others = ", ".join(f"{other['video']} ({other['similarity']:.3f})" for other in video["neighbours"][:3])
         print(f"  {video['video']}: {others}")
-    print(f"all {usable} videos: {found / 'neighbours.jsonl'}")
+    print(f"all {len(lines)} videos: {found / 'neighbours.jsonl'}")
     results = {name: told[name] for name in ("speed", "arrow_of_time") if told} | {"retrieval": near}
     print("\nWhat training taught:", *table(results), sentence(results), sep="\n")
 

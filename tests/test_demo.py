@@ -1,5 +1,6 @@
 """The demo around its commands: where it lies, and how it ends when it is asked to."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import time
 import pytest
 
 import demo
+from rspnet.errors import ConfigError
 
 STAGE = """
 import pathlib, signal, sys, time
@@ -63,6 +65,24 @@ def test_what_a_command_says():
         with pytest.raises(SystemExit) as left:
             demo.stage("-c", code)
         assert left.value.code == status
+
+
+def test_it_is_as_large_as_there_are_videos_to_learn_from(tmp_path):
+    """Those of the training split, where there is one, that can be read."""
+    index = tmp_path / "i.jsonl"
+
+    def sizes(**numbers):
+        rows = [{"status": "ok", "split": split} for split, number in numbers.items() for _ in range(number)]
+        rows = [row | {"split": row["split"] if row["split"] != "none" else None} for row in rows]
+        index.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"status": "broken", "split": "train"}]))
+        return demo.sizes(index)[1::2]
+
+    assert sizes(train=24, test=12) == (24, 800, 24)
+    assert sizes(none=24) == (24, 800, 24)
+    assert sizes(train=100, test=900) == (32, 267, 96)
+    assert sizes(test=3, train=4) == (4, 800, 4)
+    with pytest.raises(ConfigError, match="3 usable videos to learn from; the demo needs at least 4"):
+        sizes(train=3, test=9)
 
 
 def test_folders_of_one_name_and_other_videos_are_told_apart(tmp_path, motions, monkeypatch, capsys):
