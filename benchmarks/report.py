@@ -12,6 +12,7 @@
     python benchmarks/study.py small_data --data jhmdb=JHMDB
     python benchmarks/study.py recipe --data jhmdb=JHMDB
     python benchmarks/study.py jhmdb --data jhmdb=JHMDB
+    python benchmarks/study.py probes --data jhmdb=JHMDB
     python benchmarks/controls.py runs/studies/data/jhmdb_inner_*[0-9a-f].jsonl --json results/controls.json
     python benchmarks/report.py
 
@@ -25,7 +26,7 @@ from functools import partial
 from pathlib import Path
 
 from study_plot import plot
-from study_tables import FRESH, gain, markdown, study
+from study_tables import FRESH, gain, markdown, probed, study
 
 HERE = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -43,6 +44,7 @@ PAGES = {
     "results/small_data.json": HERE / "docs/small_data.md",
     "results/recipe.json": HERE / "docs/small_data.md",
     "results/jhmdb.json": HERE / "docs/small_data.md",
+    "results/probes.json": HERE / "docs/small_data.md",
 }
 PLOTS = {
     "results/small_data.json": HERE / "docs/small_data.svg",
@@ -226,7 +228,7 @@ def main() -> None:
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
     benchmarks = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
-    makers = (*benchmarks, controls, study, partial(study, against=FRESH), gain)
+    makers = (*benchmarks, controls, study, partial(study, against=FRESH), gain, probed)
     made = dict(zip(PAGES, makers, strict=True))
     files = {name: HERE / name.partition(",")[0] for name in made}
     found = {name: json.loads(file.read_text()) for name, file in files.items()}

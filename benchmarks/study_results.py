@@ -22,7 +22,7 @@ from rspnet.evaluation.features import Features
 from rspnet.lock import exclusive
 from rspnet.report.record import Record
 
-NUMBERS = ("top1", "recall", "v_measure", "rsp_accuracy", "avid_top1", "interval", "num_videos")
+NUMBERS = ("top1", "recall", "v_measure", "rsp_accuracy", "avid_top1", "controls", "interval", "num_videos")
 ENVIRONMENT = ("versions", "platform", "cpus")
 UNTESTED, NOTHING, SHARED = "-", "?", "+"
 

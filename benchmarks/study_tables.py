@@ -19,6 +19,7 @@ COLUMNS = {
     "fine-tuned": ("tuned", "top1"),
 }
 MORE = {"R@5": ("retrieval", "recall", "5"), "linear, 5 videos a class": ("few_shot", "top1", "5")}
+CONTROLS = {"": ("top1",), "shuffled": ("controls", "shuffled", "top1"), "one frame": ("controls", "still", "top1")}
 TUNED = "tuned, "
 """What fine-tunings with fewer labels are called, and with how many."""
 FRESH, PRETRAINED, BASE = "fresh weights", "pretrained", "base"
@@ -67,6 +68,24 @@ def gain(found: dict) -> str:
         lines.append([name, *cells])
     head = ["", *(f"{name} ({len(runs)})" for name, runs in rows.items())]
     return markdown([*head, "difference", "without films of both sides"], lines)
+
+
+def probed(found: dict) -> str:
+    """What frozen features tell of how a clip is played, with the controls that show no motion: the mean over seeds."""
+    probes = {"speed": "speed", "backwards": "arrow_of_time"}
+    columns = {
+        f"{called}, {control}".removesuffix(", "): (protocol, *keys)
+        for called, protocol in probes.items()
+        for control, keys in CONTROLS.items()
+    }
+    lines = []
+    for name, runs in by_row(found).items():
+        values = [(mean(runs, keys), of_seeds(runs, keys)) for keys in columns.values()]
+        cells = [
+            f"{value:.1f} ({min(each):.0f} to {max(each):.0f})" if value is not None else "" for value, each in values
+        ]
+        lines.append([name, f"{len(runs)}", *cells])
+    return markdown(["", "seeds", *columns], lines)
 
 
 def by_row(found: dict) -> dict[str, Runs]:
