@@ -89,7 +89,8 @@ class FilmDataset:
             for span, out in zip(at_once, clips[0].unflatten(0, (len(at_once), film.views))):
                 film.read(first + len(spans), out.numpy(), stop)
                 spans.append(span)
-            plan = film.plan if request.plan is None else None
+            if request.plan is None and first + len(spans) < total:  # of use to whoever goes on
+                plan = film.plan
         except VideoError as error:
             row_facts = self.index[row]
             status = "short" if isinstance(error, ShortWindowError) else status_of(row_facts, error)

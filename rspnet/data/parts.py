@@ -53,7 +53,7 @@ class Part(TypedDict):
         status: ok; of one that cannot be read behind these windows: missing, timeout, short (a window is shorter than a
             clip) or broken.
         reason: why; empty if it is ok.
-        plan: of the video, where the request had none and it is known.
+        plan: of the video, where the request had none, windows are left behind these, and it is known.
     """
 
     clips: list[Tensor]
