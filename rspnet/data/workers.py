@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Generic, Protocol, TypedDict, TypeVar
 
@@ -197,13 +198,18 @@ class Worker(Generic[Request, Batch]):
 def _serve(pipe: Connection, dataset: Readable[Request, Batch]) -> None:
     """A worker's life: it answers until nobody asks."""
     _become_worker()
+    asked: SimpleQueue[list[Request] | None] = SimpleQueue()
+    # Read all the time: who asks for much would else wait for this process, while it waits until its answer is taken.
+    threading.Thread(target=_listen, args=(pipe, asked), daemon=True).start()
     waiting: deque[list[Request]] = deque()
     expect: Callable[[list[Request]], None] = getattr(dataset, "expect", lambda _: None)
-    with contextlib.suppress(EOFError, OSError):  # the other end is closed
+    with contextlib.suppress(OSError):  # the other end is closed
         while True:
-            while not waiting or pipe.poll():
-                waiting.append(pipe.recv())
-                expect(waiting[-1])
+            while not waiting or not asked.empty():
+                if (requests := asked.get()) is None:
+                    return
+                waiting.append(requests)
+                expect(requests)
             requests = waiting.popleft()
             try:
                 answer = ForkingPickler.dumps(dataset.__getitems__(requests))
@@ -212,6 +218,14 @@ def _serve(pipe: Connection, dataset: Readable[Request, Batch]) -> None:
             except Exception:
                 answer = ForkingPickler.dumps(RuntimeError(f"in a process that reads:\n{traceback.format_exc()}"))
             pipe.send_bytes(answer)
+
+
+def _listen(pipe: Connection, asked: "SimpleQueue[list[Request] | None]") -> None:
+    """Hand on what a worker is asked for; None: that is all."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            asked.put(pipe.recv())
+    asked.put(None)
 
 
 def _become_worker() -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import socket
 import tempfile
+import threading
 from multiprocessing.resource_sharer import DupFd
 
 import torch
@@ -48,6 +49,23 @@ def test_a_worker_has_no_folder_of_its_own(monkeypatch, tmp_path):
     assert worker.answer()["clips"][0].sum() == 2
     worker.kill()
     assert [path.name for path in tmp_path.iterdir()] == ["ours"]
+
+
+class Told:
+    def __getitems__(self, requests):
+        return {"clips": [], "told": requests[0]}
+
+
+def test_nobody_waits_for_the_other_where_questions_and_answers_are_long():
+    worker, long = workers.Worker(Told()), "x" * 2**22
+    asking = threading.Thread(target=lambda: [worker.ask([long]) for _ in range(2)], daemon=True)
+    asking.start()
+    asking.join(60)
+    try:
+        assert not asking.is_alive()
+        assert [worker.answer()["told"] for _ in range(2)] == [long, long]
+    finally:
+        worker.kill()
 
 
 def test_a_workers_batches_use_shared_memory_in_turn(monkeypatch):
