@@ -294,7 +294,7 @@ class Video:
             except RSPNetError:
                 raise
             except (UnexpectedError, av.FFmpegError, OSError, IndexError, ValueError):
-                self._plan = replace(plan, keys=plan.keys[:0])
+                self._plan = replace(plan, keys=plan.keys[:0], times=None)  # which are of use for jumping alone
         yield from self._feed.from_start(wanted, self.num_frames)
 
     def _size(self) -> tuple[int, int]:

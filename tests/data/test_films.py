@@ -2,6 +2,7 @@
 
 import os
 
+import av
 import numpy as np
 import pytest
 
@@ -110,6 +111,18 @@ def test_behind_what_cannot_be_read_nobody_goes_on(index):
     assert reached >= 39
     assert "but only 300 decode" in reasons[5, reached]
     assert all(place >= reached for _, place in reasons)
+
+
+def test_of_a_damaged_film_all_lanes_read_what_one_does(tmp_path):
+    """The plan by which its first window could not be read is no use to anybody else."""
+    path = write_numbered(tmp_path / "damaged.mkv", 120, codec="mpeg4", size=(80, 80))
+    with av.open(str(path)) as container:
+        packet = bytes([*container.demux(video=0)][5])
+    path.write_bytes(path.read_bytes().replace(packet, packet[:20] + bytes(len(packet) - 20)))
+    index = to_dataset([new_row(path.name, str(tmp_path))], tmp_path)
+    alone, shared = read(index), read(index, 1, clips=4, parts=100)
+    assert len(alone[0]) == 15
+    assert shared[:2] == alone[:2]
 
 
 def test_a_pass_may_begin_anywhere(index):
