@@ -121,6 +121,8 @@ class FilmDataset:
             facts["plan"] = request.plan or facts.get("plan")
             film = Film(facts, self.windows, time_limit=self.time_limit, max_pixels=self.max_pixels)
             self._open[lane] = row, film
+            if request.plan and film.plan != request.plan:
+                raise VideoError(f"{self.path_of(request)}: was replaced while it was read; give the command again")
         return self._open[lane][1]
 
     def _clips(self, number: int) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """Windows of films: the frames that they say they show, in any number of processes, each frame decoded once."""
 
 import os
+from pathlib import Path
 
 import av
 import numpy as np
@@ -123,6 +124,24 @@ def test_of_a_damaged_film_all_lanes_read_what_one_does(tmp_path):
     alone, shared = read(index), read(index, 1, clips=4, parts=100)
     assert len(alone[0]) == 15
     assert shared[:2] == alone[:2]
+
+
+@pytest.mark.parametrize("name", ["short.mp4", "longer.mp4"])
+def test_of_a_film_that_is_replaced_meanwhile_nobody_reads_on(index, tmp_path, name):
+    film, other = tmp_path / "film.mp4", tmp_path / name
+    film.write_bytes(Path(index[0]["root"], "long.mp4").read_bytes())
+    write_numbered(other, 310 if name == "longer.mp4" else 40, size=(80, 80))
+    lanes, found = Lanes([0], parts=100), {}
+    lanes.turns(2)  # as of two processes, in this one
+    dataset = FilmDataset(to_dataset([new_row("film.mp4", str(tmp_path))], tmp_path), WINDOWS, clips=4)
+    for part in Loader(dataset, lanes, 0):
+        if not found:
+            other.replace(film)
+        if part["row"] == 0:
+            found[part["first"]] = part["spans"], part["reason"]
+    assert len(found.pop(0)[0]) == 1
+    assert found
+    assert all("film.mp4: was replaced while it was read" in reason for _, reason in found.values())
 
 
 def test_a_pass_may_begin_anywhere(index):
