@@ -84,7 +84,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     from rspnet.data.augment import Augment
     from rspnet.data.clip_dataset import random_clips
     from rspnet.data.index import describe, load, select, selection
-    from rspnet.data.lengths import tell_long_queue, tell_short
+    from rspnet.data.lengths import tell_long_queue, tell_rates, tell_short
     from rspnet.data.sets import TrainSet
     from rspnet.encoders import check_clips
     from rspnet.method import optim
@@ -115,6 +115,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     # Videos -> batches of two clips each, of which only the frames are read that a step shows
     index = load(run.keep_videos())
     videos, left_out = select(index, "train" if any(index["split"]) else None, config.data.fold)
+    left_out["of other splits"] = len(index) - len(videos) - left_out.total()
     augment = Augment.to_feed(clip, **vars(config.augment))
     tuning.compile_step(model, accelerator.device, augment, wanted=config.run.compile)
     views = {"views": 2, "top_speed": max(speeds)}
@@ -130,6 +131,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     of_videos = f"{console.some(len(videos), 'video')}{selection(left_out)}; {draws}"
     console.say(opening(run.config, run.run_dir), of_videos, *plan, *draws.remarks())
     tell_short(clips, "videos")
+    tell_rates(clips)
     tell_long_queue(config.pretext.queue_length, len(videos))
 
     with TrainLoop(run, model, optimizer, schedule=schedule, train_set=train_set, often=config.run) as loop:

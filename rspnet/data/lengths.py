@@ -1,4 +1,4 @@
-"""How many videos are shorter than a clip: their frames are repeated, and no number of a run would show it."""
+"""What of the videos' lengths and frame rates makes speeds hard to tell: no number of a run would show it."""
 
 import dataclasses
 import itertools
@@ -22,6 +22,9 @@ LOOKED_AT = 200
 
 MANY = 0.1
 """Share of the videos that may be shorter than a pretraining's clip before a shorter clip is proposed."""
+
+RATES = 1.5
+"""How many times the frames a second of slow videos fast ones may have before it is said: halfway to double speed."""
 
 SECONDS = 5.0
 """That each of these may take, or `ClipDataset.time_limit` where that is less: the run waits for them."""
@@ -47,8 +50,8 @@ def tell_short(clips: ClipDataset, videos: str) -> None:
         )
         is_ = "is" if short == 1 else "are"
         say(f"{short} of {of} {is_} shorter than a clip of {described}{rate}, and {is_} looped{closer}")
-        if clips.picker.top_speed > 1 and short > MANY * seen and (suits := _shorter(clips.picker, lengths)):
-            say(f"a looped clip tells little of its speed: {suits}")
+        if clips.picker.top_speed > 1 and short > MANY * seen:
+            say(f"a looped clip tells little of its speed: {_shorter(clips.picker, lengths)}")
 
 
 def _fewer_than(span: int, lengths: Counter[int]) -> int:
@@ -56,8 +59,8 @@ def _fewer_than(span: int, lengths: Counter[int]) -> int:
     return sum(number for length, number in lengths.items() if length < span)
 
 
-def _shorter(picker: Picker, lengths: Counter[int]) -> str | None:
-    """Options that make the clip short enough for most of the videos, as long as can be; None: nothing does."""
+def _shorter(picker: Picker, lengths: Counter[int]) -> str:
+    """Options that make the clip short enough for most of the videos, as long as can be; or that nothing does."""
     sizes = [picker.num_frames, *([8] if picker.num_frames > 8 else [])]  # fewer some networks do not take
     strides = range(picker.stride if picker.sampling == "clip" else 1, 0, -1)
     for size, stride in itertools.product(sizes, strides):
@@ -68,7 +71,20 @@ def _shorter(picker: Picker, lengths: Counter[int]) -> str | None:
             changed += f"--clips.stride {stride} " * (stride < picker.stride)
             is_ = "is" if short == 1 else "are"
             return f"{changed}makes it {span} frames, for which {short or 'none'} of them {is_} too short"
-    return None
+    return f"no clip of {sizes[-1]} frames is short enough for {1 - MANY:.0%} of them"
+
+
+def tell_rates(clips: ClipDataset) -> None:
+    """Say it where frame rates differ so much that one video at normal speed moves as another at a higher one."""
+    rates = columns(clips.index, ["fps"])["fps"].drop_null()
+    if not is_main() or clips.frame_rate or not len(rates):
+        return
+    slow, fast = pc.quantile(rates, [MANY, 1 - MANY], interpolation="nearest").to_pylist()
+    if fast > RATES * slow > 0:
+        say(
+            f"frame rates differ, {slow:g} a second or less and {fast:g} or more in {MANY:.0%} of the videos each: a "
+            f"speed counts frames, not seconds; --clips.frame_rate {slow:g} resamples all to one rate"
+        )
 
 
 def tell_long_queue(queue_length: int, num_videos: int) -> None:

@@ -44,7 +44,11 @@ def test_how_far_a_clip_reaches(picker, described):
             "--clips.num_frames 8 --clips.stride 1 makes it 16 frames, for which 1 of them is too short",
         ),
         ([60] * 9 + [30], Picker(16, 1, **RANDOM, top_speed=2), None),  # one in ten
-        ([5] * 10, Picker(16, 1, **RANDOM, top_speed=2), None),  # nothing does
+        (
+            [15] * 10,
+            Picker(16, 1, **RANDOM, top_speed=2),
+            "no clip of 8 frames is short enough for 90% of them",
+        ),
         ([20] * 10, Picker(16, 2), None),  # a test's clip is that of its weights
     ],
 )
@@ -53,6 +57,31 @@ def test_a_shorter_clip_is_proposed_where_many_videos_are_short(root, capsys, fr
     lengths.tell_short(ClipDataset(to_dataset(rows), picker, 40), "videos")
     shown = [line for line in capsys.readouterr().err.splitlines() if "tells little" in line]
     assert shown == ([] if said is None else [f"a looped clip tells little of its speed: {said}"])
+
+
+@pytest.mark.parametrize(
+    ("rates", "frame_rate", "said"),
+    [
+        (
+            [24.0, 24.0] + [30.0] * 6 + [50.0, 50.0],
+            None,
+            "24 a second or less and 50 or more in 10% of the videos each",
+        ),
+        ([24.0, 24.0] + [30.0] * 6 + [50.0, 50.0], 24.0, None),
+        ([15.0] + [25.0] * 20 + [60.0], None, None),  # a few
+        ([25.0] * 5 + [30.0] * 5, None, None),
+        ([None] * 3, None, None),
+    ],
+)
+def test_frame_rates_that_differ_are_named(root, capsys, rates, frame_rate, said):
+    rows = [new_row(f"{place}.mp4", str(root), fps=rate) for place, rate in enumerate(rates)]
+    lengths.tell_rates(ClipDataset(to_dataset(rows), Picker(8, **RANDOM, top_speed=2), 40, frame_rate=frame_rate))
+    shown = capsys.readouterr().err
+    if said is None:
+        assert shown == ""
+    else:
+        assert f"frame rates differ, {said}" in shown.replace("\n", " ")
+        assert "--clips.frame_rate 24 " in shown.replace("\n", " ")
 
 
 def stopped(*_args, **_kwargs):

@@ -144,7 +144,7 @@ def test_speaks_on_stderr_and_answers_on_stdout(tmp_path, motions, capsys):
     lines = err.splitlines()
     assert lines[:3] == [
         f"pretrain: resnet18 (width 16) from fresh weights, clips of 8 x 48² of {motions}; into {tmp_path}/run",
-        "18 videos; 2 batch-norm groups of 9",
+        "18 videos (left out: 5 of other splits); 2 batch-norm groups of 9",
         "1 epoch of 1 step; 18 videos a step = 1 x 18; learning rate 0.1; on cpu",
     ]
     assert lines[3].startswith("the queue of 50 is longer than the data")
@@ -262,7 +262,7 @@ def test_rows_that_are_not_usable_are_left_out(tmp_path, motions, capsys):
     config.optim.epochs = 1
     assert main(config)["num_videos"] == 15
     assert (
-        "15 videos (left out: 2 truncated, 1 empty); 2 batch-norm groups of 3\n1 epoch of 2 steps; "
+        "15 videos (left out: 5 of other splits, 2 truncated, 1 empty); 2 batch-norm groups of 3\n1 epoch of 2 steps; "
         in capsys.readouterr().err
     )
     assert len(list(read_rows(tmp_path / "run/index.parquet"))) == 23
