@@ -22,7 +22,7 @@ def run_ranks(
     function: Callable,
     *args: Any,
     processes: int = 2,
-    deadline: float = 60.0,
+    deadline: float = 120.0,
     ends_together: bool = False,
     **environment: str,
 ) -> list[int]:
