@@ -83,8 +83,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
     from rspnet.data.augment import Augment
     from rspnet.data.clip_dataset import random_clips
-    from rspnet.data.index import describe, load, select, selection
-    from rspnet.data.lengths import tell_long_queue, tell_rates, tell_short
+    from rspnet.data.index import describe, load, others, select, selection
+    from rspnet.data.lengths import tell_long_queue, tell_speeds
     from rspnet.data.sets import TrainSet
     from rspnet.encoders import check_clips
     from rspnet.method import optim
@@ -115,7 +115,6 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     # Videos -> batches of two clips each, of which only the frames are read that a step shows
     index = load(run.keep_videos())
     videos, left_out = select(index, "train" if any(index["split"]) else None, config.data.fold)
-    left_out["of other splits"] = len(index) - len(videos) - left_out.total()
     augment = Augment.to_feed(clip, **vars(config.augment))
     tuning.compile_step(model, accelerator.device, augment, wanted=config.run.compile)
     views = {"views": 2, "top_speed": max(speeds)}
@@ -128,10 +127,9 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     monitored = monitor.Monitor(config.monitor, run, clip, data=config.data, num_workers=workers)
 
     plan = log.plan(schedule, train_set, world_size=run.team.world_size, device=accelerator.device.type)
-    of_videos = f"{console.some(len(videos), 'video')}{selection(left_out)}; {draws}"
+    of_videos = f"{console.some(len(videos), 'video')}{selection(left_out, others(index, videos, left_out))}; {draws}"
     console.say(opening(run.config, run.run_dir), of_videos, *plan, *draws.remarks())
-    tell_short(clips, "videos")
-    tell_rates(clips)
+    tell_speeds(clips)
     tell_long_queue(config.pretext.queue_length, len(videos))
 
     with TrainLoop(run, model, optimizer, schedule=schedule, train_set=train_set, often=config.run) as loop:

@@ -146,6 +146,11 @@ def labelled_splits(dataset: "Dataset") -> set[tuple[str | None, bool]]:
     return {(each["split"], each["is_labelled"]) for each in found}
 
 
+def others(dataset: "Dataset", chosen: "Dataset", left_out: Counter[str]) -> Counter[str]:
+    """How many rows are neither among those that a `select` has chosen, nor among those that it left out."""
+    return Counter({"of other splits": len(dataset) - len(chosen) - left_out.total()})
+
+
 def selection(*left_out: Counter[str]) -> str:
     """What one or several `select` left out, in words for after a number of videos; nothing where that is nothing."""
     total = sum(left_out, Counter())

@@ -74,6 +74,12 @@ def _shorter(picker: Picker, lengths: Counter[int]) -> str:
     return f"no clip of {sizes[-1]} frames is short enough for {1 - MANY:.0%} of them"
 
 
+def tell_speeds(clips: ClipDataset) -> None:
+    """Say what makes the speeds of a pretraining's videos hard to tell; from the main process only."""
+    tell_short(clips, "videos")
+    tell_rates(clips)
+
+
 def tell_rates(clips: ClipDataset) -> None:
     """Say it where frame rates differ so much that one video at normal speed moves as another at a higher one."""
     rates = columns(clips.index, ["fps"])["fps"].drop_null()

@@ -12,6 +12,7 @@ from rspnet.errors import ConfigError
 from rspnet.lock import shared
 from rspnet.running.appended import AppendedLines, parsed
 from rspnet.running.share import ALL, Share
+from rspnet.signals import tell_what_is_kept
 
 NAME = "copies.jsonl"
 """The file, in the folder of the copies."""
@@ -84,8 +85,9 @@ class Ledger:
     def __enter__(self) -> "Ledger":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._held.close()
+        tell_what_is_kept(error, os.path.dirname(self._lines.path))
 
     def __call__(self, ends: Iterable[tuple[Task, Outcome]]) -> Iterator[tuple[Task, Outcome]]:
         """Pass on what became of tasks, and keep what is new of the copies."""

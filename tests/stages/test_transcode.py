@@ -238,7 +238,8 @@ def test_interrupted_and_started_again(few, tmp_path):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 130, errors
-    assert "Traceback" not in errors
+    kept = f"what is done so far is kept in {tmp_path / 'new'}; the same command goes on from there"
+    assert errors.splitlines()[-1] == f"transcode.py: interrupted; {kept}"
     assert not (tmp_path / "out.parquet").exists()
     assert not list((tmp_path / "new").rglob(".*"))  # the worker that was killed left nothing
     rest = temporary(next((tmp_path / "new").rglob("*.mp4")).with_name("x.mp4"))
