@@ -88,6 +88,10 @@ results: $(STUDIES:%=results-%)
 	$(MAKE) bench KEEP=1
 	$(BIN)/python benchmarks/report.py
 
+results-demo: $(READY)
+	$(BIN)/python stages/synthetic.py runs/demo/motions
+	$(BIN)/python benchmarks/study.py demo --data motions=runs/demo/motions
+
 results-%: $(READY)
 	$(BIN)/python benchmarks/study.py $* --data jhmdb="$(JHMDB)" hockey="$(HOCKEY)" more="$(MORE)"
 

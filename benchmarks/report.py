@@ -1,4 +1,4 @@
-"""Put the tables of results/*.json into the pages of docs/, below the line that names the file, and draw their plots.
+"""Put the tables of results/*.json into README.md and docs/, below the lines that name the files, and draw their plots.
 
     python benchmarks/decode.py ORIGINALS --json results/decode.json
     python benchmarks/loader.py ORIGINALS --json results/loader.json
@@ -13,6 +13,7 @@
     python benchmarks/study.py recipe --data jhmdb=JHMDB
     python benchmarks/study.py jhmdb --data jhmdb=JHMDB
     python benchmarks/study.py probes --data jhmdb=JHMDB
+    python benchmarks/study.py demo --data motions=runs/demo/motions
     python benchmarks/controls.py runs/studies/data/jhmdb_inner_*[0-9a-f].jsonl --json results/controls.json
     python benchmarks/report.py
 
@@ -26,7 +27,7 @@ from functools import partial
 from pathlib import Path
 
 from study_plot import plot
-from study_tables import FRESH, gain, markdown, probed, study
+from study_tables import FRESH, gain, markdown, of_demo, probed, study
 
 HERE = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -45,6 +46,7 @@ PAGES = {
     "results/recipe.json": HERE / "docs/small_data.md",
     "results/jhmdb.json": HERE / "docs/small_data.md",
     "results/probes.json": HERE / "docs/small_data.md",
+    "results/demo.json": HERE / "README.md",
 }
 PLOTS = {
     "results/small_data.json": HERE / "docs/small_data.svg",
@@ -228,7 +230,7 @@ def main() -> None:
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
     benchmarks = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
-    makers = (*benchmarks, controls, study, partial(study, against=FRESH), gain, probed)
+    makers = (*benchmarks, controls, study, partial(study, against=FRESH), gain, probed, of_demo)
     made = dict(zip(PAGES, makers, strict=True))
     files = {name: HERE / name.partition(",")[0] for name in made}
     found = {name: json.loads(file.read_text()) for name, file in files.items()}

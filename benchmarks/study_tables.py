@@ -80,12 +80,20 @@ def probed(found: dict) -> str:
     }
     lines = []
     for name, runs in by_row(found).items():
-        values = [(mean(runs, keys), of_seeds(runs, keys)) for keys in columns.values()]
-        cells = [
-            f"{value:.1f} ({min(each):.0f} to {max(each):.0f})" if value is not None else "" for value, each in values
-        ]
+        values = {keys: mean(runs, keys) for keys in columns.values()}
+        cells = ["" if value is None else f"{value:.1f} ({spread(runs, keys)})" for keys, value in values.items()]
         lines.append([name, f"{len(runs)}", *cells])
     return markdown(["", "seeds", *columns], lines)
+
+
+def of_demo(found: dict) -> str:
+    """The demo's table: the mean over seeds, and the lowest and the highest of them."""
+    columns = {"fine-tuned top-1": ("tuned", "top1"), "retrieval R@1": COLUMNS["R@1"], "R@5": MORE["R@5"]}
+    lines = [
+        [name, *(f"{mean(runs, keys):.0f} ({spread(runs, keys)})" for keys in columns.values())]
+        for name, runs in by_row(found).items()
+    ]
+    return markdown([f"percent of {len(found['videos'])} test videos", *columns], lines)
 
 
 def by_row(found: dict) -> dict[str, Runs]:
@@ -105,6 +113,12 @@ def mean(runs: Runs, keys: tuple[str, ...]) -> float | None:
 def of_seeds(runs: Runs, keys: tuple[str, ...]) -> list[float]:
     """A number of each seed that was measured by it."""
     return [value for run in runs if (value := dig(run["measures"], keys)) is not None]
+
+
+def spread(runs: Runs, keys: tuple[str, ...]) -> str:
+    """The lowest and the highest of a number over seeds."""
+    each = of_seeds(runs, keys)
+    return f"{min(each):.0f} to {max(each):.0f}"
 
 
 def ahead(
