@@ -16,7 +16,7 @@ TELL := import sys; sys.stdout.write("%d.%d %s\n" % (sys.version_info[:2] + (sys
 PYTHON_NEWEST ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 $(HOME)/.pyenv/versions/*/bin/python; do \
 	$$python -c '$(TELL)' 2>/dev/null; done | sort -V | tail -n 1 | cut -d " " -f 2)
 
-.PHONY: setup demo test test-all test-newest mutants lint measures bench bench-gpu results image tour clean
+.PHONY: setup demo test test-all test-newest mutants lint measures bench bench-gpu results motions image tour clean
 
 setup: $(READY)
 
@@ -88,12 +88,12 @@ results: $(STUDIES:%=results-%)
 	$(MAKE) bench KEEP=1
 	$(BIN)/python benchmarks/report.py
 
-results-demo: $(READY)
-	$(BIN)/python stages/synthetic.py runs/demo/motions
-	$(BIN)/python benchmarks/study.py demo --data motions=runs/demo/motions
-
 results-%: $(READY)
-	$(BIN)/python benchmarks/study.py $* --data jhmdb="$(JHMDB)" hockey="$(HOCKEY)" more="$(MORE)"
+	$(BIN)/python benchmarks/study.py $* --data jhmdb="$(JHMDB)" hockey="$(HOCKEY)" more="$(MORE)" motions=runs/demo/motions
+
+results-demo: motions
+motions: $(READY)
+	$(BIN)/python stages/synthetic.py runs/demo/motions
 
 # Needs docker, and the network.
 image:

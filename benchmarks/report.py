@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 
 from study_plot import plot
-from study_tables import FRESH, gain, markdown, of_demo, probed, study
+from study_tables import DEMO, FRESH, PROBED, gain, markdown, over_seeds, study
 
 HERE = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -230,7 +230,8 @@ def main() -> None:
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
     benchmarks = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
-    makers = (*benchmarks, controls, study, partial(study, against=FRESH), gain, probed, of_demo)
+    of_seeds = (partial(over_seeds, columns=columns) for columns in (PROBED, DEMO))
+    makers = (*benchmarks, controls, study, partial(study, against=FRESH), gain, *of_seeds)
     made = dict(zip(PAGES, makers, strict=True))
     files = {name: HERE / name.partition(",")[0] for name in made}
     found = {name: json.loads(file.read_text()) for name, file in files.items()}

@@ -19,7 +19,14 @@ COLUMNS = {
     "fine-tuned": ("tuned", "top1"),
 }
 MORE = {"R@5": ("retrieval", "recall", "5"), "linear, 5 videos a class": ("few_shot", "top1", "5")}
-CONTROLS = {"": ("top1",), "shuffled": ("controls", "shuffled", "top1"), "one frame": ("controls", "still", "top1")}
+CONTROLS = {"": ("top1",), ", shuffled": ("controls", "shuffled", "top1"), ", one frame": ("controls", "still", "top1")}
+PROBED = {
+    f"{called}{control}": (protocol, *keys)
+    for called, protocol in {"speed": "speed", "backwards": "arrow_of_time"}.items()
+    for control, keys in CONTROLS.items()
+}
+"""What frozen features tell of how a clip is played, with the controls that show no motion."""
+DEMO = {"fine-tuned top-1": ("tuned", "top1"), "retrieval R@1": COLUMNS["R@1"], "R@5": MORE["R@5"]}
 TUNED = "tuned, "
 """What fine-tunings with fewer labels are called, and with how many."""
 FRESH, PRETRAINED, BASE = "fresh weights", "pretrained", "base"
@@ -70,30 +77,14 @@ def gain(found: dict) -> str:
     return markdown([*head, "difference", "without films of both sides"], lines)
 
 
-def probed(found: dict) -> str:
-    """What frozen features tell of how a clip is played, with the controls that show no motion: the mean over seeds."""
-    probes = {"speed": "speed", "backwards": "arrow_of_time"}
-    columns = {
-        f"{called}, {control}".removesuffix(", "): (protocol, *keys)
-        for called, protocol in probes.items()
-        for control, keys in CONTROLS.items()
-    }
+def over_seeds(found: dict, *, columns: dict[str, tuple[str, ...]]) -> str:
+    """What each row has by some measures: the mean over seeds, and the lowest and the highest of them."""
     lines = []
     for name, runs in by_row(found).items():
-        values = {keys: mean(runs, keys) for keys in columns.values()}
-        cells = ["" if value is None else f"{value:.1f} ({spread(runs, keys)})" for keys, value in values.items()]
+        each = [of_seeds(runs, keys) for keys in columns.values()]
+        cells = [f"{statistics.fmean(of):.1f} ({min(of):.0f} to {max(of):.0f})" if of else "" for of in each]
         lines.append([name, f"{len(runs)}", *cells])
     return markdown(["", "seeds", *columns], lines)
-
-
-def of_demo(found: dict) -> str:
-    """The demo's table: the mean over seeds, and the lowest and the highest of them."""
-    columns = {"fine-tuned top-1": ("tuned", "top1"), "retrieval R@1": COLUMNS["R@1"], "R@5": MORE["R@5"]}
-    lines = [
-        [name, *(f"{mean(runs, keys):.0f} ({spread(runs, keys)})" for keys in columns.values())]
-        for name, runs in by_row(found).items()
-    ]
-    return markdown([f"percent of {len(found['videos'])} test videos", *columns], lines)
 
 
 def by_row(found: dict) -> dict[str, Runs]:
@@ -113,12 +104,6 @@ def mean(runs: Runs, keys: tuple[str, ...]) -> float | None:
 def of_seeds(runs: Runs, keys: tuple[str, ...]) -> list[float]:
     """A number of each seed that was measured by it."""
     return [value for run in runs if (value := dig(run["measures"], keys)) is not None]
-
-
-def spread(runs: Runs, keys: tuple[str, ...]) -> str:
-    """The lowest and the highest of a number over seeds."""
-    each = of_seeds(runs, keys)
-    return f"{min(each):.0f} to {max(each):.0f}"
 
 
 def ahead(
