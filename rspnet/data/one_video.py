@@ -42,6 +42,8 @@ def read_clips(video: str | Path | Tensor | Pixels, encoder: nn.Module, views: i
     if clip is None:
         raise ValueError(f"{type(encoder).__name__} does not say what it is fed with; give an encoder of rspnet")
     picker = Picker(clip.num_frames, clip.stride, clip.sampling, clip.views if views is None else views)
+    if picker.views < 1:
+        raise ValueError(f"views: {views}; a video is seen in one clip at least")
     clips = torch.empty((picker.views, clip.num_frames, clip.size, clip.size, 3), dtype=torch.uint8)
     out = [each.numpy() for each in clips]
     if isinstance(video, str | Path):

@@ -90,11 +90,16 @@ class Classifier(nn.Module):
 
         Raises:
             VideoError: If the file cannot be read.
-            ValueError: If the frames are none.
+            ValueError: If the frames are none, nor clips.
         """
         from rspnet.data.one_video import read_clips  # here: to train, a classifier reads nothing
 
         clips = video if isinstance(video, Tensor) and video.is_floating_point() else read_clips(video, self)
+        if clips.ndim != 5 or clips.shape[1] != 3 or not len(clips):
+            raise ValueError(
+                f"clips are {clips.dtype} {tuple(clips.shape)}; give what rspnet.read_clips returns (clips, 3, frames, "
+                "height, width), or a file, or its frames, uint8 (frames, height, width, 3)"
+            )
         training = self.training
         self.eval()
         try:

@@ -62,13 +62,20 @@ def check_sizes(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def check_network(path: Path, entries: dict[str, Tensor], width: int) -> None:
-    """See that a network's entries can be copied, and are as many as a network of that width has.
+    """See that a network's entries are numbers as it computes with, and as many as a network of that width has.
+
+    torch would copy whole numbers, as quantised weights are, into the network as if they were the weights themselves.
 
     Raises:
         CheckpointError: They are not.
     """
-    strange = next((name for name, value in entries.items() if value.layout is not torch.strided), None)
-    if strange is not None:
-        raise CheckpointError(f"{path}: {strange} is sparse; save it dense")
+    for name, value in entries.items():
+        if value.layout is not torch.strided or value.is_nested:
+            raise CheckpointError(f"{path}: {name} is sparse; save it dense")
+        if value.is_meta:
+            raise CheckpointError(f"{path}: {name} has a shape and no values (torch's device meta); give another file")
+        if not value.is_floating_point() and not name.endswith("num_batches_tracked"):
+            kind = str(value.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{path}: {name} is {kind}, no real numbers; save the weights as floating point")
     if width > _USUAL and _NUMBERS * width**2 > sum(value.numel() for value in entries.values()):
         raise CheckpointError(f"{path}: its entries are of different widths ({width}, others less); give another file")

@@ -32,6 +32,7 @@ _NUMBERED = {"r3d_18": ("1.0.conv1.0.weight", "0.1.bias"), "r2plus1d_18": ("0.4.
 _ENCODER, _HEAD = "the encoder", "the classifier"
 _DUMMY = "the network's own 1-class classifier, never trained or used"
 OTHERS = "what else another trainer keeps there"
+_PROJECTION = "its projection, for pretraining only"
 _APPEARANCE, _MOTION = "the A-VID head, for pretraining only", "the RSP head, for pretraining only"
 _KEY, _QUEUE = "the key encoder, for pretraining only", "the queue, for pretraining only"
 PRETRAINING, _FINE_TUNED, _PLAIN = "pretraining checkpoint", "fine-tuned classifier", "encoder"
@@ -62,6 +63,14 @@ _LAYOUTS: tuple[tuple[str, str, _Patterns], ...] = (
             (r"query_encoder\.(motion\..+)", _MOTION),
             (r"key_encoder\.((?:encoder|appearance|motion)\..+)", _KEY),
             (r"(queue\..+)", _QUEUE),
+        ),
+    ),
+    (  # MoCo's, whose `fc` is no classifier
+        _PLAIN,
+        "encoder_q.",
+        (
+            (r"encoder_q\.((?:fc|linear|classifier)\..+)", _PROJECTION),
+            (r"encoder_q\.(.+)", _ENCODER),
         ),
     ),
     (
@@ -157,13 +166,13 @@ def _layout(keys: list[str], prefix: str, numbered: bool) -> tuple[str, str, _Pa
     """Return the layout, how all of its names begin, and what they mean."""
     for layout, start, patterns in _LAYOUTS:
         outer = prefix.removesuffix(start)
+        heads = [pattern for pattern, purpose in patterns if purpose == _HEAD]
         has_head = any(
             key.startswith(outer) and re.fullmatch(pattern, key.removeprefix(outer))
             for key in keys
-            for pattern, purpose in patterns
-            if purpose == _HEAD
+            for pattern in heads
         )
-        if prefix.endswith(start) and not numbered and (layout == PRETRAINING or has_head):
+        if prefix.endswith(start) and not numbered and (has_head or not heads):
             return layout, outer, patterns
     return _PLAIN, prefix, _LAYOUTS[-1][2]
 

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from rspnet.clipspec import ClipSpec
-from rspnet.console import fitted, some
+from rspnet.console import fitted, say, some
 from rspnet.disk import identity, needing, whole
 from rspnet.errors import CheckpointError
 from rspnet.weights.description import settled
@@ -160,7 +160,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 def load_encoder(path: str | Path, **overrides: Any) -> "VideoEncoder":
     """Build the encoder that a weight file holds, load it, and return it in eval mode.
 
-    Its attribute `clip` says what it is to be fed with, as its training did; `rspnet.read_clips` obeys it.
+    Its attribute `clip` says what it is to be fed with, as its training did; `rspnet.read_clips` obeys it. Where the
+    file does not tell, it is what the network is made for, and that is said.
 
     Args:
         path: A run folder, a checkpoint in one, our .safetensors file, a published .pth.tar, or another state dict that
@@ -182,6 +183,7 @@ def load_encoder(path: str | Path, **overrides: Any) -> "VideoEncoder":
         )
     encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {}), **overrides})
     load_weights(encoder, file)
+    _say_clip(file)
     return encoder.eval()
 
 
@@ -209,7 +211,18 @@ def load_classifier(path: str | Path, class_names: Sequence[str] | None = None) 
     encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {})})
     classifier = Classifier(encoder, file.num_classes, class_names=names)
     load_weights(classifier, file, head=True)
+    _say_clip(file)
     return classifier.eval()
+
+
+def _say_clip(file: WeightFile) -> None:
+    """Say it where a file does not tell what its network is to be fed with."""
+    if "clip" not in file.description or file.description.get("clip_unknown"):
+        clip = clip_of(file)
+        say(
+            f"{file.path}: does not say what clips it was trained on; its `clip` is what {file.arch} is made for, "
+            f"{clip.num_frames} frames of {clip.size} pixels"
+        )
 
 
 def clip_of(file: WeightFile) -> ClipSpec:
@@ -289,15 +302,20 @@ def _other_shape(file: WeightFile, key: str, *, ours: Tensor, signature: Tensor)
 
 def _classifier(file: WeightFile, target: dict[str, tuple[str, Tensor]]) -> dict[str, Tensor]:
     """Return the file's classifier by the module's names; a 1x1x1 convolution and a linear layer are the same."""
-    if len(file.entries.head) < 2:
+    if not file.num_classes:
         raise CheckpointError(_no_classifier(file))
     theirs = {name: file.tensors[key] for name, key in file.entries.head.items()}
     loaded = {}
     for name, (ours, like) in target.items():
+        if len(theirs["weight"]) != len(like):
+            raise CheckpointError(
+                f"{file.path}: its classifier is for {_classes(file.num_classes)}, but "
+                f"{some(like.shape[0], 'was', 'were')} asked for; give the data set it was trained on"
+            )
         if theirs[name].flatten(1 if name == "weight" else 0).shape != like.flatten(1 if name == "weight" else 0).shape:
             raise CheckpointError(
-                f"{file.path}: its classifier is for {_classes(theirs['bias'].shape[0])}, but "
-                f"{some(like.shape[0], 'was', 'were')} asked for; give the data set it was trained on"
+                f"{file.path}: {file.entries.head[name]} is {tuple(theirs[name].shape)}, which is no classifier's on "
+                f"{file.arch} for {_classes(len(like))}; give another file"
             )
         loaded[ours] = theirs[name].reshape(like.shape)
     return loaded

@@ -73,7 +73,8 @@ class WeightFile:
     @property
     def num_classes(self) -> int:
         """Outputs of the classifier in the file; 0 without one."""
-        return self.tensors[self.entries.head["weight"]].shape[0] if len(self.entries.head) == 2 else 0
+        weight = self.tensors[self.entries.head["weight"]] if len(self.entries.head) == 2 else torch.empty(0)
+        return weight.shape[0] if weight.ndim > 1 else 0
 
     @property
     def epoch(self) -> int | None:
@@ -266,7 +267,7 @@ def _load(path: Path, start: bytes) -> Any:
                 f"{path}: holds Python objects beside tensors, which are never run{f' ({named[1]})' if named else ''}; "
                 "save its state dict and give that"
             ) from error
-        if path.suffix in (".json", ".yaml", ".jsonl", ".parquet"):
+        if path.suffix in (".json", ".yaml", ".jsonl", ".parquet", ".onnx", ".pt2"):
             raise CheckpointError(f"{path}: is no weight file; give the run folder or a weight file") from error
         raise CheckpointError(f"{path}: is damaged, cut short or no weight file; download or copy it again") from error
 

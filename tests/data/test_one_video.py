@@ -39,6 +39,9 @@ def test_frames_crop_size_and_normalisation(tmp_path, encoder):
     resized = resized.round().byte().permute(0, 2, 3, 1).unflatten(0, (3, 4))
     assert (normalise(resized) - clips).abs().mean() < 0.05  # luma and chroma are resized apart
     assert len(rspnet.read_clips(tmp_path / "v.mp4", encoder, views=1)) == 1
+    for views in (0, -1):
+        with pytest.raises(ValueError, match="one clip at least"):
+            rspnet.read_clips(tmp_path / "v.mp4", encoder, views)
 
 
 def test_rate_channels_and_cover(tmp_path, encoder):

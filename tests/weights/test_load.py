@@ -162,6 +162,23 @@ def test_weights_that_are_no_numbers_are_refused_and_named(tmp_path, kind):
     assert text == f"{path}: holds weights that are no numbers, NaN or infinite ({entry}); give another file"
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda value: (100 * value).to(torch.int8), "conv1.weight is int8, no real numbers"),
+        (lambda value: value > 0.5, "conv1.weight is bool, no real"),
+        (lambda value: value + 1j, "conv1.weight is complex64, no real"),
+        (lambda value: value.to("meta"), "conv1.weight has a shape and no values"),
+        (lambda value: value.to_sparse(), "conv1.weight is sparse"),
+    ],
+)
+def test_weights_that_torch_would_copy_as_what_they_are_not(tmp_path, change, said):
+    """Of a quantised network for example, whose whole numbers are nothing without their scale."""
+    state = small("resnet18").state_dict()
+    torch.save(state | {"conv1.weight": change(state["conv1.weight"])}, tmp_path / "model.pth")
+    assert said in message(load_encoder, tmp_path / "model.pth")
+
+
 def test_files_older_than_the_zip_format(tmp_path):
     theirs = small("resnet18")
     torch.save(theirs.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
@@ -367,15 +384,50 @@ def test_a_classifier_whose_file_names_no_classes(tmp_path):
     assert "has no classifier; fine-tune" in message(load_classifier, tmp_path / "pretrained.pth.tar")
 
 
+def test_a_contrastive_projection_is_no_classifier(tmp_path):
+    """MoCo's files have one of one layer or of two, and call it `fc` as others call a classifier."""
+    theirs, path = small("resnet18"), tmp_path / "moco.pth.tar"
+    for names in (("fc.weight", "fc.bias"), ("fc.0.weight", "fc.0.bias", "fc.2.weight", "fc.2.bias")):
+        state = theirs.state_dict() | {name: torch.zeros(4, 64)[: len(name)] for name in names}
+        torch.save({"state_dict": prefixed("module.encoder_q.", state), "arch": "resnet18"}, path)
+        assert "has no classifier" in message(load_classifier, path)
+        report = load_weights(create_encoder("resnet18", width=8), path)
+        assert report.ignored["its projection, for pretraining only"] == [f"module.encoder_q.{name}" for name in names]
+        assert_equal(load_encoder(path), theirs)
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "said"),
+    [((4, 33), 4, "fc.weight is (4, 33), which is no"), ((4, 64), 5, "fc.bias is (5,)"), ((64,), 1, "no classifier")],
+)
+def test_a_classifier_of_another_shape(tmp_path, weight, bias, said):
+    state = small("resnet18").state_dict() | {"fc.weight": torch.zeros(weight), "fc.bias": torch.zeros(bias)}
+    torch.save(state, tmp_path / "model.pth")
+    assert said in message(load_classifier, tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize("shape", [(16, 56, 56, 3), (3, 56, 56, 3), (2, 16, 3, 56, 56), (0, 3, 4, 8, 8)])
+def test_clips_that_are_none(shape):
+    """Frames as floats, a clip without its first dimension: some would fit the network as something else."""
+    with pytest.raises(ValueError, match="give what rspnet"):
+        Classifier(small("resnet18"), 3).predict(torch.rand(shape))
+
+
 # --- what to feed them with
 
 
-def test_what_a_network_is_fed_with(tmp_path):
+def test_what_a_network_is_fed_with(tmp_path, capsys):
     usual = create_encoder("s3dg", width=8).clip
+    torch.save(small("s3dg").state_dict(), tmp_path / "model.pth")
+    assert load_encoder(tmp_path / "model.pth").clip == usual
+    assert "does not say what clips it was trained on; its `clip` is what s3dg is made for, 16 frames of 224" in (
+        capsys.readouterr().err
+    )
     assert (usual.num_frames, usual.size, usual.stride, usual.sampling, usual.views) == (16, 224, 1, "clip", 10)
     clip = {"num_frames": 8, "size": 48, "stride": 2, "frame_rate": 12.5, "mean": [0.1, 0.2, 0.3], "channels": "BGR"}
     save_encoder(tmp_path, small("s3dg").state_dict(), description("s3dg") | {"clip": clip})
     got = load_encoder(tmp_path).clip
+    assert capsys.readouterr().err == ""
     assert (got.num_frames, got.size, got.stride, got.frame_rate, got.channels) == (8, 48, 2, 12.5, "BGR")
     assert (got.mean, got.std, got.sampling, got.views) == ((0.1, 0.2, 0.3), usual.std, "clip", 10)
 
@@ -511,6 +563,8 @@ def test_bytes_that_are_nothing(tmp_path):
     assert "no weight file" in message(load_encoder, path)
     (tmp_path / "encoder.json").write_text("{}")
     assert "is no weight file; give the run folder" in message(load_encoder, tmp_path / "encoder.json")
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x0a\x12\x07pytorch")
+    assert "is no weight file; give the run folder" in message(load_encoder, tmp_path / "model.onnx")
     torch.save([torch.zeros(2)], path)
     assert "no state dict" in message(load_encoder, path)
     torch.save({"conv1.bias": 3}, path)
