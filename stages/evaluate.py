@@ -295,8 +295,12 @@ def trained_network(config: Config, weights: "WeightFile | None", names: list[st
     if config.protocol != "classify":
         return begin_network(config, partial(ViewFeatures, pooling=config.pooling), weights=weights)
     network, clip = begin_network(config, partial(Classifier, num_classes=len(names)), weights=weights, trained=True)
-    known = names if weights is None else weights.description.get("class_names", names)
-    if known != names:
+    known = names if weights is None else weights.description.get("class_names")
+    if known is None:
+        console.say(
+            f"{config.weights}: does not name its classes; they are taken to be these videos', in alphabetical order"
+        )
+    elif known != names:
         raise CheckpointError(f"{config.weights}: was trained on other classes than these videos have: {known[:5]} ...")
     return network, clip
 

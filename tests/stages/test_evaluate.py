@@ -26,6 +26,7 @@ from rspnet.running import folder as run_folder
 from rspnet.running.measured import measured
 from rspnet.running.table import read
 from rspnet.video.reader import Video, encode
+from stages import export
 from stages.evaluate import Config, default_run_dir, main
 from tests.support import mac, tiny
 from tests.support.pages import README, REPO, blocks
@@ -221,6 +222,20 @@ def test_a_published_checkpoint(tmp_path, motions, pretrained):
     assert result["recall"] == run(motions, tmp_path / "ours", pretrained, "retrieval")["recall"]
     one, two = (tiny.read_lines(tmp_path / name / "neighbours.jsonl") for name in ("theirs", "ours"))
     assert one == two
+
+
+@pytest.mark.parametrize("form", ["file", "hub"])
+def test_a_classifier_that_does_not_name_its_classes(tmp_path, motions, finetuned, form, capsys):
+    """As published ones do not, nor what they are exported to: it is said which they are taken to be."""
+    torch.save(rspnet.load_classifier(finetuned).state_dict(), tmp_path / "tuned.pth")
+    weights = tmp_path / "tuned.pth"
+    if form == "hub":
+        export.main(export.Config(str(weights), str(tmp_path / "exported")))
+        weights = tmp_path / "exported"
+    result = run(motions, tmp_path / "run", weights, "classify")
+    assert result["top1"] == json.loads((finetuned / "result.json").read_text())["top1"]
+    said = f"{weights}: does not name its classes; they are taken to be these videos', in alphabetical order"
+    assert said in capsys.readouterr().err
 
 
 def test_weights_are_looked_at_before_the_videos(tmp_path):
