@@ -1,7 +1,7 @@
 """How far a number can be trusted: 95 % intervals over videos, over the films that they come from, and over draws."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from statistics import fmean, stdev
 
 import numpy as np
@@ -80,20 +80,17 @@ def resampled(
 
 
 def of_shares(values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None = None) -> list[Ends | None]:
-    """Return the 95 % intervals of mean shares, percent: by the bootstrap, or where it cannot tell, Wilson's.
+    """Return the 95 % intervals of mean shares, percent: by the bootstrap, or where it cannot tell, as Wilson does.
 
     Of videos that are all right, or all wrong, every draw is the same; Wilson's interval says what so many films, or
-    videos, leave open.
+    videos, leave open. Where all are right by half, say, as much of each half is open.
 
     Args:
         values: (N, K), of each video K shares of 0 to 100.
         groups: As for `bootstrap`.
     """
-    number = _number(values, groups)
-    return [
-        interval(float(column[0]), number) if ends and column[0] in (0, 100) and np.ptp(column) == 0 else ends
-        for column, ends in zip(values.T, bootstrap(values, groups))
-    ]
+    (low, _), (_, high) = (interval(percent, _number(values, groups)) for percent in (100, 0))
+    return _where_it_tells(values, groups, lambda mean: (mean / 100 * low, mean + (100 - mean) / 100 * high))
 
 
 def of_differences(values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None = None) -> list[Ends | None]:
@@ -106,14 +103,18 @@ def of_differences(values: npt.NDArray[np.float64], groups: Sequence[Hashable] |
         values: (N, K), of each video K differences of -100 to 100.
         groups: As for `bootstrap`.
     """
-    number = _number(values, groups)
-    found = list[Ends | None]()
-    for column, ends in zip(values.T, bootstrap(values, groups)):
-        if ends and np.ptp(column) == 0 and column[0] in (-100, 0, 100):
-            open_share, at = interval(0, number)[1], float(column[0])
-            ends = max(-100.0, at - open_share), min(100.0, at + open_share)
-        found.append(ends)
-    return found
+    left_open = interval(0, _number(values, groups))[1]
+    return _where_it_tells(values, groups, lambda mean: (max(-100.0, mean - left_open), min(100.0, mean + left_open)))
+
+
+def _where_it_tells(
+    values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None, reach: Callable[[float], Ends]
+) -> list[Ends | None]:
+    """The bootstrap's intervals; where every draw is the same, what is within reach of the mean."""
+    return [
+        reach(mean) if ends and math.isclose(*ends, abs_tol=1e-9) else ends
+        for mean, ends in zip(values.mean(axis=0).tolist(), bootstrap(values, groups))
+    ]
 
 
 def of_draws(values: Sequence[float]) -> Ends | None:

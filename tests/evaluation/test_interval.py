@@ -64,23 +64,34 @@ def test_one_film_alone_tells_nothing_of_others():
 
 
 def test_all_right_is_not_surely_all_right():
-    """Of four films more is open than of the twelve videos that they have; halves are what they are."""
+    """Of four films more is open than of the twelve videos that they have. So it is where half of each is right."""
     values = np.array([[100.0, 0.0, 50.0, 100.0 * (place > 0)] for place in range(12)])
     films = [place // 3 for place in range(12)]
-    assert of_shares(values)[:3] == [interval(100, 12), interval(0, 12), (50, 50)]
-    assert of_shares(values, films)[:2] == [interval(100, 4), interval(0, 4)]
-    assert of_shares(values, films)[3] == bootstrap(values, films)[3]
+    for groups, number in ((None, 12), (films, 4)):
+        half = interval(0, number)[1] / 2
+        ends = [interval(100, number), interval(0, number), (50 - half, 50 + half)]
+        assert of_shares(values, groups)[:3] == [*ends[:2], pytest.approx(ends[2])]
+        assert of_shares(values, groups)[3] == bootstrap(values, groups)[3]
+
+
+def test_films_of_which_each_is_right_as_often_leave_as_much_open():
+    values = np.array([[0.0], [0.0], [100.0]] * 5)
+    films = [place // 3 for place in range(15)]
+    open_share = interval(0, 5)[1] / 100
+    (found,) = of_shares(values, films)
+    assert found == pytest.approx((100 / 3 * (1 - open_share), 100 / 3 + 200 / 3 * open_share))
+    assert of_shares(values) == bootstrap(values)
 
 
 def test_networks_that_are_right_on_the_same_videos_are_not_surely_alike():
     """Another video may well be one on which one alone is right."""
-    values = np.array([[0.0, 100.0, -100.0, 100.0 * (place > 0), 25.0] for place in range(12)])
+    values = np.array([[0.0, 100.0, -100.0, 25.0, 100.0 * (place > 0)] for place in range(12)])
     films = [place // 3 for place in range(12)]
     for groups, number in ((None, 12), (films, 4)):
         high = interval(0, number)[1]
         found = of_differences(values, groups)
-        assert found[:3] == [(-high, high), (100 - high, 100), (-100, high - 100)]
-        assert found[3:] == bootstrap(values, groups)[3:]
+        assert found[:4] == [(-high, high), (100 - high, 100), (-100, high - 100), (25 - high, 25 + high)]
+        assert found[4:] == bootstrap(values, groups)[4:]
     assert of_differences(values, ["a"] * 12) == [None] * 5
 
 
