@@ -28,6 +28,7 @@ class Found:
         names: of K numbers.
         values: (N, K), what these are the means of, percent: of each test video, or of each draw.
         films: of the N videos, where they are known.
+        videos: names of all that were looked at.
         file: name of the file for the lines.
         lines: what is said of each test video.
         confusion: text of confusion.csv.
@@ -37,6 +38,7 @@ class Found:
     names: list[str] = field(default_factory=list)
     values: Floats = field(default_factory=lambda: np.empty((0, 0)))
     films: list[str] | None = None
+    videos: list[str] = field(default_factory=list)
     file: str = ""
     lines: list[dict[str, Any]] = field(default_factory=list)
     confusion: str = ""
@@ -81,12 +83,13 @@ def of_videos(videos: datasets.Dataset, score: dict[str, Any], values: dict[str,
         values: by name, of each video (N,), percent.
     """
     table = columns(videos, ["video", "label"])
-    films = films_of(table["video"].to_pylist(), table["label"].to_pylist())
+    names = table["video"].to_pylist()
+    films = films_of(names, table["label"].to_pylist())
     joined = np.stack(list(values.values()), axis=1)
     over = "videos" if films is None else some(len(set(films)), "film")
     over = some(1, "video") if len(joined) == 1 else over
     known = {"interval": dict(zip(values, of_shares(joined, films))), "interval_over": over}
-    return Found(score | known, list(values), joined, films)
+    return Found(score | known, list(values), joined, films, names)
 
 
 def of_hits(videos: datasets.Dataset, score: dict[str, Any], hits: dict[str, Tensor]) -> Found:
@@ -94,10 +97,10 @@ def of_hits(videos: datasets.Dataset, score: dict[str, Any], hits: dict[str, Ten
     return of_videos(videos, score, {name: 100.0 * each.numpy() for name, each in hits.items()})
 
 
-def over_draws(score: dict[str, Any], values: dict[str, list[float]]) -> Found:
-    """A score with the intervals of means over draws, by name."""
+def over_draws(score: dict[str, Any], values: dict[str, list[float]], *, videos: list[str]) -> Found:
+    """A score with the intervals of means over draws of videos, by name."""
     known = {"interval": {name: of_draws(each) for name, each in values.items()}, "interval_over": "draws"}
-    return Found(score | known | {"num_draws": DRAWS}, list(values), np.array(list(values.values())).T)
+    return Found(score | known | {"num_draws": DRAWS}, list(values), np.array(list(values.values())).T, videos=videos)
 
 
 def beside(found: dict[str, Found], other: dict[str, Found]) -> None:
@@ -121,8 +124,8 @@ def compared(found: Found, other: Found) -> dict[str, Any]:
     Raises:
         VideoError: videos could be read once and not again.
     """
-    if found.values.shape != other.values.shape:
-        raise VideoError("test videos could be read once and not again, so that there are no pairs; give it again")
+    if found.videos != other.videos:
+        raise VideoError("videos could be read once and not again, so that there are no pairs; give it again")
     ahead = found.values - other.values
     draws = found.score.get("interval_over") == "draws"
     ends = [of_draws(each) for each in ahead.T.tolist()] if draws else paired(ahead, found.films)

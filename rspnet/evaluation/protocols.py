@@ -44,7 +44,8 @@ def classify(tested: Outputs) -> Found:
 def retrieval(tested: Outputs, known: Outputs | None = None) -> Found:
     """Of features; without a gallery each video looks among the others, and without labels there is no number.
 
-    Among the others its class is not looked for in videos of its own film, which are nearest for another reason.
+    Among the others its class is not looked for in videos of its own film, which are nearest for another reason: the
+    lines list them, and name the nearest one that counts beside.
     """
     gallery = tested if known is None else known
     places, similarities = neighbours(tested.values, gallery.values, max(_KS), exclude_self=known is None)
@@ -54,6 +55,11 @@ def retrieval(tested: Outputs, known: Outputs | None = None) -> Found:
         groups = None if known is not None else _groups(tested)
         if groups is not None:
             places, similarities = neighbours(tested.values, gallery.values, max(_KS), exclude_self=True, groups=groups)
+            if len(groups.unique()) < len(groups):  # there are films
+                first = nearest(tested, gallery, places=places[:, :1], similarities=similarities[:, :1])
+                none = similarities[:, 0].isneginf().tolist()  # where all others are of the same film
+                for line, other, alone in zip(lines, first, none):
+                    line["nearest_of_another_film"] = None if alone else other["neighbours"][0]
         labels = gallery.labels[places].masked_fill(similarities.isneginf(), -1)
         right = {k: (labels == tested.labels[:, None])[:, :k].any(1) for k in _KS}
         chance = chance_recall(tested.labels, gallery.labels, _KS, groups=groups)
@@ -101,7 +107,8 @@ def few_shot(tested: Outputs, known: Outputs) -> Found:
     }
     score = {"top1": {shots: fmean(values) for shots, values in found.items()}, "num_videos": len(tested)}
     score["chance_top1"] = chance_top(_num_classes(known))["top1"]
-    return over_draws(score | {"fewest_of_a_class": int(counts.min()), "num_gallery": len(known)}, found)
+    score |= {"fewest_of_a_class": int(counts.min()), "num_gallery": len(known)}
+    return over_draws(score, found, videos=[*tested.videos["video"], *known.videos["video"]])
 
 
 def cluster(tested: Outputs, known: Outputs | None = None) -> Found:
@@ -114,7 +121,7 @@ def cluster(tested: Outputs, known: Outputs | None = None) -> Found:
         raise ConfigError("protocol: cluster; there are test videos of one class alone")
     found, chance = v_measures(tested.values.numpy(), tested.labels.numpy())
     score = {"v_measure": fmean(found), "chance_v_measure": fmean(chance), "num_videos": len(tested)}
-    return over_draws(score, {"v_measure": found})
+    return over_draws(score, {"v_measure": found}, videos=list(tested.videos["video"]))
 
 
 def _classified(tested: Outputs, known: Outputs, logits: Tensor) -> Found:

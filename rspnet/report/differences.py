@@ -7,6 +7,7 @@ import numpy as np
 
 from rspnet.data.groups import films_of
 from rspnet.evaluation.interval import interval, of_differences
+from rspnet.report.lines import COUNTED
 from rspnet.report.record import Line, Record
 from rspnet.report.results import Ends
 from rspnet.report.tables import is_number
@@ -83,12 +84,13 @@ def _paired(protocol: str, pairs: list[tuple[tuple[str, bool], tuple[str, bool]]
 
 def _hit(line: Line) -> tuple[str, bool] | None:
     label, said, near = line.get("label"), line.get("predicted"), line.get("neighbours")
+    first = line.get(COUNTED, near[0] if isinstance(near, list) and near else None)
     if not isinstance(label, str):
         return None
     if isinstance(said, list) and said:
         return label, said[0] == label
-    if isinstance(near, list) and near and isinstance(near[0], dict):
-        return label, near[0].get("label") == label
+    if isinstance(first, dict) or COUNTED in line:  # nothing counts where all others are of its film
+        return label, isinstance(first, dict) and first.get("label") == label
     return None
 
 

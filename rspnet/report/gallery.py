@@ -24,10 +24,10 @@ def gallery(record: Record) -> Section | None:
     said = f"{some(len(chosen), 'video')} of {len(found)}, drawn at random rather than chosen, each with the "
     said += "videos nearest to it by the cosine of their features."
     if any(query.label is not None for query in chosen):
-        right = sum(query.near[0].label == query.label for query in found)
-        said += (
-            f" Of all {len(found)}, {right} have a video of their own class nearest ({100 * right / len(found):.1f} %)."
-        )
+        right = sum(query.counted is not None and query.counted.label == query.label for query in found)
+        among = " among those of other films" if any(query.counted != query.near[0] for query in found) else ""
+        said += f" Of all {len(found)}, {right} have a video of their own class nearest{among} "
+        said += f"({100 * right / len(found):.1f} %)."
     else:
         said += " Without labels nobody can say which are right."
     html = Markup('<p>{}</p>\n<div class="gallery">{}</div>').format(said, rows)

@@ -14,6 +14,10 @@ _SAID_BY = {
 """What decides, by protocol; the first that a run has is shown."""
 
 
+COUNTED = "nearest_of_another_film"
+"""Key of the neighbour that counts, where the nearest ones may be of the video's own film."""
+
+
 @dataclass(frozen=True)
 class Guess:
     """A video, and what it is taken for.
@@ -72,11 +76,13 @@ class Query:
         video: Its name.
         label: Its class; None: not known.
         near: The nearest ones, nearest first; at least one.
+        counted: The nearest one that counts: where there is no split, of another film; None: all are of its film.
     """
 
     video: str
     label: str | None
     near: tuple[Neighbour, ...]
+    counted: Neighbour | None
 
 
 def judged(record: Record) -> Judged | None:
@@ -88,7 +94,7 @@ def judged(record: Record) -> Judged | None:
     nearest = [
         Guess(query.video, query.label, (first,))
         for query in queries(record)
-        if query.label is not None and (first := query.near[0].label) is not None
+        if query.label is not None and query.counted is not None and (first := query.counted.label) is not None
     ]
     return Judged("the nearest neighbour's class", nearest) if nearest else None
 
@@ -117,7 +123,9 @@ def _query(line: dict[str, Any]) -> Query | None:
     if not isinstance(video, str) or not isinstance(label, str | None) or not isinstance(near, list):
         return None
     found = tuple(neighbour for each in near if (neighbour := _neighbour(each)) is not None)
-    return Query(video, label, found) if found and len(found) == len(near) else None
+    if not found or len(found) < len(near):
+        return None
+    return Query(video, label, found, _neighbour(line[COUNTED]) if COUNTED in line else found[0])
 
 
 def _neighbour(said: object) -> Neighbour | None:

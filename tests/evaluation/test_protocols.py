@@ -1,5 +1,7 @@
 """The protocols: on features that are the class, on noise, and on what lies between."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -130,11 +132,16 @@ def test_a_network_is_compared_with_another_video_by_video(tmp_path, protocol):
     assert "class_accuracy" not in same
 
 
-def test_without_pairs_nothing_is_compared(tmp_path):
+@pytest.mark.parametrize("protocol", ["knn", "few_shot", "cluster"])
+def test_without_pairs_nothing_is_compared(tmp_path, protocol):
+    """Nor where as many videos could be read each time, but not the same ones."""
     known = outputs(tmp_path, 120, between)
-    one, other = (PROTOCOLS["knn"](outputs(tmp_path, number, between), known) for number in (100, 99))
-    with pytest.raises(VideoError, match="read once and not again"):
-        compared(one, other)
+    one, fewer = (outputs(tmp_path, number, between) for number in (100, 99))
+    others = replace(one, rows=torch.cat([one.rows[1:3], torch.tensor([2]), one.rows[3:]]))
+    found = PROTOCOLS[protocol](one, known)
+    for other in (fewer, others):
+        with pytest.raises(VideoError, match="read once and not again"):
+            compared(found, PROTOCOLS[protocol](other, known))
 
 
 def test_a_class_is_not_looked_for_in_ones_own_film(tmp_path):
@@ -148,3 +155,16 @@ def test_a_class_is_not_looked_for_in_ones_own_film(tmp_path):
     assert found.score["chance"]["1"] < 27
     assert found.score["recall"]["1"] < 60
     assert all(line["neighbours"][0]["video"].split("_")[0] == line["video"].split("_")[0] for line in found.lines[:-1])
+    counted = [line["nearest_of_another_film"] for line in found.lines]
+    assert all(near["video"].split("_")[0] != line["video"].split("_")[0] for near, line in zip(counted, found.lines))
+    right = [near["label"] == line["label"] for near, line in zip(counted, found.lines)]
+    assert 100 * np.mean(right) == pytest.approx(found.score["recall"]["1"])
+
+
+def test_of_one_film_alone_nothing_is_nearest_elsewhere(tmp_path):
+    tested = outputs(tmp_path, 6, noise, name="film_{1}_u_nm_np1_ba_goo_{0}.mp4")
+    found = PROTOCOLS["retrieval"](tested)
+    assert found.score["recall"]["50"] == 0
+    assert [line["nearest_of_another_film"] for line in found.lines] == [None] * 6
+    assert all(len(line["neighbours"]) == 5 for line in found.lines)
+    assert "nearest_of_another_film" not in PROTOCOLS["retrieval"](tested, outputs(tmp_path, 20, noise)).lines[0]

@@ -1,7 +1,9 @@
 """What is taken from an evaluation's lines, and what is left out."""
 
+from rspnet.report.differences import hits
+from rspnet.report.gallery import gallery
 from rspnet.report.lines import Guess, judged, queries
-from tests.support.findings import guess, query, record
+from tests.support.findings import guess, query, record, text_of
 
 GOOD = guess("1.mp4", "run", ("walk", 0.75), ("run", 0.25))
 
@@ -22,6 +24,20 @@ def test_a_classifier_is_asked_before_a_probe_and_a_probe_before_neighbours(tmp_
     assert found.guesses == [Guess("1.mp4", "run", ("run",))]
     assert found.guesses[0].is_right
     assert of(tmp_path) is None
+
+
+def test_the_neighbour_that_counts_is_of_another_film(tmp_path):
+    """As in the recall: where there is no split the nearest ones are of the video's own film."""
+    near = query("1.mp4", "run", ("2.mp4", "run", 0.9), ("8.mp4", "walk", 0.8))
+    elsewhere = {"video": "8.mp4", "label": "walk", "similarity": 0.8}
+    lines = [near | {"nearest_of_another_film": other} for other in (elsewhere, None)]
+    assert of(tmp_path, neighbours=lines).guesses == [Guess("1.mp4", "run", ("walk",))]
+    assert "Of all 2, 0 have a video of their own class nearest among those of other films (0.0 %)." in text_of(
+        gallery(record(tmp_path, neighbours=lines)).html
+    )
+    assert hits(record(tmp_path, neighbours=lines[:1]), "retrieval") == {"1.mp4": ("run", False)}
+    assert hits(record(tmp_path, neighbours=lines[1:]), "retrieval") == {"1.mp4": ("run", False)}
+    assert hits(record(tmp_path, neighbours=[near]), "retrieval") == {"1.mp4": ("run", True)}
 
 
 def test_videos_without_a_class_are_no_mistakes(tmp_path):
