@@ -17,7 +17,7 @@ from rspnet.report.results import Measure, ends, measures, measures_of
 from rspnet.report.section import Section
 from rspnet.report.summary import summary
 from rspnet.report.tables import Cell, details, is_number, said, table
-from rspnet.report.unread import failures
+from rspnet.report.unread import failed_in_an_epoch, failures
 from rspnet.terminal import visible
 
 _HEALTH = {
@@ -102,7 +102,8 @@ def _found(record: Record, only_first: bool) -> Iterator[tuple[str, str]]:
     if sides := sides_of(record):
         apart_of = nearest_across(*(side.values for side in sides)).apart
         yield "test videos next to a training video (number)", f"{int(apart_of.sum())} of {len(apart_of)}"
-    if (failed := max(len(failures(record)), int(result.get("num_failed") or 0))) or record.result is not None:
+    known = (len(failures(record)), int(result.get("num_failed") or 0), failed_in_an_epoch(record))
+    if (failed := max(known)) or record.result is not None:
         yield "videos that failed (number)", str(failed)
 
 

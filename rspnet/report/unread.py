@@ -42,11 +42,11 @@ def unread(record: Record) -> Section | None:
     """The failed videos, with what is known of each, and the slowest."""
     name, title = "unread", "Failed and slow videos"
     failed, slow = failures(record), slowest(record)
-    number = (record.result or {}).get("num_failed")
-    if isinstance(number, int) and number > len(failed):
-        more = f"{some(number, 'video')} could not be read in this run, by its result."
-    else:
-        more = ""
+    number, logged = (record.result or {}).get("num_failed"), failed_in_an_epoch(record)
+    number = number if isinstance(number, int) else 0
+    more = f"{some(number, 'video')} could not be read in this run, by its result." if number > len(failed) else ""
+    if logged > max(number, len(failed)):
+        more = f"{more} {some(logged, 'video')} could not be read in an epoch of this run, by its log.".strip()
     note = _timed(slow)
     if not failed and not slow.ranked and not more:
         known = record.index is not None or record.features is not None
@@ -82,6 +82,14 @@ def failures(record: Record) -> list[tuple[str, str, str]]:
             if status != "ok":
                 found.setdefault(video, (video, str(status), "has no feature"))
     return list(found.values())
+
+
+def failed_in_an_epoch(record: Record) -> int:
+    """The most videos that could not be read in an epoch of a training, by its log, which counts each pass."""
+    passes = record.options("optim").get("passes")
+    counted = [number for line in record.metrics if isinstance(number := line.get("failed_videos"), int)]
+    most = max(counted, default=0)
+    return math.ceil(most / passes) if isinstance(passes, int) and passes > 0 else most
 
 
 def slowest(record: Record) -> Slow:
