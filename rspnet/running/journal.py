@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rspnet import console
+from rspnet.data.remote import is_remote
 from rspnet.data.rows import Row, fault
 from rspnet.data.verification import NO_FACTS, STATUSES
 from rspnet.errors import ConfigError
@@ -78,10 +79,17 @@ class Journal:
             self.done[_key(row)] = {name: row.get(name) for name in ("status", "reason", *NO_FACTS)}
 
     def todo(self, rows: Iterable[Row]) -> Iterator[Row | Ready[Row, Row]]:
-        """Yield the rows for `run_parallel`: those that were looked at need no worker, and have what was found then."""
+        """Yield the rows for `run_parallel`: those that were looked at need no worker, and have what was found then.
+
+        A video that has another size by now, or is gone, is looked at again.
+        """
         for row in rows:
             found = self.done.get(_key(row))
-            yield row if found is None else Ready(row, row | found)
+            if found is None or _has_changed(row, found):
+                self.done.pop(_key(row), None)
+                yield row
+            else:
+                yield Ready(row, row | found)
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield the rows that come from the workers, and keep those that are new."""
@@ -104,6 +112,18 @@ class Journal:
 def _key(row: Row) -> tuple[str, str]:
     """What a video is known by."""
     return row["root"], row["video"]
+
+
+def _has_changed(row: Row, found: Row) -> bool:
+    """Whether a video is no longer the one that was looked at, as far as sizes tell: behind a URL that of a listing."""
+    if found["bytes"] is None:
+        return False
+    if is_remote(row["root"]):
+        return row["bytes"] not in (None, found["bytes"])
+    try:
+        return os.stat(os.path.join(row["root"], row["video"])).st_size != int(found["bytes"])
+    except OSError:
+        return True
 
 
 def _fault(row: object) -> str | None:

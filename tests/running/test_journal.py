@@ -67,6 +67,23 @@ def test_what_was_looked_at_needs_no_worker(out, capsys):
     assert capsys.readouterr().err == f"going on after the 3 videos in {journal_of(out)}\n"
 
 
+def test_what_has_changed_meanwhile_is_looked_at_again(tmp_path):
+    out, names = tmp_path / "i.jsonl", ("same.mp4", "grown.mp4", "gone.mp4")
+    for name in names:
+        (tmp_path / name).write_bytes(b"12345")
+    now = [new_row(name, str(tmp_path), "a") for name in names]
+    stopped(out, [each | {"status": "ok", "bytes": 5} for each in now])
+    (tmp_path / "grown.mp4").write_bytes(b"123456")
+    (tmp_path / "gone.mp4").unlink()
+    same, grown = Ready(now[0], now[0] | {"status": "ok", "bytes": 5}), now[1] | {"status": "ok", "bytes": 6}
+    journal = Journal(str(out), SETTINGS)
+    assert list(journal.todo(now)) == [same, *now[1:]]
+    assert list(journal([grown])) == [grown]
+    journal.__exit__(None, KeyboardInterrupt(), None)
+    with Journal(str(out), SETTINGS) as journal:  # what was found then counts
+        assert list(journal.todo(now)) == [same, Ready(now[1], grown), now[2]]
+
+
 def test_files_that_may_answer_now_are_looked_at_again(out):
     stopped(out, [row(f"{status}.mp4", status=status) for status in LOOKED_AT_AGAIN])
     with Journal(str(out), SETTINGS) as journal:
