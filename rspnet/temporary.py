@@ -115,6 +115,11 @@ def _rename_new(new: Path, path: Path) -> None:
         raise OSError(number, os.strerror(number), os.fspath(path))
 
 
+def names_in(folder: str | os.PathLike[str]) -> set[str]:
+    """The names in a folder, but for hidden ones of what is being written, or was by a process that was killed."""
+    return {name for name in os.listdir(folder) if not _NAME.fullmatch(name)}
+
+
 def sweep(*folders: str | os.PathLike[str]) -> None:
     """Remove what killed processes left of what they were writing to these folders with `rspnet.disk.whole`.
 

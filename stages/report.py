@@ -25,6 +25,7 @@ from rspnet import console
 from rspnet.cli.command import run
 from rspnet.errors import ConfigError
 from rspnet.stdout import print_json
+from rspnet.temporary import sweep
 
 
 @dataclass
@@ -49,6 +50,7 @@ def main(config: Config) -> dict[str, Any]:
     if config.features is not None and len(folders) > 1:
         raise ConfigError("--features: they are of one run; name that one alone")
     check_out(config.out)
+    sweep(Path(config.out).parent)
     failed = write(list(folders.values()), Path(config.out), config.features)
     for line in failed:
         console.say(f"left out: {line}")

@@ -22,6 +22,7 @@ from rspnet import console, disk
 from rspnet.data.motions import MOTIONS, draw
 from rspnet.errors import ConfigError
 from rspnet.lock import locked
+from rspnet.temporary import names_in, sweep
 from rspnet.video.writer import encode
 
 FPS = 25
@@ -60,6 +61,7 @@ def make_dataset(dst: str | Path, videos_per_class: int, seed: int) -> bool:
     with _held(dst):
         if _is_made(dst, settings):
             return False
+        sweep(dst)
         disk.write_json(dst / _MARK, settings | {"sha256": None})
         _write_set(dst, videos_per_class, seed)
         disk.write_json(dst / _MARK, settings | {"sha256": _digest(dst, videos_per_class)})
@@ -86,7 +88,7 @@ def _is_made(dst: Path, settings: dict[str, int]) -> bool:
     """Whether the set is there, as it was made; False: the folder is empty, or holds a part of it, or damaged files."""
     mark = dst / _MARK
     with disk.reading(dst):
-        if not any(dst.iterdir()):
+        if not names_in(dst):
             return False
     if not disk.is_there(mark):
         raise ConfigError(f"{dst}: not empty; choose a new folder")
@@ -131,8 +133,9 @@ def _digest(dst: Path, videos_per_class: int) -> str | None:
 def _write_set(dst: Path, videos_per_class: int, seed: int) -> None:
     """Write the videos and the lists."""
     names = sorted(MOTIONS)
-    for folder in ("ucfTrainTestlist", *(f"UCF-101/{name}" for name in names)):
-        disk.make_folder(dst / folder, "remove what is there, or choose another folder")
+    for folder in (dst / each for each in ("ucfTrainTestlist", *(f"UCF-101/{name}" for name in names))):
+        disk.make_folder(folder, "remove what is there, or choose another folder")
+        sweep(folder)
     videos = []  # path, label, group
     todo = _names(videos_per_class)
     for name, path, group, clip in console.progress(

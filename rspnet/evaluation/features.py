@@ -22,6 +22,7 @@ from rspnet.data.rows import Row, new_row
 from rspnet.disk import is_there, sha256, whole
 from rspnet.errors import ConfigError
 from rspnet.evaluation.made import FACTS, MADE_BY, differing
+from rspnet.temporary import names_in
 
 SCHEMA = pa.schema(
     [
@@ -58,7 +59,7 @@ def check_out(out: str) -> None:
         return
     if os.path.isdir(out) != (suffix == ""):
         raise ConfigError(f"--out: {out} is {'a folder' if os.path.isdir(out) else 'a file'}; choose another name")
-    if suffix == "" and (others := set(os.listdir(out)) - {_ARRAY, _INDEX}):
+    if suffix == "" and (others := names_in(out) - {_ARRAY, _INDEX}):
         raise ConfigError(f"--out: {out}: holds {min(others)}, which is none of ours; choose another folder")
     paths = [Path(out, _INDEX), Path(out, _ARRAY)] if suffix == "" else [Path(out)]
     there = [path for path in paths if is_there(path)]

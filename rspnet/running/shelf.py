@@ -28,7 +28,7 @@ from rspnet.running.parts import named
 from rspnet.running.seen import Seen
 from rspnet.running.share import ALL, Share
 from rspnet.signals import tell_what_is_kept
-from rspnet.temporary import sweep
+from rspnet.temporary import names_in, sweep
 
 if TYPE_CHECKING:
     from rspnet.evaluation.forward import Window
@@ -117,7 +117,7 @@ class Shelf:
                 raise ConfigError(f"{self.folder}: another process is at it; wait for it") from None
             if not told.exists():
                 self._begin(settings, known)
-        sweep(self.folder)
+        sweep(self.folder, self.folder.parent, self.folder.with_suffix(""))  # of OUT too, which may be a folder
         try:
             then = json.loads(told.read_text(encoding="utf-8"))
             others = differing({name: then[name] for name in settings}, settings)
@@ -138,9 +138,9 @@ class Shelf:
 
     def _begin(self, settings: dict[str, Any], known: Callable[[], Iterable[pa.Table]]) -> None:
         ours = {".arrow", _DONE}
-        strange = [path.name for path in self.folder.iterdir() if path.suffix not in ours and path.name != LOCK]
+        strange = {name for name in names_in(self.folder) - {LOCK} if Path(name).suffix not in ours}
         if strange:
-            raise ConfigError(f"{self.folder}: holds {strange[0]}, which is none of ours; choose another --out")
+            raise ConfigError(f"{self.folder}: holds {min(strange)}, which is none of ours; choose another --out")
         for path in self.folder.iterdir():
             if path.name != LOCK:
                 path.unlink()

@@ -20,7 +20,7 @@ from rspnet.console import some
 from rspnet.disk import identity, whole
 from rspnet.encoders import VideoEncoder, create_encoder
 from rspnet.errors import CheckpointError, ConfigError
-from rspnet.temporary import sweep
+from rspnet.temporary import names_in, sweep
 from rspnet.weights import exported, graphs
 from rspnet.weights.card import model_card
 from rspnet.weights.load import load_weights, write_tensors
@@ -143,8 +143,9 @@ def place(dst: str, form: str, source: str) -> Path:
             raise ConfigError(f"{dst}: ends as another kind of file does; {remedy}")
         if path.is_file():
             raise ConfigError(f"{dst}: is a file; {remedy}")
-        if path.is_dir() and (other := [each.name for each in path.iterdir() if each.name != f"model{ending}"]):
-            raise ConfigError(f"{dst}: is not empty, and holds {other[0]}, which is no such export; give another name")
+        if path.is_dir() and (others := names_in(path) - {f"model{ending}"}):
+            other = min(others)
+            raise ConfigError(f"{dst}: is not empty, and holds {other}, which is no such export; give another name")
         path /= f"model{ending}"
     if path.exists() and (form == "published" or not path.is_file() or not graphs.is_ours(path)):
         raise ConfigError(f"{path}: exists, and is no earlier export in this format; give another name")

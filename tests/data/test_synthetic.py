@@ -13,6 +13,7 @@ from rspnet.data import layouts, synthetic
 from rspnet.data.motions import MOTIONS, NUM_FRAMES, SIDES
 from rspnet.data.synthetic import make_dataset, num_videos
 from rspnet.errors import ConfigError
+from rspnet.temporary import temporary
 from rspnet.video.reader import inspect
 from stages import synthetic as stage
 
@@ -134,12 +135,17 @@ def test_two_at_once_into_one_folder(tmp_path, monkeypatch):
 
 def test_an_interrupted_set_is_finished(tmp_path, monkeypatch):
     monkeypatch.setattr("rspnet.data.synthetic.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
+    (tmp_path / "a").mkdir()
+    temporary(tmp_path / "a" / "synthetic.json").touch()  # killed over the first file of all
     with monkeypatch.context() as patch:
         patch.setattr("rspnet.data.synthetic._write_lists", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             make_dataset(tmp_path / "a", 4, seed=0)
+    for name in ("synthetic.json", "ucfTrainTestlist/classInd.txt", "UCF-101/FastRise/v_FastRise_g01_c01.mp4"):
+        temporary(tmp_path / "a" / name).touch()  # what a killed process leaves
     make_dataset(tmp_path / "a", 4, seed=0)
     assert len(list(layouts.scan(tmp_path / "a", "ucf101"))) == 4
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_a_set_that_lost_a_file_is_made_again(tmp_path, monkeypatch):

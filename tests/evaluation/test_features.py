@@ -7,6 +7,7 @@ import pytest
 
 from rspnet.errors import ConfigError
 from rspnet.evaluation import features
+from rspnet.temporary import temporary
 
 
 def table(first, number):
@@ -32,6 +33,11 @@ def test_rows_come_in_tables_of_any_length(tmp_path, out):
         assert np.isnan(each.values[3]).all()
     assert found[0].rows.equals(found[1].rows)
     assert np.array_equal(found[0].values, found[1].values, equal_nan=True)
+
+
+def test_what_a_killed_process_was_writing_is_in_nobodys_way(tmp_path):
+    temporary(tmp_path / "features.npy").touch()
+    features.check_out(str(tmp_path))
 
 
 def test_what_another_program_made_stays(tmp_path):

@@ -11,6 +11,7 @@ from rspnet.evaluation.forward import Window
 from rspnet.running.share import Share
 from rspnet.running.shelf import Shelf
 from rspnet.running.team import Team
+from rspnet.temporary import temporary
 
 
 def window(row, number, total=3):
@@ -47,6 +48,15 @@ def test_windows_come_out_in_the_order_of_the_videos(tmp_path):
             (1, 0, "missing", None),
             *((2, number, "ok", [2, number]) for number in range(2)),
         ]
+
+
+def test_what_a_killed_process_was_writing_goes(tmp_path):
+    for name in ("f.parquet", "folder/features.npy", "folder.partial/settings.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        temporary(tmp_path / name).touch()
+    for out in ("f.parquet", "folder"):
+        keep(str(tmp_path / out)).remove()
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
 
 
 def test_a_video_that_was_tried_again(tmp_path):

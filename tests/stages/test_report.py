@@ -6,6 +6,7 @@ import pytest
 
 from rspnet.console import some
 from rspnet.errors import ConfigError
+from rspnet.temporary import temporary
 from stages.report import Config, main
 from tests.report.test_page import check
 from tests.support.run_folders import write_run
@@ -15,11 +16,13 @@ def test_of_one_run_and_of_several(tmp_path, capsys):
     folders = [str(write_run(tmp_path / name, "finetune", fold=fold)) for fold, name in enumerate(("one", "two"), 1)]
     for runs in (folders[:1], folders):
         out = str(tmp_path / f"{len(runs)}.html")
+        temporary(tmp_path / "killed.html").touch()
         result = main(Config(runs, out=out))
         printed, said = capsys.readouterr()
         assert json.loads(printed) == result == {"stage": "report", "runs": len(runs), "out": out, "failed": []}
         said_first = f"making a page of {some(len(runs), 'run')}"
         assert said == f"{said_first}; with many videos that takes a minute or two\nwritten to {out}\n"
+        assert not list(tmp_path.glob(".killed*"))
         check((tmp_path / f"{len(runs)}.html").read_text(encoding="utf-8"))
 
 

@@ -12,6 +12,7 @@ import rspnet
 from rspnet.encoders import as_clip
 from rspnet.errors import CheckpointError, ConfigError, DiskError
 from rspnet.method.classifier import Classifier
+from rspnet.temporary import temporary
 from rspnet.weights import exported
 from rspnet.weights.export import Package, package, place, write
 from rspnet.weights.load import load_classifier, load_encoder, save_network
@@ -199,6 +200,12 @@ def test_a_card_that_was_changed_by_hand_is_not_lost(tmp_path):
         assert {path.name: path.read_bytes() for path in card.parent.iterdir()} == before
     card.unlink()
     assert export(tmp_path / "two", tmp_path / "out") == []
+
+
+def test_what_a_killed_process_was_writing_is_in_nobodys_way(tmp_path):
+    (tmp_path / "full").mkdir()
+    temporary(tmp_path / "full/model.onnx").touch()
+    assert place(str(tmp_path / "full"), "onnx", "run") == tmp_path / "full/model.onnx"
 
 
 def test_places_that_are_refused(tmp_path, monkeypatch):
