@@ -41,6 +41,7 @@ class Forward:
         self.network = accelerator.unwrap_model(model).eval()
         self._normalise = normalise
         self._device = accelerator.device
+        self.precision = accelerator.mixed_precision
         if team.world_size > 1:  # of batch norm: each process has its own, the first one's are those that are kept
             for buffer in self.network.buffers():
                 torch.distributed.broadcast(buffer, 0)

@@ -6,6 +6,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from rspnet.data.index import read_rows, write_rows
 from rspnet.data.layouts import scan
@@ -67,6 +68,16 @@ def test_a_folder_without_labels(flat, finetuned, capsys):
     assert "top1" not in summary
     assert "5 predictions; of other videos none, or not to their end: 1 broken" in err
     assert "zero.mp4: cannot be opened as a video" in err
+
+
+def test_half_precision_is_said(flat, finetuned, capsys, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    AcceleratorState._reset_state()
+    try:
+        main(tiny.predict(flat, weights=finetuned))
+    finally:
+        AcceleratorState._reset_state()
+    assert "8 frames a clip, central crop 48, in bf16\n" in capsys.readouterr().err
 
 
 def test_windows_and_files(tmp_path, flat, finetuned, monkeypatch, capsys):
