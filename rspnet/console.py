@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from rspnet.signals import told
 from rspnet.terminal import visible
 
 T = TypeVar("T")
@@ -96,17 +97,19 @@ def say_last(text: str, after_others: bool | None = None) -> None:
     """Say why this process ends; where several do so for one reason, as they mostly do, the main process alone.
 
     The launcher ends all processes when it sees that one has ended. So the others wait a while for that before they
-    speak: if it does not come, the main process knows nothing of their reason, and it must be heard.
+    speak: if it does not come, the main process knows nothing of their reason, and it must be heard. Where the launcher
+    has done so already, while the training went on, nobody waits: it kills what is left soon.
 
     Args:
         text: why.
         after_others: whether this process waits; None: unless it is the main one.
     """
-    if after_others or (after_others is None and not is_main()):
+    is_ended = signal.SIGTERM in told
+    if not is_ended and (after_others or (after_others is None and not is_main())):
         before = signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
         time.sleep(LAST_WORDS)
         signal.signal(signal.SIGTERM, before)
-    say(text if is_main() else f"[rank {os.environ['RANK']}] {text}", everywhere=True)
+    say(text if is_main() else f"[rank {os.environ['RANK']}] {text}", everywhere=not (after_others and is_ended))
 
 
 def take_warnings() -> None:

@@ -5,6 +5,7 @@ import io
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import termios
@@ -115,6 +116,16 @@ def test_processes_with_the_same_mistake_say_it_once():
     assert last_words("0", "1 / 0") == ("why\n", 0)
     assert last_words("1", "os.kill(os.getpid(), 15)") == ("", 143)
     assert last_words("1", "None") == ("[rank 1] why\n", 0)
+
+
+def test_nobody_waits_for_a_launcher_that_has_spoken_already(monkeypatch, capsys):
+    """While the training went on: it kills what is left half a minute later."""
+    monkeypatch.setattr(console, "told", {signal.SIGTERM})
+    monkeypatch.setattr(console.time, "sleep", lambda _: 1 / 0)
+    for rank, after_others, said in (("0", True, "why\n"), ("1", True, ""), ("1", None, "[rank 1] why\n")):
+        monkeypatch.setenv("RANK", rank)
+        console.say_last("why", after_others)
+        assert capsys.readouterr().err == said
 
 
 def shown(written):
