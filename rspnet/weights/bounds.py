@@ -72,8 +72,6 @@ def check_network(path: Path, entries: dict[str, Tensor], width: int) -> None:
     for name, value in entries.items():
         if value.layout is not torch.strided or value.is_nested:
             raise CheckpointError(f"{path}: {name} is sparse; save it dense")
-        if value.is_meta:
-            raise CheckpointError(f"{path}: {name} has a shape and no values (torch's device meta); give another file")
         if not value.is_floating_point() and not name.endswith("num_batches_tracked"):
             kind = str(value.dtype).removeprefix("torch.")
             raise CheckpointError(f"{path}: {name} is {kind}, no real numbers; save the weights as floating point")

@@ -99,7 +99,8 @@ def _embedder(file: WeightFile, state: dict[str, Tensor]) -> Embedder:
     check_finite(file.path, state)
     encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {})})
     dim = shapes["motion"][0]
-    if set(shapes.values()) != {(dim, encoder.num_features)}:
+    biases = {value.shape for name, value in heads.items() if name.endswith("bias")}
+    if set(shapes.values()) != {(dim, encoder.num_features)} or biases != {(dim,)}:
         raise CheckpointError(
             f"{file.path}: its heads are {' and '.join(str(tuple(shape)) for shape in shapes.values())}; {file.arch} "
             f"has {encoder.num_features} features, and both make embeddings of one length"

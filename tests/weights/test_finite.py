@@ -15,4 +15,5 @@ def test_what_is_no_number_is_named():
     bad = torch.ones(2, 2)
     bad[1, 1] = math.nan
     assert not_finite(good | {"f": (1, bad)}) == "f.1"
+    assert not_finite({"a": torch.ones(2), "b": torch.ones(2, device="meta")}) == "b"  # which has no values at all
     assert not_finite({"a": bad, "b": {"c": bad.half(), "d": torch.tensor([-math.inf])}}) == "a, b.c and 1 more"
