@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from rspnet.signals import told
+from rspnet.signals import received
 from rspnet.terminal import visible
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ def say_last(text: str, after_others: bool | None = None) -> None:
         text: why.
         after_others: whether this process waits; None: unless it is the main one.
     """
-    is_ended = signal.SIGTERM in told
+    is_ended = signal.SIGTERM in received
     if not is_ended and (after_others or (after_others is None and not is_main())):
         before = signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
         time.sleep(LAST_WORDS)

@@ -12,7 +12,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.S
 """Ctrl-C, and what schedulers send before they kill a job: Slurm, PBS and Kubernetes SIGTERM, Slurm's --signal and SGE
 SIGUSR1 and SIGUSR2, a limit of processor time SIGXCPU, a terminal that closes SIGHUP."""
 
-told: set[int] = set()
+received: set[int] = set()
 """Those that came while a training ran, which ends in its own time: a launcher says so once."""
 
 INTERRUPTED = 130

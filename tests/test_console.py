@@ -120,7 +120,7 @@ def test_processes_with_the_same_mistake_say_it_once():
 
 def test_nobody_waits_for_a_launcher_that_has_spoken_already(monkeypatch, capsys):
     """While the training went on: it kills what is left half a minute later."""
-    monkeypatch.setattr(console, "told", {signal.SIGTERM})
+    monkeypatch.setattr(console, "received", {signal.SIGTERM})
     monkeypatch.setattr(console.time, "sleep", lambda _: 1 / 0)
     for rank, after_others, said in (("0", True, "why\n"), ("1", True, ""), ("1", None, "[rank 1] why\n")):
         monkeypatch.setenv("RANK", rank)

@@ -28,7 +28,7 @@ class Found:
         names: of K numbers.
         values: (N, K), what these are the means of, percent: of each test video, or of each draw.
         films: of the N videos, where they are known.
-        videos: names of all that were looked at.
+        videos: names of those that are tested; of draws also of those that are drawn from.
         file: name of the file for the lines.
         lines: what is said of each test video.
         confusion: text of confusion.csv.

@@ -90,7 +90,7 @@ class Classifier(nn.Module):
 
         Raises:
             VideoError: If the file cannot be read.
-            ValueError: If the frames are none, nor clips.
+            ValueError: If an array is neither frames nor clips.
         """
         from rspnet.data.one_video import read_clips  # here: to train, a classifier reads nothing
 

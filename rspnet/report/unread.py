@@ -46,7 +46,7 @@ def unread(record: Record) -> Section | None:
     number = number if isinstance(number, int) else 0
     more = f"{some(number, 'video')} could not be read in this run, by its result." if number > len(failed) else ""
     if logged > max(number, len(failed)):
-        more = f"{more} {some(logged, 'video')} could not be read in an epoch of this run, by its log.".strip()
+        more = f"{more} At least {some(logged, 'video')} could not be read in an epoch of this run, by its log.".strip()
     note = _timed(slow)
     if not failed and not slow.ranked and not more:
         known = record.index is not None or record.features is not None
@@ -85,7 +85,10 @@ def failures(record: Record) -> list[tuple[str, str, str]]:
 
 
 def failed_in_an_epoch(record: Record) -> int:
-    """The most videos that could not be read in an epoch of a training, by its log, which counts each pass."""
+    """How many videos at least could not be read in an epoch of a training, by its log.
+
+    Of the worst epoch; the log counts a video in each pass, those of a validation once, and does not tell them apart.
+    """
     passes = record.options("optim").get("passes")
     counted = [number for line in record.metrics if isinstance(number := line.get("failed_videos"), int)]
     most = max(counted, default=0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rspnet import console
 from rspnet.data.remote import is_remote
-from rspnet.data.rows import Row, fault
+from rspnet.data.rows import BAD_NAME, Row, fault
 from rspnet.data.verification import NO_FACTS, STATUSES
 from rspnet.errors import ConfigError
 from rspnet.running.appended import AppendedLines, as_line
@@ -116,7 +116,7 @@ def _key(row: Row) -> tuple[str, str]:
 
 def _has_changed(row: Row, found: Row) -> bool:
     """Whether a video is no longer the one that was looked at, as far as sizes tell: behind a URL that of a listing."""
-    if found["bytes"] is None:
+    if found["bytes"] is None or found["status"] == BAD_NAME:  # whose path may lead anywhere
         return False
     if is_remote(row["root"]):
         return row["bytes"] not in (None, found["bytes"])

@@ -24,7 +24,7 @@ from rspnet.running.record import flat
 from rspnet.running.results import rounded
 from rspnet.running.state import Queued, RunState
 from rspnet.running.trackers import Trackers
-from rspnet.signals import ENDING, told
+from rspnet.signals import ENDING, received
 
 if TYPE_CHECKING:
     from accelerate.optimizer import AcceleratedOptimizer
@@ -294,7 +294,7 @@ class TrainLoop:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._asked and number == signal.SIGINT:  # a launcher may pass on what all processes have been told already
             raise KeyboardInterrupt
-        told.add(number)
+        received.add(number)
         self._asked = True  # `step` says so: whatever was interrupted may have been printing
         if self._waiting:
             self._waiting = False

@@ -9,6 +9,7 @@ import hashlib
 import json
 import marshal
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from rspnet.disk import make_folder, reading, whole
 from rspnet.errors import ConfigError
 from rspnet.lock import locked
 from rspnet.running.share import Share
-from rspnet.temporary import put, remove, sweep, temporary
+from rspnet.temporary import put, sweep, temporary
 
 Item = TypeVar("Item")
 
@@ -210,7 +211,7 @@ class Parts:
         """Take the folder away, in one move: half of it would look like a work that is not done."""
         aside = temporary(self.folder)
         put(self.folder, aside, over=False)
-        remove(aside)
+        shutil.rmtree(aside, ignore_errors=True)  # a process that sweeps the place may be at it, too
 
 
 def named(shares: list[Share]) -> str:

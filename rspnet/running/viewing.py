@@ -186,8 +186,8 @@ class Viewing:
         clip, counts = self._cut.clip, Counter(status for _, status in untried).most_common()
         unread = f" (not looked at: {', '.join(f'{number} {status}' for status, number in counts)})" if counts else ""
         what = f"whole videos, {some(clip.views, 'clip')} each" if self._cut.are_videos else f"windows of {self._cut}"
-        fed = f"{some(clip.num_frames, 'frame')} a clip, central crop {clip.size}"
-        fed += "" if self._forward.precision == "no" else f", in {self._forward.precision}"
+        precision = "" if self._forward.precision == "no" else f", in {self._forward.precision}"
+        fed = f"{some(clip.num_frames, 'frame')} a clip, central crop {clip.size}{precision}"
         return f"{some(len(rows), 'video')}{unread}: {what}, {fed}"
 
     def speed(self) -> str:

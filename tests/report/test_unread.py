@@ -25,7 +25,7 @@ def test_failures_of_a_training_are_in_its_log(tmp_path):
     """Its result counts those of the test alone, and has none of a pretraining; a pass counts each again."""
     lines = [{"event": "epoch", "step": step, "failed_videos": number} for step, number in enumerate([3, 4, 0])]
     known = {"rows": rows_of(tmp_path, "0.mp4"), "metrics": [*lines, {"event": "interval"}, {"failed_videos": "9"}]}
-    told = "{} could not be read in an epoch of this run, by its log."
+    told = "At least {} could not be read in an epoch of this run, by its log."
     assert told.format("4 videos") in text_of(unread(record(tmp_path, **known)).html)
     twice = record(tmp_path, **known, config={"optim": {"passes": 2}}, result={"num_failed": 1})
     assert f"by its result. {told.format('2 videos')}" in text_of(unread(twice).html)

@@ -84,6 +84,14 @@ def test_what_has_changed_meanwhile_is_looked_at_again(tmp_path):
         assert list(journal.todo(now)) == [same, Ready(now[1], grown), now[2]]
 
 
+def test_a_name_that_is_no_path_is_not_followed(tmp_path):
+    """An index may say the size of a video all the same."""
+    out, now = tmp_path / "i.jsonl", [new_row(name, str(tmp_path), bytes=5) for name in ("a\0.mp4", "../i.mp4")]
+    stopped(out, now)
+    with Journal(str(out), SETTINGS) as journal:
+        assert list(journal.todo(now)) == [Ready(each, each) for each in now]
+
+
 def test_files_that_may_answer_now_are_looked_at_again(out):
     stopped(out, [row(f"{status}.mp4", status=status) for status in LOOKED_AT_AGAIN])
     with Journal(str(out), SETTINGS) as journal:

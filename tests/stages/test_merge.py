@@ -1,6 +1,7 @@
 """verify and transcode by several processes that do not talk to each other: one index comes of it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -202,3 +203,19 @@ def test_what_cannot_be_shared(root, tmp_path, monkeypatch, options, said):
 def test_there_is_nothing_to_join(tmp_path):
     with pytest.raises(ConfigError, match=r"i.jsonl: no share of it has begun"):
         merged(tmp_path / "i.jsonl")
+
+
+def test_parts_may_be_swept_while_they_are_taken_away(tmp_path, monkeypatch):
+    """By another process whose OUT lies beside; this one would say then that another joins them."""
+    unlink, parts = os.unlink, Parts(str(tmp_path / "i.jsonl"))
+    parts.folder.mkdir()
+    (parts.folder / "plan.json").touch()
+
+    def gone(path, **at):
+        unlink(path, **at)
+        raise FileNotFoundError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", gone)
+        parts.remove()
+    assert not list(tmp_path.iterdir())

@@ -388,7 +388,7 @@ def test_a_contrastive_projection_is_no_classifier(tmp_path):
     """MoCo's files have one of one layer or of two, and call it `fc` as others call a classifier."""
     theirs, path = small("resnet18"), tmp_path / "moco.pth.tar"
     for names in (("fc.weight", "fc.bias"), ("fc.0.weight", "fc.0.bias", "fc.2.weight", "fc.2.bias")):
-        state = theirs.state_dict() | {name: torch.zeros(4, 64)[: len(name)] for name in names}
+        state = theirs.state_dict() | {name: torch.zeros(4, 64) for name in names}
         torch.save({"state_dict": prefixed("module.encoder_q.", state), "arch": "resnet18"}, path)
         assert "has no classifier" in message(load_classifier, path)
         report = load_weights(create_encoder("resnet18", width=8), path)
