@@ -2,7 +2,8 @@
 
 `videos` and `labels` have the test videos and the class of each, a letter each by its place in `classes`; a run's
 `said` has for each measure the class that was said of each, "?" where there is none and "-" where the run has not
-tested it. `shared` marks the test videos whose film is learnt from as well.
+tested it; of the probe on a few labels in each of its draws. `shared` marks the test videos whose film is learnt from
+as well.
 """
 
 import json
@@ -25,6 +26,8 @@ from rspnet.report.record import Record
 NUMBERS = ("top1", "recall", "v_measure", "rsp_accuracy", "avid_top1", "controls", "interval", "num_videos")
 ENVIRONMENT = ("versions", "platform", "cpus")
 UNTESTED, NOTHING, SHARED = "-", "?", "+"
+SHOTS = 5
+"""Videos of a class that the probe on a few labels learns from, where it is told of each test video."""
 
 
 class Results:
@@ -64,9 +67,7 @@ class Results:
                 found["labels"] += letter(found["classes"], labels[video])
                 found["shared"] += SHARED if video in shared else UNTESTED
             row["said"] = {
-                name: "".join(
-                    letter(found["classes"], said[video]) if video in said else UNTESTED for video in found["videos"]
-                )
+                name: [letters(found, each) for each in said] if isinstance(said, list) else letters(found, said)
                 for name, said in row["said"].items()
             }
             others = [
@@ -89,6 +90,11 @@ class Results:
             found: Options = json.loads(self.path.read_text())
             return found
         return {"classes": [], "videos": [], "labels": "", "shared": "", "runs": []}
+
+
+def letters(found: Options, said: dict[str, str | None]) -> str:
+    """What is said of each video of the results, in a character each."""
+    return "".join(letter(found["classes"], said[video]) if video in said else UNTESTED for video in found["videos"])
 
 
 def letter(classes: list[str], name: str | None) -> str:
@@ -121,6 +127,8 @@ def measured(run: Run) -> Options:
             numbers = {number: score[number] for number in NUMBERS if number in score}
             found["measures"][key] = pooled(found["measures"][key], numbers) if key in found["measures"] else numbers
             lines = record.neighbours if protocol == "retrieval" else record.predictions.get(protocol, [])
+            if protocol == "few_shot" and record.features is not None:
+                found["said"][key] = by_a_few(record.features)
             if lines:
                 found["shared"] |= in_both(record)
                 found["labels"] |= {line["video"]: line["label"] for line in lines}
@@ -160,6 +168,19 @@ def of_other_films(features: Features) -> dict[str, str | None]:
     places, similar = neighbours(values, values, 1, exclude_self=True, groups=groups)
     nearest = zip(videos, places[:, 0].tolist(), similar[:, 0].isneginf().tolist())
     return {video: None if is_none else labels[place] for video, place, is_none in nearest}
+
+
+def by_a_few(features: Features) -> list[dict[str, str | None]]:
+    """The class that a probe on `SHOTS` videos of each says of each test video, in each of an evaluation's draws."""
+    import numpy as np
+
+    from rspnet.evaluation.few_shot import few_shot_classes
+
+    videos, labels, splits = (np.array(features.rows[name].to_pylist()) for name in ("video", "label", "split"))
+    classes, numbers = np.unique(labels, return_inverse=True)
+    known, tested, values = splits == "train", splits == "test", np.array(features.values)
+    found = few_shot_classes(values[known], numbers[known], values[tested], shots=SHOTS)
+    return [dict(zip(videos[tested].tolist(), classes[said].tolist())) for said in found]
 
 
 def in_both(record: Record) -> set[str]:

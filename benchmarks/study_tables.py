@@ -5,7 +5,7 @@ import string
 from collections.abc import Iterable
 
 import numpy as np
-from study_results import SHARED, UNTESTED
+from study_results import SHARED, SHOTS, UNTESTED
 
 from rspnet.data.groups import films_of
 from rspnet.evaluation.interval import resampled
@@ -18,7 +18,10 @@ COLUMNS = {
     "linear": ("linear", "top1"),
     "fine-tuned": ("tuned", "top1"),
 }
-MORE = {"R@5": ("retrieval", "recall", "5"), "linear, 5 videos a class": ("few_shot", "top1", "5")}
+MORE = {
+    "R@5": ("retrieval", "recall", "5"),
+    f"linear, {SHOTS} videos a class": ("few_shot", "top1", f"{SHOTS}"),
+}
 CONTROLS = {"": ("top1",), ", shuffled": ("controls", "shuffled", "top1"), ", one frame": ("controls", "still", "top1")}
 PROBED = {
     f"{called}{control}": (protocol, *keys)
@@ -65,7 +68,8 @@ def gain(found: dict) -> str:
         if all(value is None for value in values.values()):
             continue
         cells = ["" if value is None else f"{value:.1f}" for value in values.values()]
-        if keys[0] in fresh[0]["said"] and keys[-1] in ("top1", "1"):
+        is_told = all(keys[0] in run["said"] for run in (*fresh, *pretrained))
+        if is_told and keys != MORE["R@5"]:  # what is said of a video is its first class alone
             for strict in (False, True):
                 difference, (low, high) = ahead(found, pretrained, fresh, keys[0], strict=strict)
                 cells.append(f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]")
@@ -112,12 +116,12 @@ def ahead(
     """How far some runs are ahead of others, points of percent, with the 95 % interval, paired by video.
 
     By the pigeonhole bootstrap (Owen 2007): films are drawn, each with all its videos, and likewise the seeds of either
-    side; of a single seed it knows nothing of others, of two or three little. With `strict` without the videos whose
-    film is also learnt from.
+    side; of a single seed it knows nothing of others, of two or three little. Draws of a few labels are the same in all
+    runs, and are taken together. With `strict` without the videos whose film is also learnt from.
     """
-    if len({tuple(mark(run["said"][measure])) for run in (*runs, *others)}) > 1:
+    if len({tuple(mark(said)) for run in (*runs, *others) for said in drawn_of(run, measure)}) > 1:
         raise ValueError(f"{runs[0]['row']}, {others[0]['row']}: {measure} is not of the same videos in all runs")
-    said = zip(runs[0]["said"][measure], found["shared"])
+    said = zip(drawn_of(runs[0], measure)[0], found["shared"])
     tested = [at for at, (one, film) in enumerate(said) if one != UNTESTED and not (strict and film == SHARED)]
     videos = [found["videos"][place] for place in tested]
     labels = [found["classes"][string.ascii_letters.index(found["labels"][place])] for place in tested]
@@ -133,14 +137,20 @@ def ahead(
     return float(difference), (float(low), float(high))
 
 
+def drawn_of(run: dict, measure: str) -> list[str]:
+    """What was said of each test video, by each draw of the videos that were learnt from, if there was any."""
+    said = run["said"][measure]
+    return said if isinstance(said, list) else [said]
+
+
 def mark(said: str) -> list[bool]:
     """Which videos were tested."""
     return [one != UNTESTED for one in said]
 
 
-def right(found: dict, run: dict, measure: str, place: int) -> bool:
-    """Whether a run tells a video right."""
-    return run["said"][measure][place] == found["labels"][place]
+def right(found: dict, run: dict, measure: str, place: int) -> float:
+    """Whether a run tells a video right; of several draws the share that does."""
+    return statistics.fmean(said[place] == found["labels"][place] for said in drawn_of(run, measure))
 
 
 def dig(found: dict, keys: tuple[str, ...]) -> float | None:

@@ -4,23 +4,29 @@ import json
 import random
 import re
 import sys
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+import torch
 import yaml
 
 from rspnet.cli.config import parse
 from rspnet.data.index import new_row, to_dataset
+from rspnet.evaluation.features import Features
+from rspnet.evaluation.predict import Outputs
+from rspnet.evaluation.protocols import few_shot
 from rspnet.report.record import Record
 from stages import evaluate, finetune, pretrain
 from tests.support.pages import REPO
 
 sys.path.insert(0, str(REPO / "benchmarks"))
 import study_run
-from study_results import UNTESTED, Results, in_both, measured
+from study_results import SHOTS, UNTESTED, Results, by_a_few, in_both, measured
 from study_run import FOLDS, Run, beside
-from study_tables import ahead, gain, study
+from study_tables import ahead, dig, drawn_of, gain, study
 from study_videos import HELD_OUT, copied, folded, inner, listed
 
 STUDIES = sorted((REPO / "benchmarks" / "studies").glob("*.yaml"))
@@ -164,6 +170,34 @@ def test_an_interval_is_over_films_and_over_seeds():
     assert high - low > 1.2 * (high_alone - low_alone)
 
 
+def test_draws_of_a_few_labels_are_taken_together():
+    runs = [{"row": "", "said": {"few_shot": said}} for said in (["aaab", "aabb"], ["abbb", "bbbb"])]
+    found = {"videos": list("1234"), "labels": "aaaa", "classes": ["a"], "shared": "--+-"}
+    assert ahead(found, runs[:1], runs[1:], "few_shot")[0] == 100 * (5 - 1) / 8
+    assert ahead(found, runs[:1], runs[1:], "few_shot", strict=True)[0] == pytest.approx(100 * (4 - 1) / 6)
+
+
+def test_what_a_few_labels_say_is_what_is_evaluated():
+    rng = np.random.default_rng(0)
+    labels, splits = np.arange(80) % 4, np.arange(80) % 3
+    values = (rng.normal(size=(80, 6)) + labels[:, None]).astype(np.float32)
+    rows = {
+        "video": [f"{place}.mp4" for place in range(80)],
+        "label": [f"class {number}" for number in labels],
+        "split": [("test", "train", "train")[split] for split in splits],
+    }
+    found = by_a_few(Features(pa.table(rows), values, {}))
+    videos = to_dataset([new_row(video, "", label=label, split=split) for video, label, split in zip(*rows.values())])
+    train, test = (
+        Outputs(videos, torch.from_numpy(np.flatnonzero(of)), torch.from_numpy(values[of]), {})
+        for of in (splits > 0, splits == 0)
+    )
+    told = dict(zip(rows["video"], rows["label"]))
+    accuracies = [100 * np.mean([told[video] == said for video, said in draw.items()]) for draw in found]
+    assert len(found) == 10
+    assert np.mean(accuracies) == pytest.approx(few_shot(test, train).score["top1"][f"{SHOTS}"])
+
+
 def test_rows_that_a_study_no_longer_has_are_left_out(tmp_path):
     rows = said(measures={"frozen": {"stage": "evaluate", "protocol": "knn"}})
     for names in (["fresh weights", "base"], ["fresh weights", "other"]):
@@ -302,8 +336,9 @@ RESULTS = [path for path in ((REPO / "results" / f"{each.stem}.json") for each i
 def test_what_was_said_of_each_video_is_what_was_counted(path):
     found = json.loads(path.read_text())
     for run in found.get("runs", []):  # of a study that has not begun
-        for name, said in run["said"].items():
-            right = [one == label for one, label in zip(said, found["labels"]) if one != UNTESTED]
+        for name in run["said"]:
+            drawn = zip("".join(drawn_of(run, name)), cycle(found["labels"]))
+            right = [one == label for one, label in drawn if one != UNTESTED]
             score = run["measures"][name]
-            counted = score["recall"]["1"] if name == "retrieval" else score["top1"]
-            assert 100 * sum(right) / len(right) == pytest.approx(counted, abs=0.006), (run["row"], name)
+            keys = {"retrieval": ("recall", "1"), "few_shot": ("top1", f"{SHOTS}")}.get(name, ("top1",))
+            assert 100 * sum(right) / len(right) == pytest.approx(dig(score, keys), abs=0.006), (run["row"], name)

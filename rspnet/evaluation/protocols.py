@@ -17,7 +17,7 @@ from rspnet.errors import ConfigError
 from rspnet.evaluation.accuracy import accuracy, chance_top, top_classes
 from rspnet.evaluation.by_class import by_class
 from rspnet.evaluation.clusters import v_measures
-from rspnet.evaluation.few_shot import few_shot_accuracies
+from rspnet.evaluation.few_shot import few_shot_classes
 from rspnet.evaluation.found import Found, of_hits, over_draws
 from rspnet.evaluation.linear import linear_probe
 from rspnet.evaluation.neighbours import chance_recall, knn_votes, neighbours, percent_of
@@ -100,9 +100,10 @@ def few_shot(tested: Outputs, known: Outputs) -> Found:
     if len(counts) < 2:
         raise ConfigError("protocol: few_shot; there are training videos of one class alone")
     found = {
-        str(shots): few_shot_accuracies(
-            known.values.numpy(), train_labels, tested.values.numpy(), test_labels=test_labels, shots=shots
-        )
+        str(shots): [
+            100 * float(np.mean(said == test_labels))
+            for said in few_shot_classes(known.values.numpy(), train_labels, tested.values.numpy(), shots=shots)
+        ]
         for shots in SHOTS
     }
     score = {"top1": {shots: fmean(values) for shots, values in found.items()}, "num_videos": len(tested)}
