@@ -145,6 +145,12 @@ def test_results_are_kept_run_by_run_and_become_a_table(tmp_path):
     strict, (low, high) = ahead(found, found["runs"][1:], found["runs"][:1], "knn", strict=True)
     assert strict == pytest.approx(100 * 4 / 7)
     assert f"| kNN | 25.0 | 75.0 | +50.0 [+12.5, +87.5] | +57.1 [{low:+.1f}, {high:+.1f}] |" in gain(found)
+    found["shared"] = "--------"
+    assert gain(found).splitlines() == [
+        "|  | fresh weights (1) | pretrained (1) | difference |",
+        "| --- | --- | --- | --- |",
+        "| kNN | 25.0 | 75.0 | +50.0 [+12.5, +87.5] |",
+    ]
 
 
 def test_an_interval_is_over_films_and_over_seeds():
