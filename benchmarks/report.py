@@ -11,6 +11,7 @@
     python benchmarks/scaling.py --json results/scaling.json
     python benchmarks/study.py small_data --data jhmdb=JHMDB
     python benchmarks/study.py recipe --data jhmdb=JHMDB
+    python benchmarks/study.py finetuning --data jhmdb=JHMDB
     python benchmarks/study.py jhmdb --data jhmdb=JHMDB
     python benchmarks/study.py probes --data jhmdb=JHMDB
     python benchmarks/study.py demo --data motions=runs/demo/motions
@@ -27,7 +28,7 @@ from functools import partial
 from pathlib import Path
 
 from study_plot import plot
-from study_tables import DEMO, FRESH, PROBED, gain, markdown, over_seeds, study
+from study_tables import COLUMNS, DEMO, FEW, FRESH, PROBED, gain, markdown, over_seeds, study
 
 HERE = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -44,6 +45,7 @@ PAGES = {
     "results/controls.json": HERE / "docs/small_data.md",
     "results/small_data.json": HERE / "docs/small_data.md",
     "results/recipe.json": HERE / "docs/small_data.md",
+    "results/finetuning.json": HERE / "docs/small_data.md",
     "results/jhmdb.json": HERE / "docs/small_data.md",
     "results/probes.json": HERE / "docs/small_data.md",
     "results/demo.json": HERE / "README.md",
@@ -230,8 +232,9 @@ def main() -> None:
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
     benchmarks = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
+    against_fresh = (partial(study, against=FRESH, columns=columns) for columns in (COLUMNS, FEW))
     of_seeds = (partial(over_seeds, columns=columns) for columns in (PROBED, DEMO))
-    makers = (*benchmarks, controls, study, partial(study, against=FRESH), gain, *of_seeds)
+    makers = (*benchmarks, controls, study, *against_fresh, gain, *of_seeds)
     made = dict(zip(PAGES, makers, strict=True))
     files = {name: HERE / name.partition(",")[0] for name in made}
     found = {name: json.loads(file.read_text()) for name, file in files.items()}

@@ -29,6 +29,7 @@ PROBED = {
     for control, keys in CONTROLS.items()
 }
 """What frozen features tell of how a clip is played, with the controls that show no motion."""
+FEW = {f"3 videos a class, at {rate}": (f"3 videos a class, lr {rate}", "top1") for rate in ("0.005", "0.05")}
 DEMO = {"fine-tuned top-1": ("tuned", "top1"), "retrieval R@1": COLUMNS["R@1"], "R@5": MORE["R@5"]}
 TUNED = "tuned, "
 """What fine-tunings with fewer labels are called, and with how many."""
@@ -36,13 +37,13 @@ FRESH, PRETRAINED, BASE = "fresh weights", "pretrained", "base"
 Runs = list[dict]
 
 
-def study(found: dict, *, against: str = BASE) -> str:
+def study(found: dict, *, against: str = BASE, columns: dict[str, tuple[str, ...]] = COLUMNS) -> str:
     """Rows of a study, means over seeds; and how far each is ahead of one of them, with the interval."""
     rows, lines = by_row(found), []
     base = rows.get(against, [])
     for name, runs in rows.items():
         cells = []
-        for keys in COLUMNS.values():
+        for keys in columns.values():
             value = mean(runs, keys)
             cell = "" if value is None else f"{value:.1f}"
             if base and name != against and all(keys[0] in each["said"] for each in (*runs, *base)):
@@ -50,7 +51,7 @@ def study(found: dict, *, against: str = BASE) -> str:
                 cell += f" ({difference:+.1f} [{low:+.1f}, {high:+.1f}])"
             cells.append(cell)
         lines.append([name, f"{len(runs)}", *cells])
-    return markdown(["", "seeds", *COLUMNS], lines)
+    return markdown(["", "seeds", *columns], lines)
 
 
 def gain(found: dict) -> str:
