@@ -1,5 +1,6 @@
 """A web server of this machine for a folder, which fails as it is told to."""
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -7,6 +8,15 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that leaves, perhaps long after its test: another test would hear it."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Server:
@@ -21,8 +31,7 @@ class Server:
     def __init__(self, folder: Path, fails: Callable[[str, int], Any] = lambda *_: None, parts: bool = True) -> None:
         self.asked: Counter[str] = Counter()
         self.fails = fails
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(folder, self, parts))
-        self._server.daemon_threads = True
+        self._server = _Quiet(("127.0.0.1", 0), _handler(folder, self, parts))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> "Server":
