@@ -13,6 +13,7 @@
     python benchmarks/study.py recipe --data jhmdb=JHMDB
     python benchmarks/study.py finetuning --data jhmdb=JHMDB
     python benchmarks/study.py jhmdb --data jhmdb=JHMDB
+    python benchmarks/study.py fresh --data jhmdb=JHMDB
     python benchmarks/study.py probes --data jhmdb=JHMDB
     python benchmarks/study.py demo --data motions=runs/demo/motions
     python benchmarks/controls.py runs/studies/data/jhmdb_inner_*[0-9a-f].jsonl --json results/controls.json
@@ -28,7 +29,7 @@ from functools import partial
 from pathlib import Path
 
 from study_plot import plot
-from study_tables import COLUMNS, DEMO, FEW, FRESH, PROBED, gain, markdown, over_seeds, study
+from study_tables import COLUMNS, DEMO, FEW, FRESH, FROZEN, PROBED, gain, markdown, over_seeds, study
 
 HERE = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -47,6 +48,7 @@ PAGES = {
     "results/recipe.json": HERE / "docs/small_data.md",
     "results/finetuning.json": HERE / "docs/small_data.md",
     "results/jhmdb.json": HERE / "docs/small_data.md",
+    "results/fresh.json": HERE / "docs/small_data.md",
     "results/probes.json": HERE / "docs/small_data.md",
     "results/demo.json": HERE / "README.md",
 }
@@ -233,7 +235,7 @@ def tables() -> dict[str, str]:
     """File below the repository -> its table."""
     benchmarks = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
     against_fresh = (partial(study, against=FRESH, columns=columns) for columns in (COLUMNS, FEW))
-    of_seeds = (partial(over_seeds, columns=columns) for columns in (PROBED, DEMO))
+    of_seeds = (partial(over_seeds, columns=columns) for columns in (FROZEN, PROBED, DEMO))
     makers = (*benchmarks, controls, study, *against_fresh, gain, *of_seeds)
     made = dict(zip(PAGES, makers, strict=True))
     files = {name: HERE / name.partition(",")[0] for name in made}

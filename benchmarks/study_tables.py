@@ -33,6 +33,7 @@ FEW = {f"3 videos a class, at {rate}": (f"3 videos a class, lr {rate}", "top1") 
 DEMO = {"fine-tuned top-1": ("tuned", "top1"), "retrieval R@1": COLUMNS["R@1"], "R@5": MORE["R@5"]}
 TUNED = "tuned, "
 """What fine-tunings with fewer labels are called, and with how many."""
+FROZEN = {name: keys for name, keys in (COLUMNS | MORE).items() if name in ("R@1", "kNN", "linear", [*MORE][-1])}
 FRESH, PRETRAINED, BASE = "fresh weights", "pretrained", "base"
 Runs = list[dict]
 
