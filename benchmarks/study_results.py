@@ -17,10 +17,11 @@ from pathlib import Path
 
 from study_run import Options, Run
 
-from rspnet.data.groups import film_of, films_of
+from rspnet.data.groups import film_of
 from rspnet.disk import write_text
 from rspnet.evaluation.features import Features
 from rspnet.lock import exclusive
+from rspnet.report.lines import queries
 from rspnet.report.record import Record
 
 NUMBERS = ("top1", "recall", "v_measure", "rsp_accuracy", "avid_top1", "controls", "interval", "num_videos")
@@ -145,29 +146,10 @@ def pooled(one: Options, other: Options) -> Options:
 
 
 def said(record: Record, protocol: str) -> dict[str, str | None]:
-    """The class that is said of each test video: a classifier's first, or that of the nearest neighbour."""
+    """The class that is said of each test video: a classifier's first, or that of the nearest neighbour that counts."""
     if protocol != "retrieval":
         return {line["video"]: line["predicted"][0] for line in record.predictions[protocol]}
-    score = record.scores[protocol]
-    if score["num_gallery"] == score["num_queries"] and record.features is not None:
-        return of_other_films(record.features)
-    return {line["video"]: line["neighbours"][0]["label"] for line in record.neighbours}
-
-
-def of_other_films(features: Features) -> dict[str, str | None]:
-    """The class of each video's nearest neighbour, as an evaluation counts it of videos among each other."""
-    import numpy as np
-    import torch
-
-    from rspnet.evaluation.neighbours import neighbours
-
-    videos, labels = (features.rows[name].to_pylist() for name in ("video", "label"))
-    films = films_of(videos, labels)
-    groups = None if films is None else torch.from_numpy(np.unique(films, return_inverse=True)[1])
-    values = torch.from_numpy(np.array(features.values))
-    places, similar = neighbours(values, values, 1, exclude_self=True, groups=groups)
-    nearest = zip(videos, places[:, 0].tolist(), similar[:, 0].isneginf().tolist())
-    return {video: None if is_none else labels[place] for video, place, is_none in nearest}
+    return {query.video: query.counted.label if query.counted else None for query in queries(record)}
 
 
 def by_a_few(features: Features) -> list[dict[str, str | None]]:

@@ -18,10 +18,9 @@ COLUMNS = {
     "linear": ("linear", "top1"),
     "fine-tuned": ("tuned", "top1"),
 }
-MORE = {
-    "R@5": ("retrieval", "recall", "5"),
-    f"linear, {SHOTS} videos a class": ("few_shot", "top1", f"{SHOTS}"),
-}
+FEW_SHOT = {f"linear, {SHOTS} videos a class": ("few_shot", "top1", f"{SHOTS}")}
+MORE = {"R@5": ("retrieval", "recall", "5")} | FEW_SHOT
+FROZEN = {name: COLUMNS[name] for name in ("R@1", "kNN", "linear")} | FEW_SHOT
 CONTROLS = {"": ("top1",), ", shuffled": ("controls", "shuffled", "top1"), ", one frame": ("controls", "still", "top1")}
 PROBED = {
     f"{called}{control}": (protocol, *keys)
@@ -33,7 +32,6 @@ FEW = {f"3 videos a class, at {rate}": (f"3 videos a class, lr {rate}", "top1") 
 DEMO = {"fine-tuned top-1": ("tuned", "top1"), "retrieval R@1": COLUMNS["R@1"], "R@5": MORE["R@5"]}
 TUNED = "tuned, "
 """What fine-tunings with fewer labels are called, and with how many."""
-FROZEN = {name: keys for name, keys in (COLUMNS | MORE).items() if name in ("R@1", "kNN", "linear", [*MORE][-1])}
 FRESH, PRETRAINED, BASE = "fresh weights", "pretrained", "base"
 Runs = list[dict]
 
