@@ -15,8 +15,8 @@ from tests.support import REPO
 STAND_INS = {
     # Two machines; as SLURM does, it signals the process groups of the tasks.
     "srun": """
+        trap 'for task in $(jobs -p); do kill -USR1 -- -$task; done' USR1
         for node in 0 1; do SLURM_NODEID=$node setsid "$@" & tasks="$tasks $!"; done
-        trap 'for task in $tasks; do kill -USR1 -- -$task; done' USR1
         for task in $tasks; do
             wait $task; while kill -0 $task 2>/dev/null; do wait $task; done
             wait $task || status=1
