@@ -111,7 +111,7 @@ def measured(run: Run) -> Options:
     """What the finished commands of a run say.
 
     Raises:
-        ValueError: one has no result.
+        ValueError: one has no result, or lines that say otherwise than it does.
     """
     found: Options = {"commands": [shlex.join(["python", *command]) for _, command in run.commands()]}
     found |= {"device_hours": 0.0, "measures": {}, "said": {}, "labels": {}, "shared": set()}
@@ -132,8 +132,13 @@ def measured(run: Run) -> Options:
                 found["said"][key] = by_a_few(record.features)
             if lines:
                 found["shared"] |= in_both(record)
-                found["labels"] |= {line["video"]: line["label"] for line in lines}
-                found["said"][key] = found["said"].get(key, {}) | said(record, protocol)
+                labels, classes = {line["video"]: line["label"] for line in lines}, said(record, protocol)
+                right = 100 * sum(classes[video] == labels[video] for video in classes) / len(classes)
+                scored = score["recall"]["1"] if protocol == "retrieval" else score["top1"]
+                if abs(right - scored) > 0.01:  # which it has to two decimals
+                    raise ValueError(f"{command[-1]}: {protocol}: {right:.2f} by its lines, {scored} by result.json")
+                found["labels"] |= labels
+                found["said"][key] = found["said"].get(key, {}) | classes
     found["device_hours"] = round(found["device_hours"], 4)
     return found
 

@@ -319,6 +319,17 @@ def test_parts_that_are_tested_apart_are_told_together(tmp_path):
     assert len(found["said"]["knn"]) == 9
 
 
+def test_lines_that_say_otherwise_than_their_result_are_refused(tmp_path):
+    measures = {"frozen": {"stage": "evaluate", "protocol": "knn"}}
+    run = Run(said(measures=measures), "fresh weights", 1, tmp_path / "videos.jsonl", tmp_path)
+    finished(run, [1, 1, 0])
+    ((_, words),) = run.commands()
+    lines = Path(words[-1], "predictions.jsonl")
+    lines.write_text(lines.read_text().replace('["a"]', '["b"]', 1))
+    with pytest.raises(ValueError, match=r"knn: 33\.33 by its lines, 66\.6+7 by result\.json"):
+        measured(run)
+
+
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_commands_of_the_studies_are_those_of_the_stages(path, tmp_path, monkeypatch):
     """Each option is one of its stage, and no two of a row contradict each other."""
