@@ -14,6 +14,8 @@
     python benchmarks/study.py finetuning --data jhmdb=JHMDB
     python benchmarks/study.py jhmdb --data jhmdb=JHMDB
     python benchmarks/study.py fresh --data jhmdb=JHMDB
+    python benchmarks/study.py fresh_training --data jhmdb=JHMDB
+    python benchmarks/study.py hockey --data hockey=HOCKEY more=MORE
     python benchmarks/study.py probes --data jhmdb=JHMDB
     python benchmarks/study.py demo --data motions=runs/demo/motions
     python benchmarks/controls.py runs/studies/data/jhmdb_inner_*[0-9a-f].jsonl --json results/controls.json
@@ -29,7 +31,7 @@ from functools import partial
 from pathlib import Path
 
 from study_plot import plot
-from study_tables import COLUMNS, DEMO, FEW, FRESH, FROZEN, PROBED, gain, markdown, over_seeds, study
+from study_tables import COLUMNS, DEMO, FEW, FRESH, PRETRAINED, PROBED, against, gain, markdown, over_seeds, study
 
 HERE = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -46,9 +48,11 @@ PAGES = {
     "results/controls.json": HERE / "docs/small_data.md",
     "results/small_data.json": HERE / "docs/small_data.md",
     "results/recipe.json": HERE / "docs/small_data.md",
+    "results/recipe.json, results/fresh_training.json": HERE / "docs/small_data.md",
     "results/finetuning.json": HERE / "docs/small_data.md",
     "results/jhmdb.json": HERE / "docs/small_data.md",
-    "results/fresh.json": HERE / "docs/small_data.md",
+    "results/jhmdb.json, results/fresh.json": HERE / "docs/small_data.md",
+    "results/hockey.json": HERE / "docs/small_data.md",
     "results/probes.json": HERE / "docs/small_data.md",
     "results/demo.json": HERE / "README.md",
 }
@@ -234,14 +238,15 @@ def main() -> None:
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
     benchmarks = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
-    against_fresh = (partial(study, against=FRESH, columns=columns) for columns in (COLUMNS, FEW))
-    of_seeds = (partial(over_seeds, columns=columns) for columns in (FROZEN, PROBED, DEMO))
-    makers = (*benchmarks, controls, study, *against_fresh, gain, *of_seeds)
+    recipes, few = (partial(study, against=FRESH, columns=columns) for columns in (COLUMNS, FEW))
+    of_training, of_test = (partial(against, row=row) for row in ("500 epochs of it", PRETRAINED))
+    of_seeds = (partial(over_seeds, columns=columns) for columns in (PROBED, DEMO))
+    makers = (*benchmarks, controls, study, recipes, of_training, few, gain, of_test, gain, *of_seeds)
     made = dict(zip(PAGES, makers, strict=True))
-    files = {name: HERE / name.partition(",")[0] for name in made}
-    found = {name: json.loads(file.read_text()) for name, file in files.items()}
+    files = {name: [HERE / file for file in name.split(", ") if file.endswith(".json")] for name in made}
+    found = {name: [json.loads(file.read_text()) for file in these] for name, these in files.items()}
     unmeasured = markdown(["not measured yet"], [])
-    return {name: make(found[name]) if found[name] else unmeasured for name, make in made.items()}
+    return {name: make(*found[name]) if all(found[name]) else unmeasured for name, make in made.items()}
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 `videos` and `labels` have the test videos and the class of each, a letter each by its place in `classes`; a run's
 `said` has for each measure the class that was said of each, "?" where there is none and "-" where the run has not
 tested it; of the probe on a few labels in each of its draws. `shared` marks the test videos whose film is learnt from
-as well.
+as well, `pretrained_on` those that are pretrained on themselves, without their classes.
 """
 
 import json
@@ -26,7 +26,8 @@ from rspnet.report.record import Record
 
 NUMBERS = ("top1", "recall", "v_measure", "rsp_accuracy", "avid_top1", "controls", "interval", "num_videos")
 ENVIRONMENT = ("versions", "platform", "cpus")
-UNTESTED, NOTHING, SHARED = "-", "?", "+"
+UNTESTED, NOTHING, MARKED, UNMARKED = "-", "?", "+", "-"
+MARKS = ("shared", "pretrained_on")
 SHOTS = 5
 """Videos of a class that the probe on a few labels learns from, where it is told of each test video."""
 
@@ -62,11 +63,12 @@ class Results:
         row = {"row": run.name, "seed": run.seed, "recipe": run.recipe} | measured(run)
         with self._lock:
             found = self._read()
-            labels, shared = row.pop("labels"), row.pop("shared")
+            labels, marked = row.pop("labels"), {mark: row.pop(mark) for mark in MARKS}
             for video in sorted(labels.keys() - set(found["videos"])):
                 found["videos"].append(video)
                 found["labels"] += letter(found["classes"], labels[video])
-                found["shared"] += SHARED if video in shared else UNTESTED
+                for mark, videos in marked.items():
+                    found[mark] += MARKED if video in videos else UNMARKED
             row["said"] = {
                 name: [letters(found, each) for each in said] if isinstance(said, list) else letters(found, said)
                 for name, said in row["said"].items()
@@ -90,7 +92,7 @@ class Results:
         if self.path.exists():
             found: Options = json.loads(self.path.read_text())
             return found
-        return {"classes": [], "videos": [], "labels": "", "shared": "", "runs": []}
+        return {"classes": [], "videos": [], "labels": ""} | dict.fromkeys(MARKS, "") | {"runs": []}
 
 
 def letters(found: Options, said: dict[str, str | None]) -> str:
@@ -115,6 +117,8 @@ def measured(run: Run) -> Options:
     """
     found: Options = {"commands": [shlex.join(["python", *command]) for _, command in run.commands()]}
     found |= {"device_hours": 0.0, "measures": {}, "said": {}, "labels": {}, "shared": set()}
+    rows = map(json.loads, run.index.read_text().splitlines())
+    found["pretrained_on"] = {row["video"] for row in rows if (row["folds"] or [row["split"]])[0] == "train"}
     for name, command in run.commands():
         record = Record.read(Path(command[-1]))
         if record.result is None:

@@ -32,11 +32,12 @@ class Run:
         work: folder of all runs: what is in several studies under one name is pretrained once.
 
     Attributes:
+        index: as given.
         recipe: what tells it from the same row of a study that was changed; of all seeds.
     """
 
     def __init__(self, study: Options, name: str, seed: int, index: Path, work: Path) -> None:
-        self.name, self.seed, self.is_fresh = name, seed, study["rows"][name] is None
+        self.name, self.seed, self.index, self.is_fresh = name, seed, index, study["rows"][name] is None
         self.pretraining = study["pretrain"] | (study["rows"][name] or {})
         settled = settings(self.pretraining)
         # What shapes a clip or the network holds for the measures as well, also of fresh weights.

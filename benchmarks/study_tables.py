@@ -3,9 +3,10 @@
 import statistics
 import string
 from collections.abc import Iterable
+from itertools import zip_longest
 
 import numpy as np
-from study_results import SHARED, SHOTS, UNTESTED
+from study_results import MARKED, SHOTS, UNTESTED
 
 from rspnet.data.groups import films_of
 from rspnet.evaluation.interval import resampled
@@ -46,8 +47,7 @@ def study(found: dict, *, against: str = BASE, columns: dict[str, tuple[str, ...
             value = mean(runs, keys)
             cell = "" if value is None else f"{value:.1f}"
             if base and name != against and all(keys[0] in each["said"] for each in (*runs, *base)):
-                difference, (low, high) = ahead(found, runs, base, keys[0])
-                cell += f" ({difference:+.1f} [{low:+.1f}, {high:+.1f}])"
+                cell += f" ({difference(found, runs, base, keys[0])})"
             cells.append(cell)
         lines.append([name, f"{len(runs)}", *cells])
     return markdown(["", "seeds", *columns], lines)
@@ -59,7 +59,7 @@ def gain(found: dict) -> str:
     On all test videos, and, where some come from a film that is learnt from as well, on the others.
     """
     rows, lines = by_row(found), []
-    tested = {"difference": False} | ({"without films of both sides": True} if SHARED in found["shared"] else {})
+    tested = subsets(found)
     fresh, pretrained = rows.get(FRESH, []), rows.get(PRETRAINED, [])
     if not fresh or not pretrained:
         return markdown(["not measured yet"], [])
@@ -71,9 +71,7 @@ def gain(found: dict) -> str:
         cells = ["" if value is None else f"{value:.1f}" for value in values.values()]
         is_told = all(keys[0] in run["said"] for run in (*fresh, *pretrained))
         if is_told and keys != MORE["R@5"]:  # what is said of a video is its first class alone
-            for strict in tested.values():
-                difference, (low, high) = ahead(found, pretrained, fresh, keys[0], strict=strict)
-                cells.append(f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]")
+            cells += [difference(found, pretrained, fresh, keys[0], without) for without in tested.values()]
         else:
             without, behind = values[FRESH], values[PRETRAINED]
             cells.append("" if without is None or behind is None else f"{behind - without:+.1f}")
@@ -81,6 +79,36 @@ def gain(found: dict) -> str:
         lines.append([name, *cells])
     head = ["", *(f"{name} ({len(runs)})" for name, runs in rows.items())]
     return markdown([*head, *tested], lines)
+
+
+def against(found: dict, fresh: dict, *, row: str) -> str:
+    """What a row has by frozen features, and other results' many networks of fresh weights, the lowest to the highest.
+
+    Raises:
+        ValueError: they are not of the same videos.
+    """
+    if any(found[name] != fresh[name] for name in ("videos", "labels", "classes")):
+        raise ValueError(f"{row}: fresh weights were measured on other videos")
+    runs, others, lines, tested = by_row(found).get(row, []), fresh["runs"], [], subsets(found)
+    for name, keys in FROZEN.items():
+        values = [of_seeds(side, keys) for side in (others, runs)]
+        if all(values):
+            spread = [f"{statistics.fmean(of):.1f} ({min(of):.0f} to {max(of):.0f})" for of in values]
+            told = [difference(found, runs, others, keys[0], without) for without in tested.values()]
+            lines.append([name, *spread, *told])
+    return markdown(["", f"fresh weights ({len(others)})", f"{row} ({len(runs)})", *tested], lines)
+
+
+def subsets(found: dict) -> dict[str, str]:
+    """What is compared -> the marks of the test videos that it is without: all of them, and a stricter part, if any."""
+    parts = {"without films of both sides": found["shared"], "of videos not pretrained on": found["pretrained_on"]}
+    return {"difference": ""} | {name: marks for name, marks in parts.items() if MARKED in marks}
+
+
+def difference(found: dict, runs: Runs, others: Runs, measure: str, without: str = "") -> str:
+    """How far some runs are ahead of others, as a cell."""
+    ahead_by, (low, high) = ahead(found, runs, others, measure, without=without)
+    return f"{ahead_by:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def over_seeds(found: dict, *, columns: dict[str, tuple[str, ...]]) -> str:
@@ -113,18 +141,18 @@ def of_seeds(runs: Runs, keys: tuple[str, ...]) -> list[float]:
 
 
 def ahead(
-    found: dict, runs: Runs, others: Runs, measure: str, *, strict: bool = False
+    found: dict, runs: Runs, others: Runs, measure: str, *, without: str = ""
 ) -> tuple[float, tuple[float, float]]:
     """How far some runs are ahead of others, points of percent, with the 95 % interval, paired by video.
 
     By the pigeonhole bootstrap (Owen 2007): films are drawn, each with all its videos, and likewise the seeds of either
     side; of a single seed it knows nothing of others, of two or three little. Draws of a few labels are the same in all
-    runs, and are taken together. With `strict` without the videos whose film is also learnt from.
+    runs, and are taken together. Videos that `without` marks, a character each, are left out.
     """
     if len({tuple(mark(said)) for run in (*runs, *others) for said in drawn_of(run, measure)}) > 1:
         raise ValueError(f"{runs[0]['row']}, {others[0]['row']}: {measure} is not of the same videos in all runs")
-    said = zip(drawn_of(runs[0], measure)[0], found["shared"])
-    tested = [at for at, (one, film) in enumerate(said) if one != UNTESTED and not (strict and film == SHARED)]
+    said = zip_longest(drawn_of(runs[0], measure)[0], without)
+    tested = [at for at, (one, marked) in enumerate(said) if one != UNTESTED and marked != MARKED]
     videos = [found["videos"][place] for place in tested]
     labels = [found["classes"][string.ascii_letters.index(found["labels"][place])] for place in tested]
     rights = np.array([[right(found, run, measure, place) for run in (*runs, *others)] for place in tested])
@@ -135,8 +163,8 @@ def ahead(
         for side in (runs, others)
     )
     low, high = np.percentile((drawn * np.hstack([ours, -theirs])).sum(1), (2.5, 97.5))
-    difference = 100 * (rights[:, : len(runs)].mean() - rights[:, len(runs) :].mean())
-    return float(difference), (float(low), float(high))
+    ahead_by = 100 * (rights[:, : len(runs)].mean() - rights[:, len(runs) :].mean())
+    return float(ahead_by), (float(low), float(high))
 
 
 def drawn_of(run: dict, measure: str) -> list[str]:

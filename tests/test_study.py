@@ -26,7 +26,7 @@ sys.path.insert(0, str(REPO / "benchmarks"))
 import study_run
 from study_results import SHOTS, UNTESTED, Results, by_a_few, in_both, measured
 from study_run import FOLDS, Run, beside
-from study_tables import ahead, dig, drawn_of, gain, study
+from study_tables import against, ahead, dig, drawn_of, gain, study
 from study_videos import HELD_OUT, copied, folded, inner, listed
 
 STUDIES = sorted((REPO / "benchmarks" / "studies").glob("*.yaml"))
@@ -102,7 +102,10 @@ def test_a_file_that_was_changed_is_another_recipe(tmp_path, monkeypatch):
 
 
 def finished(run, *rights):
-    """Leave what the commands of a run would have: of each whether it is right on its videos."""
+    """Leave what the commands of a run would have: of each whether it is right on its videos; of each the first one
+    is pretrained on."""
+    lists = [{"video": f"{part}0.mp4", "split": "train", "folds": None} for part in range(len(rights))]
+    run.index.write_text("".join(json.dumps(row) + "\n" for row in lists))
     for part, ((_, words), right) in enumerate(zip(run.commands(), rights, strict=True)):
         folder = Path(words[-1])
         folder.mkdir(parents=True)
@@ -142,10 +145,13 @@ def test_results_are_kept_run_by_run_and_become_a_table(tmp_path):
         "| base | 1 |  |  |  | 75.0 |  |  |",
     ]
     found["runs"][1]["row"], found["shared"] = "pretrained", "--+-----"
-    strict, (low, high) = ahead(found, found["runs"][1:], found["runs"][:1], "knn", strict=True)
+    strict, (low, high) = ahead(found, found["runs"][1:], found["runs"][:1], "knn", without=found["shared"])
     assert strict == pytest.approx(100 * 4 / 7)
     assert f"| kNN | 25.0 | 75.0 | +50.0 [+12.5, +87.5] | +57.1 [{low:+.1f}, {high:+.1f}] |" in gain(found)
     found["shared"] = "--------"
+    assert found["pretrained_on"] == "+-------"
+    assert gain(found).splitlines()[0].endswith("| difference | of videos not pretrained on |")
+    found["pretrained_on"] = "--------"
     assert gain(found).splitlines() == [
         "|  | fresh weights (1) | pretrained (1) | difference |",
         "| --- | --- | --- | --- |",
@@ -176,11 +182,30 @@ def test_an_interval_is_over_films_and_over_seeds():
     assert high - low > 1.2 * (high_alone - low_alone)
 
 
+def test_a_row_stands_against_many_networks_of_fresh_weights():
+    """Of the same videos, in the same order; the second interval is of those that were not pretrained on."""
+    videos = {"videos": list("1234"), "labels": "abab", "classes": ["run", "jump"]}
+    videos |= {"shared": "----", "pretrained_on": "+---"}
+
+    def run(row, said):
+        top1 = 100 * sum(map(str.__eq__, said, videos["labels"])) / 4
+        return {"row": row, "measures": {"knn": {"top1": top1}}, "said": {"knn": said}}
+
+    found = videos | {"runs": [run("base", "abab"), run("other", "bbbb")]}
+    fresh = videos | {"runs": [run("fresh weights", said) for said in ("bbbb", "baba", "aabb")]}
+    head, _, *lines = against(found, fresh, row="base").splitlines()
+    assert head == "|  | fresh weights (3) | base (1) | difference | of videos not pretrained on |"
+    assert [line.split(" [")[0] for line in lines] == ["| kNN | 33.3 (0 to 50) | 100.0 (100 to 100) | +66.7"]
+    assert lines[0].split(" | ")[-1].startswith("+66.7 [")  # 1 of 3 by the first, none, and 2 of 3
+    with pytest.raises(ValueError, match="base: fresh weights were measured on other videos"):
+        against(found, fresh | {"videos": list("1243")}, row="base")
+
+
 def test_draws_of_a_few_labels_are_taken_together():
     runs = [{"row": "", "said": {"few_shot": said}} for said in (["aaab", "aabb"], ["abbb", "bbbb"])]
     found = {"videos": list("1234"), "labels": "aaaa", "classes": ["a"], "shared": "--+-"}
     assert ahead(found, runs[:1], runs[1:], "few_shot")[0] == 100 * (5 - 1) / 8
-    assert ahead(found, runs[:1], runs[1:], "few_shot", strict=True)[0] == pytest.approx(100 * (4 - 1) / 6)
+    assert ahead(found, runs[:1], runs[1:], "few_shot", without=found["shared"])[0] == pytest.approx(100 * (4 - 1) / 6)
 
 
 def test_what_a_few_labels_say_is_what_is_evaluated():
