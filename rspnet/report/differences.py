@@ -7,16 +7,9 @@ import numpy as np
 
 from rspnet.data.groups import films_of
 from rspnet.evaluation.interval import interval, of_differences
-from rspnet.report.lines import COUNTED
-from rspnet.report.record import Line, Record
+from rspnet.report.hits import hits, share
+from rspnet.report.record import Record
 from rspnet.report.results import Ends
-from rspnet.report.tables import is_number
-
-_SHARES = {"classify": "top1", "knn": "top1", "linear": "top1"}
-_NUMBERS = ("num_videos", "num_queries")
-
-Hits = dict[str, tuple[str, bool]]
-"""Video -> its class, and whether it is told right."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +35,16 @@ def differences(one: Record, other: Record) -> list[Difference]:
     """How far the first run is ahead of the other, by each protocol that both have and that counts right videos."""
     found = list[Difference]()
     for protocol in one.scores:
-        mine, others = hits(one, protocol), hits(other, protocol)
+        mine, others = hits(one.lines(protocol)), hits(other.lines(protocol))
         common = sorted(video for video in mine.keys() & others.keys() if mine[video][0] == others[video][0])
         if common:
             found.append(_paired(protocol, [(mine[video], others[video]) for video in common], common))
         elif _same_videos(one, other):
-            mine_share, others_share = _share(one, protocol), _share(other, protocol)
+            mine_share, others_share = (share(each.scores.get(protocol, {}), protocol) for each in (one, other))
             if mine_share and others_share:
                 ends = newcombe(*mine_share, others_share[0], others_number=others_share[1])
                 found.append(Difference(protocol, mine_share[0] - others_share[0], ends, None))
     return found
-
-
-def hits(record: Record, protocol: str) -> Hits:
-    """Which test videos are told right: by the first class that is said, or by the nearest neighbour's."""
-    lines = record.neighbours if protocol == "retrieval" else record.predictions.get(protocol, [])
-    return {video: hit for line in lines if (hit := _hit(line)) is not None and isinstance(video := line["video"], str)}
 
 
 def newcombe(percent: float, number: int, others_percent: float, *, others_number: int) -> Ends:
@@ -80,26 +67,6 @@ def _paired(protocol: str, pairs: list[tuple[tuple[str, bool], tuple[str, bool]]
     films = films_of(videos, [mine[0] for mine, _ in pairs])
     number = None if films is None else len(set(films))
     return Difference(protocol, float(ahead.mean()), of_differences(ahead, films)[0], len(pairs), number)
-
-
-def _hit(line: Line) -> tuple[str, bool] | None:
-    label, said, near = line.get("label"), line.get("predicted"), line.get("neighbours")
-    first = line.get(COUNTED, near[0] if isinstance(near, list) and near else None)
-    if not isinstance(label, str):
-        return None
-    if isinstance(said, list) and said:
-        return label, said[0] == label
-    if isinstance(first, dict) or COUNTED in line:  # nothing counts where all others are of its film
-        return label, isinstance(first, dict) and first.get("label") == label
-    return None
-
-
-def _share(record: Record, protocol: str) -> tuple[float, int] | None:
-    """A share of test videos, percent, and of how many; None: it is none of videos, or not known."""
-    score = record.scores.get(protocol, {})
-    value = score.get("recall", {}).get("1") if protocol == "retrieval" else score.get(_SHARES.get(protocol, ""))
-    number = next((score[name] for name in _NUMBERS if is_number(score.get(name)) and score[name] > 0), None)
-    return (value, int(number)) if is_number(value) and number is not None else None
 
 
 def _same_videos(one: Record, other: Record) -> bool:

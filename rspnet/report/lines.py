@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from rspnet.report.hits import COUNTED
 from rspnet.report.record import Record
 
 _SAID_BY = {
@@ -12,10 +13,6 @@ _SAID_BY = {
     "knn": "the vote of the 20 nearest training videos",
 }
 """What decides, by protocol; the first that a run has is shown."""
-
-
-COUNTED = "nearest_of_another_film"
-"""Key of the neighbour that counts, where the nearest ones may be of the video's own film."""
 
 
 @dataclass(frozen=True)

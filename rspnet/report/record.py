@@ -11,6 +11,7 @@ from rspnet.disk import reading
 from rspnet.errors import ConfigError, RSPNetError
 from rspnet.evaluation import features as feature_files
 from rspnet.report.foreign import check_features
+from rspnet.report.hits import contradiction
 from rspnet.report.over_films import with_intervals
 from rspnet.report.thumbnails import Thumbnails
 from rspnet.running.record import read_options, read_result, read_text, stage_of
@@ -89,6 +90,10 @@ class Record:
             return {self.protocols[0]: self.result}
         return {name: self.result[name] for name in self.protocols}
 
+    def lines(self, protocol: str) -> list[Line]:
+        """What is said of each test video; nothing where the protocol says nothing of single ones."""
+        return self.neighbours if protocol == "retrieval" else self.predictions.get(protocol, [])
+
     @classmethod
     def read(cls, run_dir: Path, features: str | None = None, thumbnails: Thumbnails | None = None) -> "Record":
         """Read a run's folder.
@@ -127,8 +132,12 @@ class Record:
         record = cls(run_dir, stage, config, result, metrics, environment, index, predictions, neighbours, known)
         (alone,) = record.protocols if len(record.protocols) == 1 else ("",)
         named = {name or alone: lines for name, lines in predictions.items()}
-        pictures = thumbnails or Thumbnails()
-        facts = {"predictions": named, "faults": tuple(reader.faults), "thumbnails": pictures}
+        record = cls(**vars(record) | {"predictions": named})
+        for protocol, score in record.scores.items():
+            if wrong := contradiction(lines := record.lines(protocol), score, protocol):
+                reader.faults.append(f"{run_dir}: {wrong}: they are of different runs; the lines are left out here")
+                lines.clear()
+        facts = {"faults": tuple(reader.faults), "thumbnails": thumbnails or Thumbnails()}
         if stage == "finetune":
             facts["result"] = with_intervals(result, named.get("classify", []))
         record = cls(**vars(record) | facts)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rspnet.report.differences import differences, hits, newcombe
+from rspnet.report.differences import differences, newcombe
 from rspnet.report.record import Record
 from tests.support.run_folders import write_lines, write_run
 
@@ -54,17 +54,3 @@ def test_what_is_not_comparable(tmp_path):
     assert differences(one, Record.read(write_run(tmp_path / "p", "pretrain"))) == []
     assert differences(one, read(tmp_path / "other protocol", protocol="linear")) == []
     assert differences(read(tmp_path / "2", {"a.mp4": True}, data_fingerprint="f"), one) == []
-
-
-def test_lines_that_hold_something_else(tmp_path):
-    record = read(tmp_path / "one")
-    odd = [{"video": 1, "label": "a"}, {"video": "b", "label": None}, {"video": "c", "label": "a", "predicted": []}]
-    record.predictions["knn"] = [*odd, {"video": "d", "label": "a", "predicted": "a"}, {"video": ["e"], "label": "a"}]
-    assert hits(record, "knn") == {}
-
-
-def test_the_nearest_neighbour_decides_a_retrieval(tmp_path):
-    folder = write_run(tmp_path / "r", "evaluate", protocol="retrieval", num_queries=2, num_gallery=3)
-    near = [{"video": "x", "label": "a", "similarity": 0.9}, {"video": "y", "label": "b", "similarity": 0.8}]
-    write_lines(folder / "neighbours.jsonl", [{"video": v, "label": v, "neighbours": near} for v in ("a", "b")])
-    assert hits(Record.read(folder), "retrieval") == {"a": ("a", True), "b": ("b", False)}

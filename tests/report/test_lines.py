@@ -1,7 +1,7 @@
 """What is taken from an evaluation's lines, and what is left out."""
 
-from rspnet.report.differences import hits
 from rspnet.report.gallery import gallery
+from rspnet.report.hits import hits
 from rspnet.report.lines import Guess, judged, queries
 from tests.support.findings import guess, query, record, text_of
 
@@ -35,9 +35,9 @@ def test_the_neighbour_that_counts_is_of_another_film(tmp_path):
     assert "Of all 2, 0 have a video of their own class nearest among those of other films (0.0 %)." in text_of(
         gallery(record(tmp_path, neighbours=lines)).html
     )
-    assert hits(record(tmp_path, neighbours=lines[:1]), "retrieval") == {"1.mp4": ("run", False)}
-    assert hits(record(tmp_path, neighbours=lines[1:]), "retrieval") == {"1.mp4": ("run", False)}
-    assert hits(record(tmp_path, neighbours=[near]), "retrieval") == {"1.mp4": ("run", True)}
+    assert hits(record(tmp_path, neighbours=lines[:1]).neighbours) == {"1.mp4": ("run", False)}
+    assert hits(record(tmp_path, neighbours=lines[1:]).neighbours) == {"1.mp4": ("run", False)}
+    assert hits(record(tmp_path, neighbours=[near]).neighbours) == {"1.mp4": ("run", True)}
 
 
 def test_videos_without_a_class_are_no_mistakes(tmp_path):
