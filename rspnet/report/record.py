@@ -135,7 +135,7 @@ class Record:
         record = cls(**vars(record) | {"predictions": named})
         for protocol, score in record.scores.items():
             if wrong := contradiction(lines := record.lines(protocol), score, protocol):
-                reader.faults.append(f"{run_dir}: {wrong}: they are of different runs; the lines are left out here")
+                reader.faults.append(f"{run_dir}: {wrong}: they do not belong together; the lines are left out here")
                 lines.clear()
         facts = {"faults": tuple(reader.faults), "thumbnails": thumbnails or Thumbnails()}
         if stage == "finetune":

@@ -28,7 +28,7 @@ def test_lines_that_hold_something_else():
 def test_lines_of_another_run_than_the_result_are_said_and_left_out(tmp_path, protocol):
     """As where a file was copied, or counts otherwise; where there are other numbers of videos nothing is known."""
     score = {"top1": 33.33, "num_videos": 3, "num_queries": 3, "num_gallery": 9}
-    score |= {"recall": {"1": 33.33}, "chance": {"1": 25.0}}
+    score |= {of: {k: 33.33 for k in ("1", "5", "10", "20", "50")} for of in ("recall", "chance")}
     numbers = {name: score for name in protocol.split(",")} if "," in protocol else score
     folder = write_run(tmp_path / "run", "evaluate", protocol=protocol, **numbers)
     name = protocol.split(",")[0]
