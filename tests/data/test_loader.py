@@ -158,7 +158,7 @@ def test_workers_end_with_the_training_process(root, tmp_path):
         "next(batches)\nraise RuntimeError('the end')\n"
     )
     environment = os.environ | {"PYTHONPATH": str(REPO)}
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "RuntimeError: the end"
 
