@@ -31,7 +31,7 @@ from functools import partial
 from pathlib import Path
 
 from study_plot import plot
-from study_tables import COLUMNS, DEMO, FEW, FRESH, PRETRAINED, PROBED, against, gain, markdown, over_seeds, study
+from study_tables import DEMO, FEW, FRESH, PROBED, against, gain, joined, markdown, over_seeds, study
 
 HERE = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -47,10 +47,9 @@ PAGES = {
     "results/scaling.json": HERE / "docs/scaling.md",
     "results/controls.json": HERE / "docs/small_data.md",
     "results/small_data.json": HERE / "docs/small_data.md",
-    "results/recipe.json": HERE / "docs/small_data.md",
     "results/recipe.json, results/fresh_training.json": HERE / "docs/small_data.md",
+    "results/recipe.json, results/fresh_training.json, 500 epochs": HERE / "docs/small_data.md",
     "results/finetuning.json": HERE / "docs/small_data.md",
-    "results/jhmdb.json": HERE / "docs/small_data.md",
     "results/jhmdb.json, results/fresh.json": HERE / "docs/small_data.md",
     "results/hockey.json": HERE / "docs/small_data.md",
     "results/probes.json": HERE / "docs/small_data.md",
@@ -58,7 +57,7 @@ PAGES = {
 }
 PLOTS = {
     "results/small_data.json": HERE / "docs/small_data.svg",
-    "results/recipe.json": HERE / "docs/small_data_recipe.svg",
+    "results/recipe.json, results/fresh_training.json": HERE / "docs/small_data_recipe.svg",
 }
 PEERS = {
     "torchcodec + cv2": "torchcodec, resized by OpenCV",
@@ -225,28 +224,47 @@ def controls(found: dict) -> str:
     return markdown(["", *columns], rows)
 
 
+def recipes(found: dict, fresh: dict) -> str:
+    """All rows against many networks of fresh weights."""
+    return study(joined(found, fresh), against=FRESH)
+
+
+def gains(found: dict, fresh: dict) -> str:
+    """What pretraining gains over many networks of fresh weights."""
+    return gain(joined(found, fresh))
+
+
 def main() -> None:
     """Rewrite the pages, and the plots in them."""
     for name, table in tables().items():
         marked = re.compile(rf"(<!-- {name} -->\n)(\|.*\n)*")
         page = PAGES[name].read_text()
         PAGES[name].write_text(marked.sub(lambda match, table=table: match[1] + table, page))
-    for name, drawing in PLOTS.items():
-        drawing.write_text(plot(json.loads((HERE / name).read_text())))
+    for name, drawing in plots().items():
+        PLOTS[name].write_text(drawing)
 
 
 def tables() -> dict[str, str]:
     """File below the repository -> its table."""
     benchmarks = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
-    recipes, few = (partial(study, against=FRESH, columns=columns) for columns in (COLUMNS, FEW))
-    of_training, of_test = (partial(against, row=row) for row in ("500 epochs of it", PRETRAINED))
+    few = partial(study, against=FRESH, columns=FEW)
+    longest = partial(against, row="500 epochs of it")
     of_seeds = (partial(over_seeds, columns=columns) for columns in (PROBED, DEMO))
-    makers = (*benchmarks, controls, study, recipes, of_training, few, gain, of_test, gain, *of_seeds)
+    makers = (*benchmarks, controls, study, recipes, longest, few, gains, gain, *of_seeds)
     made = dict(zip(PAGES, makers, strict=True))
-    files = {name: [HERE / file for file in name.split(", ") if file.endswith(".json")] for name in made}
-    found = {name: [json.loads(file.read_text()) for file in these] for name, these in files.items()}
+    found = {name: read(name) for name in made}
     unmeasured = markdown(["not measured yet"], [])
     return {name: make(*found[name]) if all(found[name]) else unmeasured for name, make in made.items()}
+
+
+def plots() -> dict[str, str]:
+    """The same of plots."""
+    return {name: plot(joined(*found) if len(found := read(name)) > 1 else found[0]) for name in PLOTS}
+
+
+def read(name: str) -> list[dict]:
+    """The files that a name has."""
+    return [json.loads((HERE / file).read_text()) for file in name.split(", ") if file.endswith(".json")]
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ Runs = list[dict]
 
 
 def study(found: dict, *, against: str = BASE, columns: dict[str, tuple[str, ...]] = COLUMNS) -> str:
-    """Rows of a study, means over seeds; and how far each is ahead of one of them, with the interval."""
+    """Rows of a study, means over the seeds that were measured; and how far each is ahead of one, with the interval."""
     rows, lines = by_row(found), []
     base = rows.get(against, [])
     for name, runs in rows.items():
@@ -46,8 +46,9 @@ def study(found: dict, *, against: str = BASE, columns: dict[str, tuple[str, ...
         for keys in columns.values():
             value = mean(runs, keys)
             cell = "" if value is None else f"{value:.1f}"
-            if base and name != against and all(keys[0] in each["said"] for each in (*runs, *base)):
-                cell += f" ({difference(found, runs, base, keys[0])})"
+            ours, theirs = ([run for run in side if keys[0] in run["said"]] for side in (runs, base))
+            if ours and theirs and name != against:
+                cell += f" ({difference(found, ours, theirs, keys[0])})"
             cells.append(cell)
         lines.append([name, f"{len(runs)}", *cells])
     return markdown(["", "seeds", *columns], lines)
@@ -69,9 +70,9 @@ def gain(found: dict) -> str:
         if all(value is None for value in values.values()):
             continue
         cells = ["" if value is None else f"{value:.1f}" for value in values.values()]
-        is_told = all(keys[0] in run["said"] for run in (*fresh, *pretrained))
-        if is_told and keys != MORE["R@5"]:  # what is said of a video is its first class alone
-            cells += [difference(found, pretrained, fresh, keys[0], without) for without in tested.values()]
+        ours, theirs = ([run for run in side if keys[0] in run["said"]] for side in (pretrained, fresh))
+        if ours and theirs and keys != MORE["R@5"]:  # what is said of a video is its first class alone
+            cells += [difference(found, ours, theirs, keys[0], without) for without in tested.values()]
         else:
             without, behind = values[FRESH], values[PRETRAINED]
             cells.append("" if without is None or behind is None else f"{behind - without:+.1f}")
@@ -81,15 +82,23 @@ def gain(found: dict) -> str:
     return markdown([*head, *tested], lines)
 
 
-def against(found: dict, fresh: dict, *, row: str) -> str:
-    """What a row has by frozen features, and other results' many networks of fresh weights, the lowest to the highest.
+def joined(found: dict, fresh: dict) -> dict:
+    """Results, with further networks of fresh weights from other ones.
 
     Raises:
         ValueError: they are not of the same videos.
     """
     if any(found[name] != fresh[name] for name in ("videos", "labels", "classes")):
-        raise ValueError(f"{row}: fresh weights were measured on other videos")
-    runs, others, lines, tested = by_row(found).get(row, []), fresh["runs"], [], subsets(found)
+        raise ValueError("fresh weights were measured on other videos")
+    known = {(run["row"], run["seed"]) for run in found["runs"]}
+    return found | {"runs": found["runs"] + [run for run in fresh["runs"] if (run["row"], run["seed"]) not in known]}
+
+
+def against(found: dict, fresh: dict, *, row: str) -> str:
+    """What a row has by frozen features, and many networks of fresh weights, in brackets the lowest and the highest."""
+    found = joined(found, fresh)
+    rows, lines, tested = by_row(found), [], subsets(found)
+    runs, others = rows.get(row, []), rows[FRESH]
     for name, keys in FROZEN.items():
         values = [of_seeds(side, keys) for side in (others, runs)]
         if all(values):
