@@ -371,6 +371,18 @@ def test_commands_of_the_studies_are_those_of_the_stages(path, tmp_path, monkeyp
         parse(stage.Config, words)
 
 
+@pytest.mark.parametrize(("many", "few"), [("fresh", "jhmdb"), ("fresh_training", "recipe")])
+def test_networks_of_fresh_weights_are_measured_as_those_that_they_stand_beside(many, few):
+    """In the tables they are taken together: the same networks, clips, videos and protocols."""
+    many, few = (yaml.safe_load((REPO / f"benchmarks/studies/{name}.yaml").read_text()) for name in (many, few))
+    assert (many["data"], many["pretrain"]) == (few["data"], few["pretrain"])
+    for name, options in many["measures"].items():
+        others = few["measures"][name]
+        protocols, known = (set(each["protocol"].split(",")) for each in (options, others))
+        assert protocols <= known
+        assert options | {"protocol": ""} == others | {"protocol": ""}
+
+
 RESULTS = [path for path in ((REPO / "results" / f"{each.stem}.json") for each in STUDIES) if path.exists()]
 
 
