@@ -116,6 +116,7 @@ def main(config: Config) -> dict[str, Any]:
     index.check_out(config.out)
     part = merging.begin(share, config.out, source.rows, stage="transcode", settings=settings)
     known: dict[str, Any] = {"stage": "transcode", "dst": dst, "recipe": recipe}
+    known |= {"ignored": dict(source.ignored.most_common())}
     tally = copies.Tally()
     if part is None:
         with copied(config, rows) as ends:

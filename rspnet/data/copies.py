@@ -13,6 +13,7 @@ from rspnet.data import layouts
 from rspnet.data.copying import FAILED, Entry, Outcome, Task
 from rspnet.data.remote import is_remote, mirrored, path_of
 from rspnet.data.rows import USABLE, Row
+from rspnet.data.verification import beside
 from rspnet.disk import make_folder, megabytes, whole, writing_to
 from rspnet.errors import ConfigError, DiskError
 from rspnet.temporary import sweep
@@ -161,7 +162,7 @@ class Tally:
 
 
 def report(summary: dict[str, Any]) -> Iterator[str]:
-    """The summary in a few lines."""
+    """A `Tally.summary`, with ``dst``, ``recipe`` and ``ignored`` (of a `Source`), in a few lines."""
     source, new = (summary["bytes"][key] / 1e6 for key in ("source", "new"))
     made, kept = summary["num_made"], summary["num_kept"]
     counts = f"{console.some(made, 'video')} made, {kept} were there"
@@ -173,6 +174,7 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
             f"frame every {recipe['gop']} frames and crf {recipe['crf']:g} cost more than what they had; higher "
             "--crf (published: 23) or --gop, or a lower --short_side, make smaller files; or train from the sources"
         )
+    yield from beside(summary["ignored"])
     others = {"not ok from the start": "num_skipped", "found to be bad": "num_bad", "good but lost": "num_lost"}
     if text := ", ".join(f"{summary[key]} {what}" for what, key in others.items() if summary[key]):
         yield f"of {console.some(summary['num_videos'], 'video')}, {text}"

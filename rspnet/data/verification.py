@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rspnet import console
@@ -148,12 +148,7 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
         yield "of these " + ", ".join(f"{count} {split}" for split, count in summary["splits"].items())
     if summary["num_classes"]:
         yield _classes(summary)
-    ignored = dict(summary["ignored"])
-    if lists := ignored.pop("lists", 0):
-        yield f"official lists of the data set, which say the splits: {console.some(lists, 'file')}"
-    if ignored:
-        kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in ignored.items())
-        yield f"files that are not named like videos: {kinds}"
+    yield from beside(summary["ignored"])
     if summary["slow"]:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in summary["slow"].items())
         yield f"can be read from their beginning only, which is slow: {kinds}; stages/transcode.py mends it"
@@ -162,6 +157,18 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
         yield f"... and {summary['num_bad'] - len(summary['bad'])} more that are not ok"
     if summary["out"] != "-":
         yield f"index written to {summary['out']}"
+
+
+def beside(ignored: Mapping[str, int]) -> Iterator[str]:
+    """What lies beside the videos of a folder, as its `Source` counts it, in a line or two."""
+    others = dict(ignored)
+    if lists := others.pop("lists", 0):
+        yield f"official lists of the data set, which say the splits: {console.some(lists, 'file')}"
+    if others:
+        # In quotes where one only looks like that of a video: "film.mp4 ".
+        names = {suffix: suffix if suffix == suffix.strip() else repr(suffix) for suffix in others}
+        kinds = ", ".join(f"{count} {names[suffix] or 'without suffix'}" for suffix, count in others.items())
+        yield f"files that are not named like videos: {kinds}"
 
 
 def _classes(summary: dict[str, Any]) -> str:

@@ -100,7 +100,7 @@ def _verified(rows: list[Row], told: list[Summary], out: str) -> tuple[Summary, 
 def _transcoded(rows: list[Row], told: list[Summary], out: str) -> tuple[Summary, Iterator[str]]:
     with Ledger(told[0]["dst"], out, order=[row["video"] for row in rows]):
         index.write_rows(rows, out)
-    summary: Summary = {name: told[0][name] for name in ("stage", "dst", "recipe")}
+    summary: Summary = {name: told[0][name] for name in ("stage", "dst", "recipe", "ignored")}
     for each in told:
         summary |= {name: summary.get(name, 0) + each[name] for name in copies.NUMBERS}
     summary["bytes"] = {name: sum(each["bytes"][name] for each in told) for name in ("source", "new")}
