@@ -83,10 +83,10 @@ class StepDraws:
         """What is to be known before a run with these groups."""
         if self.group_size >= SMALL:
             return []
+        fewer = " or a smaller pretext.bn_groups, which is a multiple of the processes," if self.groups > 1 else ""
         return [
             f"batch-norm groups of {self.group_size} videos are small (published: 32 and 64), and their statistics "
-            "noise; a larger optim.total_batch or a smaller pretext.bn_groups, which is a multiple of the processes, "
-            "makes them larger"
+            f"noise; a larger optim.total_batch{fewer} makes them larger"
         ]
 
     def __getitem__(self, step: int) -> Draws:

@@ -1,5 +1,6 @@
 """A run's result: its numbers as people write them, and as one line."""
 
+from statistics import fmean
 from typing import Any
 
 from rspnet.console import figures, percent, signed, some
@@ -18,6 +19,9 @@ _SHOWN = {
 }
 
 _ASKED = {"speed": "which clip plays faster", "arrow_of_time": "which plays backwards"}
+_FLATTERED = 5.0
+"""Points that accuracy may be above the mean of the classes before that is said: where they are of unequal size, to
+name the largest one always looks far above chance."""
 _CONTROLS = {"shuffled": "frames shuffled", "still": "one frame repeated"}
 
 
@@ -98,7 +102,12 @@ def _classification(result: dict[str, Any]) -> str:
         f"top-1 {percent(result['top1'])} %{_within(result, 'top1')} of {some(result['num_videos'], 'test video')} "
         f"(chance {percent(result['chance_top1'], short=True)}), top-5 {percent(result['top5'])} %"
     )
-    return f"{text}; best epoch {result['best_epoch']}" if "best_epoch" in result else text
+    if "best_epoch" in result:
+        text += f"; best epoch {result['best_epoch']}"
+    classes = [value for value in result.get("class_accuracy", {}).values() if value is not None]
+    if classes and (mean := fmean(classes)) < result["top1"] - _FLATTERED:
+        text += f"\n  the mean of the classes is {percent(mean)} %: large ones are told better than small ones"
+    return text
 
 
 def _retrieval(result: dict[str, Any]) -> str:

@@ -70,6 +70,9 @@ def test_small_groups_are_said():
     assert StepDraws(0, 128, [2], bn_groups=16, world_size=16).remarks() == []
     (line,) = StepDraws(0, 128, [2], bn_groups=64, world_size=64).remarks()
     assert line.startswith("batch-norm groups of 2 videos are small (published: 32 and 64)")
+    assert "bn_groups" not in line  # a process has one already
+    (line,) = StepDraws(0, 8, [2], bn_groups=2).remarks()
+    assert "a larger optim.total_batch or a smaller pretext.bn_groups" in line
 
 
 @pytest.mark.parametrize(("bn_groups", "said"), [(1, "1 batch-norm group of 8"), (4, "4 batch-norm groups of 2")])

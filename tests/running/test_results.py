@@ -30,6 +30,15 @@ PRETEXT |= {"chance": {"rsp_accuracy": 50.0, "avid_top1": 0.39}, "num_videos": 3
             "finetune: top-1 60.0 % of 50 test videos (chance 10), top-5 92.0 %; best epoch 5",
         ),
         (
+            FINETUNE | {"top1": 75.0, "class_accuracy": {"large": 100.0, "small": 0.0, "tiny": 0.0, "none": None}},
+            "finetune: top-1 75.0 % of 50 test videos (chance 10), top-5 92.0 %\n"
+            "  the mean of the classes is 33.3 %: large ones are told better than small ones",
+        ),
+        (
+            FINETUNE | {"class_accuracy": {"large": 61.0, "small": 55.0}},
+            "finetune: top-1 60.0 % of 50 test videos (chance 10), top-5 92.0 %",
+        ),
+        (
             KNN | {"num_failed": 2},
             "knn: top-1 2.5 % of 1 test video (chance 0.25), top-5 9.0 %; 2 videos could not be read",
         ),
