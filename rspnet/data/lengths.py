@@ -5,8 +5,10 @@ import itertools
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from rspnet.console import is_main, say
@@ -82,8 +84,12 @@ def tell_speeds(clips: ClipDataset) -> None:
 
 def tell_rates(clips: ClipDataset) -> None:
     """Say it where frame rates differ so much that one video at normal speed moves as another at a higher one."""
+    if not is_main() or clips.frame_rate:
+        return
     rates = columns(clips.index, ["fps"])["fps"].drop_null()
-    if not is_main() or clips.frame_rate or not len(rates):
+    if not len(rates):  # a folder's
+        rates = pa.array([fps for _, fps in _known(clips).elements() if fps], pa.float64())
+    if not len(rates):
         return
     slow, fast = pc.quantile(rates, [MANY, 1 - MANY], interpolation="nearest").to_pylist()
     if fast > RATES * slow > 0:
@@ -116,6 +122,16 @@ def frame_counts(clips: ClipDataset) -> Counter[int]:
 
     Where the index does not know the frames of all, headers of up to `LOOKED_AT` of the others are read.
     """
+    lengths: Counter[int] = Counter()
+    for (frames, fps), number in _known(clips).items():
+        if frames is not None and (fps or not clips.frame_rate):
+            with suppress(ValueError):  # a length that is none, which reading it will say
+                lengths[len(sampling.resample(frames, fps, clips.frame_rate))] += number
+    return lengths
+
+
+def _known(clips: ClipDataset) -> Counter[tuple[int | None, Any]]:
+    """Frames and frames a second -> number of videos; by their headers where the index does not know the frames."""
     table, rate = columns(clips.index, ["num_frames", "fps"]), clips.frame_rate
     lacks = pc.is_null(table["num_frames"])
     if rate:
@@ -130,9 +146,4 @@ def frame_counts(clips: ClipDataset) -> Counter[int]:
         facts = inspect(Path(row["root"]) / row["video"], "probe", time_limit=min(SECONDS, clips.time_limit))
         about = round(facts["duration"] * facts["fps"]) if facts["duration"] and facts["fps"] else None
         known[facts["num_frames"] or about, facts["fps"]] += 1
-    lengths: Counter[int] = Counter()
-    for (frames, fps), number in known.items():
-        if frames is not None and (fps or not clips.frame_rate):
-            with suppress(ValueError):  # a length that is none, which reading it will say
-                lengths[len(sampling.resample(frames, fps, clips.frame_rate))] += number
-    return lengths
+    return known

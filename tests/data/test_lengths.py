@@ -84,6 +84,14 @@ def test_frame_rates_that_differ_are_named(root, capsys, rates, frame_rate, said
         assert "--clips.frame_rate 24 " in shown.replace("\n", " ")
 
 
+def test_frame_rates_of_a_folder_are_those_of_its_headers(root, capsys, monkeypatch):
+    rates = iter([25.0, 50.0])
+    monkeypatch.setattr(lengths, "inspect", lambda *_, **__: {"num_frames": 40, "duration": 1.0, "fps": next(rates)})
+    rows = [new_row(f"{place}.mp4", str(root)) for place in range(2)]
+    lengths.tell_rates(ClipDataset(to_dataset(rows), Picker(8, **RANDOM, top_speed=2), 40))
+    assert "frame rates differ, 25 a second or less and 50 or more" in capsys.readouterr().err.replace("\n", " ")
+
+
 def stopped(*_args, **_kwargs):
     raise KeyboardInterrupt
 
