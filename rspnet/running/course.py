@@ -84,7 +84,8 @@ class Pace:
         if self.balanced <= self.workers:
             return f"reading sets the pace, though {here} would keep up: others have the cores, or the disk is slow"
         room = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        told = f"reading sets the pace: {self.balanced} in place of {here} would keep up (data.num_workers)"
+        what = "reading sets the pace" if self.workers else "reading and the network take turns"
+        told = f"{what}: {self.balanced} in place of {here} would keep up (data.num_workers)"
         if self.balanced <= room:
             return told
         return (
