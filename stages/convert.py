@@ -1,25 +1,24 @@
-"""Convert published checkpoints to ours, and ours to published ones, without changing a value.
+"""Convert published checkpoints to run-like folders, and runs to published files, without changing a value.
 
     python stages/convert.py model_best_c3d_200epoch.pth.tar published/c3d
     python stages/convert.py runs/c3d runs/c3d.pth.tar
 
-What SRC is tells which:
+What DST becomes depends on SRC:
 
     a published .pth.tar, pretrained or fine-tuned
-        DST becomes a folder to give to --weights: encoder.safetensors and
-        encoder.json, and all else of the file in published.pt and
-        published.json
+        a folder for --weights: encoder.safetensors and encoder.json, and
+        everything else in the file as published.pt and published.json
     a finished run folder
-        DST becomes a published .pth.tar, with all that the published code needs
-        to go on: pretraining as it ended, fine-tuning at its best
-    a run folder that is not finished, or a checkpoint in one
-        the same, of the newest checkpoint, or of that one
+        a published .pth.tar with everything that the published code needs
+        to go on: pretraining as it ended, fine-tuning at its best epoch
+    an unfinished run folder, or a checkpoint of any run
+        the same, from the newest checkpoint, or from that one
     a folder converted before
-        DST becomes the file it was made of, the same to the bit
+        the file that it was made from, bit for bit
     an encoder.safetensors alone
-        DST becomes a .pth.tar for the published fine-tuning and retrieval
+        a .pth.tar for the published fine-tuning and retrieval
 
-No code in SRC is executed. The last line on stdout is the result as JSON; what to know of it is on stderr.
+No code in SRC is executed. The last line on stdout is the result as JSON; notes on it go to stderr.
 """
 
 if __name__ == "__main__":  # before all that takes its time

@@ -1,14 +1,14 @@
-"""Evaluate a network: as a classifier, or by what its features tell without training it further.
+"""Evaluate a network: as a classifier, or by its features, without training it further.
 
     python stages/evaluate.py --config configs/finetune/ucf101_c3d.yaml --weights runs/finetune
     accelerate launch stages/evaluate.py --weights runs/c3d --protocol knn,linear --data.root DIR
 
 --weights is a run folder, a published checkpoint or another weight file, or `none` for a network with fresh weights. It
-also says which network it is and which clips it was trained on: options and configs that differ win, and it is said.
-The protocols, all on central crops of `clips.views` clips spread evenly over each video
-(configs/retrieval/ has the published retrieval):
+also determines the network and its clips; a config or an option that differs wins, and a line says so. The protocols,
+on central crops of `clips.views` clips of each video, spread evenly but for the last three (configs/retrieval/ has the
+published retrieval):
 
-    classify    the fine-tuned classifier; its logits averaged over the clips
+    classify    the fine-tuned classifier; logits are averaged over the clips
     retrieval   test videos look for their class among the training videos,
                 by the cosine of pooled features averaged over the clips;
                 without labels it only lists each video's neighbours
@@ -22,17 +22,17 @@ The protocols, all on central crops of `clips.views` clips spread evenly over ea
                 a linear probe on the difference of their features
     arrow_of_time
                 which of two plays of a clip runs backwards: likewise
-    pretext     the pretraining's own two tasks; for weights with its heads
+    pretext     the pretraining's own two tasks; for weights that have its heads
 
-Retrieval is measured by the recall at 1, 5, 10, 20 and 50, clusters by their v-measure, the others by accuracy, each
-with its 95 % interval and chance. The last three need no labels, nor a split: without one, half of the videos are
-tested. All but the first may be taken together, as `retrieval,knn,linear`: those before `speed` look at the videos
-once, and so do the two probes. --features FILE, of stages/extract.py (whole videos) or an evaluation, stands in place
-of weights and videos, for those before `speed`. --compare random measures the same network with fresh weights, too.
+Retrieval is measured by recall at 1, 5, 10, 20 and 50, clusters by their v-measure, the others by accuracy, each with
+chance and a 95 % interval. The last three need neither labels nor a split: without one, half of the videos are tested.
+All but the first can be combined, as in `retrieval,knn,linear`: retrieval to cluster together read each video once, and
+so do the two probes. For these five, --features FILE, from stages/extract.py (whole videos) or an evaluation, takes the
+place of weights and videos. --compare random also measures the same network with fresh weights.
 
-Writes into --run_dir: result.json, predictions.jsonl (retrieval: neighbours.jsonl; of several protocols
-predictions_PROTOCOL.jsonl) with one line per test video, features.parquet (but of a classifier), config.yaml,
-environment.json and index.parquet. The last line on stdout is the result as JSON, of several each under its name.
+Writes into --run_dir: result.json, predictions.jsonl (retrieval: neighbours.jsonl; for several protocols
+predictions_PROTOCOL.jsonl) with one line per test video, features.parquet (retrieval to cluster), config.yaml,
+environment.json and index.parquet. The last line on stdout is the result as JSON, for several each under its name.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -85,7 +85,7 @@ NAMES = (*ON_FEATURES, *ON_CLIPS)
 
 @dataclass
 class Config:
-    """What is measured, of which network, and where the result is kept."""
+    """What is measured, with which network, and where the result goes."""
 
     unused: ClassVar = options.OF_TRAINING
     private: ClassVar = ("weights", "run", "run_dir", "estimate")
@@ -94,22 +94,22 @@ class Config:
     weights: str | None = None
     """Network to evaluate: a run folder, a weight file, or `none` for fresh weights."""
     features: str | None = None
-    """File or folder of features that is measured, in place of a network and videos."""
+    """File or folder of features to measure instead of a network and videos."""
     protocol: str = "classify"
-    """What is measured: classify, or one or several of the others, with commas; explained above."""
+    """What is measured: classify, or some of the others, separated by commas; explained above."""
     compare: Literal["random"] | None = None
-    """Also measure a network of the same kind with fresh weights (drawn by run.seed), and the differences."""
+    """Also measure the same network with fresh weights (drawn with run.seed), and the differences."""
     pooling: Literal["average", "max"] = "average"
-    """How features are pooled from a feature map over its positions: average as in the published code, or max as
-    the paper describes retrieval."""
+    """How a feature map is pooled over its positions: average as in the published code, or max as the paper describes
+    retrieval."""
     data: options.DataSet = field(default_factory=options.DataSet)
     clips: options.TestedClips = field(default_factory=options.TestedClips)
     encoder: options.Encoder = field(default_factory=options.Encoder)
     test: options.Test = field(default_factory=options.Test)
     run: options.Evaluation = field(default_factory=options.Evaluation)
     run_dir: str | None = None
-    """Folder of the evaluation: everything that it writes lies there (null: PROTOCOL_DIGEST in the run folder that
-    --weights names, or in runs/NAME of a weight file or an exported folder; the digest tells options apart)."""
+    """Folder that everything is written to (null: PROTOCOL_DIGEST in the run folder that --weights names, or in
+    runs/NAME for a weight file or an exported folder; the digest differs with the options)."""
 
     @property
     def protocols(self) -> list[str]:

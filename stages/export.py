@@ -1,24 +1,24 @@
-"""Write a trained network for other people's tools.
+"""Export a trained network to other people's tools.
 
     python stages/export.py runs/c3d exported/c3d --license cc-by-4.0 --push ORG/c3d
     python stages/export.py runs/c3d exported/c3d.onnx --format onnx
 
-WEIGHTS is a run folder, a published checkpoint, another weight file, or a folder exported before; a fine-tuned one is
-exported as a classifier. The formats:
+WEIGHTS is a run folder, a published checkpoint, another weight file, or a folder exported before; weights with a
+classifier are exported with it. The formats:
 
     hub           a folder for the Hugging Face Hub: model.safetensors,
-                  config.json with all that the network is to be fed with, and
+                  config.json with the clips that the network takes, and
                   README.md, the model card
     timm          the same without the card
     onnx          an ONNX file, for any number of clips at a time
     torch_export  an archive for torch.export.load, likewise
     published     a .pth.tar for the published code, as stages/convert.py
-                  writes it of a run or of an encoder
+                  makes it from a run or an encoder
 
 rspnet.load_encoder, load_classifier, --weights and, once rspnet is imported, timm.create_model("local-dir:DST",
-pretrained=True) read the folders. The last three formats are a file where DST ends in .onnx, .pt2 or .pth.tar, else
-the file in the folder DST. An earlier export in the same place is replaced, nothing else is. The last line on stdout is
-the result as JSON.
+pretrained=True) read the folders. The last three formats are written to DST if it ends in .onnx, .pt2 or .pth.tar,
+otherwise to a file in the folder DST. An earlier export in the same place is replaced, nothing else is. The last line
+on stdout is the result as JSON.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -54,10 +54,10 @@ class Config:
     format: Literal["hub", "timm", "onnx", "torch_export", "published"] = "hub"
     """For which tools; the formats are explained above."""
     license: str | None = None
-    """Licence of the weights, by its identifier on the Hub: apache-2.0, cc-by-4.0, other ... (null: it is left open,
-    and the model card says so)."""
+    """Licence of the weights, by its identifier on the Hub: apache-2.0, cc-by-4.0, other, ... (null: left open, and the
+    model card says so)."""
     push: str | None = None
-    """ORG/NAME on the Hugging Face Hub to which the folder is pushed when it is written; made if it is not there."""
+    """ORG/NAME on the Hugging Face Hub to which the complete folder is pushed; created if it does not exist."""
 
     def __post_init__(self) -> None:
         if self.push is not None and self.format != "hub":

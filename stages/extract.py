@@ -1,21 +1,21 @@
-"""Write down what a network makes of videos: their features, one row for each video or for each window of it.
+"""Write a network's features of videos to a file: one row for each video, or for each window of one.
 
     python stages/extract.py ROOT --weights runs/c3d --out features.parquet
     python stages/extract.py film.mp4 --weights runs/c3d --window 2 --step 0.5 --out film.parquet
 
 ROOT is the folder of a data set or any folder of videos, an index or a list, video files, or - for paths or rows on
-standard input (find . -name '*.mp4' | ...); several may be given. Labels and splits are written down where they are
+standard input (find . -name '*.mp4' | ...); several may be given. Labels and splits are written too where they are
 known.
 
-Without --window a feature is of a whole video: the mean over `clips.views` clips, as stages/evaluate.py has it. With
---window or --step it is of a window, which may overlap others: however much, each frame is decoded once, and memory
-does not grow with a film. A window that is longer than a clip is the mean over up to `clips.views` clips.
+Without --window and --step a feature is of a whole video: the mean over `clips.views` clips, as in stages/evaluate.py.
+With either it is of a window; however much windows overlap, each frame is decoded once, and only a few seconds of
+pictures are in memory. For a window longer than a clip it is the mean over up to `clips.views` clips.
 
 --out is a .parquet file with the columns video, label, split, start, end (seconds), start_frame, end_frame, status and
 feature, or a folder with features.npy and the other columns as index.parquet. A video that cannot be read is a row
-whose status says so. What is done so far lies in OUT.partial; the same command goes on from there. Several processes
+whose status says why. What is done so far lies in OUT.partial; the same command goes on from there. Several processes
 (accelerate launch) share the videos and write the same file. The last line on stdout sums it up as JSON. With
---estimate some dozen batches tell what all would take, and nothing is written.
+--estimate it reads two dozen batches, says how long everything would take, and writes nothing.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Config:
-    """Of which videos, by which network, and where the features go."""
+    """Which videos, which network, and where the features go."""
 
     unused: ClassVar = options.OF_TRAINING
     private: ClassVar = ("weights", "run", "run_dir", "estimate")
@@ -61,24 +61,25 @@ class Config:
     out: str | None = None
     """File (.parquet), or folder for features.npy and index.parquet, that is written."""
     window: float | str | None = None
-    """Length of a window: seconds, as 2 or 2.5, or frames, as 64f (null: the whole video, or with --step a clip's)."""
+    """Length of a window, such as 2.5 (seconds) or 64f (frames) (null: the whole video; with --step a clip's
+    length)."""
     step: float | str | None = None
-    """From the beginning of one window to that of the next, likewise (null: as long as a window)."""
+    """From the beginning of one window to that of the next, likewise (null: the length of a window)."""
     pooling: Literal["average", "max", "none"] = "average"
-    """How a feature map is pooled over its positions; none keeps the map, of the shape that is said (in a .parquet file
-    as a list)."""
+    """How a feature map is pooled over its positions; none keeps the map (in a .parquet file as a list, whose shape is
+    in the metadata)."""
     layer: str | None = None
-    """Stage of the network whose map is taken (null: the last; another name is answered with those there are)."""
+    """Stage of the network whose map is taken (null: the last; a wrong name is answered with the possible ones)."""
     share: str | None = None
-    """Which share of the videos is looked at, as 3/64, where several such commands have one --out (null: as a SLURM
-    array or srun says, and without one all)."""
+    """Which share of the videos is read, such as 3/64, when several such commands have the same --out (null: what a
+    SLURM array or srun says; without one, all)."""
     data: options.Data = field(default_factory=options.Data)
     clips: options.TestedClips = field(default_factory=options.TestedClips)
     encoder: options.Encoder = field(default_factory=options.Encoder)
     test: options.Test = field(default_factory=options.Test)
     run: options.Run = field(default_factory=options.Run)
     estimate: bool = False
-    """Look at some dozen batches, say what all would take and how large it would be, and keep nothing."""
+    """Read two dozen batches, say how long all would take and how large it would be, and write nothing."""
 
     def __post_init__(self) -> None:
         from rspnet.data.windows import read_windows

@@ -4,13 +4,13 @@
     accelerate launch stages/finetune.py --weights runs/c3d --data.root VIDEOS --frozen
 
 Reads labelled videos with a training and a test split; --weights is a pretraining run, a published checkpoint, another
-weight file, or `none` to train from scratch. They also say which network it is and which clips it was trained on:
-options and configs that differ win, and it is said. Writes the run folder as stages/pretrain.py does, with the best
-epoch's network in encoder.safetensors, predictions.jsonl (one line per test video), and confusion.csv (rows: what test
-videos are, columns: what they are taken for). Resumes as it does.
-As published, the epoch is chosen by one central clip per video of the test list itself. The options' defaults are those
-of the published C3D on UCF101. The last line on stdout is the result as JSON: the final test over `clips.views` clips
-per video. With --estimate it makes a few dozen steps, says what all would take, and keeps nothing.
+weight file, or `none` to train from scratch. It also determines the network and its clips; a config or an option that
+differs wins, and a line says so. Writes the run folder and resumes as stages/pretrain.py does, with the best epoch's
+network in encoder.safetensors, predictions.jsonl (one line per test video), and confusion.csv (rows: the classes of
+test videos, columns: what they are taken for). As published, the best epoch is chosen on the test list itself, by one
+central clip per video. The options' defaults are those of the published C3D on UCF101. The last line on stdout is the
+result as JSON: the final test over `clips.views` clips per video. With --estimate it runs a few dozen steps, says what
+the run would take, and keeps nothing.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -72,9 +72,9 @@ class Config:
     test: options.Test = field(default_factory=options.Test)
     run: options.TrainingRun = field(default_factory=options.TrainingRun)
     run_dir: str = "runs/finetune"
-    """Folder of the run: everything that it writes lies there."""
+    """Folder of the run, to which everything is written."""
     estimate: bool = False
-    """Make a few dozen steps and a validation, say what the run would take and what sets its pace, and keep nothing."""
+    """Run a few dozen steps and a validation, say what the run would take and what sets its pace, and keep nothing."""
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""Join what the shares of verify or transcode found out: one index, the same bytes as one process writes.
+"""Join what the shares of verify or transcode wrote into one index, byte for byte as from one process.
 
     python stages/merge.py videos.parquet
     python stages/merge.py videos.parquet --strict true
 
-The last of the shares does it by itself, so that this is for what came in between: the last one was stopped, or a disk
-of the network did not show it the others in time. Says which shares are missing, or do not fit the others, and then
-nothing is changed. Where all is joined already, nothing is done.
+The last share does this by itself; run it where that one could not, because it was stopped, or because a network disk
+did not show it the others in time. If shares are missing or do not fit the others, it says which, and changes nothing.
+Where all are joined already, nothing is done.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -27,9 +27,9 @@ class Config:
     """What is joined."""
 
     out: str
-    """Index file that the shares were told to make (their --out)."""
+    """Index file that the shares were to write (their --out)."""
     strict: bool = False
-    """End with exit status 1 if any verified video is not ok, also if no share was told so."""
+    """End with exit status 1 if any verified video is not ok, even if no share was given --strict."""
 
 
 def main(config: Config) -> dict[str, Any]:

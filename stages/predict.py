@@ -1,18 +1,18 @@
-"""Say which classes the videos of a folder, or windows of them, are of.
+"""Predict the classes of videos, or of windows of them.
 
     python stages/predict.py ROOT --weights runs/c3d_ucf101 | jq -r '[.video, .classes[0]] | @tsv'
     python stages/predict.py film.mp4 --weights runs/c3d_ucf101 --window 2 --step 1 --out film.jsonl
 
-ROOT is any folder of videos, a data set's too, an index or a list, video files, or - for paths or rows on standard
-input; several may be given. No labels are needed.
+ROOT is any folder of videos, the folder of a data set, an index or a list, video files, or - for paths or rows on
+standard input; several may be given. No labels are needed.
 
-Writes one JSON object to a line on stdout, in the order of the videos: video, start, end (seconds), classes (best
-first), probabilities and status; or a .jsonl or .parquet file with --out. A video that cannot be read is a line whose
-status says so. Without --window a line is of a whole video, as stages/evaluate.py tests it; with --window or --step it
-is of a window, however long the film. With --out, what is done so far lies in OUT.partial, the same command goes on
-from there, several processes (accelerate launch) share the videos, and the last line on stdout sums it up. So do
-several commands with one --out that know nothing of each other (--share, a SLURM array, srun): whichever ends last
-writes it. Where the videos have labels among the classes, stderr says how many are right.
+Writes one JSON object per line to stdout, in the order of the videos: video, start, end (seconds), classes (best
+first), probabilities and status; or a .jsonl or .parquet file with --out. A video that cannot be read gives a line
+whose status says why. Without --window and --step a line is for a whole video, as stages/evaluate.py tests it;
+otherwise it is for a window, however long the film. With --out, what is done so far lies in OUT.partial, the same
+command goes on from there, and the last line on stdout sums it up. Several processes (accelerate launch) then share the
+videos, as do several separate commands with the same --out (--share, a SLURM array, srun): whichever ends last writes
+the file. Where videos have labels among the classes, stderr says how many predictions are right.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Config:
-    """Of which videos, by which classifier, and where the predictions go."""
+    """Which videos, which classifier, and where the predictions go."""
 
     unused: ClassVar = options.OF_TRAINING
     private: ClassVar = ("weights", "run", "run_dir", "estimate")
@@ -60,14 +60,15 @@ class Config:
     out: str = "-"
     """File that is written (.jsonl or .parquet); - is stdout."""
     top: int = 5
-    """Number of classes to name, at most."""
+    """Number of classes to list, at most."""
     window: float | str | None = None
-    """Length of a window: seconds, as 2 or 2.5, or frames, as 64f (null: the whole video, or with --step a clip's)."""
+    """Length of a window, such as 2.5 (seconds) or 64f (frames) (null: the whole video; with --step a clip's
+    length)."""
     step: float | str | None = None
-    """From the beginning of one window to that of the next, likewise (null: as long as a window)."""
+    """From the beginning of one window to that of the next, likewise (null: the length of a window)."""
     share: str | None = None
-    """Which share of the videos is looked at, as 3/64, where several such commands have one --out (null: as a SLURM
-    array or srun says, and without one all)."""
+    """Which share of the videos is read, such as 3/64, when several such commands have the same --out (null: what a
+    SLURM array or srun says; without one, all)."""
     data: options.Data = field(default_factory=options.Data)
     clips: options.TestedClips = field(default_factory=options.TestedClips)
     encoder: options.Encoder = field(default_factory=options.Encoder)

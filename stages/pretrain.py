@@ -3,14 +3,13 @@
     python stages/pretrain.py --config configs/demo.yaml --data.root VIDEOS
     accelerate launch stages/pretrain.py --config configs/c3d.yaml --run_dir runs/c3d
 
-Reads a folder of videos or an index of them. Begins with fresh weights, or with --weights: those of a run, of a
-checkpoint in one or of a published file, with heads, key encoder and queue where they are there. They also say which
-network it is and which clips it was trained on: options and configs that differ win, and it is said.
-Writes the run folder: config.yaml, index.parquet (the videos used), metrics.jsonl, checkpoints/, encoder.safetensors
-with encoder.json (the trained encoder), environment.json, result.json.
-The same command after an interruption goes on where it stopped; after the end it only prints the result again.
-With --estimate it makes a few dozen steps, says what all would take, and keeps nothing.
-The last line on stdout is the result as JSON.
+Reads a folder of videos or an index of them. Begins with fresh weights, or with those of --weights: a run, a checkpoint
+of one or a published file, with heads, key encoder and queue if it has them. --weights also determines the network and
+its clips; a config or an option that differs wins, and a line says so. Writes the run folder: config.yaml,
+index.parquet (the videos used), metrics.jsonl, checkpoints/, encoder.safetensors with encoder.json (the trained
+encoder), environment.json, result.json. After an interruption the same command goes on where it stopped; after the end
+it only prints the result again. With --estimate it runs a few dozen steps, says what the run would take, and keeps
+nothing. The last line on stdout is the result as JSON.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -55,9 +54,9 @@ class Config:
     monitor: options.Monitor = field(default_factory=options.Monitor)
     run: options.TrainingRun = field(default_factory=options.TrainingRun)
     run_dir: str = "runs/pretrain"
-    """Folder of the run: everything that it writes lies there."""
+    """Folder of the run, to which everything is written."""
     estimate: bool = False
-    """Make a few dozen steps, say what the run would take and what sets its pace, and keep nothing."""
+    """Run a few dozen steps, say what the run would take and what sets its pace, and keep nothing."""
 
     def __post_init__(self) -> None:
         if self.pretext.queue_length < self.optim.total_batch:

@@ -1,15 +1,14 @@
-"""Make a page of what runs found out: numbers with intervals, curves, videos, errors.
+"""Make a page of what runs found: numbers with intervals, curves, videos, errors.
 
     python stages/report.py runs/c3d
     python stages/report.py runs/ucf101_fold1 runs/ucf101_fold2 --out folds.html
 
-A run folder is one of pretraining, fine-tuning or an evaluation, finished or not: what is missing or damaged is said on
-the page and left out. Each run leaves such a page as report.html in its folder when it is done. Of several runs there
-is one table, how far they are apart and whether that may be chance, the options that set them apart, and their curves
-over one another.
+A run is a pretraining, a fine-tuning or an evaluation, finished or not: what is missing or damaged is named on the page
+and left out. A finished run leaves such a page in its folder, as report.html. For several runs it shows one table, how
+far they are apart and whether that may be chance, the options that set them apart, and their curves in one plot.
 
-The page holds all that it shows and loads nothing: it can be mailed, printed and read without a network. The last line
-on stdout is the result as JSON.
+Everything that the page shows is in the file: it can be mailed, printed and read offline. The last line on stdout is
+the result as JSON.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -30,14 +29,14 @@ from rspnet.temporary import sweep
 
 @dataclass
 class Config:
-    """Of which runs, and where the page goes."""
+    """Which runs, and where the page goes."""
 
     runs: list[str]
     """Folders of runs: of pretraining, fine-tuning or evaluations."""
     features: str | None = None
-    """File or folder of features to show, as stages/extract.py writes them, in place of those in the run's folder."""
+    """File or folder of features to show, as stages/extract.py writes them, instead of those in the run's folder."""
     out: str = "report.html"
-    """The page; one that is there is replaced."""
+    """The page; an existing one is replaced."""
 
 
 def main(config: Config) -> dict[str, Any]:

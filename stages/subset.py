@@ -5,7 +5,7 @@
 
 Chooses classes of the data set in ROOT (or of an index) and makes DST, a folder in the same layout whose class folders,
 or single videos where there are none, are relative symbolic links into ROOT; official list files are linked as well.
-Writes the rows of the subset to stdout, or an index file with --out. DST appears at once when it is complete; the same
+Writes the rows of the subset to stdout, or an index file with --out. DST appears only when it is complete; the same
 command again changes nothing, a different subset needs another DST. --without_duplicates alone keeps all classes.
 """
 
@@ -36,15 +36,15 @@ class Config:
     num_classes: int | None = None
     """Number of classes that are taken (null: all that --classes names)."""
     by: Literal["bytes", "count", "random"] = "bytes"
-    """Which classes are taken: those of smallest total training file size (bytes, as the published Kinetics-100), of
-    fewest training videos (count), or any (random)."""
+    """Which classes are taken: those of smallest total size of training files (bytes, as in the published
+    Kinetics-100), of fewest training videos (count), or drawn ones (random)."""
     classes: str | None = None
-    """Text file that names the classes to take, one per line, in place of --by."""
+    """Text file that names the classes to take, one per line, instead of --by."""
     seed: int = 0
-    """Seed of the choice that --by random makes."""
+    """Seed by which --by random draws."""
     without_duplicates: bool = False
-    """Leave out videos that are there under another name as well, those of the training set first; with this alone all
-    classes are taken."""
+    """Of a video under several names keep only one, that in the test set if there is one; with this alone all classes
+    are taken."""
     layout: options.Layout = "auto"
     """How the folder is organised (auto: it is recognised)."""
     out: str = "-"

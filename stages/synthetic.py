@@ -1,12 +1,11 @@
-"""Make a small data set of real video files that only motion tells apart, for the demo and the tests.
+"""Make a small data set of video files whose classes differ only in motion, for the demo and the tests.
 
     python stages/synthetic.py runs/demo/motions
     python stages/synthetic.py motions --videos_per_class 8 --seed 1
 
 DST gets the folders of UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. Ten classes:
 an object bounces, circles, pulses, rises or slides, fast or slowly. The same options give the same pixels; a set that
-was interrupted, or has lost a file, is made again, a complete one is left
-alone.
+was interrupted or has lost a file is made again, a complete one is left alone.
 
 The last line on stdout is the result as JSON.
 """

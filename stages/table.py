@@ -3,10 +3,10 @@
     python stages/table.py runs/c3d_fold1 runs/c3d_fold2 runs/c3d_fold3
     python stages/table.py runs/c3d/retrieval_* --format markdown
 
-Runs that differ in fold and seed alone make a row: the mean over the folds, of their means over seeds, and the
-standard deviation of the folds (of one fold: of its seeds). Runs of another protocol, network, data set, weights or
-other options are never averaged; they have rows of their own, which say the options that set them apart. Official folds
-that no run is of are named. The table goes to stderr; as markdown, csv or json it goes to stdout.
+A row combines runs that differ in fold and seed alone: the mean over folds of their means over seeds, and the standard
+deviation over folds (with a single fold: over its seeds). Runs that differ in protocol, network, data set, weights or
+another option make rows of their own, with the options that set them apart. Missing official folds are named. The table
+goes to stderr; as markdown, csv or json it goes to stdout.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -40,7 +40,7 @@ class Config:
     format: Literal["text", "markdown", "csv", "json"] = "text"
     """How the table looks: aligned text on stderr, or one of the others on stdout."""
     any_weights: bool = False
-    """Also average over the weights that the runs began with, those of several pretrainings of one kind."""
+    """Also average over runs that began with different weights, as from several pretrainings of one kind."""
 
 
 def main(config: Config) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Rewrite the videos of a data set small and fast to read at random: what makes training from files pay.
+"""Make copies of a data set's videos that are small, and quick to read at random positions.
 
     python stages/transcode.py ROOT DST --out DST/index.parquet
     python stages/verify.py ROOT --depth decode | python stages/transcode.py - DST > index.jsonl
@@ -7,13 +7,13 @@ Reads a data-set folder (its layout is recognised) or an index. Each video becom
 short side of --preset (never enlarged), a key frame every 16 frames, no B-frames, no sound, every frame kept at its own
 time. The official list files are copied, so that DST is a data set of the same layout; DST/copies.jsonl keeps what each
 copy was made from, and its checksum. Writes an index row per video to stdout or to --out, with the `source` and the
-`recipe` of each new file. Rows that are not ok, and videos that turn out not to be, are passed on with their status,
-pointing at the original. The same command again, after an interruption too, does what is not done: a file is when it is
-as it was made, from the same video with the same recipe. A second process with the same DST is refused, but for shares:
-several processes share the videos, and the last one makes the index, as stages/verify.py --help says. With --estimate
-some videos are tried, what all would take is said in words and as JSON, and nothing is kept.
+`recipe` of each new file. Rows that are not ok, and videos that turn out not to be, are passed on with their status and
+the path of the original. Given again, the same command does what is not done yet: a copy is done if it is as it was
+made, from the same video by the same recipe. A second process with the same DST is refused, except for shares: several
+processes share the videos, and the last one writes the index, as stages/verify.py --help says. With --estimate it
+transcodes a few dozen videos, says how long all would take, also as JSON, and keeps nothing.
 
-Ends with status 1 if a video that was ok before could not be transcoded, or one could not be written; at once where the
+Ends with exit status 1 if a video that was ok before could not be transcoded, or a copy not be written; at once if the
 disk is full.
 """
 
@@ -55,19 +55,19 @@ class Config:
     """Folder of a data set, or its URL (s3://, hf://, https://, ...); or an index of videos: .jsonl, .parquet, a list
     (.txt, .csv, .tsv), or - for JSON Lines on standard input."""
     dst: str
-    """Folder that the new files go into, outside of the data set's."""
+    """Folder that the new files go into, outside the data set."""
     preset: Literal["match", "fast"] = "match"
-    """Settings of the new files: the published short side of 256 and a key frame every 16 frames, at crf 20 by x264's
-    preset medium (match); or short side 160, as many key frames, crf 20 by veryfast, which is decoded in half the time
-    and enough for crops of 112 pixels (fast)."""
+    """Settings of the new files: the published short side of 256 and a key frame every 16 frames, with crf 20 and
+    x264's preset medium (match); or short side 160, as many key frames, crf 20 and preset veryfast, which is decoded in
+    half the time and meant for crops of 112 pixels (fast)."""
     short_side: int | None = None
-    """Length of the shorter side in pixels, even, in place of the preset's; smaller videos keep their size."""
+    """Length of the shorter side in pixels, even, instead of the preset's; smaller videos keep their size."""
     gop: int | None = None
-    """Number of frames from one key frame to the next, in place of the preset's: more give smaller files, and slower
-    random access."""
+    """Number of frames from one key frame to the next, instead of the preset's: more make files smaller, and random
+    access slower."""
     crf: float | None = None
-    """Constant rate factor of x264, in place of the preset's: lower is better and larger; the published project took
-    23."""
+    """Constant rate factor of x264, instead of the preset's: a lower one makes pictures better and files larger;
+    published: 23."""
     layout: options.Layout = "auto"
     """How the folder is organised (auto: it is recognised)."""
     jobs: int = own_cores()
@@ -75,14 +75,14 @@ class Config:
     out: str = "-"
     """Index file that is written (.jsonl or .parquet); - is stdout."""
     share: str | None = None
-    """Which share of the videos is transcoded, as 3/64 (null: as the launcher says, and without one all)."""
+    """Which share of the videos is transcoded, such as 3/64 (null: what the launcher says; without one, all)."""
     cache_gb: float = 50.0
-    """Gigabytes that videos which are read from a URL may take on this machine's disk (in the folder of the datasets
-    cache, HF_DATASETS_CACHE; all runs share it)."""
+    """Gigabytes that videos fetched from URLs may take on this machine's disk (in the datasets cache,
+    HF_DATASETS_CACHE; all runs share it)."""
     time_limit: float = 1800.0
-    """Seconds that transcoding one video may take; past them it gets status timeout."""
+    """Seconds that transcoding one video may take; after that it gets status timeout."""
     estimate: bool = False
-    """Transcode some of the videos, say what all would take and how large they would be, and keep nothing."""
+    """Transcode some of the videos, say how long all would take and how large they would be, and keep nothing."""
 
     def __post_init__(self) -> None:
         self.recipe()

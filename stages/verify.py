@@ -1,17 +1,17 @@
-"""Look at every video of a data set and write the index that training obeys.
+"""Look at every video of a data set, and write the index that the other stages read.
 
     python stages/verify.py ROOT --depth decode --out index.parquet
     python stages/verify.py ROOT | jq -r 'select(.status != "ok") | .video'
 
 Reads a data-set folder (its layout is recognised), or an index whose videos are looked at again. Writes one JSON object
 per video to stdout, or an index file with --out; a summary goes to stderr. A file that hangs or crashes the decoder
-costs its own row only. With --out, rows are kept in FILE.partial until the scan is complete, and the same command goes
-on from there after an interruption; another command is refused until that file is removed. A completed scan starts over
-when it is asked for again: files may have changed.
+affects its own row only. With --out, rows are kept in FILE.partial until the scan is complete, and the same command
+goes on from there after an interruption; another command is refused until that file is removed. After a complete scan
+the same command starts over: files may have changed.
 
-Several processes, on machines that see the same disks, share the videos where a launcher tells each which it is
-(accelerate launch, torchrun, srun, mpirun, a SLURM array), or --share does. They need not run at one time. Each writes
-its part in FILE.parts; the last one makes FILE of them, or stages/merge.py does.
+Several processes, on machines that see the same disks, share the videos if a launcher gives each its number (accelerate
+launch, torchrun, srun, mpirun, a SLURM array), or --share does. They need not run at the same time. Each writes its
+part to FILE.parts; the last one joins these into FILE, or stages/merge.py does.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -47,26 +47,26 @@ class Config:
     layout: options.Layout = "auto"
     """How the folder is organised (auto: it is recognised)."""
     depth: Literal["probe", "decode"] = "probe"
-    """How closely each file is looked at: by its headers and packets alone (probe), or every frame is decoded, which
-    counts those that can be and finds damage inside a file (decode)."""
+    """How closely each file is looked at: by its headers and packets alone (probe), or by decoding every frame, which
+    counts those that decode and finds damage inside a file (decode)."""
     jobs: int = own_cores()
     """Number of files looked at in parallel, each by a process of its own."""
     out: str = "-"
     """Index file that is written (.jsonl or .parquet); - is stdout."""
     share: str | None = None
-    """Which share of the videos is looked at, as 3/64 (null: as the launcher says, and without one all)."""
+    """Which share of the videos is looked at, such as 3/64 (null: what the launcher says; without one, all)."""
     strict: bool = False
     """End with exit status 1 if any video is not ok."""
     time_limit: float = 300.0
-    """Seconds that looking at one file may take; past them it gets status timeout."""
+    """Seconds that looking at one file may take; after that it gets status timeout."""
     cache_gb: float = 50.0
-    """Gigabytes that videos which are read from a URL may take on this machine's disk (in the folder of the datasets
-    cache, HF_DATASETS_CACHE; all runs share it)."""
+    """Gigabytes that videos fetched from URLs may take on this machine's disk (in the datasets cache,
+    HF_DATASETS_CACHE; all runs share it)."""
     min_frames: int = 2
     """Number of frames below which a video gets status short; a single picture shows no motion."""
     max_pixels: int = MAX_PIXELS
-    """Number of pixels, width times height, beyond which a video gets status broken, as training would not open it
-    (--data.max_pixels)."""
+    """Largest number of pixels of a picture, width times height; beyond it a video gets status broken, since training
+    would not open it (--data.max_pixels)."""
 
     def __post_init__(self) -> None:
         read_share(self.share)

@@ -1,15 +1,15 @@
-"""Show where two clips of a video are alike to the two heads of a pretraining: similarity activation maps.
+"""Show which places in two clips of a video make them alike to a pretraining's two heads: similarity maps.
 
     python stages/visualize.py VIDEOS --weights runs/c3d --out maps
     python stages/visualize.py a.mp4 b.mp4 --weights model_best_c3d_200epoch.pth.tar --out maps
 
-Plays two clips of a video, each at a speed of its own, and maps each: where the motion head (RSP) and the appearance
-head (A-VID) find what makes the two clips alike. Takes a folder, an index or single files, and the
-weights of a pretraining, which alone has the heads: a run folder or a published file.
+Takes two clips of each video, each at its own speed, and maps what each place in them adds to their similarity: to the
+motion head (RSP), and to the appearance head (A-VID). Reads a folder, an index or single files, and the weights of a
+pretraining, which alone has the heads: a run folder or a published file.
 
-Writes two files for each video, named after it: NAME.maps.mp4, both clips and beside them their maps over the frames,
-and NAME.maps.webp, a strip of the same with a scale of the colours. Files of these names are replaced. A video that
-cannot be read is named and counted. The last line on stdout is the result as JSON, with the files of each video.
+Writes two files for each video, named after it: NAME.maps.mp4, the two clips beside their maps over the frames, and
+NAME.maps.webp, a strip of the same with a colour scale. Existing files of these names are replaced. A video that cannot
+be read is named and counted. The last line on stdout is the result as JSON, with the files of each video.
 """
 
 if __name__ == "__main__":  # before all that takes its time
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Config:
-    """What is shown, of which network, and where it goes."""
+    """What is shown, with which network, and where it goes."""
 
     implied: ClassVar = implied.clips_by_weights
 
@@ -53,15 +53,15 @@ class Config:
     out: str | None = None
     """Folder that the files are written to."""
     videos: list[str] = field(default_factory=list)
-    """Videos that are shown, as [a.mp4, walk/b.mp4]: by their names below the folder, or by their paths ([]: some are
+    """Videos that are shown, such as [a.mp4, walk/b.mp4]: by names below the folder, or by paths ([]: some are
     drawn)."""
     sample: int | None = None
     """Number of videos that are drawn (null: 8; all where only single files are given)."""
     seed: int = 0
-    """Seed of which videos are drawn, and of where the two clips begin."""
+    """Seed by which the videos, and where their clips begin, are drawn."""
     speeds: list[int] = field(default_factory=lambda: [2, 2])
-    """Playback rates of the two clips; 2 shows every second frame. Equal ones show what two clips of that speed have
-    in common, others what tells the speeds apart."""
+    """Playback rates of the two clips; 2 shows every second frame. Equal ones show what two clips of that speed have in
+    common, others what tells the speeds apart."""
     fps: float = 8.0
     """Frames per second of the .mp4, at which both clips are played."""
     strip: Literal["webp", "png"] = "webp"
@@ -71,7 +71,7 @@ class Config:
     time_limit: float = 60.0
     """Seconds that reading one video may take."""
     max_pixels: int = MAX_PIXELS
-    """Number of pixels that a picture may have, width times height, before its video counts as unreadable."""
+    """Largest number of pixels of a picture, width times height; beyond it a video counts as unreadable."""
     clips: options.Clips = field(default_factory=options.Clips)
 
     def __post_init__(self) -> None:

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CONFIG = (
-    "YAML file with any of the options below: your own, or by its name one that comes with rspnet. May be given more "
-    "than once: a later one wins, and the command line over all."
+    "YAML file with any of the options below: your own, or one that comes with rspnet, by its name. May be given more "
+    "than once: later ones win over earlier ones, the command line over all."
 )
 
 

@@ -49,7 +49,7 @@ def describe(parser: argparse.ArgumentParser, kinds: Mapping[str, object]) -> No
     """
     for action in parser._actions:
         if action.dest == "help":
-            action.help = "Show this and end."
+            action.help = "Show this help and exit."
         elif action.dest in kinds:
             action.metavar = value_of(kinds[action.dest]) or action.dest.rpartition(".")[2].upper()
         elif any(name.startswith(f"{action.dest}.") for name in kinds):

@@ -8,17 +8,16 @@ from rspnet.errors import ConfigError
 
 @dataclass
 class Monitor:
-    """Monitor: what the encoder has learnt by then, measured between epochs."""
+    """Monitor: what the encoder has learnt so far, measured between epochs."""
 
     data: str | None = None
-    """Videos with classes and with training and test splits: a folder, or an index of them (null: nothing is
-    measured)."""
+    """Labelled videos with a training and a test split: a folder, or an index (null: nothing is measured)."""
     every: int = 10
-    """Number of epochs from one measurement to the next; the last epoch has one too."""
+    """Number of epochs from one measurement to the next; the last epoch always has one."""
     fold: int = 1
-    """Official train/test split that is used, 1 to 3."""
+    """Which official train/test split is used, 1 to 3."""
     views: int = 1
-    """Number of clips of each video whose features are averaged, evenly spaced."""
+    """Number of evenly spaced clips of each video whose features are averaged."""
     batch: int = 4
     """Number of videos measured at a time in each process."""
 

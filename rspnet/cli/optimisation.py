@@ -14,10 +14,10 @@ class Optim:
     """Optimisation: SGD with momentum and weight decay, as published; or Adam."""
 
     epochs: int = 200
-    """Number of epochs, each of which passes optim.passes times over the training videos."""
+    """Number of epochs, each of optim.passes passes over the training videos."""
     passes: int = 1
-    """Number of passes over the training videos in an epoch, each with other clips; between epochs the learning rate is
-    set, and what is measured is measured."""
+    """Number of passes over the training videos in an epoch, each with other clips; the learning rate is set, and the
+    network measured, between epochs alone."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Which optimiser takes the steps."""
     total_batch: int = 64
@@ -28,16 +28,16 @@ class Optim:
     """Number of videos in a step for which optim.lr is meant: the learning rate is optim.lr * total_batch / lr_batch
     (null: optim.lr as it is)."""
     momentum: float = 0.9
-    """Momentum of SGD (the plain one, not Nesterov's); of Adam the first beta, whose second is 0.999."""
+    """Momentum of SGD (plain, not Nesterov's); for Adam the first beta (the second is 0.999)."""
     weight_decay: float = 1e-4
-    """Weight decay, on every parameter: added to the gradient, of SGD and of Adam."""
+    """Weight decay of every parameter, added to the gradient, for SGD and for Adam."""
     schedule: Literal["cosine", "multi_step"] = "cosine"
-    """How the learning rate falls, epoch by epoch: along half a cosine to a thousandth (cosine), or by optim.decay at
-    each milestone (multi_step)."""
+    """How the learning rate falls, epoch by epoch: along half a cosine to a thousandth (cosine), or at each milestone
+    by the factor optim.decay (multi_step)."""
     milestones: list[int] = field(default_factory=list)
-    """Epochs after which --optim.schedule multi_step lowers the learning rate, as [50, 70]."""
+    """Epochs after which --optim.schedule multi_step lowers the learning rate, such as [50, 70]."""
     decay: float = 0.1
-    """Factor by which --optim.schedule multi_step lowers the learning rate at each milestone."""
+    """Factor by which --optim.schedule multi_step multiplies the learning rate at each milestone."""
 
     def __post_init__(self) -> None:
         within(self, 1, bounds.EPOCHS, "epochs", "milestones")
@@ -70,12 +70,12 @@ class Optim:
 
 @dataclass
 class Subset:
-    """Fewer training videos: as many of each class, as SEVERE draws them."""
+    """Fewer training videos: equally many of each class, drawn as SEVERE draws them."""
 
     videos: int | None = None
-    """Number of training videos that are used, rounded up to as many of each class (null: all)."""
+    """Number of training videos that are used, rounded up to equally many of each class (null: all)."""
     seed: int = 19
-    """Seed of which videos these are; the default is SEVERE's."""
+    """Seed by which these videos are drawn; the default is SEVERE's."""
 
     def __post_init__(self) -> None:
         within(self, 1, bounds.STEPS, "videos")

@@ -26,20 +26,20 @@ class Data:
     """Videos: how they are read."""
 
     layout: Layout = "auto"
-    """How the folder is organised (auto: it is recognised); an index says it itself."""
+    """How the folder is organised (auto: it is recognised); an index needs none."""
     fold: int = 1
-    """Official train/test split of UCF101 or HMDB51 that is used, 1 to 3."""
+    """Which official train/test split of UCF101 or HMDB51 is used, 1 to 3."""
     num_workers: int | None = None
-    """Worker processes that decode videos for each process of the run (null: its share of the machine's cores, at most
-    16; 0: it decodes them itself). Never changes a result."""
+    """Number of decoding processes for each process of the run (null: its share of the machine's cores, at most 16; 0:
+    it decodes by itself). Never changes a result."""
     time_limit: float = 60.0
     """Seconds that reading one video may take before it counts as failed."""
     max_pixels: int = MAX_PIXELS
-    """Number of pixels that a picture may have, width times height, before its video counts as failed: what bounds the
-    memory that a file can take. The usual value is 8192 x 8192, twice those of 8K."""
+    """Largest number of pixels of a picture, width times height; beyond it a video counts as failed. This bounds the
+    memory that a file can take. The default is 8192 x 8192, twice the pixels of 8K."""
     cache_gb: float = 50.0
-    """Gigabytes that videos which are read from a URL may take on this machine's disk (in the folder of the datasets
-    cache, HF_DATASETS_CACHE; all runs share it)."""
+    """Gigabytes that videos fetched from URLs may take on this machine's disk (in the datasets cache,
+    HF_DATASETS_CACHE; all runs share it)."""
 
     def __post_init__(self) -> None:
         within(self, 1, 1000, "fold")
@@ -58,13 +58,14 @@ class DataSet(Data):
     """Videos: which to read, and how."""
 
     root: str | None = None
-    """Folder of the data set, or its URL (s3://, hf://, https://, ...); with an index: where its videos lie now (null:
-    where they lay when it was written)."""
+    """Folder of the data set, or its URL (s3://, hf://, https://, ...); with an index: where its videos are now (null:
+    where they were when it was written)."""
     index: str | None = None
     """Index of the videos: .jsonl or .parquet from stages/verify.py, or a list of paths and labels (.txt, .csv, .tsv);
     without one the folder is walked at the start."""
     max_failures: float = 5.0
-    """Percent of videos that may fail to decode in an epoch before the run stops (one always may, unless this is 0)."""
+    """Percent of videos that may fail to decode in an epoch or a test before the run stops (one may, unless this is
+    0)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,12 +88,12 @@ class Clips:
     size: int = 112
     """Height and width of a clip in pixels."""
     stride: int = 1
-    """Gap between the frames of a clip, in frames of the video; with --clips.sampling cover the video's length sets
+    """Step from frame to frame of a clip, in frames of the video; with --clips.sampling cover the video's length sets
     it."""
     frame_rate: float | None = None
     """Frames per second to which videos are resampled first (null: they stay as they are)."""
     sampling: Literal["clip", "cover"] = "clip"
-    """Which frames make a clip: consecutive ones (clip), or ones that cover the whole video (cover)."""
+    """Which frames make a clip: ones clips.stride apart (clip), or ones that cover the whole video (cover)."""
 
     def __post_init__(self) -> None:
         within(self, 1, bounds.FRAMES, "num_frames")
@@ -125,7 +126,7 @@ class Augment:
     crop_area: list[float] = field(default_factory=lambda: [0.4, 1.0])
     """Smallest and largest part of the frame's area that a random crop keeps."""
     gray: float = 0.2
-    """Probability that a clip turns grey."""
+    """Probability that a clip is turned grey."""
     brightness: float = 0.4
     """Largest change of the brightness: a factor is drawn from 1 - this to 1 + this; 0 leaves it alone."""
     contrast: float = 0.4
@@ -164,7 +165,7 @@ class Pretext:
     """Pretraining tasks: appearance (A-VID) and relative speed (RSP)."""
 
     speeds: list[int] = field(default_factory=lambda: [2])
-    """Playback rates of the fast clips, as [2] or [2, 4]; each step draws one."""
+    """Playback rates of the fast clips, such as [2] or [2, 4]; each step draws one."""
     dim: int = 128
     """Dimension of the embedding that each of the two heads makes."""
     queue_length: int = 16384
@@ -214,7 +215,7 @@ class Run:
     """Random numbers."""
 
     seed: int = 0
-    """Seed of fresh weights; in training also of the order of the videos and of every other random draw."""
+    """Seed of fresh weights; in training also of all other random draws, in evaluation of those of probes."""
 
     def __post_init__(self) -> None:
         within(self, 0, bounds.SEED, "seed")
@@ -225,8 +226,8 @@ class Computing(Run):
     """Random numbers and speed."""
 
     compile: bool = False
-    """Let torch compile the encoder, and on a GPU the augmentation: a minute or more at the start of a run, and faster
-    steps. Results move by rounding alone; a run may go on with it or without. It wants a C++ compiler."""
+    """Let torch compile the encoder, and on a GPU the augmentation: takes a minute or more at the start, for faster
+    steps after it. Results change by rounding alone; a run may go on with it or without. Needs a C++ compiler."""
 
 
 @dataclass
@@ -234,8 +235,8 @@ class Evaluation(Computing):
     """Random numbers, speed, and where the result goes."""
 
     trackers: list[str] = field(default_factory=list)
-    """Where the result goes besides result.json, with options, confusion matrix and features: accelerate's trackers by
-    name, of those that are installed, as [tensorboard]; [] for none."""
+    """Installed trackers, by accelerate's names, that also get the result, with options, confusion matrix and features,
+    such as [tensorboard]; [] for none."""
 
 
 @dataclass
@@ -243,19 +244,18 @@ class TrainingRun(Computing):
     """Bookkeeping; only seed and, in fine-tuning, micro_batches change results."""
 
     micro_batches: int = 1
-    """Number of parts in which each process computes its share of a step, one after the other, in the memory of one.
-    In pretraining a part is of whole batch-norm groups (pretext.bn_groups), which changes no result; in fine-tuning its
-    batch statistics are its own, as on so many times the processes."""
+    """Number of parts in which each process computes its share of a step, one after the other, in the memory of one. In
+    pretraining each is of whole batch-norm groups (pretext.bn_groups), which changes no result; in fine-tuning each has
+    its own batch statistics, as if there were that many times the processes."""
     log_every: int = 10
     """Number of training steps from one log line to the next."""
     checkpoint_every: int = 500
     """Number of training steps from one checkpoint to the next; one is also written at the end of each epoch, and at
     Ctrl-C or SIGTERM."""
     keep_epochs: int = 50
-    """Number of epochs from one checkpoint that is kept for good to the next; of the others the last two are kept."""
+    """Number of epochs from one checkpoint kept for good to the next; the last two and the best are kept too."""
     trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
-    """Where the curves go besides metrics.jsonl: accelerate's trackers by name, of those that are installed, as
-    [tensorboard,wandb]; [] for none."""
+    """Installed trackers, by accelerate's names, that also get the curves, such as [tensorboard,wandb]; [] for none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
