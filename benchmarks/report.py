@@ -49,6 +49,7 @@ PAGES = {
     "results/small_data.json": HERE / "docs/small_data.md",
     "results/recipe.json, results/fresh_training.json": HERE / "docs/small_data.md",
     "results/recipe.json, results/fresh_training.json, 500 epochs": HERE / "docs/small_data.md",
+    "results/recipe.json, both tasks or one": HERE / "docs/small_data.md",
     "results/finetuning.json": HERE / "docs/small_data.md",
     "results/jhmdb.json, results/fresh.json": HERE / "docs/small_data.md",
     "results/hockey.json": HERE / "docs/small_data.md",
@@ -59,6 +60,7 @@ PLOTS = {
     "results/small_data.json": HERE / "docs/small_data.svg",
     "results/recipe.json, results/fresh_training.json": HERE / "docs/small_data_recipe.svg",
 }
+LONGEST, ALONE = "500 epochs of it", ("500 epochs of RSP alone", "500 epochs of A-VID alone")
 PEERS = {
     "torchcodec + cv2": "torchcodec, resized by OpenCV",
     "torchcodec": "torchcodec alone",
@@ -229,6 +231,12 @@ def recipes(found: dict, fresh: dict) -> str:
     return study(joined(found, fresh), against=FRESH)
 
 
+def tasks(found: dict) -> str:
+    """What each of the two tasks gives alone, and how far it is behind both."""
+    runs = [run for run in found["runs"] if run["row"] in (LONGEST, *ALONE)]
+    return study(found | {"runs": runs}, against=LONGEST)
+
+
 def gains(found: dict, fresh: dict) -> str:
     """What pretraining gains over many networks of fresh weights."""
     return gain(joined(found, fresh))
@@ -248,9 +256,9 @@ def tables() -> dict[str, str]:
     """File below the repository -> its table."""
     benchmarks = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
     few = partial(study, against=FRESH, columns=FEW)
-    longest = partial(against, row="500 epochs of it")
+    longest = partial(against, row=LONGEST)
     of_seeds = (partial(over_seeds, columns=columns) for columns in (PROBED, DEMO))
-    makers = (*benchmarks, controls, study, recipes, longest, few, gains, gain, *of_seeds)
+    makers = (*benchmarks, controls, study, recipes, longest, tasks, few, gains, gain, *of_seeds)
     made = dict(zip(PAGES, makers, strict=True))
     found = {name: read(name) for name in made}
     unmeasured = markdown(["not measured yet"], [])
