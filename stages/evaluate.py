@@ -27,8 +27,8 @@ published retrieval):
 Retrieval is measured by recall at 1, 5, 10, 20 and 50, clusters by their v-measure, the others by accuracy, each with
 chance and a 95 % interval. The last three need neither labels nor a split: without one, half of the videos are tested.
 All but the first can be combined, as in `retrieval,knn,linear`: retrieval to cluster together read each video once, and
-so do the two probes. For these five, --features FILE, from stages/extract.py (whole videos) or an evaluation, takes the
-place of weights and videos. --compare random also measures the same network with fresh weights.
+so do the two probes. For retrieval to cluster, --features FILE, from stages/extract.py (whole videos) or an evaluation,
+takes the place of weights and videos. --compare random also measures the same network with fresh weights.
 
 Writes into --run_dir: result.json, predictions.jsonl (retrieval: neighbours.jsonl; for several protocols
 predictions_PROTOCOL.jsonl) with one line per test video, features.parquet (retrieval to cluster), config.yaml,
