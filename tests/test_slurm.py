@@ -15,7 +15,7 @@ from tests.support import REPO
 STAND_INS = {
     # Two machines; as SLURM does, it signals the process groups of the tasks.
     "srun": """
-        trap 'for task in $(jobs -p); do kill -USR1 -- -$task; done' USR1
+        trap 'for each in $(jobs -p); do kill -USR1 -- -$each; done' USR1  # not `task`, which is waited for
         for node in 0 1; do SLURM_NODEID=$node setsid "$@" & tasks="$tasks $!"; done
         for task in $tasks; do
             wait $task; while kill -0 $task 2>/dev/null; do wait $task; done
