@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from study_run import Options, Run
+from study_videos import is_pretrained_on
 
 from rspnet.data.groups import film_of
 from rspnet.disk import write_text
@@ -118,7 +119,7 @@ def measured(run: Run) -> Options:
     found: Options = {"commands": [shlex.join(["python", *command]) for _, command in run.commands()]}
     found |= {"device_hours": 0.0, "measures": {}, "said": {}, "labels": {}, "shared": set()}
     rows = map(json.loads, run.index.read_text().splitlines())
-    found["pretrained_on"] = {row["video"] for row in rows if (row["folds"] or [row["split"]])[0] == "train"}
+    found["pretrained_on"] = {row["video"] for row in rows if is_pretrained_on(row)}
     for name, command in run.commands():
         record = Record.read(Path(command[-1]))
         if record.result is None or record.faults:

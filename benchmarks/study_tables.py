@@ -46,9 +46,8 @@ def study(found: dict, *, against: str = BASE, columns: dict[str, tuple[str, ...
         for keys in columns.values():
             value = mean(runs, keys)
             cell = "" if value is None else f"{value:.1f}"
-            ours, theirs = ([run for run in side if keys[0] in run["said"]] for side in (runs, base))
-            if ours and theirs and name != against:
-                cell += f" ({difference(found, ours, theirs, keys[0])})"
+            if name != against and (ahead_by := difference(found, runs, base, keys[0])):
+                cell += f" ({ahead_by})"
             cells.append(cell)
         lines.append([name, f"{len(runs)}", *cells])
     return markdown(["", "seeds", *columns], lines)
@@ -70,13 +69,12 @@ def gain(found: dict) -> str:
         if all(value is None for value in values.values()):
             continue
         cells = ["" if value is None else f"{value:.1f}" for value in values.values()]
-        ours, theirs = ([run for run in side if keys[0] in run["said"]] for side in (pretrained, fresh))
-        if ours and theirs and keys != MORE["R@5"]:  # what is said of a video is its first class alone
-            cells += [difference(found, ours, theirs, keys[0], without) for without in tested.values()]
-        else:
+        is_first = keys != MORE["R@5"]  # what is said of a video is its first class alone
+        told = [difference(found, pretrained, fresh, keys[0], without) for without in tested.values() if is_first]
+        if not any(told):
             without, behind = values[FRESH], values[PRETRAINED]
-            cells.append("" if without is None or behind is None else f"{behind - without:+.1f}")
-            cells += [""] * (len(tested) - 1)
+            told = ["" if without is None or behind is None else f"{behind - without:+.1f}", *[""] * (len(tested) - 1)]
+        cells += told
         lines.append([name, *cells])
     head = ["", *(f"{name} ({len(runs)})" for name, runs in rows.items())]
     return markdown([*head, *tested], lines)
@@ -102,9 +100,8 @@ def against(found: dict, fresh: dict, *, row: str) -> str:
     for name, keys in FROZEN.items():
         values = [of_seeds(side, keys) for side in (others, runs)]
         if all(values):
-            spread = [f"{statistics.fmean(of):.1f} ({min(of):.0f} to {max(of):.0f})" for of in values]
             told = [difference(found, runs, others, keys[0], without) for without in tested.values()]
-            lines.append([name, *spread, *told])
+            lines.append([name, *map(spread, values), *told])
     return markdown(["", f"fresh weights ({len(others)})", f"{row} ({len(runs)})", *tested], lines)
 
 
@@ -115,8 +112,11 @@ def subsets(found: dict) -> dict[str, str]:
 
 
 def difference(found: dict, runs: Runs, others: Runs, measure: str, without: str = "") -> str:
-    """How far some runs are ahead of others, as a cell."""
-    ahead_by, (low, high) = ahead(found, runs, others, measure, without=without)
+    """How far the runs that were measured are ahead of such others, as a cell; empty where there are none."""
+    ours, theirs = ([run for run in side if measure in run["said"]] for side in (runs, others))
+    if not ours or not theirs:
+        return ""
+    ahead_by, (low, high) = ahead(found, ours, theirs, measure, without=without)
     return f"{ahead_by:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
@@ -124,10 +124,15 @@ def over_seeds(found: dict, *, columns: dict[str, tuple[str, ...]]) -> str:
     """What each row has by some measures: the mean over seeds, and the lowest and the highest of them."""
     lines = []
     for name, runs in by_row(found).items():
-        each = [of_seeds(runs, keys) for keys in columns.values()]
-        cells = [f"{statistics.fmean(of):.1f} ({min(of):.0f} to {max(of):.0f})" if of else "" for of in each]
-        lines.append([name, f"{len(runs)}", *cells])
+        lines.append([name, f"{len(runs)}", *(spread(of_seeds(runs, keys)) for keys in columns.values())])
     return markdown(["", "seeds", *columns], lines)
+
+
+def spread(of_seeds: list[float]) -> str:
+    """The mean of a number over seeds, and the lowest and the highest, as a cell; empty where none was measured."""
+    if not of_seeds:
+        return ""
+    return f"{statistics.fmean(of_seeds):.1f} ({min(of_seeds):.0f} to {max(of_seeds):.0f})"
 
 
 def by_row(found: dict) -> dict[str, Runs]:

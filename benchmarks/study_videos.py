@@ -74,10 +74,15 @@ def write(path: Path, rows: list[Options]) -> None:
 
 def inner(rows: list[Options]) -> list[Options]:
     """The training videos of the first fold; those of some of their films are tested."""
-    rows = [row for row in rows if (row["folds"] or [row["split"]])[0] == "train"]
+    rows = [row for row in rows if is_pretrained_on(row)]
     films = sorted({film(row) for row in rows})
     held_out = set(random.Random(0).sample(films, round(HELD_OUT * len(films))))
     return [row | {"split": "test" if film(row) in held_out else "train", "folds": None} for row in rows]
+
+
+def is_pretrained_on(row: Options) -> bool:
+    """Whether a video is a training video, of the first fold where there are several."""
+    return bool((row["folds"] or [row["split"]])[0] == "train")
 
 
 def folded(rows: list[Options]) -> list[Options]:

@@ -31,17 +31,21 @@ RATES = 1.5
 SECONDS = 5.0
 """That each of these may take, or `ClipDataset.time_limit` where that is less: the run waits for them."""
 
+Known = Counter[tuple[int | None, Any]]
+"""Frames and frames a second of videos -> how many have these."""
 
-def tell_short(clips: ClipDataset, videos: str) -> None:
+
+def tell_short(clips: ClipDataset, videos: str, known: Known | None = None) -> None:
     """Say how many of the videos are shorter than a clip, if there are any; from the main process only.
 
     Args:
         clips: their index, and what is taken from them.
         videos: what to call them, such as "test videos".
+        known: what `known_of` found; None: it is looked for.
     """
     if not is_main():
         return
-    lengths = frame_counts(clips)
+    lengths = frame_counts(clips, known_of(clips) if known is None else known)
     span, described = clip_span(clips.picker)
     if short := _fewer_than(span, lengths):
         seen, total = lengths.total(), len(clips.index)
@@ -78,17 +82,20 @@ def _shorter(picker: Picker, lengths: Counter[int]) -> str:
 
 def tell_speeds(clips: ClipDataset) -> None:
     """Say what makes the speeds of a pretraining's videos hard to tell; from the main process only."""
-    tell_short(clips, "videos")
-    tell_rates(clips)
+    if is_main():
+        known = known_of(clips)
+        tell_short(clips, "videos", known)
+        tell_rates(clips, known)
 
 
-def tell_rates(clips: ClipDataset) -> None:
+def tell_rates(clips: ClipDataset, known: Known | None = None) -> None:
     """Say it where frame rates differ so much that one video at normal speed moves as another at a higher one."""
     if not is_main() or clips.frame_rate:
         return
     rates = columns(clips.index, ["fps"])["fps"].drop_null()
     if not len(rates):  # a folder's
-        rates = pa.array([fps for _, fps in _known(clips).elements() if fps], pa.float64())
+        known = known_of(clips) if known is None else known
+        rates = pa.array([fps for _, fps in known.elements() if fps], pa.float64())
     if not len(rates):
         return
     slow, fast = pc.quantile(rates, [MANY, 1 - MANY], interpolation="nearest").to_pylist()
@@ -117,21 +124,21 @@ def clip_span(picker: Picker) -> tuple[int, str]:
     return span, f"{span} frames" + (f" ({picker.num_frames}{apart}{speed})" if apart or speed else "")
 
 
-def frame_counts(clips: ClipDataset) -> Counter[int]:
-    """Frames, at the frame rate of the clips -> number of videos that have so many; those of unknown length left out.
-
-    Where the index does not know the frames of all, headers of up to `LOOKED_AT` of the others are read.
-    """
+def frame_counts(clips: ClipDataset, known: Known) -> Counter[int]:
+    """Frames, at the clips' frame rate -> number of videos that have so many; those of unknown length left out."""
     lengths: Counter[int] = Counter()
-    for (frames, fps), number in _known(clips).items():
+    for (frames, fps), number in known.items():
         if frames is not None and (fps or not clips.frame_rate):
             with suppress(ValueError):  # a length that is none, which reading it will say
                 lengths[len(sampling.resample(frames, fps, clips.frame_rate))] += number
     return lengths
 
 
-def _known(clips: ClipDataset) -> Counter[tuple[int | None, Any]]:
-    """Frames and frames a second -> number of videos; by their headers where the index does not know the frames."""
+def known_of(clips: ClipDataset) -> Known:
+    """Frames and frames a second -> number of videos, of those that are known.
+
+    Where the index does not know the frames of all, headers of up to `LOOKED_AT` of the others are read.
+    """
     table, rate = columns(clips.index, ["num_frames", "fps"]), clips.frame_rate
     lacks = pc.is_null(table["num_frames"])
     if rate:

@@ -92,6 +92,15 @@ def test_frame_rates_of_a_folder_are_those_of_its_headers(root, capsys, monkeypa
     assert "frame rates differ, 25 a second or less and 50 or more" in capsys.readouterr().err.replace("\n", " ")
 
 
+def test_headers_are_read_once_for_all_that_is_said(root, monkeypatch):
+    asked = []
+    facts = {"num_frames": 40, "duration": 1.0, "fps": 25.0}
+    monkeypatch.setattr(lengths, "inspect", lambda path, *_, **__: asked.append(path.name) or facts)
+    rows = [new_row(f"{place}.mp4", str(root)) for place in range(2)]
+    lengths.tell_speeds(ClipDataset(to_dataset(rows), Picker(8, **RANDOM, top_speed=2), 40))
+    assert asked == ["0.mp4", "1.mp4"]
+
+
 def stopped(*_args, **_kwargs):
     raise KeyboardInterrupt
 
