@@ -1,1 +1,1 @@
-"""The paper: the pretext task and its networks' heads, the classifier, the optimisation."""
+"""The method of the paper: the pretext tasks, projection heads, losses and momentum encoder; classifier; optimiser."""

@@ -1,6 +1,6 @@
-"""Encoder and linear classifier, for fine-tuning and for testing with several views per video.
+"""Encoder and linear classifier: fine-tuning, linear probing, and tests that average several views of a video.
 
-Shapes: N videos, V views of each, K classes; clips are (3, T, H, W).
+Shapes: N videos, V views (clips) of each, K classes; a clip is (3, T, H, W).
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ class Classifier(nn.Module):
     State-dict keys are those of the published fine-tuned files: `encoder.*`, `fc.weight`, `fc.bias`.
 
     Args:
-        encoder: Network with `num_features` that maps clips (N, 3, T, H, W) to features (N, num_features); a
-            classifier of its own is taken away.
+        encoder: Network with `num_features` that maps clips (N, 3, T, H, W) to features (N, num_features). Its own
+            classifier, if any, is removed.
         num_classes: K.
-        frozen: Train the linear layer alone (linear probe): the encoder gets no gradients and stays in eval mode, so
-            its batch statistics stay as they are too.
-        class_names: What the K classes are called, where that is known.
+        frozen: Train only the linear layer (linear probe): the encoder gets no gradients and stays in eval mode, so
+            its running batch statistics do not change either.
+        class_names: Names of the K classes, or None if they are unknown.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Classifier(nn.Module):
 
     @property
     def chance(self) -> dict[str, float]:
-        """What log terms would be for a network that has learnt nothing, percent."""
+        """Accuracies by chance, in percent, by the name of the log term."""
         top1, top5 = (100 * min(k, self.num_classes) / self.num_classes for k in (1, 5))
         return {"train_top1": top1, "val_top1": top1, "val_top5": top5}
 
@@ -59,11 +59,11 @@ class Classifier(nn.Module):
         return self
 
     def forward(self, clips: Tensor, labels: Tensor | None = None) -> Tensor | dict[str, Tensor]:
-        """Return logits (N, K), or with labels a dict of `loss`, `logits`, and `top1`: percent of the clips told right.
+        """Return the logits (N, K) or, if labels are given, a dict of `loss`, `logits` and `top1` (accuracy, percent).
 
         Args:
-            clips: Normalised clips (N, 3, T, H, W), or views (N, V, 3, T, H, W), whose logits are averaged (no
-                softmax before, as in the published code; in float32 also where they are halves, which tie easily).
+            clips: Normalised clips (N, 3, T, H, W), or views (N, V, 3, T, H, W) whose logits are averaged: without a
+                softmax, as in the published code, and in float32 even in half precision, where averages often tie.
             labels: Class indices (N,).
         """
         views = clips.shape[1] if clips.ndim == 6 else 1
@@ -82,23 +82,24 @@ class Classifier(nn.Module):
         """Classify a video as the final test of fine-tuning does.
 
         Args:
-            video: A file; or its frames, or its clips (V, 3, T, H, W), as `rspnet.read_clips` takes and returns them.
-            k: How many classes to return, at most.
+            video: A file, its frames in the form that `rspnet.read_clips` takes, or the clips (V, 3, T, H, W) that it
+                returns.
+            k: Maximum number of classes to return.
 
         Returns:
-            The likeliest classes and their probabilities, best first. A class without a name goes by its number.
+            The likeliest classes and their probabilities, best first; class indices in place of unknown names.
 
         Raises:
             VideoError: If the file cannot be read.
             ValueError: If an array is neither frames nor clips.
         """
-        from rspnet.data.one_video import read_clips  # here: to train, a classifier reads nothing
+        from rspnet.data.one_video import read_clips  # imported here because training does not need it
 
         clips = video if isinstance(video, Tensor) and video.is_floating_point() else read_clips(video, self)
         if clips.ndim != 5 or clips.shape[1] != 3 or not len(clips):
             raise ValueError(
                 f"clips are {clips.dtype} {tuple(clips.shape)}; give what rspnet.read_clips returns (clips, 3, frames, "
-                "height, width), or a file, or its frames, uint8 (frames, height, width, 3)"
+                "height, width), or a file, or its frames as uint8 (frames, height, width, 3)"
             )
         training = self.training
         self.eval()

@@ -1,6 +1,6 @@
-"""Every random choice of the pretraining's steps but those of clips and augmentation; functions of seed and step.
+"""The random choices of a pretraining step (which clips play fast, how fast, and MoCo's shuffles), from seed and step.
 
-N clips of this process, A clips of all processes.
+Those of clips and augmentation are made where clips are read. Shapes: N clips of this process, A of all processes.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from torch import Tensor
 from rspnet.errors import ConfigError
 
 SMALL = 8
-"""Videos of a batch-norm group: with fewer it is said."""
+"""Videos of a batch-norm group below which a run begins with a warning."""
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Every random choice of one step; tensors on the CPU, where they are drawn.
+    """The random choices of one step; tensors are on the CPU, where they are drawn.
 
     Attributes:
-        fast: which of this process's clips play at the higher speed (N,), bool.
-        speed: the higher playback rate; 2 keeps every second frame.
-        shuffle_other: order of all clips in the key pass at the other speed (A,).
-        shuffle_same: order of all clips in the key pass at the same speed (A,).
+        fast: which of this process's query clips play at the higher speed (N,), bool; the others play at speed 1.
+        speed: the higher playback speed; 2 keeps every second frame.
+        shuffle_other: permutation of all clips (A,) for the key pass at the other speed than the query's.
+        shuffle_same: permutation of all clips (A,) for the key pass at the query's speed.
     """
 
     fast: Tensor
@@ -33,22 +33,22 @@ class Draws:
     shuffle_same: Tensor
 
     def shown(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """For each video the speeds at which its query clip is shown (one), and its key clip (both)."""
+        """Return for each video the speeds at which its query clip is shown (one) and its key clip (both)."""
         return [((self.speed if fast else 1,), (1, self.speed)) for fast in self.fast.tolist()]
 
 
 class StepDraws:
-    """The draws of any training step, ``draws[step]``: a function of the seed and the step alone.
+    """The draws of every training step, as ``draws[step]``, which depends on the seed and the step alone.
 
-    In each batch-norm group a random half plays fast (the smaller half normal, as published). With the same total of
-    groups, one process and several draw the same.
+    In each batch-norm group a random half of the queries plays fast; if their number is odd, the larger half (as
+    published). The draws of a step depend on the total number of groups, not on the number of processes they are on.
 
     Args:
-        seed: of the run.
+        seed: seed of the run.
         total_batch: A, videos of a step over all processes.
-        speeds: higher speeds to choose from.
-        bn_groups: batch-norm groups over all processes; each has as many whole ones.
-        rank: this process.
+        speeds: higher playback speeds, of which each step draws one.
+        bn_groups: batch-norm groups over all processes, a multiple of `world_size`.
+        rank: index of this process.
         world_size: number of processes.
 
     Attributes:
@@ -56,7 +56,7 @@ class StepDraws:
         group_size: videos of each group.
 
     Raises:
-        ConfigError: the groups cannot be shared out so, or the batch not divided.
+        ConfigError: the groups cannot be divided equally among the processes, or the videos among the groups.
     """
 
     def __init__(
@@ -69,29 +69,30 @@ class StepDraws:
         self.groups, rest = divmod(bn_groups, world_size)
         if rest or not self.groups:
             raise ConfigError(
-                f"pretext.bn_groups: {bn_groups} cannot be shared by {world_size} processes, each of which has whole "
-                f"ones: give {world_size * (self.groups + 1)} or another multiple of {world_size}, or launch fewer"
+                f"pretext.bn_groups: {bn_groups} cannot be shared by {world_size} processes, each of which needs whole "
+                f"groups: give {world_size * (self.groups + 1)} or another multiple of {world_size}, or launch fewer "
+                "processes"
             )
         self.group_size, rest = divmod(total_batch, bn_groups)
         if rest or self.group_size < 2:
             raise ConfigError(
-                f"optim.total_batch: {total_batch} videos cannot be divided into {bn_groups} batch-norm groups of one "
-                "size, at least 2; change it, or pretext.bn_groups"
+                f"optim.total_batch: {total_batch} videos cannot be divided into {bn_groups} batch-norm groups of "
+                "equal size, at least 2; change it or pretext.bn_groups"
             )
 
     def remarks(self) -> list[str]:
-        """What is to be known before a run with these groups."""
+        """Return the warnings to show before a run with these groups."""
         if self.group_size >= SMALL:
             return []
-        fewer = " or a smaller pretext.bn_groups, which is a multiple of the processes," if self.groups > 1 else ""
+        fewer = " or a smaller pretext.bn_groups (a multiple of the number of processes)" if self.groups > 1 else ""
         return [
-            f"batch-norm groups of {self.group_size} videos are small (published: 32 and 64), and their statistics "
-            f"noise; a larger optim.total_batch{fewer} makes them larger"
+            f"batch-norm groups of {self.group_size} videos are small (published: 32 and 64), so their statistics are "
+            f"noisy; a larger optim.total_batch{fewer} makes them larger"
         ]
 
     def __getitem__(self, step: int) -> Draws:
-        """What is drawn for training step `step`, from 0."""
-        rng = np.random.default_rng([self.seed, step, 0, 2])  # a stream apart from those of the clips
+        """Return the draws of training step `step`, counted from 0."""
+        rng = np.random.default_rng([self.seed, step, 0, 2])  # a stream of its own, independent of those of the clips
         speed = int(rng.choice(self.speeds))
         fast = np.arange(self.group_size) >= self.group_size // 2
         fasts = [rng.permutation(fast) for _ in range(self.groups * self.world_size)]
@@ -105,7 +106,7 @@ class StepDraws:
         )
 
     def shown(self, step: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """The speeds at which a step shows the query and the key clip of each video of this process."""
+        """Return the speeds at which a step shows the query and the key clip of each video of this process."""
         return self[step].shown()
 
     def __str__(self) -> str:

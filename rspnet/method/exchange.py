@@ -1,4 +1,4 @@
-"""What the processes of a step send each other: clips to where their batch-norm group is, embeddings to everybody.
+"""Communication between the processes in a step: clips go to the process of their group, embeddings to all processes.
 
 N clips of this process, A clips of all processes, G batch-norm groups of each process, S = N / G clips of a group.
 """
@@ -12,13 +12,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Route:
-    """The way of clips to one batch-norm group of each process; all of it is known from the step's draws.
+    """Which clips go where to form one batch-norm group on each process; it follows from the step's draws alone.
 
     Attributes:
-        sent: which of this process's clips are wanted anywhere, in the order in which they are sent; each goes to one.
+        sent: indices of this process's clips that it sends, ordered by receiving process.
         sent_counts: how many of them go to each process.
-        received_counts: how many come from each.
-        order: the place of each of the group's clips (S,) among those that come.
+        received_counts: how many clips come from each process.
+        order: index of each of the group's clips (S,) among those received.
     """
 
     sent: Tensor
@@ -28,16 +28,17 @@ class Route:
 
 
 class Shuffle:
-    """A permutation of all processes' clips: place i of it is the i-th clip of all groups in a row.
+    """MoCo's batch shuffle: a permutation of the clips of all processes, which spreads them over the batch-norm groups.
 
     Args:
-        permutation: (A,), the same on every process, on the CPU.
+        permutation: (A,), the same on every process, on the CPU: the clips of the first group of the first process,
+            then of its second group, and so on.
         groups: G.
-        device: of the clips. It gets the indices in one copy, and is not waited for.
+        device: device of the clips. The indices are copied to it at once, without waiting for it.
 
     Attributes:
         routes: one for each group of this process.
-        back: puts shuffled rows of all processes (A, ...) back in order.
+        back: the inverse permutation (A,), which puts the shuffled rows of all processes back in order.
     """
 
     def __init__(self, permutation: Tensor, groups: int, device: torch.device) -> None:
@@ -62,11 +63,11 @@ class Shuffle:
 
 
 def exchange(clips: Tensor, route: Route) -> Tensor:
-    """Send each clip to the one process that wants it; no gradient. On one process they are there already.
+    """Send each clip to the process of its group, without gradients; a single process returns `clips` unchanged.
 
     Args:
-        clips: those that `route` sends, in its order, (n, ...).
-        route: of a `Shuffle`.
+        clips: the clips `route.sent` of this process, in that order (n, ...).
+        route: one of `Shuffle.routes`.
 
     Returns:
         The clips of this process's group (S, ...), in the permutation's order.
@@ -79,7 +80,7 @@ def exchange(clips: Tensor, route: Route) -> Tensor:
 
 
 def gather(local: Tensor) -> Tensor:
-    """Rows of all processes in rank order, (N, ...) to (A, ...); no gradient. The rows themselves on one process."""
+    """Return the rows (A, ...) of all processes in rank order, given each one's (N, ...); without gradients."""
     if _world_size() == 1:
         return local
     whole = local.new_empty(_world_size() * len(local), *local.shape[1:])
@@ -88,7 +89,7 @@ def gather(local: Tensor) -> Tensor:
 
 
 def share(whole: Tensor) -> Tensor:
-    """This process's rows (N, ...) of those of all (A, ...)."""
+    """Return this process's rows (N, ...) of those of all processes (A, ...)."""
     return whole.chunk(_world_size())[_rank()]
 
 

@@ -1,8 +1,8 @@
-"""Whether the contrastive task is well: its numbers at a log line, and what they say where something is wrong.
+"""The health of the contrastive task: its numbers in a log line, and a diagnosis in plain words if something is wrong.
 
-Steps add up; what is here is computed from the sums, on the host, where a log line has waited for the device anyway.
-The numbers of several processes are averaged over them, the effective rank is that of all embeddings together.
-Nothing here needs torch: a report reads rows of metrics.jsonl, too.
+The numbers are summed over steps on the device; the functions here get the means, on the host, when a log line waits
+for the device anyway. Numbers of several processes are averaged; the effective rank is that of all their embeddings.
+This module does without torch, because a report also uses it on rows of metrics.jsonl.
 """
 
 import math
@@ -19,33 +19,33 @@ Row = Mapping[str, object]
 """A line of metrics.jsonl."""
 
 ENOUGH = 200
-"""Steps after which a task that is still at chance is said to be."""
+"""Number of steps before which being at chance is not reported."""
 AT_CHANCE = 55.0
-"""RSP accuracy, percent, below which it is at chance (50), with some room for the noise of an epoch of few videos."""
+"""RSP accuracy, percent, below which it counts as chance (50), with some room for noise in epochs of few videos."""
 SOLVED = 90.0
 """A-VID accuracy, percent, above which the appearance head has little left to learn."""
 FLAT = 0.1
-"""Spread below which embeddings are as good as one: their mean is then longer than 0.995."""
+"""Spread below which the embeddings are practically equal: the length of their mean is then above 0.99."""
 LINE = 2.0
-"""Effective rank below which they lie, as good as all, on a line."""
+"""Effective rank below which practically all embeddings lie on a line."""
 BARELY = 0.5
-"""Difference of the logits of a query's own video and of others below which it is hardly nearer to its own."""
+"""Difference of the mean logits of a query with its own and with other videos below which it is hardly any closer."""
 RARELY = 5.0
-"""A-VID accuracy, percent, below which it is then not found; above, it is the temperature that makes logits small."""
+"""A-VID accuracy, percent, below which such a difference means chance; above, the temperature makes logits small."""
 
 
 def effective_rank(moments: "npt.NDArray[np.float64]") -> float:
-    """Return how many directions embeddings fill: exp of the entropy of their normalised singular values.
+    """Return the effective rank of embeddings: exp of the entropy of their normalised singular values.
 
-    Roy & Vetterli, "The effective rank", EUSIPCO 2007; as in RankMe (Garrido et al., ICML 2023) of embeddings whose
-    mean is not taken away, so that it is 1 where all are the same, and D where they fill all directions alike.
+    Roy & Vetterli, "The effective rank", EUSIPCO 2007. As in RankMe (Garrido et al., ICML 2023) the mean is not
+    subtracted, so that the rank is 1 if all embeddings are equal, and D if they fill all directions equally.
 
     Args:
-        moments: mean of the products of unit-norm embeddings with themselves (D, D), whose eigenvalues are the squares
-            of the singular values, over the number of embeddings.
+        moments: mean outer product of unit-norm embeddings with themselves (D, D). Its eigenvalues are the squared
+            singular values of the embeddings, divided by their number.
 
     Returns:
-        1 to D; no number where `moments` has such.
+        A number from 1 to D; NaN if `moments` is not finite.
     """
     import numpy as np
 
@@ -57,26 +57,26 @@ def effective_rank(moments: "npt.NDArray[np.float64]") -> float:
 
 
 def queue_terms(length: int, *, keys: int, videos: int) -> dict[str, float]:
-    """Return what a log line says of the queue.
+    """Return the log terms of the queue.
 
     Args:
-        length: of it.
-        keys: that were put into it so far, or were in it at the start.
-        videos: of the training set.
+        length: length of the queue.
+        keys: number of keys put into it so far, including those in it at the start.
+        videos: number of videos in the training set.
 
     Returns:
-        ``queue_fill``, percent of it that real keys have filled, the rest is drawn at random; ``queue_epochs``, how
-        many times over it holds the training videos: above 1 a query's own video is in it, as a negative.
+        ``queue_fill``, the percentage of the queue that holds keys (the rest is random), and ``queue_epochs``, the
+        number of keys in it over the number of videos: above 1, a query's own video is among its negatives.
     """
     filled = min(keys, length)
     return {"queue_fill": 100 * filled / length, "queue_epochs": filled / videos}
 
 
 def line(values: Mapping[str, float]) -> str | None:
-    """Return the health of an epoch in a line that fits a terminal; None: it has no such numbers.
+    """Return the health of an epoch as a line for the terminal, or None if the numbers are missing.
 
     Args:
-        values: as in metrics.jsonl.
+        values: a row of metrics.jsonl.
     """
     try:
         own, others = (figures(values[f"{name}_similarity"]) for name in ("positive", "negative"))
@@ -90,12 +90,12 @@ def line(values: Mapping[str, float]) -> str | None:
 
 
 def verdict(rows: Sequence[Row], pretext: Row | None = None) -> list[str]:
-    """Return what is wrong with a pretraining, a plain sentence for each; nothing where nothing is.
+    """Return a plain sentence for each thing that is wrong with a pretraining, judged by the last tenth of its epochs.
 
     Args:
-        rows: of its metrics.jsonl, in their order; those without the numbers, as of a fine-tuning, say nothing.
-        pretext: its options of that section, as far as they are known; of a task whose weight is 0, which is not
-            trained, nothing is said.
+        rows: rows of its metrics.jsonl, in order; rows without the numbers, such as those of a fine-tuning, are
+            ignored.
+        pretext: its options of the section `pretext`, as far as they are known. A task of weight 0 is not judged.
     """
     pretext = pretext or {}
     rows = [row for row in rows if _number(row, "spread") is not None]
@@ -119,12 +119,12 @@ _NAMES = (
 
 def _collapse(means: Mapping[str, float | None]) -> list[str]:
     spread, rank = means["spread"], means["effective_rank"]
-    if spread is None or rank is None or not (rank < LINE or 0 < spread < FLAT):  # 0 is also that of a batch of one
+    if spread is None or rank is None or not (rank < LINE or 0 < spread < FLAT):  # a batch of one also has spread 0
         return []
     return [
         f"the embeddings have collapsed (spread {spread:.2g} of 1, effective rank {rank:.1f}): all videos look alike "
-        "to the network, and next to nothing is learnt; a lower optim.lr, more videos a step (optim.total_batch) or a "
-        "pretext.temperature nearer to the published 0.07 may help"
+        "to the network, and next to nothing is learnt; a lower optim.lr, more videos per step (optim.total_batch) or "
+        "a pretext.temperature closer to the published 0.07 may help"
     ]
 
 
@@ -133,24 +133,24 @@ def _is_trained(task: str, pretext: Row) -> bool:
 
 
 def _motion(means: Mapping[str, float | None], step: int, pretext: Row) -> list[str]:
-    """Of RSP in a network that has not collapsed."""
+    """Judge RSP, in a network that has not collapsed."""
     top1, rsp = means["avid_top1"], means["rsp_accuracy"]
     if not _is_trained("motion", pretext) or rsp is None or rsp >= AT_CHANCE:
         return []
     if _is_trained("appearance", pretext) and top1 is not None and top1 > SOLVED:
         return [
             f"appearance is solved (A-VID {percent(top1)} %) and motion is at chance (RSP {percent(rsp)} %, chance "
-            "50): colour and scene tell the videos apart; stronger colour jitter (augment), a lower "
+            "50): colour and scene suffice to tell the videos apart; stronger colour jitter (augment), a lower "
             "pretext.appearance_weight or more videos make the network look at motion"
         ]
     return [
-        f"motion is at chance after {step} steps (RSP {percent(rsp)} %, chance 50): which clip plays faster is "
-        "not learnt; look whether the videos move at all, at clips.stride, and at optim.lr"
+        f"motion is at chance after {step} steps (RSP {percent(rsp)} %, chance 50): the network does not learn which "
+        "clip plays faster; check whether there is motion in the videos, clips.stride and optim.lr"
     ]
 
 
 def _appearance(means: Mapping[str, float | None], step: int, pretext: Row) -> list[str]:
-    """Of A-VID likewise: a query's own video is found no more often than by chance, or rarely and hardly nearer."""
+    """Judge A-VID likewise: is a query's own video found only as often as by chance, or rarely and hardly closer?"""
     top1, own, others = means["avid_top1"], means["positive_similarity"], means["negative_similarity"]
     if not _is_trained("appearance", pretext) or top1 is None or own is None or others is None:
         return []
@@ -161,24 +161,24 @@ def _appearance(means: Mapping[str, float | None], step: int, pretext: Row) -> l
         return []
     by_chance = "" if chance is None else f", chance {percent(chance)}"
     return [
-        f"appearance is at chance after {step} steps (A-VID {percent(top1)} %{by_chance}; a query is as near to other "
-        f"videos as to its own, {figures(own)} v {figures(others)}): look at augment and at optim.lr"
+        f"appearance is at chance after {step} steps (A-VID {percent(top1)} %{by_chance}; a query is about as similar "
+        f"to its own video as to others, {figures(own)} v {figures(others)}): check augment and optim.lr"
     ]
 
 
 def _margin(pretext: Row) -> list[str]:
-    """Of similarities that no network can set so far apart."""
+    """Judge the margin: two cosine similarities divided by the temperature differ by 2 / temperature at most."""
     margin, temperature = _number(pretext, "margin"), _number(pretext, "temperature")
     if not _is_trained("motion", pretext) or margin is None or not temperature or margin * temperature <= 2:
         return []
     return [
-        f"the margin between speeds cannot be met: pretext.margin is {figures(margin)}, and by pretext.temperature "
-        f"{figures(temperature)} no two similarities are further apart than {figures(2 / temperature)}: lower it"
+        f"the margin between speeds cannot be met: pretext.margin is {figures(margin)}, but with pretext.temperature "
+        f"{figures(temperature)} no two similarities differ by more than {figures(2 / temperature)}; lower one of them"
     ]
 
 
 def _queue(last: Row) -> list[str]:
-    """Of a queue that is longer than the data it matters little whether it was full."""
+    """Judge the queue; if it is longer than the data, it matters little whether it was full."""
     fill, epochs = _number(last, "queue_fill"), _number(last, "queue_epochs")
     if epochs is not None and epochs > 1:
         return [
@@ -187,8 +187,8 @@ def _queue(last: Row) -> list[str]:
         ]
     if fill is not None and fill < 100:
         return [
-            f"the queue was never full (keys are {percent(fill)} % of it, the rest is drawn at random and easy to tell "
-            "apart): take a shorter pretext.queue_length, or more steps"
+            f"the queue was never full (keys are {percent(fill)} % of it, the rest is random and easy to tell apart): "
+            "take a shorter pretext.queue_length, or more steps"
         ]
     return []
 
@@ -199,6 +199,6 @@ def _mean(rows: Sequence[Row], name: str) -> float | None:
 
 
 def _number(row: Row, name: str) -> float | None:
-    """A finite number of a row, None where it is none: a file may have been edited."""
+    """Return a finite number of a row, or None if there is none (the file may have been edited)."""
     value = row.get(name)
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

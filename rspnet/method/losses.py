@@ -1,4 +1,7 @@
-"""The two losses of RSPNet. N clips, D embedding dimension, Q queue length; embeddings are unit-norm rows."""
+"""The two losses of RSPNet, L_a (A-VID) and L_m (RSP).
+
+N clips, D embedding dimension, Q queue length; embeddings have unit norm, so that a dot product is a cosine similarity.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -6,16 +9,18 @@ from torch import Tensor
 
 
 def info_nce(query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
-    """Appearance loss (A-VID): the clip of the same video against the queue (paper eq. 4; MoCo's form of InfoNCE).
+    """Appearance loss L_a (A-VID): find the clip of the query's own video among the queue (paper, eq. 4).
+
+    This is InfoNCE in MoCo's form: a cross-entropy over one positive and Q negatives, whose target is the positive.
 
     Args:
-        query: query embeddings (N, D).
-        positive: key embeddings (N, D), row i from the same video as query i.
-        queue: negatives (D, Q).
+        query: appearance embeddings of the query clips (N, D).
+        positive: appearance embeddings of the key clips (N, D); row i is from the same video as query i.
+        queue: negatives, embeddings of earlier key clips (D, Q).
         temperature: divisor of the cosine similarities.
 
     Returns:
-        The mean cross-entropy, and the logits (N, 1 + Q) whose column 0 is the positive.
+        The mean cross-entropy (scalar), and the logits (N, 1 + Q), whose column 0 is the positive.
     """
     similarity = torch.cat([(query * positive).sum(1, keepdim=True), query @ queue], dim=1)
     logits = similarity / temperature
@@ -25,19 +30,21 @@ def info_nce(query: Tensor, positive: Tensor, queue: Tensor, *, temperature: flo
 def relative_speed(
     query: Tensor, same: Tensor, other: Tensor, *, temperature: float, margin: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Motion loss (RSP): clips of one speed lie nearer than clips of two speeds, by a margin (paper eq. 2).
+    """Motion loss L_m (RSP): clips at one speed shall be closer than clips at two speeds, by a margin (paper, eq. 2).
 
-    The published code divides the similarities by the temperature before it applies the margin.
+    This is the triplet loss max(0, margin - (near - far)), where near and far are the similarities of the query to the
+    key clip at its own speed and at the other speed. As in the published code, they are divided by the temperature
+    before the margin is applied.
 
     Args:
-        query: query embeddings (N, D).
-        same: key embeddings (N, D) of clips played at the query's speed.
-        other: key embeddings (N, D) of the same clips played at the other speed.
+        query: motion embeddings of the query clips (N, D).
+        same: motion embeddings of the key clips at the query's speed (N, D).
+        other: motion embeddings of the same key clips at the other speed (N, D).
         temperature: divisor of the cosine similarities.
-        margin: wanted gap, in units of similarity / temperature.
+        margin: smallest difference that costs nothing, in units of similarity / temperature.
 
     Returns:
-        The mean loss, and the two similarities / temperature (N,): same speed, other speed.
+        The mean loss (scalar), near (N,) and far (N,).
     """
     positive = (query * same).sum(1) / temperature
     negative = (query * other).sum(1) / temperature

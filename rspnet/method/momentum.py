@@ -1,4 +1,4 @@
-"""MoCo's machinery: the momentum update, the queue of negatives, and batches in groups for batch normalisation.
+"""The parts of MoCo: the momentum update, the queue of negatives, and batch normalisation in groups.
 
 A clips of all processes, D embedding dimension, Q queue length.
 """
@@ -15,28 +15,31 @@ from rspnet.shortage import check_fits
 
 @torch.no_grad()
 def momentum_update(key: nn.Module, query: nn.Module, momentum: float) -> None:
-    """Set the key encoder to momentum * key + (1 - momentum) * query: parameters only.
+    """Set the key encoder's parameters to momentum * key + (1 - momentum) * query.
 
-    Buffers stay: the key encoder's batch-norm statistics come from its own forward passes (the published code).
+    Buffers are not updated: as in the published code, the key encoder's running batch-norm statistics come from its own
+    forward passes.
     """
     pairs = zip(key.parameters(), query.parameters(), strict=True)
     keys, queries = map(list, zip(*pairs))
-    torch._foreach_mul_(keys, momentum)  # all at once: a handful of launches on a GPU
+    torch._foreach_mul_(keys, momentum)  # all parameters together, which takes few kernel launches on a GPU
     torch._foreach_add_(keys, queries, alpha=1 - momentum)
 
 
 class Queue(nn.Module):
-    """The negatives: the last Q key embeddings, as columns, saved with the model so that a resumed run has them.
+    """The negatives of A-VID: the last Q key embeddings, at first random unit vectors; saved with the model.
 
     Args:
         dim: embedding dimension D.
-        length: Q; any number, it need not divide by the batch.
+        length: Q, which need not be a multiple of the batch size.
 
     Attributes:
-        begun: number of columns that were keys from the start: all of a queue that was loaded, else none.
+        columns: the embeddings (D, Q), one per column.
+        pointer: index of the oldest column, which is the next to be overwritten (1,).
+        begun: number of columns that held keys at the start of the run: Q if the queue was loaded from a file, else 0.
 
     Raises:
-        ConfigError: the machine's memory could not hold it.
+        ConfigError: the queue does not fit into the machine's memory.
     """
 
     columns: Tensor
@@ -51,10 +54,10 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
-        """Write keys (A, D) over the oldest columns, wrapping at the end.
+        """Overwrite the oldest columns with keys (A, D), wrapping around at the end.
 
         Raises:
-            ValueError: more keys than columns.
+            ValueError: there are more keys than columns.
         """
         length = self.columns.shape[1]
         if len(keys) > length:
@@ -65,14 +68,17 @@ class Queue(nn.Module):
 
 
 def grouped(module: nn.Module, parts: Iterable[Tensor]) -> tuple[Tensor, ...]:
-    """Run `module` on equal parts of a batch, one after the other: what as many processes would compute.
+    """Run `module` on equal parts of a batch one after the other, as if each were on a process of its own.
 
-    Each part has batch statistics of its own. The running statistics follow the first part alone, as under
-    DistributedDataParallel the first process's buffers are the ones that are kept.
+    Each part is normalised by its own batch statistics. Only the first part updates the running statistics, because
+    DistributedDataParallel keeps the buffers of the first process.
 
     Args:
         module: maps clips (n, ...) to a tuple of tensors (n, ...).
-        parts: clips (n, ...) each; each is asked for when it is its turn, and let go after it.
+        parts: clips (n, ...) of each part. An iterator is advanced one part at a time, so that only one is in memory.
+
+    Returns:
+        The outputs of all parts, concatenated.
     """
     parts = iter(parts)
     outputs = [module(next(parts))]
@@ -83,7 +89,7 @@ def grouped(module: nn.Module, parts: Iterable[Tensor]) -> tuple[Tensor, ...]:
 
 @contextmanager
 def statistics_unmoved(module: nn.Module) -> Iterator[None]:
-    """Leave running statistics alone; batch norm in training mode goes by those of the batch."""
+    """Leave running statistics unchanged; batch norm in training mode still normalises by those of the batch."""
     norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
     try:
         for layer in norms:

@@ -1,4 +1,4 @@
-"""Optimiser and learning-rate schedule of the published recipes."""
+"""Optimisers and learning-rate schedules, with those of the published recipes."""
 
 import math
 from collections.abc import Sequence
@@ -11,40 +11,43 @@ from torch import nn
 
 
 def sgd(module: nn.Module, lr: float, *, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
-    """Plain momentum SGD on all trainable parameters, with weight decay on biases and batch norm too (as published)."""
+    """Return SGD with momentum on all trainable parameters; biases and batch norm also get weight decay (published)."""
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return torch.optim.SGD(trainable, lr, momentum=momentum, weight_decay=weight_decay)
 
 
 def adam(module: nn.Module, lr: float, *, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015) on all trainable parameters, with betas (`momentum`, 0.999) and L2 weight decay."""
+    """Return Adam (Kingma & Ba 2015) on all trainable parameters: betas (`momentum`, 0.999), L2 weight decay."""
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return torch.optim.Adam(trainable, lr, betas=(momentum, 0.999), weight_decay=weight_decay)
 
 
 OPTIMIZERS = {"sgd": sgd, "adam": adam}
-"""By the names that recipes give them."""
+"""The optimisers by their names in recipes."""
 
 
 def scaled_lr(lr: float, total_batch: int, lr_batch: int | None) -> float:
-    """Linear scaling: `lr` is for `lr_batch` videos per step (64 in the published pretraining); None leaves it."""
+    """Scale `lr` linearly from `lr_batch` videos per step (64 in the published pretraining) to `total_batch`.
+
+    If `lr_batch` is None, `lr` is returned unchanged.
+    """
     return lr if lr_batch is None else lr * total_batch / lr_batch
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate as a function of the epoch (from 0), so that a resumed run needs no state.
+    """The learning rate as a function of the epoch, counted from 0; it has no state, so none is saved to resume a run.
 
     Attributes:
-        kind: "cosine" from `lr` to lr / 1000 at the end of the last epoch, or "multi_step", lr * decay per
-            milestone passed.
-        lr: at the start.
-        epochs: of the whole run; length of the cosine.
+        kind: "cosine", which falls from `lr` to lr / 1000 at the end of the last epoch, or "multi_step", which
+            multiplies the rate by `decay` at each milestone.
+        lr: learning rate at the start.
+        epochs: epochs of the whole run, over which the cosine falls.
         milestones: ascending epochs.
-        decay: 0.1 in the published recipes.
+        decay: factor at each milestone; 0.1 in the published recipes.
 
     Raises:
-        ValueError: an unknown kind, or milestones that do not ascend.
+        ValueError: the kind is unknown, or the milestones do not ascend.
     """
 
     kind: str
@@ -60,7 +63,7 @@ class Schedule:
             raise ValueError(f"milestones {list(self.milestones)} must ascend")
 
     def __call__(self, epoch: float) -> float:
-        """The rate of an epoch."""
+        """Return the learning rate of an epoch."""
         if self.kind == "multi_step":
             return self.lr * self.decay ** sum(epoch >= milestone for milestone in self.milestones)
         low = self.lr / 1000
@@ -68,13 +71,13 @@ class Schedule:
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every parameter group this learning rate."""
+    """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = lr
 
 
 class Recipe(Protocol):
-    """How to train; `rspnet.cli.options.Optim` says what each means."""
+    """Options of the optimisation, as documented in `rspnet.cli.options.Optim`."""
 
     epochs: int
     total_batch: int
@@ -87,17 +90,17 @@ class Recipe(Protocol):
 
     @property
     def optimizer(self) -> str:
-        """Of `OPTIMIZERS`."""
+        """A key of `OPTIMIZERS`."""
         ...
 
     @property
     def schedule(self) -> str:
-        """The kind, see `Schedule`."""
+        """The kind of `Schedule`."""
         ...
 
 
 def recipe(module: nn.Module, how: Recipe) -> tuple[torch.optim.Optimizer, Schedule]:
-    """The optimiser of a module, and its learning rate by epoch."""
+    """Return the optimiser of a module and the schedule of its learning rate."""
     lr = scaled_lr(how.lr, how.total_batch, how.lr_batch)
     optimizer = OPTIMIZERS[how.optimizer](module, lr, momentum=how.momentum, weight_decay=how.weight_decay)
     return optimizer, Schedule(how.schedule, lr, how.epochs, how.milestones, how.decay)

@@ -1,8 +1,16 @@
-"""RSPNet's pretraining step as one module: two clips of each video in, losses out.
+"""RSPNet's pretraining step as one module: it takes two clips of each video and returns the losses of both tasks.
 
-N clips of this process, A clips of all processes, T frames per clip, D embedding dimension, Q queue length.
-Paper: Chen et al., AAAI 2021, arXiv:2011.07949. Proven against recorded steps of the published code
-(tests/method/test_pretext.py, tests/support/replay_step.py).
+Each video gives a query clip, which plays at normal or at higher speed, and a key clip, which is embedded at both.
+
+- Relative speed perception (RSP, loss L_m): the query is closer to the key at its own speed than at the other speed.
+- Appearance-focused video instance discrimination (A-VID, loss L_a): the query is closer to the key, at either speed,
+  than to the keys of other videos, which a queue holds.
+
+The key encoder follows the query encoder by momentum (MoCo). Paper: Chen et al., AAAI 2021, arXiv:2011.07949. Tested
+against recorded steps of the published code (tests/method/test_pretext.py, tests/support/replay_step.py).
+
+N clips of this process, A clips of all processes, T frames per clip, U >= T frames of a key clip that are shown at any
+speed, D embedding dimension, Q queue length.
 """
 
 import copy
@@ -22,12 +30,12 @@ from rspnet.method.momentum import Queue, grouped, momentum_update
 
 @dataclass(frozen=True)
 class Keys:
-    """What the queries of a step are compared with; no gradient.
+    """What the queries of a step are compared with; without gradients.
 
     Attributes:
-        same: appearance and motion embeddings (N, 2 D) of the key clips at the query's speed.
-        other: likewise of the key clips at the other speed.
-        negatives: the queue (D, Q) as it was before these.
+        same: appearance and motion embeddings of the key clips at the query's speed, side by side (N, 2 D).
+        other: those of the key clips at the other speed (N, 2 D).
+        negatives: the queue (D, Q) as it was before these keys were put into it.
     """
 
     same: Tensor
@@ -35,27 +43,27 @@ class Keys:
     negatives: Tensor
 
     def __getitem__(self, rows: slice) -> "Keys":
-        """Those of some clips."""
+        """Return the keys of some of the clips."""
         return Keys(self.same[rows], self.other[rows], self.negatives)
 
 
 class RSPNet(nn.Module):
     """Query encoder, key encoder and queue.
 
-    Everything that changes per step changes inside `forward`, which is all that is left of a module once it is wrapped
-    for several processes.
+    `forward` does all that happens in a step, including the updates of key encoder and queue, because it is the only
+    method left once DistributedDataParallel wraps the module.
 
     Args:
-        encoder: the network to train, mapping clips (N, 3, T, H, W) to features (N, `num_features`).
+        encoder: f, the network to train; maps clips (N, 3, T, H, W) to features (N, `num_features`).
         num_frames: T, frames of a clip at either speed.
         dim: D, embedding dimension.
         queue_length: Q, number of negatives.
-        momentum: of the key encoder.
-        temperature: of both losses.
-        margin: of the motion loss, in units of similarity / temperature.
-        appearance_weight: of the A-VID loss.
-        motion_weight: of the RSP loss.
-        groups: batch-norm groups in this process.
+        momentum: weight of the key encoder's old parameters in each update.
+        temperature: divisor of the similarities in both losses.
+        margin: margin of the RSP loss, in units of similarity / temperature.
+        appearance_weight: weight of the A-VID loss.
+        motion_weight: weight of the RSP loss.
+        groups: number of batch-norm groups in this process.
     """
 
     def __init__(
@@ -83,12 +91,12 @@ class RSPNet(nn.Module):
         self.appearance_weight = appearance_weight
         self.motion_weight = motion_weight
         self.groups = groups
-        # Every process computes the same queue; DistributedDataParallel would send it to all of them in every step.
+        # Every process computes the same queue, so DistributedDataParallel need not broadcast it in every step.
         self._ddp_params_and_buffers_to_ignore = [f"queue.{name}" for name, _ in self.queue.named_buffers()]
 
     @property
     def chance(self) -> dict[str, float]:
-        """What log terms would be for a network that has learnt nothing, percent."""
+        """Accuracies by chance, in percent, by the name of the log term."""
         top1 = 100 / (1 + self.queue.columns.shape[1])
         return {"avid_top1": top1, "avid_top5": min(5 * top1, 100), "rsp_accuracy": 50}
 
@@ -99,20 +107,22 @@ class RSPNet(nn.Module):
     def forward(self, query_clips: None, key_clips: Tensor, draws: Draws) -> Keys: ...
 
     def forward(self, query_clips: Tensor | None, key_clips: Tensor | Keys, draws: Draws) -> dict[str, Tensor] | Keys:
-        """One training step's losses; updates the key encoder and the queue.
+        """Update the key encoder and the queue, and return the losses of one training step.
 
-        Or its first half alone: without query clips it updates both, and returns the keys. Given keys in place of key
-        clips it is the second half, which also takes whole batch-norm groups of the step: rows of both.
+        The two halves of a step can be computed apart. If `query_clips` is None, only the first half is: the updates;
+        the keys are returned. If `key_clips` are these keys, only the second half is: the losses. The second half can
+        also be called with some of the step's batch-norm groups, that is with the same rows of queries and keys.
 
         Args:
-            query_clips: (N, 3, T, H, W), normalised, each at its speed in `draws`.
-            key_clips: another clip of each video (N, 3, U, H, W): the U frames that one speed or the other shows, as
-                `rspnet.data.sampling.shown_frames` has them.
+            query_clips: query clips (N, 3, T, H, W), normalised, each at its speed in `draws`; or None.
+            key_clips: another clip of each video (N, 3, U, H, W), normalised: the U frames that are shown at normal
+                or at higher speed, see `rspnet.data.sampling.shown_frames`; or the keys of a first half.
             draws: the step's random choices.
 
         Returns:
-            ``loss`` to minimise and, detached: its parts ``loss_avid`` and ``loss_rsp``; the log terms of
-            `LOG_TERMS`; ``logits_same`` and ``logits_other`` (N, 1 + Q), ``near`` and ``far`` (N,), and the queries'
+            The keys if `query_clips` is None. Else the ``loss`` to minimise and, detached, its parts ``loss_avid``
+            (of both key speeds) and ``loss_rsp``, the terms of `LOG_TERMS`, the A-VID logits ``logits_same`` and
+            ``logits_other`` (N, 1 + Q), the RSP similarities / temperature ``near`` and ``far`` (N,), and the queries'
             appearance ``embeddings`` (N, D).
         """
         keys = key_clips if isinstance(key_clips, Keys) else self._keys(key_clips, draws)
@@ -144,11 +154,11 @@ class RSPNet(nn.Module):
 
     @torch.no_grad()
     def _keys(self, clips: Tensor, draws: Draws) -> Keys:
-        """Update the key encoder, embed the key clips (N, 3, U, H, W), and put them into the queue.
+        """Update the key encoder, embed the key clips (N, 3, U, H, W) at both speeds, and update the queue.
 
-        MoCo's shuffling BN: a query and its key would otherwise share batch-norm statistics, which tell them apart from
-        the negatives without looking at the video. Clips are mixed over all processes and groups; the batch statistics
-        are per group.
+        The clips are shuffled over the batch-norm groups of all processes before they are embedded (MoCo's shuffling
+        BN). Otherwise a query and its key would be in batches of the same videos, and their batch statistics would give
+        the positive away.
         """
         momentum_update(self.key_encoder, self.query_encoder, self.momentum)
         fast, device = draws.fast.to(clips.device, non_blocking=True), clips.device
@@ -157,42 +167,46 @@ class RSPNet(nn.Module):
         for quick, shuffle in zip((~fast, fast), shuffles):
             parts = (exchange(self._at_speed(clips, quick, draws.speed, rows=to.sent), to) for to in shuffle.routes)
             heads += grouped(self.key_encoder, parts)
-        # In the queue's precision also where the encoders ran in half: a temperature of 0.07 magnifies rounding.
+        # In the queue's full precision even if the encoders ran in half: a temperature of 0.07 magnifies rounding.
         everyones = gather(torch.cat(heads, dim=1).to(negatives.dtype)).chunk(2, dim=1)
         other, same = (embedded[shuffle.back] for embedded, shuffle in zip(everyones, shuffles))
-        self.queue.enqueue(other.chunk(2, dim=1)[0])  # only these, as published
+        self.queue.enqueue(other.chunk(2, dim=1)[0])  # appearance embeddings at the other speed only, as published
         return Keys(share(same), share(other), negatives)
 
     def _at_speed(self, clips: Tensor, fast: Tensor, speed: int, *, rows: Tensor) -> Tensor:
-        """Play some clips (N, 3, U, H, W), fast where `fast` (N,): (n, 3, T, H, W), in the type that autocast takes."""
+        """Return the given rows of clips (N, 3, U, H, W) at speed 1, or at `speed` if `fast` (N,), as (n, 3, T, H, W).
+
+        They are in autocast's type if that is enabled.
+        """
         if clips.shape[2] != (shown := len(shown_frames(self.num_frames, (1, speed)))):
             raise ValueError(f"key clips of {clips.shape[2]} frames; speeds 1 and {speed} show {shown}")
         clips = clips[rows]
         if torch.is_autocast_enabled(clips.device.type) and clips.dtype == torch.float32:
-            clips = clips.to(torch.get_autocast_dtype(clips.device.type))  # half as much to send, and the same outcome
+            clips = clips.to(torch.get_autocast_dtype(clips.device.type))  # halves what is sent, with the same result
         normal, later = clips.split((self.num_frames, clips.shape[2] - self.num_frames), dim=2)
         quick = torch.cat([normal[:, :, ::speed], later], dim=2)
         return torch.where(fast[rows].view(-1, 1, 1, 1, 1), quick, normal)
 
 
 LOG_TERMS = {
-    "avid_top1": "percent of queries whose video ranks first among the queue",
-    "avid_top5": "percent of queries whose video ranks in the first five",
-    "rsp_accuracy": "percent of queries nearer to their own speed than to the other",
+    "avid_top1": "percent of queries whose own video ranks first among the queue",
+    "avid_top5": "percent of queries whose own video ranks among the first five",
+    "rsp_accuracy": "percent of queries nearer to the key at their own speed than at the other",
     "positive_similarity": "mean logit of a query and its own video",
     "negative_similarity": "mean logit of a query and the queue",
-    "margins_met": "percent of queries nearer to their own speed by the margin",
-    "motion_gap": "mean by which they are, in units of similarity / temperature, as the margin is",
+    "margins_met": "percent of queries nearer to the key at their own speed by at least the margin",
+    "motion_gap": "mean difference of the two similarities, in the margin's units of similarity / temperature",
     "spread": "length of the standard deviation of the batch's appearance embeddings: 0 collapsed, 1 fully spread",
     "effective_rank": "number of directions that the appearance embeddings of all steps and processes fill",
 }
-"""Scalars; of one step `effective_rank` is the matrix that it is taken of when it is added up, see `moments`."""
+"""Log terms and their meaning. All are scalars, except that `forward` returns the matrix of `moments` as
+`effective_rank`: the rank is computed from the mean of these matrices over the steps of a log line."""
 
 
 @torch.no_grad()
 def _log_terms(logits: Tensor, near: Tensor, far: Tensor, *, embeddings: Tensor, margin: float) -> dict[str, Tensor]:
-    """What a person wants to see of one step; `LOG_TERMS` says what each means."""
-    rank = (logits[:, 1:] >= logits[:, :1]).sum(1)  # ties count against: a collapsed network gets 0, not 100
+    """Return the terms of `LOG_TERMS` for one step."""
+    rank = (logits[:, 1:] >= logits[:, :1]).sum(1)  # a tie is a miss, so that a collapsed network gets 0, not 100
     return {
         "avid_top1": 100 * (rank < 1).float().mean(),
         "avid_top5": 100 * (rank < 5).float().mean(),
@@ -207,12 +221,12 @@ def _log_terms(logits: Tensor, near: Tensor, far: Tensor, *, embeddings: Tensor,
 
 
 def spread(embeddings: Tensor) -> Tensor:
-    """Length of the standard deviation of embeddings (N, D), a scalar: see `LOG_TERMS`."""
+    """Return the length of the standard deviation of embeddings (N, D), a scalar: see `LOG_TERMS`."""
     length: Tensor = embeddings.std(0, correction=0).norm()
     return length
 
 
 def moments(embeddings: Tensor) -> Tensor:
-    """Mean of the products of embeddings (N, D) with themselves (D, D), in float64, where small shares stay right."""
-    precise = embeddings.double()  # which autocast leaves alone
+    """Return the mean outer product (D, D) of embeddings (N, D) with themselves, in float64 for small eigenvalues."""
+    precise = embeddings.double()  # autocast does not touch float64
     return precise.T @ precise / len(precise)

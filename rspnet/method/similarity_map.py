@@ -1,16 +1,16 @@
-"""Similarity activation maps: where in two clips lies what makes them alike to a head.
+"""Similarity activation maps: which positions of two clips make them similar for a projection head.
 
-The similarity of clips i and j to a head is the product of their projections W_i x_i and W_j x_j; x is the mean of the
-last feature map F over its positions. So it is the mean over positions of the supplement's map of clip i,
+For a head with weight W, the similarity of clips i and j is the dot product of W_i x_i and W_j x_j, where x is the mean
+of the last feature map F over its positions. It is therefore the mean over positions of the map
 
     M_i = ((W_j x_j)^T W_i) F_i
 
-and of that of clip j just as well. The head's bias and the lengths of the embeddings are left out, in the supplement as
-in the published code, whose maps these are (tests/method/test_similarity_map.py). There, however, the second clips'
-features stay in the order in which they were shuffled over the batch, and the files of the two heads have each other's
-name.
+of clip i (the paper's supplement), and likewise of the map M_j of clip j. The head's bias and the normalisation of the
+embeddings are left out, as in the supplement and in the published code, whose maps these are
+(tests/method/test_similarity_map.py), but for two faults of the latter: it leaves the second clips' features in
+shuffled order, and exchanges the file names of the two heads.
 
-N clips, T frames, H W pixels, D features, E embedding dimension; t, h, w are the positions of the last map.
+N clips, T frames, H x W pixels, D features, E embedding dimension; t, h, w are the positions of the last map.
 """
 
 from typing import NamedTuple
@@ -25,8 +25,8 @@ class Maps(NamedTuple):
     """The maps of N clips, each (N, t, h, w).
 
     Attributes:
-        appearance: of the head that tells videos apart (A-VID).
-        motion: of the head that tells speeds apart (RSP).
+        appearance: map of the A-VID head, which discriminates videos.
+        motion: map of the RSP head, which discriminates playback speeds.
     """
 
     appearance: Tensor
@@ -34,16 +34,16 @@ class Maps(NamedTuple):
 
 
 def similarity_map(features: Tensor, weight: Tensor, *, other_features: Tensor, other_weight: Tensor) -> Tensor:
-    """Return where the first clip of each pair is like the second one, to one head.
+    """Return the map M_i of the first clip i of each pair with the second clip j, for one head.
 
     Args:
-        features: last map of the first clips (N, D, t, h, w).
-        weight: of the head on them (E, D).
-        other_features: of the second clips, at as many positions or at others.
-        other_weight: of the same head on those.
+        features: F_i, last feature map of the first clips (N, D, t, h, w).
+        weight: W_i, the head's weight in the network that embeds the first clips (E, D).
+        other_features: F_j, last feature map of the second clips (N, D, ...), whose t, h, w may differ.
+        other_weight: W_j, the head's weight in the network that embeds the second clips (E, D).
 
     Returns:
-        (N, t, h, w), whose mean over positions is the product of the two projections, without a bias.
+        (N, t, h, w). The mean over positions is the dot product of the two projections, without bias.
     """
     projected = other_features.mean((2, 3, 4)) @ other_weight.T
     return torch.einsum("ndthw,nd->nthw", features, projected @ weight)
@@ -51,13 +51,13 @@ def similarity_map(features: Tensor, weight: Tensor, *, other_features: Tensor, 
 
 @torch.no_grad()
 def similarity_maps(first: Embedder, second: Embedder, *, clips: Tensor, other_clips: Tensor) -> tuple[Maps, Maps]:
-    """Return the maps of N pairs of clips, of the first ones and of the second ones.
+    """Return the maps of the first and of the second clips of N pairs, for both heads.
 
     Args:
-        first: encodes the first clips; as published, the query encoder, in eval mode.
-        second: encodes the second ones; as published, the key encoder.
-        clips: the first of each pair (N, 3, T, H, W), normalised.
-        other_clips: the second of each pair, likewise.
+        first: embeds the first clips; as published, the query encoder, in eval mode.
+        second: embeds the second clips; as published, the key encoder, in eval mode.
+        clips: first clip of each pair (N, 3, T, H, W), normalised.
+        other_clips: second clip of each pair (N, 3, T, H, W), normalised.
     """
     one, two = first.encoder.forward_features(clips), second.encoder.forward_features(other_clips)
     heads = [(getattr(first, name).weight, getattr(second, name).weight) for name in Maps._fields]

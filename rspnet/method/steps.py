@@ -1,7 +1,7 @@
-"""The gradients of a training step, computed in parts: the memory of one part, the gradients of the whole.
+"""The gradients of a training step, computed in micro-batches: with the memory of one, the gradients of the whole.
 
-Batch-norm groups do not know of each other, and losses are means over clips, so that the parts' gradients add up to
-those of the whole. The accelerator is handed in.
+In pretraining this is exact: batch-norm groups are independent of each other, and the losses are means over clips. In
+fine-tuning each micro-batch has its own batch statistics.
 
 N clips of this process.
 """
@@ -22,24 +22,25 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 Terms = dict[str, Tensor]
-"""Scalars by name; and of `effective_rank`, a matrix."""
+"""Scalars by name, and a matrix as `effective_rank` (see `rspnet.method.pretext.moments`)."""
 
 
 def check_micro_batches(number: int, divides: int, what: str) -> int:
-    """See that a process's share of a step can be divided so, and return how much a part is.
+    """Check that a process's share of a step can be divided into micro-batches, and return the size of one.
 
     Args:
-        number: of parts.
-        divides: what they share, with `what` it is.
-        what: in the plural.
+        number: number of micro-batches.
+        divides: number of things to divide.
+        what: what these are, in the plural, for the message.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: `divides` is not a multiple of `number`.
     """
     if divides % number:
         fitting = [str(count) for count in range(1, divides + 1) if divides % count == 0]
         raise ConfigError(
-            f"run.micro_batches: {number}; each process has {divides} {what} to divide: take {' or '.join(fitting[:9])}"
+            f"run.micro_batches: {number} does not divide the {divides} {what} of each process; take "
+            f"{' or '.join(fitting[:9])}"
         )
     return divides // number
 
@@ -47,21 +48,21 @@ def check_micro_batches(number: int, divides: int, what: str) -> int:
 def pretrain_step(
     model: nn.Module, clips: list[Tensor], draws: Draws, *, accelerator: "Accelerator", micro_batches: int
 ) -> Terms:
-    """Add one pretraining step's gradients to those of the parameters.
+    """Add the gradients of one pretraining step to those of the parameters.
 
     Args:
         model: an `rspnet.method.pretext.RSPNet`, as the accelerator prepared it.
-        clips: the step's query and key clips, as the model takes them. The list is emptied: nobody but this function
-            holds on to them, so that their memory is free as soon as it can be.
-        draws: the step's.
-        accelerator: whose precision and processes it goes by.
-        micro_batches: number of parts; they divide the model's batch-norm groups.
+        clips: the step's query clips (N, 3, T, H, W) and key clips (N, 3, U, H, W). The list is emptied, so that their
+            memory is freed as early as possible.
+        draws: the step's random choices.
+        accelerator: the run's, which handles precision and processes.
+        micro_batches: number of micro-batches, which divides the model's number of batch-norm groups.
 
     Returns:
         The log terms of the whole batch of this process: the losses and `LOG_TERMS`.
     """
     query = clips.pop(0)
-    with torch.no_grad():  # through the wrapper, which sees to precision
+    with torch.no_grad():  # the wrapper is called, not the module, because it sets the precision
         keys = model(None, clips.pop(), draws)
     outs, embeddings, size = list[Terms](), list[Tensor](), len(query) // micro_batches
     for part in _parts(model, accelerator, micro_batches):
@@ -70,21 +71,21 @@ def pretrain_step(
         accelerator.backward(out["loss"] / micro_batches)
         outs.append({name: out[name].detach() for name in ("loss", "loss_avid", "loss_rsp", *LOG_TERMS)})
         embeddings.append(out["embeddings"])
-    together = {"spread": spread(torch.cat(embeddings))} if micro_batches > 1 else {}  # no mean of those of the parts
+    together = {"spread": spread(torch.cat(embeddings))} if micro_batches > 1 else {}  # not the mean of the parts'
     return _means(outs) | together
 
 
 def finetune_step(
     model: nn.Module, clips: list[Tensor], labels: Tensor, *, accelerator: "Accelerator", micro_batches: int
 ) -> Terms:
-    """Add one fine-tuning step's gradients to those of the parameters; batch statistics are those of each part.
+    """Add the gradients of one fine-tuning step to those of the parameters; each micro-batch has own batch statistics.
 
     Args:
         model: an `rspnet.method.classifier.Classifier`, as the accelerator prepared it.
-        clips: the step's clips (N, 3, T, H, W), as the one item of a list, which is emptied.
+        clips: a list whose one item is the step's clips (N, 3, T, H, W); it is emptied, as in `pretrain_step`.
         labels: class indices (N,).
-        accelerator: whose precision and processes it goes by.
-        micro_batches: number of parts; they divide N.
+        accelerator: the run's, which handles precision and processes.
+        micro_batches: number of micro-batches, which divides N.
 
     Returns:
         ``loss`` and ``train_top1`` of the whole batch of this process.
@@ -99,10 +100,10 @@ def finetune_step(
 
 
 def _parts(model: nn.Module, accelerator: "Accelerator", number: int) -> Iterator[int]:
-    """The numbers of the parts, each in what it is to be computed in.
+    """Yield the index of each micro-batch, inside the contexts in which it has to be computed.
 
-    The last one has the processes exchange their gradients, the first one moves the running statistics: those are what
-    as many processes would keep.
+    Only the last one makes the processes exchange gradients. Only the first one updates the running statistics, as if
+    each micro-batch were on a process of its own (see `rspnet.method.momentum.grouped`).
     """
     for part in range(number):
         with ExitStack() as stack:

@@ -111,7 +111,7 @@ def test_appearance_is_at_chance_by_what_is_found_and_not_by_the_temperature():
 def test_a_margin_that_no_network_can_meet():
     assert verdict([WELL], {"margin": 2.0, "temperature": 0.07}) == verdict([WELL], {"margin": 2.0}) == []
     (sentence,) = verdict([WELL], {"margin": 2.0, "temperature": 50.0})
-    assert sentence.startswith("the margin between speeds cannot be met: pretext.margin is 2.00, and by pretext.temp")
+    assert sentence.startswith("the margin between speeds cannot be met: pretext.margin is 2.00, but with pretext.te")
     assert verdict([WELL], {"margin": 2.0, "temperature": 50.0, "motion_weight": 0}) == []
 
 

@@ -45,5 +45,5 @@ def test_parts_of_a_fine_tuning_are_as_many_processes():
 
 def test_parts_that_do_not_come_out_even_are_refused():
     assert check_micro_batches(2, 4, "batch-norm groups") == 2
-    with pytest.raises(ConfigError, match="micro_batches: 3; each process has 4 batch-norm groups to divide: "):
+    with pytest.raises(ConfigError, match="micro_batches: 3 does not divide the 4 batch-norm groups of each process; "):
         check_micro_batches(3, 4, "batch-norm groups")

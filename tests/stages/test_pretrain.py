@@ -291,7 +291,7 @@ def test_a_run_may_go_on_in_parts(tmp_path, motions, interrupted, pretrained):
         main(tiny.pretrain(motions, tmp_path))
     config = tiny.pretrain(motions, tmp_path)
     config.run.micro_batches = 3
-    with pytest.raises(ConfigError, match=r"run\.micro_batches: 3; each process has 2 batch-norm groups to divide"):
+    with pytest.raises(ConfigError, match=r"run\.micro_batches: 3 does not divide the 2 batch-norm groups of each"):
         main(config)
     config.run.micro_batches = 2
     assert main(config)["steps"] == 6
