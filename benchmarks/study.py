@@ -12,7 +12,8 @@ tables of the documentation of it.
 
 `data` says of which videos: by name, with `split: official`, or `split: inner`: the official training videos alone, of
 which three tenths of the films are tested, so that no choice is made on the official test videos. A row's
-`and_unlabelled` names data sets that it is pretrained on beside them. A measure is of the data set alone: as it is
+`and_unlabelled` names data sets that it is pretrained on beside them, its `only` says of how many training videos of
+the data set, drawn at random. A measure is of the data set alone: as it is
 split; with `videos: all` without a split, where each video looks for its class among those of other films; with
 `videos: folds` of all of its videos as well, in four commands, each of which tests another quarter of the films.
 """
@@ -28,7 +29,7 @@ from pathlib import Path
 
 import yaml
 from study_results import Results
-from study_run import Run, beside
+from study_run import Run, chosen
 from study_videos import listed
 
 HERE = Path(__file__).resolve().parents[1]
@@ -61,8 +62,8 @@ def main() -> None:
     commands = Commands(max(1, (os.cpu_count() or 1) // args.jobs))
     with Results(file, study) as results:
         indexes = {
-            name: listed(study["data"], more, places, args.work / "data", call=commands.call)
-            for name, more in beside(study).items()
+            name: listed(study["data"], more, places, args.work / "data", only=only, call=commands.call)
+            for name, (more, only) in chosen(study).items()
             if name in (args.rows or study["rows"])
         }
         asked = [

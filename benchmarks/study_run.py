@@ -12,7 +12,7 @@ from rspnet.running.record import flat
 
 HERE = Path(__file__).resolve().parents[1]
 Options = dict[str, Any]
-MORE = "and_unlabelled"
+MORE, ONLY = "and_unlabelled", "only"
 FOLDS = 4
 """Parts that films are dealt into, where each is tested once."""
 FOLDED = {"classify", "knn", "linear"}
@@ -89,14 +89,15 @@ def asked_of(measure: str, options: Options, common: Options, *, index: Path, is
     return [asked | {"data.fold": fold} for fold in range(1, FOLDS + 1)] if videos == "folds" else [asked]
 
 
-def beside(study: Options) -> dict[str, list[str]]:
-    """For each row the data sets that it is pretrained on beside the study's videos."""
-    return {name: (study["pretrain"] | (row or {})).get(MORE, []) for name, row in study["rows"].items()}
+def chosen(study: Options) -> dict[str, tuple[list[str], int | None]]:
+    """For each row the data sets that it is pretrained on beside the study's videos, and of how many of these."""
+    rows = {name: study["pretrain"] | (row or {}) for name, row in study["rows"].items()}
+    return {name: (row.get(MORE, []), row.get(ONLY)) for name, row in rows.items()}
 
 
 def without(options: Options) -> Options:
-    """Options of a stage, which knows nothing of other data sets than that of its index."""
-    return {key: value for key, value in options.items() if key != MORE}
+    """Options of a stage, whose index has the videos that a row chooses."""
+    return {key: value for key, value in options.items() if key not in (MORE, ONLY)}
 
 
 def settings(options: Options) -> Options:

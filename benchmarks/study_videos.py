@@ -16,7 +16,9 @@ HELD_OUT = 0.3  # of the training films, where the split is `inner`
 Call = Callable[[list[str]], None]
 
 
-def listed(data: Options, more: list[str], places: dict[str, Path], work: Path, *, call: Call) -> Path:
+def listed(
+    data: Options, more: list[str], places: dict[str, Path], work: Path, *, only: int | None = None, call: Call
+) -> Path:
     """Make small copies of the videos, once, and the lists of a row of a study.
 
     Args:
@@ -24,6 +26,7 @@ def listed(data: Options, more: list[str], places: dict[str, Path], work: Path, 
         more: data sets that are pretrained on beside it, of which no labels are known.
         places: folder of each data set; not needed where the copies are there.
         work: where copies and lists go.
+        only: number of training videos of the data that are pretrained on, drawn at random; None: all.
         call: runs a command.
 
     Returns:
@@ -34,10 +37,13 @@ def listed(data: Options, more: list[str], places: dict[str, Path], work: Path, 
     rows = copied(data["name"], data["short_side"], places, work, call=call)
     if data["split"] == "inner":
         rows = inner(rows)
-    index = work / f"{'_and_'.join([data['name'], *more])}_{data['split']}_{digest(data)}.jsonl"
+    few = [] if only is None else [f"only_{only}"]
+    index = work / "_".join(["_and_".join([data["name"], *more]), *few, data["split"], f"{digest(data)}.jsonl"])
     unsplit = [row | {"split": None, "folds": None} for row in rows]
     for name, lines in {"own": rows, "all": unsplit, "folds": folded(rows)}.items():
         write(index.with_suffix(INDEXES[name]), lines)
+    if only is not None:
+        rows = random.Random(0).sample([row for row in rows if is_pretrained_on(row)], only)
     for name in more:
         others = copied(name, data["short_side"], places, work, call=call)
         rows += [row | {"label": None, "split": "train", "folds": None} for row in others]

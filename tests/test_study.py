@@ -25,7 +25,7 @@ from tests.support.pages import REPO
 sys.path.insert(0, str(REPO / "benchmarks"))
 import study_run
 from study_results import SHOTS, UNTESTED, Results, by_a_few, in_both, measured
-from study_run import FOLDS, Run, beside
+from study_run import FOLDS, Run, chosen
 from study_tables import against, ahead, dig, drawn_of, gain, study
 from study_videos import HELD_OUT, copied, folded, inner, listed
 
@@ -283,7 +283,7 @@ def test_no_film_is_learnt_from_and_tested():
 
 def test_a_row_is_pretrained_on_other_data_beside_and_measured_on_its_own(tmp_path):
     rows = said(rows={"base": {}, "more": {"and_unlabelled": ["others"], "optim.epochs": 2}})
-    assert beside(rows) == {"base": [], "more": ["others"]}
+    assert chosen(rows) == {"base": ([], None), "more": (["others"], None)}
     for name in ("films", "others"):
         row = {"video": f"run/{name}_run_f_cm_np1_le_bad_0.mp4", "label": "run", "split": "train", "folds": None}
         (tmp_path / f"{name}_64.jsonl").write_text(json.dumps(row) + "\n")
@@ -298,6 +298,25 @@ def test_a_row_is_pretrained_on_other_data_beside_and_measured_on_its_own(tmp_pa
     )
     assert [row["label"] for row in own] == ["run"]
     assert [row["label"] for row in learnt] == ["run", None]
+
+
+def test_a_row_is_pretrained_on_some_of_the_videos_and_measured_on_all(tmp_path):
+    rows = said(rows={"few": {"only": 5}})
+    assert chosen(rows) == {"few": ([], 5)}
+    videos = [{"video": f"run/{n}_run.mp4", "split": "test" if n < 3 else "train", "folds": None} for n in range(20)]
+    (tmp_path / "films_64.jsonl").write_text("".join(json.dumps({"label": "run"} | row) + "\n" for row in videos))
+    data = {"name": "films", "short_side": 64, "split": "official"}
+    index = listed(data, [], {}, tmp_path, only=5, call=print)
+    assert index != listed(data, [], {}, tmp_path, call=print)
+    (_, pretraining), (_, evaluation) = Run(rows, "few", 1, index, tmp_path).commands()
+    assert "--only" not in pretraining
+    learnt, own = (
+        {row["video"]: row["split"] for row in map(json.loads, Path(words[2]).read_text().splitlines())}
+        for words in (pretraining, evaluation)
+    )
+    assert len(learnt) == 5
+    assert set(learnt.values()) == {"train"}
+    assert own == {row["video"]: row["split"] for row in videos}
 
 
 def test_each_film_is_tested_once_and_learnt_from_otherwise(tmp_path):
