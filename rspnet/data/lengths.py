@@ -1,4 +1,4 @@
-"""What of the videos' lengths and frame rates makes speeds hard to tell: no number of a run would show it."""
+"""Warn of video lengths and frame rates that make playback speeds hard to recognise: no metric of a run shows them."""
 
 import dataclasses
 import itertools
@@ -20,28 +20,28 @@ from rspnet.data.remote import is_remote
 from rspnet.video.inspection import inspect
 
 LOOKED_AT = 200
-"""Videos whose headers are read where the index does not know their frames: a second or so."""
+"""Number of headers that are read at most where the index lacks frame counts; they take a second or so."""
 
 MANY = 0.1
-"""Share of the videos that may be shorter than a pretraining's clip before a shorter clip is proposed."""
+"""Share of the videos that may be shorter than a pretraining clip before a shorter clip is suggested."""
 
 RATES = 1.5
-"""How many times the frames a second of slow videos fast ones may have before it is said: halfway to double speed."""
+"""How many times the frame rate of slow videos that of fast ones may be before a warning: halfway to double speed."""
 
 SECONDS = 5.0
-"""That each of these may take, or `ClipDataset.time_limit` where that is less: the run waits for them."""
+"""Time limit for reading one header, or `ClipDataset.time_limit` if that is less, because the run waits for it."""
 
 Known = Counter[tuple[int | None, Any]]
-"""Frames and frames a second of videos -> how many have these."""
+"""(frames, frames per second), None where unknown -> number of videos that have these."""
 
 
 def tell_short(clips: ClipDataset, videos: str, known: Known | None = None) -> None:
-    """Say how many of the videos are shorter than a clip, if there are any; from the main process only.
+    """Report how many of the videos are shorter than a clip, if any are; from the main process only.
 
     Args:
-        clips: their index, and what is taken from them.
-        videos: what to call them, such as "test videos".
-        known: what `known_of` found; None: it is looked for.
+        clips: the videos, and the clips that are taken from them.
+        videos: what the message calls them, such as "test videos".
+        known: the result of `known_of`; computed if None.
     """
     if not is_main():
         return
@@ -57,17 +57,17 @@ def tell_short(clips: ClipDataset, videos: str, known: Known | None = None) -> N
         is_ = "is" if short == 1 else "are"
         say(f"{short} of {of} {is_} shorter than a clip of {described}{rate}, and {is_} looped{closer}")
         if clips.picker.top_speed > 1 and short > MANY * seen:
-            say(f"a looped clip tells little of its speed: {_shorter(clips.picker, lengths)}")
+            say(f"a looped clip reveals little of its speed: {_shorter(clips.picker, lengths)}")
 
 
 def _fewer_than(span: int, lengths: Counter[int]) -> int:
-    """How many videos have fewer frames than that."""
+    """Return how many videos have fewer frames than `span`."""
     return sum(number for length, number in lengths.items() if length < span)
 
 
 def _shorter(picker: Picker, lengths: Counter[int]) -> str:
-    """Options that make the clip short enough for most of the videos, as long as can be; or that nothing does."""
-    sizes = [picker.num_frames, *([8] if picker.num_frames > 8 else [])]  # fewer some networks do not take
+    """Return options that make the clip just short enough for most of the videos (stride first), or that none does."""
+    sizes = [picker.num_frames, *([8] if picker.num_frames > 8 else [])]  # some networks do not accept fewer
     strides = range(picker.stride if picker.sampling == "clip" else 1, 0, -1)
     for size, stride in itertools.product(sizes, strides):
         span, _ = clip_span(dataclasses.replace(picker, num_frames=size, stride=stride))
@@ -76,12 +76,12 @@ def _shorter(picker: Picker, lengths: Counter[int]) -> str:
             changed = f"--clips.num_frames {size} " * (size < picker.num_frames)
             changed += f"--clips.stride {stride} " * (stride < picker.stride)
             is_ = "is" if short == 1 else "are"
-            return f"{changed}makes it {span} frames, for which {short or 'none'} of them {is_} too short"
-    return f"no clip of {sizes[-1]} frames is short enough for {1 - MANY:.0%} of them"
+            return f"{changed}makes it {span} frames, for which {short or 'none'} of the videos {is_} too short"
+    return f"no clip of {sizes[-1]} frames is short enough for {1 - MANY:.0%} of the videos"
 
 
 def tell_speeds(clips: ClipDataset) -> None:
-    """Say what makes the speeds of a pretraining's videos hard to tell; from the main process only."""
+    """Warn if lengths or frame rates make speeds hard to recognise in pretraining; from the main process only."""
     if is_main():
         known = known_of(clips)
         tell_short(clips, "videos", known)
@@ -89,11 +89,11 @@ def tell_speeds(clips: ClipDataset) -> None:
 
 
 def tell_rates(clips: ClipDataset, known: Known | None = None) -> None:
-    """Say it where frame rates differ so much that one video at normal speed moves as another at a higher one."""
+    """Warn if frame rates differ so much that one video at normal speed moves like another at a higher speed."""
     if not is_main() or clips.frame_rate:
         return
     rates = columns(clips.index, ["fps"])["fps"].drop_null()
-    if not len(rates):  # a folder's
+    if not len(rates):  # the index of a folder, which has none
         known = known_of(clips) if known is None else known
         rates = pa.array([fps for _, fps in known.elements() if fps], pa.float64())
     if not len(rates):
@@ -101,13 +101,13 @@ def tell_rates(clips: ClipDataset, known: Known | None = None) -> None:
     slow, fast = pc.quantile(rates, [MANY, 1 - MANY], interpolation="nearest").to_pylist()
     if fast > RATES * slow > 0:
         say(
-            f"frame rates differ, {slow:g} a second or less and {fast:g} or more in {MANY:.0%} of the videos each: a "
-            f"speed counts frames, not seconds; --clips.frame_rate {slow:g} resamples all to one rate"
+            f"frame rates differ: {slow:g} a second or less in {MANY:.0%} of the videos, {fast:g} or more in another "
+            f"{MANY:.0%}; a speed counts frames, not seconds: --clips.frame_rate {slow:g} resamples all to one rate"
         )
 
 
 def tell_long_queue(queue_length: int, num_videos: int) -> None:
-    """Say it where the queue holds what is no negative."""
+    """Warn if the queue is longer than the data, so that it holds clips which are no negatives."""
     if queue_length > num_videos:
         say(
             f"the queue of {queue_length} is longer than the data: other clips of the query's own video are in it",
@@ -116,7 +116,7 @@ def tell_long_queue(queue_length: int, num_videos: int) -> None:
 
 
 def clip_span(picker: Picker) -> tuple[int, str]:
-    """The frames that a clip reaches over, and how it does in words: ``32 frames (16 at speed 2)``."""
+    """Return how many frames a clip spans, and a description of that: ``32 frames (16 at speed 2)``."""
     size = picker.num_frames * picker.top_speed
     span = size if picker.sampling == "cover" else sampling.clip_span(size, picker.stride)
     apart = f", {picker.stride} apart" if picker.stride > 1 else ""
@@ -125,19 +125,19 @@ def clip_span(picker: Picker) -> tuple[int, str]:
 
 
 def frame_counts(clips: ClipDataset, known: Known) -> Counter[int]:
-    """Frames, at the clips' frame rate -> number of videos that have so many; those of unknown length left out."""
+    """Return number of frames at the clips' frame rate -> number of videos; videos of unknown length are left out."""
     lengths: Counter[int] = Counter()
     for (frames, fps), number in known.items():
         if frames is not None and (fps or not clips.frame_rate):
-            with suppress(ValueError):  # a length that is none, which reading it will say
+            with suppress(ValueError):  # an impossible length, which reading the video will report
                 lengths[len(sampling.resample(frames, fps, clips.frame_rate))] += number
     return lengths
 
 
 def known_of(clips: ClipDataset) -> Known:
-    """Frames and frames a second -> number of videos, of those that are known.
+    """Return the known frame counts and frame rates, each pair with the number of videos that have it.
 
-    Where the index does not know the frames of all, headers of up to `LOOKED_AT` of the others are read.
+    If the index lacks them for some videos, the headers of up to `LOOKED_AT` of these are read.
     """
     table, rate = columns(clips.index, ["num_frames", "fps"]), clips.frame_rate
     lacks = pc.is_null(table["num_frames"])
@@ -148,7 +148,7 @@ def known_of(clips: ClipDataset) -> Known:
     unknown = pc.indices_nonzero(lacks).to_pylist()
     for place in np.linspace(0, len(unknown) - 1, min(len(unknown), LOOKED_AT)).round().astype(int):
         row = clips.index[unknown[place]]
-        if is_remote(row["root"]):  # to fetch them all would take its time
+        if is_remote(row["root"]):  # fetching them all would take too long
             continue
         facts = inspect(Path(row["root"]) / row["video"], "probe", time_limit=min(SECONDS, clips.time_limit))
         about = round(facts["duration"] * facts["fps"]) if facts["duration"] and facts["fps"] else None

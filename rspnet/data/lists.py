@@ -1,7 +1,7 @@
-"""The official lists of data sets: which video is in which split, and of which class.
+"""The official lists of data sets, which give the split and class of each video.
 
-They name files as they were first published; a file is matched with them by its class folder and its stem, whatever its
-suffix, so that a transcoded copy is found as well.
+They name files as first published. A file is matched with them by its class folder and its stem, whatever its suffix,
+so that a transcoded copy is found as well.
 """
 
 import dataclasses
@@ -28,12 +28,12 @@ _NAMED = {
 
 @dataclasses.dataclass
 class Lists:
-    """What the official files of a data set say.
+    """The content of a data set's official lists.
 
     Attributes:
         entries: key of a video -> (file name, class, split in each fold).
         key: path of a video -> its key.
-        has_folds: False where the data set has one fixed split.
+        has_folds: False if the data set has one fixed split.
     """
 
     entries: dict[tuple[str, ...], tuple[str, str | None, list[str | None]]]
@@ -42,10 +42,10 @@ class Lists:
 
 
 def list_files(root: str | os.PathLike[str], layout: str) -> list[str]:
-    """Paths, relative to the root, of the official list files of a layout; they lie at most two folders deep.
+    """Return the paths, relative to the root, of a layout's official list files, which lie at most two folders deep.
 
     Raises:
-        ConfigError: they lie in more than one folder.
+        ConfigError: there is no such root, or the lists lie in more than one folder.
     """
     tree, found, level = Tree(root), [], [""]
     for depth in range(3 if layout in LIST_NAMES else 0):
@@ -64,16 +64,16 @@ def list_files(root: str | os.PathLike[str], layout: str) -> list[str]:
 
 
 def read_lists(root: str, layout: str) -> Lists:
-    """What the official lists below a root say.
+    """Read the official lists below a root.
 
     Raises:
-        ConfigError: they are missing, unreadable or contradict themselves.
+        ConfigError: they are missing, unreadable or contradictory.
     """
     files = list_files(root, layout)
     if not complete(layout, files):
         raise ConfigError(
-            f"{root}: the lists of {layout} are missing ({_NAMED[layout]}); say --data.layout auto (or --layout "
-            "auto) for what is there"
+            f"{root}: the lists of {layout} are missing ({_NAMED[layout]}); use --data.layout auto (or --layout "
+            "auto) to recognise the layout"
         )
     key = _stem if layout == "something_v2" else _class_and_stem
     lists = Lists({}, key, has_folds=layout != "something_v2")
@@ -81,17 +81,19 @@ def read_lists(root: str, layout: str) -> Lists:
     matches = {path: match for path, match in found.items() if match}
     folds = sorted({int(match[2]) for match in matches.values()}) if lists.has_folds else [1]
     if folds != list(range(1, len(folds) + 1)):
-        raise ConfigError(f"{root}: the {layout} lists are of folds {folds}; expected 1 to {len(folds)} without a gap")
+        raise ConfigError(f"{root}: the {layout} lists cover folds {folds}; expected 1 to {len(folds)} without a gap")
     for where, fold, name, label, split in _READERS[layout](root, matches):
         _, first_label, splits = lists.entries.setdefault(key(name), (name, label, [None] * len(folds)))
         if splits[fold - 1] not in (None, split) or first_label != label:
-            raise ConfigError(f"{where}: {name} is {label} {split}, but before it was {first_label} {splits[fold - 1]}")
+            raise ConfigError(
+                f"{where}: {name} is listed as {label} {split}, but before as {first_label} {splits[fold - 1]}"
+            )
         splits[fold - 1] = split
     return lists
 
 
 _Listed = Iterator[tuple[str, int, str, str | None, str]]
-"""What a list says, line by line: place of the line, fold, file name, class, split."""
+"""The entries of a list: place of the line, fold, file name, class, split."""
 
 
 def _read_ucf101(root: str, matches: dict[str, re.Match[str]]) -> _Listed:
@@ -106,7 +108,7 @@ def _read_ucf101(root: str, matches: dict[str, re.Match[str]]) -> _Listed:
 
 
 def _read_hmdb51(root: str, matches: dict[str, re.Match[str]]) -> _Listed:
-    splits = {"0": "unused", "1": "train", "2": "test"}  # the read-me that comes with the split files
+    splits = {"0": "unused", "1": "train", "2": "test"}  # from the read-me that comes with the split files
     for path, match in matches.items():
         for where, line in _lines(root, path):
             name, _, tag = line.rpartition(" ")
@@ -123,7 +125,7 @@ def _read_something_v2(root: str, matches: dict[str, re.Match[str]]) -> _Listed:
         try:
             content[match[1]] = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{path}: no JSON ({error})") from None
+            raise ConfigError(f"{path}: not valid JSON ({error})") from None
         if not isinstance(content[match[1]], kind):
             raise ConfigError(f"{path}: expected {'an object' if kind is dict else 'a list'}")
     for part, split in (("train", "train"), ("validation", "val"), ("test", "test")):
@@ -142,7 +144,7 @@ _READERS = {"ucf101": _read_ucf101, "hmdb51": _read_hmdb51, "something_v2": _rea
 
 
 def complete(layout: str, files: Iterable[str]) -> bool:
-    """Whether these list files are enough to know the layout by."""
+    """Return whether these list files are enough to recognise the layout."""
     kinds = {match[1] for path in files if (match := LIST_NAMES[layout].fullmatch(os.path.basename(path)))}
     needed = {"ucf101": {"train", "test"}, "hmdb51": kinds, "something_v2": {"labels"}}[layout]
     return bool(kinds) and kinds >= needed and (layout != "something_v2" or bool(kinds & {"train", "validation"}))
@@ -153,7 +155,7 @@ def _stem(path: str) -> tuple[str, ...]:
 
 
 def _class_and_stem(path: str) -> tuple[str, ...]:
-    # Without case: UCF101 itself writes HandStandPushups and HandstandPushups for one class.
+    # Ignoring case, because UCF101 itself writes both HandStandPushups and HandstandPushups for one class.
     folder, name = os.path.split(path)
     return os.path.basename(folder).casefold(), os.path.splitext(name)[0].casefold()
 

@@ -1,8 +1,9 @@
-"""The batches of a pass, made ahead by processes that may be lost.
+"""The batches of a pass, made ahead by worker processes that may be lost.
 
-Not torch's DataLoader: its workers share a queue and locks, so that one killed at the wrong moment stops them all, and
-its handler of SIGCHLD raises wherever the training process is at, in the middle of a checkpoint too. Here each has a
-pipe of its own. One that is gone is replaced, and makes the same batches again, which are functions of what is asked.
+torch's DataLoader is not used because its workers share a queue and locks, so that one killed at the wrong moment stops
+them all, and because its SIGCHLD handler raises wherever the training process happens to be, even in the middle of a
+checkpoint. Here each worker has its own pipe. A lost one is replaced, and the new one makes the same batches again,
+because they depend on the requests alone.
 """
 
 import time
@@ -34,24 +35,24 @@ from rspnet.errors import RSPNetError, WorkerError
 from rspnet.shortage import check_fits
 
 TRIES = 3
-"""Workers in a row that may be lost over one batch."""
+"""How many workers in a row are lost over one batch before it is given up."""
 
-_SPARE = 250_000  # bytes of shared memory for what is not clips, with every process that reads
+_SPARE = 250_000  # bytes of shared memory per worker for everything but clips
 
 
 class Loader(Generic[Request, Batch]):
     """The batches of a data set, such as `rspnet.data.clip_dataset.ClipDataset`, for one consumer.
 
-    The consumer uses each batch before it takes the next but one. With workers the memory of a batch is used again (see
-    `rspnet.data.workers.BatchMemory`): who keeps one longer is told so by an error before it is overwritten. Copy what
-    is to be kept.
+    The consumer must be done with each batch before it takes the next but one. With workers the memory of a batch is
+    reused (see `rspnet.data.workers.BatchMemory`); keeping a batch for longer is an error, raised before it is
+    overwritten. Copy what has to be kept.
 
     Args:
         dataset: makes whole batches itself.
-        batches: yields the requests of each batch, the same ones every time; or what depends on the answers, each of
-            which it is told by its method ``answered`` before it is asked again, for the same process.
-        num_workers: processes that read; 0 reads in this one.
-        keep_workers: let them outlive an iteration, for the next.
+        batches: yields the requests of each batch, the same ones in every pass. They may depend on earlier batches: its
+            method ``answered``, if any, receives each batch before the next requests for the same worker are taken.
+        num_workers: number of worker processes; 0 reads in this one.
+        keep_workers: keep the workers after an iteration, for the next one.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Loader(Generic[Request, Batch]):
         self._sampler = batches
         self.num_workers = min(num_workers, max(1, len(self)))
         self._pins = has_gpu()
-        # To take a batch lets its worker begin another one, in the memory of the one two of its own before.
+        # Taking a batch lets its worker begin another one, in the memory of the batch that it made two before this one.
         self._last: deque[StorageWeakRef] = deque(maxlen=2 * self.num_workers)
         self._workers: list[Worker[Request, Batch]] = []
         self._answered: Callable[[Batch], None] = getattr(batches, "answered", lambda _: None)
@@ -75,28 +76,28 @@ class Loader(Generic[Request, Batch]):
 
     @property
     def pids(self) -> list[int]:
-        """Process numbers of the workers there are."""
+        """Process ids of the running workers."""
         return [worker.pid for worker in self._workers]
 
     def close(self) -> None:
-        """End the workers at once, whatever they are at."""
+        """End the workers at once, whatever they are doing."""
         _end(self._workers)
 
     def __len__(self) -> int:
         return len(self._sampler)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Batch]:
-        """Let the workers begin; their batches come from what is returned.
+        """Start the workers and return an iterator over their batches.
 
         Raises:
-            ConfigError: shared memory cannot hold them, or no memory could hold one.
-            RSPNetError: from there, what a worker raised.
-            WorkerError: from there, workers are lost again and again.
-            RuntimeError: from there, if one is still in use that lasted until now.
+            ConfigError: the batches do not fit in shared memory, or one does not fit in the machine's memory.
+            RSPNetError: from the iterator, what a worker raised.
+            WorkerError: from the iterator, if workers are lost again and again.
+            RuntimeError: from the iterator, if a batch is still in use whose memory is needed, or a worker failed.
         """
-        if any(worker.tasks for worker in self._workers):  # of a pass that was broken off
+        if any(worker.tasks for worker in self._workers):  # left from an interrupted pass
             self.close()
-        if self.num_workers and not self._workers:  # workers that are kept have theirs
+        if self.num_workers and not self._workers:  # kept workers have their memory already
             self._check_room()
             self._workers += [Worker(self.dataset) for _ in range(self.num_workers)]
         elif not self.num_workers:
@@ -104,7 +105,7 @@ class Loader(Generic[Request, Batch]):
         return self._made_ahead() if self.num_workers else self._made_here()
 
     def _check_room(self) -> None:
-        """Before the workers begin: so it is known how much is missing in all."""
+        """Check that shared memory holds all batches before the workers start, to report how much is needed in all."""
         first = self._check_batch()
         at_once = min(len(self), SLOTS * self.num_workers)
         needed = at_once * self.dataset.batch_bytes(first) + self.num_workers * _SPARE
@@ -112,7 +113,7 @@ class Loader(Generic[Request, Batch]):
             raise no_room(f"the {megabytes(needed)} of {at_once} batches that {self.num_workers} processes read ahead")
 
     def _check_batch(self) -> list[Request]:
-        """The first batch's requests; what no memory could hold is not begun."""
+        """Return the first batch's requests, after checking that its clips fit in the machine's memory."""
         first = next(iter(self._sampler), [])
         if first:
             named = "test.batch or optim.total_batch, clips.views, clips.num_frames, clips.size"
@@ -126,7 +127,7 @@ class Loader(Generic[Request, Batch]):
             yield self._handed_over(batch)
 
     def _made_ahead(self) -> Iterator[Batch]:
-        """Batch n comes from worker n modulo their number, which answers in order."""
+        """Batch n comes from worker n modulo the number of workers; each worker answers in order."""
         tasks = enumerate(self._sampler)
 
         def ask(batches: int) -> None:
@@ -143,13 +144,13 @@ class Loader(Generic[Request, Batch]):
                 self._answered(batch)
                 ask(1)
                 yield self._handed_over(batch)
-                del batch  # or its memory would seem to be in use
+                del batch  # otherwise its memory would seem to be in use
         finally:
             if not self.keep_workers:
                 self.close()
 
     def _handed_over(self, batch: Batch) -> Batch:
-        """The batch where a GPU can fetch it by itself, or as it is, with a note of its memory."""
+        """Return the batch in pinned memory if there is a GPU, otherwise unchanged after recording its memory."""
         if self._pins and batch.get("clips"):
             batch["clips"] = [view.pin_memory() for view in batch["clips"]]
         elif batch.get("clips") and batch["clips"][0].is_shared():
@@ -159,12 +160,12 @@ class Loader(Generic[Request, Batch]):
     def _check_kept(self) -> None:
         if self._last and len(self._last) == self._last.maxlen and not self._last[0].expired():
             raise RuntimeError(
-                "a batch is kept while its memory is about to be used again; use each batch before the next, or "
-                "copy what is to be kept"
+                "a batch is still in use, but its memory is about to be reused; be done with each batch before the "
+                "next, or copy what has to be kept"
             )
 
     def _answer(self, place: int) -> Batch:
-        """The next batch of a worker, or of those that follow it."""
+        """Return the next batch of a worker, or of the workers that replace it when it is lost."""
         for times in count(1):
             worker = self._workers[place]
             try:
@@ -173,30 +174,30 @@ class Loader(Generic[Request, Batch]):
                 worker.kill()
                 if times == TRIES:
                     raise self._given_up(list(worker.tasks[0]), lost) from None
-                say(f"a process that reads was lost ({lost}); another makes its batches again", everywhere=True)
-                time.sleep(times - 1)  # what took the memory may have let go of it by then
+                say(f"a reading process was lost ({lost}); another one makes its batches again", everywhere=True)
+                time.sleep(times - 1)  # whatever took the memory may have released it by then
                 self._workers[place] = Worker(self.dataset)
                 for requests in worker.tasks:
                     self._workers[place].ask(requests)
         raise AssertionError("not reached")
 
     def _given_up(self, requests: list[Request], lost: LostError) -> WorkerError:
-        """What to say of a batch over which workers are lost again and again."""
+        """Return the error for a batch over which workers are lost again and again."""
         self.close()
         told = f"lost {TRIES} times over one batch ({lost})"
         if lost.killed:
             return WorkerError(
-                f"data.num_workers: a process that reads was {told}, most likely because memory ran out; lower it from "
+                f"data.num_workers: a reading process was {told}, most likely because memory ran out; lower it from "
                 f"{self.num_workers}, or give the job more memory, and give the same command again"
             )
         remedy = "find such videos with stages/verify.py --depth decode --out index.jsonl, and leave them out"
         if culprit := self._culprit(requests):
-            return WorkerError(f"{self.dataset.path_of(culprit)}: a process that reads it was {told}; {remedy}")
+            return WorkerError(f"{self.dataset.path_of(culprit)}: the process reading it was {told}; {remedy}")
         first, more = self.dataset.path_of(requests[0]), some(len(requests) - 1, "other")
-        return WorkerError(f"{first} and {more}: a process that reads them was {told}; {remedy}")
+        return WorkerError(f"{first} and {more}: the process reading them was {told}; {remedy}")
 
     def _culprit(self, requests: list[Request]) -> Request | None:
-        """The video that takes a worker with it when it is read alone."""
+        """Return the request whose video crashes a worker even when read alone, or None."""
         worker = Worker(self.dataset)
         try:
             for request in requests:
@@ -211,7 +212,7 @@ class Loader(Generic[Request, Batch]):
 
 
 def has_gpu() -> bool:
-    """Whether there is a GPU that could fetch batches by itself."""
+    """Return whether there is a GPU, which fetches batches from pinned memory by itself."""
     return torch.cuda.is_available()
 
 

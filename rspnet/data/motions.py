@@ -1,6 +1,6 @@
-"""Pictures of one object that moves: what the videos of a synthetic set show, class by class.
+"""Frames of one moving object, from which the videos of a synthetic set are made; each class is a motion.
 
-How things move and how they look are drawn by generators of their own; nothing else decides on a pixel.
+Motion and appearance are drawn from separate random generators; the pixels depend on nothing else.
 """
 
 from collections.abc import Callable
@@ -19,16 +19,16 @@ Track = tuple[Floats, Floats, Floats]
 """x, y, radius of the object over time, each (T,), pixels."""
 
 Motion = Callable[[np.random.Generator, int, int], Track]
-"""How something moves: by a generator of random numbers, in a picture of a height and a width."""
+"""Draws a track, given a random generator and the frame's height and width in pixels."""
 
 
 def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -> Pixels:
-    """One video, uint8 (T, H, W, 3).
+    """Return one video, uint8 (T, H, W, 3).
 
     Args:
         motion: a key of `MOTIONS`.
         scene: draws the appearance.
-        course: draws the course of the motion, and the camera's.
+        course: draws the course of the motion and of the camera.
     """
     height, width = (int(side) for side in scene.choice(SIDES, 2))
     ground = _background(scene, height, width)
@@ -40,17 +40,17 @@ def draw(motion: str, scene: np.random.Generator, course: np.random.Generator) -
     frames = np.stack([
         ground[_MARGIN + dy : _MARGIN + dy + height, _MARGIN + dx : _MARGIN + dx + width] for dx, dy in -shake.T
     ])  # fmt: skip
-    if scene.random() < 0.5:  # something that only stands there
+    if scene.random() < 0.5:  # a still distractor
         radius_there = scene.uniform(0.06, 0.1) * min(height, width)
         there = scene.uniform(0.15, 0.85, (2, 1)) * [[width], [height]] + shake
         _painter(scene)(frames, (*there, np.full(NUM_FRAMES, radius_there)))
     paint(frames, (x + drift[0] + shake[0], y + drift[1] + shake[1], radius))
     frames += scene.normal(0, 3, frames.shape[1:]).astype(np.float32)
     pictures: Pixels = np.clip(frames, 0, 255).round().astype(np.uint8)
-    return 255 - pictures if scene.random() < 0.5 else pictures  # the negative: something dark on a brighter background
+    return 255 - pictures if scene.random() < 0.5 else pictures  # the negative: a dark object on a brighter background
 
 
-# How things move: along a path, at a pace. The random sizes, ways and places of the classes overlap on purpose.
+# Motion: along a path, at a pace. The random sizes, distances and places of the classes overlap on purpose.
 
 _STILL = np.zeros(NUM_FRAMES)
 
@@ -64,19 +64,19 @@ def _track(
     y: Floats = _STILL,
     grow: Floats = _STILL,
 ) -> Track:
-    """Put a path of deviations (in shorter sides; growth as a logarithm) at a random place where it fits."""
+    """Place a path of deviations (in units of the shorter side; growth as a logarithm) at random where it fits."""
     side = min(height, width)
     radius = side * 0.22 * np.exp(rng.uniform(-0.4, 0.4) + grow - (grow.max() + grow.min()) / 2)
     centred = []
     for path, length in ((x, width), (y, height)):
-        path = side * (path - path.mean())  # the mean: a class that lingers at one end is not told by its place
+        path = side * (path - path.mean())  # its mean, so that the place does not give away a class that lingers
         reach = min(np.abs(path).max() + radius.max() + 2, length / 2)
         centred.append(rng.uniform(reach, length - reach) + path)
     return *centred, radius
 
 
 def _way(rng: np.random.Generator) -> float:
-    """How far a motion along a line goes, in shorter sides."""
+    """Draw the distance of a motion along a line, in units of the shorter side."""
     return rng.uniform(0.55, 0.75)
 
 
@@ -107,7 +107,7 @@ def _slide(rng: np.random.Generator, cycles: Floats, *, height: int, width: int)
 
 
 def _at_pace(path: Callable[..., Track], frames: tuple[float, float]) -> Motion:
-    """Follow a path over and over, from a random moment of it, in so many frames a time."""
+    """Repeat a path from a random phase, with a period drawn from this range of frames."""
 
     def motion(rng: np.random.Generator, height: int, width: int) -> Track:
         cycles = np.arange(NUM_FRAMES) / rng.uniform(*frames) + rng.random()
@@ -117,21 +117,21 @@ def _at_pace(path: Callable[..., Track], frames: tuple[float, float]) -> Motion:
 
 
 _PATHS = {"Bounce": _bounce, "Circle": _circle, "Pulse": _pulse, "Rise": _rise, "Slide": _slide}
-_PACES = {"Fast": (12, 17), "Slow": (28, 40)}  # frames from the beginning to the beginning again
+_PACES = {"Fast": (12, 17), "Slow": (28, 40)}  # range of the period, frames
 
 MOTIONS: dict[str, Motion] = {
     f"{pace}{name}": _at_pace(path, frames)
     for pace, frames in _PACES.items()
     for name, path in _PATHS.items()
 }  # fmt: skip
-"""Class -> how it moves: a function of a generator, height and width."""
+"""Class -> its motion."""
 
 
-# How things look.
+# Appearance.
 
 
 def _shake(rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """The camera's unrest, whole pixels (2, T): x, y."""
+    """Draw the shaking of the camera, whole pixels (2, T): x, y."""
     steps = rng.normal(0, 0.25, (2, NUM_FRAMES + 8)).cumsum(axis=1)
     smooth = steps[:, 8:] - (steps[:, 8:] + steps[:, :-8]) / 2
     whole: npt.NDArray[np.int64] = np.clip(smooth.round(), -_MARGIN, _MARGIN).astype(int)
@@ -142,7 +142,7 @@ _MARGIN = 4  # pixels of background beyond the frame, for the shaking
 
 
 def _background(rng: np.random.Generator, height: int, width: int) -> Floats:
-    """A picture (H + 2 margins, W + 2 margins, 3), float, 0 to 255."""
+    """Draw a background (H + 2 margins, W + 2 margins, 3), float32, mostly from 0 to 255."""
     y, x = np.mgrid[: height + 2 * _MARGIN, : width + 2 * _MARGIN].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     slope = (x * np.cos(angle) + y * np.sin(angle)) / max(height, width)
@@ -159,7 +159,7 @@ def _background(rng: np.random.Generator, height: int, width: int) -> Floats:
 
 
 def _cloud(rng: np.random.Generator, height: int, width: int) -> Floats:
-    """Smooth noise from 0 to 1: random points on a coarse grid with straight lines between."""
+    """Draw smooth noise from 0 to 1 (H, W): random values on a coarse grid, interpolated linearly."""
     cells = rng.integers(4, 9)
     grid = rng.random((cells, cells))
     rows, columns = np.linspace(0, cells - 1, height), np.linspace(0, cells - 1, width)
@@ -168,12 +168,12 @@ def _cloud(rng: np.random.Generator, height: int, width: int) -> Floats:
 
 
 def _colour(rng: np.random.Generator, brightness: float) -> Floats:
-    """A random hue of about this brightness (0 to 1), RGB from 0 to 255."""
+    """Draw a random hue of about this brightness (0 to 1), RGB from 0 to 255."""
     colour: Floats = 255 * np.clip(brightness + rng.uniform(-0.2, 0.2, 3), 0, 1)
     return colour.astype(np.float32)
 
 
-# Distance to the edge of a shape of radius 1, inside less than 0.
+# Distance to the edge of a shape of radius 1, negative inside.
 _SHAPES: tuple[Callable[[Floats, Floats], Floats], ...] = (
     lambda x, y: np.hypot(x, y) - 1,  # a disc
     lambda x, y: np.abs(np.hypot(x, y) - 0.75) - 0.25,  # a ring
@@ -185,7 +185,7 @@ _SHAPES: tuple[Callable[[Floats, Floats], Floats], ...] = (
 
 
 def _painter(rng: np.random.Generator) -> Callable[[Floats, Track], None]:
-    """A random object; the function paints it, anti-aliased, into frames (T, H, W, 3) along a track."""
+    """Draw a random object; return a function that paints it, anti-aliased, into frames (T, H, W, 3) along a track."""
     shape = _SHAPES[rng.integers(len(_SHAPES))]
     turn = rng.uniform(0, 2 * np.pi)
     cosine, sine = np.float32(np.cos(turn)), np.float32(np.sin(turn))

@@ -1,4 +1,4 @@
-"""Parts of the windows of videos: what is asked for, and what is answered."""
+"""Parts of videos' windows: the request for one and the answer to it."""
 
 from typing import NamedTuple, TypedDict
 
@@ -6,14 +6,14 @@ from torch import Tensor
 
 
 class PartRequest(NamedTuple):
-    """Windows of a video; of these come as many from the first on as make a part.
+    """A request for windows of a video; the answer holds as many of them, from the first on, as make a part.
 
     Attributes:
         row: of the index.
-        first: number of the first one.
-        stop: number of the one behind the last that is wanted; None: all that follow.
-        lane: who asks: each goes through what it asks for in order.
-        plan: of the video, as a part of it has told: whoever opens it next need not go through the file for it.
+        first: number of the first window.
+        stop: number of the window after the last one wanted; None: all that follow.
+        lane: that requests them, see `rspnet.data.lanes.Lanes`; each reads its windows in order.
+        plan: of the video, if an earlier part had it; saves whoever opens the file next from making it again.
     """
 
     row: int
@@ -27,10 +27,10 @@ class Span(NamedTuple):
     """Where a window lies in its video.
 
     Attributes:
-        start: seconds from its beginning; None: not known.
+        start: seconds from the beginning of the video; None if not known.
         end: likewise.
-        start_frame: the first one.
-        end_frame: the one behind the last one.
+        start_frame: number of its first frame.
+        end_frame: number of the frame after its last one.
     """
 
     start: float | None
@@ -43,17 +43,17 @@ class Part(TypedDict):
     """A part of a video's windows.
 
     Attributes:
-        clips: one uint8 (N * V, T, S, S, 3) of the N windows' V clips each.
-        row: of the index; -1: nothing was asked for.
-        lane: that asked.
+        clips: one uint8 (N * V, T, S, S, 3), V clips of each of the N windows.
+        row: of the index; -1 if nothing was requested.
+        lane: that requested it.
         first: number of the first window.
         spans: of the N windows.
-        size: windows that a part of this video has, if it ends with nothing else.
-        total: windows of the video. 0, as is the size: not known, for it cannot be opened.
-        status: ok; of one that cannot be read behind these windows: missing, timeout, short (a window is shorter than a
-            clip) or broken.
-        reason: why; empty if it is ok.
-        plan: of the video, where the request had none, windows are left behind these, and it is known.
+        size: number of windows in a full part of this video; 0 if the video cannot be opened.
+        total: number of windows of the video; 0 if it cannot be opened.
+        status: ok; or why the video cannot be read after these windows: missing, timeout, short (a window is shorter
+            than a clip) or broken.
+        reason: the error in words; empty if ok.
+        plan: of the video, if it is known, the request had none, and windows follow these; otherwise None.
     """
 
     clips: list[Tensor]

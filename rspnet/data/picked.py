@@ -1,4 +1,4 @@
-"""Reading the clips that are chosen of one video, at a frame rate of one's own if need be."""
+"""Read the chosen clips of one video, resampled to another frame rate if wanted."""
 
 from collections.abc import Callable
 
@@ -24,13 +24,13 @@ def read_picked(
 
     Args:
         video: open.
-        picker: length in frames, after resampling, height and width in pixels -> frame indices and crop of each clip.
+        picker: (length in frames after resampling, (height, width) in pixels) -> frame indices and crop of each clip.
         size: S, pixels.
         out: V arrays (T, S, S, 3) uint8, which are filled.
-        frame_rate: that the video is resampled to first; None leaves it.
+        frame_rate: frames per second that the video is resampled to first; None does not resample.
 
     Raises:
-        VideoError: it cannot be read, or has no frames at this rate.
+        VideoError: the video cannot be read, or has no frames at this rate.
     """
     kept = resampled(video, frame_rate)
     pairs = [(kept[frames], crop) for frames, crop in picker(len(kept), (video.height, video.width))]
@@ -38,17 +38,17 @@ def read_picked(
 
 
 def resampled(video: Video, frame_rate: float | None) -> Frames:
-    """The frames of a video that play it at another frame rate, by their own times where its rate varies.
+    """Return the frames that play a video at another frame rate, chosen by their times if its own rate varies.
 
     Args:
         video: open.
-        frame_rate: per second; None leaves it.
+        frame_rate: frames per second; None keeps all frames.
 
     Returns:
-        int64 numbers of frames, never decreasing, at least one.
+        int64 frame numbers, never decreasing, at least one.
 
     Raises:
-        VideoError: it cannot be read, or has no frames at this rate.
+        VideoError: the video cannot be read, or has no frames at this rate.
     """
     if not video.num_frames:
         raise VideoError(f"{video.path}: holds no frames; find such files with stages/verify.py --depth decode")

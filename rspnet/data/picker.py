@@ -1,4 +1,4 @@
-"""Which frames of a video become clips, and which part of the picture."""
+"""Choose the frames of a video that become clips, and the part of the picture that they show."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,15 @@ from rspnet.video.pixels import Crop
 
 @dataclass(frozen=True)
 class Picker:
-    """Which frames and which part of the picture make the clips of one video.
+    """Chooses frames and crops for the clips of one video.
 
     Attributes:
         num_frames: T.
-        stride: gap between frames.
+        stride: step from one frame of a clip to the next; ignored by "cover".
         sampling: "clip" (consecutive) or "cover" (spread over the video).
         views: V, clips per video.
-        crop_area: part of the frame's area a random crop keeps; None takes the central square and evenly spaced clips.
+        crop_area: range of the share of the frame's area that a random crop keeps; None takes evenly spaced clips of
+            the central square instead of random ones.
         top_speed: a random clip is drawn long enough to be played at this rate.
     """
 
@@ -33,10 +34,10 @@ class Picker:
     def __call__(
         self, rng: np.random.Generator | None, length: int, sides: tuple[int, int], *, speeds: Speeds | None = None
     ) -> list[tuple[Frames, Crop]]:
-        """V pairs of frame indices and crop, for a video of `length` frames of height and width `sides`, pixels.
+        """Return V pairs of frame indices and crop for a video of `length` frames of `sides` (height, width) pixels.
 
-        Without `speeds` a clip is T * top_speed frames; with them, those that are shown at one of its speeds. Evenly
-        spaced clips need no generator.
+        Without `speeds` a random clip has T * top_speed frames; with them, only the frames that it shows at any of its
+        speeds. Evenly spaced clips have T frames and need no generator.
         """
         if self.crop_area is None:
             crop = sampling.centre_square_crop(*sides)
@@ -52,7 +53,7 @@ class Picker:
         return pairs
 
     def lengths(self, speeds: Speeds | None = None) -> list[int]:
-        """For each of the V clips of a video how many frames it has: at these speeds, or as a whole."""
+        """Return the number of frames of each of a video's V clips: of those shown at these speeds, or of all."""
         if speeds is not None:
             return [len(sampling.shown_frames(self.num_frames, each)) for each in speeds]
         return [self.num_frames * (1 if self.crop_area is None else self.top_speed)] * self.views

@@ -1,4 +1,4 @@
-"""Clips as a picture, for a person to see what a network is fed with."""
+"""Clips as a picture, to show a person what a network receives."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from rspnet.clipspec import ClipSpec
 
 
 def as_picture(views: Sequence[Tensor], clip: ClipSpec) -> npt.NDArray[np.uint8]:
-    """Lay out the first video's clips: a row for each view, its frames side by side, the longer ones cut.
+    """Lay out the first video's clips: one row per view, its frames side by side, cut to the shortest view.
 
     Args:
-        views: normalised clips (N, 3, T, H, W), T may differ.
-        clip: how they were normalised.
+        views: normalised clips (N, 3, T, H, W), T may differ between views.
+        clip: mean, standard deviation and channel order of their normalisation.
 
     Returns:
         RGB (views * H, T * W, 3).

@@ -73,7 +73,7 @@ def _look(places: list[tuple[str, str]], option: str) -> None:
     some = places[:: max(1, len(places) // NUM_LOOKED_AT)]
     if some and not any(_is_there(*place) for place in some):
         raise ConfigError(
-            f"{option}: of {len(some)} videos looked for none is there, not {path_of(*some[0])}; {remedy}"
+            f"{option}: of {len(some)} videos looked for none exists, such as {path_of(*some[0])}; {remedy}"
         )
 
 

@@ -167,7 +167,7 @@ def test_the_same_video_twice_is_refused(ucf101):
     ("name", "text", "message"),
     [
         ("trainlist01.txt", "v_no_class.avi 1\n", "trainlist01.txt:1: expected CLASS/FILE.avi"),
-        ("testlist01.txt", "Hammering/v_Hammering_g02_c01.avi\n", "is Hammering train, but before it was .* test"),
+        ("testlist01.txt", "Hammering/v_Hammering_g02_c01.avi\n", "as Hammering train, but before as .* test"),
         ("trainlist03.txt", "", "a fold needs both its trainlist and its testlist"),
     ],
 )
@@ -238,13 +238,13 @@ def test_something_v2_under_short_names_transcoded_and_without_a_test_list(somet
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[{", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("[{", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
         ("5", "expected a list"),
         ('[{"id": "1", "template": 5}]', "entry 0 of the train list: expected an object with an id and a template"),
         ('[{"template": "Closing [something]"}]', "entry 0 of the train list: expected an object with an id"),
         ('[{"id": "1", "template": "Eating [something]"}]', "label 'Eating something' is not in the labels file"),
-        ('[{"id": "1"}, {"id": "22", "template": "Closing [something]"}]', "22.webm is .* but before"),
+        ('[{"id": "1"}, {"id": "22", "template": "Closing [something]"}]', "22.webm is listed as .* but before"),
     ],
 )
 def test_something_v2_lists_that_are_wrong(something_v2, text, message):

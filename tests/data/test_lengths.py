@@ -36,18 +36,18 @@ def test_how_far_a_clip_reaches(picker, described):
         (
             [40] * 10,
             Picker(8, 4, **RANDOM, top_speed=2),
-            "--clips.stride 2 makes it 31 frames, for which none of them are too short",
+            "--clips.stride 2 makes it 31 frames, for which none of the videos are too short",
         ),
         (
             [20] * 9 + [12],
             Picker(16, 2, **RANDOM, top_speed=2),
-            "--clips.num_frames 8 --clips.stride 1 makes it 16 frames, for which 1 of them is too short",
+            "--clips.num_frames 8 --clips.stride 1 makes it 16 frames, for which 1 of the videos is too short",
         ),
         ([60] * 9 + [30], Picker(16, 1, **RANDOM, top_speed=2), None),  # one in ten
         (
             [15] * 10,
             Picker(16, 1, **RANDOM, top_speed=2),
-            "no clip of 8 frames is short enough for 90% of them",
+            "no clip of 8 frames is short enough for 90% of the videos",
         ),
         ([20] * 10, Picker(16, 2), None),  # a test's clip is that of its weights
     ],
@@ -56,7 +56,7 @@ def test_a_shorter_clip_is_proposed_where_many_videos_are_short(root, capsys, fr
     rows = [new_row(f"{place}.mp4", str(root), num_frames=number) for place, number in enumerate(frames)]
     lengths.tell_short(ClipDataset(to_dataset(rows), picker, 40), "videos")
     shown = [line for line in capsys.readouterr().err.splitlines() if "tells little" in line]
-    assert shown == ([] if said is None else [f"a looped clip tells little of its speed: {said}"])
+    assert shown == ([] if said is None else [f"a looped clip reveals little of its speed: {said}"])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_shorter_clip_is_proposed_where_many_videos_are_short(root, capsys, fr
         (
             [24.0, 24.0] + [30.0] * 6 + [50.0, 50.0],
             None,
-            "24 a second or less and 50 or more in 10% of the videos each",
+            "24 a second or less in 10% of the videos, 50 or more in another 10%",
         ),
         ([24.0, 24.0] + [30.0] * 6 + [50.0, 50.0], 24.0, None),
         ([15.0] + [25.0] * 20 + [60.0], None, None),  # a few
@@ -80,7 +80,7 @@ def test_frame_rates_that_differ_are_named(root, capsys, rates, frame_rate, said
     if said is None:
         assert shown == ""
     else:
-        assert f"frame rates differ, {said}" in shown.replace("\n", " ")
+        assert f"frame rates differ: {said}" in shown.replace("\n", " ")
         assert "--clips.frame_rate 24 " in shown.replace("\n", " ")
 
 
@@ -89,7 +89,8 @@ def test_frame_rates_of_a_folder_are_those_of_its_headers(root, capsys, monkeypa
     monkeypatch.setattr(lengths, "inspect", lambda *_, **__: {"num_frames": 40, "duration": 1.0, "fps": next(rates)})
     rows = [new_row(f"{place}.mp4", str(root)) for place in range(2)]
     lengths.tell_rates(ClipDataset(to_dataset(rows), Picker(8, **RANDOM, top_speed=2), 40))
-    assert "frame rates differ, 25 a second or less and 50 or more" in capsys.readouterr().err.replace("\n", " ")
+    said = "frame rates differ: 25 a second or less in 10% of the videos, 50 or more"
+    assert said in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_headers_are_read_once_for_all_that_is_said(root, monkeypatch):

@@ -124,7 +124,7 @@ def test_a_batch_that_is_kept_longer_is_an_error(root, workers):
     expected = [clips.__getitems__(requests)["clips"] for requests in sampler]
     made = Loader(clips, sampler, workers)
     kept = []
-    with pytest.raises(RuntimeError, match=r"a batch is kept while its memory is about to be used again; .* copy"):
+    with pytest.raises(RuntimeError, match=r"a batch is still in use, but its memory is about to be reused; .* copy"):
         kept.extend(batch["clips"][1][:, 2:] for batch in made)  # a view is enough
     assert len(kept) == 2 * workers
     time.sleep(0.1)
@@ -188,7 +188,7 @@ def test_a_lost_worker_is_replaced_and_its_batches_are_the_same(root, capsys):
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
     lines = capsys.readouterr().err.splitlines()
     assert 3 <= len(lines) <= killed
-    assert set(lines) == {"a process that reads was lost (SIGKILL); another makes its batches again"}
+    assert set(lines) == {"a reading process was lost (SIGKILL); another one makes its batches again"}
 
 
 class Deadly(ClipDataset):
@@ -210,7 +210,7 @@ def test_a_video_that_takes_its_worker_along_is_named(root, monkeypatch):
     with pytest.raises(WorkerError) as caught:
         next(batches)
     assert str(caught.value) == (
-        f"{root}/5.mp4: a process that reads it was lost 3 times over one batch (SIGSEGV); find such videos with "
+        f"{root}/5.mp4: the process reading it was lost 3 times over one batch (SIGSEGV); find such videos with "
         "stages/verify.py --depth decode --out index.jsonl, and leave them out"
     )
     assert caught.value.exit_status == 1

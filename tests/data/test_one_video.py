@@ -72,7 +72,7 @@ def test_a_video_shorter_than_a_clip(tmp_path, encoder):
 def test_networks_of_timm_and_of_others(tmp_path):
     write_numbered(tmp_path / "v.mp4", 4)
     assert rspnet.read_clips(tmp_path / "v.mp4", timm.create_model("rspnet_resnet18", width=8)).shape[-1] == 112
-    with pytest.raises(ValueError, match="Linear does not say what it is fed with"):
+    with pytest.raises(ValueError, match="Linear has no `clip` that defines its input"):
         rspnet.read_clips(tmp_path / "v.mp4", torch.nn.Linear(1, 1))
 
 

@@ -110,7 +110,7 @@ def test_where_paths_begin(folder, tmp_path):
     assert read(other, "../a/1.mp4 0\n") == [("1.mp4", "0", None)]
     assert read(folder, "a\\1.mp4 0\n") == [("a/1.mp4", "0", None)]
     with pytest.raises(
-        ConfigError, match=r"list\.txt: of 1 videos looked for none is there, not \S+/lists/a/1\.mp4; .*--data"
+        ConfigError, match=r"list\.txt: of 1 videos looked for none exists, such as \S+/lists/a/1\.mp4; .*--data"
     ):
         read(other, "a/1.mp4 0\n")
     with pytest.raises(ConfigError, match=r"list\.txt:1: /elsewhere/1\.mp4 is not below \S+ \(data\.root\)"):
@@ -123,14 +123,14 @@ def test_where_paths_begin(folder, tmp_path):
         ("", "no lines"),
         ("a/1.mp4 120 3\n", "list.txt:1: more than a path and a label"),
         ("a/1.mp4,0,train\n", "list.txt:1: more than a path and a label"),
-        ("a/1.mp4 0\nsomething 1\n", "list.txt:2: expected PATH LABEL, with a path that ends like a video"),
-        ('"a/1.mp4",0\n"a/1.mp4 2",0\n', "list.txt:2: expected PATH LABEL, with a path that ends like a video"),
-        ('"1","a/1.mp4","0"\n', "list.txt:1: neither PATH LABEL nor the names of columns"),
-        ("frames/1 120 3\n", "list.txt:1: neither PATH LABEL nor the names of columns"),
-        ("video,split\na/1.mp4,holdout\n", "list.txt:2: split 'holdout'; it is train, val or test"),
-        ("video,label\na/1.mp4\n", "list.txt:2: 1 column; the first line names 2"),
+        ("a/1.mp4 0\nsomething 1\n", "list.txt:2: expected PATH LABEL, with a path that has a video suffix"),
+        ('"a/1.mp4",0\n"a/1.mp4 2",0\n', "list.txt:2: expected PATH LABEL, with a path that has a video suffix"),
+        ('"1","a/1.mp4","0"\n', "list.txt:1: neither PATH LABEL nor column names"),
+        ("frames/1 120 3\n", "list.txt:1: neither PATH LABEL nor column names"),
+        ("video,split\na/1.mp4,holdout\n", "list.txt:2: split 'holdout'; expected train, val or test"),
+        ("video,label\na/1.mp4\n", "list.txt:2: 1 column, but the first line names 2"),
         ("video,label\n,3\n", "list.txt:2: no path"),
-        ("youtube_id,time_start,time_end\na,b,c\n", "list.txt:2: time_start and time_end are no numbers"),
+        ("youtube_id,time_start,time_end\na,b,c\n", "list.txt:2: time_start and time_end must be numbers"),
     ],
 )
 def test_lines_that_are_not_understood(folder, text, message):

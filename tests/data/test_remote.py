@@ -93,7 +93,7 @@ def test_a_run_keeps_to_its_videos(in_memory, tmp_path):
     keep_index(path, in_memory, None, layout="auto")
     look_for_videos(path, in_memory, None)
     assert len(list(read_rows(path))) == 40
-    with pytest.raises(ConfigError, match="of 20 videos looked for none is there, not memory://elsewhere/UCF"):
+    with pytest.raises(ConfigError, match="of 20 videos looked for none exists, such as memory://elsewhere/UCF"):
         look_for_videos(path, "memory://elsewhere", None)
 
 

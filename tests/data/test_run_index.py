@@ -30,7 +30,7 @@ def test_an_index_with_another_root(tmp_path, root, monkeypatch):
     with pytest.raises(ConfigError, match=r"^data\.root: elsewhere: no such folder; .* or say --data\.root null"):
         look_for_videos(three, "elsewhere", str(one))
     (tmp_path / "elsewhere").mkdir()
-    with pytest.raises(ConfigError, match=r"^data\.root: elsewhere: of 10 videos looked for none is there, not /"):
+    with pytest.raises(ConfigError, match=r"^data\.root: elsewhere: of 10 videos looked for none exists, such as /"):
         look_for_videos(three, "elsewhere", str(one))
     shutil.copy(root / "1.mp4", "elsewhere")
     look_for_videos(three, "elsewhere", str(one))

@@ -169,7 +169,7 @@ def test_asked_before_the_first_batch_nothing_is_kept(tmp_path):
 
 def test_workers_that_are_lost_again_and_again_end_it_with_a_checkpoint(tmp_path, uninterrupted):
     def lose():
-        raise WorkerError("a process that reads was lost 3 times")
+        raise WorkerError("a reading process was lost 3 times")
 
     run = Run(tmp_path, loader=lambda sampler: Waits(sampler, (1, 2), lose))
     with pytest.raises(WorkerError, match="lost 3 times"):
