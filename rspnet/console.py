@@ -167,7 +167,7 @@ def figures(number: float) -> str:
     """A number by its first three digits: ``5.40``, ``0.693``, ``123``; the largest with an exponent: ``1.1e+09``."""
     if abs(number) >= 1e5:
         return f"{number:.3g}"
-    return f"{number:.0f}" if abs(number) >= 100 else f"{number:#.3g}"
+    return f"{number:.0f}" if abs(number) >= 99.95 else f"{number:#.3g}"
 
 
 def percent(value: float, short: bool = False) -> str:
@@ -177,7 +177,7 @@ def percent(value: float, short: bool = False) -> str:
         value: 0 to 100.
         short: leave out a decimal that is 0: ``50``.
     """
-    text = f"{value:.1f}" if value >= 1 or value == 0 else f"{value:.2g}"
+    text = f"{value:.1f}" if value >= 0.995 or value == 0 else f"{value:.2g}"
     return text.removesuffix(".0") if short else text
 
 

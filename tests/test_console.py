@@ -54,9 +54,11 @@ def test_numbers_as_people_write_them():
     numbers = (5.4, 0.69314, 12.345, 123.4, 1230.0, 0.00012345, 0.0)
     assert [figures(number) for number in numbers] == ["5.40", "0.693", "12.3", "123", "1230", "0.000123", "0.00"]
     assert [figures(number) for number in (1104919354.0, 99999.4, float("nan"))] == ["1.1e+09", "99999", "nan"]
+    assert [figures(number) for number in (99.94, 99.95, -99.97)] == ["99.9", "100", "-100"]
     values = (73.19999999999999, 100.0, 50.0, 1.54, 0.25, 100 / 16385, 0.0)
     assert [percent(value) for value in values] == ["73.2", "100.0", "50.0", "1.5", "0.25", "0.0061", "0.0"]
     assert [percent(value, short=True) for value in values] == ["73.2", "100", "50", "1.5", "0.25", "0.0061", "0"]
+    assert [percent(value) for value in (0.994, 0.996, 0.99999)] == ["0.99", "1.0", "1.0"]
 
 
 def test_a_difference_has_a_sign_where_there_is_one():
