@@ -1,7 +1,7 @@
 """RSPNet: video representations from unlabelled video by relative speed perception (arXiv:2011.07949).
 
-The names below are the public API for notebooks. They load on first use, because torch takes seconds to import
-and a stage's ``--help`` or configuration mistake should answer at once.
+The names below are the public API for notebooks. They load on first use, because torch takes seconds to import and a
+stage should print its ``--help`` or reject a wrong configuration at once.
 """
 
 import importlib
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rspnet.errors import CheckpointError, ConfigError, VideoError
 from rspnet.registration import tell_timm
 
-if TYPE_CHECKING:  # for editors and type checkers, what `__getattr__` gives
+if TYPE_CHECKING:  # editors and type checkers do not see what `__getattr__` imports
     from rspnet.data.one_video import read_clips
     from rspnet.encoders import create_encoder
     from rspnet.video.reader import read_frames
@@ -40,5 +40,5 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME])
 
 
-# Last: where timm is loaded already, this loads the encoders, which import from here.
+# Must come last: if timm is loaded already, this imports the encoders, which import from this module.
 tell_timm()

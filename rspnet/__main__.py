@@ -1,10 +1,10 @@
-"""The `rspnet` command: any stage by its name, wherever the package is installed.
+"""The `rspnet` command: runs any stage by its name, wherever the package is installed.
 
-``rspnet pretrain --config c3d.yaml`` is ``python stages/pretrain.py --config configs/c3d.yaml`` without a checkout; on
-several processes it is ``accelerate launch -m rspnet pretrain --config c3d.yaml``.
+``rspnet pretrain --config c3d.yaml`` does without a checkout what ``python stages/pretrain.py --config
+configs/c3d.yaml`` does in one; for several processes, use ``accelerate launch -m rspnet pretrain --config c3d.yaml``.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -30,7 +30,7 @@ Video representations from unlabelled video by relative speed perception. The st
 {stages}
 
 A recipe that comes with rspnet is found by its name: --config c3d.yaml, --config finetune/ucf101_c3d.yaml.
---path NAME prints where a recipe or a stage lies. The recipes: {configs}
+--path NAME prints the path of a recipe or a stage. The recipes: {configs}
 
 On several processes: accelerate launch -m rspnet STAGE ..., or torchrun -m rspnet STAGE ...; for the former,
 --config_file $(rspnet --path accelerate_configs/multi_gpu.yaml) and its neighbours come with rspnet too.
@@ -38,7 +38,7 @@ On several processes: accelerate launch -m rspnet STAGE ..., or torchrun -m rspn
 
 
 def main() -> NoReturn:
-    """Run the stage that the command line names. Exit status: the stage's; 2 if there is no such."""
+    """Run the stage that the command line names. Exit with the stage's status, or 2 if there is no such stage."""
     end_at_once()
     name, *arguments = sys.argv[1:] or ["--help"]
     if completion.is_asked_for():
@@ -77,8 +77,8 @@ def _refuse(name: str, why: str, *folders: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    # `python -m` puts the working folder first, where an evaluate.py would be taken for the package of that name. It
-    # stays where rspnet itself comes from there.
+    # `python -m` puts the working folder first in sys.path, where an evaluate.py would hide the package of that name.
+    # The entry is kept if rspnet itself is imported from there.
     if not sys.flags.safe_path and os.path.realpath(sys.path[0]) != str(Path(__file__).resolve().parent.parent):
         del sys.path[0]
     main()

@@ -1,4 +1,4 @@
-"""What a network is fed with."""
+"""The clips that a network expects as input."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,18 +6,18 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """The clips that a network is fed with: as in its training, or as it is made for.
+    """The clips that a network expects: those that it was trained with, or that its architecture is made for.
 
     Attributes:
-        num_frames: Frames of a clip.
+        num_frames: Frames per clip.
         size: Height and width of a clip, pixels.
-        mean: Mean to subtract per channel, of pixels scaled to 0-1.
-        std: Standard deviation to divide by, likewise.
-        channels: Their order.
-        stride: Gap between a clip's frames, frames.
-        sampling: Consecutive frames (clip), or frames that cover the whole video (cover).
-        frame_rate: Frames per second that videos are resampled to first; None: as they are.
-        views: Clips of a video in a test, evenly spaced.
+        mean: Mean to subtract per channel, for pixels scaled to 0-1.
+        std: Standard deviation to divide by per channel, for pixels scaled to 0-1.
+        channels: Order of the colour channels.
+        stride: Distance between successive frames of a clip, frames.
+        sampling: "clip" for frames `stride` apart, or "cover" for frames spread over the whole video.
+        frame_rate: Frames per second that videos are resampled to first; None keeps their own rate.
+        views: Clips per test video, evenly spaced.
     """
 
     num_frames: int

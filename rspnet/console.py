@@ -1,6 +1,6 @@
-"""What is said to a person: lines and bars on stderr, counts and durations as words.
+"""Messages for people: lines and progress bars on stderr, counts and durations in words.
 
-stdout belongs to results; nothing here writes to it.
+stdout is for results; nothing here writes to it.
 """
 
 import logging
@@ -26,23 +26,23 @@ from rspnet.terminal import visible
 T = TypeVar("T")
 
 LAST_WORDS = 30.0
-"""Seconds in which a launcher ends the other processes when one has ended: a moment, or 13 on a busy machine."""
+"""Seconds given to a launcher to end the other processes once one has ended; on a busy machine it takes 13."""
 
 
 def is_main() -> bool:
-    """Whether this process is the one that speaks (rank 0; torchrun and accelerate set RANK)."""
+    """Whether this is the main process, the one that prints messages (rank 0; torchrun and accelerate set RANK)."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def program() -> str:
-    """What the user typed to start this program: ``rspnet verify``, or ``verify.py``."""
+    """Return the name that the user started this program by: ``rspnet verify``, or ``verify.py``."""
     name = Path(sys.argv[0])
     by_name = any(Path(word).stem == "rspnet" and after == name.stem for word, after in pairwise(sys.orig_argv))
     return f"rspnet {name.stem}" if by_name else name.name
 
 
 def as_typed(text: str) -> str:
-    """A text that names stages by their files and recipes by their paths, as who started this one by `rspnet` types it.
+    """Rewrite the commands in a text for the `rspnet` command, if this program was started by it.
 
     ``python stages/verify.py`` becomes ``rspnet verify``, ``--config configs/c3d.yaml`` becomes ``--config c3d.yaml``.
     """
@@ -57,36 +57,37 @@ def say(*lines: str, everywhere: bool = False) -> None:
     """Print lines to stderr without tearing a progress bar; from the main process only, unless `everywhere`.
 
     Args:
-        lines: each is one, with escapes for what a terminal would obey.
-        everywhere: from every process.
+        lines: the lines; control characters are printed as escapes.
+        everywhere: print from every process.
     """
     if not (is_main() or everywhere):
         return
     text = as_typed("\n".join(map(visible, lines)))
-    with suppress(OSError):  # nobody listens, or a log's disk is full: no reason to lose the work
+    with suppress(OSError):  # a closed pipe, or a log on a full disk, is no reason to lose the work
         if is_main() and multiprocessing.parent_process() is None:
             tqdm.write(text, file=sys.stderr)
-        else:  # the bar is another process's, which draws it again below the line
+        else:  # the bar belongs to another process, which redraws it below the line
             print(f"\r\033[K{text}" if sys.stderr.isatty() else text, file=sys.stderr)
         sys.stderr.flush()
 
 
 def stand_in_for_closed_streams() -> None:
-    """Open what this program was started without; else its own files would get the numbers, and libraries' messages.
+    """Open the null device for each standard stream that this program was started without.
 
-    A closed stdout stays one that cannot be written to.
+    Otherwise the first files that it opens would get those descriptors, and libraries' messages would go into them.
+    ``sys.stdout`` stays None if stdout was closed.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number
     if sys.stderr is None:
         sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
 
 
 def forget_unsaid() -> None:
-    """Throw away what stderr could not take; Python would try once more at exit, and change the exit status."""
+    """Discard what could not be written to stderr; Python would try again at exit and change the exit status."""
     try:
         sys.stderr.flush()
     except OSError:
@@ -94,15 +95,16 @@ def forget_unsaid() -> None:
 
 
 def say_last(text: str, after_others: bool | None = None) -> None:
-    """Say why this process ends; where several do so for one reason, as they mostly do, the main process alone.
+    """Print why this process ends; if several end for the same reason, as they mostly do, only the main process prints.
 
-    The launcher ends all processes when it sees that one has ended. So the others wait a while for that before they
-    speak: if it does not come, the main process knows nothing of their reason, and it must be heard. Where the launcher
-    has done so already, while the training went on, nobody waits: it kills what is left soon.
+    The launcher ends all processes when it sees that one has ended. So the other processes wait `LAST_WORDS` seconds
+    for that before they print: if it does not come, the main process does not share their reason, which must be
+    printed. If the launcher's signal came earlier, during the training, no process waits, because the launcher soon
+    kills those that are left.
 
     Args:
-        text: why.
-        after_others: whether this process waits; None: unless it is the main one.
+        text: the reason.
+        after_others: whether this process waits; None means unless it is the main one.
     """
     is_ended = signal.SIGTERM in received
     if not is_ended and (after_others or (after_others is None and not is_main())):
@@ -113,7 +115,7 @@ def say_last(text: str, after_others: bool | None = None) -> None:
 
 
 def take_warnings() -> None:
-    """Let the warnings of Python and of libraries come as lines of `say`, one for each, from the main process."""
+    """Print the warnings of Python and of libraries by `say`: one line each, from the main process only."""
 
     def show(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object, **__: object
@@ -125,11 +127,11 @@ def take_warnings() -> None:
             say(self.format(record))
 
     warnings.showwarning = show
-    logging.lastResort = Spoken(logging.WARNING)  # for all that asks for no handler of its own
+    logging.lastResort = Spoken(logging.WARNING)  # for all loggers without a handler
 
 
 def progress(items: Iterable[T], total: int | None, *, desc: str, unit: str, initial: int = 0) -> Iterator[T]:
-    """Iterate with a bar on stderr where it is a terminal, else with a plain line every 30 seconds."""
+    """Iterate with a progress bar if stderr is a terminal, else with a plain line about every 30 seconds."""
     if not is_main():
         yield from items
     elif sys.stderr.isatty():
@@ -150,7 +152,7 @@ def progress(items: Iterable[T], total: int | None, *, desc: str, unit: str, ini
 
 
 def fitted(text: str) -> str:
-    """A text in lines of at most 100 columns, the further ones indented; a word, as a path is, stays in one piece."""
+    """Wrap each line of a text at 100 columns and indent continuation lines; words, such as paths, are never broken."""
     lines = (
         textwrap.fill(line, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
         for line in text.splitlines()
@@ -159,41 +161,41 @@ def fitted(text: str) -> str:
 
 
 def some(number: int, thing: str, things: str | None = None) -> str:
-    """``1 video``, ``2 videos``: a number with its noun."""
+    """Return a number with its noun: ``1 video``, ``2 videos``."""
     return f"{number} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def figures(number: float) -> str:
-    """A number by its first three digits: ``5.40``, ``0.693``, ``123``; the largest with an exponent: ``1.1e+09``."""
+    """Format a number with three significant digits, from 100 on as a whole one: ``5.40``, ``1230``, ``1.1e+09``."""
     if abs(number) >= 1e5:
         return f"{number:.3g}"
     return f"{number:.0f}" if abs(number) >= 99.95 else f"{number:#.3g}"
 
 
 def percent(value: float, short: bool = False) -> str:
-    """A percentage with one decimal, a smaller one than 1 by its first two digits: ``73.2``, ``50.0``, ``0.0061``.
+    """Format a percentage with one decimal, or below 1 with two significant digits: ``73.2``, ``50.0``, ``0.0061``.
 
     Args:
         value: 0 to 100.
-        short: leave out a decimal that is 0: ``50``.
+        short: leave out a decimal of 0: ``50``.
     """
     text = f"{value:.1f}" if value >= 0.995 or value == 0 else f"{value:.2g}"
     return text.removesuffix(".0") if short else text
 
 
 def signed(difference: float, decimals: int = 1) -> str:
-    """A difference with its sign, and without one where there is none to be seen: ``+5.8``, ``-3.0``, ``0.0``.
+    """Format a difference with its sign, or without one if it rounds to 0: ``+5.8``, ``-3.0``, ``0.0``.
 
     Args:
-        difference: Of percentages.
-        decimals: How many are shown.
+        difference: Difference of two percentages.
+        decimals: Number of decimals.
     """
     text = f"{difference:+.{decimals}f}"
     return text if any(digit in text for digit in "123456789") else text[1:]
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them: ``42 s``, ``7 min``, ``3 h 20 min``, ``6 d 4 h``."""
+    """Format a duration given in seconds: ``42 s``, ``7 min``, ``3 h 20 min``, ``6 d 4 h``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, and known again by checksum; what is said where a disk refuses."""
+"""Atomic writing of files and folders, checksums, and errors that explain why the disk refused to read or write."""
 
 import errno
 import hashlib
@@ -23,19 +23,19 @@ FAULTS = {
     errno.ENOSPC: ("its disk is full", "make room on it, then give the same command again"),
     errno.EDQUOT: ("your quota on its disk is used up", "make room on it, then give the same command again"),
     errno.EROFS: ("its disk is read-only", "write to another folder"),
-    errno.EFBIG: ("its disk, or `ulimit -f`, takes no file so large", "write to another folder"),
+    errno.EFBIG: ("its disk, or `ulimit -f`, does not allow a file so large", "write to another folder"),
     errno.EIO: ("its disk fails", "look into the system's log"),
-    errno.ESTALE: ("its network disk has changed", "see that it is there, then give the same command again"),
+    errno.ESTALE: ("its network disk has changed", "check that it is mounted, then give the same command again"),
 }
-"""What no choice of options is to blame for: number of the system's error -> what is wrong, and what to do."""
+"""Errors that no choice of options causes: error number of the system -> what is wrong, and what to do."""
 
 
 def refusal(path: str | os.PathLike[str], error: OSError) -> RSPNetError:
-    """What to raise where a write to `path`, or to what lies in it, ended with `error`."""
+    """Return the exception to raise if writing to `path`, or to something in it, failed with `error`."""
     said = error.strerror or str(error)
     if error.errno in FAULTS:
         fault, remedy = FAULTS[error.errno]
-        said = os.strerror(error.errno)  # pyarrow's text is longer
+        said = os.strerror(error.errno)  # pyarrow's own text is longer
         return DiskError(f"{os.fspath(path)}: cannot be written: {fault} ({said}); {remedy}")
     if lack := lacking(error):
         return MachineError(f"{os.fspath(path)}: cannot be written: {lack}")
@@ -44,11 +44,12 @@ def refusal(path: str | os.PathLike[str], error: OSError) -> RSPNetError:
 
 @contextmanager
 def writing_to(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Let a refused write in the block be told in one line that names `path`.
+    """Turn a failed write in the block into a one-line error that names `path`.
 
     Raises:
         DiskError: the disk is full, read-only or broken.
-        ConfigError: a place that cannot be written to, for want of permissions for example.
+        MachineError: the machine lacks memory, or too many files are open.
+        ConfigError: the path cannot be written to, for example for lack of permissions.
     """
     try:
         yield
@@ -61,7 +62,7 @@ def writing_to(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _is_another(missing: str | os.PathLike[str] | None, path: str | os.PathLike[str]) -> bool:
-    """Whether what is missing is not the place of `path`: its folder is there, and takes new names (/proc does not)."""
+    """Whether the missing file is unrelated to writing `path`: it is another one, and the folder of `path` exists."""
     absolute = os.path.abspath(path)
     itself = missing is not None and os.path.abspath(missing) == absolute
     return not itself and os.path.isdir(os.path.dirname(absolute))
@@ -69,11 +70,15 @@ def _is_another(missing: str | os.PathLike[str] | None, path: str | os.PathLike[
 
 @contextmanager
 def reading(path: str | os.PathLike[str], mistake: type[RSPNetError] = ConfigError) -> Iterator[None]:
-    """Let a refused read in the block be told in one line that names `path`.
+    """Turn a failed read in the block into a one-line error that names `path`.
 
     Args:
-        path: what is read.
-        mistake: what to raise then.
+        path: the file or folder that is read.
+        mistake: the exception to raise.
+
+    Raises:
+        RSPNetError: the read failed; a `mistake`.
+        MachineError: the machine lacks memory, or too many files are open.
     """
     try:
         yield
@@ -83,14 +88,14 @@ def reading(path: str | os.PathLike[str], mistake: type[RSPNetError] = ConfigErr
 
 
 def in_words(error: Exception) -> str:
-    """What keeps the contents of a JSON file from being used, as a person would say it.
+    """Describe in words why the contents of a JSON file cannot be used.
 
     Args:
-        error: what reading it, or looking for something in it, ended with.
+        error: the exception from reading it, or from looking something up in it.
     """
     match error:
         case json.JSONDecodeError():
-            return f"no JSON at line {error.lineno}, column {error.colno}" if error.doc.strip() else "it is empty"
+            return f"invalid JSON at line {error.lineno}, column {error.colno}" if error.doc.strip() else "it is empty"
         case UnicodeError():
             return "not UTF-8 text"
         case OSError():
@@ -100,15 +105,15 @@ def in_words(error: Exception) -> str:
         case RecursionError():
             return "it is nested too deeply"
         case TypeError() | AttributeError():
-            return "it holds values of another kind"
+            return "it holds values of the wrong type"
     return " ".join(str(error).split())[:200]
 
 
 def is_there(path: str | os.PathLike[str], mistake: type[RSPNetError] = ConfigError) -> bool:
-    """Whether a path names anything; one that the system does not tell of is no path that names nothing.
+    """Whether a path exists.
 
     Raises:
-        RSPNetError: it is in a folder that is closed to this user, for example; a `mistake`.
+        RSPNetError: the system does not say, for example because the user may not enter its folder; a `mistake`.
     """
     with reading(path, mistake):
         try:
@@ -119,14 +124,14 @@ def is_there(path: str | os.PathLike[str], mistake: type[RSPNetError] = ConfigEr
 
 
 def make_folder(path: str | os.PathLike[str], remedy: str) -> None:
-    """Make a folder, and those above it, unless it is there.
+    """Make a folder and its parents, unless it exists.
 
     Args:
         path: the folder.
-        remedy: what to do where it cannot be made: ``choose another folder``.
+        remedy: what the error tells the user to do if it cannot be made: ``choose another folder``.
 
     Raises:
-        ConfigError: it cannot be made: for want of permissions, or because a file has that name, for example.
+        ConfigError: it cannot be made, for example for lack of permissions, or because a file has that name.
         DiskError: the disk is full, read-only or broken.
     """
     try:
@@ -140,27 +145,27 @@ def make_folder(path: str | os.PathLike[str], remedy: str) -> None:
 
 @contextmanager
 def needing(size: float) -> Iterator[None]:
-    """Let a disk's refusal in the block tell how much is wanted.
+    """Add to a DiskError from the block how much space is needed.
 
     Args:
         size: bytes.
 
     Raises:
-        DiskError: as it was, with the size.
+        DiskError: the same error, with the size.
     """
     try:
         yield
     except DiskError as error:
-        raise DiskError(f"{error} ({megabytes(size)} are wanted)") from None
+        raise DiskError(f"{error} ({megabytes(size)} are needed)") from None
 
 
 def megabytes(size: float) -> str:
-    """A size as a person reads it, rounded up: ``12.3 MB``; ``inf MB`` where there is no end."""
+    """Format a size given in bytes, rounded up: ``12.3 MB``; ``inf MB`` if it is infinite."""
     return f"{math.ceil(size / 1e5) / 10 if math.isfinite(size) else size:.1f} MB"
 
 
 class _Noting(io.FileIO):
-    """Keeps what the system said first: a library that writes through it may tell another story (torch does)."""
+    """Keeps the system's first error: a library that writes through it may raise another instead (torch does)."""
 
     refused: OSError | None = None
 
@@ -174,10 +179,10 @@ class _Noting(io.FileIO):
 
 @contextmanager
 def created(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A new binary file, for a library to write to.
+    """Create a binary file for a library to write to.
 
     Raises:
-        DiskError, ConfigError: see `writing_to`, whatever the library makes of it.
+        DiskError, MachineError, ConfigError: see `writing_to`, whichever exception the library itself raises.
     """
     with writing_to(path):
         raw = _Noting(os.fspath(path), "w")
@@ -197,12 +202,12 @@ def sha256(path: Path) -> str:
 
 
 def identity(path: Path) -> dict[str, Any]:
-    """Return what a manifest says of a file, to know it again."""
+    """Return the size and checksum by which a manifest identifies a file."""
     return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def fsync(path: Path) -> None:
-    """Wait until a file's contents, or a folder's names, are on the disk."""
+    """Wait until a file's contents, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -214,20 +219,20 @@ def fsync(path: Path) -> None:
 def whole(
     path: str | os.PathLike[str], *, folder: bool = False, replace: bool = True, over: bool = False
 ) -> Iterator[Path]:
-    """Yield a hidden file or folder beside `path`, which gets that name when the block ends without an error.
+    """Yield a hidden file or folder beside `path`, which is renamed to `path` when the block ends without an error.
 
-    By then it is on the disk. Any number of processes may write one path at once: the last one wins. What a killed one
-    leaves is in nobody's way, and `rspnet.temporary.sweep` removes it.
+    It is flushed to the disk first. Any number of processes may write the same path at once: the last one wins. What a
+    killed process leaves does no harm, and `rspnet.temporary.sweep` removes it.
 
     Args:
-        path: where it will be; folders above it are made.
-        folder: whether it is a folder.
-        replace: a file, or an empty folder, may have the name already.
-        over: so may a folder that is not empty, which goes.
+        path: the final path; its parent folders are made.
+        folder: make a folder instead of a file.
+        replace: replace a file, or an empty folder, that has the name already.
+        over: replace also a folder that is not empty.
 
     Raises:
-        FileExistsError: something has got the name by then, and is not to be replaced.
-        DiskError, ConfigError: see `writing_to`.
+        FileExistsError: something has the name when the block ends, and `replace` is False.
+        DiskError, MachineError, ConfigError: see `writing_to`.
     """
     path = Path(path)
     with writing_to(path), ExitStack() as stack:
@@ -237,7 +242,7 @@ def whole(
         hidden = _begin(path, folder, stack)
         try:
             yield hidden
-        except RSPNetError as error:  # the hidden name says nothing to anybody
+        except RSPNetError as error:  # the hidden name would mean nothing to the user
             raise type(error)(str(error).replace(str(hidden), str(path))) from error
         _sync(hidden)
         put(hidden, path, over=over) if replace else put_new(hidden, path)
@@ -245,16 +250,16 @@ def whole(
 
 
 def _begin(path: Path, folder: bool, stack: ExitStack) -> Path:
-    """Make the hidden file or folder, and hold its lock as long as the stack lasts."""
+    """Make the hidden file or folder, and lock it until the stack is closed."""
     while True:
         hidden = temporary(path)
         try:
             hidden.mkdir() if folder else hidden.touch(exist_ok=False)
-        except FileNotFoundError as error:  # a folder that takes no new names, as /proc
+        except FileNotFoundError as error:  # a folder in which nothing can be created, such as /proc
             raise refusal(path, error) from None
         try:
             stack.enter_context(locked(hidden))
-        except (BlockingIOError, FileNotFoundError):  # another process was sweeping, and took it for a rest
+        except (BlockingIOError, FileNotFoundError):  # another process is sweeping, or swept, it away as a leftover
             continue
         stack.callback(remove, hidden)
         if hidden.exists():
@@ -262,7 +267,7 @@ def _begin(path: Path, folder: bool, stack: ExitStack) -> Path:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file, or a folder with all that is in it, is on the disk; links are not followed."""
+    """Wait until a file, or a folder with all its contents, is on the disk; links in it are not followed."""
     if path.is_dir():
         with os.scandir(path) as entries:
             for entry in entries:
@@ -272,15 +277,15 @@ def _sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; one of this name is replaced.
+    """Write a UTF-8 text file atomically; a file of that name is replaced.
 
     Raises:
-        DiskError, ConfigError: see `writing_to`.
+        DiskError, MachineError, ConfigError: see `writing_to`.
     """
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write one JSON file whole or not at all; see `write_text`."""
+    """Write a JSON file atomically; see `write_text`."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

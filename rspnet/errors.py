@@ -1,8 +1,8 @@
-"""What rspnet raises for a user's mistake: each message names the thing, where it is, and what to do."""
+"""Exceptions for problems that the user can mend: each message says what is wrong, where, and what to do."""
 
 
 class RSPNetError(ValueError):
-    """A mistake that the user can mend; the stages print its one line and exit with its status."""
+    """A problem that the user can mend; the stages print its one line and exit with its `exit_status`."""
 
     exit_status = 2
 
@@ -26,33 +26,33 @@ class DiskError(RSPNetError):
 
 
 class LostError(RSPNetError):
-    """A folder that is not where it was any more while it is written to; the message starts with its name."""
+    """A folder that was moved or removed while it was being written to; the message starts with its name."""
 
     exit_status = 1
 
     @classmethod
     def of(cls, folder: object) -> "LostError":
-        """What is said of a folder."""
-        words = "was removed or renamed while this wrote to it; give it back its name, or begin anew"
+        """Return the error for a folder."""
+        words = "was removed or renamed while this wrote to it; restore its name, or start again"
         return cls(f"{folder}: {words}, with the same command")
 
 
 class MachineError(RSPNetError):
-    """A machine that may open no more files, lacks memory or computes something else than the others of its run.
+    """A machine that has too many files open, lacks memory, or computes other values than the others of its run.
 
-    Of the first two the message starts with the file's path.
+    In the first two cases the message starts with the file's path.
     """
 
     exit_status = 1
 
 
 class WorkerError(RSPNetError):
-    """Processes that read videos are killed or crash again and again; the message says over what, and what to do."""
+    """Processes that read videos are killed or crash again and again; the message starts with a video or an option."""
 
     exit_status = 1
 
 
 class HubError(RSPNetError):
-    """The Hub does not take what is pushed; the message starts with its name there."""
+    """The Hub does not accept an upload; the message starts with the repository's name there."""
 
     exit_status = 1

@@ -1,6 +1,6 @@
-"""Encoders of rspnet in other people's programs: mteb, which has MVEB, the public benchmark of video embeddings.
+"""Encoders of rspnet for other programs: mteb, which includes MVEB, the public benchmark of video embeddings.
 
-D features.
+D: number of features.
 """
 
 import os
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 
 def mteb_encoder(path: str | Path, name: str | None = None, *, device: str | None = None) -> Any:
-    """Return an encoder as `mteb.evaluate` takes it, for tasks on video alone.
+    """Return an encoder for `mteb.evaluate`, for tasks on video alone.
 
-    A video's feature is the one that stages/evaluate.py compares: pooled, averaged over evenly spaced clips, of frames
-    that rspnet reads by itself; torchcodec is not needed.
+    A video's feature is the one that stages/evaluate.py compares: pooled, and averaged over evenly spaced clips. rspnet
+    reads the frames itself, so torchcodec is not needed.
 
     Args:
         path: As for `rspnet.load_encoder`.
-        name: What it is called in the results: ORG/NAME (None: rspnet/ and the name of the folder or file).
-        device: Where it runs (None: a GPU if there is one).
+        name: Name of the model in the results, ORG/NAME; None for rspnet/ and the name of the folder or file.
+        device: Where it runs; None for a GPU if there is one.
 
     Raises:
         ConfigError: mteb is not installed.
@@ -47,10 +47,10 @@ def mteb_encoder(path: str | Path, name: str | None = None, *, device: str | Non
     except ImportError as error:
         raise ConfigError(f"mteb: cannot be imported ({error}); pip install mteb") from None
 
-    weights = settled(os.fspath(path))  # of a run that goes on one checkpoint, whose hash is told
+    weights = settled(os.fspath(path))  # one checkpoint, even if the run goes on: its hash is the revision below
     encoder = load_encoder(weights).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
-    class Encoder(AbsEncoder):  # type: ignore[misc]  # it has no types where it is not installed
+    class Encoder(AbsEncoder):  # type: ignore[misc]  # mteb may not be installed, and then has no types
         mteb_model_meta = ModelMeta.create_empty(
             {
                 "name": name or f"rspnet/{Path(path).resolve().name}",
@@ -70,7 +70,7 @@ def mteb_encoder(path: str | Path, name: str | None = None, *, device: str | Non
 
 
 def _videos(inputs: "DataLoader[dict[str, Any]]") -> Iterator[dict[str, Any]]:
-    """What a task's rows hold of each video, not decoded: `path` and `bytes`, one of which may be None."""
+    """Yield each video of a task's rows without decoding it: its `path` and `bytes`, one of which may be None."""
     from datasets import Dataset, Video
 
     rows = inputs.dataset
@@ -80,7 +80,7 @@ def _videos(inputs: "DataLoader[dict[str, Any]]") -> Iterator[dict[str, Any]]:
 
 
 def _feature(encoder: "VideoEncoder", video: dict[str, Any]) -> "NDArray[np.float32]":
-    """The feature (D,) of a video."""
+    """Return the feature (D,) of a video."""
     with _file(video) as path, torch.no_grad():
         feature: NDArray[np.float32] = encoder(read_clips(path, encoder)).mean(0).float().cpu().numpy()
     return feature
@@ -88,11 +88,11 @@ def _feature(encoder: "VideoEncoder", video: dict[str, Any]) -> "NDArray[np.floa
 
 @contextmanager
 def _file(video: dict[str, Any]) -> Iterator[str]:
-    """A file with the video, which may lie in the rows themselves."""
+    """Yield the path of a file with the video, whose bytes may be stored in the rows themselves."""
     if video["path"] and os.path.isfile(video["path"]):
         yield video["path"]
     elif video["bytes"] is None:
-        raise VideoError(f"{video['path']}: no such file, and the rows do not hold it; load the task's data anew")
+        raise VideoError(f"{video['path']}: no such file, and the rows do not hold it; load the task's data again")
     else:
         with tempfile.NamedTemporaryFile(suffix=Path(video["path"] or ".mp4").suffix) as file:
             file.write(video["bytes"])

@@ -1,7 +1,7 @@
-"""One process at a time at a file or folder, also where the file system has no locks (Lustre without them, NFS).
+"""Locks that let one process at a time use a file or folder, even on file systems without locks (some Lustre, NFS).
 
-Not filelock (4.3.1): of file systems without locks it knows ENOSYS alone, where a lock file that stayed from an earlier
-run holds it off for ever; ENOLCK ends it.
+Why not filelock (4.3.1): among the errors of file systems without locks it handles only ENOSYS, by a lock file that
+blocks it for ever if an earlier run left it behind, and it fails with ENOLCK.
 """
 
 import errno
@@ -12,24 +12,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # EACCES: file systems that make flock of another kind of lock
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # EACCES: file systems that emulate flock by fcntl's locks
 
 
 @contextmanager
 def exclusive(descriptor: int) -> Iterator[str | None]:
-    """Hold the lock of an open file or folder, which goes with the process however that ends.
+    """Hold the exclusive lock of an open file or folder; it is released when the process ends, in whatever way.
 
-    Where the file system cannot lock, a name that the machine's kernel keeps stands in for it: it holds off the other
-    processes of this machine, and not those of another one.
+    If the file system has no locks, the name of a socket in the kernel takes their place: it excludes other processes
+    on this machine, but not those on other machines.
 
     Args:
-        descriptor: of the file; of one that is open for writing where it may lie on a network disk.
+        descriptor: of the file or folder; a file that may be on a network disk must be open for writing.
 
     Yields:
-        None, or what the system says of locks where there are none.
+        None, or the system's error message if the file system has no locks.
 
     Raises:
-        BlockingIOError: another live process has it.
+        BlockingIOError: another live process holds the lock.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stand_in:
         lacking = None
@@ -49,15 +49,15 @@ def exclusive(descriptor: int) -> Iterator[str | None]:
 
 @contextmanager
 def shared(descriptor: int) -> Iterator[None]:
-    """Hold the lock of an open file beside others who hold it so: none of them lets `exclusive` have it.
+    """Hold a shared lock of an open file: any number of processes may, but none can have the `exclusive` one meanwhile.
 
-    Where the file system cannot lock, nobody is held off.
+    If the file system has no locks, no process is excluded.
 
     Args:
         descriptor: as for `exclusive`.
 
     Raises:
-        BlockingIOError: another live process has it for itself.
+        BlockingIOError: another live process holds the exclusive lock.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -74,7 +74,7 @@ def shared(descriptor: int) -> Iterator[None]:
 
 @contextmanager
 def locked(path: str | os.PathLike[str]) -> Iterator[str | None]:
-    """Hold the lock of a file or folder that is there; see `exclusive`.
+    """Hold the lock of an existing file or folder; see `exclusive`.
 
     Raises:
         BlockingIOError: another live process holds it.
@@ -89,7 +89,7 @@ def locked(path: str | os.PathLike[str]) -> Iterator[str | None]:
 
 
 def is_still(path: str | os.PathLike[str], descriptor: int) -> bool:
-    """Whether an open file still has its name; who held it before may have removed it."""
+    """Whether an open file still has its name; a process that held its lock earlier may have removed it."""
     try:
         facts = os.stat(path)
     except FileNotFoundError:
@@ -104,4 +104,4 @@ def _bind(stand_in: socket.socket, descriptor: int) -> None:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise BlockingIOError from None
-        # Other systems than Linux have no such names; then nothing is held off.
+        # Systems other than Linux have no such socket names; then no process is excluded.

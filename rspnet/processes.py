@@ -1,4 +1,4 @@
-"""What processes that work for another have in common: they start undisturbed, end with it, and leave nothing."""
+"""Helpers for worker processes: they are not interrupted while they start, end with their parent, and leave nothing."""
 
 import atexit
 import contextlib
@@ -14,20 +14,20 @@ from multiprocessing.util import get_temp_dir
 from rspnet.signals import ENDING
 
 LOOK = 2.0
-"""Seconds after which a process that waits for another looks whether that is still there."""
+"""Seconds between two checks of a waiting process whether the other one still exists."""
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let the signals that end a program wait for the end of the block; a process started in it never gets them.
+    """Delay the signals that end a program until the end of the block; processes started in it never receive them.
 
-    They may go to a whole group of processes (Ctrl-C, a batch system that ends a job), and the parent decides: a
-    process that is started here inherits that they are blocked. In this process that is not enough: another thread (a
-    progress bar's) may take the signal, and Python would still raise in the main one.
+    Such a signal may go to a whole group of processes (Ctrl-C, a batch system that ends a job), but the parent is to
+    decide: a process that is started here inherits the mask that blocks them. In this process the mask is not enough:
+    another thread (a progress bar's) may receive the signal, and Python would still raise in the main one.
     """
     came: list[int] = []
     is_main = threading.current_thread() is threading.main_thread()
-    # A handler that is not Python's could not be put back; where Python is ending there is none any more.
+    # A handler that was not installed by Python (None) could not be restored; while Python exits all are None.
     held = [each for each in ENDING if is_main and signal.getsignal(each) is not None]
     before = {each: signal.signal(each, lambda number, _: came.append(number)) for each in held}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
@@ -42,13 +42,14 @@ def uninterrupted() -> Iterator[None]:
 
 
 def share_folder() -> None:
-    """Make the folder for sockets in this process, for all that it starts: one that is killed could not remove its own.
+    """Make multiprocessing's temporary folder in this process, to be shared by those that it starts.
 
-    It goes when this process ends, or by `remove_folder`.
+    A killed process could not remove a folder of its own. This one is removed when this process ends, or by
+    `remove_folder`.
     """
     _make_folder()
     atexit.unregister(_make_folder)
-    atexit.register(_make_folder)  # Python, which removes it then, complains where somebody has cleared the place
+    atexit.register(_make_folder)  # Python removes it at exit, and complains if it has been removed before
 
 
 def _make_folder() -> None:
@@ -56,15 +57,15 @@ def _make_folder() -> None:
 
 
 def remove_folder() -> None:
-    """Remove it, where the usual end does not come."""
+    """Remove the shared folder, for a process that ends without the usual clean-up."""
     with contextlib.suppress(OSError):
         shutil.rmtree(get_temp_dir(), ignore_errors=True)
 
 
 def follow_parent() -> None:
-    """End this process with its parent, even a killed one, and even while a library call hangs; for a thread."""
+    """End this process when its parent ends, even if that is killed or a library call hangs here; runs in a thread."""
     if parent := multiprocessing.parent_process():
-        # A forked one's sisters may hold what tells of the parent's end.
+        # Siblings of a forked process may keep the parent's sentinel open, so the parent's process id is checked too.
         is_child = os.getppid() == parent.pid
         while not wait([parent.sentinel], LOOK) and not (is_child and os.getppid() != parent.pid):
             pass

@@ -1,4 +1,4 @@
-"""What a machine lacks, as an error tells it: no fault of the file that was being read, nor of an option."""
+"""Recognise errors that come from a lack of memory, files or processes, and not from the file or an option."""
 
 import contextlib
 import errno
@@ -17,21 +17,21 @@ _WORDS = {
 _FOR_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 _A_FILES_SHARE = 256 * 2**20
-"""Bytes that reading no sound file takes at once: one that asks for more has itself to blame."""
+"""Bytes, more than reading a sound file takes at once: if so much is free, a failure is the file's own fault."""
 
 
 def limit(error: Exception) -> str | None:
-    """Which of the system's limits an error tells of, and what to do; None if it is another error."""
-    if isinstance(error, OSError) and not hasattr(error, "characters_written"):  # a stream that would block has it
+    """Return which of the system's limits caused an error, and what to do; None if it is another error."""
+    if isinstance(error, OSError) and not hasattr(error, "characters_written"):  # which a stream that would block sets
         return _WORDS.get(error.errno or 0)
     return _WORDS[errno.EAGAIN] if str(error) == "can't start new thread" else None
 
 
 def lacking(error: Exception) -> str | None:
-    """What a file could not be opened or read for want of, and what to do; None where the machine lacks nothing.
+    """Return what the machine lacked to open or read a file, and what to do; None if it lacked nothing.
 
     Args:
-        error: what it ended with, of Python's or of PyAV's.
+        error: the exception, Python's or PyAV's.
     """
     number = errno.ENOMEM if isinstance(error, MemoryError) else getattr(error, "errno", None)
     if number in _FOR_FILES and (number != errno.ENOMEM or not _has_memory()):
@@ -40,14 +40,14 @@ def lacking(error: Exception) -> str | None:
 
 
 def blame_machine(path: str, error: Exception) -> None:
-    """See that it was not for want of files or memory that a file could not be read.
+    """Raise MachineError if a file could not be read because the machine lacks files or memory.
 
     Args:
         path: the file.
-        error: as for `lacking`.
+        error: as for `lacking`; a MachineError is raised again.
 
     Raises:
-        MachineError: it was.
+        MachineError: the machine lacks files or memory.
     """
     if isinstance(error, MachineError):
         raise error
@@ -56,33 +56,33 @@ def blame_machine(path: str, error: Exception) -> None:
 
 
 def machine_memory() -> float:
-    """Bytes that all processes of this machine, or container, have together; infinite where it does not tell."""
+    """Return the bytes of memory of this machine, or of its container; infinite if the system does not say."""
     try:
         total: float = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
         total = math.inf
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError), open(path) as file:  # no such file, or `max`: there is no limit
+        with contextlib.suppress(OSError, ValueError), open(path) as file:  # no such file, or `max`: no limit
             total = min(total, int(file.read()))
     return total
 
 
 def check_fits(size: float, options: str) -> None:
-    """Refuse what the memory of the whole machine could not hold, before the system would kill who asks for it.
+    """Refuse to use more memory than the whole machine has, before the system kills the process for it.
 
     Args:
         size: bytes.
-        options: what asks for them, with its name in front.
+        options: start of the message: the options that ask for so much, and a verb.
 
     Raises:
-        ConfigError: it could not.
+        ConfigError: the machine has less.
     """
     if size > (there := machine_memory()):
         raise ConfigError(f"{options} {size / 1e9:.1f} GB of memory, and this machine has {there / 1e9:.1f}; lower it")
 
 
 def _has_memory() -> bool:
-    """Whether there is memory for what a file may ask for, so that it asked for more."""
+    """Whether there is memory enough for any sound file, so that the file asked for too much."""
     try:
         mmap.mmap(-1, _A_FILES_SHARE).close()
     except (OSError, ValueError, MemoryError):

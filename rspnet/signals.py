@@ -1,6 +1,6 @@
-"""The signals that end a program; and what they do to one that has only begun to start.
+"""The signals that end a program, and how it handles them while it starts.
 
-Loads nothing, so that a stage can call it before everything else.
+Imports nothing slow, so that a stage can call it before everything else.
 """
 
 import os
@@ -9,25 +9,26 @@ import sys
 from typing import NoReturn
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
-"""Ctrl-C, and what schedulers send before they kill a job: Slurm, PBS and Kubernetes SIGTERM, Slurm's --signal and SGE
-SIGUSR1 and SIGUSR2, a limit of processor time SIGXCPU, a terminal that closes SIGHUP."""
+"""Ctrl-C (SIGINT), and what is sent before a job is killed: SIGTERM by Slurm, PBS and Kubernetes, SIGUSR1 and SIGUSR2
+by Slurm's --signal and SGE, SIGXCPU at a limit of processor time, SIGHUP when a terminal closes."""
 
 received: set[int] = set()
-"""Those that came while a training ran, which ends in its own time: a launcher says so once."""
+"""Signals that came during a training, which ends at its next opportunity; a launcher sends its own only once."""
 
 INTERRUPTED = 130
-"""Exit status of a program that was told to end."""
+"""Exit status of a program that was interrupted by a signal."""
 
 
 def heard() -> list[signal.Signals]:
-    """Those of `ENDING` that this program is to hear: one that is ignored already (nohup's SIGHUP) stays so."""
+    """Return the signals of `ENDING` to handle: one that is ignored already (SIGHUP under nohup) stays ignored."""
     return [each for each in ENDING if each == signal.SIGTERM or signal.getsignal(each) is not signal.SIG_IGN]
 
 
 def end_at_once() -> None:
-    """Let each of these end this program there and then, with a line and its status, until somebody else takes them.
+    """Let each of these signals end this program at once, with a line and `INTERRUPTED`, until others handle them.
 
-    For a program that starts: it has nothing to lose yet, and Python would answer with a traceback, or another status.
+    For a program that starts: it has nothing to lose yet, and Python would print a traceback, or exit with another
+    status.
     """
     for number in heard():
         signal.signal(number, _end)
@@ -42,6 +43,6 @@ def _end(*_: object) -> NoReturn:
 
 
 def tell_what_is_kept(error: BaseException | None, path: object) -> None:
-    """Let an interruption say where what was done so far lies, from which the same command goes on."""
+    """Add to a KeyboardInterrupt where the work done so far is kept, from which the same command goes on."""
     if isinstance(error, KeyboardInterrupt) and not error.args:
         error.args = (f"what is done so far is kept in {path}; the same command goes on from there",)

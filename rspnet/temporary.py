@@ -1,4 +1,4 @@
-"""Hidden names of what is being written: how it gets its own in one move, and what becomes of what nobody finished."""
+"""Hidden names for files being written: how they get their final name in one move, and how leftovers are removed."""
 
 import ctypes
 import errno
@@ -18,35 +18,35 @@ from rspnet.lock import locked
 _log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"\..*\.([0-9a-f]{8})-[0-9a-f]{8}\.partial", re.DOTALL)
-"""The names of `temporary`, with their machine."""
+"""Names made by `temporary`; the group is the machine, as in `_HOST`."""
 
 _ABANDONED = 24 * 3600.0
-"""Seconds after which what another machine was writing is nobody's: it writes all the time."""
+"""Seconds without a change after which what another machine was writing counts as abandoned."""
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
-"""This machine, in temporary names: a lock may say nothing of processes on another one."""
+"""This machine, in temporary names: a lock may not show whether a process on another machine holds it."""
 
 _NO_REPLACE, _HERE = 1, -100  # RENAME_NOREPLACE of linux/fs.h, AT_FDCWD of fcntl.h
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
-"""What a file system says of a kind of move that it does not know."""
+"""Errors of a file system that does not support a kind of move."""
 
 
 def temporary(path: Path) -> Path:
-    """A name beside `path` that no other process takes, and that is no longer than file systems allow."""
+    """Return a name beside `path` that no other process uses and that is not too long for the file system."""
     name = os.fsencode(path.name)[:150].decode(errors="ignore")
     return path.with_name(f".{name}.{_HOST}-{secrets.token_hex(4)}.partial")
 
 
 def put(new: Path, path: Path, *, over: bool) -> None:
-    """Give a file or folder its name; what has that goes: a file, or an empty folder.
+    """Rename a file or folder, replacing a file or an empty folder that has the name.
 
     Args:
-        new: it, on the same disk.
-        path: its name.
-        over: a folder that has the name is set aside, and removed when the new one is in its place.
+        new: the file or folder, on the same disk.
+        path: its new name.
+        over: replace also a folder that is not empty: it is set aside, and removed when the new one is in its place.
 
     Raises:
-        OSError: the system refuses; what had the name has it still.
+        OSError: the system refuses; what had the name still has it.
     """
     aside: Path | None = None
     while True:
@@ -60,7 +60,7 @@ def put(new: Path, path: Path, *, over: bool) -> None:
         else:
             break
         aside = aside or temporary(path)
-        shutil.rmtree(aside, ignore_errors=True)  # another process put one there meanwhile, and it is the later one
+        shutil.rmtree(aside, ignore_errors=True)  # set aside before another process put its own there
         with suppress(FileNotFoundError):
             path.rename(aside)
     if aside:
@@ -68,21 +68,22 @@ def put(new: Path, path: Path, *, over: bool) -> None:
 
 
 def put_new(new: Path, path: Path) -> None:
-    """Give a file or folder a name that nothing has, in one move: of several who try, one succeeds.
+    """Give a file or folder a name that nothing has yet, in one move: of several processes that try, one succeeds.
 
-    A file system that knows no such move is looked at first, and then it is moved: of that a warning tells.
+    If the file system supports no such move, the name is checked first and then given in a second step; for a file, a
+    warning says so.
 
     Args:
-        new: it, on the same disk; of a file, this name may stay.
-        path: its name.
+        new: the file or folder, on the same disk; the old name of a file may stay.
+        path: its new name.
 
     Raises:
-        FileExistsError: something has it.
+        FileExistsError: something has that name.
         OSError: the system refuses.
     """
     moves = (_rename_new, os.rename) if new.is_dir() else (_rename_new, os.link)
     for move in moves:
-        if move is os.rename:  # it takes the place of an empty folder, and of no other
+        if move is os.rename:  # which replaces an empty folder, but no other
             _refuse_taken(path)
         try:
             move(new, path)
@@ -96,7 +97,7 @@ def put_new(new: Path, path: Path) -> None:
         else:
             return
     _refuse_taken(path)
-    _log.warning("%s: its file system cannot refuse a name that is taken; let no other process write there", path)
+    _log.warning("%s: its file system cannot rename without replacing; let no other process write there", path)
     new.replace(path)
 
 
@@ -106,7 +107,7 @@ def _refuse_taken(path: Path) -> None:
 
 
 def _rename_new(new: Path, path: Path) -> None:
-    """Rename, unless something has the name (Linux)."""
+    """Rename, but fail if something has the name (Linux)."""
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "renameat2"):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -116,14 +117,15 @@ def _rename_new(new: Path, path: Path) -> None:
 
 
 def names_in(folder: str | os.PathLike[str]) -> set[str]:
-    """The names in a folder, but for hidden ones of what is being written, or was by a process that was killed."""
+    """Return the names in a folder, without the hidden ones of files being written or left by killed processes."""
     return {name for name in os.listdir(folder) if not _NAME.fullmatch(name)}
 
 
 def sweep(*folders: str | os.PathLike[str]) -> None:
-    """Remove what killed processes left of what they were writing to these folders with `rspnet.disk.whole`.
+    """Remove from these folders what killed processes left while they were writing with `rspnet.disk.whole`.
 
-    Of another machine (a container is one) only what nobody has touched for a day: its locks may not be seen here.
+    Leftovers of another machine (or container) are removed only if they have not changed for a day, because its locks
+    may not be visible here.
     """
     for folder in folders:
         for rest in Path(folder).glob(".*.partial"):
@@ -136,7 +138,7 @@ def sweep(*folders: str | os.PathLike[str]) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
+    """Remove a file, or a folder with its contents."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -170,7 +170,7 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path, no_file_larger_th
     with no_file_larger_than(100), pytest.raises(DiskError) as caught:
         disk.write_text(path, "new" * 100)
     assert str(caught.value) == (
-        f"{path}: cannot be written: its disk, or `ulimit -f`, takes no file so large (File too large); "
+        f"{path}: cannot be written: its disk, or `ulimit -f`, does not allow a file so large (File too large); "
         "write to another folder"
     )
     assert caught.value.exit_status == 1

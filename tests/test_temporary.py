@@ -81,7 +81,7 @@ def test_what_a_file_system_cannot_promise_is_said(tmp_path, monkeypatch, caplog
     with caplog.at_level(logging.WARNING), whole(tmp_path / "file", replace=False) as new:
         new.write_text("a")
     assert (tmp_path / "file").read_text() == "a"
-    said = "file: its file system cannot refuse a name that is taken; let no other process write there"
+    said = "file: its file system cannot rename without replacing; let no other process write there"
     assert [record.getMessage() for record in caplog.records] == [f"{tmp_path}/{said}"]
 
 

@@ -94,7 +94,7 @@ def test_a_folder_that_was_removed_under_a_run_is_named(tmp_path, monkeypatch, c
     with pytest.raises(SystemExit) as left:
         run(main, Run)
     assert left.value.code == 1
-    words = "was removed or renamed while this wrote to it; give it back its name, or begin anew, with the same command"
+    words = "was removed or renamed while this wrote to it; restore its name, or start again, with the same command"
     assert capsys.readouterr().err == f"stage.py: {tmp_path}/run: {words}\n"
 
 

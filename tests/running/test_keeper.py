@@ -173,7 +173,7 @@ def test_a_full_disk_leaves_what_is_kept_and_the_same_command_goes_on(tmp_path, 
         run()
     limit.__exit__(None, None, None)
     assert "step_5" in str(caught.value)
-    assert "(File too large); write to another folder (0.1 MB are wanted)" in str(caught.value)
+    assert "(File too large); write to another folder (0.1 MB are needed)" in str(caught.value)
     assert run.steps() == [3, 4]
     assert sorted(os.listdir(tmp_path / "checkpoints")) == ["last", "step_3", "step_4"]
     run.at = {}
@@ -188,7 +188,7 @@ def test_whatever_the_disk_refuses_the_last_checkpoint_stays(tmp_path, monkeypat
 
     run = Run(tmp_path, checkpoint_every=1)
     run.at = {5: lambda: monkeypatch.setattr(checkpoints, "_seal", refuse)}
-    with pytest.raises(DiskError, match=r"checkpoints/step_5: cannot be written: .*\(0\.1 MB are wanted\)$"):
+    with pytest.raises(DiskError, match=r"checkpoints/step_5: cannot be written: .*\(0\.1 MB are needed\)$"):
         run()
     assert sorted(os.listdir(tmp_path / "checkpoints")) == ["last", "step_3", "step_4"]
 

@@ -39,12 +39,12 @@ def test_no_options(tmp_path, content, said):
     [
         (b"", "is no result of a run (it is empty)"),
         (b'{"x": 1}', "is no result of a run (it lacks stage)"),
-        (b"[]", "is no result of a run (it holds values of another kind)"),
+        (b"[]", "is no result of a run (it holds values of the wrong type)"),
         (b'{"stage": "finetune", "top1": "a", "num_videos": 1}', "is no result of a run ("),
         (b"\xff", "cannot be read (not UTF-8 text)"),
         (b'{"stage": "finetune", "top1": NaN, "num_videos": 1}', "is no result of a run ("),
         (b"[" * 100_000, "is no result of a run (it is nested too deeply)"),
-        (b'{"stage":\n5 6', "is no result of a run (no JSON at line 2, column 3)"),
+        (b'{"stage":\n5 6', "is no result of a run (invalid JSON at line 2, column 3)"),
     ],
 )
 def test_no_result(tmp_path, content, said):

@@ -170,8 +170,8 @@ def test_a_folder_that_lost_what_tells_its_sources(again, tmp_path):
     refused(again, r"no index\.parquet any more, which told its videos")
     damaged = {
         "": "it is empty",
-        "[]": "it holds values of another kind",
-        '{\n  "sour': "no JSON at line 2, column 3",
+        "[]": "it holds values of the wrong type",
+        '{\n  "sour': "invalid JSON at line 2, column 3",
         '{"sources": {}}': "it lacks precision",
         "[" * 99_999: "it is nested too deeply",
     }
