@@ -1,7 +1,7 @@
-"""Photometric augmentation and normalisation, batched on the device: one set of draws per clip, for all its frames.
+"""Photometric augmentation and normalisation, batched on the device; all frames of a clip share one set of draws.
 
-The published chain of pretraining, after crop and resize: to [0, 1], grey, colour jitter in a drawn order, flip,
-normalise. What a clip is given depends on its own seed alone, not on its batch, worker or device.
+The published chain of pretraining, after crop and resize: scale to [0, 1], greyscale, colour jitter in random order,
+flip, normalise. A clip's augmentation depends only on its own seed, not on its batch, worker or device.
 
 N clips, T frames, H W pixels; clips arrive as uint8 (N, T, H, W, 3) and leave as float (N, 3, T, H, W).
 """
@@ -24,28 +24,28 @@ from rspnet.data.jitter import JITTER, OPERATIONS, grayscale, jitter_sorted, tur
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
-# Second word of the generator's key: seeds used elsewhere with the same generator give other numbers.
+# Second word of the generator's key, so that equal seeds used elsewhere with the same generator give other numbers.
 _STREAM = 0xA06
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """The random chain, with the limits and the published settings that the options `augment` have.
+    """The random augmentations; the `augment` options define their limits and published settings.
 
-    Fine-tuning, as published, keeps the flip alone (0.5; 0 on Something-Something): gray and jitter 0.
+    Fine-tuning, as published, uses only the flip (0.5; 0 on Something-Something), with gray and jitter at 0.
 
     Attributes:
-        gray: Probability of a grey clip.
+        gray: Probability that a clip is turned grey.
         brightness: Factors are drawn from [1 - brightness, 1 + brightness].
         contrast: Likewise.
         saturation: Likewise.
         hue: Shifts are drawn from [-hue, hue] turns of the colour circle.
-        flip: Probability of a mirrored clip.
+        flip: Probability that a clip is mirrored.
         mean: Subtracted per channel at the end.
         std: Divided by per channel at the end.
-        channels: Order in which they leave, also that of mean and std: "RGB" or "BGR".
-        crop_area: Smallest and largest part of the frame's area that a crop keeps; made where the clip is read
-            (rspnet.data.clip_dataset), since only that part is decoded to pixels.
+        channels: Channel order of the output, and of mean and std: "RGB" or "BGR".
+        crop_area: Smallest and largest fraction of the frame's area that a crop keeps. The crop is made when the clip
+            is read (rspnet.data.clip_dataset), because only that part is converted to pixels.
     """
 
     gray: float
@@ -63,44 +63,44 @@ class Augment:
 
     @classmethod
     def to_feed(cls, clip: ClipSpec, crop_area: list[float], **changes: float) -> "Augment":
-        """The chain at whose end stands what a network is fed with.
+        """Return the augmentation whose output is normalised as a network's `ClipSpec` requires.
 
         Args:
-            clip: Says its normalisation and channels.
-            crop_area: As the attribute.
+            clip: Gives mean, std and channel order.
+            crop_area: See the attribute.
             changes: The attributes from `gray` to `flip`.
         """
         low, high = crop_area
         return cls(mean=clip.mean, std=clip.std, channels=clip.channels, crop_area=(low, high), **changes)
 
     def compile(self, **how: Any) -> None:
-        """Let torch compile what an accelerator does to a batch; `how` is `torch.compile`'s."""
-        object.__setattr__(self, "together", torch.compile(self.together, **how))  # the settings stay as they are
+        """Compile `together`, which an accelerator then uses for every batch; `how` goes to `torch.compile`."""
+        object.__setattr__(self, "together", torch.compile(self.together, **how))  # frozen: the settings do not change
         object.__setattr__(self, "_compiled", True)
 
     def views(self, batch: Batch, device: torch.device) -> Iterator[torch.Tensor]:
-        """Each view of a batch as network input (N, 3, T, H, W) on a device, in turn.
+        """Yield each view of a batch as network input (N, 3, T, H, W) on a device.
 
         Args:
-            batch: Its ``clips`` and ``seeds``.
-            device: To augment on.
+            batch: Its ``clips`` and ``seeds`` are used.
+            device: Where to augment.
         """
         for clips, seeds in zip(batch["clips"], batch["seeds"].numpy().T, strict=True):
             yield self(clips.to(device, non_blocking=True), self.draw(seeds))
 
     def draw(self, seeds: npt.NDArray[np.int64]) -> Draws:
-        """Draw for N clips, each from its own seed: the same seed always gives the same clip the same draws.
+        """Draw the augmentation of N clips, each from its own seed; the same seed always gives the same draws.
 
         Args:
             seeds: (N,) integers.
         """
-        # Ten numbers per clip whatever the settings, so that switching one off leaves the others as they were.
+        # Always ten numbers per clip, so that switching one augmentation off does not change the draws of the others.
         uniform = np.stack([_generator(int(seed)).random(10) for seed in seeds])
         factors = np.array([1, 1, 1, 0]) + np.array(self._spread) * (2 * uniform[:, 1:5] - 1)
         return Draws(
             gray=torch.from_numpy(uniform[:, 0] < self.gray),
             factors=torch.from_numpy(factors.astype(np.float32)),
-            order=torch.from_numpy(uniform[:, 5:9].argsort(axis=1)),  # sorting random numbers shuffles fairly
+            order=torch.from_numpy(uniform[:, 5:9].argsort(axis=1)),  # argsort of random numbers: a uniform shuffle
             flip=torch.from_numpy(uniform[:, 9] < self.flip),
         )
 
@@ -109,20 +109,21 @@ class Augment:
 
         Args:
             clips: (N, T, H, W, 3) uint8, cropped and resized.
-            draws: What to do to each of the N clips.
-            dtype: Of the result; the arithmetic is float32.
+            draws: The augmentation of each of the N clips.
+            dtype: Of the result; computed in float32.
 
         Returns:
             (N, 3, T, H, W) of ``dtype`` on the device of ``clips``.
 
         Raises:
-            ValueError: the clips have another shape or type, or their number is not that of the draws.
+            ValueError: the clips have another shape or dtype, or there are more or fewer draws than clips.
         """
         if len(draws) != len(clips):
-            raise ValueError(f"{len(clips)} clips cannot take the draws of {len(draws)}")
-        # One clip at a time stays in a processor's cache (measured: nearly twice as fast as the whole batch); an
-        # accelerator wants few large operations. Compiled they are a handful, and it costs little that every clip goes
-        # through more of them than it needs; one by one each of them reads and writes the whole batch.
+            raise ValueError(f"expected draws for {len(clips)} clips, got draws for {len(draws)}")
+        # On a CPU, one clip at a time stays in the cache (measured: nearly twice as fast as the whole batch). An
+        # accelerator wants few large operations. Compiled, `together` is a handful of kernels, so it costs little that
+        # every clip goes through operations it does not need; uncompiled, each operation would read and write the whole
+        # batch, so `sorted` runs only those that are needed.
         if clips.device.type != "cpu" and self._compiled:
             return self.together(clips, draws.table().to(clips.device, non_blocking=True)).to(dtype)
         if clips.device.type != "cpu":
@@ -135,7 +136,7 @@ class Augment:
         return done
 
     def apply_(self, clip: torch.Tensor, draws: Draws) -> torch.Tensor:
-        """Grey, jitter and flip a clip by its draws, in place: (1, 3, T, H, W) floats in [0, 1]."""
+        """Greyscale, jitter and flip one clip by its draws, in place: (1, 3, T, H, W) floats in [0, 1]."""
         if draws.gray:
             clip.copy_(grayscale(clip).expand_as(clip))
         for place in draws.order[0].tolist():
@@ -147,11 +148,11 @@ class Augment:
         return clip
 
     def together(self, clips: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-        """Augment and normalise a whole batch by the same operations whatever was drawn: one graph, if compiled.
+        """Augment and normalise a whole batch by the same operations whatever was drawn, so that one graph serves all.
 
         Args:
             clips: (N, T, H, W, 3) uint8.
-            table: of its draws, see `Draws.table`, on the same device.
+            table: `Draws.table` of the clips, on the same device.
 
         Returns:
             (N, 3, T, H, W) float32.
@@ -169,13 +170,14 @@ class Augment:
         return self._chain(clips, gray > 0, flip > 0, jitter=jitter)
 
     def sorted(self, clips: torch.Tensor, draws: Draws) -> torch.Tensor:
-        """The same, each clip through what it needs alone: for each of its turns the clips are sorted by what is next.
+        """Augment and normalise a whole batch, each clip by only the jitter operations drawn for it.
 
-        How many lie together is known without asking the device.
+        Clips are sorted by their next operation (see `jitter_sorted`); the group sizes are computed on the CPU, so the
+        device is not waited for.
 
         Args:
             clips: (N, T, H, W, 3) uint8.
-            draws: of them, on the CPU.
+            draws: The augmentation of the clips, on the CPU.
 
         Returns:
             (N, 3, T, H, W) float32.
@@ -205,7 +207,7 @@ class Augment:
 
     @property
     def _spread(self) -> tuple[float, float, float, float]:
-        """Of what is drawn for each of `JITTER`; 0: it is left out."""
+        """Half the range of the draws for each operation of `JITTER`; one with 0 is left out."""
         return self.brightness, self.contrast, self.saturation, self.hue
 
 
@@ -217,34 +219,34 @@ def normalise(
     dtype: torch.dtype = torch.float32,
     channels: str = "RGB",
 ) -> torch.Tensor:
-    """Turn clips into network input without augmenting them: validation, tests, features.
+    """Turn clips into network input without augmentation, for validation, tests and features.
 
     Args:
         clips: (N, T, H, W, 3) uint8.
         mean: Subtracted per channel after division by 255.
         std: Divided by per channel.
-        dtype: Of the result; the arithmetic is float32.
-        channels: Order in which they leave, also that of mean and std: "RGB" or "BGR".
+        dtype: Of the result; computed in float32.
+        channels: Channel order of the output, and of mean and std: "RGB" or "BGR".
 
     Returns:
-        (N, 3, T, H, W) of ``dtype``, in memory as the clips are: the channels of a pixel side by side.
+        (N, 3, T, H, W) of ``dtype``, stored channels-last like the clips.
     """
     _check(clips)
     if channels == "BGR":
         clips = clips.flip(-1)
-    # A row of pixels is one vector, so that three channels side by side cost no more than three planes.
+    # Each row of pixels is processed as one vector, so that channels-last data cost no more than separate planes.
     middle, width = (
         torch.tensor(each).repeat(clips.shape[3]).to(clips.device, non_blocking=True) for each in (mean, std)
     )
     done = torch.empty(clips.shape, dtype=torch.float32, device=clips.device)
-    # In a processor's cache, see `Augment.__call__`.
+    # On a CPU, one clip at a time, which stays in its cache; see `Augment.__call__`.
     for these, those in zip(*(each.flatten(3).split(1 if done.is_cpu else len(clips)) for each in (done, clips))):
         these.copy_(those).div_(255).sub_(middle).div_(width)
     return done.permute(0, 4, 1, 2, 3).to(dtype)
 
 
 def normaliser(clip: ClipSpec) -> Callable[[torch.Tensor], torch.Tensor]:
-    """`normalise`, as the network wants it that is fed so."""
+    """Return `normalise` with the mean, std and channel order of a `ClipSpec`."""
     return partial(normalise, mean=clip.mean, std=clip.std, channels=clip.channels)
 
 
@@ -259,7 +261,7 @@ def _normalise_(
 ) -> torch.Tensor:
     if channels == "BGR":
         clips = clips.flip(1)
-    # Copied without waiting: torch.tensor(..., device=...) would hold the host up until the device has caught up.
+    # A non-blocking copy: torch.tensor(..., device=...) would make the host wait for the device.
     middle, width = (torch.tensor(each).view(3, 1, 1, 1).to(clips.device, non_blocking=True) for each in (mean, std))
     return clips.sub_(middle).div_(width)
 
@@ -275,5 +277,5 @@ def _check(clips: torch.Tensor) -> None:
 
 
 def _generator(seed: int) -> np.random.Generator:
-    # Philox turns its key into independent streams by construction, so neighbouring seeds need no hashing.
+    # Different Philox keys give independent streams by construction, so neighbouring seeds need no hashing.
     return np.random.Generator(np.random.Philox(key=np.array([seed & 0xFFFFFFFFFFFFFFFF, _STREAM], dtype=np.uint64)))

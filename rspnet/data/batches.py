@@ -1,7 +1,7 @@
-"""Which videos make a batch.
+"""Samplers: which videos make each batch.
 
-Batches are a function of (seed, epoch, number): neither the number of workers or processes nor the moment a run was
-started or resumed changes one.
+A batch is a function of (seed, epoch, batch number): the number of workers or processes, and interrupting and resuming
+the run, do not change it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,17 +14,17 @@ from torch.utils.data import Sampler
 from rspnet.errors import ConfigError
 
 Speeds = tuple[tuple[int, ...], ...]
-"""For each clip of a video the playback rates it will be shown at, 1 normal."""
+"""For each clip of a video, the playback rates it will be shown at; 1 is normal speed."""
 
 
 class Request(NamedTuple):
-    """What is asked of a data set for one place in a batch; the draws are a function of epoch and position.
+    """What a data set reads for one place in a batch; its random draws are a function of epoch and position.
 
     Attributes:
         epoch: from 0.
         position: place in the epoch, from 0.
-        row: of the index.
-        speeds: to show the clips at; None: whole clips.
+        row: row number in the index.
+        speeds: playback rates of the clips; None reads whole clips.
     """
 
     epoch: int
@@ -37,14 +37,14 @@ class Batch(TypedDict):
     """The clips of N requests, as `rspnet.data.clip_dataset.ClipDataset` makes them.
 
     Attributes:
-        clips: V views, each uint8 (N, T, S, S, 3) of the frames that its speeds show and no others.
+        clips: V views, each uint8 (N, T, S, S, 3), with only the frames that its speeds show.
         seeds: int64 (N, V), for the augmentation.
-        label: int64 (N,), -1 without one.
-        row: int64 (N,), of the index.
-        failed: int64 (N,), the row whose video could not be read, or -1.
-        status: N words, ``ok``, or what the failed row is called: see `rspnet.data.fetched.status_of`.
-        reason: N texts, why, or an empty one.
-        seconds: N, that reading the row took.
+        label: int64 (N,), -1 if the video has none.
+        row: int64 (N,), row number in the index.
+        failed: int64 (N,), the requested row if its video could not be read, else -1.
+        status: N strings, ``ok`` or the status of the failed row: see `rspnet.data.fetched.status_of`.
+        reason: N strings, why the failed row could not be read; empty if none failed.
+        seconds: N floats, the time it took to read ``row``.
     """
 
     clips: list[Tensor]
@@ -58,23 +58,23 @@ class Batch(TypedDict):
 
 
 class TrainBatches(Sampler[list[Request]]):
-    """This process's share of every training batch, from any step on at once.
+    """This process's share of every training batch; can start at any batch without going through those before it.
 
-    Each epoch visits the videos in an order that depends on seed and epoch; batch b of all processes together is
-    places b * total to (b + 1) * total of it, so the number of processes does not change what a step sees. The last
-    partial batch is left out.
+    Each epoch visits the videos in an order that depends on seed and epoch. Batch b, over all processes, takes places
+    b * total_batch to (b + 1) * total_batch of that order, so the number of processes does not change what a step sees.
+    The last, partial batch is dropped.
 
     Args:
         num_videos: length of the index.
         total_batch: videos per step over all processes.
         seed: of the run.
-        rank: this process.
+        passes: number of passes over the videos in one epoch, each in its own random order.
+        rank: number of this process.
         world_size: number of processes.
-        speeds: step -> the speeds of each video in this process's share of it; none: whole clips.
-        passes: over the videos in an epoch, each in an order of its own.
+        speeds: step -> the speeds of each video in this process's share; None reads whole clips.
 
     Raises:
-        ConfigError: the batch does not fit the videos or the processes.
+        ConfigError: the batch is larger than the number of videos, or not divisible by that of processes.
     """
 
     def __init__(
@@ -89,7 +89,9 @@ class TrainBatches(Sampler[list[Request]]):
         speeds: Callable[[int], Sequence[Speeds]] | None = None,
     ) -> None:
         if total_batch % world_size:
-            raise ConfigError(f"optim.total_batch: {total_batch} is no multiple of the {world_size} processes")
+            raise ConfigError(
+                f"optim.total_batch: {total_batch} is not a multiple of {world_size}, the number of processes"
+            )
         if total_batch > num_videos:
             raise ConfigError(
                 f"optim.total_batch: {total_batch} is more than the {num_videos} training videos; lower it"
@@ -106,11 +108,11 @@ class TrainBatches(Sampler[list[Request]]):
         return self.passes * self.num_videos // self.total_batch
 
     def seek(self, epoch: int, batch: int = 0) -> None:
-        """Let the next iteration begin at `batch` of `epoch`, both from 0."""
+        """Make the next iteration start at `batch` of `epoch`, both counted from 0."""
         self.epoch, self.start = epoch, batch
 
     def __iter__(self) -> Iterator[list[Request]]:
-        # Four words: numpy fills a shorter key with zeros, which would make it the key of a clip.
+        # Four words: NumPy pads a shorter key with zeros, which would make it equal to the key of a clip.
         random = np.random.default_rng([self.seed, self.epoch, 0, 1])
         order = np.concatenate([random.permutation(self.num_videos) for _ in range(self.passes)])
         for batch in range(self.start, len(self)):
@@ -122,12 +124,12 @@ class TrainBatches(Sampler[list[Request]]):
 
 
 class OrderedBatches(Sampler[list[Request]]):
-    """This process's share of the batches of a list of videos in its order, each video once over all processes.
+    """This process's share of the batches of an index in order; over all processes, each video comes exactly once.
 
     Args:
         num_videos: length of the index.
-        batch: videos at a time in each process; fewer in the last.
-        rank: this process.
+        batch: videos per batch in each process; the last batch may have fewer.
+        rank: number of this process.
         world_size: number of processes.
     """
 

@@ -1,7 +1,7 @@
-"""Tables as files that all processes of a machine map, so that their rows are in memory once.
+"""A cache of tables as Arrow files, which all processes of a machine memory-map, so that rows are in memory once.
 
-A file's name ends in the SHA-256 of its bytes: one that a failing disk or an abrupt end changed is not believed, and is
-made anew.
+A file's name ends in the SHA-256 of its bytes, so a file damaged by a failing disk or a killed process is noticed and
+made again.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 MOST = 32
-"""Files that the cache keeps, beside those of the last day."""
+"""Number of files that the cache keeps; more stay if they were used during the last day."""
 
 _DAY = 24 * 3600.0
 
@@ -30,16 +30,16 @@ _log = logging.getLogger(__name__)
 
 
 def cached(key: str, folder: str | os.PathLike[str] | None) -> "Dataset | None":
-    """The table that was kept under a key; None if there is none, or a damaged one.
+    """Return the table stored under a key, or None if there is none or it is damaged.
 
     Args:
         key: hexadecimal digits.
-        folder: of the cache; ``rspnet`` in the Hugging Face datasets cache when None.
+        folder: of the cache; None takes ``rspnet`` in the Hugging Face datasets cache.
     """
     from datasets import Dataset
 
     for path in cache_folder(folder).glob(f"{key}-*.arrow"):
-        with suppress(OSError, pa.ArrowInvalid):  # not for us to read, or not to write
+        with suppress(OSError, pa.ArrowInvalid):  # no permission to read it, or to remove it
             if path.stem == f"{key}-{sha256(path)}":
                 dataset = Dataset.from_file(str(path))
                 with suppress(OSError):
@@ -50,11 +50,13 @@ def cached(key: str, folder: str | os.PathLike[str] | None) -> "Dataset | None":
 
 
 def keep(table: pa.Table, key: str | None, folder: str | os.PathLike[str] | None) -> "Dataset":
-    """Write a table to the cache, and map it; processes may race, the last one wins.
+    """Write a table to the cache and memory-map it; if several processes do so at once, the last one wins.
+
+    If the cache cannot be written to, warn and return the table in memory.
 
     Args:
         table: in the schema of a Dataset.
-        key: as for `cached`; None: its content.
+        key: as for `cached`; None names the file only after its content.
         folder: as for `cached`.
     """
     from datasets import Dataset
@@ -71,14 +73,14 @@ def keep(table: pa.Table, key: str | None, folder: str | os.PathLike[str] | None
             part.write_bytes(buffer)
         _bound(place)
         return Dataset.from_file(str(path))
-    except RSPNetError as error:  # it is only a cache
+    except RSPNetError as error:  # only a cache: go on without it
         said = str(error).rpartition(";")[0]
-        _log.warning("the index stays in memory: %s; HF_DATASETS_CACHE or HF_HOME names another place", said)
+        _log.warning("the index stays in memory: %s; choose another place with HF_DATASETS_CACHE or HF_HOME", said)
         return Dataset(table)
 
 
 def _bound(folder: Path) -> None:
-    """Remove what nobody has used for long; who has mapped a file keeps it all the same."""
+    """Remove the files unused for longest; a process that has mapped one can still read it."""
     sweep(folder)
     files = []
     for path in folder.glob("*.arrow"):
@@ -91,7 +93,7 @@ def _bound(folder: Path) -> None:
 
 
 def cache_folder(folder: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of the cache, ``rspnet`` in the Hugging Face datasets cache when None."""
+    """Return the folder of the cache; None stands for ``rspnet`` in the Hugging Face datasets cache."""
     from datasets import config
 
     return Path(folder or Path(config.HF_DATASETS_CACHE) / "rspnet")

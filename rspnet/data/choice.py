@@ -1,4 +1,4 @@
-"""Which videos of many are looked at: those that are named, or some that are drawn."""
+"""Choose some videos of many: those that are named, or a random draw."""
 
 import difflib
 import os
@@ -14,21 +14,21 @@ from rspnet.data.source import read_sources
 from rspnet.errors import ConfigError, VideoError
 
 FEW = 8
-"""Videos that are drawn of a folder or an index unless another number is asked for."""
+"""Default number of videos that are drawn from a folder or an index."""
 
 
 def chosen(sources: Sequence[str], layout: str, *, names: Sequence[str], number: int | None, seed: int) -> list[Row]:
-    """Find videos and choose some.
+    """Find the videos of sources and choose some of them.
 
     Args:
         sources: as for `read_sources`.
-        layout: likewise.
-        names: of those that are chosen; none: they are drawn.
-        number: how many are drawn; None: `FEW`, or all where each source is a single file.
+        layout: as for `read_sources`.
+        names: of the videos to choose; if empty, they are drawn.
+        number: how many are drawn; None draws `FEW`, or takes all if each source is a single file.
         seed: of the draw.
 
     Raises:
-        ConfigError: there is no video, none of a name, or none that can be used.
+        ConfigError: there is no video, none with one of the names, or none that is usable.
     """
     rows = read_sources(sources, layout)
     if names:
@@ -39,21 +39,21 @@ def chosen(sources: Sequence[str], layout: str, *, names: Sequence[str], number:
 
 
 def check_usable(row: Row) -> None:
-    """See that nobody has found a video to be damaged.
+    """Check that a video's index does not mark it as unusable.
 
     Raises:
-        VideoError: somebody has.
+        VideoError: it does.
     """
     if row["status"] not in USABLE:
-        raise VideoError(f"{row['video']}: is {row['status']} by its index ({row['reason']})")
+        raise VideoError(f"{row['video']}: is {row['status']} according to its index ({row['reason']})")
 
 
 def status_of(row: Row, error: VideoError) -> str:
-    """In a word why a video is not looked at: what its index calls it, else timeout, missing or broken.
+    """Return the status of a video that was not read: that of its index if unusable, else timeout, missing or broken.
 
     Args:
         row: of the video.
-        error: what came of it.
+        error: what reading it raised.
     """
     if row["status"] not in USABLE:
         return str(row["status"])
@@ -61,14 +61,14 @@ def status_of(row: Row, error: VideoError) -> str:
 
 
 def named(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """The videos of these names, in their order, each once.
+    """Return the videos with these names, in the order of the names, each once.
 
     Args:
         rows: of all videos.
-        names: as the rows have them, or paths that lead to them.
+        names: names as in the rows, or paths to the videos.
 
     Raises:
-        ConfigError: there is none of a name.
+        ConfigError: no video has one of the names.
     """
     by_name: dict[str, list[Row]] = {}
     for row in rows:
@@ -79,14 +79,14 @@ def named(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
         matches = by_name.get(os.path.normpath(name)) or by_name.get(os.path.realpath(name))
         if not matches:
             close = difflib.get_close_matches(name, [row["video"] for row in rows], 1)
-            hint = f"did you mean {close[0]}?" if close else f"they are called like {rows[0]['video']}"
-            raise ConfigError(f"videos: {name}: is none of these {len(rows)} videos; {hint}")
+            hint = f"did you mean {close[0]}?" if close else f"their names look like {rows[0]['video']}"
+            raise ConfigError(f"videos: {name}: is not one of these {len(rows)} videos; {hint}")
         found += [row for row in matches if not any(row is other for other in found)]
     return found
 
 
 def drawn(rows: Sequence[Row], number: int, seed: int) -> list[Row]:
-    """So many of the usable videos, in the order of `rows`; all of them where there are no more.
+    """Draw `number` of the usable videos, or all if there are no more, and return them in the order of `rows`.
 
     Raises:
         ConfigError: none is usable.

@@ -1,7 +1,7 @@
-"""Index + sampling + video -> uint8 clips.
+"""Reads the clips of the videos of an index, as uint8.
 
-Every draw is a function of (seed, epoch, position in the epoch): neither the number of workers or processes nor the
-moment a run was started or resumed changes a clip. V clips per video, T frames, S pixels.
+Every draw is a function of (seed, epoch, position in the epoch): the number of workers or processes, and interrupting
+and resuming the run, do not change a clip. V clips per video, T frames, S pixels.
 """
 
 import time
@@ -29,16 +29,16 @@ from rspnet.video.pixels import Crop
 from rspnet.video.reader import Video
 
 MAX_TRIES = 8
-"""Videos tried in a row for one place in a batch; eight broken ones in a row are no accident."""
+"""Videos tried in a row for one place in a batch; eight unreadable ones in a row are not chance."""
 
 
 def test_split(index: datasets.Dataset) -> str:
-    """The split that results are reported on: test, or where it is not there or tells no labels, val.
+    """Return the split that results are reported on: test, or val if there is no test split or it has no labels.
 
-    Kinetics has no test split, and Something-Something's comes without labels.
+    Kinetics has no test split, and that of Something-Something comes without labels.
 
     Raises:
-        ConfigError: neither is there.
+        ConfigError: there is neither a test nor a val split.
     """
     splits = labelled_splits(index)
     for name, has_labels in (("test", True), ("val", True), ("test", False), ("val", False)):
@@ -51,7 +51,7 @@ def test_split(index: datasets.Dataset) -> str:
 
 
 class _Filled(NamedTuple):
-    """What a batch says of one of its videos beside the clips, see `Batch`."""
+    """The entries of a `Batch` for one video, without its clips."""
 
     seeds: list[int]
     label: int
@@ -70,11 +70,11 @@ class ClipDataset(Dataset[dict[str, Any]]):
         picker: chooses frames and crops.
         size: S, pixels.
         seed: of the run.
-        frame_rate: videos are resampled to it first, frames per second; None leaves them.
-        replace: put another video in a broken one's place (training); else its clips are black and it is left to the
-            caller to leave it out (evaluation).
+        frame_rate: frames per second that videos are resampled to first; None keeps theirs.
+        replace: put another, random video in the place of one that cannot be read (training). Otherwise its clips are
+            black, and the caller has to leave it out (evaluation).
         time_limit: seconds to read one video.
-        max_pixels: that a picture may have.
+        max_pixels: the most pixels a picture may have.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         return len(self.index)
 
     def __getitem__(self, request: Request) -> dict[str, Any]:
-        """A batch of one request, without its first dimension."""
+        """Return a batch of one request, without its batch dimension."""
         batch = self.__getitems__([request])
         one = {"clips": [view[0] for view in batch["clips"]], "seeds": batch["seeds"][0]}
         one |= {"status": batch["status"][0], "reason": batch["reason"][0]}
@@ -111,26 +111,26 @@ class ClipDataset(Dataset[dict[str, Any]]):
         return one | {name: value.item() for name, value in numbers.items()}
 
     def batch_bytes(self, requests: list[Request]) -> int:
-        """Memory that the clips of a batch take, bytes."""
+        """Return how much memory the clips of a batch take, in bytes."""
         return sum(self.picker.lengths(requests[0].speeds)) * len(requests) * 3 * self.size**2 if requests else 0
 
     def path_of(self, request: Request) -> str:
-        """The video that is asked for first in a place; another may take its place."""
+        """Return the path of the requested video; `replace` may put another in its place."""
         row = self.index[request.row]
         return path_of(row["root"], row["video"])
 
     def expect(self, requests: list[Request]) -> None:
-        """Prepare for a batch that will be asked for soon: videos that lie elsewhere are fetched meanwhile."""
+        """Start to fetch the remote videos of a batch that will be requested soon."""
         if requests and is_remote(self.index[requests[0].row]["root"]):
             rows = self.index.select_columns(["root", "video", "bytes"])[[request.row for request in requests]]
             expect([dict(zip(rows, values)) for values in zip(*rows.values())])
 
     def __getitems__(self, requests: list[Request]) -> Batch:
-        """A whole batch at once, which is what a loader asks for: clips are read straight into its memory."""
-        # The same number of frames for all of a batch, whichever of them play fast.
+        """Return a whole batch; the clips are read straight into its memory."""
+        # All videos of a batch have clips of the same number of frames, whichever of them play fast.
         lengths = self.picker.lengths(requests[0].speeds)
         views = self._memory.take(*((len(requests), length, self.size, self.size, 3) for length in lengths))
-        # All rows at once: one by one costs 2 % of a video's time.
+        # All rows at once: one by one would cost 2 % of the time to read a video.
         columns = self.index[[request.row for request in requests]]
         rows = [dict(zip(columns, values)) for values in zip(*columns.values())]
         expect(rows)
@@ -150,7 +150,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         }
 
     def _fill(self, request: Request, facts: dict[str, Any], out: list[Pixels]) -> _Filled:
-        """Read one video's clips, by its row of the index, into `out`; returns the other entries."""
+        """Read the clips of one video, whose index row is `facts`, into `out`; returns the other entries."""
         epoch, position, row, speeds = request
         rng = np.random.default_rng([self.seed, epoch, position])
         seeds = rng.integers(2**62, size=self.picker.views).tolist()
@@ -202,7 +202,7 @@ def random_clips(
     views: int = 1,
     top_speed: int = 1,
 ) -> ClipDataset:
-    """Clips to train on: V of each video, anywhere in it, of a random part of the picture.
+    """Return clips for training: V of each video, at random times, of random crops.
 
     Args:
         index: the videos.
@@ -210,7 +210,7 @@ def random_clips(
         crop_area: see `Picker`.
         seed: of the run.
         time_limit: seconds to read one video.
-        max_pixels: that a picture may have.
+        max_pixels: the most pixels a picture may have.
         views: V.
         top_speed: see `Picker`.
     """
@@ -235,14 +235,14 @@ def even_clips(
     max_pixels: int = MAX_PIXELS,
     views: int | None = None,
 ) -> ClipDataset:
-    """Clips to test on: evenly spaced over each video, of the central square.
+    """Return clips for testing: evenly spaced over each video, of the central square.
 
     Args:
         index: the videos.
-        clip: what a clip is, and how many of a video.
+        clip: what a clip is, and how many are taken of a video.
         time_limit: seconds to read one video.
-        max_pixels: that a picture may have.
-        views: another number of clips.
+        max_pixels: the most pixels a picture may have.
+        views: number of clips, instead of that of `clip`.
     """
     picker = Picker(clip.num_frames, clip.stride, clip.sampling, clip.views if views is None else views)
     return ClipDataset(

@@ -1,4 +1,4 @@
-"""Copies of a data set's videos that are quick to read: where each goes, and how many there are."""
+"""Plan and count the copies of a data set's videos that stages/transcode.py makes."""
 
 import itertools
 import os
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from rspnet.running.worker import Failure
 
 NUM_NAMED = 10
-"""Failures that the summary names."""
+"""Number of failures that the summary names."""
 
 _LONGEST = 255 - len(".mp4")
-"""Bytes of a name that file systems take."""
+"""Most bytes that file systems take for a name without its .mp4."""
 
 NUMBERS = ("num_videos", "num_made", "num_kept", "num_larger", "num_skipped", "num_bad", "num_lost")
 _STATUS_OF_FAILURES = {"timeout": "timeout", "crash": "crashed", "error": FAILED}
 
 
 def begin(rows: Iterable[Row], dst: str) -> Iterator[Row]:
-    """Make the folder of the copies, unless the first row's data set lies in it or around it; returns all rows.
+    """Make the folder of the copies, unless it overlaps with the first row's data set; returns all rows.
 
     Raises:
         ConfigError: as for `check_apart`, or the folder cannot be made.
-        DiskError: the disk takes no more.
+        DiskError: the disk is full, read-only or broken.
     """
     rows = iter(rows)
-    first = list(itertools.islice(rows, 1))  # before anything is made: a wrong index, or DST among the sources
+    first = list(itertools.islice(rows, 1))  # before the folder is made: reading a wrong index raises here
     for row in first:
         check_apart(row["root"], dst)
     make_folder(dst, "give another folder to write to")
@@ -47,13 +47,13 @@ def begin(rows: Iterable[Row], dst: str) -> Iterator[Row]:
 
 
 def plan(rows: Iterable[Row], dst: str, layout: str, *, folders: set[str], made: dict[str, Entry]) -> Iterator[Task]:
-    """Yield what is to be done for each row; `made` is what was kept of the copies that were made before.
+    """Yield the task of each row; `made` holds the entries of copies made earlier.
 
-    List files of a data set are copied when its first row comes. A folder that is to get a file is cleared of what an
-    interrupted run left there, and added to `folders`.
+    The list files of a data set are copied when its first row comes. Each folder that is to get a copy is cleared of
+    unfinished files of interrupted runs, and added to `folders`.
 
     Raises:
-        ConfigError: `dst` lies in a data set, or the other way round.
+        ConfigError: `dst` lies in a data set, or a data set in `dst`.
     """
     taken: dict[str, str] = {}
     roots: set[str] = set()
@@ -77,7 +77,7 @@ def plan(rows: Iterable[Row], dst: str, layout: str, *, folders: set[str], made:
 
 
 def copy_name(video: str) -> str:
-    """The path of a video's copy: its own with .mp4 behind; a name that gets too long so ends in some digits."""
+    """Return the path of a video's copy: its own with suffix .mp4; a name too long for that is cut and gets a hash."""
     stem = os.path.splitext(video)[0]
     folder, name = os.path.split(stem)
     if len(os.fsencode(name)) > _LONGEST:
@@ -87,14 +87,14 @@ def copy_name(video: str) -> str:
 
 
 def check_apart(root: str, dst: str) -> None:
-    """Refuse to write among the sources.
+    """Check that a data set and the folder of the copies do not overlap.
 
     Raises:
-        ConfigError: one folder holds the other.
+        ConfigError: one folder is, or lies in, the other, or `dst` is a URL.
     """
     folders = os.path.realpath(root), os.path.realpath(dst)
     if is_remote(dst):
-        raise ConfigError(f"{dst}: copies are written to a folder of this machine; give one")
+        raise ConfigError(f"{dst}: is a URL; copies are written to a local folder; give one")
     if is_remote(root):
         return
     if os.path.commonpath(folders) in folders:
@@ -102,15 +102,15 @@ def check_apart(root: str, dst: str) -> None:
 
 
 def copy_lists(root: str, dst: str, layout: str) -> None:
-    """Copy the official lists of a data set, with what text lies beside them (classInd.txt)."""
+    """Copy the official lists of a data set, and other text files beside them (classInd.txt)."""
     if is_remote(root):
-        with suppress(ConfigError), mirrored(root) as (mirror, _):  # one of an index need not be one that is listed
+        with suppress(ConfigError), mirrored(root) as (mirror, _):  # the root of an index need not be listable
             copy_lists(str(mirror), dst, layout)
         return
     try:
         lists = layouts.list_files(root, layouts.detect(root) if layout == "auto" else layout)
     except ConfigError:
-        return  # an index of videos that are in no known order
+        return  # an index of videos in no known layout
     for folder in sorted({os.path.dirname(path) for path in lists}):
         make_folder(os.path.join(dst, folder), "give another folder to write to")
         with writing_to(os.path.join(dst, folder)):
@@ -121,16 +121,20 @@ def copy_lists(root: str, dst: str, layout: str) -> None:
 
 
 def copied(task: Task, result: "Outcome | DiskError | Failure") -> Outcome:
-    """What a worker returned, or the row with why it could not."""
+    """Return the outcome that a worker returned, or one with status and reason if the worker failed.
+
+    Raises:
+        DiskError: the worker returned one.
+    """
     if isinstance(result, DiskError):
-        raise result  # all that follow would fail as well, and the same command goes on from here
+        raise result  # all further copies would fail too; the same command can be given again and goes on from here
     if isinstance(result, Outcome):
         return result
     return Outcome(task.row | {"status": _STATUS_OF_FAILURES[result.kind], "reason": result.text})
 
 
 class Tally:
-    """Counts rows as they pass through."""
+    """Counts the outcomes of tasks as they pass through."""
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(NUMBERS, 0)
@@ -138,7 +142,7 @@ class Tally:
         self.bad: list[str] = []
 
     def __call__(self, ends: Iterable[tuple[Task, Outcome]]) -> Iterator[Row]:
-        """Yield the new rows; comes with the tasks and what became of them."""
+        """Count each task and its outcome, and yield the outcome's row."""
         for task, (new, made, entry) in ends:
             old = task.row
             is_lost = new["status"] == FAILED or (old["status"] == "ok" and new["status"] != "ok")
@@ -157,12 +161,12 @@ class Tally:
             yield new
 
     def summary(self) -> dict[str, Any]:
-        """How many were made now, kept, grew, skipped as their row says, found bad, good but lost; bytes; names."""
+        """Return the counts (see `report`), the bytes of sources and copies, and the first failures by name."""
         return self.counts | {"bytes": self.bytes, "bad": self.bad[:NUM_NAMED]}
 
 
 def report(summary: dict[str, Any]) -> Iterator[str]:
-    """A `Tally.summary`, with ``dst``, ``recipe`` and ``ignored`` (of a `Source`), in a few lines."""
+    """Yield the lines that report a `Tally.summary` with ``dst``, ``recipe`` and ``ignored`` (of a `Source`)."""
     source, new = (summary["bytes"][key] / 1e6 for key in ("source", "new"))
     made, kept = summary["num_made"], summary["num_kept"]
     counts = f"{console.some(made, 'video')} made, {kept} were there"
@@ -184,12 +188,15 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
 
 
 def expected(outcomes: Sequence[Outcome], total: int, seconds: float) -> dict[str, Any]:
-    """What all copies will take, by some that were made: seconds and bytes.
+    """Estimate the time and disk space that all copies will take, from some that were made.
 
     Args:
-        outcomes: of those that were tried.
-        total: number of videos.
-        seconds: of each of them.
+        outcomes: of the videos that were tried.
+        total: number of all videos.
+        seconds: time per video.
+
+    Returns:
+        Entries of the result that `told` reports, without ``jobs``.
 
     Raises:
         ConfigError: none could be made.
@@ -205,7 +212,7 @@ def expected(outcomes: Sequence[Outcome], total: int, seconds: float) -> dict[st
 
 
 def told(found: dict[str, Any]) -> Iterator[str]:
-    """What was expected, in words."""
+    """Yield the lines that report what `expected` estimated; `found` also has ``jobs``."""
     bad = f", {found['num_bad']} of them bad" if found["num_bad"] else ""
     jobs = console.some(found["jobs"], "process", "processes")
     each = f"{console.figures(found['video_time'])} s each with {jobs}"

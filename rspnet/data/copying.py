@@ -1,7 +1,7 @@
-"""The copy of one video: whether it is there, whole, and made from this source by this recipe; else it is made.
+"""Make the copy of one video, unless there is an intact one made from the same source by the same recipe.
 
-A source is the same while its size and its time of change are, or its SHA-256. A copy is whole while its own SHA-256
-is: a decoder passes over most damage.
+A source counts as unchanged if its name and size are the same, and its modification time or its SHA-256. A copy counts
+as intact if its own SHA-256 is the same, because a decoder passes over most damage.
 """
 
 import json
@@ -21,20 +21,20 @@ from rspnet.video.inspection import inspect
 from rspnet.video.writer import read_comment, transcode
 
 FAILED = "failed"
-"""Status of a video that is good, as far as known, but has no copy."""
+"""Status of a video that is good, as far as known, but could not be copied."""
 
-_OURS = '{"video": '  # how the comment in a copy begins
+_OURS = '{"video": '  # start of the comment that each copy holds
 
 
 class Entry(NamedTuple):
-    """What is kept of a copy, to know it again.
+    """What is recorded of a copy, to recognise it later.
 
     Attributes:
         video: its path in the folder of the copies.
-        source: ``video``, ``bytes``, ``modified`` (nanoseconds) and ``sha256`` of what it was made from.
-        recipe: how.
+        source: ``video``, ``bytes``, ``modified`` (nanoseconds) and ``sha256`` of the file it was made from.
+        recipe: how it was made.
         copy: its own ``bytes`` and ``sha256``.
-        facts: what `inspect` says of it.
+        facts: what `inspect` found in it.
     """
 
     video: str
@@ -45,12 +45,12 @@ class Entry(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What is to be done for a row.
+    """The copy to make for a row.
 
     Attributes:
         row: of the source.
-        target: path of its copy in the new folder; "" where there is nothing to copy.
-        known: what was kept of the copy when it was made.
+        target: path of its copy in the new folder; "" if there is nothing to copy.
+        known: the entry recorded when the copy was made earlier; None if there is none.
     """
 
     row: Row
@@ -59,12 +59,12 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a task.
+    """The result of a task.
 
     Attributes:
-        row: the new file's, or the old one with what is wrong.
-        made: whether the file was made just now.
-        entry: what to keep of it; None where there is no copy.
+        row: of the copy; or of the source, with what is wrong, if there is no copy.
+        made: whether the copy was made just now.
+        entry: what to record of the copy; None if there is none.
     """
 
     row: Row
@@ -76,15 +76,15 @@ def transcode_row(task: Task, dst: str, recipe: dict[str, Any]) -> Outcome | Dis
     """Make the copy, unless it is there already (called in a worker process).
 
     Args:
-        task: one that has a path.
+        task: one with a target.
         dst: the new folder.
         recipe: from `rspnet.video.recipe.make_recipe`.
 
     Returns:
-        What became of it, or that the disk takes no more.
+        The outcome, or a `DiskError` if the disk is full, read-only or broken.
 
     Raises:
-        MachineError: it cannot be read, or the copy not be written, for want of files or memory.
+        MachineError: the source cannot be read, or the copy not written, for lack of open files or memory.
     """
     row, source = task.row, path_of(task.row["root"], task.row["video"])
     try:
@@ -95,19 +95,19 @@ def transcode_row(task: Task, dst: str, recipe: dict[str, Any]) -> Outcome | Dis
     except (VideoError, ConfigError, OSError) as error:
         blame_machine(source, error)
         found = inspect_row(row, depth="decode", min_frames=1)
-        if found["status"] == "ok":  # then it is the writing that failed
+        if found["status"] == "ok":  # so it was the writing that failed
             found |= {"status": FAILED, "reason": str(error)}
         return Outcome(found)
 
 
 def _copied(task: Task, source: str, dst: str, *, recipe: dict[str, Any]) -> Outcome:
-    """What becomes of a video whose file is here."""
+    """Return the outcome of a task whose source is a local file."""
     row, target, known = task
     path = os.path.join(dst, target)
     place = {"video": target, "root": dst, "source": path_of(row["root"], row["video"]), "recipe": recipe}
     facts = os.stat(source)
-    if not stat.S_ISREG(facts.st_mode):  # to read a pipe would wait for ever
-        raise VideoError(f"{source}: is no regular file; drop it")
+    if not stat.S_ISREG(facts.st_mode):  # reading a pipe would wait for ever
+        raise VideoError(f"{source}: is not a regular file; drop it")
     origin = {"video": row["video"], "bytes": facts.st_size, "modified": facts.st_mtime_ns}
     current = _still_of(known, source, origin=origin, recipe=recipe) if known else None
     if current and os.path.isfile(path) and identity(Path(path)) == current.copy:
@@ -122,22 +122,22 @@ def _copied(task: Task, source: str, dst: str, *, recipe: dict[str, Any]) -> Out
 
 
 def _still_of(known: Entry, source: str, *, origin: dict[str, Any], recipe: dict[str, Any]) -> Entry | None:
-    """What was kept of a copy, where its source and recipe are those of now, with the source's time of now."""
+    """Return the entry with its source's present modification time, or None if source or recipe have changed."""
     now = {**known.source, **origin}
     if known.recipe != recipe or known.source["bytes"] != now["bytes"] or known.source.get("video") != now["video"]:
         return None
-    # Else it was touched, or put back from elsewhere.
+    # With another modification time, it may have been touched or restored: then its SHA-256 decides.
     is_same = known.source == now or sha256(Path(source)) == known.source["sha256"]
     return known._replace(source=now) if is_same else None
 
 
 def _refuse_foreign(path: str, known: Entry | None) -> None:
-    """See that what lies in a copy's place, if anything, is one, whole or damaged.
+    """Check that a file in a copy's place, if there is one, is a copy of this stage, whole or damaged.
 
     Raises:
         VideoError: it is something else.
     """
-    foreign = VideoError(f"{path}: is there already, and not from this stage; remove it")
+    foreign = VideoError(f"{path}: exists already, and was not made by this stage; remove it")
     if not os.path.lexists(path):
         return
     if not os.path.isfile(path) or os.path.islink(path):
@@ -155,7 +155,7 @@ def _refuse_foreign(path: str, known: Entry | None) -> None:
 
 
 def _of_killed_run(path: str, comment: str) -> dict[str, Any] | None:
-    """The facts of a copy that was made, and the run ended before that was kept; None where there is no such."""
+    """Return the facts of a copy whose run was killed before recording it, or None if there is no such copy."""
     try:
         found = inspect(path, "decode") if os.path.isfile(path) and read_comment(path) == comment else None
     except VideoError:
@@ -164,7 +164,7 @@ def _of_killed_run(path: str, comment: str) -> dict[str, Any] | None:
 
 
 def _made(source: str, path: str, recipe: dict[str, Any], *, comment: str) -> dict[str, Any]:
-    """Make the copy; returns its facts."""
+    """Make the copy and return its facts."""
     options = {name: value for name, value in recipe.items() if name != "codec"}
     found = transcode(source, path, **options, comment=comment)
     if found["status"] != "ok":

@@ -1,4 +1,4 @@
-"""What was drawn for the colours of clips, and how an accelerator is told of it."""
+"""The augmentation drawn for a batch of clips, and its encoding as one table for an accelerator."""
 
 from dataclasses import dataclass
 from itertools import permutations
@@ -7,21 +7,21 @@ import torch
 
 from rspnet.data.jitter import turns_of
 
-# What every clip of a batch goes through where that is one graph, as places in JITTER: each order of the four is a part
-# of it, read from left to right, and an operation that a clip does not need at a place changes nothing there (its
-# factor is 1). What costs most stands in it least: the hue once, the contrast twice.
+# The operations that every clip of a batch goes through in the compiled graph, as places in JITTER. Every order of the
+# four operations is a subsequence of it; where a clip does not need an operation, its factor is 1, which changes
+# nothing. The most expensive ones come least often: hue once, contrast twice.
 COURSE = (0, 2, 0, 1, 0, 2, 0, 3, 0, 2, 0, 1, 0, 2, 0)
 
 
 @dataclass(frozen=True)
 class Draws:
-    """What was drawn for each of N clips, on the CPU.
+    """The augmentation drawn for each of N clips, on the CPU.
 
     Attributes:
-        gray: (N,) bool, whether the clip turns grey.
-        factors: (N, 4) float32, columns as ``JITTER``: three factors (1 changes nothing) and the hue's shift in turns
-            of the colour circle (0 changes nothing).
-        order: (N, 4) int64, which operation comes first, second, third and last, as places in ``JITTER``.
+        gray: (N,) bool, whether the clip is turned grey.
+        factors: (N, 4) float32, columns as in ``JITTER``: three factors (1 changes nothing) and the hue's shift as a
+            fraction of the colour circle (0 changes nothing).
+        order: (N, 4) int64, the order of the operations, as places in ``JITTER``.
         flip: (N,) bool, whether the clip is mirrored left to right.
     """
 
@@ -37,9 +37,10 @@ class Draws:
         return Draws(self.gray[rows], self.factors[rows], self.order[rows], self.flip[rows])
 
     def table(self) -> torch.Tensor:
-        """All that one graph needs to know, in one piece: a row per clip, columns as `COURSE`, and five more.
+        """Return all draws as one float table for `Augment.together`: (N, len(COURSE) + 5).
 
-        Those are 1 for a clip that turns grey, 1 for one that is mirrored, and three of `rspnet.data.jitter.turns_of`.
+        The columns are the factors at the places of `COURSE`, then 1 if the clip is turned grey, 1 if it is mirrored,
+        and the three numbers of `rspnet.data.jitter.turns_of`.
         """
         places = _PLACES[tuple(self.order.unbind(1))]
         course = torch.ones(len(self), len(COURSE)).scatter_(1, places, self.factors.gather(1, self.order))
@@ -48,7 +49,7 @@ class Draws:
 
 
 def _all_places() -> torch.Tensor:
-    """(4, 4, 4, 4, 4): where in `COURSE` the operations of each order come first."""
+    """Return (4, 4, 4, 4, 4): for each order of the operations (first four axes), their places in `COURSE`."""
     found = torch.zeros(4, 4, 4, 4, 4, dtype=torch.long)
     for order in permutations(range(4)):
         place = -1

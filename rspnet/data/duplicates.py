@@ -1,7 +1,7 @@
-"""Videos that are one and the same under several names, and what of them is in the training and in the test set.
+"""Find videos that are there several times under different names, for example in both training and test set.
 
-They are known by what `verify` found in their packets, so that another container does not hide them; those that it has
-not read, by the bytes of their files.
+Duplicates are recognised by the hash of their packets that stages/verify.py made, so that another container does not
+hide them; videos without one, by the bytes of their files.
 """
 
 import os
@@ -18,15 +18,15 @@ from rspnet.disk import sha256
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_ORDER = {"test": 0, "val": 1}  # a test set stays as it is, and the training set gives way
+_ORDER = {"test": 0, "val": 1}  # of duplicates, the one in a test set is kept
 _NUM_NAMED = 3
 
 
 def duplicates(rows: Iterable[Row]) -> list[list[Row]]:
-    """The rows of each video that has several, in the order of the rows.
+    """Return groups of rows, each of one video that has several; within a group in the order of `rows`.
 
     Args:
-        rows: with at least video, root, content and bytes (None where not known).
+        rows: with at least video, root, content and bytes (the last two None if not known).
     """
     known: dict[tuple[object, ...], list[Row]] = {}
     unread: dict[int, list[Row]] = {}
@@ -37,13 +37,13 @@ def duplicates(rows: Iterable[Row]) -> list[list[Row]]:
             unread.setdefault(size, []).append(row)
     for size, alike in unread.items():
         for row in alike if len(alike) > 1 else ():
-            with suppress(OSError):  # not to be read; training and testing will say so
+            with suppress(OSError):  # unreadable: training and testing will report it
                 known.setdefault((size, sha256(_path(row))), []).append(row)
     return [group for group in known.values() if len(group) > 1]
 
 
 def superfluous(rows: Iterable[Row]) -> list[Row]:
-    """Rows to leave out so that each video is there once: those of the training set before those of a test set."""
+    """Return the rows to leave out so that each video is there once; a row of the test set, then of val, is kept."""
     found = []
     for group in duplicates(rows):
         found += sorted(group, key=lambda row: _ORDER.get(row["split"], 2))[1:]
@@ -51,7 +51,7 @@ def superfluous(rows: Iterable[Row]) -> list[Row]:
 
 
 def tell_leaks(train: "Dataset", test: "Dataset") -> None:
-    """Say which test videos are training videos as well, and which test classes have no training video."""
+    """Warn of test videos that are also training videos, and of test classes that have no training video."""
     if not console.is_main():
         return
     columns = ["video", "root", "content", "bytes", "label"]
@@ -63,8 +63,8 @@ def tell_leaks(train: "Dataset", test: "Dataset") -> None:
         names = [f"{group[-1]['video']} is {group[0]['video']}" for group in leaks[:_NUM_NAMED]]
         more = " ..." if len(leaks) > _NUM_NAMED else ""
         console.say(
-            f"warning: {number} of {console.some(len(test), 'test video')} are training videos too, which the result "
-            "gains from;",
+            f"warning: {number} of {console.some(len(test), 'test video')} are training videos too, which inflates the "
+            "result;",
             f"{', '.join(names)}{more}",
             "stages/subset.py --without_duplicates makes a data set without them",
         )

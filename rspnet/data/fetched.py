@@ -1,7 +1,7 @@
-"""Videos that lie elsewhere, on this machine's disk for as long as they are read, and longer where there is room.
+"""Fetches remote videos to a cache on this machine's disk, where they stay at least while they are read.
 
-A folder that all processes of the machine share, of runs and stages alike. A file in it is whole, named after its URL
-and size, and in nobody's way: what was not used for longest goes when there is more than the cache may hold.
+The cache is a folder that all processes of the machine share, whatever their run or stage. Its files are always
+complete and named after their URL and size. When the cache exceeds its limit, the files unused for longest are removed.
 """
 
 import hashlib
@@ -25,33 +25,33 @@ from rspnet.video.opening import TimeLimitError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-_LIMIT = "RSPNET_CACHE_BYTES"  # in the environment, so that the processes which read have it however they are started
+_LIMIT = "RSPNET_CACHE_BYTES"  # an environment variable, so that reading processes inherit it however they are started
 _USUAL = 50e9
-_CHUNK = 2**23  # bytes of a large file that are asked for at a time, and again where the server fails
-_AT_ONCE = 8  # files that a process fetches
-_OFTEN = 2**26  # bytes that a process fetches before it looks at the whole again
+_CHUNK = 2**23  # bytes of a large file that are requested at a time, and requested again if the server fails
+_AT_ONCE = 8  # files that a process fetches at the same time
+_OFTEN = 2**26  # bytes that a process fetches before it checks the size of the cache again
 
 
 def bound(gigabytes: float) -> None:
-    """Set how much the cache may hold, for this process and those that it starts."""
+    """Set the limit of the cache, for this process and those that it starts."""
     os.environ[_LIMIT] = str(int(gigabytes * 1e9))
 
 
 class MissingError(VideoError):
-    """A server has no such video."""
+    """A server does not have the video."""
 
 
 @contextmanager
 def fetched(row: dict[str, Any]) -> Iterator[str]:
-    """The path of a row's video on this machine, which stays while the block lasts.
+    """Yield the local path of a row's video, fetched if it is remote; the file stays while the block lasts.
 
     Args:
         row: with ``root``, ``video`` and ``bytes``, the size that it should have or None.
 
     Raises:
-        VideoError: it is not there, is another one by now, or its server does not answer.
-        ConfigError: its server does not let us.
-        DiskError: the cache's disk is full.
+        VideoError: it is not there, has another size by now, or its server does not answer.
+        ConfigError: its server denies access.
+        DiskError: the cache's disk is full, read-only or broken.
     """
     url = path_of(row["root"], row["video"])
     if not is_remote(url):
@@ -66,66 +66,66 @@ def fetched(row: dict[str, Any]) -> Iterator[str]:
 
 
 def told(text: str, row: dict[str, Any]) -> str:
-    """What is said of a row's video, by its own name: the cache's say nothing to anybody."""
+    """Return a message about a row's video with its URL in place of its path in the cache."""
     url = path_of(row["root"], row["video"])
     return text.replace(str(_path(url, row.get("bytes") or None)), url) if is_remote(url) else text
 
 
 def is_at_hand(row: dict[str, Any]) -> bool:
-    """Whether a row's video can be looked for without asking a server: it is this machine's, or has been fetched."""
+    """Whether a row's video can be read without a server: it is local, or has been fetched."""
     url = path_of(row["root"], row["video"])
     return not is_remote(url) or _path(url, row.get("bytes") or None).exists()
 
 
 def is_missing(row: dict[str, Any], error: VideoError) -> bool:
-    """Whether a row's video cannot be read for want of it."""
+    """Whether a row's video could not be read because it is not there."""
     if is_remote(row["root"]):
         return isinstance(error, MissingError)
     return not os.path.exists(os.path.join(row["root"], row["video"]))
 
 
 def status_of(row: dict[str, Any], error: VideoError) -> str:
-    """In a word why a row's video was not read: timeout, missing or broken."""
+    """Return the status of a row's video that could not be read: timeout, missing or broken."""
     if isinstance(error, TimeLimitError):
         return "timeout"
     return "missing" if is_missing(row, error) else "broken"
 
 
 def expect(rows: Iterable[dict[str, Any]]) -> None:
-    """Begin to fetch videos that will be asked for soon, in their order."""
+    """Start to fetch the remote ones of videos that will be read soon, in their order."""
     for row in rows:
         if is_remote(row["root"]):
             _Fetching.begin(path_of(row["root"], row["video"]), row.get("bytes") or None)
 
 
 def _held(url: str, size: int | None, stack: ExitStack) -> Path:
-    """The file of a URL, with a lock that keeps it there; fetched unless it is."""
+    """Return the cached file of a URL, fetched if need be, with a lock on it that `stack` holds so that it stays."""
     path = _path(url, size)
     while True:
         with suppress(FileNotFoundError):
             file = stack.enter_context(open(path, "rb"))  # noqa: SIM115 - closed with the stack
-            with suppress(BlockingIOError):  # it is being taken away
+            with suppress(BlockingIOError):  # it is just being removed
                 stack.enter_context(shared(file.fileno()))
                 if path.exists():
-                    with suppress(PermissionError):  # another user's
+                    with suppress(PermissionError):  # it is another user's
                         os.utime(path)
                     return path
         _Fetching.begin(url, size).result()
 
 
 class _Fetching:
-    """What this process fetches at the moment, each file once."""
+    """The files that this process is fetching at the moment, each once."""
 
     pid = 0
     lock = threading.Lock()
     turns: threading.BoundedSemaphore
     begun: dict[Path, "Future[None]"]
-    new = _OFTEN  # bytes since the cache was looked through
+    new = _OFTEN  # bytes fetched since the size of the cache was checked
 
     @classmethod
     def begin(cls, url: str, size: int | None) -> "Future[None]":
-        """Fetch a file, unless it is there or on its way."""
-        if cls.pid != os.getpid():  # also after a fork, which takes no threads along
+        """Start to fetch a file, unless it is there or on its way."""
+        if cls.pid != os.getpid():  # also after a fork, which does not copy threads
             cls.pid, cls.lock, cls.begun, cls.new = os.getpid(), threading.Lock(), {}, _OFTEN
             cls.turns = threading.BoundedSemaphore(_AT_ONCE)
         path = _path(url, size)
@@ -134,7 +134,7 @@ class _Fetching:
                 del cls.begun[done]
             if path not in cls.begun:
                 cls.begun[path] = Future()
-                # Not concurrent.futures' threads: a program that ends would wait for them.
+                # Not threads of concurrent.futures: a program waits for those when it ends.
                 arguments = (partial(cls._fetch, url, size, path), cls.begun[path])
                 threading.Thread(target=cls._run, args=arguments, name="fetch", daemon=True).start()
             return cls.begun[path]
@@ -166,7 +166,7 @@ class _Fetching:
 
 
 def _download(url: str, size: int | None, path: Path) -> int:
-    """Fetch a file whole or not at all; returns its size."""
+    """Fetch a file, completely or not at all; returns its size in bytes."""
     fs, where = system(url)
     try:
         there = persistent(lambda: fs.info(where), url).get("size")
@@ -183,7 +183,7 @@ def _download(url: str, size: int | None, path: Path) -> int:
 
 
 def _pieces(fs: "AbstractFileSystem", where: str, *, url: str, size: int | None) -> Iterator[bytes]:
-    """The contents of a file; of a large one some at a time: a server that failed is asked for the rest alone."""
+    """Yield the contents of a file; a large one in pieces, so that after a failure only the rest is requested again."""
     at = 0
     while size is None or at < size:
         end = None if size is None or size <= _CHUNK else min(at + _CHUNK, size)
@@ -191,7 +191,7 @@ def _pieces(fs: "AbstractFileSystem", where: str, *, url: str, size: int | None)
         def ask(at: int = at, end: int | None = end) -> bytes:
             data: bytes = fs.cat_file(where) if end is None else fs.cat_file(where, start=at, end=end)
             wanted = size if end is None else end - at
-            if size is not None and len(data) == size:  # some servers know no parts
+            if size is not None and len(data) == size:  # some servers ignore the range and send the whole file
                 return data[at:]
             if wanted is not None and len(data) != wanted:
                 raise OSError(f"{len(data)} bytes came of {wanted}")
@@ -205,14 +205,14 @@ def _pieces(fs: "AbstractFileSystem", where: str, *, url: str, size: int | None)
 
 
 def make_room(part: float = 0.95) -> None:
-    """Take away what was not used for longest where the cache holds more than it may; of one process at a time.
+    """Remove the files unused for longest, if the cache exceeds its limit and no other process is doing so.
 
     Args:
-        part: of what it may hold, which is left then.
+        part: fraction of the limit to shrink to; if it is 0.9 or less, also a cache that does not exceed the limit.
     """
     folder = _folder()
     limit = float(os.environ.get(_LIMIT) or _USUAL)
-    make_folder(folder, "HF_DATASETS_CACHE or HF_HOME names another place")
+    make_folder(folder, "choose another place with HF_DATASETS_CACHE or HF_HOME")
     with suppress(BlockingIOError, OSError), locked(folder):
         files = []
         for each in os.scandir(folder):
@@ -231,7 +231,7 @@ def make_room(part: float = 0.95) -> None:
 
 
 def _path(url: str, size: int | None) -> Path:
-    """Where a file of the cache lies."""
+    """Return the path of a URL's file in the cache."""
     name = hashlib.sha256(f"{size} {url}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return _folder() / name[:2] / (name[2:] + os.path.splitext(url)[1][:10])
 

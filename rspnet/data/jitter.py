@@ -1,14 +1,14 @@
-"""What the colours of clips are put through, one operation at a time; written for speed on a CPU and a GPU alike.
+"""Greyscale and the four operations of colour jitter, written to be fast on both CPU and GPU.
 
-N clips, T frames, H W pixels: floats (N, 3, T, H, W) in [0, 1]. The operations of the jitter work in place; their
-second argument is (N, 1, 1, 1, 1).
+N clips, T frames, H W pixels: floats (N, 3, T, H, W) in [0, 1]. The jitter operations work in place; their second
+argument is (N, 1, 1, 1, 1).
 """
 
 from collections.abc import Sequence
 
 import torch
 
-# Weights of red, green and blue in a grey value: ITU-R BT.601, rounded as in the published code.
+# Weights of red, green and blue in a grey value: ITU-R BT.601 to four decimals, as in the published code.
 GRAY_WEIGHTS = (0.2989, 0.5870, 0.1140)
 
 JITTER = ("brightness", "contrast", "saturation", "hue")
@@ -21,46 +21,46 @@ def grayscale(clips: torch.Tensor) -> torch.Tensor:
 
 
 def brightness_(clips: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Scale towards black, in place."""
+    """Multiply by the factor and clamp to [0, 1], in place."""
     return clips.mul_(factor).clamp_(0, 1)
 
 
 def contrast_(clips: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Blend with the mean grey of the whole clip, all its frames together, in place.
+    """Blend with the mean grey value over all frames of the clip, in place.
 
-    Of the frames that are given: in pretraining those that a step shows, where the published code averages over all
-    that a clip spans.
+    The mean is over the given frames. In pretraining these are the ones a step shows, while the published code averages
+    over all frames that a clip spans.
     """
     mean = grayscale(clips.mean(dim=(2, 3, 4), keepdim=True))
     return clips.mul_(factor).add_(mean * (1 - factor)).clamp_(0, 1)
 
 
 def saturation_(clips: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Blend with each pixel's own grey, in place."""
+    """Blend each pixel with its own grey value, in place."""
     return clips.lerp_(grayscale(clips), 1 - factor).clamp_(0, 1)
 
 
 def hue_(clips: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """Turn the hue of HSV by ``shift``, a fraction of the circle in [-0.5, 0.5], in place.
+    """Shift the hue (of HSV) by ``shift``, a fraction of the colour circle in [-0.5, 0.5], in place.
 
-    The same numbers as going to HSV, adding modulo 1 and coming back, without a division or a case per colour. With
-    V the largest channel, m the smallest and C = V - m, measure the hue as an angle times C, 6 C to the circle, red
-    at 0. Its size is |V + G + B - R - 2 m| and its sign that of G - B. A channel whose own colour lies at angle a
-    (red 0, green 2 C, blue 4 C) has the value m + clamp(2 C - distance(hue, a), 0, C), and for a difference x of at
-    most 7 C, clamped, 2 C - distance is ||x| - 3 C| - C. Taking a = -4 C for green, -2 C for blue where the shift
-    is negative keeps x that small, so nothing needs to be wrapped.
+    Gives the same result as converting to HSV, adding modulo 1 and converting back, but without a division or a case
+    per colour. Let V be the largest channel, m the smallest and C = V - m. Measure the hue as an angle times C, with
+    6 C to the circle and red at 0: its absolute value is |V + G + B - R - 2 m| and its sign that of G - B. A channel
+    whose own colour is at angle a (red 0, green 2 C, blue 4 C) has the value m + clamp(2 C - distance(hue, a), 0, C).
+    For a difference x of hue and a of at most 7 C, 2 C - distance is ||x| - 3 C| - C after clamping. Taking a = -4 C
+    for green and -2 C for blue if the shift is negative keeps x that small, so that no wrapping is needed.
     """
     return turn_(clips, turns_of(shift.flatten(1)).view(-1, 3, 1, 1, 1))
 
 
 def turns_of(shift: torch.Tensor) -> torch.Tensor:
-    """6 shift - a for each channel, (N, 3) of shifts (N, 1): by what times C the angle is to grow."""
+    """Return 6 * shift - a / C for each channel, (N, 3), from shifts (N, 1); for `a` and `C` see `hue_`."""
     own = 2 * torch.arange(3, device=shift.device)
     return 6 * shift - torch.where((shift < 0) & (own > 0), own - 6, own)
 
 
 def turn_(clips: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
-    """`hue_` by numbers (N, 3, 1, 1, 1) of `turns_of`."""
+    """Shift the hue in place as `hue_` does, given the shifts' `turns_of`, (N, 3, 1, 1, 1)."""
     red, green, blue = _channels(clips)
     low = torch.minimum(torch.minimum(red, green), blue)
     high = torch.maximum(torch.maximum(red, green), blue)
@@ -73,22 +73,22 @@ def turn_(clips: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     return torch.clamp(clips, low, high, out=clips)
 
 
-# As JITTER names them.
+# In the order of JITTER.
 OPERATIONS = (brightness_, contrast_, saturation_, hue_)
 
 
 def jitter_sorted(
     clips: torch.Tensor, *, order: torch.Tensor, factors: torch.Tensor, wanted: Sequence[bool]
 ) -> torch.Tensor:
-    """Put each clip through its own order of the operations, by few large ones: on an accelerator.
+    """Apply to each clip the operations in its own order, as few large operations, for an accelerator.
 
-    For each of the four turns the clips are sorted by the operation that is next, so that those of one lie together.
+    At each of the four steps the clips are sorted by their next operation, so that those that share it lie together.
 
     Args:
-        clips: given away; what is returned is another.
+        clips: not to be used afterwards; the result is another tensor.
         order: (N, 4) int64, on the CPU: operations as places in `JITTER`.
-        factors: (N, 4), on the CPU: columns as `JITTER`.
-        wanted: of each operation, whether it is done at all.
+        factors: (N, 4), on the CPU: columns as in `JITTER`.
+        wanted: whether each operation of `JITTER` is applied at all.
     """
     rows = torch.arange(len(order))
     moves, given, sizes = list[torch.Tensor](), list[torch.Tensor](), list[list[int]]()
@@ -99,7 +99,7 @@ def jitter_sorted(
         given.append(factors[rows, operations])
         sizes.append(operations.bincount(minlength=len(JITTER)).tolist())
     moves.append(rows.argsort())
-    # All of it in two copies, for which the host does not wait.
+    # Everything in two non-blocking copies, which the host does not wait for.
     moved = torch.stack(moves).to(clips.device, non_blocking=True)
     factor = torch.stack(given).to(clips.device, non_blocking=True)[..., None, None, None, None]
     for move, amounts, numbers in zip(moved, factor, sizes):

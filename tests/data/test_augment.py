@@ -305,7 +305,7 @@ GOLDEN_ORDER = [[2, 0, 3, 1], [1, 3, 2, 0]]
 
 def test_mistakes_are_refused():
     settings = chain()
-    with pytest.raises(ValueError, match="3 clips cannot take the draws of 2"):
+    with pytest.raises(ValueError, match="expected draws for 3 clips, got draws for 2"):
         settings(random_clips(n=3), settings.draw(np.arange(2)))
     with pytest.raises(ValueError, match="expected uint8 clips"):
         augment.normalise(random_clips().float())

@@ -78,7 +78,7 @@ def test_from_the_middle_on():
 
 
 def test_batches_that_do_not_fit():
-    with pytest.raises(ConfigError, match=r"optim\.total_batch: 9 is no multiple of the 2 processes"):
+    with pytest.raises(ConfigError, match=r"optim\.total_batch: 9 is not a multiple of 2, the number of processes"):
         TrainBatches(30, 9, 0, rank=0, world_size=2)
     with pytest.raises(ConfigError, match=r"optim\.total_batch: 31 is more than the 30 training videos; lower it"):
         TrainBatches(30, 31, 0)

@@ -29,9 +29,9 @@ def test_drawn_ones_are_usable_in_order_and_the_seeds():
 def test_named_ones_by_name_or_path_each_once():
     names = ["walk/07.mp4", "/data/walk/03.mp4", "./walk/07.mp4"]
     assert videos(named(ROWS, names)) == ["walk/07.mp4", "walk/03.mp4"]
-    with pytest.raises(ConfigError, match=r"videos: walk/7.mp4: is none of these 30 videos; did you mean walk/\d7.mp4"):
+    with pytest.raises(ConfigError, match=r"walk/7.mp4: is not one of these 30 videos; did you mean walk/\d7.mp4"):
         named(ROWS, ["walk/7.mp4"])
-    with pytest.raises(ConfigError, match=r"videos: x: is none .*; they are called like walk/00\.mp4"):
+    with pytest.raises(ConfigError, match=r"videos: x: is not one .*; their names look like walk/00\.mp4"):
         named(ROWS, ["x"])
 
 
@@ -53,7 +53,7 @@ def test_all_files_that_are_given_but_a_few_of_a_folder(tmp_path):
 
 
 def test_what_its_index_calls_damaged_is_not_looked_at():
-    with pytest.raises(VideoError, match=r"walk/03\.mp4: is broken by its index \(no header\)"):
+    with pytest.raises(VideoError, match=r"walk/03\.mp4: is broken according to its index \(no header\)"):
         check_usable(ROWS[3])
     assert status_of(ROWS[3], VideoError("")) == "broken"
     check_usable(ROWS[4])

@@ -114,7 +114,7 @@ def test_other_peoples_files_are_left_alone(task, tmp_path, what):
     before = path.lstat()
     row, made, entry = work(task, tmp_path)
     assert (row["status"], made, entry) == ("failed", False, None)
-    assert row["reason"] == f"{path}: is there already, and not from this stage; remove it"
+    assert row["reason"] == f"{path}: exists already, and was not made by this stage; remove it"
     after = path.lstat()  # but for when it was looked at
     for fact in ("st_ino", "st_mode", "st_size", "st_mtime_ns", "st_ctime_ns"):
         assert getattr(after, fact) == getattr(before, fact), fact

@@ -88,7 +88,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, rows, caplog):
     dataset = index.to_dataset(rows, tmp_path / "cache")
     assert list(rows_of(dataset)) == rows
     assert "the index stays in memory: " in caplog.text
-    assert "cannot be written (Not a directory); HF_DATASETS_CACHE or HF_HOME names another place" in caplog.text
+    assert "cannot be written (Not a directory); choose another place with HF_DATASETS_CACHE or HF_HOME" in caplog.text
 
 
 def test_pipes_keep_every_row(rows, capsys, monkeypatch):

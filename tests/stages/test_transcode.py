@@ -161,7 +161,7 @@ def test_other_peoples_files_are_left_alone(few, tmp_path):
     summary, rows = run(few, tmp_path / "new")
     assert path.read_bytes() == content
     assert rows[0]["status"] == "failed"
-    assert "not from this stage" in rows[0]["reason"]
+    assert "was not made by this stage" in rows[0]["reason"]
     assert summary["exit_status"] == 1
 
 
