@@ -84,7 +84,7 @@ def rows_of_lines(
     quoted = _QUOTED.fullmatch(lines[0][1])
     if _is_video(_unquoted(quoted[1])) if quoted else _LINE.fullmatch(lines[0][1]):
         return _plain_rows([_entry(where, line, split) for where, line in lines], source, base=base, root=root)
-    names = _fields(lines[0][1], _gap(lines[0][1]))
+    names = _fields(*lines[0], _gap(lines[0][1]))
     columns = [name.lower() for name in names]
     if {"youtube_id", "time_start", "time_end"} <= set(columns):
         entries = list(_table(lines, columns, None))
@@ -136,15 +136,18 @@ def _gap(line: str) -> str:
     return next((gap for gap in ("\t", ",", ";") if gap in line), " ")
 
 
-def _fields(line: str, gap: str) -> list[str]:
-    return [field.strip() for field in next(csv.reader([line], delimiter=gap, skipinitialspace=True))]
+def _fields(where: str, line: str, gap: str) -> list[str]:
+    try:
+        return [field.strip() for field in next(csv.reader([line], delimiter=gap, skipinitialspace=True))]
+    except csv.Error as error:  # it has a limit of characters
+        raise ConfigError(f"{where}: not a line of a list of videos ({error}): {line[:80]!r}") from None
 
 
 def _table(lines: list[tuple[str, str]], columns: list[str], path: str | None) -> Iterator[_Entry]:
     """Parse the lines below the column names; without a column of paths (`path` is None) they are Kinetics'."""
     gap = _gap(lines[0][1])
     for where, line in lines[1:]:
-        fields = _fields(line, gap)
+        fields = _fields(where, line, gap)
         if len(fields) != len(columns):
             raise ConfigError(
                 f"{where}: {console.some(len(fields), 'column')}, but the first line names {len(columns)}: "
@@ -191,7 +194,7 @@ def _plain_rows(entries: list[_Entry], source: str, *, base: str, root: str | No
 def _kinetics_stem(where: str, row: dict[str, str]) -> str:
     try:
         start, end = (int(float(row[name])) for name in ("time_start", "time_end"))
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter from infinity
         raise ConfigError(f"{where}: time_start and time_end must be numbers of seconds") from None
     return f"{row['youtube_id']}_{start:06d}_{end:06d}"
 

@@ -131,6 +131,8 @@ def test_where_paths_begin(folder, tmp_path):
         ("video,label\na/1.mp4\n", "list.txt:2: 1 column, but the first line names 2"),
         ("video,label\n,3\n", "list.txt:2: no path"),
         ("youtube_id,time_start,time_end\na,b,c\n", "list.txt:2: time_start and time_end must be numbers"),
+        ("youtube_id,time_start,time_end\na,0,inf\n", "list.txt:2: time_start and time_end must be numbers"),
+        (f"{'x' * 200_000}\n", "list.txt:1: not a line of a list of videos .*limit.*: 'xxx"),
     ],
 )
 def test_lines_that_are_not_understood(folder, text, message):
