@@ -106,8 +106,12 @@ def _told_apart(rows: list[Row]) -> list[Row]:
     times = Counter(row["video"] for row in named)
     if len(times) == len(named):
         return rows
-    folder = os.path.commonpath([row["root"] for row in named])
     twice = times.most_common(1)[0][0]
+    if remote := next((row["root"] for row in named if is_remote(row["root"])), None):
+        raise ConfigError(
+            f"{remote}: several folders have a video {twice}; name the folder above them, or give them one by one"
+        )
+    folder = os.path.commonpath([row["root"] for row in named])
     say(f"several folders have a video {twice}; videos are named by their paths below {folder}")
     for row in named:
         row.update(root=folder, video=os.path.relpath(os.path.join(row["root"], row["video"]), folder))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rspnet.data.index import read_rows, write_rows
+from rspnet.data.index import new_row, read_rows, write_rows
 from rspnet.data.layouts import scan
 from rspnet.data.source import read_source, read_sources
 from rspnet.errors import ConfigError
@@ -54,6 +54,9 @@ def test_folders_with_videos_of_the_same_name(tmp_path, capsys):
     said = f"several folders have a video x.mp4; videos are named by their paths below {tmp_path}"
     assert said in capsys.readouterr().err
     assert [row["bytes"] for row in found] == [4, 4, 4]
+    write_rows([new_row("x.mp4", f"memory://{name}") for name in "ab"], tmp_path / "i.jsonl")
+    with pytest.raises(ConfigError, match=r"^memory://a: several folders have a video x\.mp4; name the folder above"):
+        read_sources([str(tmp_path / "i.jsonl")])
     inside = read_sources([str(tmp_path / "b"), str(tmp_path / "b" / "y")])
     assert [row["video"] for row in inside] == ["x.mp4", "y/z.mp4"]
     assert "1 video named more than once" in capsys.readouterr().err
