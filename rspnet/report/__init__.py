@@ -1,1 +1,1 @@
-"""What runs have found out, as a page for people: one file, with pictures and without a network."""
+"""The HTML report of one or several runs: a single file with pictures that loads nothing from a network."""

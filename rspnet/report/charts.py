@@ -1,4 +1,4 @@
-"""Drawings of numbers, as inline SVG with the numbers beside it: no script, colours from the page's style sheet."""
+"""Charts as inline SVG, each with a table of its numbers: no script, colours from the page's style sheet."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ _WIDTH, _HEIGHT = 340, 176
 _LEFT, _RIGHT, _TOP, _BOTTOM = 42, 8, 8, 24
 _MOST_POINTS, _MOST_ROWS = 200, 24
 COLOURS = 6
-"""How many curves have a colour of their own."""
+"""Number of curve colours; further curves repeat them."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Curve:
         name: What it shows.
         points: (x, y), from left to right.
         chance: What y would be if nothing had been learnt.
-        faint: Points of a thin line behind it: the same, measured more often.
+        faint: Points of a thin line drawn behind it: the same quantity, measured more often.
     """
 
     name: str
@@ -34,19 +34,19 @@ class Curve:
 
 
 def finite(points: Iterable[tuple[object, object]]) -> list[Point]:
-    """Those points that are two numbers."""
+    """Return the points whose two coordinates are finite numbers."""
     return [(float(x), float(y)) for x, y in points if is_number(x) and is_number(y)]
 
 
 def lines(title: str, curves: Sequence[Curve], *, x_name: str, unit: str = "", log: bool = False) -> Markup:
-    """A chart of curves, each with its last number, and below it a table of them; nothing if no curve has points.
+    """Draw curves as a chart: the legend gives their last values, a table below all; empty if no curve has points.
 
     Args:
-        title: What stands above it.
-        curves: Of `finite` points; more than `COLOURS` begin with the first colour again, dashed.
-        x_name: What x counts: ``epoch``.
-        unit: Of y; percentages begin at 0.
-        log: Whether y is drawn by its logarithm; all of it is above 0 then.
+        title: Title above the chart.
+        curves: With points as `finite` returns them; curves beyond `COLOURS` repeat the colours, dashed.
+        x_name: What x counts, such as ``epoch``.
+        unit: Unit of y; an axis of percentages begins at 0.
+        log: Whether the y axis is logarithmic; then every y must be above 0.
     """
     curves = [curve for curve in curves if curve.points]
     if not curves:
@@ -57,7 +57,7 @@ def lines(title: str, curves: Sequence[Curve], *, x_name: str, unit: str = "", l
     up = Scale.over([*heights, *([0.0] if unit == "%" else [])], (_HEIGHT - _BOTTOM, _TOP), log=log)
     drawn = [_grid(across, up), *(_curve(curve, number, across, up=up) for number, curve in enumerate(curves))]
     described = "; ".join(_described(curve, x_name, unit) for curve in curves)
-    axis = f"{x_name}{', logarithmic' if log else ''}"
+    axis = f"{x_name}{' (y logarithmic)' if log else ''}"
     return Markup(
         '<figure class="chart"><figcaption><span class="chart-title">{title}{unit}</span>{legend}</figcaption>'
         '<svg viewBox="0 0 {w} {h}" role="img"><title>{title}</title><desc>{described}</desc>{drawn}'
@@ -78,7 +78,7 @@ def lines(title: str, curves: Sequence[Curve], *, x_name: str, unit: str = "", l
 
 
 def grid(charts: Iterable[Markup]) -> Markup:
-    """Charts side by side, as many as there is room for."""
+    """Lay charts out side by side, as many in a row as fit; empty if all charts are."""
     shown = [chart for chart in charts if chart]
     return Markup('<div class="charts">{}</div>').format(Markup("").join(shown)) if shown else Markup("")
 
@@ -132,7 +132,7 @@ def _numbers(title: str, curves: Sequence[Curve], x_name: str, *, unit: str) -> 
     known = [dict(curve.points) for curve in curves]
     places = sorted({x for points in known for x in points})
     step = max(1, math.ceil(len(places) / _MOST_ROWS))
-    kept = places[::-1][::step][::-1]  # the last is always there
+    kept = places[::-1][::step][::-1]  # counted from the end, so that the last is kept
     rows = [(f"{x:g}", *(said(points[x], unit) if x in points else "" for points in known)) for x in kept]
     return table([x_name, *(curve.name for curve in curves)], rows, label=f"Numbers: {title}", kind="numbers")
 

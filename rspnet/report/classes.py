@@ -1,4 +1,4 @@
-"""Class by class: how many test videos are told right, and how sure that number is."""
+"""The section on classes: the accuracy of each class, with its interval."""
 
 from collections import Counter
 from statistics import fmean
@@ -17,7 +17,7 @@ _MANY, _WORST, _BEST = 30, 15, 5
 
 
 def classes(record: Record) -> Section | None:
-    """The accuracy of each class, with its interval and how many videos it is of; the worst first."""
+    """List the accuracy of each class with its interval and number of videos, worst first; None without classes."""
     name, title = "classes", "Class by class"
     found = judged(record)
     if found is None:
@@ -25,11 +25,11 @@ def classes(record: Record) -> Section | None:
     rows = by_class(found)
     mean = fmean(row.value for row in rows)
     said = f"By {found.by}: {mean:.1f} % on average over {some(len(rows), 'class', 'classes')}. "
-    said += "Intervals of Wilson, 95 %; the fewer the videos, the less a number says."
+    said += "With 95 % Wilson intervals; the fewer the videos, the less certain a number is."
     films = films_of([guess.video for guess in found.guesses], [guess.label or "" for guess in found.guesses])
     if films is not None:
         said += f" The videos are cut from {some(len(set(films)), 'film')}, and those of one film resemble each other: "
-        said += "the intervals take each for news, and are too narrow."
+        said += "the intervals treat them as independent, and are too narrow."
     every = _table(rows, "All classes, the worst first")
     if len(rows) > _MANY:
         worst = _table(rows[:_WORST], f"The {_WORST} worst of {len(rows)} classes")
@@ -41,7 +41,7 @@ def classes(record: Record) -> Section | None:
 
 
 def by_class(found: Judged) -> list[dots.Dot]:
-    """The accuracy of each class that a test video is of; the worst first, of equal ones in the order of names."""
+    """Return the accuracy of each class that has a test video, worst first, ties in alphabetical order."""
     totals = Counter(guess.label for guess in found.guesses)
     right = Counter(guess.label for guess in found.guesses if guess.is_right)
     rows = [
@@ -57,7 +57,7 @@ def _table(rows: list[dots.Dot], caption: str) -> Markup:
 
 
 def _without(record: Record, rows: list[dots.Dot]) -> str:
-    """Says of how many classes there is no test video."""
+    """Return a sentence on how many classes have no test video, or an empty string if all have one."""
     names = [] if record.index is None else record.index.features["label"].names
     missing = len(set(names) - {row.name for row in rows})
-    return f" Of {some(missing, 'further class', 'further classes')} there is no test video." if missing else ""
+    return f" {some(missing, 'further class has', 'further classes have')} no test video." if missing else ""

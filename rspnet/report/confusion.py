@@ -1,4 +1,4 @@
-"""Which classes are taken for which: a table where there are few, else a drawing in the order of a clustering."""
+"""The confusion matrix: a table if there are few classes, else a drawing with the classes ordered by clustering."""
 
 import json
 from collections.abc import Sequence
@@ -17,24 +17,24 @@ from rspnet.report.tables import details, table
 from rspnet.terminal import visible
 
 _TABLE = 25
-"""Classes of which each number is written."""
+"""Most classes for which the matrix is a table of numbers; beyond, it is a drawing."""
 _IN_ORDER = 12
-"""Classes that stay in the order of their names."""
+"""Most classes that stay in alphabetical order; beyond, they are clustered."""
 _NAMED = 25
-"""Pairs that are listed."""
+"""Most pairs of confused classes that are listed."""
 _STEPS = (0.05, 0.15, 0.3, 0.5, 0.75, 1.0)
-"""Shares of a class's videos, each drawn in a stronger colour than the one before."""
+"""Largest share of a class's videos that is drawn in each colour, from the palest colour to the strongest."""
 
 Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """How often each of C classes is taken for which.
+    """A confusion matrix of C classes.
 
     Attributes:
-        names: Of the classes.
-        counts: (C, C); rows are what videos are, columns what they are taken for.
+        names: Names of the classes.
+        counts: Number of videos (C, C); rows are true classes, columns predicted ones.
     """
 
     names: list[str]
@@ -42,17 +42,17 @@ class Matrix:
 
     @property
     def shares(self) -> npt.NDArray[np.float64]:
-        """Of the videos of each row, 0 to 1; 0 in a row without any."""
+        """The counts as shares of their row's videos, 0 to 1; 0 in a row without videos."""
         shares: npt.NDArray[np.float64] = self.counts / np.maximum(self.counts.sum(1, keepdims=True), 1)
         return shares
 
     def ordered(self, order: Sequence[int]) -> "Matrix":
-        """The same with the classes in another order."""
+        """Return the matrix with its classes in another order."""
         return Matrix([self.names[place] for place in order], self.counts[np.ix_(order, order)])
 
 
 def confusion(record: Record) -> Section | None:
-    """What the classes are taken for."""
+    """Show the confusion matrix and the most frequent confusions; None if no video was classified."""
     name, title = "confusion", "What is taken for what"
     found = judged(record)
     if found is None:
@@ -62,7 +62,7 @@ def confusion(record: Record) -> Section | None:
     size = some(len(matrix.names), "class", "classes")
     said = f"Rows are what the videos are, columns what {found.by} takes them for; {size}"
     if len(matrix.names) > _IN_ORDER:
-        said += ", in an order that has those side by side which are taken for one another (average linkage)"
+        said += ", ordered so that classes that are taken for one another are side by side (average linkage)"
     said += (
         ". The stronger its colour, the larger a field's share of the row's videos; those on the diagonal are right."
     )
@@ -72,7 +72,7 @@ def confusion(record: Record) -> Section | None:
 
 
 def matrix_of(found: Judged) -> Matrix:
-    """Count what the videos of each class are taken for, the classes in the order of their names."""
+    """Count the predicted classes of each class's videos; the classes are in alphabetical order."""
     pairs = [(guess.label or "", guess.classes[0]) for guess in found.guesses]
     names = sorted({name for pair in pairs for name in pair}, key=lambda name: (name.casefold(), name))
     places = {name: place for place, name in enumerate(names)}
@@ -83,7 +83,7 @@ def matrix_of(found: Judged) -> Matrix:
 
 
 def order_of(matrix: Matrix) -> list[int]:
-    """Places of the classes such that those which are taken for one another are side by side; of few, as they are."""
+    """Return the classes' places ordered so that confused classes are side by side; the given order if they are few."""
     if len(matrix.names) <= _IN_ORDER:
         return list(range(len(matrix.names)))
     from scipy.cluster.hierarchy import leaves_list, linkage
@@ -101,7 +101,7 @@ def _step(share: float) -> int:
 
 
 def _table(matrix: Matrix) -> Markup:
-    """Every number, on a colour."""
+    """Return the matrix as a table of numbers, coloured by their share of the row."""
     heads = Markup("").join(
         Markup('<th scope="col"><span>{}</span></th>').format(visible(name)) for name in matrix.names
     )
@@ -123,7 +123,7 @@ def _colour(share: float, *, is_right: bool) -> Markup:
 
 
 def _drawing(matrix: Matrix) -> Markup:
-    """Squares, those of one colour as one path: of 400 classes there are thousands."""
+    """Return the matrix as SVG squares, one path for each colour because 400 classes make thousands of squares."""
     size, shares = len(matrix.names), matrix.shares
     paths: dict[tuple[str, int], list[str]] = {}
     rows, columns = matrix.counts.nonzero()
@@ -150,7 +150,7 @@ def _drawing(matrix: Matrix) -> Markup:
 
 
 def data(facts: Any) -> Markup:
-    """Facts for the page's script, as JSON in which nothing ends the element."""
+    """Return a script element with facts as JSON for the page's script, escaped so that no text ends the element."""
     text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
@@ -158,7 +158,7 @@ def data(facts: Any) -> Markup:
 
 
 def _pairs(matrix: Matrix) -> Markup:
-    """The largest numbers off the diagonal."""
+    """List the largest numbers off the diagonal."""
     wrong = matrix.counts - np.diag(matrix.counts.diagonal())
     order = np.argsort(-wrong, axis=None, kind="stable")[:_NAMED]
     found = [(row, column) for row, column in zip(*np.unravel_index(order, wrong.shape)) if wrong[row, column]]

@@ -1,4 +1,4 @@
-"""How a training went: losses, accuracies beside what chance gives, the learning rate, and the pace."""
+"""The curves of a training: losses, accuracies with chance lines, the learning rate, and the speed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +14,13 @@ from rspnet.report.tables import is_number
 
 @dataclass(frozen=True)
 class Chart:
-    """What one drawing shows of metrics.jsonl.
+    """One chart of metrics.jsonl.
 
     Attributes:
-        title: Above it.
-        terms: Name in a line -> what it is called.
-        unit: Of them.
-        may_log: Whether factors count: numbers that are far apart are drawn by their logarithm.
+        title: Its title.
+        terms: Key in metrics.jsonl -> name of the curve.
+        unit: Unit of the values.
+        may_log: Whether the y axis is logarithmic if the values differ by large factors.
     """
 
     title: str
@@ -41,19 +41,19 @@ CHARTS = (
     Chart("Clips a second", {"clips_per_second": "clips"}),
     Chart("Waiting for videos", {"waiting": "of the time"}, "%"),
 )
-"""What is drawn, in this order; what a run has not measured is left out."""
+"""The charts in their order; those of which a run has no values are left out."""
 
-_FEW = 3  # epochs: of fewer no curve is seen
+_FEW = 3  # epochs; fewer points make no curve, so that intervals are drawn instead
 
 
 @dataclass(frozen=True)
 class Course:
-    """What a run's metrics say over its epochs.
+    """A run's metrics over its epochs.
 
     Attributes:
-        epochs: Lines of whole epochs.
-        intervals: Lines of some steps.
-        per_epoch: Steps of an epoch; None: not known, and x counts steps.
+        epochs: Lines of metrics.jsonl on epochs.
+        intervals: Lines of metrics.jsonl on intervals of steps.
+        per_epoch: Steps in an epoch; None if that is not known, then x counts steps.
     """
 
     epochs: list[Line]
@@ -62,7 +62,7 @@ class Course:
 
     @classmethod
     def of(cls, record: Record) -> "Course":
-        """That of a run."""
+        """Read the course of a run from its metrics."""
         lines_ = [line for line in record.metrics if is_number(line["step"])]
         epochs = [line for line in lines_ if line["event"] == "epoch" and is_number(line.get("epoch"))]
         last = next((line for line in reversed(epochs) if line["epoch"] > 0), None)
@@ -71,18 +71,18 @@ class Course:
 
     @property
     def x_name(self) -> str:
-        """What `points` counts."""
+        """What x counts in `points`."""
         return "step" if self.per_epoch is None else "epoch"
 
     def points(self, name: str) -> tuple[list[Point], list[Point]]:
-        """A term over the run: of its epochs, or of intervals where those are few; and faint ones behind the former."""
+        """Return a term's points by epoch, and faint ones by interval; or those by interval alone if epochs are few."""
         by_epoch, often = self._points(self.epochs, name), self._points(self.intervals, name)
         if len(by_epoch) >= _FEW or not often:
             return by_epoch, often
         return often, []
 
     def last(self, name: str) -> float | None:
-        """The newest of a term, of an epoch where there is one."""
+        """Return the newest value of a term, from an epoch's line if one has it; None if no line has it."""
         for lines_ in (self.epochs, self.intervals):
             if found := self._points(lines_, name):
                 return found[-1][1]
@@ -94,7 +94,7 @@ class Course:
 
 
 def curves(record: Record) -> Section | None:
-    """The curves of a training; of an evaluation, which has none, nothing."""
+    """Draw the curves of a training; None for an evaluation, which has none."""
     if record.stage == "evaluate":
         return None
     course = Course.of(record)
@@ -104,7 +104,7 @@ def curves(record: Record) -> Section | None:
 
 
 def chance_of(record: Record, course: Course) -> dict[str, float]:
-    """What terms would be if nothing had been learnt, percent."""
+    """Return the chance level of each term that has one, in percent."""
     found = {"rsp_accuracy": 50.0}
     queue = record.options("pretext").get("queue_length")
     if is_number(queue) and queue > 0:
@@ -120,7 +120,7 @@ def chance_of(record: Record, course: Course) -> dict[str, float]:
 
 
 def drawn(chart: Chart, course: Course, chance: dict[str, float]) -> Markup:
-    """A chart of a run; nothing where it has none of its terms."""
+    """Draw a chart of a run; empty if the run has none of its terms."""
     found = list[Curve]()
     for name, called in chart.terms.items():
         points, faint = course.points(name)
@@ -131,10 +131,10 @@ def drawn(chart: Chart, course: Course, chance: dict[str, float]) -> Markup:
 
 
 def over_one_another(records: Sequence[Record]) -> list[Markup]:
-    """The curves of several runs, each term in a drawing of its own; those that one run alone has are left out."""
+    """Draw the curves of several runs, a chart for each term; terms that only one run has are left out."""
     courses = [Course.of(record) for record in records]
     by_epoch = all(course.per_epoch for course in courses if course.intervals)
-    if not by_epoch:  # what one counts in steps all do
+    if not by_epoch:  # if one run can count in steps only, all do
         courses = [replace(course, per_epoch=None) for course in courses]
     charts = list[Markup]()
     for chart in CHARTS:
@@ -152,7 +152,7 @@ def over_one_another(records: Sequence[Record]) -> list[Markup]:
 
 
 def _with_waiting(line: Line) -> Line:
-    """With the share of the time that steps waited for data, percent."""
+    """Add the share of the time that steps waited for data, in percent."""
     waited, took = line.get("data_time"), line.get("step_time")
     if is_number(waited) and is_number(took) and took > 0:
         return line | {"waiting": 100 * waited / took}

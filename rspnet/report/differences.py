@@ -1,4 +1,4 @@
-"""How far apart two runs are: paired by video where both say what they took the same ones for, else by numbers."""
+"""Differences between two runs: paired by video if both predicted the same videos, else from their results."""
 
 import math
 from dataclasses import dataclass
@@ -14,14 +14,15 @@ from rspnet.report.results import Ends
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one run is ahead of another, in points of percent.
+    """How far one run is ahead of another, in percentage points.
 
     Attributes:
         protocol: What was measured.
-        ahead: By how much.
-        interval: The 95 % interval of that; None: all videos are of one film, which tells nothing of others.
-        pairs: Videos that both tell of; None: it is not paired, and wider than it need be.
-        films: That they are cut from, over which the interval is; None: names tell none, and it is over videos.
+        ahead: The difference; negative if the run is behind.
+        interval: Its 95 % interval; None if all videos are of one film, which says nothing about other films.
+        pairs: Number of videos that both runs have predictions of; None if the difference is not paired, which makes
+            its interval wider than necessary.
+        films: Number of films over which the interval is taken; None if names name no films, then it is over videos.
     """
 
     protocol: str
@@ -32,7 +33,7 @@ class Difference:
 
 
 def differences(one: Record, other: Record) -> list[Difference]:
-    """How far the first run is ahead of the other, by each protocol that both have and that counts right videos."""
+    """Return how far the first run is ahead of the other, by each protocol of both that counts correct videos."""
     found = list[Difference]()
     for protocol in one.scores:
         mine, others = hits(one.lines(protocol)), hits(other.lines(protocol))
@@ -48,13 +49,13 @@ def differences(one: Record, other: Record) -> list[Difference]:
 
 
 def newcombe(percent: float, number: int, others_percent: float, *, others_number: int) -> Ends:
-    """Return the 95 % interval of the difference of two shares of different videos (Newcombe 1998, method 10).
+    """Return the 95 % interval of the difference of two independent shares (Newcombe 1998, method 10).
 
     Args:
         percent: The first share, 0 to 100.
-        number: Of how many videos.
-        others_percent: The share that is taken from it.
-        others_number: Likewise.
+        number: Number of videos it is measured on.
+        others_percent: The share that is subtracted.
+        others_number: Number of videos that one is measured on.
     """
     (low, high), (others_low, others_high) = interval(percent, number), interval(others_percent, others_number)
     ahead = percent - others_percent

@@ -1,4 +1,4 @@
-"""Numbers in percent with their intervals: a table whose last column draws them as dots on one scale."""
+"""A table of percentages with their intervals, whose last column draws them as dots on one scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from rspnet.terminal import visible
 
 @dataclass(frozen=True)
 class Dot:
-    """A row of the table; all numbers are percent, or differences of them.
+    """A row of the table; all numbers are percentages, or differences of them.
 
     Attributes:
         name: What is measured.
         value: The number.
-        interval: Its 95 % interval; None: not known.
-        chance: What guessing would give; None: there is no such number.
-        number: Of how many videos; None: it is not told.
-        is_control: Whether it is there to be compared with what stands above it, and drawn hollow.
-        of: What that is, for those who do not see what stands above.
+        interval: Its 95 % interval; None if not known.
+        chance: Chance level; None if there is none.
+        number: Number of videos it is measured on; None if that is not shown.
+        is_control: Whether it is a control of a row above it; drawn hollow.
+        of: Name of that row, for screen readers.
     """
 
     name: str
@@ -37,10 +37,10 @@ def table(dots: Sequence[Dot], *, caption: str, head: str, scale: tuple[float, f
     """Draw numbers as a table.
 
     Args:
-        dots: Its rows.
-        caption: What they are.
-        head: Of the column of names.
-        scale: From which number to which the drawing goes.
+        dots: Rows of the table.
+        caption: Caption of the table.
+        head: Heading of the column of names.
+        scale: Smallest and largest number of the drawing.
     """
     has_numbers = any(dot.number is not None for dot in dots)
     heads = [head, *(["videos"] if has_numbers else []), "% [95 % interval]", f"{scale[0]:.3g} to {scale[1]:.3g}"]
@@ -67,14 +67,14 @@ def _row(dot: Dot, has_numbers: bool, scale: tuple[float, float]) -> Markup:
 
 
 def _said(value: float, scale: tuple[float, float]) -> str:
-    """A number; one of a scale that goes below zero is a difference, and has a sign."""
+    """Format a number; with a sign if the scale goes below zero, because it is a difference then."""
     if scale[0] < 0:
         return signed(value)
     return percent(value if value >= 0.005 else 0)
 
 
 def _drawing(dot: Dot, scale: tuple[float, float]) -> Markup:
-    """The number as a dot, its interval as a line through it, and chance as a dashed line across."""
+    """Draw the number as a dot, its interval as a line through it, and chance as a dashed line across."""
     place = partial(_place, scale=scale)
     parts = [Markup('<line class="axis" x1="0%" x2="100%" y1="9" y2="9"/>')]
     if dot.chance is not None:
@@ -88,6 +88,6 @@ def _drawing(dot: Dot, scale: tuple[float, float]) -> Markup:
 
 
 def _place(value: float, scale: tuple[float, float]) -> str:
-    """Where a number is drawn; one beyond the scale at its end."""
+    """Return where a number is drawn; numbers beyond the scale are drawn at its ends."""
     low, high = scale
     return f"{100 * min(1.0, max(0.0, (value - low) / (high - low))):.1f}%"

@@ -1,4 +1,4 @@
-"""The errors that a network is surest of: where labels are wrong, classes overlap, or something else was learnt."""
+"""The most confident errors, which show wrong labels, overlapping classes, or that something else was learnt."""
 
 from markupsafe import Markup
 
@@ -12,7 +12,7 @@ _SHOWN = 12
 
 
 def errors(record: Record) -> Section | None:
-    """The surest errors, with what the videos are and what they are taken for."""
+    """Show the most confident errors, with true and predicted class; None if no probabilities are known."""
     name, title = "errors", "Surest errors"
     found = judged(record)
     if found is None or not found.guesses[0].probabilities:
@@ -22,14 +22,14 @@ def errors(record: Record) -> Section | None:
         return Section(name, title, Markup(""), f"No error among {some(len(found.guesses), 'test video')}.")
     videos = Videos(record)
     cards = Markup("\n").join(_card(videos, guess) for guess in wrong[:_SHOWN])
-    said = f"{len(wrong)} of {some(len(found.guesses), 'test video')} are told wrong by {found.by}"
-    said += f"; these {_SHOWN} with the most confidence." if len(wrong) > _SHOWN else ", the surest first."
-    said += " Look whether the label is right, whether the classes can be told apart, and what else the videos share."
+    said = f"{len(wrong)} of {some(len(found.guesses), 'test video')} are classified wrongly by {found.by}"
+    said += f"; these {_SHOWN} with the most confidence." if len(wrong) > _SHOWN else ", the most confident first."
+    said += " Check whether the label is right, whether the classes can be told apart, and what else the videos share."
     return Section(name, title, Markup('<p>{}</p>\n<div class="cards">{}</div>').format(said, cards))
 
 
 def surest(guesses: list[Guess]) -> list[Guess]:
-    """Those that are wrong, the surest first; of equal ones in their order."""
+    """Return the wrong guesses, most confident first; ties keep their order."""
     return sorted((guess for guess in guesses if not guess.is_right), key=lambda guess: -guess.probabilities[0])
 
 

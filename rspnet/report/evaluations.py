@@ -1,4 +1,4 @@
-"""What evaluations found of a run's network: those that lie in its folder, as they do unless told otherwise."""
+"""The results of evaluations of a run's network that lie in its folder, which is where they are written by default."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from rspnet.running.record import read_result
 
 
 def evaluations(record: Record) -> Section | None:
-    """The first number of each protocol of each evaluation; of a run that has none, nothing."""
+    """List the first number of each protocol of each evaluation; None if there are no evaluations."""
     if record.stage == "evaluate":
         return None
     found = list(_found(record))
@@ -27,7 +27,7 @@ def _found(record: Record) -> Iterator[tuple[str, Measure]]:
     for path in sorted(record.run_dir.glob("*/result.json")):
         try:
             result = read_result(path)
-        except RSPNetError:  # what is damaged says so where it is looked at by itself
+        except RSPNetError:  # its own report says what is damaged
             continue
         if result["stage"] != "evaluate":
             continue

@@ -1,4 +1,4 @@
-"""Where the videos lie in the space of the features: its two main directions, and neighbourhoods laid flat."""
+"""Maps of the videos' features in two dimensions: by their principal components, and by t-SNE."""
 
 import warnings
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ from rspnet.terminal import visible
 Floats = npt.NDArray[np.floating[Any]]
 
 _MOST = 3000
-"""Videos that are drawn."""
+"""Most videos that are drawn."""
 _PICTURES = 400
-"""Of these, with a picture."""
+"""Most of these that have a picture."""
 _LISTED = 400
 _SEED = 0
-_FEWEST = 6  # of which neighbourhoods can be laid flat
+_FEWEST = 6  # videos for t-SNE
 _PERPLEXITY = 30.0
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """Features of videos that could be read.
+    """Features of the N videos on the map.
 
     Attributes:
-        videos: Their names.
+        videos: Names of the videos.
         labels: Their classes.
-        values: (N, D), of length one.
-        total: How many there are beside those that were drawn.
+        values: Features (N, D), each normalised to length one.
+        total: Number of videos with a feature, of which N were drawn at random if there are too many.
     """
 
     videos: list[str]
@@ -47,7 +47,7 @@ class Cloud:
 
 
 def feature_map(record: Record) -> Section | None:
-    """The videos as points, those with like features near one another."""
+    """Show the videos as points, with similar features near one another; None if the run has no features."""
     name, title = "map", "Map of the features"
     if record.features is None:
         return None
@@ -64,16 +64,19 @@ def feature_map(record: Record) -> Section | None:
         drawn["Neighbourhoods (t-SNE)"] = flat
     said = f"Each point is a video, {some(len(cloud.videos), 'video')}"
     said += f" of {cloud.total}, drawn at random" if cloud.total > len(cloud.videos) else ""
-    said += "; its features are taken at length one. Near points are alike. "
+    said += "; its features are normalised to length one. Near points are alike. "
     if flat is not None:
-        said += "In the second drawing only near is to be trusted: how far groups are apart, and how large they are, "
-        said += "means nothing there. "
+        said += "In the second drawing only nearness means something: how far groups are apart, and how large they "
+        said += "are, does not. "
     said += "Point at a video, touch it, or move with the arrow keys, to see it."
     return Section(name, title, Markup("<p>{}</p>\n{}").format(said, _maps(record, cloud, drawn)))
 
 
 def cloud_of(record: Record) -> Cloud | None:
-    """The features of the run's videos; of many some that are drawn, the same each time."""
+    """Return the features of the run's videos, a fixed random subset if they are many.
+
+    None if they are not features of whole videos, or of fewer than two.
+    """
     found = record.features
     if found is None or found.values.ndim != 2 or found.made.get("window") is not None:
         return None
@@ -90,10 +93,10 @@ def cloud_of(record: Record) -> Cloud | None:
 
 
 def main_directions(values: Floats) -> tuple[Floats, tuple[float, float]]:
-    """Places (N, 2) along the two directions of largest spread, and the share of the spread that each has."""
+    """Return coordinates (N, 2) along the first two principal components, and each one's share of the variance."""
     places, shares = np.zeros((len(values), 2)), [0.0, 0.0]
     if np.ptp(values, axis=0).any():
-        from scipy.linalg import eigh  # takes a part of a second
+        from scipy.linalg import eigh  # takes a part of a second to import
 
         centred = values - values.mean(0)
         is_wide = values.shape[1] > len(values)
@@ -103,21 +106,21 @@ def main_directions(values: Floats) -> tuple[Floats, tuple[float, float]]:
         sizes, vectors = np.maximum(sizes[::-1], 0), vectors[:, ::-1]
         places[:, :count] = vectors * np.sqrt(sizes) if is_wide else centred @ vectors
         shares[:count] = (sizes / products.trace()).tolist()
-    # The sign of a direction is nobody's choice: the point that is farthest out lies on its positive side.
+    # The sign of a component is arbitrary: make the coordinate of the outermost point positive.
     places *= np.where(places[np.abs(places).argmax(0), [0, 1]] < 0, -1, 1)
     return places, (shares[0], shares[1])
 
 
 def laid_flat(values: Floats) -> Floats | None:
-    """Places (N, 2) by t-SNE, the same each time; None of too few videos, or of such as are all alike."""
+    """Return coordinates (N, 2) by t-SNE with a fixed seed; None if the videos are too few, or all alike."""
     if len(values) < _FEWEST or not np.ptp(values, axis=0).any():
         return None
-    from sklearn.manifold import TSNE  # takes a second
+    from sklearn.manifold import TSNE  # takes a second to import
 
     init = "pca" if values.shape[1] > 1 else "random"
     flat = TSNE(2, perplexity=min(_PERPLEXITY, (len(values) - 1) / 3), init=init, random_state=_SEED)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of numbers that sklearn divides by zero where videos are the same
+        warnings.simplefilter("ignore")  # sklearn divides by zero if videos are the same
         places: Floats = flat.fit_transform(values)
     return places if np.isfinite(places).all() else None
 
@@ -146,12 +149,12 @@ def _maps(record: Record, cloud: Cloud, drawn: dict[str, Floats]) -> Markup:
 
 
 def _pictured(number: int) -> set[int]:
-    """Places of those that pictures are made of: all of few, else some that are evenly spaced."""
+    """Return the places of the videos that get a picture: all, or `_PICTURES` evenly spaced ones if they are more."""
     return set(np.unique(np.linspace(0, number - 1, min(number, _PICTURES)).round().astype(int)).tolist())
 
 
 def _listed(cloud: Cloud, fitted: dict[str, Floats]) -> Markup:
-    """The videos with their places along the main directions."""
+    """List the videos with their coordinates on the first map."""
     places = next(iter(fitted.values()))[:_LISTED].tolist()
     rows = [
         (visible(video), label_of(label), f"{x:g}", f"{y:g}")

@@ -1,4 +1,4 @@
-"""Features that are named beside a run, and are none of it: shown under its name they would say something false."""
+"""Checks that features given by --features belong to the run under whose name they are shown."""
 
 from os.path import basename
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,14 @@ _WEIGHTS = "encoder.safetensors"
 
 
 def check_features(record: "Record", path: str) -> None:
-    """See that features that are named are of a run's videos and network, as far as its folder tells these.
+    """Check that features given by --features are of a run's videos and network, as far as its folder names these.
 
     Args:
-        record: Of the run, with these features.
-        path: Where they are.
+        record: The run, with these features.
+        path: File or folder of the features.
 
     Raises:
-        ConfigError: They are of other weights, or no video of theirs has a name that the run knows.
+        ConfigError: The features are of other weights, or none of their videos is in the run's index by name.
     """
     assert record.features is not None
     own, theirs = _weights_of(record), record.features.made.get("weights_sha256")
@@ -36,12 +36,13 @@ def check_features(record: "Record", path: str) -> None:
     named = record.features.rows["video"].to_pylist()
     if named and not {basename(name) for name in known} & {basename(name) for name in named}:
         raise ConfigError(
-            f"--features: {path} holds no video of {record.run_dir}, but {named[0]} and others; make them of its videos"
+            f"--features: {path} has features of {named[0]} and others, but of no video of {record.run_dir}; "
+            "make them of its videos"
         )
 
 
 def _weights_of(record: "Record") -> str | None:
-    """The hash of the network's weights: of an evaluation those that it looked at, else those that came of it."""
+    """Return the hash of the weights that an evaluation measured, or that a training wrote; None if not known."""
     if record.stage == "evaluate":
         sources = record.environment.get("sources")
         known: dict[str, Any] = (sources if isinstance(sources, dict) else {}) | (record.result or {})

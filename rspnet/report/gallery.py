@@ -1,4 +1,4 @@
-"""What is near what: some test videos and their nearest neighbours, for people to see what counts as alike."""
+"""The gallery: some test videos with their nearest neighbours, to see what the features find alike."""
 
 import numpy as np
 from markupsafe import Markup
@@ -14,7 +14,7 @@ _SEED = 0
 
 
 def gallery(record: Record) -> Section | None:
-    """Some test videos, drawn at random, and the five nearest of each."""
+    """Show some randomly drawn test videos with the five nearest to each; None if there are no neighbours."""
     found = queries(record)
     if not found:
         return None
@@ -29,13 +29,13 @@ def gallery(record: Record) -> Section | None:
         said += f" Of all {len(found)}, {right} have a video of their own class nearest{among} "
         said += f"({100 * right / len(found):.1f} %)."
     else:
-        said += " Without labels nobody can say which are right."
+        said += " Without labels it is not known which are right."
     html = Markup('<p>{}</p>\n<div class="gallery">{}</div>').format(said, rows)
     return Section("gallery", "Nearest neighbours", html)
 
 
 def drawn(found: list[Query], number: int = _SHOWN) -> list[Query]:
-    """Some of them, the same each time, in their order; fewer are some of more."""
+    """Draw some queries at random, the same each time, in their order; a smaller number draws a subset of a larger."""
     places = np.random.default_rng(_SEED).permutation(len(found))[:number]
     return [found[place] for place in sorted(places.tolist())]
 

@@ -1,4 +1,4 @@
-"""Whether the contrastive task is well: its numbers over the run, and a sentence for whatever is wrong."""
+"""The health of the contrastive task: its numbers over the run, and a sentence for each fault found."""
 
 from markupsafe import Markup
 
@@ -19,7 +19,7 @@ _CHARTS = (
 
 
 def health(record: Record) -> Section | None:
-    """The health of a pretraining; of other runs nothing."""
+    """Show the health of a pretraining; None for other runs."""
     if record.stage != "pretrain":
         return None
     title = "Health of the contrastive task"
@@ -35,5 +35,5 @@ def health(record: Record) -> Section | None:
 
 
 def wrong(record: Record) -> list[str]:
-    """What is wrong with a pretraining: a sentence each."""
+    """Return what is wrong with a pretraining, a sentence for each fault."""
     return [f"{fault[0].upper()}{fault[1:]}." for fault in verdict(record.metrics, record.options("pretext"))]

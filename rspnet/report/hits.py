@@ -1,4 +1,4 @@
-"""Which test videos an evaluation's lines tell right, and whether that is what its result counts."""
+"""Read which videos were classified correctly from an evaluation's lines, and check it against result.json."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,23 +6,23 @@ from typing import Any
 from rspnet.report.tables import is_number
 
 COUNTED = "nearest_of_another_film"
-"""Key of the neighbour that counts, where the nearest ones may be of the video's own film."""
+"""Key of the neighbour that counts if the nearest ones may be of the video's own film."""
 _SHARES = {"classify": ("top1",), "knn": ("top1",), "linear": ("top1",), "retrieval": ("recall", "1")}
 _NUMBERS = ("num_videos", "num_queries")
 _ROUNDED = 0.01
-"""A result's shares have two decimals."""
+"""Percentage points by which lines and result may differ, because a result's percentages have two decimals."""
 
 Hits = dict[str, tuple[str, bool]]
-"""Video -> its class, and whether it is told right."""
+"""Video -> its class, and whether it is classified correctly."""
 
 
 def hits(lines: Iterable[dict[str, Any]]) -> Hits:
-    """Which videos are told right: by the first class that is said, or by that of the nearest neighbour that counts."""
+    """Return which videos are classified correctly, by the first predicted class or that of the nearest neighbour."""
     return {video: hit for line in lines if (hit := _hit(line)) is not None and isinstance(video := line["video"], str)}
 
 
 def share(score: dict[str, Any], protocol: str) -> tuple[float, int] | None:
-    """A result's share of test videos that are told right, percent, and of how many; None: it has none, or of none."""
+    """Return a result's percentage of correct test videos, and of how many videos; None if it lacks either."""
     value: Any = score
     for key in _SHARES.get(protocol, ("",)):
         value = value.get(key) if isinstance(value, dict) else None
@@ -31,7 +31,7 @@ def share(score: dict[str, Any], protocol: str) -> tuple[float, int] | None:
 
 
 def contradiction(lines: list[dict[str, Any]], score: dict[str, Any], protocol: str) -> str | None:
-    """What lines and their result say of the same number of videos, where it is not the same; None: nothing of that."""
+    """Describe how the lines and the result disagree about the same number of videos; None if they agree."""
     told, counted = hits(lines), share(score, protocol)
     if counted is None or counted[1] != len(told):
         return None
@@ -50,6 +50,6 @@ def _hit(line: dict[str, Any]) -> tuple[str, bool] | None:
         return None
     if isinstance(said, list) and said:
         return label, said[0] == label
-    if isinstance(first, dict) or COUNTED in line:  # nothing counts where all others are of its film
+    if isinstance(first, dict) or COUNTED in line:  # null if all others are of its film: then it counts as wrong
         return label, isinstance(first, dict) and first.get("label") == label
     return None

@@ -1,4 +1,4 @@
-"""What an evaluation says of each test video, as its files have it; lines that say nothing of the kind are left out."""
+"""An evaluation's per-video predictions and neighbours, read from its files; malformed lines are left out."""
 
 import math
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ _SAID_BY = {
     "linear": "the linear probe",
     "knn": "the vote of the 20 nearest training videos",
 }
-"""What decides, by protocol; the first that a run has is shown."""
+"""What classifies the videos, by protocol; the first of these that a run has is shown."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A video, and what it is taken for.
+    """A video and its predicted classes.
 
     Attributes:
-        video: Its name.
-        label: Its class; None: not known.
-        classes: That it is taken for, the likeliest first; at least one.
-        probabilities: Of these, 0 to 1; none where a neighbour decides.
+        video: Name of the video.
+        label: Its true class; None if not known.
+        classes: Predicted classes, most likely first; at least one.
+        probabilities: Their probabilities, 0 to 1; empty if a neighbour decides.
     """
 
     video: str
@@ -33,17 +33,17 @@ class Guess:
 
     @property
     def is_right(self) -> bool:
-        """Whether the first is its class."""
+        """Whether the first predicted class is the true one."""
         return self.label == self.classes[0]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Test videos of known classes.
+    """Predictions of test videos whose class is known.
 
     Attributes:
-        by: What decides.
-        guesses: On each of them; at least one.
+        by: What classifies them, in words.
+        guesses: One for each video; at least one.
     """
 
     by: str
@@ -55,9 +55,9 @@ class Neighbour:
     """A video that is near another one.
 
     Attributes:
-        video: Its name.
-        label: Its class; None: not known.
-        similarity: Cosine of the features.
+        video: Name of the video.
+        label: Its class; None if not known.
+        similarity: Cosine similarity of the features.
     """
 
     video: str
@@ -70,10 +70,10 @@ class Query:
     """A video and those nearest to it.
 
     Attributes:
-        video: Its name.
-        label: Its class; None: not known.
-        near: The nearest ones, nearest first; at least one.
-        counted: The nearest one that counts: where there is no split, of another film; None: all are of its film.
+        video: Name of the video.
+        label: Its class; None if not known.
+        near: The nearest videos, nearest first; at least one.
+        counted: The nearest that counts, which is of another film if there is no split; None if all are of its film.
     """
 
     video: str
@@ -83,7 +83,10 @@ class Query:
 
 
 def judged(record: Record) -> Judged | None:
-    """What the test videos are taken for: by a classifier, a probe, or else by the nearest neighbour."""
+    """Return the predictions of the test videos by a classifier, a probe, or else the nearest neighbour.
+
+    None if there are none of videos whose class is known.
+    """
     for protocol, by in _SAID_BY.items():
         guesses = [guess for line in record.predictions.get(protocol, []) if (guess := _guess(line)) is not None]
         if labelled := [guess for guess in guesses if guess.label is not None]:
@@ -97,7 +100,7 @@ def judged(record: Record) -> Judged | None:
 
 
 def queries(record: Record) -> list[Query]:
-    """The test videos with their nearest neighbours."""
+    """Return the test videos with their nearest neighbours."""
     return [query for line in record.neighbours if (query := _query(line)) is not None]
 
 

@@ -1,4 +1,4 @@
-"""What was run: where its numbers come from, with what it was made and what it took, and what its options change."""
+"""What was run: network, weights, videos and versions, what it cost, and the options that differ from the recipe."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ Fact = tuple[str, str]
 
 
 def made(record: Record) -> Section:
-    """What was run."""
+    """Show what was run, with all options and versions folded away."""
     parts = [_facts([*origin(record), *cost(record)]), _changes(record)]
     if record.config:
         rows = [(name, shown(value)) for name, value in sorted(flat(record.config).items())]
@@ -33,7 +33,7 @@ def made(record: Record) -> Section:
 
 
 def origin(record: Record) -> Iterator[Fact]:
-    """Where the numbers come from: network, weights, videos, code."""
+    """Yield where the numbers come from: network, weights, videos, code."""
     result, sources = record.result or {}, record.environment.get("sources")
     known = (sources if isinstance(sources, dict) else {}) | result
     encoder, clips, data = (record.options(name) for name in ("encoder", "clips", "data"))
@@ -69,7 +69,7 @@ def origin(record: Record) -> Iterator[Fact]:
 
 
 def cost(record: Record) -> Iterator[Fact]:
-    """On what it was run, and what it took."""
+    """Yield the devices a run used, and its cost in device-hours."""
     result, sources = record.result or {}, record.environment.get("sources")
     known = (sources if isinstance(sources, dict) else {}) | result
     processes, hours = known.get("processes"), known.get("device_hours")
@@ -81,7 +81,7 @@ def cost(record: Record) -> Iterator[Fact]:
 
 
 def _counted(record: Record) -> str:
-    """How many videos there are, of how many classes, and in which splits."""
+    """Count the videos in words: how many, in which splits, of how many classes, and how long together."""
     assert record.index is not None
     found = columns(record.index, ["split", "duration"])
     counts = {each["values"]: each["counts"] for each in found["split"].value_counts().to_pylist()}

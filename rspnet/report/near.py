@@ -1,4 +1,4 @@
-"""The test videos that are nearest to a training video: where they are one and the same, a result is worth less."""
+"""The test videos nearest to a training video: if they are the same video, a result is too good."""
 
 from statistics import median
 from typing import Any, NamedTuple
@@ -22,10 +22,10 @@ _SHOWN, _LISTED = 6, 30
 
 
 class Side(NamedTuple):
-    """The videos on one side of the border.
+    """The N test videos, or the N training videos.
 
     Attributes:
-        videos: Their names.
+        videos: Names of the videos.
         labels: Their classes.
         values: Their features (N, D).
     """
@@ -36,15 +36,13 @@ class Side(NamedTuple):
 
 
 def near(record: Record) -> Section | None:
-    """The nearest pairs of a test and a training video, with what tells whether they are the same."""
+    """Show the nearest pairs of test and training videos and compare their files; None if there are no features."""
     name, title = "near-duplicates", "Nearest pairs of test and training videos"
     if record.features is None:
         return None
     sides = sides_of(record)
     if sides is None:
-        note = (
-            "The features are not of whole videos of a test and of a training set: there is no border to look across."
-        )
+        note = "The features are not of whole videos of both a test and a training set: there is nothing to compare."
         return Section(name, title, Markup(""), note)
     test, train = sides
     found = nearest_across(test.values, train.values)
@@ -55,7 +53,7 @@ def near(record: Record) -> Section | None:
 
 
 def sides_of(record: Record) -> tuple[Side, Side] | None:
-    """The test and the training videos that have a feature; None where there is no such pair of sets."""
+    """Return the test (or validation) and the training videos that have a feature; None if one of them has none."""
     features = record.features
     if features is None or features.values.ndim != 2 or features.made.get("window") is not None:
         return None
@@ -71,14 +69,14 @@ def sides_of(record: Record) -> tuple[Side, Side] | None:
 
 
 def same_file(one: Row | None, other: Row | None) -> str:
-    """Whether the files of two videos are the same, in words: by their packets where both are known, or their bytes.
+    """Say whether the files of two videos are the same: by their packets if both are known, else by their bytes.
 
     Args:
-        one: Of an index; None: not known.
+        one: Row of an index; None if not known.
         other: Likewise.
     """
     if one is None or other is None:
-        return "files not compared: the index does not tell which they are"
+        return "files not compared: they are not found in the index"
     pair = [{name: row[name] for name in ("video", "root", "content", "bytes")} for row in (one, other)]
     if all(row["content"] is not None for row in pair):
         return "the same pictures in both files, packet by packet" if duplicates(pair) else "other bytes"

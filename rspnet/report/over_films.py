@@ -1,4 +1,4 @@
-"""The intervals of a fine-tuned network's test, which its result has not: over films where names tell these."""
+"""Intervals for a fine-tuned network's test, whose result has none: over films if the videos' names name films."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ _FIRST = (1, 5)
 
 
 def with_intervals(result: dict[str, Any] | None, lines: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """A result with `interval` and `interval_over` where its test videos are of films; else as it is.
+    """Return a result with `interval` and `interval_over` added if its test videos are of films; else unchanged.
 
-    Videos of one film resemble each other: Wilson's interval takes each for news, and is too narrow.
+    Videos of one film resemble each other: Wilson's interval treats them as independent, and is too narrow.
 
     Args:
-        result: Of a fine-tuning.
-        lines: What is said of each of its test videos.
+        result: Result of a fine-tuning.
+        lines: Its predictions, a line for each test video.
     """
     if result is None or "interval" in result or len(lines) != result.get("num_videos"):
         return result

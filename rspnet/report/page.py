@@ -1,4 +1,4 @@
-"""The page: its sections in their order, in one file that needs no network and runs no script but its own."""
+"""The report page: its sections in order, in one file that loads nothing and runs no script but its own."""
 
 import dataclasses
 import hashlib
@@ -45,30 +45,30 @@ SECTIONS: tuple[Callable[[Record], Section | None], ...] = (
     *(results, evaluations, probes, curves, health, classes, confusion, errors, gallery, near, feature_map),
     *(similarity_maps, unread, made),
 )
-"""Of a run, in their order."""
+"""Sections on one run, in their order."""
 
 SEVERAL: tuple[Callable[[Sequence[Record]], Section | None], ...] = (
     *(runs, findings, apart, side_by_side.classes, options, together),
 )
-"""Of several runs."""
+"""Sections on several runs, in their order."""
 
 GENERATOR = "rspnet report"
-"""By which a page of ours is known."""
+"""Value of the meta tag by which a page is recognised as one of these."""
 
 _HERE = Path(__file__).parent
 _STYLES = ("style.css", "findings.css")
 _SCRIPTS = ("findings.js",)
-_HEAD = 4096  # bytes, in which a page says whose it is
-_NAMED = 3  # runs that a title names
+_HEAD = 4096  # bytes that are searched for the generator
+_NAMED = 3  # most runs that a title names
 
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """A page.
+    """A report page.
 
     Attributes:
         text: Its HTML.
-        failed: What could not be made, and why: a line each.
+        failed: What could not be made, and why; a line for each.
     """
 
     text: str
@@ -79,51 +79,51 @@ def write(run_dirs: Sequence[Path], out: Path, features: str | None = None, *, i
     """Write the report of a run, or of several side by side.
 
     Args:
-        run_dirs: Their folders.
-        out: The file; one of that name is replaced.
-        features: File or folder of features to take in place of those in the run's folder.
-        in_brief: Leave out what takes long: t-SNE, and pictures but of a few videos. The page says so.
+        run_dirs: The runs' folders.
+        out: File to write; an existing one is replaced.
+        features: File or folder of features to use instead of those in the run's folder.
+        in_brief: Leave out what takes long: t-SNE, and the pictures of most videos. The page says so.
 
     Returns:
-        What could not be made, and why: a line each.
+        What could not be made, and why; a line for each.
 
     Raises:
-        ConfigError: A folder is no run's, or the features cannot be read.
-        DiskError: The disk refuses.
+        ConfigError: A folder is not a run's, or the features cannot be read or belong to another run.
+        DiskError: The page cannot be written.
     """
     thumbnails = Thumbnails(patience=BRIEFLY) if in_brief else Thumbnails()
     records = [Record.read(run_dir, features, thumbnails) for run_dir in run_dirs]
     if not in_brief:
         say(f"making a page of {some(len(records), 'run')}; with many videos that takes a minute or two")
     page = made_of([dataclasses.replace(record, in_brief=in_brief) for record in records])
-    # Names from a file may hold what is no character by itself, and nothing can be written in.
+    # Names from a file may hold lone surrogates, which UTF-8 cannot encode.
     write_text(out, page.text.encode("utf-8", "backslashreplace").decode())
     return page.failed
 
 
 def check_out(out: str) -> None:
-    """Refuse a file that `write` should not write to, before any work.
+    """Refuse, before any work, a file that `write` should not write to.
 
     Raises:
-        ConfigError: It is no .html file, a folder, another program's page, or where nothing can be written.
+        ConfigError: It does not end in .html or .htm, is a folder or another program's page, or cannot be written.
     """
     if os.path.splitext(out)[1].lower() not in (".html", ".htm"):
-        raise ConfigError(f"--out: {out}; a report is a page: give it a name that ends in .html")
+        raise ConfigError(f"--out: {out}; a report is an HTML page: give it a name that ends in .html")
     folder = next(each for each in Path(out).absolute().parents if is_there(each))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"--out: {out}: nothing can be written into {folder}; choose another place")
     if not is_there(out):
         return
     if not os.path.isfile(out):
-        raise ConfigError(f"--out: {out} is no file; choose another name")
+        raise ConfigError(f"--out: {out} is not a file; choose another name")
     with reading(out), open(out, "rb") as file:
         begin = file.read(_HEAD)
     if begin and f'name="generator" content="{GENERATOR}"'.encode() not in begin:
-        raise ConfigError(f"--out: {out} is there, and is no report; choose another name, or remove it")
+        raise ConfigError(f"--out: {out} exists and is not a report; choose another name, or remove it")
 
 
 def made_of(records: Sequence[Record]) -> Page:
-    """Make the page of a run, or of several, which have one `thumbnails`."""
+    """Make the page of a run, or of several, which must share one `thumbnails`."""
     failed = list[str]()
     if len(records) == 1:
         (record,) = records
@@ -156,7 +156,7 @@ def made_of(records: Sequence[Record]) -> Page:
 
 
 def _whole(record: Record, pictures: Thumbnails) -> str:
-    """The command that makes a whole page where this one, made as a run ended, lacks something; else nothing."""
+    """Return the command that makes the full page if this brief one lacks something, else an empty string."""
     lacks = record.features is not None or pictures.left_out()
     if not record.in_brief or not lacks:
         return ""
@@ -165,7 +165,7 @@ def _whole(record: Record, pictures: Thumbnails) -> str:
 
 
 def named_apart(records: Sequence[Record]) -> list[Record]:
-    """Runs whose folders have one name are called by their paths."""
+    """Name runs by their paths if their folders have the same name."""
     times = Counter(record.name for record in records)
     return [
         dataclasses.replace(record, called=str(record.run_dir)) if times[record.name] > 1 else record
@@ -174,16 +174,16 @@ def named_apart(records: Sequence[Record]) -> list[Record]:
 
 
 def _head(record: Record, failed: list[str]) -> Summary:
-    """What stands first on a run's page; its name alone where more cannot be said."""
+    """Return the head of a run's page; if that fails, one with the run's name and the reason."""
     try:
         return summary(record)
     except Exception as error:
         failed.append(f"summary: {_why(error)}")
-        return Summary("Run", record.name, verdict=f"What came out cannot be told ({_why(error)}).", tone="bad")
+        return Summary("Run", record.name, verdict=f"The summary could not be made ({_why(error)}).", tone="bad")
 
 
 def _made(function: Callable[[Any], Section | None], of: object, failed: list[str]) -> Section | None:
-    """A section; where it cannot be made, one that says so: the others are worth reading all the same."""
+    """Make a section; if that fails, return one that says so, because the others are still worth reading."""
     try:
         return function(of)
     except Exception as error:
@@ -198,7 +198,7 @@ def _why(error: Exception) -> str:
 
 
 def _file(name: str) -> Markup:
-    """A file that comes with this room, as it is."""
+    """Return the text of a file in this folder, unescaped."""
     return Markup((_HERE / name).read_text(encoding="utf-8"))
 
 
@@ -211,7 +211,7 @@ def _template() -> jinja2.Template:
 
 
 def _policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
-    """What a browser is to allow the page: its own styles and scripts, by their hashes, and pictures that are in it."""
+    """Return the page's content security policy: its own styles and scripts, by their hashes, and embedded pictures."""
     allowed = {"style-src": styles, "script-src": scripts}
     parts = [" ".join([kind, *(map(_hash, texts) if texts else ["'none'"])]) for kind, texts in allowed.items()]
     return "; ".join(["default-src 'none'", "img-src data:", *parts, "base-uri 'none'", "form-action 'none'"])

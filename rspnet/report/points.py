@@ -1,4 +1,4 @@
-"""Points of several classes as a drawing: each class has a colour and a shape of its own."""
+"""Scatter plots of points of several classes, each class with its own colour and shape."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 SIDE = 400
-"""Of a drawing, units of its own."""
+"""Side of a drawing in SVG units."""
 _MARGIN = 12
 _SHAPES = (
     "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",  # circle
@@ -17,25 +17,25 @@ _SHAPES = (
     "m0-4.5l4.2 7.5h-8.4z",  # triangle
     "m0-5l4 5l-4 5l-4-5z",  # diamond
     "m-1.3-4.5h2.6v3.2h3.2v2.6h-3.2v3.2h-2.6v-3.2h-3.2v-2.6h3.2z",  # plus
-    "m0 4.5l4.2-7.5h-8.4z",  # triangle that stands on its head
+    "m0 4.5l4.2-7.5h-8.4z",  # triangle, upside down
 )
 _COLOURS = 8
 MARKS = len(_SHAPES) * _COLOURS // 2
-"""Classes that can be told apart; further ones are drawn alike."""
+"""Number of distinct marks; classes beyond it are drawn alike."""
 _OTHERS = "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0z"
 
 Floats = npt.NDArray[np.floating[Any]]
 
 
 def marks_of(labels: Sequence[str | None]) -> dict[str, int]:
-    """Number the classes that get a mark: the most frequent ones, of equally frequent ones in the order of names."""
+    """Number the classes that get a mark: the `MARKS` most frequent ones, ties in alphabetical order."""
     times = Counter(label for label in labels if label is not None)
     ranked = sorted(times, key=lambda name: (-times[name], name.casefold(), name))[:MARKS]
     return {name: number for number, name in enumerate(ranked)}
 
 
 def fitted(places: Floats) -> Floats:
-    """Places (N, 2) as those of the drawing, one scale for both axes, upwards up."""
+    """Map coordinates (N, 2) into the drawing, with one scale for both axes and y pointing up."""
     low, high = places.min(0), places.max(0)
     scale = (SIDE - 2 * _MARGIN) / max(float((high - low).max()), 1e-12)
     centred = (places - (low + high) / 2) * scale
@@ -44,7 +44,7 @@ def fitted(places: Floats) -> Floats:
 
 
 def mark(number: int | None) -> tuple[str, str]:
-    """CSS class and path of a mark; None: of a class without one of its own."""
+    """Return the CSS class and the path of a mark; None is the mark of classes without one of their own."""
     if number is None:
         return "k-others", _OTHERS
     return f"k{number % _COLOURS}", _SHAPES[number % len(_SHAPES) if number < MARKS else 0]
@@ -54,10 +54,10 @@ def drawing(places: Floats, labels: Sequence[str | None], marks: dict[str, int],
     """Draw points.
 
     Args:
-        places: (N, 2), as `fitted` returns them.
-        labels: Of the points.
-        marks: Of the classes, as `marks_of` returns them.
-        title: Said of the drawing.
+        places: Coordinates (N, 2), as `fitted` returns them.
+        labels: Class of each point.
+        marks: Number of each class's mark, as `marks_of` returns them.
+        title: Title of the drawing, for screen readers.
     """
     paths: dict[int, list[str]] = {}
     for (x, y), label in zip(places.tolist(), labels):
@@ -76,12 +76,12 @@ def drawing(places: Floats, labels: Sequence[str | None], marks: dict[str, int],
 
 
 def legend(labels: Sequence[str | None], marks: dict[str, int], shown: Sequence[str]) -> Markup:
-    """The marks with their classes and how many points they have.
+    """Return the legend: each mark with its class and number of points.
 
     Args:
-        labels: Of the points.
-        marks: Of the classes.
-        shown: The names of the classes that have marks, as they are to be read, in their order.
+        labels: Class of each point.
+        marks: Number of each class's mark.
+        shown: Names to show for the classes in `marks`, in their order.
     """
     times = Counter(label if label in marks else None for label in labels)
     entries = [(mark(number), text, times[name]) for (name, number), text in zip(marks.items(), shown)]

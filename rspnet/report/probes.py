@@ -1,4 +1,4 @@
-"""What the probes found, drawn: each number with its interval, chance, its controls, and the same of fresh weights."""
+"""The results of the probes, drawn: each number with its interval, chance, its controls, and that of fresh weights."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,14 +16,14 @@ _CONTROLS = {
     "shuffled": "frames shuffled",
     "still": "one frame repeated",
 }
-"""What is done to the clips of a control, by its name."""
+"""Controls by name: what is done to their clips."""
 _FRESH = "fresh weights"
 _EACH = ("few_shot", "pretext")
-"""Protocols whose numbers are of different tasks; those of others are one task, asked more or less strictly."""
+"""Protocols whose numbers are of different tasks; those of other protocols (top-1, top-5) are of one task."""
 
 
 def probes(record: Record) -> Section | None:
-    """All numbers on one scale, and what they tell."""
+    """Draw all numbers on one scale, with a sentence on what each shows; None if there are no numbers."""
     rows, verdicts, ahead = [], list[str](), list[Measure]()
     for protocol, score in record.scores.items():
         for number, measure in enumerate(measures_of(protocol, score)):
@@ -33,9 +33,7 @@ def probes(record: Record) -> Section | None:
             ahead += [measure] if measure.ahead is not None else []
     if not rows:
         return None
-    caption = (
-        "With 95 % intervals; a dashed line is chance, and hollow points are there to be compared with those above"
-    )
+    caption = "With 95 % intervals; a dashed line is chance, and hollow points are controls of the number above them"
     parts = [
         Markup("<ul>{}</ul>").format(Markup("").join(map(Markup("<li>{}</li>").format, filter(None, verdicts)))),
         dots.table(rows, caption=caption, head="probe"),
@@ -46,7 +44,7 @@ def probes(record: Record) -> Section | None:
 
 
 def controls_of(protocol: str, score: dict[str, Any], measure: Measure) -> Iterator[tuple[str, Measure]]:
-    """What the same number is of each control, with how far it is behind, and of fresh weights."""
+    """Yield the same number for each control and for fresh weights, with the interval of how far it is behind."""
     controls = score.get("controls")
     known = controls.items() if isinstance(controls, dict) else ()
     others = [(_CONTROLS.get(str(name), str(name)), other) for name, other in known]
@@ -57,7 +55,7 @@ def controls_of(protocol: str, score: dict[str, Any], measure: Measure) -> Itera
 
 
 def _apart(other: dict[str, Any]) -> Ends | None:
-    """The interval of how far a probe is ahead of a control, paired by video."""
+    """Return the interval of how far a probe is ahead of a control, paired by video; None if there is none."""
     found = other.get("difference_interval")
     if isinstance(found, list) and len(found) == 2 and all(map(is_number, found)):
         return float(found[0]), float(found[1])
@@ -71,7 +69,7 @@ def _dot(measure: Measure, control: str = "") -> dots.Dot:
 
 
 def _verdict(measure: Measure, controls: dict[str, Measure]) -> str:
-    """In words whether it is more than chance, and more than its controls; nothing where no interval tells."""
+    """Say whether a number is above chance, its controls and fresh weights; empty if it has no interval."""
     if measure.interval is None:
         return ""
     told = [] if measure.chance is None else [_beside_chance(measure.interval, measure.chance)]
@@ -91,13 +89,13 @@ def _verdict(measure: Measure, controls: dict[str, Measure]) -> str:
 
 def is_better(measure: Measure, control: Measure) -> bool:
     """Whether a number is shown to be above that of a control."""
-    if control.ahead_interval is not None:  # paired, which tells more than two intervals that overlap
+    if control.ahead_interval is not None:  # paired, which can decide even if the two intervals overlap
         return control.ahead_interval[0] > 0
     return bool(measure.interval and control.interval and measure.interval[0] > control.interval[1])
 
 
 def without_motion(record: Record) -> list[str]:
-    """The controls that a run's first number is not shown to be above: what it tells may be told without motion."""
+    """Return the controls that a run's first number is not shown to be above, so that it may not come from motion."""
     for protocol, score in record.scores.items():
         for measure in measures_of(protocol, score):
             known = [each for each in controls_of(protocol, score, measure) if each[0] != _FRESH and each[1].interval]
@@ -108,16 +106,16 @@ def without_motion(record: Record) -> list[str]:
 def _beside_chance(interval: Ends, chance: float) -> str:
     if interval[0] > chance:
         return "above chance"
-    return "below chance" if interval[1] < chance else "no better than chance, as far as this tells"
+    return "below chance" if interval[1] < chance else "not shown to be better than chance"
 
 
 def _differences(ahead: list[Measure]) -> Markup:
-    """How far each number is ahead of that of fresh weights, around zero."""
+    """Draw how far each number is ahead of that of fresh weights, on a scale around zero."""
     ends = [end for measure in ahead for end in (measure.ahead or 0.0, *(measure.ahead_interval or ()))]
     widest = max(1.0, *(abs(end) for end in ends))
     rows = [
         dots.Dot(f"{measure.by}: {measure.name}", measure.ahead or 0.0, measure.ahead_interval, chance=0.0)
         for measure in ahead
     ]
-    caption = "Ahead of fresh weights by how much: paired differences, in points; the dashed line is no difference"
+    caption = "Ahead of fresh weights by: paired differences, in percentage points; the dashed line is no difference"
     return dots.table(rows, caption=caption, head="probe", scale=(-widest, widest))

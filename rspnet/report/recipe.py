@@ -1,4 +1,4 @@
-"""What a run's options change: against the recipe that its command named, or else against its stage's defaults."""
+"""How a run's options differ from the recipe that its command named, or from its stage's defaults if it named none."""
 
 import dataclasses
 import importlib.util
@@ -15,16 +15,16 @@ from rspnet.running.record import flat, read_options
 _OWN = ("run_dir", "estimate")
 _REMEDY = "install rspnet again"
 ABSENT = "—"
-"""Of an option that a run of another version has not."""
+"""Shown for an option that one of the sides does not have, as in a run of another version."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """How a run's options differ from others.
+    """How a run's options differ from those of a recipe or the defaults.
 
     Attributes:
-        against: Whose those are, in words.
-        rows: Name of an option, what it is there, and what it is in the run; as text.
+        against: What they are compared with, in words.
+        rows: Name of an option, its value there, and its value in the run; as text.
     """
 
     against: str
@@ -32,7 +32,7 @@ class Changes:
 
 
 def changes(record: Record) -> Changes | None:
-    """What a run's options change; None where it is not known of which stage they are."""
+    """Return how a run's options differ; None if its stage or its options are not known."""
     if record.stage not in shipped.stages() or not record.config:
         return None
     base, recipes, own = defaults(record.stage), list[str](), False
@@ -44,26 +44,26 @@ def changes(record: Record) -> Changes | None:
             base |= {name: value for name, value in _options(path).items() if name in base}
     against = f"the recipe {' and '.join(recipes)}" if recipes else "the defaults"
     if own:
-        against += "; a file of its own is among what the run was told"
+        against += "; its command also named a file that does not come with rspnet"
     return Changes(against, differing(base, flat(record.config)))
 
 
 def differing(there: dict[str, Any], here: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Options that are not the same, by name."""
+    """Return the options that differ, by name, each with its value there and here."""
     names = sorted(name for name in there.keys() | here.keys() if name not in _OWN)
     pairs = [(name, *(shown(of[name]) if name in of else ABSENT for of in (there, here))) for name in names]
     return [(name, then, now) for name, then, now in pairs if then != now]
 
 
 def shown(value: object) -> str:
-    """The value of an option as a command has it."""
+    """Return the value of an option as text, as on the command line."""
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def defaults(stage: str) -> dict[str, Any]:
-    """The options of a stage that nobody has told anything, by their flat names."""
+    """Return the default options of a stage, by their flat names."""
     spec = importlib.util.spec_from_file_location(f"rspnet_options_of_{stage}", shipped.stages()[stage])
     assert spec is not None
     assert spec.loader is not None
@@ -73,14 +73,14 @@ def defaults(stage: str) -> dict[str, Any]:
 
 
 def _configs(command: object) -> list[str]:
-    """What a command named by --config, in its order."""
+    """Return the files that a command named by --config; those given as --config=FILE come first."""
     words = [word for word in command if isinstance(word, str)] if isinstance(command, list) else []
     spelled = [after for word, after in pairwise(words) if word == "--config"]
     return [*(word.removeprefix("--config=") for word in words if word.startswith("--config=")), *spelled]
 
 
 def _shipped(named: str) -> Path | None:
-    """Where a recipe that comes with rspnet lies; None: it is somebody's own file."""
+    """Return the path of a recipe that comes with rspnet; None if the name is of another file."""
     home = shipped.home("configs")
     if Path(named).is_relative_to(home):
         return Path(named) if Path(named).is_file() else None
@@ -89,7 +89,7 @@ def _shipped(named: str) -> Path | None:
 
 
 def _options(path: Path) -> dict[str, Any]:
-    """A recipe's options by their flat names, with those of the files that it names for its sections."""
+    """Return a recipe's options by their flat names, including those of the files that it names for its sections."""
     options = read_options(path, _REMEDY)
     inner = {
         section: read_options(path.parent / value, _REMEDY)

@@ -1,4 +1,4 @@
-"""What a run's folder holds, read for people to look at: what is missing or damaged is said and left out."""
+"""Reads a run's folder for the report: what is missing or damaged is left out, and reported if damaged."""
 
 import json
 from collections.abc import Callable
@@ -29,22 +29,22 @@ _LEFT_OUT = "it is left out here"
 
 @dataclass(frozen=True)
 class Record:
-    """A run, finished or not. Whatever is in it may come from anywhere: nothing is right because it is there.
+    """A run, finished or not. Its files may come from anywhere, so that no value in them can be trusted.
 
     Attributes:
         run_dir: Its folder.
-        stage: pretrain, finetune or evaluate; empty where nothing tells.
-        config: Options by section; empty where they cannot be read.
-        result: What the run found; None: it is not finished, or that cannot be read.
+        stage: pretrain, finetune or evaluate; empty if not known.
+        config: Options by section; empty if they cannot be read.
+        result: Content of result.json; None if the run is not finished, or it cannot be read.
         metrics: Lines of metrics.jsonl: means of some steps (`event` interval) and of epochs (`event` epoch).
-        environment: Versions, machine, and what the numbers come from (`sources`); empty where it cannot be read.
-        index: The run's videos.
-        predictions: By protocol, what a classifier says of each test video; of a fine-tuned network as `classify`.
-        neighbours: Of each test video the nearest ones.
-        features: Of the videos.
-        faults: What is there and cannot be read, and why: a sentence each.
-        thumbnails: The pictures of its videos; of all runs of a page.
-        called: What it is called where its folder's name does not tell it from others.
+        environment: Versions, machine, and what the numbers come from (`sources`); empty if it cannot be read.
+        index: The run's videos; None if there is no index, or it cannot be read.
+        predictions: By protocol, a line of predictions for each test video; of a fine-tuned network as `classify`.
+        neighbours: A line of nearest neighbours for each test video.
+        features: Features of the videos; None if there are none, or they cannot be read.
+        faults: What cannot be read, and why; a sentence for each.
+        thumbnails: The pictures of its videos; shared by all runs of a page.
+        called: Name to show if its folder's name is that of another run, too.
         in_brief: Whether its page is made as the run ends, without what takes long.
     """
 
@@ -65,17 +65,17 @@ class Record:
 
     @property
     def name(self) -> str:
-        """What people call the run: its folder's name, unless another one is given."""
+        """The run's name on the page: `called`, or its folder's name."""
         return self.called or self.run_dir.resolve().name
 
     def options(self, section: str) -> dict[str, Any]:
-        """A section of the run's options; empty where it has none of that name."""
+        """Return a section of the run's options; empty if there is none of that name."""
         found = self.config.get(section)
         return found if isinstance(found, dict) else {}
 
     @property
     def protocols(self) -> list[str]:
-        """What was measured, by the names of stages/evaluate.py; of a fine-tuned network `classify`."""
+        """The protocols that were measured, as stages/evaluate.py names them; `classify` for a fine-tuned network."""
         if self.stage == "finetune":
             return ["classify"]
         said = (self.result or {}).get("protocol", self.config.get("protocol"))
@@ -83,7 +83,7 @@ class Record:
 
     @property
     def scores(self) -> dict[str, dict[str, Any]]:
-        """What each protocol found, by its name; nothing of a pretraining or of a run that is not finished."""
+        """The result of each protocol, by name; empty for a pretraining or a run that is not finished."""
         if self.result is None:
             return {}
         if len(self.protocols) == 1:
@@ -91,7 +91,7 @@ class Record:
         return {name: self.result[name] for name in self.protocols}
 
     def lines(self, protocol: str) -> list[Line]:
-        """What is said of each test video; nothing where the protocol says nothing of single ones."""
+        """Return a protocol's lines, one for each test video; empty if it has none for single videos."""
         return self.neighbours if protocol == "retrieval" else self.predictions.get(protocol, [])
 
     @classmethod
@@ -100,12 +100,12 @@ class Record:
 
         Args:
             run_dir: The folder.
-            features: File or folder of features to take in place of those in the run's folder.
-            thumbnails: Of the page; None: of this run alone.
+            features: File or folder of features to use instead of those in the run's folder.
+            thumbnails: The page's; None for new ones of this run alone.
 
         Raises:
-            ConfigError: There is no such folder, or nothing in it is a run's; or the features that are named cannot
-                be read, or are of another network or other videos.
+            ConfigError: There is no such folder, or it is not a run's; or `features` cannot be read, or are of another
+                network or other videos.
         """
         with reading(run_dir):
             is_folder, is_file = run_dir.is_dir(), run_dir.is_file()
@@ -119,7 +119,7 @@ class Record:
         if not stage and not metrics:
             why = f" ({reader.faults[0]})" if reader.faults else ""
             remedy = "name that of a pretraining, fine-tuning or evaluation"
-            raise ConfigError(f"{run_dir}: is no run's folder{why}; {remedy}")
+            raise ConfigError(f"{run_dir}: is not the folder of a run{why}; {remedy}")
         environment = reader.take("environment.json", _object, dict[str, Any]())
         index = reader.take("index.parquet", _index, None)
         known = feature_files.read(features) if features is not None else None
@@ -147,28 +147,28 @@ class Record:
 
 
 class _Reader:
-    """Reads what a folder holds, and keeps in mind what could not be read."""
+    """Reads the files of a folder, and collects in `faults` what could not be read."""
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
         self.faults: list[str] = []
 
     def take(self, name: str, read: Callable[[Path], T], default: T) -> T:
-        """What is read of a file; the default where there is none, or where it cannot be read."""
+        """Read a file; return the default if there is none, or if it cannot be read."""
 
         def of_a_file(path: Path) -> T:
-            if not path.is_file():  # to open a pipe would wait for who writes to it
-                raise ConfigError(f"{path}: is no file; {_LEFT_OUT}")
+            if not path.is_file():  # opening a pipe would wait for a writer
+                raise ConfigError(f"{path}: is not a file; {_LEFT_OUT}")
             return read(path)
 
         return self._if_readable(self.run_dir / name, of_a_file, default)
 
     def measured(self, name: str, sha256: object) -> "Features | None":
-        """The features that an evaluation took in place of a network; None where they are no longer those."""
+        """Read the features that an evaluation measured (--features); None if the file is gone or has changed."""
 
         def unchanged(path: Path) -> "Features":
             if feature_files.sha256_of(name) != sha256:
-                raise ConfigError(f"{path}: is no longer what was measured; {_LEFT_OUT}")
+                raise ConfigError(f"{path}: has changed since it was measured; {_LEFT_OUT}")
             return feature_files.read(name)
 
         return self._if_readable(Path(name), unchanged, None)
@@ -181,7 +181,7 @@ class _Reader:
             return default
 
     def lines(self, name: str, keys: tuple[str, ...]) -> list[Line]:
-        """Lines of JSON objects that have these keys; others are counted, and left out."""
+        """Read lines that are JSON objects with these keys; others are counted as a fault and left out."""
         text = self.take(name, lambda path: read_text(path, _LEFT_OUT), "")
         found = [_line(line, keys) for line in text.split("\n") if line.strip()]
         if unknown := found.count(None):
@@ -189,7 +189,7 @@ class _Reader:
         return [line for line in found if line is not None]
 
     def by_protocol(self, kind: str) -> dict[str, list[Line]]:
-        """Lines of `predictions.jsonl` (under the name of nothing) or `predictions_knn.jsonl`, and so on."""
+        """Read the lines of `predictions.jsonl` (under the empty name), `predictions_knn.jsonl` (`knn`) and so on."""
         names = sorted(path.name for path in self.run_dir.glob(f"{kind}*.jsonl"))
         return {
             name.removeprefix(kind).removesuffix(".jsonl").removeprefix("_"): self.lines(name, ("video",))
@@ -216,7 +216,7 @@ def _object(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise ConfigError(f"{path}: is no JSON object; {_LEFT_OUT}")
+        raise ConfigError(f"{path}: is not a JSON object; {_LEFT_OUT}")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a run found, number by number: each with its interval, what chance gives, and what fresh weights reach."""
+"""A run's results: each number with its interval, chance, and what fresh weights reach."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from rspnet.report.tables import Cell, is_number, table
 Ends = tuple[float, float]
 
 RSP = "RSP accuracy"
-"""What that of a pretraining is called."""
+"""Name of a pretraining's main number."""
 
 _CALLED = {
     "classify": "classifier",
@@ -35,18 +35,18 @@ _SHARES = {"retrieval": ("recall", "recall at {}"), "few_shot": ("top1", "top-1 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that a run found; percent.
+    """A number that a run measured, in percent.
 
     Attributes:
-        by: The protocol, as people call it.
-        name: Of the number.
+        by: The protocol, in words.
+        name: Name of the number.
         value: The number.
-        interval: Its 95 % interval; None: not known.
-        chance: What nothing learnt would give; None: not known.
-        fresh: What the network reached with fresh weights; None: not measured.
-        ahead: How far it is ahead of that, paired; None: not measured.
-        ahead_interval: The interval of that.
-        is_over_draws: Whether intervals are over draws of these videos, and say nothing of other ones.
+        interval: Its 95 % interval; None if not known.
+        chance: Chance level; None if not known.
+        fresh: The same number with fresh weights; None if not measured.
+        ahead: How far it is ahead of `fresh`, paired; None if not measured.
+        ahead_interval: The 95 % interval of `ahead`.
+        is_over_draws: Whether intervals are over random draws of these videos, and say nothing about other videos.
     """
 
     by: str
@@ -61,33 +61,33 @@ class Measure:
 
 
 def measures(record: Record) -> list[Measure]:
-    """All numbers of a run, in the order of its protocols; of a pretraining those of its last epoch."""
+    """Return all numbers of a run, in the order of its protocols; for a pretraining those of its last epoch."""
     if record.stage == "pretrain":
         return list(_trained(record))
     return [measure for name, score in record.scores.items() for measure in measures_of(name, score)]
 
 
 def results(record: Record) -> Section | None:
-    """All numbers in a table; of a pretraining nothing: its numbers stand above, and are curves."""
+    """List all numbers in a table; None for a pretraining, whose numbers are in the summary and the curves."""
     if record.stage == "pretrain":
         return None
     if record.result is None:
         return Section("results", "Results", Markup(""), "None yet: the run is not finished.")
     found = measures(record)
     if not found:
-        why = "No number: the videos have no classes to compare with, so that there are nearest neighbours alone."
+        why = "No number: the videos have no classes to compare with, so that only nearest neighbours can be shown."
         return Section("results", "Results", Markup(""), why)
     shown = numbers("Results", [(measure.name, measure) for measure in found], first="")
     return Section("results", "Results", Markup("<p>{}</p>{}").format(_explained(record), shown))
 
 
 def numbers(title: str, rows: Sequence[tuple[str, Measure]], *, first: str) -> Markup:
-    """A table of numbers.
+    """Return a table of numbers.
 
     Args:
-        title: Of the table.
-        rows: What stands first, and the number.
-        first: What stands above that; where it is empty, it is what was measured.
+        title: Title of the table.
+        rows: Text of the first column, and the number.
+        first: Heading of the first column; if empty, that column is the number's name.
     """
     compared = any(measure.fresh is not None for _, measure in rows)
     head = [first or "measured", *(["measured"] if first else []), "by", "%", "95 % interval", "chance"]
@@ -104,8 +104,8 @@ def _explained(record: Record) -> str:
     named = [what if len(over) == 1 else f"{what} ({', '.join(those)})" for what, those in over.items()]
     told = f"Intervals are of 95 %, over {', over '.join(named)}." if over else "Intervals are Wilson's, of 95 %."
     if any(None in score["interval"].values() for score in record.scores.values() if "interval_over" in score):
-        told += " Where one film or video alone was tested, or all draws are alike, there is none: nothing tells how "
-        told += "sure the number is."
+        told += " Where one film or video alone was tested, or all draws are alike, there is none: how certain the "
+        told += "number is cannot be estimated."
     for name, score in record.scores.items():
         if "not_measured" in score:
             told += f" Not measured: {_CALLED.get(name, name)} ({score['not_measured']})."
@@ -130,7 +130,7 @@ def _row(measure: Measure, compared: bool) -> list[Cell]:
 
 
 def ends(interval: Ends | None, is_difference: bool = False) -> str:
-    """An interval as people write it: ``[23.1, 88.2]``, or with signs that of a difference."""
+    """Format an interval: ``[23.1, 88.2]``, or with signs if it is of a difference; empty for None."""
     if interval is None:
         return ""
     return f"[{', '.join(map(signed if is_difference else percent, interval))}]"
@@ -145,7 +145,7 @@ def _trained(record: Record) -> Iterator[Measure]:
 
 
 def measures_of(protocol: str, score: dict[str, Any]) -> Iterator[Measure]:
-    """The numbers of a protocol's score, or of a part that is like one: of a control, of fresh weights."""
+    """Yield the numbers of a protocol's score, or of a part with the same keys: a control, or fresh weights."""
     random, by = score.get("random", {}), _CALLED.get(protocol, protocol)
     for name, value, called in _values(protocol, score):
         known = _ends(score.get("interval", {}).get(name))
@@ -159,7 +159,7 @@ def measures_of(protocol: str, score: dict[str, Any]) -> Iterator[Measure]:
 
 
 def _values(protocol: str, score: dict[str, Any]) -> Iterator[tuple[str, float, str]]:
-    """Name, number and what it is called, of each that is known."""
+    """Yield key, value and name of each number of a score."""
     if protocol in _SHARES:
         part, called = _SHARES[protocol]
         found = score.get(part, {})
@@ -175,12 +175,12 @@ def _values(protocol: str, score: dict[str, Any]) -> Iterator[tuple[str, float, 
 def _chance(score: dict[str, Any], name: str) -> float | None:
     several = score.get("chance")
     value = several.get(name) if isinstance(several, dict) else score.get(f"chance_{name}")
-    if value is None and isinstance(score.get("top1"), dict):  # of few-shot, whose chance is one for all
+    if value is None and isinstance(score.get("top1"), dict):  # few-shot, with one chance level for all its numbers
         value = score.get("chance_top1")
     classes = score.get("class_accuracy")
     if (
         value is None and name == "top5" and isinstance(classes, dict) and classes
-    ):  # of a fine-tuning, which has top-1's
+    ):  # a fine-tuning, whose result has the chance level of top-1 only
         value = 100 * min(5, len(classes)) / len(classes)
     return value if is_number(value) else None
 

@@ -1,4 +1,4 @@
-"""Several runs side by side: one table, how far apart they are, what sets their options apart, their curves."""
+"""Several runs side by side: one table, the differences between them, their differing options, and their curves."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -20,14 +20,14 @@ from rspnet.running.record import flat
 
 _OWN = ("run_dir",)
 _COLUMNS = 4
-"""Of numbers, at most."""
+"""Most columns of numbers in the table of runs."""
 
 
 def runs(records: Sequence[Record]) -> Section | None:
-    """All runs in one table, and the means over those that differ in fold and seed alone."""
+    """List all runs in one table, and the means over runs that differ only in fold and seed."""
     found = [_numbers(record) for record in records]
     names = list(dict.fromkeys(name for numbers in found for name in numbers))
-    names = names if len(names) <= _COLUMNS else []  # which a page has no room for; they stand below, run by run
+    names = names if len(names) <= _COLUMNS else []  # no room for more in this table; `findings` lists them
     head = ["run", "kind", "network", "weights", "fold", "seed", "device-hours", *names]
     rows = [_row(record, numbers, names) for record, numbers in zip(records, found)]
     html = table(head, rows, label="Runs", kind="numbers")
@@ -37,29 +37,29 @@ def runs(records: Sequence[Record]) -> Section | None:
 
 
 def apart(records: Sequence[Record]) -> Section | None:
-    """How far the runs are apart, two at a time."""
+    """List the differences between the runs, pair by pair."""
     rows = list[list[Cell]]()
     for other, one in combinations(records, 2):
         for each in differences(one, other):
-            how = "of other draws of the videos" if each.pairs is None else f"paired, {some(each.pairs, 'video')}"
+            how = "not paired" if each.pairs is None else f"paired, {some(each.pairs, 'video')}"
             how += "" if each.films is None else f" of {some(each.films, 'film')}"
             said = signed(each.ahead)
             told = _verdict(each.interval)
             rows.append([one.name, other.name, each.protocol, said, ends(each.interval, is_difference=True), told, how])
     title = "How far apart"
     if not rows:
-        why = "No two of them were measured alike on the same videos, so that there is no difference to tell."
+        why = "No two of them were measured by one protocol on the same videos, so that there is nothing to compare."
         return Section("apart", title, Markup(""), why)
-    told = "Differences in points of percent, each with its 95 % interval: one that holds 0 may be chance."
+    told = "Differences in percentage points, each with its 95 % interval: if it includes 0, it may be chance."
     head = ["run", "against", "by", "ahead by", "95 % interval", "", "how"]
     return Section("apart", title, Markup("<p>{}</p>").format(told) + table(head, rows, label=title, kind="numbers"))
 
 
 def options(records: Sequence[Record]) -> Section | None:
-    """The options that are not the same in all runs."""
+    """List the options that are not the same in all runs."""
     known = [flat(record.config) for record in records]
     every = [set(each) for each in known]
-    alike = len({record.stage for record in records}) == 1  # others have options of their own
+    alike = len({record.stage for record in records}) == 1  # options that only one stage has are no difference
     names = sorted((set.union(*every) if alike else set.intersection(*every)) - set(_OWN))
     rows = [(name, *(shown(each[name]) if name in each else ABSENT for each in known)) for name in names]
     rows = [row for row in rows if len(set(row[1:])) > 1]
@@ -71,14 +71,14 @@ def options(records: Sequence[Record]) -> Section | None:
 
 
 def together(records: Sequence[Record]) -> Section | None:
-    """The curves of the runs over one another."""
+    """Draw the curves of the runs over one another."""
     charts = over_one_another(records)
     note = "" if charts else "No two of them have logged the same."
     return Section("curves", "Curves", grid(charts), note)
 
 
 def _numbers(record: Record) -> dict[str, Measure]:
-    """The first number of each protocol, by what it is called."""
+    """Return the first number of each protocol, by its name; for a pretraining all numbers."""
     found = dict[str, Measure]()
     for measure in measures(record):
         if measure.by not in {known.by for known in found.values()} or record.stage == "pretrain":
@@ -101,12 +101,12 @@ def _row(record: Record, numbers: dict[str, Measure], names: list[str]) -> list[
 
 
 def _means(records: Sequence[Record]) -> Markup:
-    """Mean and spread of runs that differ in fold and seed alone; nothing where no two do."""
+    """Return the mean and spread of runs that differ only in fold and seed; empty if no two do."""
     found = list[summed.Result]()
     for record in records:
         try:
             found += summed.read(record.run_dir)
-        except RSPNetError:  # not finished, which stands above
+        except RSPNetError:  # not finished, which the note says
             continue
     try:
         rows = summed.rows(found, any_weights=False)

@@ -1,4 +1,4 @@
-"""From numbers to places on a drawing: scales with marks that people count in, and curves of not too many points."""
+"""Axes of charts: scales with round tick marks, and curves thinned to not too many points."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,13 @@ _LARGE = 50.0
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps numbers to places.
+    """Maps numbers to coordinates of a drawing.
 
     Attributes:
-        marks: Numbers with a line of their own; the first and the last are the ends of a linear scale.
-        ends: The smallest and the largest number.
-        places: Where these are drawn.
-        log: Whether equal steps are equal factors.
+        marks: Numbers with a tick mark; unless `tight`, a linear scale ends at the first and the last.
+        ends: The smallest and the largest number of the scale.
+        places: Coordinates of these two.
+        log: Whether it is logarithmic.
     """
 
     marks: tuple[float, ...]
@@ -30,13 +30,13 @@ class Scale:
     def over(
         cls, values: Iterable[float], places: tuple[float, float], *, log: bool = False, tight: bool = False
     ) -> "Scale":
-        """A scale that holds some numbers.
+        """Return a scale that covers some numbers.
 
         Args:
-            values: At least one; all above 0 where it is logarithmic.
-            places: Of the smallest and of the largest.
-            log: As the attribute.
-            tight: Whether it ends where the numbers do, and not at marks, which are whole numbers then.
+            values: The numbers, at least one; all above 0 if the scale is logarithmic.
+            places: Coordinates of the scale's smallest and largest number.
+            log: Whether it is logarithmic.
+            tight: Whether the scale ends where the numbers do, instead of at marks; the marks are whole numbers then.
         """
         low, high = min(values := list(values)), max(values)
         if log:
@@ -47,7 +47,7 @@ class Scale:
         return cls(tuple(found), (found[0], found[-1]), places)
 
     def __call__(self, value: float) -> float:
-        """The place of a number."""
+        """Return the coordinate of a number."""
         low, high = map(self._measure, self.ends)
         share = (self._measure(value) - low) / (high - low)
         return round(self.places[0] + share * (self.places[1] - self.places[0]), 1)
@@ -57,13 +57,13 @@ class Scale:
 
 
 def marks(low: float, high: float, *, most: int = 5, least: float = 0.0) -> list[float]:
-    """Round numbers, equally far apart, of which the first is not above `low` and the last not below `high`.
+    """Return equally spaced round numbers, the first not above `low` and the last not below `high`.
 
     Args:
         low: The smallest number.
-        high: The largest; where it is the same, the marks are around it.
-        most: About how many steps there are.
-        least: The smallest step; others are multiples of it.
+        high: The largest number; if it equals `low`, the marks are around it.
+        most: About the largest number of steps.
+        least: Smallest step; steps are multiples of it (0: any step).
     """
     if high <= low:
         low, high = low - (abs(low) / 2 or 0.5), high + (abs(high) / 2 or 0.5)
@@ -76,7 +76,7 @@ def marks(low: float, high: float, *, most: int = 5, least: float = 0.0) -> list
 
 
 def decades(low: float, high: float) -> list[float]:
-    """Powers of ten between two numbers above 0; where these are fewer than two, also 2 and 5 times such."""
+    """Return the powers of ten between two numbers above 0; if they are fewer than two, also 2 and 5 times such."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1,), (1, 2, 5)):
         found = [float(f"{factor * 10.0**power:.6g}") for power in powers for factor in factors]
@@ -87,16 +87,16 @@ def decades(low: float, high: float) -> list[float]:
 
 
 def wants_log(values: Sequence[float]) -> bool:
-    """Whether numbers are so far apart that only factors show them all."""
+    """Whether numbers differ by factors so large that only a logarithmic scale shows them all."""
     return bool(values) and min(values) > 0 and max(values) > _LARGE * min(values)
 
 
 def thinned(points: Sequence[Point], most: int) -> list[Point]:
-    """Not more points than are seen, in their order: of each stretch the lowest and the highest, and the last of all.
+    """Thin a curve, keeping the lowest and the highest point of each stretch, and the last point of all.
 
     Args:
         points: (x, y).
-        most: How many, about.
+        most: About the largest number of points to keep.
     """
     if len(points) <= most:
         return list(points)

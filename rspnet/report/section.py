@@ -1,4 +1,4 @@
-"""A part of the report: what it is called, and what stands in it."""
+"""A section of the report."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page, under a heading of its own.
+    """A part of the page, under its own heading.
 
     Attributes:
-        name: What links call it; lower case letters and hyphens, none twice on a page.
+        name: Its anchor; lower case letters and hyphens, unique on a page.
         title: The heading.
-        html: What stands under it; every text from outside is escaped in it. Its own headings begin with h3.
-        note: A sentence that stands first: what is wrong, or, where `html` is empty, why there is nothing.
+        html: Its content, with all text from outside escaped. Headings in it begin with h3.
+        note: A sentence before the content: what is wrong, or, if `html` is empty, why there is nothing.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What several runs found, side by side: a sentence on each, every number of theirs, and class by class."""
+"""The results of several runs side by side: a sentence on each, all their numbers, and class by class."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,17 +27,17 @@ _HEALTH = {
     "motion_gap": "nearer to its own speed by",
 }
 _FOLDED = 30
-"""Classes of which more are folded away."""
+"""Most rows of the table of classes that are shown; a longer one is folded away."""
 
 
 def findings(records: Sequence[Record]) -> Section:
-    """What each run found: what that is worth in a sentence, and every number, a column for each run."""
+    """Show the verdict on each run in a sentence, and all numbers with a column for each run."""
     told = Markup("").join(
         Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(record.name, _in_a_sentence(record)) for record in records
     )
     html = Markup('<dl class="facts">{}</dl>').format(told)
     if len({(record.result or {}).get("data_fingerprint") for record in records if record.scores}) > 1:
-        html += Markup("<p>They were not measured on the same videos, so that numbers side by side do not compare.</p>")
+        html += Markup("<p>They were not measured on the same videos, so that their numbers cannot be compared.</p>")
     first, every = (_table(records, only_first) for only_first in (True, False))
     if first is None or every is None:
         return Section("findings", "What they found", html, "No number in any of them.")
@@ -50,16 +50,16 @@ def _in_a_sentence(record: Record) -> str:
 
 
 def _table(records: Sequence[Record], only_first: bool) -> Markup | None:
-    """The numbers of all runs, or the first of each protocol alone; None where there are none."""
+    """Return a table of the numbers of all runs, or of the first of each protocol alone; None if there are none."""
     columns = [dict(_found(record, only_first)) for record in records]
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
-    head = ["%, where nothing else is said", *(record.name for record in records)]
+    head = ["% unless stated otherwise", *(record.name for record in records)]
     return table(head, rows, label="What they found", kind="numbers") if rows else None
 
 
 def classes(records: Sequence[Record]) -> Section | None:
-    """The accuracy of each class in each run, those first on which the runs differ most."""
+    """List the accuracy of each class in each run, the classes on which the runs differ most first."""
     known = [(record.name, found) for record in records if (found := judged(record)) is not None]
     if len(known) < 2:
         return None
@@ -76,16 +76,14 @@ def classes(records: Sequence[Record]) -> Section | None:
         rows.append([visible(name), *cells, percent(max(values[name]) - min(values[name]))])
     head = ["class, %", *(f"{name}, by {found.by}" for name, found in known), "apart by"]
     shown = table(head, rows, label="Classes", kind="numbers")
-    told = (
-        "With Wilson's 95 % intervals, those classes first on which the runs are farthest apart. Of many classes some "
-    )
+    told = "With Wilson's 95 % intervals, the classes on which the runs are farthest apart first. Of many classes some "
     told += "are far apart by chance."
     html = shown if len(rows) <= _FOLDED else details(f"All {some(len(rows), 'class', 'classes')}", shown)
     return Section("classes", "Class by class", Markup("<p>{}</p>").format(told) + html)
 
 
 def _found(record: Record, only_first: bool) -> Iterator[tuple[str, str]]:
-    """What a number is called, and the number as it is shown; of each protocol the first alone, or all."""
+    """Yield the name and the text of each number of a run, or of the first of each protocol alone."""
     if record.stage == "pretrain":
         yield from ((f"{each.by}: {each.name}", _shown(each)) for each in measures(record))
     for protocol, score in record.scores.items():

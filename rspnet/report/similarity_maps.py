@@ -1,4 +1,4 @@
-"""Where two clips of a video are alike to the heads: strips that stages/visualize.py has left in the run's folder."""
+"""Similarity maps of two clips of a video, as strips that stages/visualize.py has written into the run's folder."""
 
 import shlex
 from base64 import b64encode
@@ -16,14 +16,14 @@ from rspnet.terminal import visible
 _FOLDER = "maps"
 _SHOWN = 4
 _WIDTH = 960  # pixels
-_LARGEST = 20_000_000  # pixels of a strip; ours have one
-_BYTES = 150_000  # of one in the page, and those of a poorer quality if it would be more
-_QUALITIES = (70, 45, 20)
+_LARGEST = 20_000_000  # pixels of a strip; those of stages/visualize.py have about a million
+_BYTES = 150_000  # of a strip in the page; it is compressed more strongly if it would be larger
+_QUALITIES = (70, 45, 20)  # of WebP
 _LOOKED_AT = 10_000  # files
 
 
 def similarity_maps(record: Record) -> Section | None:
-    """Strips of similarity maps; of a pretraining without any, how to make them."""
+    """Show strips of similarity maps; for a pretraining without any, say how to make them; else None."""
     name, title = "similarity-maps", "Where clips are alike"
     folder = record.run_dir / _FOLDER
     strips = found_strips(folder)
@@ -44,7 +44,7 @@ def similarity_maps(record: Record) -> Section | None:
 
 
 def found_strips(folder: Path) -> list[Path]:
-    """The strips in a folder and those below it, in the order of their names."""
+    """Return the strips in a folder and below it, in the order of their names."""
     if not folder.is_dir():
         return []
     named = (path for path in folder.rglob("*.maps.*") if path.suffix in (".webp", ".png"))
@@ -52,13 +52,13 @@ def found_strips(folder: Path) -> list[Path]:
 
 
 def picture(path: Path) -> str | None:
-    """A strip as a data URI, no wider than a page; None of a file that holds no picture."""
+    """Return a strip as a data URI, no wider than a page; None if the file is no picture or too large."""
     try:
         with Image.open(path, formats=("WEBP", "PNG")) as opened:
             if opened.width * opened.height > _LARGEST:
                 return None
             image = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow says of damaged files
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged files
         return None
     if image.width > _WIDTH:
         image = image.resize((_WIDTH, max(1, round(image.height * _WIDTH / image.width))), Image.Resampling.LANCZOS)

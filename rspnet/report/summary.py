@@ -1,4 +1,4 @@
-"""What one reads in five seconds: what was run, what came out, and whether that is any good."""
+"""The head of a run's page: what was run, its main number, and a verdict on it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -23,14 +23,14 @@ class Summary:
     """The head of a page.
 
     Attributes:
-        kind: Of the run, and of which network.
+        kind: Kind of run, and its network.
         title: The run's name.
-        number: What came out; empty where nothing has.
+        number: The main number; empty if there is none.
         of: What that number is.
         beside: Its interval, and chance.
-        verdict: Whether it is any good, in a sentence.
-        tone: How that sentence is meant.
-        facts: Name and value of a few more.
+        verdict: What it is worth, in a sentence.
+        tone: Whether that sentence is good or bad news.
+        facts: Name and value of a few more facts.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class Summary:
 
 
 def summary(record: Record) -> Summary:
-    """The head of a run's page."""
+    """Return the head of a run's page."""
     encoder = (record.result or {}).get("arch", record.options("encoder").get("name"))
     kind = " · ".join([KINDS.get(record.stage, "Run"), *([encoder] if isinstance(encoder, str) else [])])
     first = next(iter(measures(record)), None)
@@ -58,11 +58,11 @@ def summary(record: Record) -> Summary:
 
 
 def judged(record: Record, first: Measure | None) -> tuple[str, Tone]:
-    """Whether a run is any good, in a sentence, and how that is meant.
+    """Return a verdict on a run in a sentence, and whether it is good or bad.
 
     Args:
-        record: Of the run.
-        first: Its first number.
+        record: The run.
+        first: Its first number; None if it has none.
     """
     if record.result is None:
         return _unfinished(record), "plain"
@@ -75,7 +75,7 @@ def judged(record: Record, first: Measure | None) -> tuple[str, Tone]:
             return f"{faults[0]}{more}", "bad"
         if first is not None and first.value < AT_CHANCE and first.name == RSP:
             return f"Nothing is wrong, but RSP is at chance after {record.result.get('steps')} steps.", "plain"
-        return "Its numbers show nothing wrong. What it is worth, an evaluation tells.", "good"
+        return "Its numbers show nothing wrong. An evaluation shows what it has learnt.", "good"
     if first is None:
         return "Without classes there is no number to judge it by.", "plain"
     if first.ahead is not None and first.ahead_interval is not None:
@@ -84,14 +84,14 @@ def judged(record: Record, first: Measure | None) -> tuple[str, Tone]:
         told, tone = against_chance(first)
     if tone == "good" and (controls := without_motion(record)):
         without = " and with ".join(controls)
-        return f"{told} Not shown to be by motion: with {without} it does as well, as far as this tells.", "plain"
+        return f"{told} Not shown to come from motion: it is not shown to be better than with {without}.", "plain"
     if first.is_over_draws and first.interval is not None:
-        return f"{told} That is over draws of these videos, and says nothing of others.", "plain"
+        return f"{told} The interval is over draws of these videos, and says nothing about others.", "plain"
     return told, tone
 
 
 def against_fresh(ahead: float, interval: tuple[float, float]) -> tuple[str, Tone]:
-    """Whether training has taught something, by how far it is ahead of fresh weights."""
+    """Return the verdict on how far training is ahead of fresh weights."""
     told = f"{signed(ahead)} {ends(interval, is_difference=True)}"
     if interval[0] > 0:
         return f"Training has taught something: it is ahead of fresh weights by {told}.", "good"
@@ -101,9 +101,9 @@ def against_fresh(ahead: float, interval: tuple[float, float]) -> tuple[str, Ton
 
 
 def against_chance(measure: Measure) -> tuple[str, Tone]:
-    """Whether a number is told apart from what chance gives."""
+    """Return the verdict on a number beside chance."""
     if measure.interval is None or measure.chance is None:
-        return "How sure this number is, nothing tells.", "plain"
+        return "It is not known how certain this number is.", "plain"
     low, high = measure.interval
     chance = f"chance, {percent(measure.chance)} %"
     if low > measure.chance:

@@ -1,4 +1,4 @@
-"""Tables and what is folded away: HTML whose every text from outside is escaped."""
+"""Tables and foldable parts, as HTML in which all text from outside is escaped."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -15,23 +15,23 @@ _FIGURE = re.compile(r"[-+[]*\d")
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a number, and neither infinite nor a truth; nor one that no measure has."""
+    """Whether a value is a number: no boolean, not infinite or NaN, and not absurdly large."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _HUGE
 
 
 def said(value: float, unit: str) -> str:
-    """A number as it is shown: percentages with a decimal, others by their first three digits."""
+    """Format a number: percentages with one decimal, others with three digits."""
     return percent(value) if unit == "%" else figures(value) if value else "0"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], *, label: str, kind: str = "") -> Markup:
-    """A table in a box of its own that scrolls where it is too wide; the first cell of a row is its head.
+    """Return a table in a box that scrolls if it is too wide; the first cell of a row is its heading.
 
     Args:
-        head: Of the columns.
-        rows: Text, or HTML.
-        label: What the box is called, for those who do not see it.
-        kind: A class of it in the style sheet; in one of `numbers` columns of such are aligned by their ends.
+        head: Headings of the columns.
+        rows: Cells, as text or HTML.
+        label: Name of the box, for screen readers.
+        kind: Its class in the style sheet; with `numbers`, columns of numbers are aligned to the right.
     """
     rows = list(rows)
     kinds = ["" if kind != "numbers" else _kind(column) for column in zip(*rows)] or ["" for _ in head]
@@ -53,11 +53,11 @@ def _joined(parts: Iterable[Markup]) -> Markup:
 
 
 def _kind(column: Sequence[Cell]) -> Markup:
-    """The class of a column's cells, by whether all that stands there begins as numbers do."""
+    """Return the class of a column's cells, by whether all of its cells that are not empty begin with a number."""
     told = [str(cell) for cell in column if cell]
     return Markup(' class="figure"') if told and all(map(_FIGURE.match, told)) else Markup("")
 
 
 def details(summary: str, html: Markup) -> Markup:
-    """What is folded away until somebody wants it."""
+    """Return HTML that is folded away under a summary."""
     return Markup("<details><summary>{}</summary>{}</details>").format(summary, html)

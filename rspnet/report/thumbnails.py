@@ -1,7 +1,7 @@
-"""Small moving pictures of videos, inside the page: animated WebP, each video once however often it is shown.
+"""Small moving pictures of videos, as animated WebP inside the page; each is stored once, however often it is shown.
 
-A picture is a CSS variable of a class, and elements of that class show it: moving, or still where the reader has asked
-for less motion.
+A picture is a CSS variable of a class, and elements of that class show it: moving, or still if the reader has asked for
+less motion.
 """
 
 import time
@@ -27,28 +27,28 @@ from rspnet.video.reader import Video
 
 SIDE = 72
 """Pixels."""
-_FRAMES, _SECONDS, _FPS = 8, 2.0, 25.0  # of the middle of a video; the rate of one that does not say its own
+_FRAMES, _SECONDS, _FPS = 8, 2.0, 25.0  # frames and seconds from the middle of a video; frame rate if it has none
 _QUALITY = 40
-_TIME_LIMIT = 10.0  # seconds, to read one
-_FINER = 4  # times SIDE, to which pictures are read at most before they are averaged
+_TIME_LIMIT = 10.0  # seconds that reading one video may take
+_FINER = 4  # frames are read at up to this many times SIDE, then averaged down
 
 _BYTES = 3_300_000
-"""Of all pictures of a page, about 400, as characters: a page is to stay under 5 MB."""
+"""Characters that all pictures of a page may take, about 400 of them, so that a page stays under 5 MB."""
 _PATIENCE = 90.0
 """Seconds that all pictures of a page may take."""
 BRIEFLY = 5.0
-"""Likewise, of the page that a run leaves at its end, which shows few: mostly they take one or two."""
+"""The same for the page that a run leaves at its end, which has few pictures: mostly they take one or two."""
 
 
 class Thumbnails:
     """The pictures of a page.
 
     Args:
-        max_bytes: That they may take in the page together.
-        patience: Seconds that it may take to make them.
+        max_bytes: Most bytes that they may take in the page together.
+        patience: Most seconds that they may take to make.
 
     Attributes:
-        seconds: Rows of the videos that were read, with the seconds that it took.
+        seconds: Rows of the videos that were read, each with the seconds that this took.
     """
 
     def __init__(self, max_bytes: int = _BYTES, patience: float = _PATIENCE) -> None:
@@ -59,11 +59,11 @@ class Thumbnails:
         self._without: Counter[str] = Counter()
 
     def name(self, row: dict[str, Any], *, is_made: bool = False) -> str:
-        """The CSS class that has a video's picture as `--moving` and `--still`; empty where there is none.
+        """Return the CSS class that has a video's picture as `--moving` and `--still`; empty if there is none.
 
         Args:
-            row: Of an index.
-            is_made: Take one that is there already, and make none.
+            row: The video's row of an index.
+            is_made: Use a picture that exists already, and make none.
         """
         path = path_of(row["root"], row["video"])
         if is_made:
@@ -73,29 +73,29 @@ class Thumbnails:
         return self._known[path]
 
     def picture(self, row: dict[str, Any] | None, name: str) -> Markup:
-        """An element that shows a video.
+        """Return an element that shows a video.
 
         Args:
-            row: Of an index; None: the video is not known there.
-            name: What is said of it where it is not seen.
+            row: The video's row of an index; None if it is not in one.
+            name: The video's name, for screen readers.
         """
         shown = "" if row is None else self.name(row)
         words = visible(name) if shown else f"{visible(name)}, without a picture"
         return Markup('<span class="thumb {}" role="img" aria-label="{}"></span>').format(shown or "blank", words)
 
     def style(self) -> Markup:
-        """The pictures themselves, as a style sheet of the page; empty where there are none."""
-        return Markup("\n".join(self._rules))  # of our making: numbers of classes, and base64
+        """Return the pictures themselves, as a style sheet of the page; empty if there are none."""
+        return Markup("\n".join(self._rules))  # safe: only class numbers and base64, no text from outside
 
     def left_out(self) -> str:
-        """How many videos are shown without a picture, and why: a sentence, or nothing."""
+        """Say how many videos are shown without a picture, and why; empty if there are none."""
         if not self._without:
             return ""
         reasons = ", ".join(f"{some(number, 'video')} {reason}" for reason, number in self._without.most_common())
         return f"Shown without a picture: {reasons}."
 
     def _make(self, row: dict[str, Any]) -> str:
-        """Make a video's picture, if it can be made and may be."""
+        """Make a video's picture within the limits, and return its class; empty if it cannot be made."""
         if self._left <= 0:
             return self._lacking("so that the page stays small")
         if self._patience <= 0:
@@ -125,16 +125,16 @@ class Thumbnails:
 
 
 def thumbnail(row: dict[str, Any]) -> tuple[str, str]:
-    """Make a moving and a still picture of a video: of two seconds in its middle, eight frames, the central square.
+    """Make a moving and a still picture of a video: eight frames of two seconds in its middle, the central square.
 
     Args:
-        row: Of an index.
+        row: The video's row of an index.
 
     Returns:
-        Data URIs of WebP files, the moving one of 3 to 6 KB mostly.
+        Data URIs of WebP files; the moving one is mostly of 3 to 8 KB.
 
     Raises:
-        VideoError: The video cannot be read within ten seconds, or its index says that it is damaged.
+        VideoError: The video cannot be read within ten seconds, or its row says that it is damaged.
     """
     if row["status"] not in USABLE:
         raise VideoError(f"{row['video']}: is {row['status']} by its index")
@@ -152,7 +152,7 @@ def thumbnail(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def _middle(num_frames: int, rate: float) -> npt.NDArray[np.int64]:
-    """Numbers of some frames, evenly spaced over some seconds in the middle."""
+    """Return the numbers of `_FRAMES` frames, evenly spaced over `_SECONDS` in the middle of a video."""
     if num_frames < 1:
         raise VideoError("holds no frames")
     span = int(min(num_frames, max(_FRAMES, round(_SECONDS * rate))))

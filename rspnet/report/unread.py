@@ -1,4 +1,4 @@
-"""Videos that could not be read, and those that took longest to read: in training, or else for this page."""
+"""Videos that could not be read, and those that took longest to read in training, or else for this page."""
 
 import math
 from typing import NamedTuple
@@ -15,16 +15,16 @@ from rspnet.terminal import visible
 
 _LISTED = 50
 _SLOWEST = 5
-_SLOW = 0.5  # seconds; what is read faster is no trouble to anybody
+_SLOW = 0.5  # seconds; videos that are read faster do not matter
 
 
 class Slow(NamedTuple):
     """How long videos took to read.
 
     Attributes:
-        seconds: by video.
-        epochs: by video, in how many epochs it was among the slowest; empty where nothing was trained.
-        number: videos that were read; 0: not known.
+        seconds: Seconds by video.
+        epochs: Number of epochs in which a video was among the slowest, by video; empty if nothing was trained.
+        number: Number of videos that were read; 0 if not known.
     """
 
     seconds: dict[str, float]
@@ -33,13 +33,13 @@ class Slow(NamedTuple):
 
     @property
     def ranked(self) -> list[str]:
-        """Those that are trouble, the most of it first."""
+        """The `_SLOWEST` videos that took at least `_SLOW` seconds, by seconds times epochs, largest first."""
         slow = [name for name, seconds in self.seconds.items() if seconds >= _SLOW]
         return sorted(slow, key=lambda name: -self.seconds[name] * self.epochs.get(name, 1))[:_SLOWEST]
 
 
 def unread(record: Record) -> Section | None:
-    """The failed videos, with what is known of each, and the slowest."""
+    """List the failed and the slowest videos; None if the run has neither an index nor features to tell."""
     name, title = "unread", "Failed and slow videos"
     failed, slow = failures(record), slowest(record)
     number, logged = (record.result or {}).get("num_failed"), failed_in_an_epoch(record)
@@ -60,7 +60,7 @@ def unread(record: Record) -> Section | None:
 
 
 def _timed(slow: Slow) -> str:
-    """That no video was slow, as far as that is known."""
+    """Say that no video was slow; empty if one was, or if that is not known."""
     if not slow.seconds or slow.ranked:
         return ""
     if slow.epochs:
@@ -69,7 +69,7 @@ def _timed(slow: Slow) -> str:
 
 
 def failures(record: Record) -> list[tuple[str, str, str]]:
-    """Name, status and reason of each video that failed, by the index and by the features; each once."""
+    """Return name, status and reason of each video that failed by the index or the features, each once."""
     found: dict[str, tuple[str, str, str]] = {}
     if record.index is not None:
         rows = columns(record.index, ["video", "status", "reason"]).to_pydict()
@@ -85,9 +85,9 @@ def failures(record: Record) -> list[tuple[str, str, str]]:
 
 
 def failed_in_an_epoch(record: Record) -> int:
-    """How many videos at least could not be read in an epoch of a training, by its log.
+    """Return how many videos at least could not be read in the worst epoch of a training, by its log.
 
-    Of the worst epoch; the log counts a video in each pass, those of a validation once, and does not tell them apart.
+    The log counts a training video once in each pass and a validation video once, without telling them apart.
     """
     passes = record.options("optim").get("passes")
     counted = [number for line in record.metrics if isinstance(number := line.get("failed_videos"), int)]
@@ -96,7 +96,7 @@ def failed_in_an_epoch(record: Record) -> int:
 
 
 def slowest(record: Record) -> Slow:
-    """How long videos took to read: in the epochs of a training the slowest of each, else for their pictures."""
+    """Return how long videos took to read: the slowest of each epoch of a training, else those read for this page."""
     seconds, epochs = dict[str, float](), dict[str, int]()
     for line in record.metrics:
         found = line.get("slowest_videos")

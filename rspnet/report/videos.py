@@ -14,7 +14,7 @@ class Videos:
     """The videos of a run's index.
 
     Args:
-        record: Of the run.
+        record: The run.
     """
 
     def __init__(self, record: Record) -> None:
@@ -22,37 +22,37 @@ class Videos:
         self._places: dict[str, int] = {}
         if record.index is not None:
             names = columns(record.index, ["video"])["video"].to_pylist()
-            times = Counter(names)  # of two of one name nobody knows which is meant
+            times = Counter(names)  # videos that share a name are left out, because it is ambiguous
             self._places = {name: place for place, name in enumerate(names) if times[name] == 1}
 
     def row(self, name: str) -> dict[str, Any] | None:
-        """A video's row; None where the index has none of that name, or several."""
+        """Return a video's row; None if the index has none of that name, or several."""
         place = self._places.get(name)
         if place is None or self._index is None:
             return None
         return dict(self._index[place])
 
     def picture(self, name: str) -> Markup:
-        """An element that shows a video."""
+        """Return an element that shows a video."""
         return self._thumbnails.picture(self.row(name), name)
 
     def picture_class(self, name: str, *, is_made: bool = False) -> str:
-        """The CSS class that has a video's picture; empty where there is none.
+        """Return the CSS class that has a video's picture; empty if there is none.
 
         Args:
-            name: The video's.
-            is_made: Take one that is in the page already, and make none.
+            name: Name of the video.
+            is_made: Use a picture that is in the page already, and make none.
         """
         row = self.row(name)
         return "" if row is None else self._thumbnails.name(row, is_made=is_made)
 
     def card(self, name: str, *lines: Markup | str, right: bool | None = None) -> Markup:
-        """A video with words under it.
+        """Return a card: a video with lines of text under it.
 
         Args:
-            name: The video's.
-            lines: Said of it.
-            right: Whether it is marked as right or wrong, by a sign, a word and the kind of its frame; None: neither.
+            name: Name of the video.
+            lines: Lines of text.
+            right: Mark it as right or wrong, by a sign, a word and its frame; None for neither.
         """
         marks = {None: ("", ""), True: (" is-right", _mark("✓", "right")), False: (" is-wrong", _mark("✗", "wrong"))}
         kind, mark = marks[right]
@@ -67,5 +67,5 @@ def _mark(sign: str, word: str) -> Markup:
 
 
 def label_of(label: str | None) -> str:
-    """A class by name, in letters that can be seen."""
+    """Return the name of a class with control characters made visible; ``no class`` for None."""
     return "no class" if label is None else visible(label)

@@ -43,7 +43,7 @@ def test_logarithmic_steps_are_factors():
     html = lines("Rate", [Curve("rate", points)], x_name="epoch", log=True)
     (_, y0), (_, y1), (_, y2) = path(html, "line")
     assert y0 - y1 == y1 - y2 > 30
-    assert "epoch, logarithmic" in html
+    assert "epoch (y logarithmic)" in html
 
 
 def test_one_point_and_none():

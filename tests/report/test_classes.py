@@ -27,7 +27,7 @@ def test_the_table_says_all_and_what_is_missing(tmp_path):
     text = text_of(section.html)
     assert "50.0 % on average over 1 class" in text
     assert "50.0 [9.5, 90.5]" in text
-    assert "Of 1 further class there is no test video." in text
+    assert "1 further class has no test video." in text
     assert "film" not in text
 
 

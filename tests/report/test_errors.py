@@ -21,7 +21,7 @@ def test_what_is_said(tmp_path):
     ]
     run = record(tmp_path, predictions={"classify": lines}, rows=rows_of(tmp_path, "1.mp4", "2.mp4", "3.mp4"))
     text = text_of(errors(run).html)
-    assert "2 of 3 test videos are told wrong by the classifier, the surest first." in text
+    assert "2 of 3 test videos are classified wrongly by the classifier, the most confident first." in text
     assert "is run (20 %, place 2) taken for walk (80 %)" in text
     assert "is jump (not among the first 2) taken for walk (70 %)" in text
     assert "3.mp4" not in text

@@ -21,7 +21,7 @@ def test_of_other_weights_or_other_videos(tmp_path, stage):
     write_features(path, [[1.0], [2.0]], names=["1.mp4", "2.mp4"], weights_sha256=OWN)
     assert Record.read(folder, path).features is not None
     write_features(path, [[1.0], [2.0]], names=["x/7.mp4", "x/8.mp4"], weights_sha256=OWN)
-    with pytest.raises(ConfigError, match=r"holds no video of .*run, but x/7\.mp4 and others"):
+    with pytest.raises(ConfigError, match=r"has features of x/7\.mp4 and others, but of no video of .*run; "):
         Record.read(folder, path)
     write_features(path, [[1.0], [2.0]], names=["1.mp4", "2.mp4"], weights_sha256="0")
     with pytest.raises(ConfigError, match=r"holds features of other weights \(None\) than "):

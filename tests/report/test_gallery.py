@@ -36,7 +36,7 @@ def test_without_labels_there_are_no_marks(tmp_path):
     html = gallery(record(tmp_path, neighbours=lines(2, labels=(None,)))).html
     assert "right</b>" not in html
     assert "wrong</b>" not in html
-    assert "Without labels nobody can say which are right." in html
+    assert "Without labels it is not known which are right." in html
     assert gallery(record(tmp_path)) is None
 
 

@@ -40,7 +40,8 @@ def test_why_it_is_not_there_is_said_in_a_line(tmp_path, capsys, monkeypatch):
     leave(folder)
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("no report.html, which changes nothing else (")
+    assert err.startswith("no report.html (")
+    assert err.endswith("; the run is not affected, and stages/report.py may make it\n")
     assert err.count("\n") == 1
 
     def broken(record):

@@ -52,7 +52,7 @@ def test_videos_without_a_feature_and_other_splits_are_no_side(tmp_path):
 def test_without_two_sides_it_is_said(tmp_path, splits):
     section = near(record(tmp_path, features=features(values(), splits=splits)))
     assert not section.html
-    assert "no border to look across" in section.note
+    assert "there is nothing to compare" in section.note
 
 
 def test_without_features_or_of_windows_there_are_no_pairs(tmp_path):

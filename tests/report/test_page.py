@@ -164,7 +164,7 @@ def test_what_is_replaced(tmp_path):
         check_out(str(out))
         assert GENERATOR in out.read_text(encoding="utf-8")
     (tmp_path / "mine.html").write_text("<p>my rspnet report</p>")
-    for name, said in {"page.txt": "ends in .html", "mine.html": "is no report", "f.html": "is no file"}.items():
+    for name, said in {"page.txt": "ends in .html", "mine.html": "is not a report", "f.html": "is not a file"}.items():
         (tmp_path / "f.html").mkdir(exist_ok=True)
         with pytest.raises(ConfigError, match=said):
             check_out(str(tmp_path / name))

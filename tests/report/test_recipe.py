@@ -55,7 +55,7 @@ def test_a_section_that_is_a_file_of_its_own(tmp_path):
 
 def test_a_file_of_its_own(tmp_path):
     found = changes(read(tmp_path / "p", "--config", "my.yaml"))
-    assert found.against == "the defaults; a file of its own is among what the run was told"
+    assert found.against == "the defaults; its command also named a file that does not come with rspnet"
 
 
 def test_what_no_command_is(tmp_path):

@@ -65,7 +65,7 @@ def test_no_run_at_all(tmp_path):
         Record.read(tmp_path / "nowhere")
     (tmp_path / "config.yaml").write_text("color: red\n")  # somebody else's
     (tmp_path / "result.json").write_text('{"accuracy": 1}')
-    said = r"is no run's folder \(\S+result.json: is no result of a run \(it lacks stage\)\); name"
+    said = r"is not the folder of a run \(\S+result.json: is no result of a run \(it lacks stage\)\); name"
     with pytest.raises(ConfigError, match=f"{said} that of a pretraining, fine-tuning or evaluation"):
         Record.read(tmp_path)
 
@@ -86,6 +86,7 @@ def test_features_that_an_evaluation_measured_are_shown(tmp_path, out):
     found = Record.read(write_run(tmp_path / "same", "evaluate", **then))
     assert (found.features.values.tolist(), found.faults) == ([[1.0]], ())
     found = Record.read(write_run(tmp_path / "other", "evaluate", **then | {"features_sha256": "0"}))
-    assert (found.features, found.faults) == (None, (f"{path}: is no longer what was measured; it is left out here",))
+    said = f"{path}: has changed since it was measured; it is left out here"
+    assert (found.features, found.faults) == (None, (said,))
     gone = then | {"options": {"features": str(tmp_path / "gone")}}
     assert Record.read(write_run(tmp_path / "gone_from", "evaluate", **gone)).features is None

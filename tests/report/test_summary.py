@@ -53,7 +53,9 @@ def test_draws_say_nothing_of_other_videos(tmp_path):
     said = {"protocol": "few_shot", "top1": {"1": 29.0}, "interval": {"1": [26.0, 31.0]}, "interval_over": "draws"}
     said |= {"num_draws": 10, "chance_top1": 10.0}
     found = summary(Record.read(write_run(tmp_path / "e", "evaluate", **said, random=ahead)))
-    assert found.verdict.endswith("+9.0 [+5.0, +13.0]. That is over draws of these videos, and says nothing of others.")
+    assert found.verdict.endswith(
+        "+9.0 [+5.0, +13.0]. The interval is over draws of these videos, and says nothing about others."
+    )
     assert found.tone == "plain"
 
 
@@ -64,13 +66,13 @@ def test_draws_say_nothing_of_other_videos(tmp_path):
         (
             [-2.0, 5.0],
             [1.0, 9.0],
-            "Not shown to be by motion: with frames shuffled it does as well, as far as this tells.",
+            "Not shown to come from motion: it is not shown to be better than with frames shuffled.",
             "plain",
         ),
         (
             [-2.0, 5.0],
             [0.0, 9.0],
-            "with frames shuffled and with one frame repeated it does as well, as far as this tells.",
+            "it is not shown to be better than with frames shuffled and with one frame repeated.",
             "plain",
         ),
     ],
