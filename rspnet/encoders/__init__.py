@@ -1,7 +1,7 @@
 """The video encoders, by name: the four of the RSPNet authors and three of torchvision.
 
-timm knows each as `rspnet_` + name once this package is imported. An encoder maps normalised clips (N, 3, T, H, W) to
-pooled features (N, D); its `forward_features` gives the last map (N, D, t, h, w).
+Importing this package registers each with timm as `rspnet_` + name. An encoder maps normalised clips (N, 3, T, H, W) to
+pooled features (N, D); its `forward_features` returns the last feature map (N, D, t, h, w).
 """
 
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ def encoder_spec(name: str) -> EncoderSpec:
     """Return the clip (frames, pixels, normalisation) that the named encoder is made for.
 
     Raises:
-        ConfigError: If there is no such encoder; the message lists those there are.
+        ConfigError: If there is no such encoder; the message lists the known ones.
     """
     if name not in _SPECS:
         known = "; ".join(f"{spec.name} ({spec.about})" for spec in _SPECS.values())
@@ -35,38 +35,38 @@ def create_encoder(name: str, num_classes: int = 0, **kwargs: Any) -> VideoEncod
     """Create an encoder with fresh weights.
 
     Args:
-        name: The encoder's: c3d, resnet18, r2plus1d, s3dg, r3d_18, r2plus1d_18 or s3d.
-        num_classes: Outputs of a linear classifier; 0 = none, `encoder(clips)` then gives pooled features (N, D).
-        kwargs: `width`: base channels, 64 as published (torchvision's networks have only that); None likewise.
+        name: c3d, resnet18, r2plus1d, s3dg, r3d_18, r2plus1d_18 or s3d.
+        num_classes: Outputs of a linear classifier; with 0 (none) `encoder(clips)` returns pooled features (N, D).
+        kwargs: `width`: base channels, default (and None) 64 as published; torchvision's networks allow only 64.
 
     Raises:
         ConfigError: If there is no such encoder or width.
     """
     if kwargs.get("features_only"):
         raise ConfigError(
-            f"features_only: gives a wrapper of timm's, no encoder; timm.create_model('rspnet_{name}', "
-            "features_only=True) makes it"
+            "features_only: this makes a wrapper of timm's, not an encoder; use timm.create_model("
+            f"'rspnet_{name}', features_only=True)"
         )
     encoder = timm.create_model(f"rspnet_{encoder_spec(name).name}", num_classes=num_classes, **kwargs)
     if not isinstance(encoder, VideoEncoder):
-        raise TypeError(f"rspnet_{name}: another package has told timm of a network of this name")
+        raise TypeError(f"rspnet_{name}: another package has registered a network of this name with timm")
     return encoder
 
 
 class Network(Protocol):
-    """A network as options name it."""
+    """Options that describe a network."""
 
     @property
     def name(self) -> str:
-        """`create_encoder`'s."""
+        """A name for `create_encoder`."""
 
     @property
     def width(self) -> int | None:
-        """Base channels; None as published."""
+        """Base channels; None: 64, as published."""
 
 
 class Clips(Protocol):
-    """Clips as options name them."""
+    """Options that describe clips."""
 
     @property
     def num_frames(self) -> int:
@@ -74,20 +74,21 @@ class Clips(Protocol):
 
     @property
     def size(self) -> int:
-        """Its height and width, pixels."""
+        """Height and width of a clip, pixels."""
 
 
 def check_clips(network: Network, clips: Clips, *, batch: int = 1, training: bool = False) -> None:
-    """See that a network can take such clips, on torch's device without memory: a moment, and nothing is drawn.
+    """Check that a network can take such clips. It runs on torch's meta device: fast, without changing random state.
 
     Args:
-        network: Which.
-        clips: Which.
+        network: Options of the network.
+        clips: Options of the clips.
         batch: Clips that share batch statistics.
-        training: Whether they do: with one clip and one position left there is nothing to normalise by.
+        training: Check training mode, in which batch norm fails if a batch has a single value per channel left.
 
     Raises:
-        ConfigError: It cannot, or the machine's memory could not hold them, or as for `create_encoder`.
+        ConfigError: If the clips are too small, if network or clips do not fit into the machine's memory, or as for
+            `create_encoder`.
     """
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
         encoder = create_encoder(network.name, width=network.width).train(training)
@@ -98,10 +99,10 @@ def check_clips(network: Network, clips: Clips, *, batch: int = 1, training: boo
         check_fits(clips_bytes, named)
         try:
             encoder(torch.empty(batch, 3, clips.num_frames, clips.size, clips.size))
-        except (RuntimeError, ValueError):  # an output of no size; one value to normalise
+        except (RuntimeError, ValueError):  # an output of size 0; batch norm of a single value per channel
             spec, several = encoder.spec, f", {batch} in a batch" if training else ""
             raise ConfigError(
                 f"clips.num_frames: {clips.num_frames}, clips.size: {clips.size}{several}: too little for "
-                f"{network.name}, which halves them layer by layer; it is made for {spec.num_frames} frames of "
+                f"{network.name}, which halves them several times; it is made for {spec.num_frames} frames of "
                 f"{spec.size} pixels"
             ) from None

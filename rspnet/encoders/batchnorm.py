@@ -1,13 +1,13 @@
-"""Batch normalisation that adds up right where a CPU lays the channels of a position side by side.
+"""Batch normalisation with accurate sums on a CPU in the memory format `torch.channels_last_3d`.
 
-In `torch.channels_last_3d` torch 2.14 sums a channel's values in float32 one after the other, each thread its share: of
-millions, the later ones are rounded away. The variance of C3D's first maps comes out 0.8 % too small for 32 clips:
+In this format torch 2.14 adds up a channel's values one by one in a float32 sum per thread; with millions of values the
+later ones are rounded away. The variance of C3D's first maps comes out 0.8 % too small for 32 clips:
 
     x = torch.randn(32, 4, 16, 112, 112).contiguous(memory_format=torch.channels_last_3d)
-    nn.BatchNorm3d(4, momentum=1.0)  # after it has seen x: a running_var of 0.992, and 1.000 of x.contiguous()
+    nn.BatchNorm3d(4, momentum=1.0)  # after a forward pass of x running_var is 0.992; of x.contiguous() it is 1.000
 
-Here the sums are made in blocks, by torch's own kernels: B neighbouring positions of C channels are looked at as one
-position of B * C channels, which moves nothing in memory.
+Here torch's own kernels add up in blocks: B neighbouring positions of C channels are viewed as one position of B * C
+channels, which copies nothing.
 """
 
 from typing import Any
@@ -16,20 +16,20 @@ import torch
 from torch import Tensor, nn
 
 ADDED = 256
-"""Values to add up one after the other: what is lost of so many does not show in a weight's gradient."""
+"""Number of values added up one by one, too few for the rounding to show in a weight's gradient."""
 
 _CACHED = 1 << 17
-"""Sums that a processor can hold at hand while it adds: so many blocks times channels there are at most."""
+"""Maximum of blocks times channels, so that their sums fit into the processor's cache."""
 
 
 class BatchNorm3d(nn.BatchNorm3d):
-    """torch's, with the same numbers in every memory format.
+    """`nn.BatchNorm3d` with the same results in every memory format.
 
     Training in `torch.channels_last_3d` on a CPU is computed here, everything else by torch.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Normalise maps (N, C, T, H, W) by their own statistics, or by running ones out of training."""
+        """Normalise maps (N, C, T, H, W) by their own statistics, or outside training by the running ones."""
         if not self.training or maps.device.type != "cpu" or not _adds_up_wrong(maps):
             return super().forward(maps)
         mean, variance = statistics(maps)
@@ -41,7 +41,7 @@ class BatchNorm3d(nn.BatchNorm3d):
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor, number: int) -> None:
-        """Let the running statistics follow those of a batch of so many positions, as torch does."""
+        """Update the running statistics with those of a batch of `number` positions, as torch does."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -52,27 +52,24 @@ class BatchNorm3d(nn.BatchNorm3d):
 
 
 def _adds_up_wrong(maps: Tensor) -> bool:
-    several = maps.ndim == 5 and maps.numel() > maps.shape[1]  # one value has no statistics: torch says so
+    several = maps.ndim == 5 and maps.numel() > maps.shape[1]  # for one value per channel torch raises an error
     return several and maps.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def blocks(number: int, channels: int) -> int:
-    """Into how many equal blocks so many positions are divided: of `ADDED` or fewer, where that is no burden."""
+    """Return into how many equal blocks to divide `number` positions: of `ADDED` or fewer, if `_CACHED` allows it."""
     fewest = min(-(-number // ADDED), max(1, _CACHED // channels))
     return next(count for count in range(fewest, number + 1) if number % count == 0)
 
 
 def _rows(maps: Tensor, count: int) -> Tensor:
-    """Look at maps (N, C, T, H, W) as positions of all blocks together, (positions of a block, blocks * C)."""
+    """View maps (N, C, T, H, W) with each `count` neighbouring positions as one: (positions / count, count * C)."""
     return maps.permute(0, 2, 3, 4, 1).view(-1, count * maps.shape[1])
 
 
 @torch.no_grad()
 def statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean and the variance (C,) of maps (N, C, T, H, W) in `torch.channels_last_3d`.
-
-    The variance is that of the values themselves: their squares are divided by their number.
-    """
+    """Return the mean and the biased variance (C,) of maps (N, C, T, H, W) in `torch.channels_last_3d`."""
     count = blocks(maps.numel() // maps.shape[1], maps.shape[1])
     like = torch.zeros(count * maps.shape[1], dtype=torch.promote_types(maps.dtype, torch.float32))
     found = torch.batch_norm_update_stats(_rows(maps, count), like, torch.ones_like(like), 0.0)
@@ -82,7 +79,7 @@ def statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Normalise(torch.autograd.Function):
-    """Normalise maps by a batch's own statistics: of maps, weight, bias, mean and variance, which is not near zero."""
+    """Normalise maps by their own statistics; takes maps, weight, bias, mean and variance (with eps added)."""
 
     @staticmethod
     def forward(ctx: Any, *given: Tensor) -> Tensor:
@@ -102,13 +99,13 @@ class _Normalise(torch.autograd.Function):
             _rows(gradient, count), _rows(maps, count), *of_block, True, 0.0, [False, True, True]
         )
         by_weight, by_bias = by_weight.view(count, -1).sum(0), by_bias.view(count, -1).sum(0)
-        # scale * (gradient - its mean - normalised * the mean of gradient * normalised)
+        # by_maps = scale * (gradient - mean(gradient) - normalised * mean(gradient * normalised))
         scale, zeros = weight * inverse, torch.zeros_like(mean)
         by_maps = torch.batch_norm(
             maps, -scale * by_weight / number, -scale * by_bias / number, mean, variance, False, 0.0, 0.0, False
         )
         if gradient.dtype == scale.dtype:
             by_maps.addcmul_(gradient, scale.view(-1, 1, 1, 1))
-        else:  # halves: the scale keeps its precision
+        else:  # half precision: the scale stays in float32
             by_maps += torch.batch_norm(gradient, scale, zeros, zeros, torch.ones_like(mean), False, 0.0, 0.0, False)
         return by_maps, by_weight, by_bias, None, None

@@ -1,8 +1,8 @@
 """C3D with batch normalisation, as the RSPNet authors use it.
 
-Paper: Learning Spatiotemporal Features with 3D Convolutional Networks (arXiv:1412.0767). Against the paper: batch
-normalisation after each convolution, which keeps its bias; no fifth pooling and no fully connected layers: the last
-map is pooled by averaging. State-dict keys and shapes are those of the published checkpoints;
+Paper: Learning Spatiotemporal Features with 3D Convolutional Networks (arXiv:1412.0767). Unlike in the paper, batch
+normalisation follows each convolution, which keeps its bias; there is no fifth pooling and there are no fully connected
+layers: the last map is average-pooled. State-dict keys and shapes are those of the published checkpoints;
 tests/encoders/test_encoders.py compares them, and the outputs for fixed weights, with the published network's.
 """
 
@@ -49,7 +49,7 @@ class C3D(VideoEncoder):
             self.add_module(f"bn{name}", nn.BatchNorm3d(out))
             channels = out
         maps = (("bn1", 64), ("bn2", 128), ("bn3b", 256), ("bn4b", 512), ("bn5b", 512))
-        # The ReLU that follows works in place: what was kept of the normalisation is what comes out of it.
+        # The ReLU after a normalisation works in place, so that the map hooked here is its output.
         self.feature_info = [stage(name, scaled(out, width), 2**i) for i, (name, out) in enumerate(maps)]
         self.num_features = channels
         self.reset_classifier(num_classes)

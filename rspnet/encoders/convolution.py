@@ -1,9 +1,9 @@
-"""3-D convolutions whose weights get right gradients in half precision on a CPU.
+"""3-D convolutions whose weights get correct gradients in half precision on a CPU.
 
-torch 2.14 (oneDNN 3.12 with AMX) computes the gradient of a 3-D convolution's weights wrongly where maps are small
-beside the kernel: from memory that nobody has filled, and outside its own. What comes forward is right, and so is the
-gradient of the maps. Of these, the first gives what memory held before, here no numbers; the second reads or writes
-where nothing of its own is, and may end the process:
+torch 2.14 (oneDNN 3.12 with AMX) computes the gradient of a 3-D convolution's weights wrongly if maps are small next to
+the kernel: from uninitialised memory, and from memory out of bounds. The forward pass and the gradient of the maps are
+right. Of these examples, the first returns what the memory held before, here NaN; the second reads or writes out of
+bounds, and may crash the process:
 
     bf16 = torch.bfloat16
     torch.full((1 << 20,), torch.nan)
@@ -12,9 +12,9 @@ where nothing of its own is, and may end the process:
     maps, weight = torch.randn(7, 3, 1, 8, 9, dtype=bf16), torch.randn(48, 3, 7, 7, 7, dtype=bf16, requires_grad=True)
     torch.conv3d(maps, weight, None, 1, 3).sum().backward()
 
-Here such layers are computed in float32. `proven` says which are not: those of a kind of which 598 of random shapes,
-with 1, 2, 3, 4 and 8 threads, gave the gradients of float32 with every page of memory around a tensor forbidden and
-every number that nobody had written no number (tests/encoders/test_convolution.py tries some anew).
+Here such layers are computed in float32. `proven` selects the kind of layers that are not: 598 of them, with random
+shapes and 1, 2, 3, 4 and 8 threads, gave the gradients of float32 although the memory pages around each tensor were
+protected and uninitialised memory was filled with NaN (tests/encoders/test_convolution.py repeats some of this).
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ _HALVES = (torch.bfloat16, torch.float16)
 
 
 class Conv3d(nn.Conv3d):
-    """torch's; where half precision would give its weights a gradient on a CPU that is not `proven`, in float32."""
+    """`nn.Conv3d`; on a CPU in float32 if its weights would get a half-precision gradient that is not `proven`."""
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Map (N, C, T, H, W) to (N, channels, t, h, w)."""
+        """Map (N, in_channels, T, H, W) to (N, out_channels, t, h, w)."""
         if maps.device.type != "cpu" or not (torch.is_grad_enabled() and self.weight.requires_grad):
             return super().forward(maps)
         autocast = torch.is_autocast_enabled("cpu")
@@ -49,30 +49,30 @@ class Conv3d(nn.Conv3d):
 
 
 def proven(sizes: Sequence[int], kernel: Sequence[int], stride: Sequence[int]) -> bool:
-    """Whether the bfloat16 gradient of a convolution's weights is known to be right on this CPU.
+    """Return whether the bfloat16 gradient of a convolution's weights is known to be right on this CPU.
 
     Args:
         sizes: T, H, W of the maps.
-        kernel: its sizes, odd; the maps are padded by half of them.
-        stride: likewise.
+        kernel: kernel size in time, height, width; the maps are padded by half of it.
+        stride: stride in time, height, width.
     """
     fits = all(width == 1 or size > width for size, width in zip(sizes, kernel, strict=True))
     return has_bf16() and fits and all(width % 2 for width in kernel) and set(stride) <= {1, 2}
 
 
-# Asked once, here: torch's compiler cannot ask.
+# Computed at import because torch.compile cannot trace these calls.
 _HAS_BF16 = torch.cpu._is_avx512_bf16_supported() and torch.cpu._is_amx_tile_supported()
 
 
 def has_bf16() -> bool:
-    """Whether this CPU has what the gradients were tried with: AVX512-BF16 and AMX."""
+    """Return whether this CPU has the instructions that the gradients were tested with: AVX512-BF16 and AMX."""
     return _HAS_BF16
 
 
 def bf16_is_right() -> bool:
-    """Whether this torch, as it is set up, gives weights the bfloat16 gradients that `proven` promises; a moment.
+    """Return whether the installed torch computes right bfloat16 gradients for layers that are `proven`; this is fast.
 
-    The shapes are small ones of each kind. What was freed before is no number, so that it shows where it is read.
+    One small layer of each kind is tried, after freeing memory full of NaN, which shows if it is read uninitialised.
     """
     return has_bf16() and all(_is_right(*each) for each in _TRIED)
 

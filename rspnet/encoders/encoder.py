@@ -1,4 +1,4 @@
-"""What all encoders share: the clip they expect, average pooling, the classifier, timm's conventions.
+"""What all encoders share: the clip they are made for, average pooling, the classifier, timm's conventions.
 
 Shapes: N clips, T frames, H and W pixels, D features; t, h, w are the positions of the last map.
 """
@@ -18,15 +18,15 @@ from rspnet.errors import ConfigError
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """The clip an encoder is made for; timm's own cfg has no room for frames, so it is kept beside it.
+    """The clip that an encoder is made for; kept apart from timm's own cfg, which has no place for numbers of frames.
 
     Attributes:
-        name: Name for `rspnet.create_encoder`; timm knows the encoder as `rspnet_` + name.
-        about: One line that tells it from its namesakes.
+        name: Name for `rspnet.create_encoder`; timm's name is `rspnet_` + name.
+        about: One line that distinguishes it from networks of similar names.
         num_frames: Frames of a clip.
         size: Height and width of a clip, pixels.
         mean: Mean to subtract per RGB channel, of pixels scaled to 0-1.
-        std: Standard deviation to divide by, likewise.
+        std: Standard deviation to divide by, per RGB channel.
     """
 
     name: str
@@ -38,11 +38,11 @@ class EncoderSpec:
 
     @property
     def clip(self) -> ClipSpec:
-        """The clip as a network of this kind is fed with it, unless its training says otherwise."""
+        """The clip that a network of this kind is fed with, unless its weights were trained with another."""
         return ClipSpec(self.num_frames, self.size, self.mean, self.std)
 
     def timm_cfg(self, first_conv: str, classifier: str) -> dict[str, Any]:
-        """Return the cfg that timm keeps for the encoder: its clip, no weights to download, no classes.
+        """Return timm's cfg of the encoder: its clip, no weights to download, no classes.
 
         Args:
             first_conv: State-dict name of the first convolution.
@@ -52,7 +52,7 @@ class EncoderSpec:
             "url": "",
             "num_classes": 0,
             "interpolation": "bilinear",
-            "crop_pct": 1.0,  # the central square, whole
+            "crop_pct": 1.0,  # the whole central square
             "first_conv": first_conv,
             "classifier": classifier,
             **pretrained_cfg(self.clip),
@@ -60,7 +60,7 @@ class EncoderSpec:
 
 
 def pretrained_cfg(clip: ClipSpec) -> dict[str, Any]:
-    """Return what timm's `pretrained_cfg` says of a clip: that of images, and in its notes what those do not have."""
+    """Return a clip as entries of timm's `pretrained_cfg`; what an image does not have goes into its notes."""
     return {
         "input_size": (3, clip.size, clip.size),
         "mean": clip.mean,
@@ -69,7 +69,7 @@ def pretrained_cfg(clip: ClipSpec) -> dict[str, Any]:
     }
 
 
-# timm refuses keys that it does not know.
+# timm refuses unknown keys, hence the notes.
 _IN_NOTES = ("num_frames", "stride", "frame_rate", "sampling", "channels")
 
 
@@ -80,13 +80,13 @@ class VideoEncoder(nn.Module):
     comes last in the state dict, as it does in the published files.
 
     Attributes:
-        spec: What kind of encoder it is; set where it is created, as the next two.
-        kwargs: What it was created with beside its name: `width`, where that was said.
-        feature_info: Its five stages as timm's `features_only` wants them: the module that makes a stage's map, the
-            map's channels, and how much smaller than a frame it is.
+        spec: Its kind of encoder; set by `build`.
+        kwargs: Keywords it was created with: `width`, if given; set by `build`.
+        feature_info: Its five stages in the form that timm's `features_only` needs: the module whose output is the
+            stage's map, the map's channels, and its reduction in height and width.
         classifier_name: Attribute (and state-dict) name of the classifier.
         num_features: D, length of a pooled feature.
-        num_classes: Outputs of the classifier; 0 = none, `forward` returns the pooled features.
+        num_classes: Outputs of the classifier; with 0 (none) `forward` returns the pooled features.
     """
 
     spec: EncoderSpec
@@ -100,7 +100,7 @@ class VideoEncoder(nn.Module):
 
     @property
     def clip(self) -> ClipSpec:
-        """What to feed it with: what it is made for, or where weights are loaded, what they say."""
+        """The clip to feed it with: that of the loaded weights' training, or else the one it is made for."""
         return self._clip
 
     @clip.setter
@@ -113,21 +113,21 @@ class VideoEncoder(nn.Module):
         raise NotImplementedError
 
     def forward_head(self, feature_map: Tensor, pre_logits: bool = False) -> Tensor:
-        """Pool a map (N, D, t, h, w) to features (N, D), then classify unless `pre_logits` or without classes."""
+        """Pool a map (N, D, t, h, w) to features (N, D), and classify them unless `pre_logits` or without classes."""
         features = feature_map.mean(dim=(2, 3, 4))
         return features if pre_logits else self.get_classifier()(features)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Return pooled features (N, D), or logits (N, num_classes) where there is a classifier."""
+        """Return pooled features (N, D), or logits (N, num_classes) if there is a classifier."""
         return self.forward_head(self.forward_features(clips))
 
     def get_classifier(self) -> nn.Module:
-        """Return the classifier; `nn.Identity` without classes."""
+        """Return the classifier, or `nn.Identity` without classes."""
         classifier: nn.Module = getattr(self, self.classifier_name)
         return classifier
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Put a fresh linear classifier in place, on the encoder's device; 0 takes it away."""
+        """Replace the classifier by a new linear one on the encoder's device; 0 removes it."""
         self.num_classes = num_classes
         layer: nn.Module = nn.Identity()
         if num_classes:
@@ -142,24 +142,24 @@ def stage(module: str, channels: int, reduction: int) -> dict[str, Any]:
 
 
 def build(make: Callable[..., VideoEncoder], spec: EncoderSpec, pretrained: bool, **kwargs: Any) -> VideoEncoder:
-    """Build an encoder the way timm does, for its registered entry point, and tell it its clip.
+    """Build an encoder for its entry point in timm's registry, and set its clip.
 
-    With `features_only` it is timm's wrapper of one, which gives the maps of `out_indices`.
+    With `features_only` it is timm's wrapper of an encoder, which returns the maps of `out_indices`.
 
     Args:
         make: Builds the network.
-        spec: What kind it is.
-        pretrained: As timm's.
-        kwargs: `make`'s, timm's, and `clip`: what differs from the clip that it is made for, by `ClipSpec`'s names;
-            exported folders say it.
+        spec: Its kind of encoder.
+        pretrained: As in timm.
+        kwargs: Keywords of `make` and of timm, and `clip`: values by field of `ClipSpec` that differ from the clip
+            that it is made for; exported folders contain them.
 
     Raises:
-        ConfigError: If other than three input channels are asked for.
+        ConfigError: If `in_chans` is not 3.
     """
     clip = as_clip(kwargs.pop("clip", {}), spec.clip)
     if kwargs.get("in_chans", 3) != 3:
         raise ConfigError(f"rspnet_{spec.name}: in_chans is {kwargs['in_chans']}; clips are RGB, leave it at 3")
-    # timm adds in_chans itself, taken from input_size.
+    # timm itself adds in_chans, from input_size; the networks do not take it.
     encoder = build_model_with_cfg(
         make,
         f"rspnet_{spec.name}",
@@ -170,17 +170,17 @@ def build(make: Callable[..., VideoEncoder], spec: EncoderSpec, pretrained: bool
     )
     mend(encoder)
     encoder.spec, encoder.clip = spec, clip
-    encoder.pretrained_cfg.update(pretrained_cfg(clip))  # timm's wrapper does not do that by itself
+    encoder.pretrained_cfg.update(pretrained_cfg(clip))  # again, for timm's wrapper, which has no `clip` setter
     encoder.kwargs = {"width": kwargs["width"]} if "width" in kwargs else {}
     return encoder
 
 
 def as_clip(said: Mapping[str, Any], usual: ClipSpec) -> ClipSpec:
-    """Return a clip as a file describes it.
+    """Return the clip that a file describes.
 
     Args:
-        said: By `ClipSpec`'s names; others are passed over.
-        usual: For what is not said.
+        said: Values by field of `ClipSpec`; other keys are ignored.
+        usual: Supplies the fields that are missing.
     """
     known = {field.name for field in dataclasses.fields(usual)} & said.keys()
     values: dict[str, Any] = {name: tuple(said[name]) if name in ("mean", "std") else said[name] for name in known}
@@ -188,7 +188,7 @@ def as_clip(said: Mapping[str, Any], usual: ClipSpec) -> ClipSpec:
 
 
 def scaled(channels: int, width: int) -> int:
-    """Scale a published channel count (which goes with width 64) to another width, down to 1 at least.
+    """Scale a published channel count (which is for width 64) to another width; at least 1.
 
     Raises:
         ConfigError: If the width is not positive.

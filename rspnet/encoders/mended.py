@@ -1,4 +1,4 @@
-"""Layers of torch that compute wrongly on a CPU in some orders of memory and types, put right."""
+"""Replacement of torch layers that compute wrongly on a CPU with some memory formats and precisions."""
 
 from torch import nn
 
@@ -7,9 +7,9 @@ from rspnet.encoders.convolution import Conv3d
 
 
 def mend(network: nn.Module) -> None:
-    """Make the 3-D convolutions and normalisations of a network ours, in place: weights and names stay as they are."""
+    """Turn a network's 3-D convolutions and batch norms into those of this package, in place; weights do not change."""
     for layer in network.modules():
         if type(layer) is nn.BatchNorm3d:
             layer.__class__ = BatchNorm3d
-        elif isinstance(layer, nn.Conv3d):  # torchvision has kinds of its own, which differ in how they are made
+        elif isinstance(layer, nn.Conv3d):  # including torchvision's subclasses, which differ only in construction
             layer.__class__ = Conv3d

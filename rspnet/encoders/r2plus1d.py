@@ -1,10 +1,10 @@
 """R(2+1)D with four blocks, as the RSPNet authors use it. It is not torchvision's 18-layer `r2plus1d_18`.
 
 Paper: A Closer Look at Spatiotemporal Convolutions for Action Recognition (arXiv:1711.11248); the variant is the one
-of the clip-order prediction work (VCOP, CVPR 2019), hence `r2plus1d-vcop` in published files: one residual block per
-layer, and each convolution, the shortcut's too, split in a spatial and a temporal one. State-dict keys and shapes are
-those of the published checkpoints; tests/encoders/test_encoders.py compares them, and the outputs for fixed weights,
-with the published network's.
+of video clip order prediction (VCOP, CVPR 2019), hence `r2plus1d-vcop` in published files: one residual block per
+layer, and each convolution, including the shortcut's, split into a spatial and a temporal one. State-dict keys and
+shapes are those of the published checkpoints; tests/encoders/test_encoders.py compares them, and the outputs for fixed
+weights, with the published network's.
 """
 
 from collections import OrderedDict
@@ -22,7 +22,7 @@ default_cfgs = generate_default_cfgs({"rspnet_r2plus1d": SPEC.timm_cfg("conv1.sp
 
 
 class FactoredConv(nn.Module):
-    """A time x space x space convolution as a spatial one, normalisation and ReLU, and a temporal one.
+    """A 3-D convolution factored into a spatial one, batch normalisation and ReLU, and a temporal one.
 
     Args:
         in_channels: Channels of the input.
@@ -34,7 +34,7 @@ class FactoredConv(nn.Module):
     def __init__(self, in_channels: int, channels: int, *, kernel: tuple[int, int], stride: tuple[int, int]):
         super().__init__()
         (kt, ks), (st, ss) = kernel, stride
-        # As many channels between the two as give the parameters of the undivided convolution (paper, section 3.5).
+        # The number of channels between the two that keeps the parameter count of the full convolution (section 3.5).
         middle = kt * ks * ks * in_channels * channels // (ks * ks * in_channels + kt * channels)
         self.spatial_conv = nn.Conv3d(
             in_channels, middle, (1, ks, ks), stride=(1, ss, ss), padding=(0, ks // 2, ks // 2), bias=False
@@ -52,7 +52,7 @@ class FactoredConv(nn.Module):
 
 
 class Block(nn.Module):
-    """Two factored 3x3x3 convolutions and a shortcut, itself factored where it halves time and space.
+    """Two factored 3x3x3 convolutions and a shortcut, which is a factored convolution if it halves time and space.
 
     Args:
         in_channels: Channels of the input.
@@ -64,7 +64,7 @@ class Block(nn.Module):
         super().__init__()
         stride = (2, 2) if downsample else (1, 1)
         self.downsample = downsample
-        if downsample:  # before the others, so that parameters come in the published order
+        if downsample:  # before the others, so that the parameters have the published order
             self.downsampleconv = FactoredConv(in_channels, channels, kernel=(1, 1), stride=stride)
             self.downsamplebn = nn.BatchNorm3d(channels)
         self.conv1 = FactoredConv(in_channels, channels, kernel=(3, 3), stride=stride)

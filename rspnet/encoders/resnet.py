@@ -1,7 +1,7 @@
 """ResNet-18 with 3-D convolutions, as the RSPNet authors use it.
 
-Paper: Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet? (arXiv:1711.09577), shortcut type B. Its
-stem is 7x7x7 and a max-pooling halves time as well as space, which tells it from torchvision's r3d_18. State-dict keys
+Paper: Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet? (arXiv:1711.09577), shortcut type B.
+Unlike torchvision's r3d_18 it has a 7x7x7 stem, and a max-pooling that halves time as well as space. State-dict keys
 and shapes are those of the published checkpoints; tests/encoders/test_encoders.py compares them, and the outputs for
 fixed weights, with the published network's.
 """
@@ -23,7 +23,7 @@ class BasicBlock(nn.Module):
     Args:
         in_channels: Channels of the input.
         channels: Channels of the output.
-        stride: Of the first convolution, in time, height and width.
+        stride: Stride of the first convolution in time, height and width.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int):

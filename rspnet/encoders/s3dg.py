@@ -1,6 +1,6 @@
 """S3D-G, as the RSPNet authors use it.
 
-Paper: Rethinking Spatiotemporal Feature Learning (arXiv:1712.04851). Against the paper and torchvision's `s3d`: the
+Paper: Rethinking Spatiotemporal Feature Learning (arXiv:1712.04851). Unlike in the paper and torchvision's `s3d`, the
 spatial part of the first convolution has stride 2 in time as well (its temporal part has none), and each separable
 convolution ends in a gate. State-dict keys and shapes are those of the published checkpoints;
 tests/encoders/test_encoders.py compares them, and the outputs for fixed weights, with the published network's.
@@ -18,8 +18,8 @@ from rspnet.encoders.encoder import EncoderSpec, VideoEncoder, build, scaled, st
 SPEC = EncoderSpec("s3dg", "S3D with gates (torchvision's s3d has none)", num_frames=16, size=224)
 default_cfgs = generate_default_cfgs({"rspnet_s3dg": SPEC.timm_cfg("feature.sepConv1.sep_conv.0.conv3d", "fc")})
 
-# Channels at width 64: branch 0; branch 1 before and after its 3x3x3; branch 2 likewise; branch 3 (paper, figure 3,
-# and Inception-v1's table).
+# Channels at width 64: branch 0; branch 1 before and after its 3x3x3 convolution; branch 2 likewise; branch 3 (paper,
+# figure 3, and the table of Inception-v1).
 _INCEPTION = {
     "3b": (64, 96, 128, 16, 32, 32),
     "3c": (128, 128, 192, 32, 96, 64),
@@ -40,7 +40,7 @@ class ConvUnit(nn.Module):
         in_channels: Channels of the input.
         channels: Channels of the output.
         kernel: Kernel size in time, height, width; padded so that stride 1 keeps the size.
-        stride: Of all three dimensions, or one each.
+        stride: Stride in all three dimensions, or in time, height, width.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class ConvUnit(nn.Module):
 
 
 class GatedSeparableConv(nn.Module):
-    """A spatial and a temporal convolution unit, and a gate per channel from the average over the map.
+    """A spatial and a temporal convolution unit, and a gate per channel computed from the channel's mean over the map.
 
     Args:
         in_channels: Channels of the input.
         channels: Channels of the output.
         kernel: Temporal = spatial kernel size.
-        stride: Stride of the spatial unit, in time as well.
+        stride: Stride of the spatial unit in time, height and width.
     """
 
     def __init__(self, in_channels: int, channels: int, kernel: int, *, stride: int = 1):
@@ -88,7 +88,7 @@ class GatedSeparableConv(nn.Module):
 
 
 class Inception(nn.Module):
-    """Four branches, joined channel by channel.
+    """Four branches, concatenated along the channels.
 
     Args:
         in_channels: Channels of the input.
@@ -129,7 +129,7 @@ class S3DG(VideoEncoder):
         )
         channels = second
         self.feature_info = [stage("feature.sepConv1", stem, 2), stage("feature.sep_conv2", second, 4)]
-        ends = {"3c": 8, "4f": 16, "5c": 32}  # the last blocks before time and space are halved
+        ends = {"3c": 8, "4f": 16, "5c": 32}  # the last block of each stage, and its reduction
         for name, published in _INCEPTION.items():
             if name == "4b":
                 layers["maxPool3"] = nn.MaxPool3d(kernel_size=3, stride=2, padding=1)

@@ -1,7 +1,7 @@
-"""torchvision's video networks by the conventions of ours: r3d_18, r2plus1d_18 (18 layers) and s3d (no gates).
+"""torchvision's video networks as encoders: r3d_18, r2plus1d_18 (18 layers) and s3d (no gates).
 
-Layers, initialisation and state-dict keys are torchvision's own, so its weight files (Kinetics-400, given as a file)
-fit as they are; tests/encoders/test_encoders.py compares keys and outputs with torchvision's models.
+Layers, initialisation and state-dict keys are torchvision's own, so its weight files (Kinetics-400) fit unchanged;
+tests/encoders/test_encoders.py compares keys and outputs with torchvision's models.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ default_cfgs = generate_default_cfgs(
 
 def _refuse_width(name: str, width: int) -> None:
     if width != 64:
-        raise ConfigError(f"encoder {name} has torchvision's one width, not {width}; leave width at 64")
+        raise ConfigError(f"encoder {name}: width {width} is not possible, torchvision has only 64; leave width at 64")
 
 
 class TorchvisionResNet(VideoEncoder):
@@ -41,7 +41,7 @@ class TorchvisionResNet(VideoEncoder):
     Args:
         make: torchvision's function that builds the network.
         num_classes: Outputs of the classifier; 0 = none.
-        width: Only 64.
+        width: Must be 64.
     """
 
     def __init__(self, make: Callable[..., VideoResNet], num_classes: int = 0, width: int = 64):
@@ -70,7 +70,7 @@ class TorchvisionS3D(VideoEncoder):
 
     Args:
         num_classes: Outputs of the classifier; 0 = none.
-        width: Only 64.
+        width: Must be 64.
     """
 
     classifier_name = "classifier"
@@ -93,22 +93,22 @@ class TorchvisionS3D(VideoEncoder):
         return feature_map
 
     def forward_head(self, feature_map: Tensor, pre_logits: bool = False) -> Tensor:
-        """Pool a map (N, D, t, h, w) to features (N, D), then classify unless `pre_logits` or without classes.
+        """Pool a map (N, D, t, h, w) to features (N, D), and classify them unless `pre_logits` or without classes.
 
-        torchvision averages windows of 2x7x7 positions, then the windows, so that the middle of a long clip counts
-        more; the order of that and the classifier, both linear, is changed here. A map smaller than a window, which
-        torchvision refuses, is averaged as it is.
+        torchvision averages over sliding windows of 2x7x7 positions, classifies, and averages the windows, so that the
+        middle of a long clip counts more. Here the windows are averaged before the classifier, which is linear. A map
+        smaller than a window, which torchvision refuses, is averaged whole.
         """
         window = [min(most, size) for most, size in zip(self.window, feature_map.shape[2:], strict=True)]
         features = F.avg_pool3d(feature_map, window, stride=1).mean(dim=(2, 3, 4), keepdim=True)
         return (features if pre_logits else self.classifier(features)).flatten(1)
 
     def get_classifier(self) -> nn.Module:
-        """Return the convolution that classifies; `nn.Identity` without classes."""
+        """Return the convolution that classifies, or `nn.Identity` without classes."""
         return self.classifier[1] if isinstance(self.classifier, nn.Sequential) else self.classifier
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Put a fresh 1x1x1 convolution behind dropout in place, on the encoder's device; 0 takes both away."""
+        """Replace the classifier by new dropout and 1x1x1 convolution on the encoder's device; 0 removes both."""
         self.num_classes = num_classes
         self.classifier: nn.Module = nn.Identity()
         if num_classes:
