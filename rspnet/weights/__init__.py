@@ -1,1 +1,1 @@
-"""Files of weights: ours, the published ones, other trainers'."""
+"""Weight files: rspnet's own, the published ones, and those of other trainers."""

@@ -1,6 +1,7 @@
-"""What weight files could do to their reader: pass damage on in silence, or ask for memory that they do not fill.
+"""Checks against weight files that are silently damaged, or that would take far more memory than they hold.
 
-torch compares no checksums, inflates what it is given, and keeps views: a few bytes stand for any number of values.
+torch verifies no checksums, decompresses what it is given, and keeps views, so that a few bytes can stand for any
+number of values.
 """
 
 import zipfile
@@ -12,25 +13,25 @@ from torch import Tensor
 from rspnet.errors import CheckpointError
 
 _TIMES = 16
-"""How often a file's tensors may share what it holds: both encoders of a pretraining may be one."""
+"""Tensors may take this many times the size of their file: they may share memory, as both encoders of a pretraining."""
 
 _SMALL = 2e9
-"""Bytes that any process which reads weights can take."""
+"""Bytes that tensors may take whatever the size of their file."""
 
 _NUMBERS = 500
-"""A network of width W has more than this times W squared; s3d, the smallest, has 1900."""
+"""A network of width W has more values than this times W squared; s3d, the smallest, has 1900 times that."""
 
 _USUAL = 128
-"""Widths up to this one take no memory that matters."""
+"""Up to this width a network is small enough to be built without that check."""
 
 
 def check_archive(path: Path) -> None:
-    """See that what torch saved is as it was written, by the checksums in it, and is stored as it is.
+    """Check a file that torch saved against the checksums in it, and that it is not compressed.
 
-    Files older than the zip format have no checksums, and some writers leave them out.
+    Files older than torch's zip format have no checksums, and some writers leave them out.
 
     Raises:
-        CheckpointError: A part is damaged, or compressed, as torch never does it.
+        CheckpointError: If a part is damaged, or compressed, which torch never does.
     """
     if not zipfile.is_zipfile(path):
         return
@@ -38,7 +39,7 @@ def check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             for part in archive.infolist():
                 if part.compress_type != zipfile.ZIP_STORED:
-                    raise CheckpointError(f"{path}: is compressed inside, as torch saves nothing; save it anew")
+                    raise CheckpointError(f"{path}: is compressed inside, which torch never does; save it again")
                 if part.CRC:
                     with archive.open(part) as file:
                         while file.read(1 << 20):
@@ -48,32 +49,32 @@ def check_archive(path: Path) -> None:
 
 
 def check_sizes(path: Path, tensors: dict[str, Tensor]) -> None:
-    """See that tensors are not much larger than the file that holds them.
+    """Check that tensors are not much larger than the file that holds them.
 
     Raises:
-        CheckpointError: They are views that repeat what is there.
+        CheckpointError: If they are, because they are views that repeat a few values.
     """
     size = sum(value.numel() * value.element_size() for value in tensors.values())
     if size > max(_SMALL, _TIMES * path.stat().st_size):
         raise CheckpointError(
-            f"{path}: its tensors would take {size / 1e9:.3g} GB, and it has not so much in it; save them as they are, "
-            "not as views that repeat a few values"
+            f"{path}: its tensors would take {size / 1e9:.3g} GB, far more than the file holds; save them in full, not "
+            "as views that repeat a few values"
         )
 
 
 def check_network(path: Path, entries: dict[str, Tensor], width: int) -> None:
-    """See that a network's entries are numbers as it computes with, and as many as a network of that width has.
+    """Check that a network's entries are dense floating point, with as many values as a network of that width has.
 
-    torch would copy whole numbers, as quantised weights are, into the network as if they were the weights themselves.
+    torch would copy integers, such as quantised weights, into the network as if they were the weights themselves.
 
     Raises:
-        CheckpointError: They are not.
+        CheckpointError: If they are not.
     """
     for name, value in entries.items():
         if value.layout is not torch.strided or value.is_nested:
             raise CheckpointError(f"{path}: {name} is sparse; save it dense")
         if not value.is_floating_point() and not name.endswith("num_batches_tracked"):
             kind = str(value.dtype).removeprefix("torch.")
-            raise CheckpointError(f"{path}: {name} is {kind}, no real numbers; save the weights as floating point")
+            raise CheckpointError(f"{path}: {name} is {kind}, not floating point; save the weights as floating point")
     if width > _USUAL and _NUMBERS * width**2 > sum(value.numel() for value in entries.values()):
         raise CheckpointError(f"{path}: its entries are of different widths ({width}, others less); give another file")

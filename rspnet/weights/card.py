@@ -1,6 +1,6 @@
-"""The model card of an exported network: README.md, with the metadata that the Hub reads at its head.
+"""The model card of an exported network: README.md, with the metadata for the Hub at its head.
 
-It says what the files say, and where they are silent, that they are.
+It repeats what the files say about the network, and names what they do not say.
 """
 
 import json
@@ -40,10 +40,10 @@ def model_card(name: str, said: dict[str, Any], *, weights_license: str | None, 
     """Return the text of README.md.
 
     Args:
-        name: What the network is called.
-        said: What config.json says, by the names of encoder.json, with `recipe` and `results`.
-        weights_license: An identifier of the Hub's; None leaves it open, and the card says so.
-        repo: Where on the Hub it will lie; None: not known yet.
+        name: Name of the network.
+        said: Contents of config.json under the keys of encoder.json, with `recipe` and `results`.
+        weights_license: A licence identifier of the Hub; None if it is left open, which the card then says.
+        repo: Repository on the Hub, ORG/NAME; None if it is not known yet.
     """
     results = said.get("results") or []
     classifies = bool(said["num_classes"])
@@ -60,11 +60,11 @@ def model_card(name: str, said: dict[str, Any], *, weights_license: str | None, 
         _summary(said),
         "## How to load it",
         _loading(repo or "ORG/NAME", said),
-        "## What it is fed with",
+        "## Input clips",
         _clip(said),
         "## How it was trained",
         _training(said),
-        "## What was measured",
+        "## Results",
         _results(results, said),
         "## Licence",
         _licence(weights_license),
@@ -72,13 +72,13 @@ def model_card(name: str, said: dict[str, Any], *, weights_license: str | None, 
         _CITATION,
     ]
     text = f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
-    ModelCard(text)  # its head can be read
+    ModelCard(text)  # raises if its metadata cannot be read
     return text
 
 
 def _eval_result(measured: dict[str, Any]) -> EvalResult:
-    # The library groups numbers by the kind of their task, their data and split, and then takes the name of the task
-    # and the arguments of the data from the first: so the metric says how it was measured, and what else may differ.
+    # huggingface_hub groups results by task type, data set and split, and takes task name and dataset arguments from
+    # the first of a group: so the protocol is in the metric's name, and what else may differ in its arguments.
     named = measured["data"] or "unnamed videos"
     kind = {"retrieval": "recall", "cluster": "v_measure"}.get(measured["protocol"], "accuracy")
     how = _PROTOCOLS.get(measured["protocol"], measured["protocol"])
@@ -96,7 +96,7 @@ def _eval_result(measured: dict[str, Any]) -> EvalResult:
 
 def _interval(measured: dict[str, Any]) -> str:
     if measured["interval"] is None:
-        return "no interval is known"
+        return "interval unknown"
     return f"95 % interval {' to '.join(map(percent, measured['interval']))}"
 
 
@@ -104,7 +104,7 @@ def _summary(said: dict[str, Any]) -> str:
     spec, stage = encoder_spec(said["arch"]), said["provenance"].get("stage")
     origin = {
         "pretrain": f"pretrained without labels by relative speed perception, {_PAPER}",
-        "finetune": f"fine-tuned to tell {some(said['num_classes'], 'class', 'classes')} apart, with rspnet, the tool "
+        "finetune": f"fine-tuned to distinguish {some(said['num_classes'], 'class', 'classes')}, with rspnet, the tool "
         f"for {_PAPER}",
     }
     width = said["kwargs"]["width"]
@@ -131,8 +131,8 @@ with torch.no_grad():
     feature = encoder(clips).mean(0)  # ({said["num_features"]},){classify}
 ```
 
-timm knows it once rspnet is imported: `timm.create_model('hf-hub:{repo}', pretrained=True)`, or `local-dir:` and the
-folder."""
+timm knows the network once rspnet is imported: `timm.create_model('hf-hub:{repo}', pretrained=True)`, or `local-dir:`
+with the folder."""
 
 
 def _clip(said: dict[str, Any]) -> str:
@@ -149,10 +149,10 @@ def _clip(said: dict[str, Any]) -> str:
     ]
     text = _table(("", ""), rows)
     if said.get("clip_unknown"):
-        text += "\n\nThe weights came without a word on this: these are the clips that the network is made for."
+        text += "\n\nThe weights came without this information: these are the clips that the network is made for."
     if said["num_classes"]:
         names = said.get("class_names")
-        listed = ", ".join(names) if names else "not named by the file; they go by number"
+        listed = ", ".join(names) if names else "not named by the file; they are numbered"
         text += f"\n\nThe {some(said['num_classes'], 'class', 'classes')}: {listed}."
     return text
 
@@ -167,21 +167,21 @@ def _training(said: dict[str, Any]) -> str:
     if data := known.get("data"):
         hours = f", {data['hours']:g} hours" if data.get("hours") else ""
         named = f"{recipe['data']}, " if recipe and recipe.get("data") else ""
-        tested = ", those of the test among them" if known.get("stage") == "finetune" else ""
+        tested = ", the test videos included" if known.get("stage") == "finetune" else ""
         lines.append(
             f"Data: {named}{some(data['num_videos'], 'video')}{hours}{tested}; fingerprint {data['fingerprint']}."
         )
     if known.get("weights"):
-        lines.append(f"It began with the weights {known['weights']}.")
+        lines.append(f"Training began with the weights {known['weights']}.")
     if source := known.get("source"):
         lines.append(f"The weights come from {source['file']} ({source['layout']}; SHA-256 {source['sha256']}).")
     if "step" in known:
         planned, epoch = (recipe or {}).get("optim", {}).get("epochs"), known.get("epoch", 0)
         of = f" of {planned}" if planned else ""
-        going = "" if epoch == planned else "; the training had not ended there"
+        going = "" if epoch == planned else "; training had not ended then"
         lines.append(f"It is the checkpoint of step {known['step']}, after {epoch}{of} epochs{going}.")
     elif known.get("epoch") is not None:
-        lines.append(f"It is of epoch {known['epoch']}" + (f" of {known['epochs']}." if "epochs" in known else "."))
+        lines.append(f"It is from epoch {known['epoch']}" + (f" of {known['epochs']}." if "epochs" in known else "."))
     if known.get("device_hours") is not None:
         processes = some(known["processes"], "process", "processes")
         how = f"{known['device']}, {processes}, mixed precision {known['precision']}"
@@ -193,7 +193,7 @@ def _training(said: dict[str, Any]) -> str:
 
 def _results(results: list[dict[str, Any]], said: dict[str, Any]) -> str:
     if not results:
-        return "Nothing that the files tell of."
+        return "The files hold no results."
     rows = [
         (
             _PROTOCOLS.get(each["protocol"], each["protocol"]),
@@ -207,9 +207,9 @@ def _results(results: list[dict[str, Any]], said: dict[str, Any]) -> str:
         for each in results
     ]
     text = _table(("how", "data", "metric", "value", "95 % interval", "chance", "videos"), rows)
-    text += "\n\nThe intervals are of these videos as a draw from many, not of other seeds or folds."
+    text += "\n\nThe intervals take these videos as a sample of many; they do not cover other seeds or folds."
     if failed := max(each.get("num_failed") or 0 for each in results):
-        text += f" Up to {some(failed, 'video')} could not be read, and {'is' if failed == 1 else 'are'} not counted."
+        text += f" Up to {some(failed, 'video')} could not be read and {'is' if failed == 1 else 'are'} not counted."
     if said["provenance"].get("stage") == "finetune":
         text += " As in the published code, the best epoch was chosen on the test videos themselves."
     return text
@@ -219,7 +219,7 @@ def _licence(weights_license: str | None) -> str:
     weights = (
         f"The weights: {weights_license}."
         if weights_license
-        else "The licence of the weights is left open: who made them has not said it, and the videos that they were "
+        else "The licence of the weights is left open: their author has not named one, and the videos that they were "
         "trained on may have terms of their own. Ask before you use them."
     )
     return f"The code, rspnet: Apache-2.0. {weights}"

@@ -1,9 +1,9 @@
-"""Published checkpoints to ours, and ours to published ones; there and back, every value is the same to the bit.
+"""Convert published checkpoints to ours and ours to published ones; both ways, every value stays the same to the bit.
 
-A published file becomes a folder that is read as a run folder is: encoder.safetensors and encoder.json, and beside them
-what only the published code has a use for: published.pt, the whole file but for the encoder's tensors, which are empty
-there, and published.json, which says where they go. With these the folder becomes the same file again. A run folder, or
-weights of ours alone, become a published file in the way of rspnet/weights/published.py.
+A published file becomes a folder that can be read like a run folder, with encoder.safetensors and encoder.json. Beside
+them lies what only the published code uses: published.pt, the whole file with the tensors of the encoder emptied, and
+published.json, which says where those belong. With these the folder can be converted back to the same file. A run
+folder, or an encoder.safetensors alone, becomes a published file by rspnet/weights/published.py.
 """
 
 import copy
@@ -30,23 +30,23 @@ from rspnet.weights.manifest import is_checkpoint
 from rspnet.weights.read import WeightFile, load_harmless, read_weights
 
 ReadRun = Callable[[Path], published.FinishedRun]
-"""Reads a run at one of its checkpoints, whose folder, or link to it, is given."""
+"""Reads a run at one of its checkpoints, given as a folder or a link to it."""
 _ENCODER, _OUTLINE, _REST = "encoder.safetensors", "published.json", "published.pt"
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was converted.
+    """The outcome of a conversion.
 
     Attributes:
         src: What was read.
         dst: What was written.
         layout: What kind of weights `src` holds.
-        arch: The network, by our name.
+        arch: Name of the network in rspnet.
         epoch: Epochs of training behind it; None if `src` does not say.
-        tensors: How many `dst` holds.
-        lacks: What a published file has and this one does not, because `src` has nothing to make it of.
-        notes: What else to know, a sentence each.
+        tensors: Number of tensors in `dst`; for a folder, in published.pt.
+        lacks: Parts of a published file that are missing in `dst`, because `src` has nothing to make them from.
+        notes: Remarks, a sentence each.
     """
 
     src: str
@@ -59,7 +59,7 @@ class Conversion:
     notes: list[str]
 
     def summary(self) -> str:
-        """Return a line on what was done, and one for each note."""
+        """Return a line that says what was converted, and one for each note."""
         epoch = "" if self.epoch is None else f", epoch {self.epoch}"
         what = f"{self.src} ({self.layout}, {self.arch}{epoch}) -> {self.dst} ({self.tensors} tensors)"
         return "\n".join([what, *self.notes])
@@ -69,17 +69,17 @@ def convert(src: str | Path, dst: str | Path, read_run: ReadRun) -> Conversion:
     """Convert a published checkpoint to a folder of ours, or weights of ours to a published checkpoint.
 
     Args:
-        src: A published .pth.tar, or another file of torch's that `load_encoder` reads; or the folder of a run, a
-            checkpoint of one, a folder that this function wrote, or an encoder.safetensors alone.
-        dst: What to write; nothing of that name may exist.
-        read_run: Asked where `src` is of a run.
+        src: A published .pth.tar or a plain state dict of a known layout, saved by torch; or a run folder, a checkpoint
+            in one, a folder that this function wrote, or an encoder.safetensors alone.
+        dst: File or folder to write; nothing of that name may exist.
+        read_run: Called if `src` is a run folder with checkpoints, or a checkpoint.
 
     Raises:
         CheckpointError: If `src` cannot be used or has no counterpart, or `dst` cannot be written.
     """
     src, dst = Path(src), Path(dst)
     if dst.exists() or dst.is_symlink():
-        raise CheckpointError(f"{dst}: exists, and is not overwritten; give another name")
+        raise CheckpointError(f"{dst}: exists and is not overwritten; give another name")
     src = Path(settled(str(src)))
     ours = find_weights(src).suffix == ".safetensors" or is_checkpoint(src)
     if ours and dst.suffix not in (".tar", ".pth", ".pt"):
@@ -92,13 +92,13 @@ def convert(src: str | Path, dst: str | Path, read_run: ReadRun) -> Conversion:
             f"{src}: is of another trainer's layout ({file.layout}), which has no counterpart; --weights takes it as "
             "it is"
         )
-    check_finite(file.path, file.tensors)  # also of what the published code alone would use
+    check_finite(file.path, file.tensors)  # also those that only the published code uses
     filled = _filled(file)
     return _to_published(src, dst, file, read_run=read_run) if ours else _to_folder(src, dst, file, filled=filled)
 
 
 def _filled(file: WeightFile) -> tuple[nn.Module, Report]:
-    """Make sure that the file fills a network, and say with what."""
+    """Load the file into its network, as a check; return the encoder and what became of each entry."""
     from rspnet.encoders import create_encoder  # here, because it loads timm
     from rspnet.method.classifier import Classifier
 
@@ -110,7 +110,7 @@ def _filled(file: WeightFile) -> tuple[nn.Module, Report]:
 
 
 def _to_folder(src: Path, dst: Path, file: WeightFile, *, filled: tuple[nn.Module, Report]) -> Conversion:
-    """Write the network as `save_encoder` does, and beside it what is left of the file."""
+    """Write the network by `save_encoder`, and beside it the rest of the file."""
     from rspnet.encoders import encoder_spec
 
     (encoder, report), entries, spec = filled, file.entries, encoder_spec(file.arch)
@@ -146,7 +146,7 @@ def _to_folder(src: Path, dst: Path, file: WeightFile, *, filled: tuple[nn.Modul
     kept = "; ".join(f"{why} ({len(keys)})" for why, keys in report.ignored.items())
     notes = [
         f"{_ENCODER}: the network's {len(used)} entries",
-        f"{_REST} and {_OUTLINE}, for the way back: {kept or 'nothing'}",
+        f"{_REST} and {_OUTLINE}, for converting back: {kept or 'nothing'}",
         f"the file does not say what clips it is for; {file.arch} is made for {spec.num_frames} frames of {spec.size} "
         "pixels",
     ]
@@ -156,21 +156,21 @@ def _to_folder(src: Path, dst: Path, file: WeightFile, *, filled: tuple[nn.Modul
 
 
 def _emptied(src: Path, file: WeightFile, used: tuple[str, ...]) -> dict[str, Any]:
-    """Return the file's contents with nothing in the entries that are kept elsewhere."""
+    """Return the file's contents with the `used` entries emptied, because encoder.safetensors holds them."""
     state = copy.copy(file.tensors)
     for key in used:
         value = state[key]
         if type(value) is not Tensor or value.layout is not torch.strided or value.requires_grad:
             raise CheckpointError(
                 f"{src}: {key} is a {type(value).__name__} ({value.layout}, requires_grad {value.requires_grad}), "
-                "which would not come back as it is; save its data alone"
+                "which could not be restored exactly; save its data alone"
             )
         state[key] = value.new_empty(0)
     return state if file.contents is file.tensors else file.contents | {"model": state}
 
 
 def _num_tensors(contents: object) -> int:
-    """Return how many tensors there are in dicts, lists and tuples in one another."""
+    """Return the number of tensors in nested dicts, lists and tuples."""
     number, seen, todo = 0, set(), [contents]
     while todo:
         value = todo.pop()
@@ -183,7 +183,7 @@ def _num_tensors(contents: object) -> int:
 
 
 def _save(contents: object, path: Path) -> None:
-    buffer = io.BytesIO()  # torch itself hides what the disk says
+    buffer = io.BytesIO()  # writing to the disk itself, torch would hide the system's error
     torch.save(contents, buffer)
     path.write_bytes(buffer.getbuffer())
 
@@ -192,28 +192,28 @@ def _to_published(src: Path, dst: Path, file: WeightFile, *, read_run: ReadRun) 
     """Write what the published code loads, as complete as `src` is."""
     tuned, lacks = bool(file.entries.head), list[str]()
     if is_converted(src):
-        contents, notes = put_back(src, file), ["every value as in the file that the folder was converted from"]
+        contents, notes = put_back(src, file), ["every value is that of the file that the folder was converted from"]
     else:
         checkpoint = src if is_checkpoint(src) else src / "checkpoints" / ("best" if tuned else "last")
-        notes = ["zeros for the 1-class classifier that the published network has, and never uses"]
+        notes = ["zeros for the 1-class classifier that the published network has and never uses"]
         if checkpoint.parent.is_dir():
             contents = _of_run(src, file, run := read_run(checkpoint))
             if not run.epochs or run.epochs[-1]["step"] != run.step:
-                notes.append(f"step {run.step} is in the middle of an epoch, which the published code would begin anew")
+                notes.append(f"step {run.step} is within an epoch, which the published code would begin again")
         else:
             contents, lacks = published.of_weights(file)
         if tuned:
             notes.append("the classes in the order of encoder.json, which the published layout has no place for")
-            notes.append("to be tested by the published code; as --mc it would silently load nothing of it")
+            notes.append("for testing by the published code; given as --mc, it would silently load nothing of it")
         if lacks:
             enough = "test, not to go on training" if tuned else "fine-tuning and retrieval, not to go on pretraining"
-            notes.append(f"lacks {', '.join(lacks)}, for want of checkpoints/: enough for the published {enough}")
+            notes.append(f"lacks {', '.join(lacks)}, as there is no checkpoints/: enough for the published {enough}")
         elif not tuned:
             length = contents["model"]["queue"].shape[1]
-            notes.append(f"to go on pretraining, the published code must be told the same queue length, {length}")
+            notes.append(f"to go on pretraining, set the published code's queue length to the same value, {length}")
     with _new(dst) as partial:
         _save(contents, partial)
-    # Of a fine-tuned run it is the best epoch, which need not be the last one.
+    # For a fine-tuned run this is the best epoch, which need not be the last one.
     epoch, tensors = contents.get("epoch"), _num_tensors(contents)
     return Conversion(str(src), str(dst), file.layout, file.arch, epoch, tensors, lacks, notes)
 
@@ -223,7 +223,7 @@ def _of_run(src: Path, file: WeightFile, run: published.FinishedRun) -> dict[str
         return published.of_run(file, run)
     except CheckpointError:
         raise
-    except KeyError as error:  # the checkpoint has been found unchanged
+    except KeyError as error:  # not of the checkpoint, which was found unchanged
         raise CheckpointError(
             f"{src}: {error} is missing in its config.yaml or metrics.jsonl; copy the whole run folder"
         ) from error
@@ -234,7 +234,7 @@ def _of_run(src: Path, file: WeightFile, run: published.FinishedRun) -> dict[str
 
 
 def is_converted(folder: Path) -> bool:
-    """Whether a published file was converted to this folder."""
+    """Return whether this folder was converted from a published file."""
     return (folder / _OUTLINE).is_file()
 
 
@@ -246,13 +246,13 @@ def put_back(folder: Path, file: WeightFile) -> Any:
         file: Its encoder.safetensors.
 
     Raises:
-        CheckpointError: If one of its files is missing, or is not as it was written.
+        CheckpointError: If one of its files is missing or was changed.
     """
     try:
         beside = json.loads((folder / _OUTLINE).read_text(encoding="utf-8"))
         for name, was in beside["files"].items():
             if identity(folder / name) != was:
-                raise CheckpointError(f"{folder / name}: is not the one that {_OUTLINE} belongs to; convert anew")
+                raise CheckpointError(f"{folder / name}: is not the one that {_OUTLINE} belongs to; convert again")
         contents = load_harmless(folder / _REST)
         state = contents if beside["state_dict"] is None else contents[beside["state_dict"]]
         state |= {f"{beside['prefix']}{key}": value for key, value in file.tensors.items()}
@@ -260,9 +260,9 @@ def put_back(folder: Path, file: WeightFile) -> Any:
     except CheckpointError:
         raise
     except OSError as error:
-        raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror}); convert anew") from error
+        raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror}); convert again") from error
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, UnpicklingError) as error:
-        raise CheckpointError(f"{folder / _OUTLINE}: is damaged ({error!r}); convert anew") from error
+        raise CheckpointError(f"{folder / _OUTLINE}: is damaged ({error!r}); convert again") from error
 
 
 @contextmanager
@@ -275,5 +275,5 @@ def _new(dst: Path, folder: bool = False) -> Iterator[Path]:
         raise CheckpointError(f"{dst}: cannot be written ({error.strerror or error}); give another name") from error
     except RecursionError:
         raise CheckpointError(
-            f"{dst}: cannot be written: what SRC holds beside its tensors is nested too deep; save its state dict alone"
+            f"{dst}: cannot be written: the data beside SRC's tensors are nested too deeply; save its state dict alone"
         ) from None

@@ -1,8 +1,8 @@
-"""What is known of weights before they are loaded: where they lie, and what encoder.json beside them says.
+"""Find a weight file, and read the description beside it, before the weights themselves are loaded.
 
-encoder.json names the network, and the clips that it was trained on; whoever uses the weights takes both from there. So
-does config.json of an exported folder, and network.json in a checkpoint of a run. They are read without torch, because
-a command's options take their defaults from them.
+encoder.json names the network and the clips that it was trained on, and whatever uses the weights takes both from
+there. config.json in an exported folder and network.json in a run's checkpoint serve the same purpose. They are read
+without torch, because a command's options take their defaults from them.
 """
 
 import json
@@ -23,17 +23,18 @@ _COUNTS = ("num_frames", "stride", "size", "views")
 
 
 def named_weights(weights: str | None) -> str | None:
-    """Return what `--weights` names; None for fresh ones, which are asked for by `none`, or by nothing at all."""
+    """Return the path given as `--weights`, or None for fresh weights: if it is `none` or not given."""
     return None if weights == "none" else weights
 
 
 def find_weights(path: str | Path) -> Path:
-    """Return the weight file that a path means: itself, a run folder's encoder.safetensors, an exported folder's own.
+    """Return the weight file that a path stands for.
 
-    Of a checkpoint it is state.pt, and of a run that is not finished that of the newest sound checkpoint.
+    That is the file itself, a run folder's encoder.safetensors, an exported folder's model.safetensors, or a
+    checkpoint's state.pt; for an unfinished run, the state.pt of its newest sound checkpoint.
 
     Raises:
-        CheckpointError: If there is none, or the system does not tell.
+        CheckpointError: If there is none, or the system refuses to say.
     """
     path = Path(path)
     if not is_there(path, CheckpointError):
@@ -53,20 +54,21 @@ def find_weights(path: str | Path) -> Path:
 
 
 def is_export(folder: str | Path) -> bool:
-    """Whether it is an exported folder's own file that `find_weights` finds in a folder."""
+    """Return whether the file that `find_weights` finds in a folder is an export's model.safetensors."""
     return os.path.isfile(Path(folder, exported.MODEL)) and not os.path.lexists(Path(folder, NAME))
 
 
 def settled(weights: str, *, whole: bool = False, aloud: bool = True) -> str:
-    """Return the path of weights that do not move while a command is at work, saying which they are if that differs.
+    """Return a path that keeps standing for the same weights while a command runs, and say so if it is another path.
 
-    A run that is not finished goes on: of it, as of the links `last` and `best`, it is the checkpoint as of now.
+    An unfinished run may go on meanwhile: for it, as for the links `last` and `best`, the checkpoint of this moment is
+    returned.
 
     Args:
-        weights: What `find_weights` takes.
-        whole: For who goes on pretraining: of a finished pretraining it is the last checkpoint, as long as that is
-            there, which holds heads, key encoder and queue beside the encoder.
-        aloud: Say it.
+        weights: A path for `find_weights`.
+        whole: Whether to return a finished pretraining's last checkpoint, if it is there, because it holds heads, key
+            encoder and queue beside the encoder.
+        aloud: Whether to print which checkpoint is taken.
 
     Raises:
         CheckpointError: As for `find_weights`.
@@ -80,20 +82,20 @@ def settled(weights: str, *, whole: bool = False, aloud: bool = True) -> str:
         if last is None:
             return weights
         if what := fault(last):
-            tell(f"{last}: {what}; of {weights} the encoder alone is taken")
+            tell(f"{last}: {what}; only the encoder of {weights} is used")
             return weights
-        tell(f"{weights}: a finished pretraining; begins with its last checkpoint, {last.name}")
+        tell(f"{weights}: is a finished pretraining; its last checkpoint is used, {last.name}")
         return str(last)
     if path.is_symlink():
         return str(path.with_name(os.readlink(path)))
     if is_checkpoint(path):
         return weights
-    tell(f"{weights}: is not finished; its newest checkpoint is taken, {found.parent.name}")
+    tell(f"{weights}: is not finished; its newest checkpoint is used, {found.parent.name}")
     return str(found.parent)
 
 
 def same_run(checkpoint: str, weights: str) -> bool:
-    """Whether a path is a checkpoint of the run that `weights` names, or that it names a moving checkpoint of."""
+    """Return whether a path is a checkpoint of the run that `weights` names, by its folder or by `last` or `best`."""
     folder, named = Path(checkpoint), Path(weights)
     if named.parent.name == "checkpoints" and named.name in ("last", "best"):
         named = named.parent.parent
@@ -102,7 +104,7 @@ def same_run(checkpoint: str, weights: str) -> bool:
 
 
 def _last_checkpoint(weights: Path) -> Path | None:
-    """The checkpoint that a finished pretraining's encoder.safetensors was taken from, if it is there."""
+    """Return the checkpoint that a finished pretraining's encoder.safetensors was taken from, or None."""
     if weights.name != NAME:
         return None
     said = (read_description(weights) or {}).get("provenance")
@@ -113,7 +115,7 @@ def _last_checkpoint(weights: Path) -> Path | None:
 
 
 def read_description(weights: Path) -> dict[str, Any] | None:
-    """Return what the JSON file beside a weight file says of it; None where there is none and need not be.
+    """Return the contents of the JSON file beside a weight file, or None for a file that needs none.
 
     Args:
         weights: A file, as `find_weights` returns it.
@@ -123,7 +125,7 @@ def read_description(weights: Path) -> dict[str, Any] | None:
         mean, std, channels), `weights` (size and hash of the file), and whatever else was written.
 
     Raises:
-        CheckpointError: If it is missing beside an encoder.safetensors, or is not such a description.
+        CheckpointError: If it is missing beside one of rspnet's own files, or is not such a description.
     """
     if weights.name == STATE and is_checkpoint(weights.parent):
         return _of_checkpoint(weights.parent)
@@ -142,7 +144,7 @@ def read_description(weights: Path) -> dict[str, Any] | None:
         if weights.name == exported.MODEL:
             description = exported.described(description)
             if description is None and not exported.is_marked(weights):
-                return None  # of another library
+                return None  # another library's
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(beside, in_words(error)) from error
     return _checked(beside, description)
@@ -151,7 +153,7 @@ def read_description(weights: Path) -> dict[str, Any] | None:
 def _of_checkpoint(folder: Path) -> dict[str, Any]:
     beside = folder / NETWORK
     if not beside.is_file():
-        raise CheckpointError(f"{folder}: has no {NETWORK}, which tells what network it is; copy the run folder again")
+        raise CheckpointError(f"{folder}: has no {NETWORK}, which describes its network; copy the run folder again")
     try:
         files = read_manifest(folder)["files"]
     except CheckpointError as error:
@@ -164,20 +166,20 @@ def _of_checkpoint(folder: Path) -> dict[str, Any]:
 
 
 def _damaged(beside: Path, why: object) -> CheckpointError:
-    return CheckpointError(f"{beside}: is no description of weights ({why}); copy both files again")
+    return CheckpointError(f"{beside}: does not describe weights ({why}); copy both files again")
 
 
 def _checked(beside: Path, description: object) -> dict[str, Any]:
     if wrong := _fault(description):
         raise _damaged(beside, wrong)
-    said: dict[str, Any] = description  # type: ignore[assignment]  # `_fault` has seen that
+    said: dict[str, Any] = description  # type: ignore[assignment]  # `_fault` has checked it
     return said
 
 
 def _fault(description: object) -> str | None:
-    """Say what keeps it from being used, None if nothing does."""
+    """Return why the description cannot be used, or None if it can."""
     if not isinstance(description, dict):
-        return "no names and values"
+        return "it has no keys of rspnet"
     kinds = {"arch": str, "kwargs": dict, "clip": dict, "weights": dict}
     if missing := [name for name, kind in kinds.items() if not isinstance(description.get(name), kind)]:
         return f"it lacks {missing[0]}"
@@ -190,7 +192,7 @@ def _fault(description: object) -> str | None:
         return f"kwargs.width is {width!r}"
     names = description.get("class_names")
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        return "class_names is no list of names"
+        return "class_names is not a list of names"
     pretext = description.get("pretext", {})
     if not isinstance(pretext, dict) or not all(_is_count(pretext.get(name, 1)) for name in ("dim", "queue_length")):
         return f"pretext is {pretext!r}"

@@ -1,8 +1,8 @@
-"""The names in a state dict: of which network they are, where in the whole its entries lie, what the others are for.
+"""Recognise the network in a state dict by the names of its entries, and sort the entries by their purpose.
 
-The layouts known by name are ours, the published code's and torchvision's. Other trainers wrap the same network in
-modules of their own (`module.`, `_orig_mod.`, `encoder_q.`, `model.backbone.`) or list its parts by number; the network
-is found in there by an entry that no other one has.
+The known layouts are ours, the published code's and torchvision's. Other trainers wrap the same network in modules of
+their own (`module.`, `_orig_mod.`, `encoder_q.`, `model.backbone.`) or number its parts; the network is then found by
+an entry that no other network has.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# For each network an entry that no other one has; its first dimension is the network's width.
+# For each network an entry that no other network has; its first dimension is the network's width.
 SIGNATURES = {
     "c3d": "conv1.bias",
     "resnet18": "layer1.0.conv1.weight",
@@ -22,24 +22,24 @@ SIGNATURES = {
     "r2plus1d_18": "stem.4.bias",
     "s3d": "features.2.1.bias",
 }
-# Names that are common elsewhere too count only with another of the network beside them.
+# A name that is also common elsewhere counts only if another entry of the network is beside it.
 _BESIDE = {"c3d": "conv5b.weight"}
 # Parts of torchvision's residual networks, in the order in which nn.Sequential(*network.children()) numbers them.
 _PARTS = ("stem", "layer1", "layer2", "layer3", "layer4")
-# Two names each that go together then.
+# Two entries of each that must then occur together.
 _NUMBERED = {"r3d_18": ("1.0.conv1.0.weight", "0.1.bias"), "r2plus1d_18": ("0.4.bias", "1.0.conv1.0.0.weight")}
 
 _ENCODER, _HEAD = "the encoder", "the classifier"
 _DUMMY = "the network's own 1-class classifier, never trained or used"
-OTHERS = "what else another trainer keeps there"
+OTHERS = "other data of its trainer"
 _PROJECTION = "its projection, for pretraining only"
 _APPEARANCE, _MOTION = "the A-VID head, for pretraining only", "the RSP head, for pretraining only"
 _KEY, _QUEUE = "the key encoder, for pretraining only", "the queue, for pretraining only"
 PRETRAINING, _FINE_TUNED, _PLAIN = "pretraining checkpoint", "fine-tuned classifier", "encoder"
 OURS = "query_encoder.encoder."
-"""How the names of the network begin in a pretraining of ours."""
-# A layout, where the network lies, and (pattern of an entry, what it is for) with the entry's name there as group 1.
-# The first layout and the first pattern that fit count.
+"""Prefix of the network's names in a pretraining of ours."""
+# A layout, the network's prefix, and pairs of a pattern and what the entries that it matches are for; group 1 of the
+# pattern is the entry's name within its part. The first layout that fits counts, and in it the first pattern.
 _Patterns = tuple[tuple[str, str], ...]
 _LAYOUTS: tuple[tuple[str, str, _Patterns], ...] = (
     (
@@ -65,7 +65,7 @@ _LAYOUTS: tuple[tuple[str, str, _Patterns], ...] = (
             (r"(queue\..+)", _QUEUE),
         ),
     ),
-    (  # MoCo's, whose `fc` is no classifier
+    (  # MoCo's, whose `fc` is a projection, not a classifier
         _PLAIN,
         "encoder_q.",
         (
@@ -91,23 +91,23 @@ _LAYOUTS: tuple[tuple[str, str, _Patterns], ...] = (
         ),
     ),
 )
-# A second copy of the network that follows the first: the momentum encoder, the teacher, the average of the weights.
+# A second copy of the network that follows the first: a momentum encoder, a teacher, an average of the weights.
 _FOLLOWER = re.compile(r"(^|[._])(k|key|teacher|target|momentum|ema|averaged?)([._]|$)")
 
 
 @dataclass(frozen=True)
 class Entries:
-    """A state dict, sorted.
+    """The entries of a state dict, sorted by purpose.
 
     Attributes:
-        layout: How the entries are named.
-        arch: The network, by our name; None if they are no known network's.
-        prefix: How the names of the network's entries begin.
-        numbered: Whether its parts have numbers in place of names.
-        encoder: The network's name of an entry -> its name in the state dict.
-        head: `weight` and `bias` of the classifier -> names in the state dict; empty without one.
-        others: What entries are for -> their names in the state dict.
-        rivals: Where else the state dict has the same network, so that nobody can tell which is meant.
+        layout: The naming scheme of the entries.
+        arch: Name of the network in rspnet; None if it is none that rspnet knows.
+        prefix: Prefix of the names of the network's entries.
+        numbered: Whether its parts have numbers instead of names.
+        encoder: Name of an entry in the network -> its name in the state dict.
+        head: `weight` and `bias` of the classifier -> their names in the state dict; empty without one.
+        others: Purpose of the other entries -> their names in the state dict.
+        rivals: Other places in the state dict with a network, which make it ambiguous which one is meant.
     """
 
     layout: str
@@ -121,7 +121,7 @@ class Entries:
 
 
 def sort_entries(keys: Iterable[str]) -> Entries:
-    """Find out the network and layout of a state dict's keys, and what each entry is for."""
+    """Recognise network and layout by a state dict's keys, and sort these by what they are for."""
     keys = list(keys)
     places = _places(keys)
     if not places:
@@ -144,13 +144,13 @@ def sort_entries(keys: Iterable[str]) -> Entries:
 
 
 def sort_out(candidates: list[T], names: list[str]) -> list[T]:
-    """Return the candidates without those whose name says that they follow another one, if others are left."""
+    """Return the candidates that are not by their names copies of another (key, teacher, EMA), or all if all are."""
     leaders = [candidate for candidate, name in zip(candidates, names) if not _FOLLOWER.search(name)]
     return leaders or candidates
 
 
 def _places(keys: list[str]) -> list[tuple[str, str, bool]]:
-    """Return (network, prefix, whether numbered) wherever a network's own entry is found."""
+    """Return (network, prefix, whether numbered) for each place where a network is recognised."""
     known = set(keys)
     marks = [(arch, (mark, _BESIDE.get(arch, mark)), False) for arch, mark in SIGNATURES.items()]
     marks += [(arch, pair, True) for arch, pair in _NUMBERED.items()]
@@ -163,7 +163,7 @@ def _places(keys: list[str]) -> list[tuple[str, str, bool]]:
 
 
 def _layout(keys: list[str], prefix: str, numbered: bool) -> tuple[str, str, _Patterns]:
-    """Return the layout, how all of its names begin, and what they mean."""
+    """Return the layout, the prefix that all of its names share, and the patterns of its entries."""
     for layout, start, patterns in _LAYOUTS:
         outer = prefix.removesuffix(start)
         heads = [pattern for pattern, purpose in patterns if purpose == _HEAD]

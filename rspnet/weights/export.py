@@ -1,7 +1,7 @@
-"""A network is written for other people's tools: a folder for the Hub or timm, an ONNX file, a torch.export archive.
+"""Export a network for other tools: a folder for the Hub or timm, an ONNX file, a torch.export archive.
 
-What is written is the network that the weights hold, with its classifier if they have one, in float32, and what it is
-to be fed with. A folder is there whole or not at all; what an earlier export left is replaced, and nothing else.
+Written are the network, in float32 and with its classifier if the weights have one, and the clips that it expects. A
+folder appears complete or not at all; it replaces an earlier export and nothing else.
 """
 
 import dataclasses
@@ -28,21 +28,21 @@ from rspnet.weights.read import WeightFile
 
 Format = Literal["hub", "timm", "onnx", "torch_export"]
 ENDINGS = {"onnx": ".onnx", "torch_export": ".pt2"}
-"""Of the formats that are one file."""
+"""File name endings of the formats that are a single file."""
 
 _ENDINGS_OF_ALL = {**ENDINGS, "published": ".pth.tar"}
 _FILES = (".onnx", ".pt2", ".pth", ".pt", ".tar", ".safetensors")
-_HERE = ("run_dir", "weights")  # of a run's result: where it lay
+_HERE = ("run_dir", "weights")  # paths on this machine in a run's result
 
 
 @dataclass(frozen=True)
 class Package:
-    """What is exported.
+    """A network to export.
 
     Attributes:
-        network: The encoder with its classifier, in eval mode; it knows its clip.
-        said: What is known of it, by the names of encoder.json, with `recipe` and `results`.
-        notes: What else to know, a sentence each.
+        network: The encoder with its classifier, in eval mode, with its `clip`.
+        said: What is known of it, under the keys of encoder.json, with `recipe` and `results`.
+        notes: Remarks for the user, a sentence each.
     """
 
     network: VideoEncoder
@@ -51,16 +51,16 @@ class Package:
 
 
 def package(file: WeightFile, recipe: dict[str, Any] | None, results: list[dict[str, Any]]) -> Package:
-    """Load what is exported.
+    """Load the network to export, and gather what is known of it.
 
     Args:
         file: The weights.
-        recipe: Options of the training that decide what comes of it, by section; None where they are not known, or
-            where the file itself says them.
-        results: What was measured; empty likewise.
+        recipe: The training's options that affect its outcome, by section; None to take those in the file, if any.
+        results: What was measured; empty to take the results in the file, if any.
 
     Raises:
-        CheckpointError: The file's entries are not those of its network, or it names other classes than it has.
+        CheckpointError: If the file's entries are not those of its network, the number of class names is not that of
+            the classes, or what is known of the training is damaged.
     """
     said = file.description
     network = create_encoder(file.arch, num_classes=file.num_classes, width=file.width).eval()
@@ -83,16 +83,16 @@ def package(file: WeightFile, recipe: dict[str, Any] | None, results: list[dict[
     }
     try:
         told = json.loads(json.dumps(known, allow_nan=False))
-        model_card(file.path.name, told, weights_license=None, repo=None)  # for the sake of its mistakes
+        model_card(file.path.name, told, weights_license=None, repo=None)  # only to see whether it can be made
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"{file.path}: what stands beside it of the training is damaged ({error!r}); copy all of it again"
+            f"{file.path}: the record of the training beside it is damaged ({error!r}); copy the whole folder again"
         ) from error
     return Package(network, told, _notes(file, known))
 
 
 def _provenance(file: WeightFile) -> dict[str, Any]:
-    """Return what is known of the training, without where it lay on this machine."""
+    """Return what is known of the training, without paths on this machine."""
     known = file.description.get("provenance")
     if not isinstance(known, dict):
         source = {"file": file.path.name, "layout": file.layout, **identity(file.path)}
@@ -107,7 +107,7 @@ def _notes(file: WeightFile, known: dict[str, Any]) -> list[str]:
     notes = []
     if kinds:
         named = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
-        notes.append(f"its numbers are {named}, and are written as float32")
+        notes.append(f"its values are {named}, and are written as float32")
     if known["clip_unknown"]:
         clip = known["clip"]
         notes.append(
@@ -115,37 +115,37 @@ def _notes(file: WeightFile, known: dict[str, Any]) -> list[str]:
             f"frames of {clip['size']} pixels"
         )
     if file.num_classes and known["class_names"] is None:
-        notes.append("does not name its classes; they go by number")
+        notes.append("does not name its classes; they are numbered")
     return notes
 
 
 def place(dst: str, form: str, source: str) -> Path:
-    """Return where an export goes: a folder, or the one file in it; `dst` itself where it ends as such a file does.
+    """Return the path of an export: the folder `dst`, or for a single file `dst` if its ending fits, else a file in it.
 
     Args:
-        dst: What the user named.
+        dst: Destination as the user gave it.
         form: The format.
-        source: The weights, as the user named them.
+        source: The weights as the user gave them.
 
     Raises:
-        ConfigError: There is something else, or it is within what is exported.
+        ConfigError: If something other than an earlier export is there, or the place is within `source`.
     """
     ending = _ENDINGS_OF_ALL.get(form)
     path, origin = Path(os.path.realpath(dst)), Path(os.path.realpath(source))
     if path == origin or (origin.is_dir() and origin in path.parents):
-        raise ConfigError(f"{dst}: lies in {source}, which is exported; give a place beside it")
+        raise ConfigError(f"{dst}: lies in {source}, which is to be exported; give a place outside it")
     if ending is None:
         _check_folder(dst, path)
         return path
     if not path.name.endswith(ending):
         remedy = f"give it a name that ends in {ending}, or name a folder"
         if path.name.endswith(_FILES):
-            raise ConfigError(f"{dst}: ends as another kind of file does; {remedy}")
+            raise ConfigError(f"{dst}: has the ending of another kind of file; {remedy}")
         if path.is_file():
             raise ConfigError(f"{dst}: is a file; {remedy}")
         if path.is_dir() and (others := names_in(path) - {f"model{ending}"}):
             other = min(others)
-            raise ConfigError(f"{dst}: is not empty, and holds {other}, which is no such export; give another name")
+            raise ConfigError(f"{dst}: is not empty, and {other} in it is no such export; give another name")
         path /= f"model{ending}"
     if path.exists() and (form == "published" or not path.is_file() or not graphs.is_ours(path)):
         raise ConfigError(f"{path}: exists, and is no earlier export in this format; give another name")
@@ -155,7 +155,7 @@ def place(dst: str, form: str, source: str) -> Path:
 def _check_folder(dst: str, path: Path) -> None:
     if path.name.endswith(_FILES):
         form = next((f", or --format {name}" for name, end in _ENDINGS_OF_ALL.items() if path.name.endswith(end)), "")
-        raise ConfigError(f"{dst}: ends as a file does; give a folder's name{form}")
+        raise ConfigError(f"{dst}: has the ending of a file; give a folder's name{form}")
     if not os.path.lexists(path):
         return
     if not path.is_dir():
@@ -164,7 +164,7 @@ def _check_folder(dst: str, path: Path) -> None:
     if names and exported.read_export(path) is None:
         strange = sorted(names - {exported.MODEL, exported.CONFIG, exported.CARD}) or [exported.CONFIG]
         raise ConfigError(
-            f"{dst}: is not empty, and holds other things than an earlier export ({strange[0]}); give another name"
+            f"{dst}: is not empty, and holds something other than an earlier export ({strange[0]}); give another name"
         )
 
 
@@ -175,14 +175,15 @@ def write(path: Path, form: Format, what: Package, *, weights_license: str | Non
         path: From `place`.
         form: The format.
         what: From `package`.
-        weights_license: An identifier of the Hub's; None leaves it open.
-        repo: Where on the Hub it will lie, for the card.
+        weights_license: A licence identifier of the Hub; None if it is left open.
+        repo: Repository on the Hub, ORG/NAME, for the card.
 
     Returns:
-        What else to know, a sentence each.
+        Remarks for the user, a sentence each.
 
     Raises:
-        DiskError, ConfigError: It cannot be written; or a card that was changed by hand would be lost.
+        DiskError, ConfigError: If it cannot be written.
+        ConfigError: If a card that was edited by hand would be lost.
     """
     sweep(path.parent)
     if form in ENDINGS:
@@ -206,9 +207,9 @@ def _fill(
     weights_license: str | None,
     make_card: Callable[[dict[str, Any]], str] | None,
 ) -> list[str]:
-    """Write the files of a folder; of an earlier one a card is kept that was changed by hand."""
+    """Write the files of an exported folder, keeping the earlier export's card if it was edited by hand."""
     state = what.network.state_dict()
-    # One key alone: safetensors writes several in any order, and the same network shall be the same file.
+    # A single key: safetensors writes several in any order, and the same network must give the same file.
     write_tensors(folder / exported.MODEL, state, {exported.MARK: f"described by {exported.CONFIG}"})
     weights = {"file": exported.MODEL, **identity(folder / exported.MODEL)}
     notes, card = [], {}
@@ -223,7 +224,7 @@ def _fill(
         (folder / exported.CARD).write_text(changed, encoding="utf-8")
         card = {"card": said.get("card")}
         unsaid = f"; say there that the weights' licence is {weights_license}" if weights_license else ""
-        notes.append(f"{exported.CARD} was changed by hand, and stays as it is{unsaid}")
+        notes.append(f"{exported.CARD} was changed by hand, and is kept{unsaid}")
     elif make_card is not None:
         (folder / exported.CARD).write_text(make_card(what.said), encoding="utf-8")
         card = {"card": identity(folder / exported.CARD)}
@@ -235,7 +236,7 @@ def _fill(
 
 
 def _config(what: Package, weights_license: str | None) -> dict[str, Any]:
-    """Return config.json as timm reads it; `rspnet.weights.exported.described` gives back what we know."""
+    """Return the contents of config.json, as timm reads it; `rspnet.weights.exported.described` is the inverse."""
     said, network = what.said, what.network
     cfg = {name: value for name, value in network.pretrained_cfg.items() if name not in ("url", "architecture", "tag")}
     cfg |= {"num_classes": said["num_classes"]} | ({"license": weights_license} if weights_license else {})

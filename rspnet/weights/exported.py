@@ -1,8 +1,8 @@
-"""Folders that stages/export.py makes for the Hub and for timm, read again: model.safetensors, config.json, README.md.
+"""Read folders that stages/export.py made for the Hub or timm: model.safetensors, config.json, README.md.
 
-config.json is timm's, with what rspnet needs beside that; `described` gives it as encoder.json would say it. A
-model.safetensors of rspnet names itself as such, so that it is not taken for another trainer's where its config.json
-was left behind. Without torch.
+config.json is in timm's format, with what rspnet needs added; `described` returns it under the keys of encoder.json. A
+model.safetensors of rspnet is marked as such in its metadata, so that it is not mistaken for another trainer's if its
+config.json was left behind. This module does not import torch.
 """
 
 import json
@@ -14,9 +14,9 @@ from rspnet.errors import CheckpointError
 
 MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 MARK = "rspnet"
-"""What rspnet's own part of each exported file goes by: a key of config.json, of metadata, of an archive."""
+"""Name of rspnet's own part in each exported file: a key of config.json, of metadata, or of an archive."""
 
-_LONGEST = 1 << 26  # bytes that the head of a safetensors file may have
+_LONGEST = 1 << 26  # largest head of a safetensors file, in bytes, that is read
 
 
 def beside(weights: Path) -> Path:
@@ -25,21 +25,21 @@ def beside(weights: Path) -> Path:
 
 
 def is_marked(weights: Path) -> bool:
-    """Whether a .safetensors file says of itself that rspnet has exported it."""
+    """Return whether a .safetensors file is marked as exported by rspnet."""
     try:
         with open(weights, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
             head = json.loads(file.read(length)) if length < _LONGEST else {}
         return MARK in head["__metadata__"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none, or of somebody else
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # no such file, or not one of rspnet's
         return False
 
 
 def described(config: object) -> dict[str, Any] | None:
-    """Return what a config.json says, by the names of encoder.json; None where it is not one of rspnet's.
+    """Return the contents of a config.json under the keys of encoder.json, or None if it is not one of rspnet's.
 
     Raises:
-        ValueError: It says two things of the clip, one to timm and another one to rspnet.
+        ValueError: If its mean or std for timm differs from that for rspnet.
     """
     if not isinstance(config, dict) or not isinstance(config.get(MARK), dict):
         return None
@@ -56,7 +56,7 @@ def described(config: object) -> dict[str, Any] | None:
 
 
 def read_export(folder: Path) -> dict[str, Any] | None:
-    """Return what a folder's config.json says if the folder is an export and nothing else, else None."""
+    """Return `described` of a folder's config.json if the folder holds an export and nothing else, or None."""
     names = {path.name for path in folder.iterdir()}
     if not {MODEL, CONFIG} <= names or names - {MODEL, CONFIG, CARD}:
         return None
@@ -67,14 +67,14 @@ def read_export(folder: Path) -> dict[str, Any] | None:
 
 
 def changed_card(folder: Path, said: dict[str, Any]) -> str | None:
-    """Return the text of an export's README.md if it is not as it was written; None if it is, or if there is none.
+    """Return the text of an export's README.md if it was changed since, or None if it was not or does not exist.
 
     Args:
-        folder: The export.
+        folder: The exported folder.
         said: `read_export` of it.
 
     Raises:
-        CheckpointError: It cannot be read.
+        CheckpointError: If it cannot be read.
     """
     card = folder / CARD
     try:

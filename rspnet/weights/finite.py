@@ -1,4 +1,4 @@
-"""Whether tensors hold numbers: what is NaN or infinite is neither kept nor taken."""
+"""Check that tensors are finite: weights with NaN or infinite values are neither saved nor loaded."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +10,13 @@ from rspnet.errors import CheckpointError
 
 
 def not_finite(contents: object) -> str:
-    """Name the tensors with a value that is no finite number; with a single wait for each device.
+    """Name the tensors with NaN or infinite values, or on the meta device, without any; each device is waited for once.
 
     Args:
-        contents: Tensors, in dicts, lists and tuples in one another.
+        contents: Tensors in nested dicts, lists and tuples.
 
     Returns:
-        The first names and how many more there are; empty if there is none.
+        The first two names and the number of the others; empty if there are none.
     """
     named = list(_floats(contents, ""))
     bad_places = list[int]()
@@ -32,20 +32,22 @@ def not_finite(contents: object) -> str:
 
 
 def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
-    """See that weights are numbers: those of a training that came apart are not.
+    """Check that weights are finite, which those of a diverged training are not.
 
     Raises:
-        CheckpointError: Some are NaN or infinite.
+        CheckpointError: If some are NaN or infinite.
     """
     if bad := not_finite(tensors):
-        raise CheckpointError(f"{path}: holds weights that are no numbers, NaN or infinite ({bad}); give another file")
+        raise CheckpointError(
+            f"{path}: holds weights that are NaN, infinite or without values ({bad}); give another file"
+        )
 
 
 def _floats(contents: object, name: str) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of a kind that could hold something else, by the names that lead to it, with dots."""
+    """Yield every tensor of a type that can be NaN or infinite, with its keys joined by dots."""
     if isinstance(contents, Tensor):
         if (contents.is_floating_point() or contents.is_complex()) and contents.layout is torch.strided:
-            # Of those of one byte torch does not say it.
+            # torch has no isfinite for one-byte floating point.
             yield name, contents.float() if contents.element_size() == 1 else contents
     elif isinstance(contents, dict):
         for key, value in contents.items():

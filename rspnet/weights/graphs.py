@@ -1,7 +1,7 @@
-"""A network as a graph that runs without its code: torch.export's, and ONNX; any number of clips at a time.
+"""Write a network as a graph that runs without its code, by torch.export or as ONNX, for any number of clips at a time.
 
-N clips of T frames and S pixels; D features, K classes. The input is `clips` (N, 3, T, S, S), normalised float32; the
-output `logits` (N, K) of a classifier, else `features` (N, D).
+N clips of T frames and S x S pixels; D features, K classes. The input is `clips` (N, 3, T, S, S), normalised float32;
+the output is `logits` (N, K) for a classifier, else `features` (N, D).
 """
 
 import io
@@ -20,17 +20,17 @@ _EXTRA = f"{MARK}.json"
 
 
 def output_name(network: VideoEncoder) -> str:
-    """Return what a network gives."""
+    """Return the name of a network's output: `logits` or `features`."""
     return "logits" if network.num_classes else "features"
 
 
 def write_torch_export(path: Path, network: VideoEncoder, said: dict[str, Any]) -> None:
-    """Write what `torch.export.load` reads.
+    """Write an archive for `torch.export.load`.
 
     Args:
         path: The file.
         network: The network, in eval mode.
-        said: JSON-serialisable; kept in the file as rspnet.json.
+        said: Description of the network, JSON-serialisable; kept in the file as rspnet.json.
     """
     buffer = io.BytesIO()
     torch.export.save(_traced(network), buffer, extra_files={_EXTRA: json.dumps(said)})
@@ -43,10 +43,11 @@ def write_onnx(path: Path, network: VideoEncoder, said: dict[str, Any]) -> None:
     Args:
         path: The file.
         network: The network, in eval mode.
-        said: JSON-serialisable; each of its values is kept as JSON in the file's metadata, and all of it as `rspnet`.
+        said: Description of the network, JSON-serialisable; the file's metadata get each of its values as JSON, and
+            all of them together under `rspnet`.
 
     Raises:
-        ConfigError: The packages that make ONNX files are not installed.
+        ConfigError: If the packages that make ONNX files are not installed.
     """
     check_onnx()
     program = torch.onnx.export(
@@ -57,16 +58,16 @@ def write_onnx(path: Path, network: VideoEncoder, said: dict[str, Any]) -> None:
         output_names=[output_name(network)],
         dynamic_shapes=({0: "batch"},),
     )
-    assert program is not None  # a TorchScript module gives none
+    assert program is not None  # it would be None for a TorchScript module
     program.model.metadata_props.update({name: json.dumps(value) for name, value in {**said, MARK: said}.items()})
     path.write_bytes(program.model_proto.SerializeToString())
 
 
 def check_onnx() -> None:
-    """See that ONNX files can be made.
+    """Check that ONNX files can be written.
 
     Raises:
-        ConfigError: They cannot.
+        ConfigError: If a package for that is not installed.
     """
     try:
         import onnx  # noqa: F401
@@ -78,13 +79,13 @@ def check_onnx() -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is one that this module has written."""
+    """Return whether this module has written a file."""
     if path.suffix == ".onnx":
         import onnx
 
         try:
             return any(each.key == MARK for each in onnx.load(path, load_external_data=False).metadata_props)
-        except Exception:  # protobuf raises its own on what is none
+        except Exception:  # protobuf's own, for a file that is not ONNX
             return False
     import zipfile
 
@@ -96,10 +97,10 @@ def is_ours(path: Path) -> bool:
 
 def _traced(network: VideoEncoder) -> ExportedProgram:
     clip = network.clip
-    # Two: torch would take a single one for a constant.
+    # Two clips: torch.export treats a size of 1 as a constant.
     example = torch.zeros(2, 3, clip.num_frames, clip.size, clip.size)
     program = torch.export.export(network, (example,), dynamic_shapes=({0: Dim("batch")},))
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # where the code lies on this machine
+        node.meta.pop("stack_trace", None)  # it holds paths on this machine
     program.example_inputs = None  # tens of megabytes of zeros
     return program

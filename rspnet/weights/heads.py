@@ -1,7 +1,7 @@
-"""The two encoders of a pretraining with their heads, from whatever file of it holds them: what similarity maps need.
+"""Load both encoders of a pretraining with their heads, for similarity maps and the pretext tasks.
 
-A published pretraining checkpoint has them, and so has a checkpoint of a run. An encoder alone has none, nor has a
-fine-tuned network: heads are for pretraining only.
+They are in a published pretraining checkpoint, and in a checkpoint of a run. A lone encoder and a fine-tuned network
+have no heads, because these are for pretraining only.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _HEADS = ("appearance.weight", "appearance.bias", "motion.weight", "motion.bias"
 
 
 class Network(NamedTuple):
-    """A network for `rspnet.encoders.check_clips`."""
+    """Name and width of a network, for `rspnet.encoders.check_clips`."""
 
     name: str
     width: int
@@ -35,12 +35,12 @@ class Network(NamedTuple):
 
 @dataclass(frozen=True)
 class Heads:
-    """What was loaded, in eval mode on the CPU.
+    """The encoders of a pretraining with their heads, in eval mode on the CPU.
 
     Attributes:
-        file: What was read.
-        query_encoder: With its heads.
-        key_encoder: With its heads; the query encoder once more where the file has none.
+        file: The weight file that was read.
+        query_encoder: The query encoder with its heads.
+        key_encoder: The key encoder with its heads; the query encoder itself if the file has none.
     """
 
     file: WeightFile
@@ -49,31 +49,31 @@ class Heads:
 
     @property
     def network(self) -> Network:
-        """As options name it."""
+        """The network as options name it."""
         return Network(self.file.arch, self.file.width)
 
     @property
     def clip(self) -> ClipSpec:
-        """What they are fed with."""
+        """The clips that the encoders expect."""
         return clip_of(self.file)
 
     def summary(self) -> str:
-        """Return a line on what was loaded."""
+        """Return a line that says what was loaded."""
         file, dim = self.file, self.query_encoder.motion.out_features
         epoch = "" if file.epoch is None else f", epoch {file.epoch}"
         has_keys = self.key_encoder is not self.query_encoder
-        keys = "the key encoder" if has_keys else "no key encoder: the query encoder stands in for it"
+        keys = "the key encoder" if has_keys else "no key encoder: the query encoder takes its place"
         return f"{file.path} ({file.layout}, {file.arch}{epoch}): loaded the encoder, two heads of {dim}, and {keys}"
 
 
 def load_heads(path: str | Path) -> Heads:
-    """Read the encoders of a pretraining and their heads.
+    """Load the encoders of a pretraining and their heads.
 
     Args:
-        path: The folder of a run, a checkpoint of it, a published file, or the folder that one was converted to.
+        path: A run folder, a checkpoint in one, a published file, or the folder that one was converted to.
 
     Raises:
-        CheckpointError: It cannot be read, has no heads, or other ones than single linear layers.
+        CheckpointError: If it cannot be read, has no heads, or has heads that are not single linear layers.
     """
     file = read_weights(settled(os.fspath(path), whole=True, aloud=False))
     tensors = tensors_of(file)
@@ -94,7 +94,7 @@ def _embedder(file: WeightFile, state: dict[str, Tensor]) -> Embedder:
     shapes = {name.partition(".")[0]: value.shape for name, value in heads.items() if name.endswith("weight")}
     if heads.keys() != set(_HEADS) or any(len(shape) != 2 for shape in shapes.values()):
         raise CheckpointError(
-            f"{file.path}: its heads are no single linear layers ({few(sorted(heads))}), for which alone there are maps"
+            f"{file.path}: its heads are not single linear layers ({few(sorted(heads))}); maps exist only for these"
         )
     check_finite(file.path, state)
     encoder = create_encoder(file.arch, **{"width": file.width, **file.description.get("kwargs", {})})
@@ -103,7 +103,7 @@ def _embedder(file: WeightFile, state: dict[str, Tensor]) -> Embedder:
     if set(shapes.values()) != {(dim, encoder.num_features)} or biases != {(dim,)}:
         raise CheckpointError(
             f"{file.path}: its heads are {' and '.join(str(tuple(shape)) for shape in shapes.values())}; {file.arch} "
-            f"has {encoder.num_features} features, and both make embeddings of one length"
+            f"has {encoder.num_features} features, and both heads must give embeddings of one length"
         )
     embedder = Embedder(encoder, dim)
     load_weights(embedder, dataclasses.replace(file, tensors=state, entries=sort_entries(state)))
@@ -112,7 +112,7 @@ def _embedder(file: WeightFile, state: dict[str, Tensor]) -> Embedder:
 
 
 def _no_heads(file: WeightFile) -> str:
-    """Say why there are no maps of it, and what to give."""
+    """Return the message for a file without heads, with what to give instead."""
     what = "a fine-tuned network" if file.entries.head else "an encoder alone"
     give = (
         "give the run folder of a pretraining, with its checkpoints, or a published pretraining checkpoint (.pth.tar)"

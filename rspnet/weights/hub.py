@@ -1,4 +1,4 @@
-"""An exported folder is pushed to the Hugging Face Hub, in one commit: all of it is there, or nothing."""
+"""Push an exported folder to the Hugging Face Hub in one commit, so that all of it arrives, or nothing."""
 
 import re
 import sys
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from rspnet.errors import ConfigError, HubError
 
-_LONGEST = 96  # letters, as the Hub has it
+_LONGEST = 96  # characters, the Hub's limit
 _PART = re.compile(r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 
 
 def check_repo(repo: str) -> None:
-    """See that a name is one that the Hub could have.
+    """Check that a repository's name is valid on the Hub.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: If it is not.
     """
     parts = repo.split("/")
     strange = [part for part in parts if not _PART.fullmatch(part) or part.endswith(".git")]
@@ -24,17 +24,17 @@ def check_repo(repo: str) -> None:
 
 
 def push(folder: Path, repo: str) -> str:
-    """Push all files of a folder, and return where they are.
+    """Push all files of a folder, and return the URL of the commit.
 
-    A repository of that name is made unless it is there. huggingface_hub says which Hub it is (HF_ENDPOINT) and who
-    pushes (`hf auth login`, or HF_TOKEN).
+    The repository is created if it does not exist. huggingface_hub determines the Hub (HF_ENDPOINT) and the account
+    (`hf auth login`, or HF_TOKEN).
 
     Args:
-        folder: What is pushed.
+        folder: The exported folder.
         repo: ORG/NAME.
 
     Raises:
-        HubError: The Hub cannot be reached, or refuses.
+        HubError: If the Hub cannot be reached, or refuses.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.utils import disable_progress_bars
@@ -47,16 +47,16 @@ def push(folder: Path, repo: str) -> str:
         api = HfApi(library_name="rspnet")
         api.create_repo(repo, exist_ok=True)
         done = api.create_commit(repo, operations, commit_message="Export of rspnet")
-    except Exception as error:  # of the network's libraries, which raise all sorts
+    except Exception as error:  # the network libraries raise errors of many types
         raise HubError(
-            f"{repo}: was not pushed ({_line(error)}); {folder} is complete: see that the Hub can be reached and that "
-            "you may write there (`hf auth login`), then give the same command again"
+            f"{repo}: was not pushed ({_line(error)}); {folder} is complete: make sure that the Hub can be reached and "
+            "that you may write there (`hf auth login`), then give the same command again"
         ) from error
     return str(done.commit_url)
 
 
 def _line(error: BaseException) -> str:
-    """Say what was behind it, in a line."""
+    """Return the cause of an error in one line."""
     from huggingface_hub.errors import HfHubHTTPError
 
     while error.__cause__ is not None and not isinstance(error, HfHubHTTPError):

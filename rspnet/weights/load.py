@@ -1,7 +1,7 @@
-"""An encoder's weights, kept beyond the run: `encoder.safetensors`, and `encoder.json` that says what is in it.
+"""Save and load an encoder's weights: `encoder.safetensors`, with `encoder.json` that describes them.
 
-The safetensors file holds the state dict of an encoder, or of a classifier with its encoder. Loading takes the
-published files and other trainers' as well (rspnet/weights/read.py) and accounts for every entry.
+The safetensors file holds the state dict of an encoder, or of a classifier with its encoder. Loading also takes the
+published files and other trainers' (rspnet/weights/read.py), and accounts for every entry.
 """
 
 import json
@@ -36,13 +36,13 @@ class Report:
 
     Attributes:
         path: The file that was read.
-        layout: What kind of file it is.
+        layout: The kind of file.
         arch: The network in it.
-        used: Entries of the file that are now in the module.
-        ignored: Why entries of the file are not -> which.
-        fresh: Entries of the module that the file had nothing for.
+        used: Entries of the file that were loaded into the module.
+        ignored: Reason -> the entries of the file that were not loaded for it.
+        fresh: Entries of the module that the file has no values for.
         epoch: Epochs of training behind the weights, if the file says.
-        description: Contents of encoder.json; of a published file, its epoch.
+        description: Contents of encoder.json; for a published file, its epoch.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class Report:
     description: dict[str, Any]
 
     def summary(self) -> str:
-        """Return one line on what was loaded, and more on what was not, if anything, that fit 100 columns."""
+        """Return a line that says what was loaded and, if anything was not, lines of at most 100 columns on that."""
         what = f"{self.layout}, {self.arch}" + (f", epoch {self.epoch}" if self.epoch is not None else "")
         text = f"{self.path} ({what}): loaded {len(self.used)} of the network's "
         text += f"{len(self.used) + len(self.fresh)} entries" + (f"; fresh: {few(self.fresh)}" if self.fresh else "")
@@ -66,7 +66,7 @@ class Report:
 
 
 def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], description: dict[str, Any]) -> None:
-    """Write `encoder.safetensors` and `encoder.json`, each complete before it gets its name.
+    """Write `encoder.safetensors` and `encoder.json`, each of which appears only when it is complete.
 
     Args:
         folder: Run folder.
@@ -77,7 +77,7 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
 
     Raises:
         DiskError, ConfigError: If the folder cannot be written to.
-        ValueError: If the description lacks one of these, or names another network than the tensors are of.
+        ValueError: If the description lacks one of these, or its `arch` is not that of the tensors.
     """
     entries = sort_entries(encoder_state)
     missing = [name for name in _DESCRIBED if name not in description]
@@ -95,30 +95,32 @@ def save_encoder(folder: str | Path, encoder_state: Mapping[str, Tensor], descri
 
 
 def save_network(folder: str | Path, network: nn.Module, *, clips: dict[str, Any], provenance: dict[str, Any]) -> None:
-    """`save_encoder` for a network as it was trained.
+    """Save a trained network by `save_encoder`, with its description.
 
     Args:
         folder: Run folder.
         network: An encoder, or a `Classifier`, whose `class_names` are written too.
-        clips: The training's options of that section.
+        clips: The section `clips` of the training's options.
         provenance: As for `save_encoder`.
 
     Raises:
         DiskError, ConfigError: If the folder cannot be written to.
+        ValueError: If the network is no encoder of rspnet and has none.
     """
     if (description := describe_network(network, clips)) is None:
-        raise ValueError(f"{type(network).__name__} is no encoder of rspnet, nor has it one")
+        raise ValueError(f"{type(network).__name__} is no encoder of rspnet and has none")
     save_encoder(folder, network.state_dict(), description | {"provenance": provenance})
 
 
 def describe_network(network: nn.Module, clips: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what encoder.json says of a network: `arch`, `kwargs`, `num_features` and `clip`.
+    """Return the description of a network for encoder.json: `arch`, `kwargs`, `num_features` and `clip`.
 
-    Of a classifier also `class_names`, of a whole pretraining `pretext`: `dim` and `queue_length`.
+    A classifier also has `class_names`, a whole pretraining also `pretext`: `dim` and `queue_length`.
 
     Args:
-        network: An encoder, or what has one as its `encoder` or `query_encoder.encoder`; None is returned for others.
-        clips: The training's options of that section.
+        network: An encoder, or a module with one as its `encoder` or `query_encoder.encoder`; for others None is
+            returned.
+        clips: The section `clips` of the training's options.
     """
     from rspnet.encoders import VideoEncoder  # here, because it loads timm
 
@@ -136,12 +138,12 @@ def describe_network(network: nn.Module, clips: dict[str, Any]) -> dict[str, Any
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file, from tensors wherever and however they lie in memory.
+    """Write tensors to a safetensors file; they may be on any device, non-contiguous, or share memory.
 
     Args:
         path: The file.
-        tensors: What it holds.
-        metadata: What it says of itself beside that.
+        tensors: The tensors by name.
+        metadata: Metadata of the file.
 
     Raises:
         OSError: If the disk refuses.
@@ -151,23 +153,23 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
     for name, value in tensors.items():
         value = value.detach().cpu().contiguous()
         storage = value.untyped_storage().data_ptr()
-        apart[name] = value.clone() if storage in storages else value  # the format has no views of one storage
+        apart[name] = value.clone() if storage in storages else value  # the format does not allow shared memory
         storages.add(storage)
-    # Not safetensors' own way to the disk, which leaves a file that only its owner may read.
+    # Not by safetensors' save_file, whose files only their owner may read.
     path.write_bytes(save(apart, metadata))
 
 
 def load_encoder(path: str | Path, **overrides: Any) -> "VideoEncoder":
     """Build the encoder that a weight file holds, load it, and return it in eval mode.
 
-    Its attribute `clip` says what it is to be fed with, as its training did; `rspnet.read_clips` obeys it. Where the
-    file does not tell, it is what the network is made for, and that is said.
+    Its attribute `clip` describes the clips that it was trained on; `rspnet.read_clips` follows it. If the file does
+    not say, `clip` describes those that the network is made for, and a line on stderr says so.
 
     Args:
         path: A run folder, a checkpoint in one, our .safetensors file, a published .pth.tar, or another state dict that
-            torch saved. Of a run that is not finished the newest sound checkpoint is taken, and it is said which.
+            torch saved. For an unfinished run the newest sound checkpoint is loaded, and a line on stderr names it.
         overrides: Arguments for `create_encoder`; `num_classes=K` gives a fresh classifier, never the trained one of a
-            fine-tuned run: that is what `load_classifier` is for, and a warning says so where the file has one.
+            fine-tuned run, for which there is `load_classifier`; a warning says so if the file has one.
 
     Raises:
         CheckpointError: If the file cannot be used; the message says why and what to do.
@@ -190,14 +192,14 @@ def load_encoder(path: str | Path, **overrides: Any) -> "VideoEncoder":
 def load_classifier(path: str | Path, class_names: Sequence[str] | None = None) -> "Classifier":
     """Build the trained classifier that a weight file holds, with its encoder, and return it in eval mode.
 
-    Its `class_names` are in the order of the logits; `predict` classifies a video, fed as in the training.
+    Its `class_names` are in the order of the logits; `predict` classifies a video, read as in training.
 
     Args:
         path: A fine-tuned run folder, or another file with a classifier, as for `load_encoder`.
-        class_names: For a file that does not say them; published ones do not.
+        class_names: Names for a file that does not hold them, such as a published one.
 
     Raises:
-        CheckpointError: If the file cannot be used, or has no classifier, or one of another number of classes.
+        CheckpointError: If the file cannot be used, has no classifier, or has one for another number of classes.
     """
     from rspnet.encoders import create_encoder
     from rspnet.method.classifier import Classifier
@@ -216,7 +218,7 @@ def load_classifier(path: str | Path, class_names: Sequence[str] | None = None) 
 
 
 def _say_clip(file: WeightFile) -> None:
-    """Say it where a file does not tell what its network is to be fed with."""
+    """Print a line if a file does not say what clips its network was trained on."""
     if "clip" not in file.description or file.description.get("clip_unknown"):
         clip = clip_of(file)
         say(
@@ -226,25 +228,26 @@ def _say_clip(file: WeightFile) -> None:
 
 
 def clip_of(file: WeightFile) -> ClipSpec:
-    """Return what the network in a file is to be fed with: what its description says, else what it is made for."""
+    """Return the clips that a file's description names or, for what it does not name, those the network is made for."""
     from rspnet.encoders import as_clip, encoder_spec
 
     return as_clip(file.description.get("clip", {}), encoder_spec(file.arch).clip)
 
 
 def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool = False) -> Report:
-    """Put a weight file into an encoder or a `Classifier`, and account for every entry of both.
+    """Load a weight file into an encoder or a `Classifier`, and account for every entry of both.
 
-    The encoder's `clip` is then what the file says.
+    The encoder's `clip` is then `clip_of` the file.
 
     Args:
         module: Encoder, or module with an `encoder` and a linear `fc`.
-        source: As for `load_encoder`, or what `read_weights` made of it.
+        source: As for `load_encoder`, or the result of `read_weights`.
         head: Load the classifier too (to evaluate); otherwise it stays fresh (to fine-tune).
 
     Raises:
         CheckpointError: If the file cannot be read, holds another network or other shapes, lacks entries, or with
             `head` lacks a classifier of the module's number of classes. The module is then unchanged.
+        ValueError: If the module is no encoder of rspnet, or `head` is true and it has no classifier.
     """
     file = source if isinstance(source, WeightFile) else read_weights(source)
     state = module.state_dict()
@@ -253,8 +256,8 @@ def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool 
         raise ValueError(f"{type(module).__name__} is no encoder of rspnet, or has no classifier to load")
     if target.arch != file.arch:
         raise CheckpointError(
-            f"{file.path}: holds the network {file.arch}, but {target.arch} was asked for; leave the choice to the "
-            "file, or give another one"
+            f"{file.path}: holds the network {file.arch}, not {target.arch}; leave the choice to the file, or give "
+            "another one"
         )
     counters = "num_batches_tracked"  # used by no network here, and absent from the oldest files
     lacking = [name for name in target.encoder if name not in entries.encoder and not name.endswith(counters)]
@@ -293,15 +296,15 @@ def load_weights(module: nn.Module, source: str | Path | WeightFile, head: bool 
 
 
 def _other_shape(file: WeightFile, key: str, *, ours: Tensor, signature: Tensor) -> str:
-    """Say that an entry does not fit, and why."""
-    text = f"{file.path}: {key} is {tuple(file.tensors[key].shape)}, but {tuple(ours.shape)} was asked for; "
+    """Return the message for an entry of another shape, with the reason."""
+    text = f"{file.path}: {key} is {tuple(file.tensors[key].shape)}, but the network has {tuple(ours.shape)}; "
     if file.width != signature.shape[0]:
-        return text + f"the file's {file.arch} has width {file.width}, leave the choice to the file or ask for that"
+        return text + f"the file's {file.arch} has width {file.width}, leave the choice to the file or give that width"
     return text + f"it is another variant of {file.arch}, give another file"
 
 
 def _classifier(file: WeightFile, target: dict[str, tuple[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the file's classifier by the module's names; a 1x1x1 convolution and a linear layer are the same."""
+    """Return the file's classifier under the module's names; a 1x1x1 convolution serves as a linear layer."""
     if not file.num_classes:
         raise CheckpointError(_no_classifier(file))
     theirs = {name: file.tensors[key] for name, key in file.entries.head.items()}
@@ -314,8 +317,8 @@ def _classifier(file: WeightFile, target: dict[str, tuple[str, Tensor]]) -> dict
             )
         if theirs[name].flatten(1 if name == "weight" else 0).shape != like.flatten(1 if name == "weight" else 0).shape:
             raise CheckpointError(
-                f"{file.path}: {file.entries.head[name]} is {tuple(theirs[name].shape)}, which is no classifier's on "
-                f"{file.arch} for {_classes(len(like))}; give another file"
+                f"{file.path}: {file.entries.head[name]} is {tuple(theirs[name].shape)}, which does not fit a "
+                f"classifier of {_classes(len(like))} on {file.arch}; give another file"
             )
         loaded[ours] = theirs[name].reshape(like.shape)
     return loaded

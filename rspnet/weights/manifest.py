@@ -1,8 +1,8 @@
-"""A checkpoint's folder, read: `checkpoints/step_N` of a run is as it was written if its manifest says so.
+"""Read a checkpoint's folder, `checkpoints/step_N` of a run, and check it against its manifest.
 
-It holds the training's state in state.pt; network.json, which tells of the network in it what encoder.json tells of a
-finished run's, so that a checkpoint can be used as weights; and manifest.json, with the size and hash of both.
-Without torch.
+It holds the state of training in state.pt; network.json, which describes the network as encoder.json does that of a
+finished run, so that a checkpoint can be used as weights; and manifest.json, with the size and hash of both. This
+module does not import torch.
 """
 
 import json
@@ -18,7 +18,7 @@ MANIFEST, NETWORK, STATE = "manifest.json", "network.json", "state.pt"
 
 
 def found(run_dir: str | Path) -> list[tuple[int, Path]]:
-    """All folders named as checkpoints, sound or not, as (step, folder), newest first."""
+    """Return all folders with a checkpoint's name, sound or not, as (step, folder), newest first."""
     folders = [
         (int(name[1]), folder)
         for folder in (Path(run_dir) / "checkpoints").glob("step_*")
@@ -28,15 +28,15 @@ def found(run_dir: str | Path) -> list[tuple[int, Path]]:
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Whether a folder is one, sound or not, under whatever name."""
+    """Return whether a folder is a checkpoint, sound or not, whatever its name."""
     return (folder / STATE).is_file() and (folder / MANIFEST).is_file()
 
 
 def newest_sound(run_dir: Path) -> Path:
-    """Return the newest checkpoint of a run that is as it was written; it is said which are not.
+    """Return the newest sound checkpoint of a run; a line on stderr names each newer one that is damaged.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: If there is none.
     """
     folders = found(run_dir)
     for step, folder in folders:
@@ -49,10 +49,10 @@ def newest_sound(run_dir: Path) -> Path:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what a checkpoint's manifest says: `step`, and `files`, name -> `bytes` and `sha256`.
+    """Return a checkpoint's manifest: `step`, and `files`, which maps names to `bytes` and `sha256`.
 
     Raises:
-        CheckpointError: it cannot be read, or is damaged.
+        CheckpointError: If it cannot be read or is damaged; the message does not name the checkpoint.
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -68,14 +68,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def fault(folder: Path, step: int | None = None, *, read_files: bool = True) -> str | None:
-    """Say what is wrong with a checkpoint, None if nothing is.
+    """Return what is wrong with a checkpoint, or None if it is sound.
 
     Args:
-        folder: the checkpoint's.
-        step: whose it must be; None: any.
-        read_files: compare contents too, not sizes alone.
+        folder: Folder of the checkpoint.
+        step: Step that it must be of; None for any.
+        read_files: Whether to compare the contents too, not the sizes alone.
     """
-    # To open a pipe would wait for who writes to it.
+    # Regular files only: opening a pipe would block until somebody writes to it.
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     if MANIFEST not in there:
         return f"it has no {MANIFEST}"

@@ -1,8 +1,8 @@
-"""What a pretraining begins with where another one's weights are given: all of that one that the file holds.
+"""Begin a pretraining with the weights of another one: with everything of it that the file holds.
 
-That is its encoder; and its two heads, its key encoder and its queue, from a published pretraining checkpoint or from a
-checkpoint of a run. Steps, learning rate and the optimiser's momentum begin anew: videos, speeds and all else may be
-others.
+That is its encoder and, from a published pretraining checkpoint or a checkpoint of a run, its two heads, key encoder
+and queue. Steps, learning rate and the optimiser's momentum begin anew, because videos, speeds and all else may be
+different.
 """
 
 import re
@@ -29,7 +29,7 @@ _RENAMED = (
     (r"^queue$", "queue.columns"),
     (r"^queue_ptr$", "queue.pointer"),
 )
-# Part -> pattern of its names, in the order in which they are needed: each makes sense with those before it only.
+# Part -> pattern of its names, in this order because each part is of use only with those before it.
 _PARTS = {
     "heads": r"query_encoder\.(appearance|motion)\..+",
     "key encoder": r"key_encoder\..+",
@@ -38,19 +38,20 @@ _PARTS = {
 
 
 def load_pretraining(network: nn.Module, file: "WeightFile") -> list[str]:
-    """Put all that a weight file holds of a pretraining into an `RSPNet`; the rest stays as it was drawn.
+    """Load everything that a weight file holds of a pretraining into an `RSPNet`; the rest keeps its fresh values.
 
     A key encoder that the file does not have becomes a copy of the query encoder, as at the start of any pretraining.
 
     Args:
-        network: An `RSPNet`, in whose `encoder.clip` is then what the file says.
-        file: Of whatever layout.
+        network: An `RSPNet`; the `clip` of its query encoder is set by `clip_of` the file.
+        file: A weight file of any layout.
 
     Returns:
-        A line that says what was found, and what was not.
+        One line that says which parts were found and which were not.
 
     Raises:
-        CheckpointError: The file holds another network, or what is no number. The network may then be half changed.
+        CheckpointError: If the file holds another network, or values that are NaN or infinite. The network may then be
+            partly changed.
     """
     query, key = network.get_submodule("query_encoder"), network.get_submodule("key_encoder")
     report = load_weights(query.get_submodule("encoder"), file)
@@ -59,7 +60,7 @@ def load_pretraining(network: nn.Module, file: "WeightFile") -> list[str]:
     for part, pattern in _PARTS.items():
         names = [name for name in ours if re.fullmatch(pattern, name)]
         misfit = _misfit(names, theirs, ours)
-        if misfit or lacking:  # a queue is nothing without the key encoder that filled it, nor this without its heads
+        if misfit or lacking:  # a queue is useless without the key encoder that filled it, and that without its heads
             lacking.append(f"{part} ({misfit})" if misfit else part)
             continue
         found.append(part)
@@ -71,20 +72,20 @@ def load_pretraining(network: nn.Module, file: "WeightFile") -> list[str]:
     if "key encoder" not in found:
         key.load_state_dict(query.state_dict())
     what = f"{file.layout}, {file.arch}" + (f", epoch {report.epoch}" if report.epoch is not None else "")
-    fresh = f"; begun afresh: {', '.join(lacking)}" if lacking else ""
+    fresh = f"; fresh: {', '.join(lacking)}" if lacking else ""
     return [f"{file.path} ({what}): training begins with its {', '.join(found)}{fresh}"]
 
 
 def sizes_of(file: "WeightFile") -> dict[str, int]:
-    """Return `dim` and `queue_length` of the pretraining in a file; nothing where there is none."""
+    """Return `dim` and `queue_length` of the pretraining in a file; empty if it has no queue."""
     columns = tensors_of(file).get("queue.columns")
     return {} if columns is None or columns.ndim != 2 else dict(zip(("dim", "queue_length"), columns.shape))
 
 
 def tensors_of(file: "WeightFile") -> dict[str, Tensor]:
-    """Return the entries of the pretraining in a file by the names of an `RSPNet`; of other files nothing.
+    """Return the entries of the pretraining in a file under the names of an `RSPNet`; empty for other files.
 
-    A folder that a published file was converted to has them, too.
+    The folder that a published file was converted to has them too.
     """
     tensors, entries = file.tensors, file.entries
     if is_converted(file.path.parent) and file.path.name == NAME:
@@ -104,12 +105,12 @@ def _renamed(name: str) -> str:
 
 
 def _misfit(names: list[str], theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str | None:
-    """What keeps a part from being loaded; None if nothing does."""
+    """Return why a part cannot be loaded, or None if it can."""
     counters = "num_batches_tracked"  # absent from the oldest files
     if any(name not in theirs and not name.endswith(counters) for name in names):
-        return "not there"
+        return "not in the file"
     other = [name for name in names if name in theirs and theirs[name].shape != ours[name].shape]
     if not other:
         return None
     there, here = (" x ".join(map(str, tensors[other[0]].shape)) for tensors in (theirs, ours))
-    return f"{there} there, {here} here"
+    return f"{there} in the file, {here} here"

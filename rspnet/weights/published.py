@@ -1,9 +1,9 @@
-"""A run of ours in the published code's terms: which entries its checkpoints have, their names and their order.
+"""Build the contents of a published checkpoint from a run of ours: its entries, their names and their order.
 
-Of the published code (commit 2958779): a pretraining file's `model` holds `queue`, `queue_ptr`, `encoder_q.*` and
-`encoder_k.*`, a fine-tuned one's `encoder.*` and `fc.*`. Each encoder has a 1-class classifier too, never trained or
-used, which ours do not have; it gets zeros. The optimizer lists all parameters in the order of the model, also those
-that it has no momentum for: the key encoder's and the unused classifier's. The scheduler counts finished epochs.
+In the published code (commit 2958779) a pretraining file's `model` holds `queue`, `queue_ptr`, `encoder_q.*` and
+`encoder_k.*`, a fine-tuned one's `encoder.*` and `fc.*`. Each encoder also has a 1-class classifier, never trained or
+used, which ours do not have; it is filled with zeros. The optimizer lists all parameters in the order of the model,
+also those that have no momentum: the key encoder's and the unused classifier's. The scheduler counts finished epochs.
 """
 
 from collections import OrderedDict
@@ -23,7 +23,7 @@ _WIDTH = 64  # the published code builds no other
 
 
 class FinishedRun(Protocol):
-    """What is needed of a run: the options, the checkpoint in a folder, and what was logged of each epoch until it."""
+    """A run at one of its checkpoints: its folder, step and state, the run's options, and the epochs logged so far."""
 
     folder: Path
     step: int
@@ -33,7 +33,7 @@ class FinishedRun(Protocol):
 
 
 def of_weights(file: WeightFile) -> tuple[dict[str, Any], list[str]]:
-    """Return the contents of a published file for weights of ours alone, and what such a file has and this one lacks.
+    """Return the contents of a published file made from weights alone, and the parts that it lacks.
 
     Raises:
         CheckpointError: If the published code has no such network.
@@ -51,23 +51,21 @@ def of_weights(file: WeightFile) -> tuple[dict[str, Any], list[str]]:
 
 
 def of_run(file: WeightFile, run: FinishedRun) -> dict[str, Any]:
-    """Return the contents of a published file for a run at one of its checkpoints.
+    """Return the contents of a published file made from a run at one of its checkpoints.
 
     Args:
-        file: The run's encoder.safetensors, which must be of that checkpoint, or the checkpoint itself.
-        run: The run.
+        file: The run's encoder.safetensors, which must be from that checkpoint, or the checkpoint itself.
+        run: The run at that checkpoint.
 
     Raises:
-        CheckpointError: If the published code has no such network, or the run's checkpoint holds other weights.
+        CheckpointError: If the published code has no such network, or the checkpoint holds other weights than `file`.
     """
     arch, tuned = _arch(file), bool(file.entries.head)
     state = run.state["model"]
     own = file.path.parent == run.folder
     inside = {key: state.get(key if tuned or own else f"{OURS}{key}") for key in file.tensors}
     if not all(inside[key] is not None and torch.equal(inside[key], value) for key, value in file.tensors.items()):
-        raise CheckpointError(
-            f"{run.folder}: holds other weights than {file.path}; give a run folder as the run left it"
-        )
+        raise CheckpointError(f"{run.folder}: holds other weights than {file.path}; give an unchanged run folder")
 
     if tuned:
         names, trained = _classifier_names(file), "fc." if run.config["frozen"] else ""
@@ -101,7 +99,7 @@ def _arch(file: WeightFile) -> str:
 
 
 def _pretraining_names(file: WeightFile) -> dict[str, str]:
-    """Return published name -> ours, in the published order; likewise below."""
+    """Return a dict of published name -> ours, in the published order, as do the next two functions."""
     names = {"queue": "queue.columns", "queue_ptr": "queue.pointer"}
     for theirs, ours in (("encoder_q", "query_encoder"), ("encoder_k", "key_encoder")):
         names |= _backbone_names(file, f"{theirs}.encoder", f"{ours}.encoder")
@@ -119,7 +117,7 @@ def _backbone_names(file: WeightFile, theirs: str, ours: str) -> dict[str, str]:
 
 
 def _backbone(file: WeightFile) -> tuple[dict[str, Tensor], str]:
-    """Return the published network's entries, without memory, and how those of its unused classifier begin."""
+    """Return the published network's entries, on the meta device, and the prefix of its unused classifier's."""
     from rspnet.encoders import create_encoder  # here, because it loads timm
 
     with torch.device("meta"):
@@ -128,7 +126,7 @@ def _backbone(file: WeightFile) -> tuple[dict[str, Tensor], str]:
 
 
 def _model(file: WeightFile, state: dict[str, Tensor], names: dict[str, str]) -> OrderedDict[str, Tensor]:
-    """Return the tensors by their published names."""
+    """Return the tensors under their published names."""
     if strange := state.keys() - names.values():
         raise CheckpointError(f"{file.path}: has entries that the published code does not have: {few(sorted(strange))}")
     network, unused = _backbone(file)
@@ -139,20 +137,20 @@ def _model(file: WeightFile, state: dict[str, Tensor], names: dict[str, str]) ->
             model[theirs] = state[ours]
         elif name.startswith(unused):
             model[theirs] = torch.zeros(network[name].shape)
-        # else a batch counter, which the oldest files lack
+        # otherwise it is a batch counter, which the oldest files lack
     return model
 
 
 def _optimizer(
     saved: dict[str, Any], ours: list[str], names: dict[str, str], *, group: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the optimizer's state, its parameters numbered as published.
+    """Return the optimizer's state with its parameters numbered as in the published code.
 
     Args:
-        saved: The state of ours.
+        saved: State of our optimizer.
         ours: Our names of its parameters, in its order.
-        names: Published name -> ours, of the whole model.
-        group: What the published optimizer says of all its parameters.
+        names: Published name -> ours, for the whole model.
+        group: The published parameter group, without `params`.
     """
     numbers = {our_name: number for number, our_name in enumerate(filter(_is_parameter, names.values()))}
     assert len(ours) == len(saved["param_groups"][0]["params"])
@@ -171,7 +169,7 @@ def _schedule(settings: dict[str, Any], epoch: int) -> tuple[dict[str, Any], dic
 
     lr = optim.scaled_lr(settings["lr"], settings["total_batch"], settings["lr_batch"])
     lr_at = optim.Schedule(settings["schedule"], lr, settings["epochs"], settings["milestones"])
-    # torch's own objects say what belongs into such a state.
+    # Made by torch's own classes, so that the states have all the keys that they need.
     momentum, decay = float(settings["momentum"]), float(settings["weight_decay"])
     sgd = torch.optim.SGD([torch.zeros(1)], lr=lr, momentum=momentum, dampening=0.0, weight_decay=decay)
     scheduler: LRScheduler

@@ -1,8 +1,8 @@
-"""Reading a weight file of any known layout, with every entry in it accounted for.
+"""Read a weight file of any known layout, accounting for every entry in it.
 
-The layouts: our safetensors with a JSON file beside it, the published code's pretraining and fine-tuning checkpoints,
-a plain state dict such as torchvision's, and what other trainers make of these (rspnet/weights/entries.py). Nothing in
-a file is ever executed.
+The layouts are our safetensors with a JSON file beside it, the published code's pretraining and fine-tuning
+checkpoints, a plain state dict such as torchvision's, and the variants of other trainers (rspnet/weights/entries.py).
+No code in a file is ever executed.
 """
 
 import argparse
@@ -30,13 +30,13 @@ from rspnet.weights.entries import OTHERS, SIGNATURES, Entries, sort_entries, so
 from rspnet.weights.finite import check_finite
 from rspnet.weights.manifest import STATE, fault
 
-# What the published files' `arch` says -> our name.
+# `arch` in a published file -> our name.
 PUBLISHED_NAMES = {"c3d": "c3d", "resnet18": "resnet18", "r2plus1d-vcop": "r2plus1d", "s3dg": "s3dg"}
-# What a published file holds beside the tensors.
+# Keys of a published file beside the tensors.
 _TRAINING_STATE = ("epoch", "best_loss", "best_acc1", "optimizer", "scheduler")
-_OF_A_RUN = ("scaler", "run")  # of ours
-_EPOCHS = 2**31  # a number beyond this is none of them
-_DEPTH = 3  # dicts in dicts that are looked into for a state dict
+_OF_A_RUN = ("scaler", "run")  # further keys of our checkpoints
+_EPOCHS = 2**31  # a larger number cannot be a count of epochs
+_DEPTH = 3  # levels of nested dicts that are searched for a state dict
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class WeightFile:
 
     Attributes:
         path: The file that holds the tensors.
-        layout: What kind of file it is and where in it the network lies, in words.
+        layout: The kind of file and the place of the network in it, in words.
         arch: The network, a name for `create_encoder`.
-        tensors: The whole state dict that holds it, on the CPU, by the names in the file.
-        entries: What they are.
-        unused: What the file holds beside this state dict, and why nothing of it is needed.
-        description: Contents of our JSON file; of another file, its epoch if it says.
-        contents: The whole file as it was read: of ours, the tensors again.
-        known: Whether it is of a layout that rspnet, the published code or torchvision writes.
+        tensors: The whole state dict that holds it, on the CPU, under the names in the file.
+        entries: These names, sorted by purpose.
+        unused: Reason -> names of what the file holds beside this state dict, which is not needed.
+        description: Contents of our JSON file; for another file, its epoch if it says.
+        contents: The whole file as it was read; for a .safetensors file the same as `tensors`.
+        known: Whether the layout is one that rspnet, the published code or torchvision writes.
     """
 
     path: Path
@@ -92,8 +92,8 @@ def read_weights(path: str | Path) -> WeightFile:
             at its top or inside.
 
     Raises:
-        CheckpointError: If there is nothing to read, or something else than weights, or weights of no known network,
-            or of more than one, or such as are no numbers.
+        CheckpointError: If the file is missing, damaged or no weight file, or if its weights are of no known network,
+            of more than one, or NaN or infinite.
     """
     path = find_weights(path)
     start = _first_bytes(path)
@@ -137,7 +137,7 @@ def read_weights(path: str | Path) -> WeightFile:
 
 
 class _Network(NamedTuple):
-    """A state dict that holds a network: the keys that lead to it (none at the top), itself, its entries, and which."""
+    """A state dict that holds a network: the keys that lead to it (none at the top), its tensors, entries and arch."""
 
     keys: tuple[str, ...]
     tensors: dict[str, Tensor]
@@ -189,7 +189,7 @@ def _state_dicts(
 
 
 def _beside(contents: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    """Return what the file holds that is not in the state dict to which these keys lead."""
+    """Return what the file holds outside the state dict to which these keys lead."""
     if not keys:
         return {str(key): value for key, value in contents.items() if not isinstance(value, Tensor)}
     here, *below = keys
@@ -205,7 +205,7 @@ def _what(contents: object) -> str:
 
 
 def _place(where: str, entries: Entries) -> str:
-    """Say where in the file the network lies, if not where it is looked for first."""
+    """Describe the place of the network in the file, if it is not the usual one of the layout."""
     text = f" in {where!r}" if where else ""
     start = {"pretraining checkpoint": "encoder_q.encoder.", "fine-tuned classifier": "encoder."}
     if entries.prefix != start.get(entries.layout, ""):
@@ -214,13 +214,13 @@ def _place(where: str, entries: Entries) -> str:
 
 
 def _check_arch(path: Path, named: str, arch: str) -> None:
-    """See that the network that the file names is the one that its entries belong to."""
+    """Check that the network that the file names is the one that its entries belong to."""
     if PUBLISHED_NAMES.get(named, named) != arch:
         raise CheckpointError(f"{path}: says it holds {named!r}, but its entries are those of {arch}; do not use it")
 
 
 def _describe(path: Path) -> dict[str, Any]:
-    """Read the JSON file beside our safetensors, and check that it is about this file; empty for other files."""
+    """Read the JSON file beside one of our own files, and check that it belongs to it; empty for other files."""
     said = read_description(path)
     if said is None:
         return {}
@@ -235,19 +235,19 @@ def _describe(path: Path) -> dict[str, Any]:
 
 
 def _first_bytes(path: Path) -> bytes:
-    """Return how the file begins, if that may be weights."""
+    """Return the first bytes of a file, after checking that it is no web page and no Git LFS pointer."""
     try:
         with open(path, "rb") as file:
             start = file.read(256)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be opened ({error.strerror}); see to its permissions") from error
-    # A safetensors file begins with a length, which may look like a blank and a bracket, but then has zeros.
+        raise CheckpointError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
+    # A safetensors file begins with a length, which may look like white space and `<`, but then has zero bytes.
     if start.lstrip().startswith(b"<") and b"\0" not in start:
         raise CheckpointError(
             f"{path}: is an HTML page, not weights (a login or quota page saved under this name); download it again"
         )
     if start.startswith(b"version https://git-lfs"):
-        raise CheckpointError(f"{path}: is a pointer of Git LFS, not the weights; fetch them with `git lfs pull`")
+        raise CheckpointError(f"{path}: is a Git LFS pointer, not the weights; fetch them with `git lfs pull`")
     return start
 
 
@@ -260,7 +260,7 @@ def _load(path: Path, start: bytes) -> Any:
         return load_harmless(path)
     except (MemoryError, CheckpointError):
         raise
-    except Exception as error:  # readers raise all sorts on a damaged file: EOFError, IndexError, OSError, RuntimeError
+    except Exception as error:  # on a damaged file readers raise EOFError, IndexError, OSError, RuntimeError and others
         if isinstance(error, UnpicklingError) and (start[:1] == b"\x80" or "GLOBAL" in str(error)):
             named = re.search(r"GLOBAL ([\w.]+)", str(error))
             raise CheckpointError(
@@ -273,17 +273,17 @@ def _load(path: Path, start: bytes) -> Any:
 
 
 def load_harmless(path: Path) -> Any:
-    """Return what torch saved, on the CPU, if all of it can do nothing; raises what torch does."""
+    """Return what torch saved, on the CPU, if it holds only harmless types; errors are torch's own."""
     with warnings.catch_warnings(), torch.serialization.safe_globals(_harmless()):
-        warnings.simplefilter("ignore")  # about files that are refused, and how long a look at them takes
+        warnings.simplefilter("ignore")  # torch warns of files that it refuses, and that inspecting them may take long
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
 @functools.cache
 def _harmless() -> list[Any]:
-    """What trainers keep beside the tensors and can do nothing: numbers and arrays of numpy, parsed options.
+    """Return the harmless types that trainers save beside tensors: numpy's numbers and arrays, parsed options.
 
-    An array of Python objects is not among them.
+    Arrays of Python objects are not among them.
     """
     made = {"scalar": np.float64(0).__reduce__()[0], "_reconstruct": np.zeros(1).__reduce__()[0]}
     kinds = {type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?SU"}

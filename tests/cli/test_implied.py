@@ -79,7 +79,7 @@ def test_mistakes_in_the_command_come_first(stage, run):
         parsed(stage, "--weights", run, "--clips.sise", "3")
     with pytest.raises(ConfigError, match=r"clips\.size: 0; it must be between 1 and 8192"):
         parsed(stage, "--weights", run, "--clips.size", "0")
-    with pytest.raises(CheckpointError, match=r"encoder\.json: is no description of weights"):
+    with pytest.raises(CheckpointError, match=r"encoder\.json: does not describe weights"):
         parsed(stage, "--weights", run)
     with pytest.raises(CheckpointError, match=r"holds the network 'vit', not one of those here: c3d, "):
         parsed(stage, "--weights", described(run, arch="vit"))

@@ -43,7 +43,7 @@ def test_checkpoints_are_weights(unfinished, tmp_path, capsys, monkeypatch):
         encoder = rspnet.load_encoder(weights)
         assert tiny.differences(dict(encoder.state_dict()), encoder_at(unfinished, step)) == [], weights
         assert (encoder.clip.num_frames, encoder.clip.size) == (8, 48)
-    assert f"{unfinished}: is not finished; its newest checkpoint is taken, step_5" in capsys.readouterr().err
+    assert f"{unfinished}: is not finished; its newest checkpoint is used, step_5" in capsys.readouterr().err
     with pytest.raises(CheckpointError, match="has no classifier"):
         rspnet.load_classifier(checkpoints / "step_3")
     with pytest.raises(CheckpointError, match="give the run folder that it is in, or one of the checkpoints in it"):
@@ -117,7 +117,7 @@ def test_pretraining_goes_on_from_another(pretrained, motions, tmp_path, interru
     with interrupted(1):
         pretrain.main(config)
     said = capsys.readouterr().err
-    assert f"{source}: a finished pretraining; begins with its last checkpoint, step_6" in said
+    assert f"{source}: is a finished pretraining; its last checkpoint is used, step_6" in said
     assert "epoch 2): training begins with its encoder, heads, key encoder, queue\n" in said
     before, after = (tiny.state(folder)["model"] for folder in (source, run))
     for name in ("query_encoder.encoder.conv1.weight", "query_encoder.motion.weight", "key_encoder.motion.weight"):
@@ -139,7 +139,7 @@ def test_a_last_checkpoint_that_is_damaged_is_said(pretrained, tmp_path, capsys)
     assert settled(str(tmp_path / "run"), whole=True) == str(tmp_path / "run/checkpoints/step_6")
     (tmp_path / "run/checkpoints/step_6/state.pt").write_bytes(b"")
     assert settled(str(tmp_path / "run"), whole=True) == str(tmp_path / "run")
-    assert f"state.pt is not as it was written; of {tmp_path}/run the encoder alone is taken" in capsys.readouterr().err
+    assert f"state.pt is not as it was written; only the encoder of {tmp_path}/run is used" in capsys.readouterr().err
 
 
 def test_weights_that_have_changed_are_other_weights(pretrained, motions, tmp_path, interrupted):

@@ -86,7 +86,7 @@ def test_an_unfinished_run_gives_its_newest_checkpoint(motions, interrupted, tmp
     with interrupted(4):
         pretrain.main(tiny.pretrain(motions, tmp_path / "run"))
     main(Config(str(tmp_path / "run"), str(tmp_path / "out")))
-    assert "run: is not finished; its newest checkpoint is taken, step_4" in capsys.readouterr().err
+    assert "run: is not finished; its newest checkpoint is used, step_4" in capsys.readouterr().err
     clips = torch.randn(1, 3, 8, 48, 48)
     with torch.no_grad():
         wanted = rspnet.load_encoder(tmp_path / "run/checkpoints/step_4")(clips)
@@ -95,7 +95,7 @@ def test_an_unfinished_run_gives_its_newest_checkpoint(motions, interrupted, tmp
     assert said["recipe"]["pretext"]["queue_length"] == 10
     assert (said["provenance"]["stage"], said["results"]) == ("pretrain", [])
     card = (tmp_path / "out/README.md").read_text()
-    assert "It is the checkpoint of step 4, after 1 of 2 epochs; the training had not ended there." in card
+    assert "It is the checkpoint of step 4, after 1 of 2 epochs; training had not ended then." in card
 
 
 def test_a_pretraining_for_timm_and_as_a_graph(pretrained, tmp_path, capsys):
@@ -157,7 +157,7 @@ def test_options_that_do_not_go_together(options, message):
 def test_nothing_is_written_where_something_is_wrong(pretrained, tmp_path):
     for config, words in [
         (Config(str(pretrained), str(tmp_path / "out"), push="no name"), "push: 'no name' is no name on the Hub"),
-        (Config(str(pretrained), str(pretrained / "hub")), "which is exported; give a place beside it"),
+        (Config(str(pretrained), str(pretrained / "hub")), "which is to be exported; give a place outside it"),
         (Config(str(tmp_path / "none"), str(tmp_path / "out")), "none: no such file or folder"),
     ]:
         with pytest.raises((ConfigError, CheckpointError), match=words):

@@ -98,7 +98,7 @@ def test_pretraining(pretrained, tmp_path):
     assert list(contents) == ["epoch", "arch", "model", "best_loss", "optimizer", "scheduler"]
     assert (contents["epoch"], contents["arch"]) == (2, "resnet18")
     assert contents["best_loss"] == min(line["loss"] for line in tiny.metrics(pretrained, "epoch"))
-    assert "the same queue length, 10" in done.summary()
+    assert "queue length to the same value, 10" in done.summary()
     theirs = pretraining("resnet18", width=16, dim=16, queue_length=10)
     optimizer = loaded(theirs, contents)
     for which in (theirs.encoder_q, theirs.encoder_k):

@@ -53,7 +53,7 @@ def test_what_was_measured_stands_in_the_model_index_with_its_interval():
     )
     assert "the best epoch was chosen on the test videos" in text
     assert "could not be read" not in text
-    assert "Up to 3 videos could not be read, and are not counted." in card_of(results=[measured(num_failed=3)])[1]
+    assert "Up to 3 videos could not be read and are not counted." in card_of(results=[measured(num_failed=3)])[1]
     assert card.data.pipeline_tag == "video-classification"
 
 
@@ -77,9 +77,9 @@ def test_numbers_of_one_task_are_told_apart_in_the_model_index():
 def test_a_checkpoint_says_whether_the_training_had_ended(epoch):
     known = {"stage": "finetune", "step": 5 * epoch, "epoch": epoch, "data": RUN["data"]}
     text = card_of(provenance=known, recipe={"optim": {"epochs": 4}})[1]
-    ended = "" if epoch == 4 else "; the training had not ended there"
+    ended = "" if epoch == 4 else "; training had not ended then"
     assert f"It is the checkpoint of step {5 * epoch}, after {epoch} of 4 epochs{ended}." in text
-    assert "Data: 1000 videos, 2.5 hours, those of the test among them; fingerprint ab12." in text
+    assert "Data: 1000 videos, 2.5 hours, the test videos included; fingerprint ab12." in text
 
 
 def test_where_nothing_is_known_it_says_so():
@@ -87,9 +87,9 @@ def test_where_nothing_is_known_it_says_so():
     assert card.data.eval_results is None
     assert "license" not in card.data.to_dict()
     for words in (
-        "Nothing that the files tell of.",
+        "The files hold no results.",
         "its file does not say how it was trained",
-        "The weights came without a word on this",
+        "The weights came without this information",
         "The licence of the weights is left open",
         "The file does not say.",
     ):
@@ -101,7 +101,7 @@ def test_a_run_tells_its_data_its_recipe_and_its_cost():
     assert card.data.license == "cc-by-4.0"
     for words in (
         "Data: k400, 1000 videos, 2.5 hours; fingerprint ab12.",
-        "It is of epoch 200 of 200.",
+        "It is from epoch 200 of 200.",
         "Cost: 12.5 device hours (cuda, 4 processes, mixed precision bf16).",
         '"seed": 3',
         "The code, rspnet: Apache-2.0. The weights: cc-by-4.0.",
@@ -117,4 +117,4 @@ def test_names_of_any_kind_break_nothing(names):
     card, text = card_of(num_classes=3, class_names=names, results=[measured(data="a: b | c")])
     assert card.data.eval_results[0].dataset_name == "a: b | c"
     assert ("up: | down, -x, # y." in text) is bool(names)
-    assert ("not named by the file; they go by number" in text) is not bool(names)
+    assert ("not named by the file; they are numbered" in text) is not bool(names)

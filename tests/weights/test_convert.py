@@ -92,7 +92,7 @@ def test_pretraining_file_there_and_back(tmp_path, name):
     assert (report.layout, report.ignored, report.fresh) == ("rspnet encoder", {}, ["fc.weight", "fc.bias"])
     # What ours has no use for is named, with the reason.
     assert done.notes[1] == (
-        "published.pt and published.json, for the way back: the queue, for pretraining only (2); the "
+        "published.pt and published.json, for converting back: the queue, for pretraining only (2); the "
         "network's own 1-class classifier, never trained or used (2); the A-VID head, for pretraining only (2); the "
         f"RSP head, for pretraining only (2); the key encoder, for pretraining only ({len(theirs.state_dict()) + 4}); "
         "the state of training, only to go on with it (4)"
@@ -272,7 +272,7 @@ def test_classifier_alone(tmp_path, name):
     src, dst = of_ours(tmp_path / "run", Classifier(small(name), 4), name), tmp_path / "model.pth.tar"
     done = convert_file(tmp_path / "run", dst)  # a run folder without its checkpoints
     assert done.lacks == ["best_acc1", "optimizer", "scheduler"]
-    assert "as --mc it would silently load nothing of it" in done.summary()
+    assert "given as --mc, it would silently load nothing of it" in done.summary()
     contents = saved(dst)
     whole = fine_tuned(name, 4)
     assert list(contents["model"]) == list(whole.state_dict())
@@ -343,7 +343,7 @@ def an_entry_that_safetensors_cannot_keep(folder):
     contents = saved(folder / "src")
     contents["model"]["encoder_q.encoder.conv2.bias"].requires_grad = True
     torch.save(contents, folder / "src")
-    return "src: encoder_q.encoder.conv2.bias is a Tensor (torch.strided, requires_grad True), which would not come"
+    return "src: encoder_q.encoder.conv2.bias is a Tensor (torch.strided, requires_grad True), which could not be"
 
 
 def nothing(folder):
@@ -407,7 +407,7 @@ def test_nothing_is_overwritten(tmp_path, command, make):
     make(tmp_path / "dst")
     status, out, err = command("src", "dst")
     assert (status, out) == (2, "")
-    assert err == "convert.py: dst: exists, and is not overwritten; give another name\n"
+    assert err == "convert.py: dst: exists and is not overwritten; give another name\n"
     assert names(tmp_path) == ["dst", "src"]
 
 

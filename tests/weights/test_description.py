@@ -54,14 +54,14 @@ def test_where_there_need_be_none(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ([], "no names and values"),
+        ([], "it has no keys of rspnet"),
         ({"arch": None}, "it lacks arch"),
         ({"clip": None}, "it lacks clip"),
         ({"weights": 3}, "it lacks weights"),
         ({"kwargs": {"width": "8"}}, "kwargs.width is '8'"),
         ({"kwargs": {"depth": 8}}, "kwargs.depth is unknown here"),
         ({"provenance": 5}, "provenance is 5"),
-        ({"class_names": "ab"}, "class_names is no list of names"),
+        ({"class_names": "ab"}, "class_names is not a list of names"),
         ({"clip": {"num_frames": 0}}, "clip.num_frames is 0"),
         ({"clip": {"size": 48.0}}, "clip.size is 48.0"),
         ({"clip": {"views": True}}, "clip.views is True"),
@@ -76,9 +76,9 @@ def test_what_is_no_description(tmp_path, wrong, words):
     path = written(tmp_path, GOOD | wrong if isinstance(wrong, dict) else wrong)
     with pytest.raises(CheckpointError) as caught:
         read_description(path)
-    assert str(caught.value).startswith(f"{tmp_path}/encoder.json: is no description of weights ({words})")
+    assert str(caught.value).startswith(f"{tmp_path}/encoder.json: does not describe weights ({words})")
 
 
 def test_a_description_cut_short(tmp_path):
-    with pytest.raises(CheckpointError, match=r"encoder\.json: is no description of weights"):
+    with pytest.raises(CheckpointError, match=r"encoder\.json: does not describe weights"):
         read_description(written(tmp_path, json.dumps(GOOD)[:40]))

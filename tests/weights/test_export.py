@@ -125,7 +125,7 @@ def test_published_files_say_neither_clips_nor_classes(tmp_path):
     fine_tuned_file(tmp_path / "best.pth.tar", "c3d")
     assert loaded(tmp_path / "best.pth.tar").notes == [
         "does not say what clips it is for; those that c3d is made for are written, 16 frames of 112 pixels",
-        "does not name its classes; they go by number",
+        "does not name its classes; they are numbered",
     ]
     export(tmp_path / "best.pth.tar", tmp_path / "out")
     assert load_classifier(tmp_path / "out").class_names is None
@@ -141,7 +141,7 @@ def test_published_files_say_neither_clips_nor_classes(tmp_path):
 def test_halves_are_written_as_float32(tmp_path):
     network = small("c3d").half()
     save_file(network.state_dict(), tmp_path / "half.safetensors")
-    assert loaded(tmp_path / "half.safetensors").notes[0] == "its numbers are float16, and are written as float32"
+    assert loaded(tmp_path / "half.safetensors").notes[0] == "its values are float16, and are written as float32"
     export(tmp_path / "half.safetensors", tmp_path / "out")
     for name, value in load_file(tmp_path / "out/model.safetensors").items():
         same(value, network.state_dict()[name].float() if value.is_floating_point() else network.state_dict()[name])
@@ -162,7 +162,7 @@ def test_an_earlier_export_is_replaced_and_nothing_else(tmp_path):
     assert load_classifier(tmp_path / "out").class_names == NAMES
     (tmp_path / "out/mine.txt").write_text("mine")
     before = names_in(tmp_path / "out")
-    with pytest.raises(ConfigError, match=r"holds other things than an earlier export \(mine.txt\)"):
+    with pytest.raises(ConfigError, match=r"holds something other than an earlier export \(mine.txt\)"):
         export(tmp_path / "one", tmp_path / "out")
     assert names_in(tmp_path / "out") == before
     assert names_in(tmp_path) == ["one", "out", "two"]
@@ -189,9 +189,9 @@ def test_a_card_that_was_changed_by_hand_is_not_lost(tmp_path):
     card = tmp_path / "out/README.md"
     card.write_text(card.read_text() + "\nMy words.\n")
     for _ in range(2):
-        assert export(tmp_path / "one", tmp_path / "out") == ["README.md was changed by hand, and stays as it is"]
+        assert export(tmp_path / "one", tmp_path / "out") == ["README.md was changed by hand, and is kept"]
         assert card.read_text().endswith("My words.\n")
-    said = "README.md was changed by hand, and stays as it is; say there that the weights' licence is cc-by-4.0"
+    said = "README.md was changed by hand, and is kept; say there that the weights' licence is cc-by-4.0"
     assert export(tmp_path / "one", tmp_path / "out", weights_license="cc-by-4.0") == [said]
     for source, form in (("two", "hub"), ("one", "timm")):
         before = {path.name: path.read_bytes() for path in card.parent.iterdir()}
@@ -217,20 +217,20 @@ def test_places_that_are_refused(tmp_path, monkeypatch):
     (tmp_path / "full/data.txt").write_text("mine")
     (tmp_path / "link").symlink_to("run")
     for dst, form, words in [
-        ("run", "hub", "run: lies in run, which is exported"),
+        ("run", "hub", "run: lies in run, which is to be exported"),
         ("run/hub", "hub", "run/hub: lies in run"),
         ("link/hub", "timm", "link/hub: lies in run"),
         ("run/a.onnx", "onnx", "run/a.onnx: lies in run"),
         ("file", "hub", "file: is a file; an export in this format is a folder"),
-        ("full", "hub", "full: is not empty, and holds other things"),
-        ("full", "onnx", "full: is not empty, and holds data.txt"),
+        ("full", "hub", "full: is not empty, and holds something other"),
+        ("full", "onnx", "full: is not empty, and data.txt in it is no such export"),
         (".", "torch_export", r"\.: lies in run|is not empty"),
         ("mine.onnx", "onnx", "mine.onnx: exists, and is no earlier export"),
         ("file", "published", "file: is a file; give it a name that ends in .pth.tar, or name a folder"),
         ("file", "onnx", "file: is a file; give it a name that ends in .onnx"),
-        ("new.pt", "onnx", "new.pt: ends as another kind of file does; give it a name that ends in .onnx, or name"),
-        ("new.safetensors", "hub", "new.safetensors: ends as a file does; give a folder's name"),
-        ("new.onnx", "hub", "new.onnx: ends as a file does; give a folder's name, or --format onnx"),
+        ("new.pt", "onnx", "new.pt: has the ending of another kind of file; give it a name that ends in .onnx"),
+        ("new.safetensors", "hub", "new.safetensors: has the ending of a file; give a folder's name"),
+        ("new.onnx", "hub", "new.onnx: has the ending of a file; give a folder's name, or --format onnx"),
     ]:
         with pytest.raises(ConfigError, match=words):
             place(dst, form, "run")
@@ -272,7 +272,7 @@ def test_a_description_that_is_damaged_is_named(tmp_path, provenance):
     run_folder(tmp_path / "run")
     beside = tmp_path / "run/encoder.json"
     beside.write_text(json.dumps({**json.loads(beside.read_text()), "provenance": provenance}))
-    with pytest.raises(CheckpointError, match=r"encoder.safetensors: what stands beside it of the training is damaged"):
+    with pytest.raises(CheckpointError, match=r"encoder.safetensors: the record of the training beside it is damaged"):
         export(tmp_path / "run", tmp_path / "out")
     assert names_in(tmp_path) == ["run"]
 

@@ -98,12 +98,12 @@ def wider(state):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda s: s.update({"encoder_q.fc1.4.weight": torch.zeros(16, 16)}), "no single linear layers .*fc1.4.weight"),
-        (lambda s: s.pop("encoder_q.fc2.2.bias"), "no single linear layers"),
-        (lambda s: s.update({"encoder_q.fc1.2.weight": torch.zeros(16, 64, 1, 1, 1)}), "no single linear layers"),
-        (lambda s: s.update({"encoder_q.fc1.2.bias": torch.zeros(5)}), "both make embeddings of one length"),
+        (lambda s: s.update({"encoder_q.fc1.4.weight": torch.zeros(16, 16)}), "not single linear .*fc1.4.weight"),
+        (lambda s: s.pop("encoder_q.fc2.2.bias"), "not single linear layers"),
+        (lambda s: s.update({"encoder_q.fc1.2.weight": torch.zeros(16, 64, 1, 1, 1)}), "not single linear layers"),
+        (lambda s: s.update({"encoder_q.fc1.2.bias": torch.zeros(5)}), "both heads must give embeddings of one length"),
         (wider, r"its heads are \(16, 64\) and \(5, 64\); c3d has 64 features"),
-        (lambda s: s["encoder_k.fc1.2.weight"].fill_(torch.nan), r"no numbers, NaN or infinite \(appearance\.weight\)"),
+        (lambda s: s["encoder_k.fc1.2.weight"].fill_(torch.nan), r"infinite or without values \(appearance\.weight\)"),
         (lambda s: s.pop("encoder_k.encoder.conv2.weight"), "conv2.weight missing"),
     ],
 )

@@ -159,16 +159,16 @@ def test_weights_that_are_no_numbers_are_refused_and_named(tmp_path, kind):
         torch.save(classifier, path)
     text = message(load_encoder, tmp_path if kind == "run" else path)
     entry = {"published": "encoder_q.encoder.bn1.running_var", "classifier": "fc.bias"}.get(kind, "bn1.running_var")
-    assert text == f"{path}: holds weights that are no numbers, NaN or infinite ({entry}); give another file"
+    assert text == f"{path}: holds weights that are NaN, infinite or without values ({entry}); give another file"
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda value: (100 * value).to(torch.int8), "conv1.weight is int8, no real numbers"),
-        (lambda value: value > 0.5, "conv1.weight is bool, no real"),
-        (lambda value: value + 1j, "conv1.weight is complex64, no real"),
-        (lambda value: value.to("meta"), "no numbers, NaN or infinite (conv1.weight)"),
+        (lambda value: (100 * value).to(torch.int8), "conv1.weight is int8, not floating point"),
+        (lambda value: value > 0.5, "conv1.weight is bool, not floating"),
+        (lambda value: value + 1j, "conv1.weight is complex64, not floating"),
+        (lambda value: value.to("meta"), "infinite or without values (conv1.weight)"),
         (lambda value: value.to_sparse(), "conv1.weight is sparse"),
     ],
 )
@@ -347,7 +347,7 @@ def test_other_trainers_files_that_do_not_fit(tmp_path):
     torch.save({"epoch": 1, "optimizer": {"state": {}}}, path)
     assert "holds no state dict (names and tensors) but epoch, optimizer" in message(load_encoder, path)
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    assert "is a pointer of Git LFS" in message(load_encoder, path)
+    assert "is a Git LFS pointer" in message(load_encoder, path)
 
 
 # --- trained classifiers
@@ -594,7 +594,7 @@ def test_damaged_files_of_ours(tmp_path):
     beside.write_text(json.dumps(json.loads(text) | {"kwargs": {"width": 16}}))
     assert "says it has width 16, but its entries have 8; do not use it" in message(load_encoder, path)
     beside.write_text(json.dumps(json.loads(text) | {"clip": {"mean": [0.5, 0.5]}}))
-    assert "encoder.json: is no description of weights (clip.mean is [0.5, 0.5])" in message(load_encoder, path)
+    assert "encoder.json: does not describe weights (clip.mean is [0.5, 0.5])" in message(load_encoder, path)
 
 
 def test_another_network_names_both(tmp_path):
@@ -641,7 +641,7 @@ def test_unknown_entries(tmp_path):
     assert_equal(encoder, theirs)
     assert report.ignored[OTHERS] == ["encoder_q.fc3.2.weight", "3", "scaler"]
     summary = " ".join(report.summary().split())
-    assert "what else another trainer keeps there (encoder_q.fc3.2.weight, 3, scaler)" in summary
+    assert "other data of its trainer (encoder_q.fc3.2.weight, 3, scaler)" in summary
     pretraining_file(path, "c3d", model={"resnet.conv9.weight": torch.zeros(2)})
     text = message(load_encoder, path)
     assert "resnet.conv9.weight" in text

@@ -67,7 +67,7 @@ def test_what_moves_is_settled(tmp_path, capsys):
     for moving in (run, run / "checkpoints/last", folder):
         assert settled(str(moving)) == str(folder)
         assert same_run(str(folder), str(moving)) == (moving != folder)
-    assert capsys.readouterr().err == f"{run}: is not finished; its newest checkpoint is taken, step_3\n"
+    assert capsys.readouterr().err == f"{run}: is not finished; its newest checkpoint is used, step_3\n"
     assert not same_run(str(folder), str(tmp_path.parent))
     assert not same_run(str(run), str(run))
 
@@ -76,5 +76,5 @@ def test_a_checkpoint_says_what_network_it_is(tmp_path):
     folder = checkpoint(tmp_path, 3)
     assert read_description(find_weights(tmp_path)) == SAID | {"weights": identity(folder / "state.pt")}
     (folder / "network.json").unlink()
-    with pytest.raises(CheckpointError, match=r"step_3: has no network\.json, which tells what network it is"):
+    with pytest.raises(CheckpointError, match=r"step_3: has no network\.json, which describes its network"):
         read_description(folder / "state.pt")

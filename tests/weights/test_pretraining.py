@@ -47,14 +47,14 @@ def test_all_of_a_published_file(published, tmp_path):
 def test_a_queue_of_another_length_is_begun_afresh(published):
     file, network = read_weights(published), fresh(queue_length=9)
     (line,) = load_pretraining(network, file)
-    assert line.endswith("its encoder, heads, key encoder; begun afresh: queue (16 x 8 there, 16 x 9 here)")
+    assert line.endswith("its encoder, heads, key encoder; fresh: queue (16 x 8 in the file, 16 x 9 here)")
     assert network.state_dict().keys() - taken(network, file) == {"queue.columns"}  # both queues point to their start
 
 
 def test_heads_of_another_dimension_bring_nothing_that_builds_on_them(published):
     network = fresh(dim=4)
     (line,) = load_pretraining(network, read_weights(published))
-    assert "training begins with its encoder; begun afresh: heads (16 x 64 there, 4 x 64 here), key encoder (" in line
+    assert "training begins with its encoder; fresh: heads (16 x 64 in the file, 4 x 64 here), key encoder (" in line
     query, key = network.query_encoder.state_dict(), network.key_encoder.state_dict()
     assert tiny.differences(query, key) == []
 
@@ -64,8 +64,8 @@ def test_a_file_with_an_encoder_alone(tmp_path):
     network, drawn = fresh(), fresh()
     drawn.load_state_dict(network.state_dict())
     (line,) = load_pretraining(network, read_weights(tmp_path / "tuned.pth.tar"))
-    fresh_parts = "heads (not there), key encoder (not there), queue (not there)"
-    assert line.endswith(f"training begins with its encoder; begun afresh: {fresh_parts}")
+    fresh_parts = "heads (not in the file), key encoder (not in the file), queue (not in the file)"
+    assert line.endswith(f"training begins with its encoder; fresh: {fresh_parts}")
     assert tiny.differences(network.query_encoder.state_dict(), network.key_encoder.state_dict()) == []
     assert torch.equal(network.query_encoder.motion.weight, drawn.query_encoder.motion.weight)
     assert torch.equal(network.queue.columns, drawn.queue.columns)
@@ -74,5 +74,5 @@ def test_a_file_with_an_encoder_alone(tmp_path):
 def test_heads_that_are_no_numbers(published):
     file = read_weights(published)
     file.tensors["encoder_q.fc1.2.bias"][0] = torch.nan
-    with pytest.raises(CheckpointError, match=r"no numbers, NaN or infinite \(query_encoder\.appearance\.bias\)"):
+    with pytest.raises(CheckpointError, match=r"infinite or without values \(query_encoder\.appearance\.bias\)"):
         load_pretraining(fresh(), file)
