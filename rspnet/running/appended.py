@@ -1,4 +1,4 @@
-"""A file of JSON lines that grows while a stage works, so that the stage goes on after a stop."""
+"""A JSON Lines file that is appended to while a stage works, so that an interrupted stage can continue."""
 
 import contextlib
 import json
@@ -11,14 +11,14 @@ from rspnet.lock import exclusive, is_still
 
 
 class AppendedLines:
-    """The file, open and held, so that no other process adds to it. A context manager.
+    """The file, opened and locked so that no other process appends to it. A context manager.
 
     Args:
-        path: the file; it is made if it is not there.
-        busy: what to say where another process holds it.
+        path: the file; it is created if missing.
+        busy: error message if another process has locked it.
 
     Raises:
-        ConfigError: another process holds it; or it cannot be written to.
+        ConfigError: another process has locked it, or it cannot be written to.
         DiskError: its disk is full, or read-only.
     """
 
@@ -35,27 +35,27 @@ class AppendedLines:
                 raise ConfigError(f"{path}: {busy}") from None
             if is_still(path, self._file.fileno()):
                 return
-            self._stack.close()  # the process before removed it when it was done, after we had opened it
+            self._stack.close()  # its last holder finished and removed it after we had opened it
 
     def __enter__(self) -> "AppendedLines":
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):  # tries again what a full disk refused, which has been said
+        with contextlib.suppress(OSError):  # retries a write that a full disk refused, which was reported then
             self._stack.close()
 
     def head(self) -> bytes:
-        """The first line as it stands."""
+        """Return the first line, not parsed."""
         self._file.seek(0)
         return self._file.readline()
 
     def read(self) -> Iterator[tuple[Any, int]]:
-        """Yield what each line holds (None: it is damaged) and where it ends, but for one cut by an abrupt end."""
+        """Yield each line's content (None if damaged) and the offset of its end, without an unfinished last line."""
         self._file.seek(0)
         yield from parsed(self._file)
 
     def keep(self, size: int) -> None:
-        """Forget what follows the first `size` bytes."""
+        """Truncate the file to its first `size` bytes."""
         with writing_to(self.path):
             self._file.truncate(size)
 
@@ -67,7 +67,7 @@ class AppendedLines:
 
 
 def parsed(file: Iterable[bytes]) -> Iterator[tuple[Any, int]]:
-    """What `AppendedLines.read` yields, of a file that is open."""
+    """Yield the same as `AppendedLines.read`, from an open file."""
     end = 0
     for line in file:
         try:
@@ -81,5 +81,5 @@ def parsed(file: Iterable[bytes]) -> Iterator[tuple[Any, int]]:
 
 
 def as_line(content: dict[str, Any]) -> bytes:
-    """An object as a line of such a file."""
+    """Return an object as a line of such a file."""
     return json.dumps(content).encode() + b"\n"

@@ -26,17 +26,17 @@ def writing(
 ) -> Iterator[Path]:
     """Yield a temporary folder that becomes `checkpoints/step_N`, and `last`, when the block ends without an error.
 
-    All processes of a run enter together and write into the same folder. Whenever the main process is interrupted, the
-    checkpoints that were complete before are still there under their names, or found by `latest`.
+    All processes of a run enter together and write into the same folder. If the main process is killed, whenever that
+    is, the checkpoints that were complete before keep their names, or get them back from `latest`.
 
     Args:
         run_dir: Run folder, on a disk that all processes share.
         step: Training steps made.
-        is_main: Whether this process makes, seals and renames the folder; one must.
-        wait: Returns when all processes have called it.
+        is_main: Whether this process makes, seals and renames the folder; exactly one must.
+        wait: A barrier: returns when all processes have called it.
 
     Raises:
-        DiskError, ConfigError: The disk refuses; nothing is left of the new checkpoint.
+        DiskError, ConfigError: The disk refuses a write; what was written of the new checkpoint is removed.
     """
     folder = Path(run_dir) / "checkpoints" / f"step_{step}"
     partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
@@ -57,9 +57,8 @@ def writing(
         raise
     if is_main:
         with writing_to(folder):
-            if os.path.lexists(
-                folder
-            ):  # written before: set it aside, from where it comes back if we end before the new is in
+            # Written before: set aside, from where `latest` brings it back if we are killed before the next rename.
+            if os.path.lexists(folder):
                 _clear(old)
                 folder.rename(old)
             partial.rename(folder)
@@ -70,19 +69,19 @@ def writing(
 
 
 def mark(run_dir: str | Path, name: str, step: int) -> None:
-    """Point the link `checkpoints/NAME` (`last`, `best`) at the checkpoint of a step, in one move."""
+    """Point the link `checkpoints/NAME` (`last`, `best`) at the checkpoint of a step, atomically."""
     checkpoints = Path(run_dir) / "checkpoints"
     link = checkpoints / f".{name}.link"
     link.unlink(missing_ok=True)
     link.symlink_to(f"step_{step}")
     if (target := checkpoints / name).is_dir() and not target.is_symlink():
-        _clear(target)  # what a copy of the run folder has made of the link
+        _clear(target)  # a copy of the run folder may have a folder in place of the link
     link.replace(target)
     fsync(checkpoints)
 
 
 def marked(run_dir: str | Path, name: str) -> tuple[Path, int]:
-    """Return the checkpoint that `mark` named (`last`, `best`) as (folder, step), unchanged since it was written.
+    """Return the checkpoint that `mark` linked as `last` or `best`, as (link, step), after comparing its files.
 
     Raises:
         CheckpointError: If there is none, or it is damaged.
@@ -90,7 +89,7 @@ def marked(run_dir: str | Path, name: str) -> tuple[Path, int]:
     link = Path(run_dir) / "checkpoints" / name
     step = re.fullmatch(r"step_(\d+)", os.readlink(link)) if link.is_symlink() else None
     if step is None:
-        raise CheckpointError(f"{link}: no such checkpoint; give a run folder as the run left it")
+        raise CheckpointError(f"{link}: no such checkpoint; give the run folder as the run left it, with its links")
     if what := fault(link, int(step[1])):
         raise CheckpointError(f"{link}: {what}; copy the run folder again")
     return link, int(step[1])
@@ -101,12 +100,14 @@ def latest(
 ) -> tuple[Path, int] | None:
     """Return the newest complete and undamaged checkpoint as (folder, step), None if there is none.
 
-    Every file is read and compared with the manifest; a checkpoint that fails is passed over with a logged warning.
-    For the run itself, between two checkpoints: one that was set aside when the run was killed gets its name back.
+    Every file is read and compared with the manifest; a checkpoint that fails is skipped with a logged warning. Only
+    for the run itself, and not while it writes one: a checkpoint that was set aside when the run was killed gets its
+    name back.
 
     Args:
         run_dir: Run folder.
-        fault_of: Says what is wrong with the contents of a folder that is as it was written, None if nothing is.
+        fault_of: Returns what is wrong with the contents of a checkpoint whose files match its manifest, None if
+            nothing is.
     """
     _bring_back(Path(run_dir) / "checkpoints")
     for step, folder in found(run_dir):
@@ -122,8 +123,8 @@ def prune(run_dir: str | Path, keep: int, keep_steps: Collection[int] = ()) -> N
 
     Args:
         run_dir: Run folder.
-        keep: How many of the newest complete checkpoints to keep, not counting those below.
-        keep_steps: Steps to keep for good. What `last` and `best` point to is kept as well.
+        keep: How many of the newest complete checkpoints to keep, not counting `keep_steps`.
+        keep_steps: Steps whose checkpoints are kept for good. What `last` and `best` point to is kept as well.
     """
     checkpoints = Path(run_dir) / "checkpoints"
     _bring_back(checkpoints)
@@ -139,12 +140,12 @@ def prune(run_dir: str | Path, keep: int, keep_steps: Collection[int] = ()) -> N
             continue
         if folder.name in linked:
             continue
-        # Under another name first: half a checkpoint must not look like a damaged one.
+        # Renamed first: a checkpoint that is deleted by half must not look like a damaged one.
         _clear(folder.rename(folder.with_name(f".{folder.name}.removed")))
 
 
 def _clear(path: Path) -> None:
-    """Remove a folder, or whatever else has got its name."""
+    """Remove a folder, or whatever else has its name."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -160,7 +161,7 @@ def _bring_back(checkpoints: Path) -> None:
 
 
 def _seal(folder: Path, step: int) -> None:
-    """Write the manifest, last of all files, and bring everything to the disk."""
+    """Write the manifest, after all other files, and flush everything to the disk."""
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():

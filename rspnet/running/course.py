@@ -1,4 +1,4 @@
-"""What a training run costs: measured on some of its first steps, and what follows from that for all of it."""
+"""What a training run costs: measured on some of its first steps, and extrapolated to the whole run."""
 
 import math
 import os
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
     from rspnet.running.keeper import Keeper
 
 WARM_UP, STEPS = 8, 24
-"""Steps that are passed over, and steps that are measured after them, at least."""
+"""Steps to warm up, and steps that are measured after them; at least so many."""
 PATIENCE = 120.0
-"""Seconds of steps that are enough, however few."""
+"""Seconds of measured steps that are enough, however few steps they are."""
 WAITING = 0.1
-"""Share of a step's time that it may wait for data where the network sets the pace."""
+"""Share of a step's time spent waiting for data, above which reading sets the pace and not the network."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What a step takes, seconds.
+    """The mean time of a training step, in seconds.
 
     Attributes:
-        steps: measured.
-        step: all of it.
-        data: of it, waiting for clips.
-        transfer: of it, moving them to the device.
-        reading: of processors, to read its clips, in this process's workers; None: not known.
-        workers: how many those are.
+        steps: number of steps measured.
+        step: the whole step.
+        data: of that, waiting for clips.
+        transfer: of that, moving clips to the device.
+        reading: CPU time in which this process's workers read its clips, or `data` without workers; None if unknown.
+        workers: number of these workers.
     """
 
     steps: int
@@ -60,12 +60,12 @@ class Pace:
 
     @property
     def bound(self) -> str:
-        """What sets the pace: ``data`` or ``network``."""
+        """The bottleneck: ``data`` or ``network``."""
         return "data" if self.data > WAITING * self.step else "network"
 
     @property
     def balanced(self) -> int | None:
-        """How many workers would keep up with the network, and no more than that; None: not known."""
+        """The least number of workers that would keep up with the network; None if unknown."""
         return None if self.reading is None else max(1, math.ceil(self.reading / max(self.step - self.data, 1e-9)))
 
     def __str__(self) -> str:
@@ -75,17 +75,17 @@ class Pace:
         return f"a step takes {figures(self.step)} s ({parts}; {some(self.steps, 'step')} measured)"
 
     def advice(self) -> str:
-        """What sets the pace, and which setting would balance it."""
+        """Say which of the two is the bottleneck, and which setting would balance them."""
         if self.balanced is None:
             return "reading sets the pace" if self.bound == "data" else "the network sets the pace"
-        here = some(self.workers, "process that reads", "processes that read")
+        here = some(self.workers, "decoding process", "decoding processes")
         if self.bound == "network":
             return f"the network sets the pace: of {here}, {self.balanced} would keep up (data.num_workers)"
         if self.balanced <= self.workers:
-            return f"reading sets the pace, though {here} would keep up: others have the cores, or the disk is slow"
+            return f"reading sets the pace, though {here} should keep up: others use the cores, or the disk is slow"
         room = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         what = "reading sets the pace" if self.workers else "reading and the network take turns"
-        told = f"{what}: {self.balanced} in place of {here} would keep up (data.num_workers)"
+        told = f"{what}: {self.balanced} instead of {here} would keep up (data.num_workers)"
         if self.balanced <= room:
             return told
         return (
@@ -94,7 +94,7 @@ class Pace:
 
 
 class Interval(NamedTuple):
-    """Some steps, the seconds that they waited for data, and those that they took."""
+    """A number of steps, the seconds that they waited for data, and the seconds that they took in all."""
 
     steps: int
     waited: float
@@ -102,25 +102,25 @@ class Interval(NamedTuple):
 
 
 def seconds_of(intervals: Iterable[Interval]) -> float:
-    """That all of them took."""
+    """Return the seconds that all intervals took."""
     return sum(each.seconds for each in intervals)
 
 
 class Course:
-    """The course of a run: it is measured as it goes, and an estimate ends when enough is.
+    """Measures the pace of a run in its first steps, and ends a run that is only an estimate when that is known.
 
     Args:
-        run: its folder, processes and device.
+        run: its options, processes and device.
         schedule: its epochs.
-        train_set: its steps.
+        train_set: its steps, and the workers that read.
         keeper: its checkpoints.
         every: steps from one checkpoint to the next.
 
     Attributes:
         estimating: whether this is an estimate.
-        enough: whether it is, and all that it needs of steps is measured.
+        enough: whether this is an estimate that has measured all the steps it needs.
         saving: seconds that the last checkpoint took.
-        pace: once it is known.
+        pace: the time of a step; None until it is measured.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Course:
         Args:
             steps: how many.
             waited: seconds that they waited for data.
-            seconds: that they took.
+            seconds: seconds that they took in all.
         """
         self._mark = time.perf_counter()
         if self.pace:
@@ -159,7 +159,7 @@ class Course:
             self.enough = self._run.team.anyone(self.pace is not None)
 
     def moving(self, batch: "Batch") -> None:
-        """Time how long a batch takes to a GPU, once, in an estimate: a run waits for no GPU within a step."""
+        """Time one batch's way to the GPU, in an estimate only: a real run never waits for the GPU within a step."""
         device = self._run.accelerator.device
         if not self.estimating or device.type != "cuda" or self._transfer or not self._first:
             return
@@ -171,17 +171,17 @@ class Course:
         self._transfer = time.perf_counter() - began
 
     def tested(self) -> None:
-        """Say that what comes between an epoch's last step and its checkpoint is over."""
+        """Note that what comes between an epoch's last step and its checkpoint, such as a validation, is over."""
         self._tested = time.perf_counter() - self._mark
 
     def end_if_enough(self, last: bool = False) -> None:
-        """End an estimate.
+        """End an estimate if it has measured enough.
 
         Args:
-            last: whether the run is over.
+            last: whether the run has no more steps.
 
         Raises:
-            EstimatedError: it is ended.
+            EstimatedError: this is an estimate, and it is done.
         """
         if self.estimating and (self.enough or last):
             if self.pace is None:
@@ -189,7 +189,7 @@ class Course:
             raise EstimatedError(rounded(self._estimate()))
 
     def _settle(self) -> None:
-        """Know the pace, and say it."""
+        """Compute the pace, and print it."""
         used, ended = self._measured or self._first, _cpu_seconds(self._train_set.pids)
         steps, workers = sum(each.steps for each in used), len(self._train_set.pids)
         step, data = seconds_of(used) / steps, sum(each.waited for each in used) / steps
@@ -236,7 +236,7 @@ class Course:
         }
 
     def _memory(self) -> int:
-        """Most bytes so far: of the device, or of this process where that is the device."""
+        """Return the peak memory so far, in bytes: of the GPU, or of this process on a CPU."""
         device = self._run.accelerator.device
         if device.type == "cuda":
             return int(torch.cuda.max_memory_reserved(device))
@@ -244,7 +244,7 @@ class Course:
 
     def _memory_told(self) -> str:
         where = "of the device" if self._run.accelerator.device.type == "cuda" else "of this process"
-        return f"memory: {megabytes(self._memory())} {where} at most"
+        return f"peak memory {where}: {megabytes(self._memory())}"
 
     def _disk_told(self) -> str:
         size, number = self._keeper.size(), self._keeper.at_once
@@ -252,7 +252,7 @@ class Course:
 
 
 def _cpu_seconds(pids: Sequence[int]) -> dict[int, float]:
-    """What processes have taken of a processor; without those of which the system does not tell it (not Linux)."""
+    """Return the CPU seconds that each process has used, without those for which they are unknown (not on Linux)."""
     found = {}
     for pid in pids:
         try:

@@ -14,7 +14,7 @@ from rspnet.running.machine import cores
 
 
 def environment() -> dict[str, Any]:
-    """Versions, machine and the code's git commit, for `environment.json`; null stands for what cannot be known."""
+    """Return versions, machine and the code's git commit, for `environment.json`; None for what is unknown."""
     from rspnet.running.tuning import tuning  # loads torch
 
     names = ("torch", "torchvision", "accelerate", "av", "timm", "datasets", "evaluate", "numpy", "scikit-learn")
@@ -32,7 +32,7 @@ def environment() -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
-    """Of an installed package; None for one that came without its description."""
+    """Return the version of an installed package; None if it has no metadata."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -40,12 +40,12 @@ def _version(name: str) -> str | None:
 
 
 def _commit(file: Path) -> str | None:
-    """What git calls the state of the repository that keeps the file.
+    """Return what `git describe` says of the repository that tracks the file.
 
-    None without git, and where the file is not kept: installed into an environment that lies in somebody's repository,
-    it must not pass for that one's.
+    None without git, or if the file is not tracked: a package that is installed into an environment inside another
+    repository must not be taken for a part of it.
     """
-    elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")  # as in hooks
+    elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")  # set in hooks
     environ = {name: value for name, value in os.environ.items() if name not in elsewhere}
     environ["GIT_OPTIONAL_LOCKS"] = "0"  # nothing is written in the checkout
 

@@ -1,4 +1,4 @@
-"""An estimate in place of a run: a few dozen of its steps in a folder beside its own, which is removed again."""
+"""An estimate instead of a run: a few dozen of its steps, in a folder beside its own that is removed again."""
 
 import contextlib
 import dataclasses
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 LOG_EVERY = 4
-"""Steps of an estimate from one look at the clock to the next."""
+"""Log interval of an estimate, in steps; times are measured per interval."""
 
 
 class EstimatedError(Exception):
-    """The end of a run that was only to be estimated.
+    """Ends a run that is only an estimate.
 
     Attributes:
-        result: what it would take.
+        result: what the whole run would take.
     """
 
     def __init__(self, result: dict[str, Any]) -> None:
@@ -37,15 +37,16 @@ class EstimatedError(Exception):
 
 
 def only(config: Config, begin: Callable[[Config], object]) -> dict[str, Any]:
-    """Estimate what a run takes, print that as one line on stdout, and return it.
+    """Estimate what a run would take, print that as one JSON line on stdout, and return it.
 
     Args:
-        config: the run's options: `run_dir`, and in `run` when it logs.
-        begin: starts a run of such options, in its own folder; the loop in it ends when enough is measured.
+        config: the run's options, with `run_dir` and the section `run`.
+        begin: starts a run with the options it is given; its training loop raises `EstimatedError` when enough is
+            measured.
 
     Raises:
-        ConfigError: the folder's name is taken.
-        KeyboardInterrupt: it was asked to stop.
+        ConfigError: the estimate's folder exists, and is not that of an estimate that has ended.
+        KeyboardInterrupt: it was interrupted.
     """
     run_dir, run = Path(getattr(config, "run_dir")), getattr(config, "run")  # noqa: B009 - the stage's
     folder = run_dir.with_name(f"{run_dir.name}.estimate")
@@ -65,7 +66,7 @@ def only(config: Config, begin: Callable[[Config], object]) -> dict[str, Any]:
 
 
 def _part() -> None:
-    """Let the processes of the run go, as its end would have."""
+    """Destroy the process group of the run, as its regular end would."""
     import torch.distributed as dist  # which the run has loaded
 
     if dist.is_available() and dist.is_initialized():
@@ -74,15 +75,15 @@ def _part() -> None:
 
 @contextlib.contextmanager
 def _for_a_while(folder: Path) -> Iterator[None]:
-    """Let a run have a folder, and remove it, with those that were made to hold it."""
+    """Remove a folder when the block ends, and the parent folders that did not exist before; main process only."""
     if not is_main():
         yield
         return
     made = list(takewhile(lambda parent: not os.path.lexists(parent), folder.parents))
     if os.path.lexists(folder) and not _remove(folder):
         raise ConfigError(
-            f"{folder}: is there, and no other estimate's that has ended; wait for it, remove it, or choose another "
-            "--run_dir"
+            f"{folder}: exists, and is not that of an estimate that has ended; wait until a running estimate ends, "
+            "remove the folder, or choose another --run_dir"
         )
     try:
         yield
@@ -94,7 +95,7 @@ def _for_a_while(folder: Path) -> Iterator[None]:
 
 
 def _remove(folder: Path) -> bool:
-    """Remove what an estimate has left; whether that was what lay there, and nobody was at it."""
+    """Remove the folder of an estimate; return False if it is not one, or if a process is using it."""
     try:
         options = read_options(folder / "config.yaml", "") if folder.is_dir() else {}
         if options.get("estimate") is not True:

@@ -1,4 +1,4 @@
-"""What an evaluation leaves in its folder beside the result: lines on videos, a confusion matrix, features."""
+"""What an evaluation writes to its folder beside the result: per-video lines, a confusion matrix, features."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def keep_findings(run: "Run", found: "dict[str, Found]") -> None:
-    """Write what is said of each test video, and which classes are taken for which.
+    """Write the lines on each test video and the confusion matrix; main process only.
 
     Args:
-        run: Whose folder it is.
-        found: By protocol; of several each file has the protocol's name.
+        run: The run whose folder it is.
+        found: By protocol; with several protocols each file's name ends with its protocol's.
     """
     for name, each in found.items():
         suffix = "" if len(found) == 1 else f"_{name}"
@@ -31,10 +31,10 @@ def keep_findings(run: "Run", found: "dict[str, Found]") -> None:
 
 
 def tell_near(outputs: list[Outputs]) -> None:
-    """Say which test videos are next to a training video, if some are; the main process does.
+    """Warn of test videos that are unusually near to a training video, if there are any; main process only.
 
     Args:
-        outputs: Features of the test videos, and of the training videos where there are some.
+        outputs: Features of the test videos, and of the training videos if there are any.
     """
     if not is_main() or len(outputs) < 2 or not all(map(len, outputs)):
         return
@@ -44,13 +44,13 @@ def tell_near(outputs: list[Outputs]) -> None:
 
 
 def keep_features(run: "Run", outputs: list[Outputs], facts: dict[str, Any], *, clip: "ClipSpec") -> None:
-    """Write the features of test and training videos; the first process does.
+    """Write the features of test and training videos to features.parquet; main process only.
 
     Args:
-        run: Whose folder it is.
-        outputs: Of the test videos, and of the training videos where there are some.
-        facts: What the result says of where they come from.
-        clip: What the network was fed with.
+        run: The run whose folder it is.
+        outputs: Features of the test videos, and of the training videos if there are any.
+        facts: What the result says of their origin: weights, videos, seed.
+        clip: The network's input.
     """
     if run.team.rank:
         return

@@ -1,4 +1,4 @@
-"""What a run folder holds of a run at one of its checkpoints: its options, its state, what was logged until then."""
+"""Read a run at one of its checkpoints from its folder: its options, its state, and what was logged until then."""
 
 import json
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class FinishedRun:
     """A run at one of its checkpoints.
 
     Attributes:
-        folder: The checkpoint's.
+        folder: The checkpoint's folder.
         step: Training steps made until then.
         config: The run's options, by section.
         state: What the checkpoint holds: `model`, `optimizer`, ..., on the CPU.
-        epochs: What was logged of each epoch until then, as in `metrics.jsonl`.
+        epochs: The log's line for each epoch until then, as in `metrics.jsonl`.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ def run_at(checkpoint: Path) -> FinishedRun:
 
 
 def _epochs(path: Path, step: int, *, ended: bool) -> list[dict[str, Any]]:
-    """Return what was logged of each epoch, up to a step, with which one `ended`, or not."""
+    """Return the log's lines for epochs up to a step; if `ended`, an epoch must have ended with that step."""
     lines = [_line(f"{path}:{number}", text) for number, text in enumerate(read_text(path, _REMEDY).splitlines(), 1)]
     epochs = [line for line in lines if line["event"] == "epoch" and line["step"] <= step]
     if ended and (not epochs or epochs[-1]["step"] != step):
@@ -62,11 +62,11 @@ def _epochs(path: Path, step: int, *, ended: bool) -> list[dict[str, Any]]:
 
 
 def _line(place: str, text: str) -> dict[str, Any]:
-    """Return what was logged in a line; `place` names it."""
+    """Return a line of the log, parsed; `place` names it in the error message."""
     try:
         line = json.loads(text)
     except (ValueError, RecursionError):
         line = None
     if isinstance(line, dict) and "event" in line and type(line.get("step")) is int:
         return line
-    raise CheckpointError(f"{place}: is no line that a run logs; {_REMEDY}")
+    raise CheckpointError(f"{place}: is not a line of a run's log; {_REMEDY}")

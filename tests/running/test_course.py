@@ -82,11 +82,11 @@ def test_a_run_is_not_ended(capsys):
 @pytest.mark.parametrize(
     ("waited", "reading", "workers", "bound", "balanced", "words"),
     [
-        (0.01, 0.7, 4, "network", 1, "the network sets the pace: of 4 processes that read, 1 would keep up"),
-        (0.5, 2.0, 2, "data", 4, "reading sets the pace: 4 in place of 2 processes that read would keep up"),
-        (0.2, 0.2, 0, "data", 1, "reading and the network take turns: 1 in place of 0 processes that read would"),
+        (0.01, 0.7, 4, "network", 1, "the network sets the pace: of 4 decoding processes, 1 would keep up"),
+        (0.5, 2.0, 2, "data", 4, "reading sets the pace: 4 instead of 2 decoding processes would keep up"),
+        (0.2, 0.2, 0, "data", 1, "reading and the network take turns: 1 instead of 0 decoding processes would"),
         (0.5, 4.0, 4, "data", 8, "with the 4 cores here, videos that are read faster (stages/transcode.py) would help"),
-        (0.5, 1.4, 4, "data", 3, "reading sets the pace, though 4 processes that read would keep up: others have"),
+        (0.5, 1.4, 4, "data", 3, "reading sets the pace, though 4 decoding processes should keep up: others use"),
         (0.5, None, 4, "data", None, "reading sets the pace"),
         (0.0, None, 4, "network", None, "the network sets the pace"),
     ],

@@ -11,7 +11,7 @@ def test_an_estimate_that_is_in_the_way_or_somebodys(tmp_path):
     folder = tmp_path / "run.estimate"
     folder.mkdir()
     (folder / "thesis.txt").write_text("mine")
-    taken = pytest.raises(ConfigError, match=r"run\.estimate: is there, and no other estimate's")
+    taken = pytest.raises(ConfigError, match=r"run\.estimate: exists, and is not that of an estimate")
     with taken, _for_a_while(folder):
         pytest.fail("it began")
     assert (folder / "thesis.txt").read_text() == "mine"
