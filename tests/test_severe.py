@@ -105,7 +105,7 @@ def test_few_videos_are_those_that_its_code_draws(counts, number):
 
 
 def test_more_than_there_are_is_refused():
-    with pytest.raises(ConfigError, match=r"^subset\.videos: 12; there are 11 training videos$"):
+    with pytest.raises(ConfigError, match=r"^subset\.videos: 12; there are only 11 training videos$"):
         draw(videos_of({"a": 6, "b": 5}), 12, 0)
 
 

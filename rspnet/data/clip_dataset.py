@@ -46,7 +46,7 @@ def test_split(index: datasets.Dataset) -> str:
             return name
     raise ConfigError(
         "the videos have no test or val split: sort a plain folder into train/CLASS/ and test/CLASS/, or give an "
-        "index (--data.index) whose rows say `split`"
+        "index (--data.index) whose rows have a `split`"
     )
 
 

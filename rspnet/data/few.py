@@ -13,21 +13,22 @@ if TYPE_CHECKING:
 
 
 def draw(videos: "Dataset", number: int, seed: int) -> "Dataset":
-    """Return `number` of the videos, rounded up to as many of each class; all of a class that has fewer.
+    """Draw the same number of videos of each class, about `number` in all; a class with fewer gives all it has.
 
-    Classes take their turn by their numbers, the videos of each are in the order of the index. Where that is the order
-    of the benchmark's lists, as of UCF101's, the same seed draws the same videos.
+    `number` is divided by the number of classes and rounded up. Classes are drawn from in the order of their numbers,
+    and the videos of each are in the order of the index. If that is the order of the benchmark's lists, as for UCF101,
+    the same seed draws the same videos.
 
     Args:
         videos: each with a label.
-        number: how many.
-        seed: of NumPy's older generator; 19 in the benchmark.
+        number: how many, before rounding.
+        seed: of NumPy's legacy generator; 19 in the benchmark.
 
     Raises:
-        ConfigError: there are fewer videos than that.
+        ConfigError: there are fewer than `number` videos.
     """
     if number > len(videos):
-        raise ConfigError(f"subset.videos: {number}; there are {len(videos)} training videos")
+        raise ConfigError(f"subset.videos: {number}; there are only {len(videos)} training videos")
     numbers = {name: place for place, name in enumerate(videos.features["label"].names)}
     labels = np.array([numbers[name] for name in columns(videos, ["label"])["label"].to_pylist()])
     classes, random = np.unique(labels), np.random.RandomState(seed)

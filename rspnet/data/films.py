@@ -1,7 +1,7 @@
-"""Videos of any length as windows, a part at a time, each frame decoded once, in memory that their length leaves alone.
+"""Reads the windows of videos of any length, a part at a time, with each frame decoded once.
 
-A process that reads keeps its videos open between parts. What it answers depends on what it is asked for all the same:
-another one that takes over makes the same clips.
+Memory does not grow with the length of a video. A reading process keeps its videos open between parts, but its answers
+depend only on the requests, so another process that takes over makes the same clips.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from rspnet.video.streaming import stream
 
 
 class ShortWindowError(VideoError):
-    """Windows of a video are shorter than a clip."""
+    """The windows of a video are shorter than a clip."""
 
 
 class FilmDataset:
@@ -35,10 +35,10 @@ class FilmDataset:
 
     Args:
         index: rows with at least video, root and num_frames (or None).
-        windows: how each is cut up.
-        clips: of a part, about: as many as a batch has keep the network busy while the next part is read.
+        windows: how each video is cut into windows.
+        clips: about how many clips a part has; as many as a batch keep the network busy while the next part is read.
         time_limit: seconds to read some tens of frames.
-        max_pixels: that a picture may have.
+        max_pixels: the most pixels a picture may have.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class FilmDataset:
         return len(self.index)
 
     def batch_bytes(self, requests: list[PartRequest]) -> int:
-        """Memory that the clips of a part take at most, bytes."""
+        """Return how much memory the clips of a part take at most, in bytes."""
         return self.max_clips * self.windows.clip.num_frames * 3 * self.windows.clip.size**2 * len(requests)
 
     def path_of(self, request: PartRequest) -> str:
-        """The video that is asked for."""
+        """Return the path of the requested video."""
         row = self.index[request.row]
         return path_of(str(row["root"]), str(row["video"]))
 
     def __getitems__(self, requests: list[PartRequest]) -> Part:
-        """One part, or, of no request, an empty one."""
+        """Return the part of the first request, or an empty part if there is none."""
         if not requests:
             clips = self._clips(0)
             return Part(
@@ -89,7 +89,7 @@ class FilmDataset:
             for span, out in zip(at_once, clips[0].unflatten(0, (len(at_once), film.views))):
                 film.read(first + len(spans), out.numpy(), stop)
                 spans.append(span)
-            if request.plan is None and first + len(spans) < total:  # of use to whoever goes on
+            if request.plan is None and first + len(spans) < total:  # saves time for the process that reads on
                 plan = film.plan
         except VideoError as error:
             row_facts = self.index[row]
@@ -112,7 +112,7 @@ class FilmDataset:
         )
 
     def _film(self, request: PartRequest) -> "Film":
-        """The video, as this lane has it open: another one may be elsewhere in it."""
+        """Return the video as this lane has it open; another lane may be at another place in it."""
         row, lane = request.row, request.lane
         if lane in self._open and self._open[lane][0] != row:
             self._open.pop(lane)[1].close()
@@ -131,20 +131,20 @@ class FilmDataset:
 
 
 class Film:
-    """One video, open, and how far it is read.
+    """One open video, whose windows are read in order.
 
     Args:
         row: of the index.
-        windows: how it is cut up.
+        windows: how it is cut into windows.
         time_limit: as for `FilmDataset`.
-        max_pixels: likewise.
+        max_pixels: as for `FilmDataset`.
 
     Attributes:
         grid: its windows.
-        views: clips of each.
+        views: number of clips of each window.
 
     Raises:
-        VideoError: it cannot be read, or not be cut up so.
+        VideoError: it cannot be read, or cannot be cut into such windows.
     """
 
     def __init__(self, row: dict[str, object], windows: Windows, *, time_limit: float, max_pixels: int) -> None:
@@ -185,7 +185,7 @@ class Film:
         self._open.close()
 
     def spans(self, first: int, number: int) -> list[Span]:
-        """Where a number of windows lie."""
+        """Return the spans of `number` windows from number `first` on."""
         found = []
         for start in self.grid.starts[first : first + number].tolist():
             begin, end = int(self._kept[start]), int(self._kept[start + self.grid.size - 1]) + 1
@@ -193,15 +193,15 @@ class Film:
         return found
 
     def read(self, number: int, out: Pixels, stop: int | None = None) -> None:
-        """Fill in the clips of a window; of windows in order, each frame is decoded once.
+        """Read the clips of a window into `out`; if windows are read in order, each frame is decoded once.
 
         Args:
-            number: the window's.
+            number: of the window.
             out: uint8 (V, T, S, S, 3).
-            stop: number of the window that nobody will ask for after this one and those between; None: the end.
+            stop: number of the window before which reading will end; None reads to the end of the video.
 
         Raises:
-            VideoError: the video cannot be read so far.
+            VideoError: the video cannot be read up to the window's end.
         """
         if number != self._next:
             self._pictures.clear()
@@ -220,7 +220,7 @@ class Film:
                 del self._pictures[frame]
 
     def _seconds(self, frame: int) -> float | None:
-        """When a frame is shown, from the first one on."""
+        """Return when a frame is shown, in seconds after the first one; None if not known."""
         if (moments := self._video.moments) is not None:
             return (int(moments[frame]) - int(moments[0])) / 1000
         return round(frame / self._video.fps, 6) if self._video.fps else None

@@ -1,4 +1,4 @@
-"""Which videos come from one film, where their names say so."""
+"""Find videos that were cut from the same film, from their names."""
 
 import os
 import re
@@ -9,17 +9,17 @@ _HMDB = re.compile(r"[a-z]_[a-z]{2}_np\d_[a-z]{2}_[a-z]{3}_\d+")
 
 
 def film_of(video: str, label: str | None) -> str | None:
-    """Return what names the film that a video was cut from.
+    """Return a name for the film that a video was cut from.
 
-    UCF101 numbers the groups of each class (``v_Archery_g08_c02``), HMDB51 and J-HMDB begin with the film's name, then
-    the class (``April_09_brush_hair_u_nm_np1_ba_goo_0``).
+    UCF101 numbers the films of each class as groups (``v_Archery_g08_c02``). In HMDB51 and J-HMDB, names begin with
+    that of the film, followed by the class (``April_09_brush_hair_u_nm_np1_ba_goo_0``).
 
     Args:
         video: Its path.
         label: The name of its class.
 
     Returns:
-        None where its name is of neither form.
+        The film's name; None if the video's name has neither form.
     """
     name = os.path.splitext(os.path.basename(video))[0]
     if match := _UCF.fullmatch(name):
@@ -32,7 +32,7 @@ def film_of(video: str, label: str | None) -> str | None:
 
 
 def films_of(videos: Sequence[str], labels: Sequence[str | None]) -> list[str] | None:
-    """Return the film of each video; None if one is not known, or each video is of its own.
+    """Return the film of each video; None if that of any is unknown, or if each video is from a different film.
 
     Args:
         videos: Their paths.

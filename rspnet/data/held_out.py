@@ -1,4 +1,4 @@
-"""Which videos an evaluation is of: those that are tested, and those that are learnt from or looked among."""
+"""Choose the videos of an evaluation: those that are tested, and those to learn from or to retrieve among."""
 
 from collections import Counter
 from contextlib import suppress
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 FEWEST = 4
-"""Videos to learn from, and to test, below which a probe says nothing."""
+"""Fewest videos to learn from, and fewest to test, with which a probe is meaningful."""
 
 
 class Lists(NamedTuple):
     """The videos of an evaluation.
 
     Attributes:
-        tested: these.
-        known: what is learnt from or looked among; None: nothing but the tested ones.
-        left_out: for each of both how many videos were left out, by status.
-        told: how they were chosen, in words; empty where the data set itself says it.
+        tested: the videos that are tested.
+        known: the videos to learn from or to retrieve among; None if there are only the tested ones.
+        left_out: for each list, how many videos were left out, by status.
+        told: a sentence on how they were chosen; empty if the splits of the data set decide it.
     """
 
     tested: "Dataset"
@@ -39,7 +39,7 @@ class Lists(NamedTuple):
 
     @property
     def named(self) -> "list[tuple[Dataset, str]]":
-        """Each list and what to call it."""
+        """Each list with its name."""
         known = [] if self.known is None else [(self.known, "training videos")]
         return [(self.tested, "test videos"), *known]
 
@@ -47,19 +47,22 @@ class Lists(NamedTuple):
 def chosen(
     index: "Dataset", on_features: list[str], on_clips: list[str], *, fold: int, seed: int
 ) -> tuple[Lists | None, Lists | None]:
-    """The videos for the protocols that look at features of videos, and for the probes of clips, where there are some.
+    """Choose the videos for protocols on features of videos, and for probes of clips.
 
-    They are the same videos where the first have some to look among.
+    Both get the same videos if the former have videos to learn from.
 
     Args:
         index: All videos.
-        on_features: Names of the first.
-        on_clips: Names of the probes.
-        fold: Official one, from 1.
-        seed: Of a draw, where there is no split.
+        on_features: Names of the protocols on features.
+        on_clips: Names of the probes of clips.
+        fold: Official fold, from 1.
+        seed: Of the draw if there is no split.
+
+    Returns:
+        The videos of each kind; None for a kind without a protocol.
 
     Raises:
-        ConfigError: There are no such videos, or too few to learn from.
+        ConfigError: There are no such videos, or too few to learn from or to test.
     """
     labelled = by_label(index, on_features, fold) if on_features else None
     if not on_clips:
@@ -68,18 +71,18 @@ def chosen(
     if min(len(probed.tested), len(probed.known or ())) < FEWEST:
         raise ConfigError(
             f"protocol: {','.join(on_clips)}; {some(len(probed.known or ()), 'video')} to learn from and "
-            f"{len(probed.tested)} to test are too few to tell anything: give at least {FEWEST} of each"
+            f"{len(probed.tested)} to test are too few for a result: give at least {FEWEST} of each"
         )
     return labelled, probed
 
 
 def by_label(index: "Dataset", protocols: list[str], fold: int) -> Lists:
-    """The videos of protocols that look at classes.
+    """Choose the videos of protocols on features, by the official split.
 
     Args:
         index: All videos.
-        protocols: Their names: a retrieval alone needs no labels, clusters alone no training videos.
-        fold: Official one, from 1.
+        protocols: Their names; "retrieval" alone needs no labels, "cluster" or "classify" alone no training videos.
+        fold: Official fold, from 1.
 
     Raises:
         ConfigError: There are no such videos, or some of them have no label.
@@ -105,13 +108,13 @@ def by_label(index: "Dataset", protocols: list[str], fold: int) -> Lists:
 
 
 def without_labels(index: "Dataset", fold: int, seed: int) -> Lists:
-    """The videos of probes that need no classes: the official split, or where there is none, halves that are drawn.
+    """Choose the videos of probes that need no classes: by the official split, or if there is none, two random halves.
 
-    Videos of one film resemble each other: where names tell films, each is in one half.
+    Videos of one film resemble each other, so if their names tell the films, all videos of a film are in one half.
 
     Args:
         index: All videos.
-        fold: Official one, from 1.
+        fold: Official fold, from 1.
         seed: Of the draw.
 
     Raises:
@@ -125,7 +128,7 @@ def without_labels(index: "Dataset", fold: int, seed: int) -> Lists:
     videos, left_out = select(index, None, fold)
     table = columns(videos, ["video", "label"])
     films = films_of(table["video"].to_pylist(), table["label"].to_pylist())
-    if films is not None and len(set(films)) == 1:  # no half could be without it
+    if films is not None and len(set(films)) == 1:  # a single film cannot be divided
         films = None
     is_known = _halves(list(range(len(videos))) if films is None else films, seed)
     known, tested = (videos.select(np.flatnonzero(is_known == half)) for half in (True, False))
@@ -135,13 +138,13 @@ def without_labels(index: "Dataset", fold: int, seed: int) -> Lists:
 
 
 def _halves(groups: list[int] | list[str], seed: int) -> npt.NDArray[np.bool_]:
-    """Whether each video (N,) is in the first half; those of one group are together, and the halves near in size."""
+    """Return whether each video is in the first half, (N,); groups stay together, and the halves are about equal."""
     _, members = np.unique(np.array(groups), return_inverse=True)
     sizes = np.bincount(members)
-    rng = np.random.default_rng([seed, 0, 0, 3])  # a stream apart from those of the clips
+    rng = np.random.default_rng([seed, 0, 0, 3])  # independent of the generators of the clips
     order = rng.permutation(len(sizes))
     is_first, balance = np.zeros(len(sizes), bool), 0
-    for group in order[np.argsort(-sizes[order], kind="stable")]:  # large ones first
+    for group in order[np.argsort(-sizes[order], kind="stable")]:  # large groups first
         is_first[group] = balance <= 0
         balance += sizes[group] if balance <= 0 else -sizes[group]
     halves: npt.NDArray[np.bool_] = is_first[members] ^ bool(rng.integers(2))

@@ -1,7 +1,6 @@
-"""The video index as it is trained from: a memory-mapped `datasets.Dataset`.
+"""The video index as training uses it: a memory-mapped `datasets.Dataset`.
 
-However many processes read it, its rows are in memory once. What a row is stands in rows.py, files of them in
-indexfile.py.
+However many processes read it, its rows are in memory once. Rows are defined in rows.py, index files in indexfile.py.
 """
 
 import hashlib
@@ -51,15 +50,15 @@ _VERSION = 4  # of the cached files; raised when SCHEMA changes
 
 
 def to_dataset(rows: Iterable[Row], cache_dir: str | os.PathLike[str] | None = None) -> "Dataset":
-    """Rows as a Dataset over a memory-mapped file, which is named after its content and kept in the cache.
+    """Return rows as a Dataset over a memory-mapped file in the cache, which is named after its content.
 
-    Classes are numbered in the order of their names without regard to case. That is the official order of Kinetics,
-    UCF101 (Hammering before HammerThrow), HMDB51 and Something-Something-v2, so published classifiers fit. Numbers
-    are in their own order.
+    Classes are numbered in the order of their names, ignoring case. That is the official order of Kinetics, UCF101
+    (Hammering before HammerThrow), HMDB51 and Something-Something-v2, so published classifiers fit. If all names are
+    numbers, they are in numerical order.
 
     Args:
         rows: index rows, consumed as they come.
-        cache_dir: folder for the file; ``rspnet`` in the Hugging Face datasets cache when None.
+        cache_dir: folder for the file; None takes ``rspnet`` in the Hugging Face datasets cache.
 
     Raises:
         ConfigError: no rows, a value of the wrong type, or two rows for one video.
@@ -72,11 +71,11 @@ def load(
     root: str | os.PathLike[str] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> "Dataset":
-    """An index as a Dataset; a file that was loaded before is only mapped.
+    """Return an index as a Dataset; a file that was loaded before is only memory-mapped.
 
     Args:
-        source: as for `read_rows`.
-        root: folder that the videos are relative to, in place of the rows' own.
+        source: as for `read_rows`, but no URL.
+        root: folder that the videos are relative to, instead of the roots of the rows.
         cache_dir: as for `to_dataset`.
 
     Raises:
@@ -87,7 +86,7 @@ def load(
     if os.fspath(source) != "-":
         with open(source, "rb") as handle:
             content = hashlib.file_digest(handle, "sha256").hexdigest()
-        # Where the rows say all, as in the index of a run, one file serves every copy.
+        # If all roots are absolute, as in the index of a run, one cached file serves every copy of the index.
         place = None if has_absolute_roots(source) else os.path.dirname(os.path.abspath(source))
         facts = [_VERSION, content, place, root]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -97,17 +96,17 @@ def load(
 
 
 def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tuple[Dataset, Counter[str]]":
-    """The usable rows of a split, and for each status the number of its rows that were left out.
+    """Return the usable rows of a split, and how many of its other rows were left out, by status.
 
     Args:
         dataset: from `load` or `to_dataset`.
-        split: train, val, test; None takes all rows.
-        fold: official fold that says who is in the split, from 1.
+        split: train, val or test; None takes all rows.
+        fold: official fold whose split is meant, from 1.
 
     Raises:
-        ConfigError: no such fold or split, or none of its rows is usable; says what there is.
+        ConfigError: there is no such fold or split, or none of its rows is usable; the message says what there is.
     """
-    # As columns: of a million rows, lists of Python's take seconds and hundreds of megabytes.
+    # Arrow columns, because Python lists of a million rows take seconds and hundreds of megabytes.
     table = columns(dataset, ["split", "folds", "status"])
     splits = table["split"]
     if fold != 1:
@@ -121,7 +120,7 @@ def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tupl
         found = ", ".join(f"{count} {name or 'without a split'}" for name, count in _times(splits))
         raise ConfigError(
             f"no video is in split {split!r} (fold {fold}); there are {found}: sort a plain folder into train/CLASS/ "
-            "and test/CLASS/, name its --data.layout, or give an index (--data.index) whose rows say `split`"
+            "and test/CLASS/, name its --data.layout, or give an index (--data.index) whose rows have a `split`"
         )
     left_out = Counter({name: count for name, count in _times(statuses) if name not in USABLE})
     is_usable = pc.is_in(table["status"], pa.array(USABLE, pa.string()))
@@ -133,13 +132,13 @@ def select(dataset: "Dataset", split: str | None = None, fold: int = 1) -> "tupl
 
 
 def _times(values: pa.ChunkedArray) -> list[tuple[str | None, int]]:
-    """How often each value is there, the most frequent first."""
+    """Return each value with its count, the most frequent first."""
     counts = [(each["values"], each["counts"]) for each in pc.value_counts(values).to_pylist()]
     return sorted(counts, key=lambda each: -each[1])
 
 
 def labelled_splits(dataset: "Dataset") -> set[tuple[str | None, bool]]:
-    """The splits that there are; for each whether some of its rows have a class, and whether some have none."""
+    """Return the pairs (split, whether a row has a label) that occur among the rows."""
     table = columns(dataset, ["split", "label"])
     pairs = pa.table({"split": table["split"], "is_labelled": pc.is_valid(table["label"])})
     found = pairs.group_by(pairs.column_names).aggregate([]).to_pylist()
@@ -147,26 +146,26 @@ def labelled_splits(dataset: "Dataset") -> set[tuple[str | None, bool]]:
 
 
 def others(dataset: "Dataset", chosen: "Dataset", left_out: Counter[str]) -> Counter[str]:
-    """How many rows are neither among those that a `select` has chosen, nor among those that it left out."""
+    """Return the number of rows that a `select` passed over because they are of other splits."""
     return Counter({"of other splits": len(dataset) - len(chosen) - left_out.total()})
 
 
 def selection(*left_out: Counter[str]) -> str:
-    """What one or several `select` left out, in words for after a number of videos; nothing where that is nothing."""
+    """Describe what one or several `select` left out, to follow a number of videos; empty if they left out nothing."""
     total = sum(left_out, Counter())
     return f" (left out: {_counted(total)})" if total else ""
 
 
 def _counted(statuses: "Counter[str]") -> str:
-    """``2 truncated, 1 empty``."""
+    """Return the counts of statuses as text: ``2 truncated, 1 empty``."""
     return ", ".join(f"{number} {status}" for status, number in statuses.most_common())
 
 
 def check_labels(*datasets: "Dataset") -> None:
-    """See that every row has a class.
+    """Check that every row has a label.
 
     Raises:
-        ConfigError: some have none; names the first of them.
+        ConfigError: some have none; the message names the first of them.
     """
     tables = (columns(dataset, ["video", "label"]) for dataset in datasets)
     nameless = (table.filter(pc.is_null(table["label"]))["video"] for table in tables)
@@ -175,12 +174,12 @@ def check_labels(*datasets: "Dataset") -> None:
         names = ", ".join(without[:3]) + (" ..." if len(without) > 3 else "")
         raise ConfigError(
             f"{len(without)} of {total} videos have no label: {names}; put them into class folders (train/CLASS/, "
-            "test/CLASS/), or move them away, or give an index (--data.index) whose rows say `label`"
+            "test/CLASS/), or move them away, or give an index (--data.index) whose rows have a `label`"
         )
 
 
 def fingerprint(videos: "Dataset | Iterable[Row]") -> str:
-    """16 hexadecimal digits that name the content: which videos, labels, splits, frame counts and file sizes.
+    """Return 16 hexadecimal digits that identify the content: names, labels, splits, frame counts and file sizes.
 
     Independent of the order of rows, the root, the file format, and when the index was made.
     """
@@ -194,11 +193,12 @@ def fingerprint(videos: "Dataset | Iterable[Row]") -> str:
 
 
 def describe(dataset: "Dataset") -> dict[str, Any]:
-    """What a result says of its data.
+    """Return the description of a data set that results contain.
 
     Returns:
-        ``fingerprint``, ``num_videos``, ``hours`` (None: unknown), ``per_class`` (videos of each class) and
-        ``recipes`` (the distinct `recipe` values that stages/transcode.py left in the rows).
+        ``fingerprint``, ``num_videos``, ``hours`` (of the videos whose duration is known; None if none is),
+        ``per_class`` (number of videos of each class) and ``recipes`` (the distinct `recipe` values that
+        stages/transcode.py wrote into the rows).
     """
     table = columns(dataset, ["label", "duration", "extra"])
     recipes = {json.dumps(unpack(row).get("recipe")) for row in table.select(["extra"]).to_pylist()}
@@ -214,8 +214,8 @@ def describe(dataset: "Dataset") -> dict[str, Any]:
 
 
 def _table(rows: Iterable[Row]) -> pa.Table:
-    """Rows in the Dataset's schema: labels as class numbers, their names in its metadata."""
-    from datasets import ClassLabel, Features  # takes a second; rows do without
+    """Return rows in the Dataset's schema, with labels as class numbers and their names in its metadata."""
+    from datasets import ClassLabel, Features  # takes a second, and reading rows does not need it
 
     table = pa.Table.from_batches(batches(rows), SCHEMA)
     if not len(table):
@@ -223,7 +223,7 @@ def _table(rows: Iterable[Row]) -> pa.Table:
     paths = table.group_by(["root", "video"]).aggregate([([], "count_all")])
     if twice := paths.filter(pc.greater(paths["count_all"], 1)).slice(0, 1).to_pylist():
         path = os.path.join(twice[0]["root"], twice[0]["video"])
-        raise ConfigError(f"{path}: in the index {twice[0]['count_all']} times; keep one row")
+        raise ConfigError(f"{path}: is in the index {twice[0]['count_all']} times; keep one row")
     names = _class_names(table["label"].drop_null().unique().to_pylist())
     features = Features.from_arrow_schema(SCHEMA)
     features["label"] = ClassLabel(names=names)
@@ -233,19 +233,19 @@ def _table(rows: Iterable[Row]) -> pa.Table:
 
 def _class_names(labels: Iterable[str]) -> list[str]:
     labels = list(labels)
-    if all(map(str.isdecimal, labels)):  # class numbers, of a list
+    if all(map(str.isdecimal, labels)):  # a list that gives class numbers instead of names
         return sorted(labels, key=lambda name: (int(name), name))
     return sorted(labels, key=lambda name: (name.casefold(), name))
 
 
 def _is_dataset(videos: "Dataset | Iterable[Row]") -> "TypeGuard[Dataset]":
-    return hasattr(videos, "features")  # known without loading datasets, which rows do without
+    return hasattr(videos, "features")  # a check that does not need to import datasets
 
 
 def columns(dataset: "Dataset", names: list[str]) -> pa.Table:
-    """Some columns of a Dataset, as fast as memory is, labels as names."""
+    """Return some columns of a Dataset as an Arrow table, labels as names; far faster than through the Dataset."""
     table = dataset.data.table.select(names)
-    if dataset._indices is not None:  # of a selection; a Dataset would look each row up by itself
+    if dataset._indices is not None:  # it is a selection; a Dataset would look up each row by itself
         table = table.combine_chunks().take(dataset._indices.column(0))
     if "label" in names:
         classes = pa.array(dataset.features["label"].names, pa.string())

@@ -1,4 +1,4 @@
-"""Index files: rows as JSON Lines or Parquet, and lists of paths and labels as other projects write them."""
+"""Read and write index files: rows as JSON Lines or Parquet, and lists of paths and labels from other projects."""
 
 import hashlib
 import json
@@ -21,26 +21,26 @@ from rspnet.errors import ConfigError
 from rspnet.stdout import print_json
 from rspnet.temporary import sweep
 
-_DIGEST, _ABSOLUTE = "rspnet.rows.sha256", "rspnet.roots.absolute"  # of a Parquet file's metadata
-_BATCH = 10_000  # rows converted at a time: 300,000 rows are never Python objects all at once
+_DIGEST, _ABSOLUTE = "rspnet.rows.sha256", "rspnet.roots.absolute"  # keys of a Parquet file's metadata
+_BATCH = 10_000  # rows converted at a time, so that a large index is never in memory as Python objects all at once
 
 
 def is_index(source: str) -> bool:
-    """Whether a command's source is an index and no folder: a file by its name, or ``-`` for standard input."""
+    """Whether a command's source is an index (a file, by its suffix, or ``-`` for standard input) and not a folder."""
     suffix = os.path.splitext(source)[1].lower()
     return source == "-" or (suffix in (".jsonl", ".parquet", *LIST_SUFFIXES) and not os.path.isdir(source))
 
 
 def read_rows(source: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Iterator[Row]:
-    """The rows of an index, one by one; keys beyond `SCHEMA` are kept.
+    """Iterate over the rows of an index; keys beyond `SCHEMA` are kept.
 
     Args:
         source: a .jsonl or .parquet file, or its URL, or a list (see plainlist.py), or ``-`` for JSON Lines or a list
             of paths on standard input.
-        root: folder that the videos are relative to, in place of the rows' own.
+        root: folder that the videos are relative to, instead of the roots of the rows.
 
     Raises:
-        ConfigError: no such file, another suffix, no rows, or a line that is no index row.
+        ConfigError: no such file, another suffix, no rows, or a line that is not an index row.
     """
     source = os.fspath(source)
     root = None if root is None else absolute(root)
@@ -61,20 +61,20 @@ def read_rows(source: str | os.PathLike[str], root: str | os.PathLike[str] | Non
 
 
 def has_absolute_roots(source: str | os.PathLike[str]) -> bool:
-    """Whether an index says of itself that its roots do not depend on where it lies."""
+    """Whether the metadata of an index say that all its roots are absolute, and so independent of its own place."""
     if not os.fspath(source).lower().endswith(".parquet"):
         return False
     try:
         return (pq.read_metadata(source).metadata or {}).get(_ABSOLUTE.encode()) == b"True"
     except (OSError, pa.ArrowException):
-        return False  # reading its rows says what is wrong
+        return False  # reading its rows will raise, with the reason
 
 
 def check_roots(rows: Iterable[Row]) -> Iterator[Row]:
-    """Pass rows on, and see that the folders of those that are usable are there.
+    """Pass rows on, and check that the roots of the usable ones exist.
 
     Raises:
-        ConfigError: one is not; else each of its videos would be called missing.
+        ConfigError: one does not; otherwise each of its videos would be reported as missing.
     """
     seen = set()
     for row in rows:
@@ -84,20 +84,21 @@ def check_roots(rows: Iterable[Row]) -> Iterator[Row]:
             if not is_remote(root) and not os.path.isdir(root):
                 raise ConfigError(
                     f"{root}: no such folder, but {row['video']} and others of the index should be in it; if they have "
-                    "moved, look at that folder anew (stages/verify.py FOLDER)"
+                    "moved, make an index of their new folder (stages/verify.py FOLDER)"
                 )
         yield row
 
 
 def write_rows(rows: Iterable[Row], out: str | os.PathLike[str]) -> None:
-    """Write rows as they come; a file gets its name when it is whole.
+    """Write rows as they come; a file appears under its name only when it is complete.
 
     Args:
         rows: index rows.
         out: a .jsonl or .parquet file, or ``-`` for JSON Lines on standard output.
 
     Raises:
-        ConfigError: see `check_out`; nothing has been taken from `rows` then.
+        ConfigError: as for `check_out`, before anything is taken from `rows`; or a row has a value of the wrong type.
+        DiskError: the disk is full, read-only or broken.
     """
     check_out(out)
     out = os.fspath(out)
@@ -111,7 +112,7 @@ def write_rows(rows: Iterable[Row], out: str | os.PathLike[str]) -> None:
         with whole(out) as part, pq.ParquetWriter(part, SCHEMA) as writer:
             for batch in batches(rows):
                 writer.write_batch(batch)
-                for row in _digested(map(unpack, batch.to_pylist()), digest):  # as they will be read
+                for row in _digested(map(unpack, batch.to_pylist()), digest):  # the rows as they will be read
                     is_absolute &= is_remote(row["root"]) or os.path.isabs(row["root"])
             writer.add_key_value_metadata({_DIGEST: digest.hexdigest(), _ABSOLUTE: str(is_absolute)})
     else:
@@ -121,10 +122,10 @@ def write_rows(rows: Iterable[Row], out: str | os.PathLike[str]) -> None:
 
 
 def check_out(out: str | os.PathLike[str]) -> None:
-    """Refuse a name that `write_rows` could not write to, before hours of work go into the rows.
+    """Check that `write_rows` can write to `out`, before hours of work go into the rows.
 
     Raises:
-        ConfigError: another suffix than .jsonl or .parquet, or no such folder, or not one to write to.
+        ConfigError: the suffix is neither .jsonl nor .parquet, or the folder does not exist or is not writable.
         DiskError: its disk is full, or read-only.
     """
     if os.fspath(out) == "-" and sys.stdout is None:
@@ -142,10 +143,10 @@ def check_out(out: str | os.PathLike[str]) -> None:
 
 
 def batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
-    """Rows as Arrow batches of `SCHEMA`, as they come.
+    """Convert rows to Arrow batches of `SCHEMA`, as they come.
 
     Raises:
-        ConfigError: a value of the wrong type.
+        ConfigError: a value has the wrong type.
     """
     rows = iter(rows)
     while some := list(islice(rows, _BATCH)):
@@ -159,7 +160,7 @@ def batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
 
 
 def unpack(row: Row) -> Row:
-    """The row that `batches` packed: its further keys in place."""
+    """Return a row as it was before `batches`, with its further keys unpacked from ``extra``."""
     extra = row.pop("extra", None)
     return row | json.loads(extra) if extra else row
 
@@ -180,23 +181,23 @@ def _parse(source: str, lines: Iterable[str], start: int = 1) -> Iterator[tuple[
     number, text = start - 1, ""
     try:
         for number, line in enumerate(lines, start):
-            if text := line.strip().removeprefix("\ufeff"):  # a byte order mark, where files were joined in any line
+            if text := line.strip().removeprefix("\ufeff"):  # a byte order mark, in any line if files were joined
                 yield number, json.loads(text)
     except json.JSONDecodeError as error:
         said = f"not JSON: {error.msg}, column {error.colno}"
         if not text.startswith("{"):
-            said = f"neither a row as JSON nor the path of a video: {text[:80]!r}"
+            said = f"neither a JSON object nor the path of a video: {text[:80]!r}"
         raise ConfigError(f"{source}:{number}: {said}") from None
     except UnicodeDecodeError:
         if os.path.isfile(source):
             raise not_utf8(source, number + 1) from None
         raise ConfigError(f"{source}:{number + 1}: not UTF-8 text") from None
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets in brackets
-        raise ConfigError(f"{source}:{number}: no row of an index: {str(error).split(';')[0]}") from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, deeply nested brackets
+        raise ConfigError(f"{source}:{number}: not an index row: {str(error).split(';')[0]}") from None
 
 
 def _through_a_pipe(lines: Iterable[str]) -> Iterator[Row]:
-    """Rows of JSON, or of paths, one by one; the first line tells which."""
+    """Iterate over rows that come as JSON Lines or as a list of paths; the first line decides which."""
     source, base, numbered = "standard input", os.getcwd(), enumerate(lines, 1)
     try:
         number, first = next(((number, line) for number, line in numbered if line.strip()), (1, ""))
@@ -210,7 +211,7 @@ def _through_a_pipe(lines: Iterable[str]) -> Iterator[Row]:
 
 
 def _from_a_server(url: str) -> Iterator[Row]:
-    """The rows of an index behind a URL, whose folder is what they are relative to."""
+    """Iterate over the rows of an index at a URL; relative roots are relative to the URL's folder."""
     read = _read_parquet if _suffix(url) == ".parquet" else _read_json_lines
     with copied(url) as path:
         try:
@@ -233,19 +234,19 @@ def _read_parquet(source: str) -> Iterator[tuple[int, Row]]:
             digest, kept = hashlib.sha256(), (file.metadata.metadata or {}).get(_DIGEST.encode())
             rows = (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
             yield from enumerate(_digested(map(unpack, rows), digest), 1)
-        if kept and kept.decode() != digest.hexdigest():  # files of others have none
+        if kept and kept.decode() != digest.hexdigest():  # files from elsewhere have none
             raise ValueError("its rows are not those that were written")
     except (OSError, pa.ArrowException, ValueError, TypeError, RecursionError) as error:
         if isinstance(error, OSError) and error.errno:
             raise _unreadable(source, error) from None
         what = " ".join(str(error).split())
-        raise ConfigError(f"{source}: no Parquet file, or a damaged one ({what}); make it anew") from None
+        raise ConfigError(f"{source}: not a Parquet file, or a damaged one ({what}); make it again") from None
 
 
 def _digested(rows: Iterable[Row], digest: "hashlib._Hash") -> Iterator[Row]:
-    """Pass rows on, and let a hash take them: Parquet's own checksums leave parts of a file out."""
+    """Pass rows on and update a hash with them, because Parquet's own checksums do not cover all of a file."""
     for row in rows:
-        digest.update(marshal.dumps(row, 2))  # the same bytes in every Python, and a tenth of JSON's time
+        digest.update(marshal.dumps(row, 2))  # the same bytes in every Python version, in a tenth of JSON's time
         yield row
 
 

@@ -1,4 +1,4 @@
-"""Who reads which windows of which videos: each goes on with what it reads, and nobody is idle beside a long film."""
+"""Divide the windows of videos among reading processes, so that none is idle while another reads a long video."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,18 +10,19 @@ from rspnet.data.workers import PREFETCH
 
 
 class Lanes(Sampler[list[PartRequest]]):
-    """What each process that reads is asked for next.
+    """Sampler of the requests for parts of videos, which depend on the answers.
 
-    `rspnet.data.loader.Loader` asks in turn, and after each answer the one that gave it: so each of the turns is a
-    lane, which reads a video from its beginning to its end. One for which no video is left takes over the second half
-    of what another has before it. To begin there costs as many frames more as it is behind a key frame. So that nobody
-    waits for long, one window is asked for first where there are fewer videos than lanes; and what the first answer
-    says of the file goes with all further requests.
+    `rspnet.data.loader.Loader` sends requests to its processes in turn, `PREFETCH` to each at first, and then one after
+    each answer to the process that gave it. So there are that many lanes for each process, each of which reads a video
+    from beginning to end. If no video is left, a lane takes over the second half of what another lane has still to
+    read; starting there costs decoding from the key frame before it. If there are fewer videos than lanes, the first
+    request for a video is for one window, so that the others soon learn its length. What its answer tells of the file
+    (its plan) goes with all further requests.
 
     Args:
         rows: of the index, in the order in which they are begun.
-        missing: row -> ranges (first, stop) of windows that are wanted, where that is not all of them.
-        parts: that there are in all, about, if films are to be shared; None: each video stays in one lane.
+        missing: row -> ranges (first, stop) of the windows that are wanted, if not all are.
+        parts: about how many parts there are in all, if videos may be shared; None keeps each video in one lane.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Lanes(Sampler[list[PartRequest]]):
         return max(self._parts or 0, len(self._wanted))
 
     def turns(self, processes: int) -> None:
-        """Serve so many processes that read; 0: the one that asks."""
+        """Set the number of reading processes to serve; with 0 the calling process reads."""
         self._turns = max(1, PREFETCH * processes)
 
     def __iter__(self) -> Iterator[list[PartRequest]]:
@@ -57,7 +58,7 @@ class Lanes(Sampler[list[PartRequest]]):
                 yield [] if request is None else [self._told(request)]
 
     def answered(self, part: Part) -> None:
-        """Go on behind a part that has come, before the next request is taken."""
+        """Note that a part was answered, so that its lane goes on after it; called before the next request is taken."""
         row, lane, reached = part["row"], part["lane"], part["first"] + len(part["spans"])
         if row < 0:
             return
@@ -75,21 +76,21 @@ class Lanes(Sampler[list[PartRequest]]):
         self._plans = {row: plan for row, plan in self._plans.items() if row in read}
 
     def _told(self, request: PartRequest) -> PartRequest:
-        """What is asked for, with all that is known; of a video that others are to share one window, for a start."""
+        """Return the request with its video's plan if known; of a new video that others will share, for one window."""
         is_new = request.stop is None and request.row not in self._sizes
         if is_new and self._parts is not None and len(self._waiting) < self._lanes.count(None):
             request = request._replace(stop=request.first + 1)
         return request._replace(plan=self._plans.get(request.row))
 
     def _end(self, row: int, reached: int) -> None:
-        """Ask for nothing behind a window that cannot be read."""
+        """Drop what is wanted of a video after a window that cannot be read."""
         self._waiting = deque(request for request in self._waiting if request.row != row or request.first < reached)
         for lane, request in enumerate(self._lanes):
             if request and request.row == row and request.first > reached:
-                self._lanes[lane] = request._replace(stop=request.first)  # what is asked for already is the last
+                self._lanes[lane] = request._replace(stop=request.first)  # the part already requested is the last
 
     def _another(self, lane: int) -> PartRequest | None:
-        """What a lane that has nothing to read is to read."""
+        """Return the next request of an idle lane, or None if there is nothing to read."""
         if self._waiting:
             return self._waiting.popleft()._replace(lane=lane)
         if self._parts is None:
@@ -102,6 +103,6 @@ class Lanes(Sampler[list[PartRequest]]):
         return victim._replace(first=middle, lane=lane)
 
     def _parts_of(self, request: PartRequest) -> int:
-        """Parts that a lane has before it, with the one that is asked for; 0: not known yet."""
+        """Return how many parts a lane has still to read, with the one requested; 0 if not known yet."""
         size = self._sizes.get(request.row, 0)
         return -(-(request.stop - request.first) // size) if size and request.stop is not None else 0

@@ -1,4 +1,4 @@
-"""Data-set folders as they are published -> rows of the video index.
+"""Scan data-set folders in their published layouts into rows of the video index.
 
 | layout | videos | label | split |
 | --- | --- | --- | --- |
@@ -8,8 +8,8 @@
 | something_v2 | ID.webm anywhere, train, validation, test and labels .json | template | train, val, test |
 | folder | any tree | folder, if one level of folders holds most | from {train,val,test}/CLASS/ |
 
-Folders of splits are known whatever their case, and by other usual names (`rspnet.data.tree.split_of`). No video is
-opened: its facts stay None.
+Folders of splits are recognised in upper and lower case, and by other usual names (`rspnet.data.tree.split_of`). No
+video is opened, so the facts of the rows stay None.
 """
 
 import logging
@@ -31,10 +31,10 @@ _LOOKED_FOR = "looked for .mp4, .avi, .mkv, .webm and other videos"
 
 
 def detect(root: str | os.PathLike[str]) -> str:
-    """The layout of a data-set root, one of `LAYOUTS`, by its split folders and list files; others must be asked for.
+    """Return the layout of a data-set root, one of `LAYOUTS`, recognised by its split folders and list files.
 
     Raises:
-        ConfigError: no folder, the lists of two data sets, or nothing that looks like videos; says what was looked for.
+        ConfigError: no folder, the lists of two data sets, or no file named like a video.
     """
     tree = Tree(root)
     folders = _split_folders(tree)
@@ -56,20 +56,20 @@ def detect(root: str | os.PathLike[str]) -> str:
 
 
 def scan(root: str | os.PathLike[str], layout: str = "auto", ignored: Counter[str] | None = None) -> Iterator[Row]:
-    """Rows of all videos below a root, ordered by path.
+    """Return the rows of all videos below a root, ordered by path.
 
-    Folders behind symbolic links are entered; hidden files, litter of operating systems and folders closed to this user
+    Folders behind symbolic links are entered. Hidden files, litter of operating systems and folders closed to this user
     are left out, the last with a warning. A video that the official lists name but the root lacks gives a row with
-    status ``missing`` if its class has any video (a class without any is named in a warning); a path that is not UTF-8
-    gives one with status ``bad_name``.
+    status ``missing`` if its class has any video (classes without any are counted in a warning). A path that is not
+    UTF-8 gives a row with status ``bad_name``.
 
     Args:
         root: the data set's folder, or its URL.
         layout: one of `LAYOUTS`, or ``auto`` for `detect`.
-        ignored: is given the number of files not named like videos, by suffix; of official lists under ``lists``.
+        ignored: gets the number of files not named like videos, by suffix, and that of official lists as ``lists``.
 
     Raises:
-        ConfigError: an unknown layout, no videos, lists that are missing, unreadable or contradict themselves.
+        ConfigError: an unknown layout, no videos, or lists that are missing, unreadable or contradictory.
     """
     if is_remote(root := absolute(root)):
         return iter(_scan_remote(root, layout, ignored))
@@ -91,7 +91,7 @@ def scan(root: str | os.PathLike[str], layout: str = "auto", ignored: Counter[st
 
 
 def _scan_remote(root: str, layout: str, ignored: Counter[str] | None) -> list[Row]:
-    """Rows of a root that is a URL: those of a folder that looks the same."""
+    """Return the rows of a root that is a URL, by scanning a local folder with the same files."""
     with mirrored(root) as (folder, sizes):
         try:
             rows = list(scan(folder, layout, ignored))
@@ -101,7 +101,7 @@ def _scan_remote(root: str, layout: str, ignored: Counter[str] | None) -> list[R
 
 
 def _split_folders(tree: Tree) -> dict[str, str]:
-    """Folders in the root that hold a split -> split; for each ``train_video`` goes before ``train``, before others."""
+    """Return folder in the root -> its split; ``train_video`` is preferred to ``train``, and that to other names."""
     found: dict[tuple[str, int], list[str]] = {}
     for entry in tree.entries():
         split = split_of(entry.name)
@@ -111,7 +111,7 @@ def _split_folders(tree: Tree) -> dict[str, str]:
     folders = {}
     for split in ("train", "val", "test"):
         candidates = next((found[split, rank] for rank in range(3) if (split, rank) in found), [])
-        if len(candidates) == 1:  # of several, as train_256 and train_480, nobody knows which
+        if len(candidates) == 1:  # if several, such as train_256 and train_480, it is unclear which
             folders[candidates[0]] = split
     return folders
 
@@ -128,7 +128,7 @@ def _kinetics_folders(tree: Tree) -> dict[str, str]:
 def _warn_of_passed_over(tree: Tree, folders: dict[str, str]) -> None:
     for entry in tree.entries():
         if entry.name not in folders and (split := split_of(entry.name)) and is_folder(entry):
-            _log.warning("%s: %s/ is left out, for it is not the only folder of %s", tree.root, entry.name, split)
+            _log.warning("%s: %s/ is left out, because it is not the only folder of %s", tree.root, entry.name, split)
 
 
 def _scan_kinetics(tree: Tree, videos: list[str]) -> Iterator[Row]:
@@ -143,7 +143,7 @@ def _scan_kinetics(tree: Tree, videos: list[str]) -> Iterator[Row]:
 
 
 def _scan_folder(tree: Tree, videos: list[str]) -> Iterator[Row]:
-    """A few videos that lie elsewhere take neither the labels nor the splits of the others away."""
+    """Yield the rows of the layout `folder`; a few videos elsewhere do not cost the others their labels or splits."""
     _hint_below(tree, videos)
     folders = _split_folders(tree)
     paths = [video.split("/")[:-1] for video in videos]
@@ -164,10 +164,10 @@ def _scan_folder(tree: Tree, videos: list[str]) -> Iterator[Row]:
 
 
 def _hint_below(tree: Tree, videos: list[str]) -> None:
-    """Say so where the data set lies one folder deeper, as archives unpack."""
+    """Warn if the data set is one folder deeper, as after unpacking an archive."""
     above = {video.split("/")[0] for video in videos}
     if len(above) == 1 and os.path.isdir(below := os.path.join(tree.root, *above)) and _split_folders(Tree(below)):
-        _log.warning("%s: its splits are not in it, but in %s; give that folder to have them", tree.root, below)
+        _log.warning("%s: its splits are not in it, but in %s; give that folder to use them", tree.root, below)
 
 
 def _most(values: list[str | None]) -> bool:
@@ -184,7 +184,7 @@ def _warn_of_strays(root: str, strays: list[str]) -> None:
 def _scan_listed(layout: str, tree: Tree, videos: list[str]) -> Iterator[Row]:
     root, lists = tree.root, read_lists(tree.root, layout)
     found: dict[tuple[str, ...], str] = {}
-    homes: dict[str | None, str] = {}  # class -> a folder with its videos
+    homes: dict[str | None, str] = {}  # class -> a folder that holds one of its videos
     for video in videos:
         key = lists.key(video)
         if key in lists.entries:
@@ -204,7 +204,7 @@ def _scan_listed(layout: str, tree: Tree, videos: list[str]) -> Iterator[Row]:
         missing=[entry[0] for entry in missing.values()],
     )
     absent = sorted(classes - homes.keys())
-    if absent and not os.path.exists(os.path.join(root, SUBSET_MARK)):  # a subset links the lists of the whole
+    if absent and not os.path.exists(os.path.join(root, SUBSET_MARK)):  # a subset has the whole's lists
         _log.warning("%s: %d of %d classes have no video, e.g. %s", root, len(absent), len(classes), absent[0])
 
     unlisted = [None] * max(len(entry[2]) for entry in lists.entries.values())
@@ -233,4 +233,4 @@ LAYOUTS: dict[str, Callable[[Tree, list[str]], Iterator[Row]]] = {
     **{layout: partial(_scan_listed, layout) for layout in LIST_NAMES},
     "folder": _scan_folder,
 }
-"""Layout -> what makes rows of a data set's folder and the videos in it, sorted."""
+"""Layout -> function that makes rows of a data set's `Tree` and its sorted videos."""

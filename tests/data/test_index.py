@@ -360,7 +360,7 @@ def test_a_line_that_is_no_row_is_refused(tmp_path, text, message):
 def test_files_that_are_no_index_are_refused(tmp_path):
     (tmp_path / "i.parquet").write_text("text")
     cases = {
-        "i.parquet": "no Parquet file",
+        "i.parquet": "not a Parquet file",
         "i.json": "a .jsonl or .parquet file",
         "no.jsonl": "no such index",
         "no.txt": "no such list$",
@@ -382,7 +382,7 @@ def test_a_file_that_nobody_may_read(tmp_path, rows, monkeypatch, suffix, where,
 
 
 def test_rows_that_contradict_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"/data/a\.mp4: in the index 2 times; keep one row"):
+    with pytest.raises(ConfigError, match=r"/data/a\.mp4: is in the index 2 times; keep one row"):
         index.to_dataset([index.new_row("a.mp4", "/data", label) for label in "ab"], tmp_path)
     with pytest.raises(ConfigError, match="the index has no rows"):
         index.to_dataset([], tmp_path)

@@ -99,7 +99,7 @@ def test_kinetics(tmp_path, train, val):
 def test_kinetics_prefers_the_published_names(tmp_path, caplog):
     make(tmp_path, "train_video/a/1.mp4", "train/a/1.mp4", "val_video/a/2.mp4")
     assert list(scan(tmp_path)) == ["train_video/a/1.mp4", "val_video/a/2.mp4"]
-    assert caplog.messages == [f"{tmp_path}: train/ is left out, for it is not the only folder of train"]
+    assert caplog.messages == [f"{tmp_path}: train/ is left out, because it is not the only folder of train"]
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_kinetics_by_other_names(tmp_path, train, val):
 def test_a_data_set_one_folder_deeper(tmp_path, caplog):
     make(tmp_path, "set/train/a/1.mp4", "set/test/a/2.mp4")
     assert [row["split"] for row in scan(tmp_path).values()] == [None, None]
-    assert f"{tmp_path}: its splits are not in it, but in {tmp_path}/set; give that folder to have them" in caplog.text
+    assert f"{tmp_path}: its splits are not in it, but in {tmp_path}/set; give that folder to use them" in caplog.text
 
 
 def test_splits_in_two_sizes(tmp_path):

@@ -75,7 +75,7 @@ def test_paths_and_rows_through_a_pipe(videos, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="standard input:2: not JSON"):
         read_sources(["-"])
     monkeypatch.setattr("sys.stdin", iter(["a new\n", "line.mp4\n"]))  # a name that find wrote in two lines
-    with pytest.raises(ConfigError, match="standard input:1: neither a row as JSON nor the path of a video: 'a new'"):
+    with pytest.raises(ConfigError, match="standard input:1: neither a JSON object nor the path of a video: 'a new'"):
         read_sources(["-"])
 
 
