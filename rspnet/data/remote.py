@@ -1,4 +1,4 @@
-"""Data sets that lie elsewhere: whatever URL fsspec reads (s3://, gs://, hf://, https://, memory://).
+"""Remote data sets, at any URL that fsspec reads (s3://, gs://, hf://, https://, memory://).
 
 A row's root may be such a URL. Its videos are read from a cache on this machine's disk, see fetched.py.
 """
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = 150.0
-"""Seconds that one question to a server may be asked again and again: it may be gone for a minute or two."""
+"""Seconds for which a request to a server is retried: the server may be down for a minute or two."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 20.0
-_LATER = (408, 425, 429)  # what a server answers that wants to be asked another time
+_LATER = (408, 425, 429)  # status of a server that wants to be asked again later
 _WEB = ("http://", "https://")
 _TEXTS = (".txt", ".json", ".csv")
-_LARGEST_TEXT = 100_000_000  # of a list of a data set, bytes
+_LARGEST_TEXT = 100_000_000  # bytes of a data set's list
 
 
 def is_remote(place: str | os.PathLike[str] | None) -> bool:
-    """Whether a root is a URL; ``file://`` is one, until `absolute` has made a path of it."""
+    """Return whether a root is a URL; ``file://`` counts as one until `absolute` has made a path of it."""
     return isinstance(place, str) and _SCHEME.match(place) is not None
 
 
 def absolute(root: str | os.PathLike[str]) -> str:
-    """A root that means the same from every folder: a URL, or an absolute path."""
+    """Return a root that does not depend on the current folder: a URL, or an absolute path."""
     root = os.fspath(root)
     if root.startswith("file://"):
         return os.path.abspath(unquote(root.removeprefix("file://").removeprefix("localhost")))
@@ -49,7 +49,7 @@ def absolute(root: str | os.PathLike[str]) -> str:
 
 
 def path_of(root: str, video: str) -> str:
-    """Where a video lies: a path, or a URL; in one of the web what is no letter stands as servers take it."""
+    """Return the path or URL of a video; in a web URL special characters of the video's name are percent-encoded."""
     if not is_remote(root):
         return os.path.join(root, video)
     inside, mark, archive = root.partition("::")  # zip://FOLDER::https://host/videos.zip
@@ -58,44 +58,44 @@ def path_of(root: str, video: str) -> str:
 
 
 def system(url: str) -> "tuple[AbstractFileSystem, str]":
-    """What reads a URL, and the URL as that calls it.
+    """Return the file system that reads a URL, and the URL as a path of that file system.
 
     Raises:
-        ConfigError: nothing does; or a package is missing.
+        ConfigError: no file system reads it, a package is missing, or it cannot be reached.
     """
     from fsspec.core import url_to_fs
 
     try:
         found: tuple[AbstractFileSystem, str] = url_to_fs(url)
     except ImportError as error:
-        raise ConfigError(f"{url}: {_words(error)}; pip install it where rspnet is") from None
+        raise ConfigError(f"{url}: {_words(error)}; pip install it where rspnet is installed") from None
     except ValueError as error:
         raise ConfigError(f"{url}: {_words(error)}; name a folder, or a URL that fsspec reads") from None
-    except Exception as error:  # of any of its libraries
+    except Exception as error:  # from any of fsspec's libraries
         raise ConfigError(f"{url}: cannot be reached ({_words(error)}); {_remedy(error)}") from None
     return found
 
 
 def persistent(ask: Callable[[], T], url: str, patience: float | None = None) -> T:
-    """Ask a server until it answers, with pauses that get longer, for some minutes.
+    """Repeat a request to a server until it succeeds, with growing pauses, for some minutes at most.
 
     Args:
-        ask: the question.
-        url: what it is about.
-        patience: seconds, unless `PATIENCE`.
+        ask: sends the request and returns the answer.
+        url: that the request is about, for messages.
+        patience: seconds; `PATIENCE` if None.
 
     Raises:
-        FileNotFoundError: it has no such file.
-        ConfigError: it does not let us.
-        VideoError: it does not answer.
-        OSError: this machine is to blame.
+        FileNotFoundError: the server has no such file.
+        ConfigError: the server denies access.
+        VideoError: the server does not answer, or refuses the request.
+        OSError, MemoryError: this machine lacks file handles or memory.
     """
     began, wait, times = time.monotonic(), _FIRST_WAIT, 0
     while True:
         times += 1
         try:
             return ask()
-        except Exception as caught:  # each library has its own
+        except Exception as caught:  # each library has its own errors
             error = _reason(caught)
             if isinstance(error, FileNotFoundError) or lacking(error):
                 raise error from None
@@ -107,22 +107,22 @@ def persistent(ask: Callable[[], T], url: str, patience: float | None = None) ->
                 tried = f"tried {times} times in {time.monotonic() - began:.0f} s"
                 raise VideoError(f"{url}: cannot be fetched ({_words(error)}; {tried}); {_remedy(error)}") from None
             if times == 3:
-                say(f"{url}: {_words(error)}; it is asked for again and again", everywhere=True)
+                say(f"{url}: {_words(error)}; retrying", everywhere=True)
         time.sleep(wait)
         wait = min(2 * wait, _LONGEST_WAIT)
 
 
 @contextmanager
 def mirrored(root: str) -> Iterator[tuple[Path, dict[str, int | None]]]:
-    """A folder that looks like a remote one for as long as the block lasts, and the sizes of its files, bytes.
+    """Mirror a remote folder's names in a local one for as long as the block lasts; also give its files' sizes, bytes.
 
-    Its lists and other small texts are there; other files are empty.
+    Lists and other texts of moderate size have their content; other files are empty.
 
     Args:
         root: a URL.
 
     Raises:
-        ConfigError: it cannot be listed, or there is nothing.
+        ConfigError: it cannot be listed, or is empty.
     """
     files = _listed(root)
     fs, _ = system(root)
@@ -140,23 +140,23 @@ def mirrored(root: str) -> Iterator[tuple[Path, dict[str, int | None]]]:
 
 @contextmanager
 def copied(url: str) -> Iterator[str]:
-    """The path of a remote file as it is now, on this machine's disk for as long as the block lasts.
+    """Give the path of a fresh local copy of a remote file, which exists for as long as the block lasts.
 
     Raises:
-        ConfigError: it is not there, or cannot be fetched.
+        ConfigError: the file does not exist, or cannot be fetched.
     """
     fs, where = system(url)
     with tempfile.TemporaryDirectory(prefix="rspnet-remote-") as folder:
         path = Path(folder, url.rpartition("/")[2])
         path.write_bytes(
-            asked(lambda: fs.cat_file(where), url, "no such file on its server; see that the URL is right")
+            asked(lambda: fs.cat_file(where), url, "no such file on its server; check that the URL is right")
         )
         yield str(path)
 
 
 @contextmanager
 def _called(folder: str, root: str) -> Iterator[None]:
-    """Let warnings of a folder be of the URL that it stands for."""
+    """Make warnings about a local folder name the URL that it mirrors."""
 
     def rename(record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -175,19 +175,19 @@ def _called(folder: str, root: str) -> Iterator[None]:
             logger.removeFilter(rename)
 
 
-_NO_FOLDER = "no such folder, or none that can be listed; name one, or give an index"
+_NO_FOLDER = "no such folder, or it cannot be listed; name another one, or give an index"
 
 
 def asked(ask: Callable[[], T], url: str, missing: str = _NO_FOLDER) -> T:
-    """What a server answers, see `persistent`; for what nothing goes on without.
+    """Return a server's answer as `persistent` does, but raise ConfigError for all that the server fails to do.
 
     Args:
         ask: as for `persistent`.
         url: likewise.
-        missing: what it means that nothing is there, and what to do.
+        missing: the message if the URL does not exist: what that means, and what to do.
 
     Raises:
-        ConfigError: it does not answer, or has no such thing.
+        ConfigError: the server does not answer, denies access, or has no such URL.
     """
     try:
         return persistent(ask, url)
@@ -198,10 +198,10 @@ def asked(ask: Callable[[], T], url: str, missing: str = _NO_FOLDER) -> T:
 
 
 def size_of(root: str, video: str) -> int | None:
-    """Bytes of a remote video, 0 where its server does not say; None where it is not there.
+    """Return the size of a remote video in bytes, 0 if its server does not give it; None if there is no such video.
 
     Raises:
-        ConfigError: its server does not let us, or does not answer.
+        ConfigError: its server denies access, or does not answer.
     """
     fs, where = system(path_of(root, video))
     try:
@@ -213,9 +213,9 @@ def size_of(root: str, video: str) -> int | None:
 
 
 def _listed(root: str) -> dict[str, int | None]:
-    """The files below a URL, by the rest of theirs, with their sizes where these come along.
+    """Return path relative to the URL -> size (None if not listed) of all files below a URL.
 
-    Folder by folder, and none may fail: fsspec's own `find` leaves out what a server does not answer.
+    Lists folder by folder, and none may fail: fsspec's own `find` leaves out folders that a server does not answer for.
     """
     fs, top = system(root)
     is_web = root.startswith(_WEB)
@@ -225,7 +225,7 @@ def _listed(root: str) -> dict[str, int | None]:
         entries: list[dict[str, Any]] = asked(partial(fs.ls, place, detail=True), path_of(root, above))
         for entry in entries:
             last = str(entry["name"]).rstrip("/").rpartition("/")[2]
-            if not last or (is_web and re.search(r"[?#]", last)):  # a link of the page's own, to sort it
+            if not last or (is_web and re.search(r"[?#]", last)):  # a link of the page itself, to sort it
                 continue
             name = f"{above}/{unquote(last) if is_web else last}".lstrip("/")
             if entry["type"] == "directory":
@@ -238,7 +238,7 @@ def _listed(root: str) -> dict[str, int | None]:
 
 
 def _reason(error: Exception) -> Exception:
-    """What is behind an error: of a server that does not answer fsspec says that it has no such file."""
+    """Return the cause of a FileNotFoundError, if it has another one: fsspec raises that also if a server is down."""
     cause = error.__cause__
     if isinstance(error, FileNotFoundError) and isinstance(cause, Exception) and _status(cause) != 404:
         return cause
@@ -246,21 +246,21 @@ def _reason(error: Exception) -> Exception:
 
 
 def _status(error: Exception) -> int:
-    """The status that a web server answered with; 0: none."""
+    """Return the HTTP status of an error, 0 if it has none."""
     status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
     return status if isinstance(status, int) else 0
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether to ask again would not help: somebody has to give us a key, or the question is wrong."""
+    """Return whether an error means that access is denied or not implemented, so that retrying would not help."""
     named = re.search(r"Credential|AccessDenied|Forbidden|Unauthorized|Gated|InvalidAccessKey", repr(error))
     return isinstance(error, PermissionError | NotImplementedError) or _status(error) in (401, 403) or named is not None
 
 
 def _remedy(error: Exception) -> str:
     if _is_refusal(error):
-        return "give this machine its credentials as that library wants them (environment, or its file), or another URL"
-    return "see that the URL is right and its server there, then give the same command again"
+        return "give this machine credentials as that library expects them (environment, or its file), or another URL"
+    return "check that the URL is right and its server is up, then give the same command again"
 
 
 def _words(error: Exception) -> str:

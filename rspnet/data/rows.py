@@ -1,7 +1,7 @@
-"""A row of the video index: what there is to say of one video.
+"""A row of the video index, which describes one video.
 
-A row is a dict: where the video is (`video`, relative to `root`), what it is (`label`, `split`), whether it is usable
-(`status`, `reason`) and what is in it.
+A row is a dict: where the video is (`video`, relative to `root`), its class and split (`label`, `split`), whether it is
+usable (`status`, `reason`), and facts about the file.
 """
 
 import math
@@ -15,11 +15,11 @@ Row = dict[str, Any]
 SCHEMA = pa.schema(
     [
         ("video", pa.string()),  # path relative to the root, with /
-        ("root", pa.string()),  # absolute; in a file also relative to that file
+        ("root", pa.string()),  # absolute; in an index file it may be relative to that file
         ("label", pa.string()),  # class name; a ClassLabel in the Dataset
-        ("split", pa.string()),  # train, val, test or unused; of the first official fold where there are several
-        ("status", pa.string()),  # ok, or what is wrong; null: nobody has looked yet
-        ("reason", pa.string()),  # of a status that is not ok
+        ("split", pa.string()),  # train, val, test or unused; in the first official fold if there are several
+        ("status", pa.string()),  # ok, or what is wrong; null if not checked yet
+        ("reason", pa.string()),  # why the status is not ok
         ("num_frames", pa.int64()),  # as decoded
         ("fps", pa.float64()),  # average
         ("width", pa.int64()),  # pixels, after rotation
@@ -29,43 +29,44 @@ SCHEMA = pa.schema(
         ("bytes", pa.int64()),
         ("content", pa.string()),  # hash of its packets, the same in every container; see content.py
         ("plan", pa.string()),  # what makes reading the file fast, made by decoding it once; see plan.py
-        ("folds", pa.list_(pa.string())),  # split in each official fold; null: the data set has one split
-        ("extra", pa.string()),  # Parquet and Dataset only: a row's further keys, as a JSON object
+        ("folds", pa.list_(pa.string())),  # split in each official fold; null if the data set has one split
+        ("extra", pa.string()),  # Parquet and Dataset only: the row's other keys, as a JSON object
     ]
 )
 """The columns of an index."""
 
 REQUIRED = ("video", "root", "label", "split", "status")
-"""Keys that each row of a file must have (null is a value), so that a mistyped one is noticed."""
+"""Keys that each row of a file must have, even if null, so that a mistyped key is noticed."""
 
 USABLE = ("ok", None)
-"""Statuses of the rows that are trained and tested on; None: nobody has looked at the video yet."""
+"""Statuses of the rows that are trained and tested on; None is that of a video not checked yet."""
 
 KEYS = SCHEMA.names[:-1]
-"""The keys of a row; it may have others."""
+"""The standard keys of a row; it may have others."""
 
 
 BAD_NAME = "bad_name"
-"""Status of a row whose video no stage opens, copies or links to, because of its name."""
+"""Status of a row whose name is not acceptable, so that no stage opens, copies or links to its video."""
 
 _PYTHON_TYPES = {"string": (str,), "int64": (int,), "double": (int, float), "list<item: string>": (list,)}
 _KINDS = {field.name: _PYTHON_TYPES[str(field.type)] for field in SCHEMA if field.name != "extra"}
 _COUNTS = ("num_frames", "fps", "width", "height", "duration", "bytes")
-_SIZES = ("num_frames", "fps", "width", "height")  # none of them is 0 where a video is
-_LEVELS = 16  # of lists and objects in further keys
+_SIZES = ("num_frames", "fps", "width", "height")  # never 0 for a usable video
+_LEVELS = 16  # how deep lists and objects may be nested
 
 
 def new_row(video: str, root: str, label: str | None = None, *, split: str | None = None, **facts: Any) -> Row:
-    """The row of a video that nobody has looked at yet: every fact None but those given; see `named`."""
+    """Return the row of a video that has not been checked yet: all facts None except those given; see `named`."""
     row: Row = dict.fromkeys(KEYS)
     row.update(video=video, root=root, label=label, split=split, **facts)
     return named(row)
 
 
 def named(row: Row) -> Row:
-    """The row itself, with status ``bad_name`` and shown with escapes if its names are not fit for an index.
+    """Check a row's names in place and return it, with status ``bad_name`` if they are not acceptable.
 
-    What a row may name is decided here for all stages: a path below its root, in UTF-8, which JSON and Arrow need.
+    For all stages, a row may only name a path below its root, in UTF-8, which JSON and Arrow need; names that are not
+    UTF-8 are replaced by escaped ones.
     """
     reason = _fault_of_name(row["video"])
     if not (_is_text(row["video"]) and _is_text(row["label"] or "")):
@@ -79,7 +80,7 @@ def named(row: Row) -> Row:
 
 
 def _shown(text: str) -> str:
-    """With escapes for what is not UTF-8: the bytes of a file's name, as Python has them, or any half of a pair."""
+    """Escape what is not UTF-8: undecodable bytes of a file's name (surrogates in Python), or other lone surrogates."""
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:
@@ -88,7 +89,7 @@ def _shown(text: str) -> str:
 
 def _fault_of_name(video: str) -> str | None:
     if "\0" in video:
-        return "a path holds no NUL"
+        return "its path contains a NUL"
     if os.path.isabs(video) or ".." in video.split("/"):
         return "its path leads out of its root"
     if os.path.normpath(video) == ".":
@@ -97,7 +98,7 @@ def _fault_of_name(video: str) -> str | None:
 
 
 def fault(row: object) -> str | None:
-    """What is wrong with what should be a row, in words; None where it is one."""
+    """Describe what is wrong with an object that should be a row, or return None if it is one."""
     if not isinstance(row, dict):
         return f"expected a JSON object, found {repr(row)[:60]}"
     for key in REQUIRED:
@@ -114,17 +115,17 @@ def fault(row: object) -> str | None:
             return f"{key} is {value}, which no video has; write null where it is not known"
     if any(not isinstance(split, str | None) for split in row.get("folds") or ()):
         return f"folds is {str(row['folds'])[:60]}; expected a list of splits"
-    others = {key: value for key, value in row.items() if key not in ("video", "label")}  # `named` looks at those
+    others = {key: value for key, value in row.items() if key not in ("video", "label")}  # `named` checks those
     unfit = ((key, what) for key, value in others.items() if (what := _unfit(value, _LEVELS)))
     return next((f"{str(key)[:60]!r} {what}" for key, what in unfit), None)
 
 
 def _unfit(value: object, levels: int) -> str | None:
-    """Why a value cannot be in an index, None if it can."""
+    """Describe why a value cannot be in an index, or return None if it can."""
     if isinstance(value, str):
-        return None if _is_text(value) and "\0" not in value else "is no text: it holds a NUL or is not UTF-8"
+        return None if _is_text(value) and "\0" not in value else "is not valid text: it contains a NUL or is not UTF-8"
     if isinstance(value, float):
-        return None if math.isfinite(value) else f"is {value}, which is no number"
+        return None if math.isfinite(value) else f"is {value}, which is not a finite number"
     if isinstance(value, int):
         return None if -(2**63) <= value < 2**63 else "is a number of more than 64 bits"
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The videos of a run, written down when it begins; without torch, so that a mistake in them is answered at once."""
+"""The index of a run's videos, written when it begins; without torch, so that a user's mistake is reported at once."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from rspnet.data.remote import absolute, is_remote, path_of, size_of, system
 from rspnet.data.tree import no_folder
 from rspnet.errors import CheckpointError, ConfigError
 
-_THREADS, _BATCH = 16, 10_000  # a network disk answers many questions at once
+_THREADS, _BATCH = 16, 10_000  # a network disk answers many requests at once
 
 _NOWHERE = "data.root: say where the videos are, with --data.root FOLDER or --data.index FILE"
 
 NUM_LOOKED_AT = 20
-"""Videos that are looked for before a run begins; if none of them is there, the folder is not the right one."""
+"""Number of videos, about, that are looked for before a run begins; if none exists, the folder is the wrong one."""
 
 
 def check_places(root: str | None, index: str | None) -> None:
-    """See that it is said where the videos are, and that their folder is there.
+    """Check that the place of the videos is given, and that their folder exists.
 
     Args:
         root: as in `look_for_videos`.
@@ -41,14 +41,15 @@ def check_places(root: str | None, index: str | None) -> None:
 
 
 def look_for_videos(path: Path, root: str | None, index: str | None) -> None:
-    """See that every root is there, and some of the videos, before a network is loaded for nothing.
+    """Check that every root exists, and any of some of the videos, before a network is loaded for nothing.
 
-    An index is kept at once (see `keep_index`); to walk a folder takes longer, and is left to `keep_index`.
+    If there is an `index`, the run's own is written at once (see `keep_index`); walking a folder takes longer, and is
+    left for later.
 
     Args:
-        path: the run's own index; looked at where it exists already and no other says where the videos lie now.
-        root: data-set folder; where the videos lie now.
-        index: an index file; its own places count where there is no root.
+        path: the run's own index; if it exists, its videos are looked for, or those of an `index` file given anew.
+        root: data-set folder in which the videos are now.
+        index: an index file; its own roots count if `root` is None.
 
     Raises:
         ConfigError: neither is given, or the videos are not where they should be.
@@ -78,39 +79,39 @@ def _look(places: list[tuple[str, str]], option: str) -> None:
 
 
 def _is_there(root: str, video: str) -> bool:
-    """Whether a video is; of a remote one, whether its server has it."""
+    """Return whether a video exists; for a remote one, its server is asked."""
     return size_of(root, video) is not None if is_remote(root) else os.path.exists(os.path.join(root, video))
 
 
 def keep_index(path: Path, root: str | None, index: str | None, *, layout: str) -> None:
-    """Write the run's own index, once: a resumed run reads the same videos in the same order, whatever came since.
+    """Write the run's own index once, so that a resumed run reads the same videos in the same order.
 
     Args:
         path: where to write it (.parquet); left alone if it exists.
-        root: data-set folder, walked where there is no `index`.
-        index: an index file to take instead.
+        root: data-set folder, walked if there is no `index`; otherwise the root of its videos, unless None.
+        index: an index file to use instead.
         layout: of `root`, or "auto".
 
     Raises:
-        ConfigError: what is given is not usable.
+        ConfigError: neither is given, or it is not usable.
     """
     if not path.exists():
         write_rows(_rows(root, index, layout), path)
 
 
 def follow_videos(path: Path, root: str | None, index: str | None, *, layout: str) -> str | None:
-    """See that a run's videos are those that it began with, wherever they lie now; its index then says where.
+    """Check that a run's videos are those it began with, wherever they are now, and update their roots in its index.
 
-    The same are those of one name, label, split, usability and frame count in the index, and of one size on the disk.
+    Videos are the same if name, label, splits, usability and frame count in the index and the file's size agree.
 
     Args:
         path: the run's own index.
-        root: as of `keep_index`.
-        index: as of `keep_index`.
-        layout: as of `keep_index`.
+        root: as for `keep_index`.
+        index: as for `keep_index`.
+        layout: as for `keep_index`.
 
     Returns:
-        What differs, in a few words; None where nothing does.
+        What differs, in a few words; None if nothing does.
 
     Raises:
         ConfigError: as `keep_index`.
@@ -130,16 +131,16 @@ def follow_videos(path: Path, root: str | None, index: str | None, *, layout: st
 
 
 def _kept_rows(path: Path, root: str | None = None) -> Iterator[Row]:
-    """The rows of a run's own index, of which a run says more where they cannot be read."""
+    """Yield the rows of a run's own index; if it cannot be read, the error says what it was for."""
     try:
         yield from read_rows(path, root)
     except ConfigError as error:
         said = str(error).rpartition(";")[0] or str(error)
-        raise CheckpointError(f"{said}; it told the run's videos: put it back, or choose another --run_dir") from None
+        raise CheckpointError(f"{said}; it lists the run's videos: restore it, or choose another --run_dir") from None
 
 
 def _rows(root: str | None, index: str | None, layout: str) -> Iterator[Row]:
-    """The rows of an index or of a folder, where the videos lie now, and with the size that each usable one has."""
+    """Yield the rows of an index or a folder, with the roots where the videos are now and the usable ones' sizes."""
     if index is not None:
         rows = read_rows(index, root)
     elif root is not None:
@@ -152,7 +153,7 @@ def _rows(root: str | None, index: str | None, layout: str) -> Iterator[Row]:
 
 
 def with_sizes(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows, each usable one with the size that its file has now: None where it is not there."""
+    """Yield the rows, in each usable one `bytes` set to the size that its file has now, None if it does not exist."""
     rows = iter(rows)
     with ThreadPoolExecutor(_THREADS) as threads:
         while some := list(islice(rows, _BATCH)):
@@ -163,8 +164,8 @@ def with_sizes(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _size(row: Row) -> int | None:
-    """Bytes of a video's file; None where it is not there."""
-    if is_remote(row["root"]):  # whose listing or index mostly tells
+    """Return the size of a video's file in bytes, None if it does not exist; a remote one's from its row if known."""
+    if is_remote(row["root"]):  # its listing or index usually has the size
         return row["bytes"] if row["bytes"] is not None else size_of(row["root"], row["video"]) or None
     try:
         return os.stat(os.path.join(row["root"], row["video"])).st_size
@@ -176,7 +177,7 @@ _TOLD_BY = ("usable", "label", "split", "folds", "num_frames", "bytes")
 
 
 def _by_name(rows: Iterable[Row]) -> dict[str, list[tuple[str, str]]]:
-    """For each name the videos of that name: what tells one from another, as text, and the root."""
+    """Return name -> the videos of that name, sorted, each as its `_TOLD_BY` facts in JSON and its root."""
     found: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
         facts = row | {"usable": row["status"] in USABLE}
@@ -187,7 +188,7 @@ def _by_name(rows: Iterable[Row]) -> dict[str, list[tuple[str, str]]]:
 
 
 def _differences(then: dict[str, list[tuple[str, str]]], now: dict[str, list[tuple[str, str]]]) -> str:
-    """How many videos came, went or changed, with the first of each; empty where none did."""
+    """Describe how many videos were added, removed or changed, with the first of each; empty if none were."""
     told = {
         "more": [name for name in now if name not in then],
         "fewer": [name for name in then if name not in now],
@@ -202,11 +203,11 @@ def _facts(entries: list[tuple[str, str]]) -> list[str]:
 
 
 def _change(then: dict[str, list[tuple[str, str]]], now: dict[str, list[tuple[str, str]]], name: str) -> str:
-    """What about a video of this name is another than it was: ``: bytes 12, not 13``; nothing if it came or went."""
+    """Describe what changed about a video of this name: ``: bytes 12, now 13``; empty if it was added or removed."""
     if name not in then or name not in now:
         return ""
     for old, new in zip(then[name], now[name]):
         for fact, was, is_now in zip(_TOLD_BY, json.loads(old[0]), json.loads(new[0])):
             if was != is_now:
                 return f": {fact} {was}, now {is_now}"
-    return ": another number of videos of this name"
+    return ": a different number of videos of this name"

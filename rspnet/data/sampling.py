@@ -1,11 +1,11 @@
 """Which frames and which part of the picture a clip shows: integers only, no pixels.
 
 Every rule is the published code's, surprises included (a video shorter than its clip is looped). Frame indices are
-positions in the list of frames handed in as ``num_frames``; with a frame rate of one's own that list is ``resample``'s,
-so that real indices are ``frames[even_clips(len(frames), ...)]``.
+0 to ``num_frames`` - 1. For a resampled video they are positions in the list that ``resample`` returns, so that the
+real frames are ``frames[even_clips(len(frames), ...)]``.
 
 Functions that draw take the generator as their first argument and draw in the published order; any object with
-``random()``, ``uniform(low, high)`` and ``integers(low, high)`` serves, so recorded draws can be replayed.
+``uniform(low, high)`` and ``integers(low, high)`` serves, so recorded draws can be replayed.
 """
 
 import math
@@ -15,25 +15,25 @@ import numpy as np
 import numpy.typing as npt
 
 Frames = npt.NDArray[np.int64]
-"""Numbers of frames, or milliseconds."""
+"""Frame numbers, or times in milliseconds."""
 
 
 MOST_FRAMES = 2**23
-"""Of a resampled video: 93 hours at 25 frames per second, and no more memory than some hundred megabytes."""
+"""Limit on a resampled video's frames: 93 hours at 25 frames per second, some hundred megabytes of memory."""
 
 
 def clip_span(size: int, stride: int = 1) -> int:
-    """Return how many consecutive frames a clip of ``size`` frames, ``stride`` apart, reaches over."""
+    """Return how many consecutive frames a clip of ``size`` frames, ``stride`` apart, spans."""
     if size < 1 or stride < 1:
         raise ValueError(f"a clip needs a size and a stride of at least 1, not size {size} and stride {stride}")
     return (size - 1) * stride + 1
 
 
 def strided_clip(num_frames: int, size: int, stride: int = 1, *, start: int = 0) -> Frames:
-    """Return the clip that begins at frame ``start``; a video too short for it gives the published substitute.
+    """Return the clip that begins at frame ``start``; if the video is too short for it, the published substitute.
 
-    The substitute ignores ``start``: at most ``size`` frames are looped, more (but fewer than the clip's span) are
-    spread evenly from the first to the last. The loop puts a jump cut into the clip.
+    The substitute ignores ``start``: a video of at most ``size`` frames is looped, which puts a jump cut into the clip;
+    of a longer one (but shorter than the clip's span) frames evenly spread from the first to the last are taken.
 
     Returns:
         (size,) int64 frame indices.
@@ -53,10 +53,10 @@ def sample_clip(rng: np.random.Generator, num_frames: int, size: int, *, stride:
     """Draw a clip's start evenly among all that fit (the published RandomStrideCrop).
 
     Args:
-        rng: Where the draw comes from: one for the start, unless the video is too short for a clip.
+        rng: The generator; it draws once, for the start, unless the video is too short for a clip.
         num_frames: Frames in the video.
         size: Frames in the clip.
-        stride: The gap between frames.
+        stride: The step from one frame of the clip to the next.
 
     Returns:
         (size,) int64 frame indices; see ``strided_clip`` for short videos.
@@ -69,10 +69,10 @@ def sample_clip(rng: np.random.Generator, num_frames: int, size: int, *, stride:
 def shown_frames(size: int, speeds: Iterable[int]) -> Frames:
     """Return which of consecutive frames a clip of ``size`` frames shows at any of the playback rates.
 
-    Speed 2 shows every second frame, so it reaches over twice as many.
+    Speed 2 shows every second frame, so it spans twice as many.
 
     Returns:
-        (m,) int64 positions, rising: ``size`` of them at one speed, at 1 and 2 half as many again.
+        (m,) int64 positions, ascending: ``size`` of them for one speed, half as many again for speeds 1 and 2.
     """
     return np.array(sorted({place * speed for speed in speeds for place in range(size)}))
 
@@ -81,7 +81,7 @@ def even_clips(num_frames: int, size: int, stride: int = 1, *, n: int = 10) -> F
     """Spread n clips evenly over the video, a single one in its middle (the published EvenNCrop).
 
     Returns:
-        (n, size) int64 frame indices; a video too short gives the same clip n times.
+        (n, size) int64 frame indices; a video that is too short gives the same clip n times.
     """
     _check_count(n)
     spare = max(_spare(num_frames, size, stride), 0)
@@ -93,7 +93,7 @@ def cover_clip(rng: np.random.Generator, num_frames: int, size: int) -> Frames:
     """Take one frame from each of ``size`` equal parts of the whole video, at one drawn offset (Something-Something).
 
     Returns:
-        (size,) int64 frame indices; at most ``size`` frames are looped.
+        (size,) int64 frame indices; a video of fewer than ``size`` frames is looped.
     """
     if _spare(num_frames, size, 1) <= 0:
         return strided_clip(num_frames, size)
@@ -109,7 +109,7 @@ def cover_clips(num_frames: int, size: int, n: int = 1) -> Frames:
     In exact integers; the published code's floats give the same for every ``size`` that is a power of two.
 
     Returns:
-        (n, size) int64 frame indices; at most ``size`` frames are looped.
+        (n, size) int64 frame indices; a video of fewer than ``size`` frames is looped.
     """
     _check_count(n)
     if _spare(num_frames, size, 1) <= 0:
@@ -120,16 +120,17 @@ def cover_clips(num_frames: int, size: int, n: int = 1) -> Frames:
 
 
 def resample(num_frames: int, source_fps: float, target_fps: float | None, *, moments: Frames | None = None) -> Frames:
-    """Return the frames that play the video at another rate: some left out, or some repeated.
+    """Return the frames that play the video at another rate: some are left out, or some repeated.
 
-    One frame slower than the target rate leaves none, as published; drawing a clip from that raises.
+    A video that lasts less than one frame of the target rate may leave none, as published; drawing a clip from it
+    raises.
 
     Args:
         num_frames: Frames in the video.
         source_fps: Its average frame rate, frames per second.
-        target_fps: The rate wanted; None keeps every frame.
-        moments: int64 (num_frames + 1,), milliseconds, of a video whose rate varies: when each frame is shown, and when
-            the last one ends. Then the frames are those that a viewer sees at each tick of the new rate.
+        target_fps: The wanted frame rate; None keeps every frame.
+        moments: int64 (num_frames + 1,), milliseconds, for a video whose rate varies: when each frame is shown, and
+            when the last one ends. Then the frames are those that a viewer sees at each tick of the new rate.
 
     Returns:
         (m,) int64 frame indices, never decreasing.
@@ -167,7 +168,7 @@ def random_area_crop(
     """Draw a crop of random area and shape, as published: ten attempts, then the largest centred one that is allowed.
 
     Args:
-        rng: Where the draws come from: two per attempt, two more for the place of the one that fits.
+        rng: The generator; it draws twice per attempt, and twice more for the place of the crop that fits.
         height: Frame height, pixels.
         width: Frame width, pixels.
         area: Range of the crop's share of the frame, uniform (published: 0.4-1 in pretraining, 0.25-1 in fine-tuning).
@@ -183,7 +184,7 @@ def random_area_crop(
         if 0 < w <= width and 0 < h <= height:
             return int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1)), h, w
     shape = min(max(width / height, _ASPECT[0]), _ASPECT[1])
-    # One of the two is the whole side; min() keeps the other inside when a side is a pixel or two. Neither is 0.
+    # One of the two is the full side; min() keeps the other inside if a side is only a pixel or two. Neither is 0.
     w, h = min(width, round(height * shape)), min(height, round(width / shape))
     return (height - h) // 2, (width - w) // 2, h, w
 

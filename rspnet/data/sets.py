@@ -1,4 +1,4 @@
-"""The training and the test set of one process: batches of clips with the labels, and what could not be read."""
+"""The training and test set of one process: batches of clips with their labels, and the videos that failed."""
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 class TrainSet:
-    """Batches of random clips, epoch by epoch; a video that cannot be read gives its place to another.
+    """Batches of random clips, epoch by epoch; a video that cannot be read is replaced by another.
 
     Args:
         clips: of the training videos.
-        total_batch: videos of a step over all processes.
+        total_batch: videos per step over all processes.
         team: the processes that share each step.
-        num_workers: processes that read for this one.
+        num_workers: number of worker processes that read for this one.
         max_failures: percent of the videos that may fail in an epoch.
-        speeds: step -> the speeds of each video in this process's share of it; none: whole clips.
-        passes: over the videos in an epoch.
+        speeds: step -> the speeds of each video in this process's share of the step; None: whole clips.
+        passes: number of passes over the videos in an epoch.
 
     Attributes:
-        failures: names and counts those that cannot be read.
-        slowest: those that took longest to read.
+        failures: reports and counts the videos that cannot be read.
+        slowest: the videos that took longest to read.
 
     Raises:
         ConfigError: the batch does not fit the videos or the processes.
@@ -57,26 +57,26 @@ class TrainSet:
         self.slowest = Slowest(clips.index)
 
     def __len__(self) -> int:
-        """Steps of an epoch."""
+        """Steps per epoch."""
         return len(self._sampler)
 
     @property
     def clips_per_step(self) -> int:
-        """Over all processes."""
+        """Clips per step over all processes."""
         return self.clips.picker.views * self.total_batch
 
     @property
     def pids(self) -> list[int]:
-        """Process numbers of those that read."""
+        """Process ids of the running workers."""
         return self._loader.pids
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from number `start` on, both from 0.
+        """Yield the batches of an epoch from number `start` on, both counted from 0.
 
         Raises:
             VideoError: too many videos cannot be read.
-            ConfigError: shared memory cannot hold the batches.
-            WorkerError: processes that read are lost again and again.
+            ConfigError: the batches do not fit in memory.
+            WorkerError: workers are lost again and again.
         """
         self._sampler.seek(epoch, start)
         for batch in self._loader:
@@ -85,25 +85,25 @@ class TrainSet:
             yield batch
 
     def close(self) -> None:
-        """End the processes that read, whatever they are at; a later epoch starts others."""
+        """End the workers, whatever they are doing; a later epoch starts new ones."""
         self._loader.close()
 
 
 class TestSet:
-    """This process's batches of evenly spaced clips of a list of videos, each once over all processes.
+    """This process's batches of evenly spaced clips of a list of videos, each video once over all processes.
 
     Args:
         clips: of the videos.
-        failures: names and counts those that cannot be read; its `count` is of the latest pass.
+        failures: reports and counts the videos that cannot be read; its `count` is that of the latest pass.
         batch: videos at a time in each process.
         team: the processes that share the videos.
-        num_workers: processes that read for this one.
+        num_workers: number of worker processes that read for this one.
 
     Attributes:
-        size: videos of a full batch.
+        size: videos in a full batch.
     """
 
-    __test__ = False  # for pytest, which takes the name for a test's
+    __test__ = False  # otherwise pytest takes the class for a test
 
     def __init__(self, clips: ClipDataset, failures: "Failures", *, batch: int, team: "Team", num_workers: int) -> None:
         self.clips = clips
@@ -115,16 +115,16 @@ class TestSet:
         )
 
     def __len__(self) -> int:
-        """Batches of this process."""
+        """Number of batches of this process."""
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        """One pass.
+        """Yield the batches of one pass.
 
         Raises:
             VideoError: too many videos cannot be read.
-            ConfigError: shared memory cannot hold the batches.
-            WorkerError: processes that read are lost again and again.
+            ConfigError: the batches do not fit in memory.
+            WorkerError: workers are lost again and again.
         """
         self.failures.count = 0
         for batch in self._loader:
@@ -133,18 +133,18 @@ class TestSet:
 
 
 class Failures:
-    """Videos of a list that this process could not read: each named once, counted per pass; too many stop the run.
+    """The videos of a list that this process could not read: each is reported once; too many end the run.
 
     Args:
-        index: the list; what the rows mean.
-        max_failures: percent of its videos; a single one is no share of anything, and only too many where this is 0.
-        world_size: processes that share a pass's videos.
-        passes: after which `count` begins anew.
-        instead: what becomes of such a video.
+        index: the list of videos, to which row numbers refer.
+        max_failures: percent of the videos that may fail; one failure per pass is always allowed unless this is 0.
+        world_size: number of processes that share a pass's videos.
+        passes: number of passes over the videos that `count` spans.
+        instead: what happens in place of such a video, for the message.
 
     Attributes:
-        count: of failures in this pass.
-        statuses: row -> in a word why it could not be read.
+        count: failures since it was last set to zero.
+        statuses: row -> status that says why it could not be read.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Failures:
         self._named: set[int] = set()
 
     def add(self, batch: Batch) -> None:
-        """Take note of a batch's ``failed`` rows (-1: none), and say each one's ``reason``.
+        """Record a batch's ``failed`` rows (-1: none), and print the ``reason`` of each new one.
 
         Raises:
             VideoError: more than `max_failures` percent failed since `count` was last set to zero.
@@ -181,10 +181,10 @@ class Failures:
             self.judge(self.count, self.world_size)
 
     def judge(self, count: int, parts: int = 1) -> None:
-        """See that `count` failures in one of equal parts of a pass are not too many.
+        """Check that `count` failures among one of `parts` equal shares of the videos are not too many.
 
         Raises:
-            VideoError: they are.
+            VideoError: they are too many.
         """
         total = len(self.index)
         allowed = max(1.0, self.max_failures / 100 * total / parts) if self.max_failures else 0
@@ -192,32 +192,32 @@ class Failures:
             among = f"{total} videos" if parts == 1 else f"{total // parts} videos of this process"
             raise VideoError(
                 f"{count} of the {among} could not be read so far; more than {self.max_failures:g} % "
-                "(data.max_failures) is no accident. Find them with stages/verify.py --depth decode --out index.jsonl, "
+                "(data.max_failures) end the run. Find them with stages/verify.py --depth decode --out index.jsonl, "
                 "and leave them out with --data.index index.jsonl"
             )
 
 
 class Slowest:
-    """Which videos of a list took this process longest to read.
+    """The videos of a list that took this process longest to read.
 
     Args:
-        index: the list; what the rows mean.
+        index: the list of videos, to which row numbers refer.
     """
 
     NUMBER = 5
-    """That are kept."""
+    """How many videos are kept."""
 
     def __init__(self, index: datasets.Dataset) -> None:
         self._index = index
         self._seconds: dict[int, float] = {}
 
     def add(self, batch: Batch) -> None:
-        """Take note of how long a batch's rows took; of one that was read before, the longest time."""
+        """Record how long a batch's rows took; for a row that was read before, the longest time counts."""
         for row, seconds in zip(batch["row"].tolist(), batch["seconds"], strict=True):
             self._seconds[row] = max(seconds, self._seconds.get(row, 0.0))
         self._seconds = dict(heapq.nlargest(self.NUMBER, self._seconds.items(), key=lambda each: each[1]))
 
     def take(self) -> dict[str, float]:
-        """The seconds that they took, by the names of the videos, the longest first; then begin anew."""
+        """Return video name -> seconds to read it, the slowest first, and start again from nothing."""
         found, self._seconds = self._seconds, {}
         return {str(self._index[row]["video"]): round(seconds, 3) for row, seconds in found.items()}

@@ -1,4 +1,4 @@
-"""What a stage is pointed at, as rows: the folder of a data set, an index of videos, video files."""
+"""The input of a stage as rows: a data set's folder, an index of videos, or video files."""
 
 import hashlib
 import json
@@ -19,12 +19,12 @@ from rspnet.errors import ConfigError
 
 @dataclass
 class Source:
-    """Videos to look at, copy or choose from.
+    """Videos to inspect, copy or choose from.
 
     Attributes:
-        rows: of an index they are read as they are asked for, anew each time; through a pipe once.
-        total: their number; None: they come through a pipe.
-        layout: how the folder is organised; ``index`` for an index.
+        rows: of the videos; an index is read again each time they are iterated over, a pipe only once.
+        total: number of rows; None if they come through a pipe.
+        layout: how the folder is organised; ``index`` for an index, and for a remote folder.
         lists: the folder's official list files, relative to it.
         ignored: how many files of the folder are no videos, as `scan` counts them.
     """
@@ -37,18 +37,18 @@ class Source:
 
 
 def read_source(source: str, layout: str = "auto") -> Source:
-    """Find the videos of a folder, or begin to read an index.
+    """Find the videos of a folder, or open an index.
 
     Args:
         source: a folder or its URL, or an index as for `read_rows`.
-        layout: one of `rspnet.data.layouts.LAYOUTS`, or ``auto`` to recognise it; says nothing of an index.
+        layout: one of `rspnet.data.layouts.LAYOUTS`, or ``auto`` to recognise it; ignored for an index.
 
     Raises:
         ConfigError: as for `detect` and `scan`, or as for `read_rows` and `check_roots`.
     """
     source = absolute(source) if is_remote(source) else source
     if is_index(source):
-        # Of a file all rows are checked first: a bad line may be the last one, and come after hours of work.
+        # All rows of a file are checked first, because a bad last line would otherwise be met after hours of work.
         again = _Again(source)
         return Source(again, None if source == "-" else sum(1 for _ in again))
     ignored: Counter[str] = Counter()
@@ -61,7 +61,7 @@ def read_source(source: str, layout: str = "auto") -> Source:
 
 
 class _Again:
-    """The rows of an index, read each time they are asked for."""
+    """The rows of an index, read each time they are iterated over."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -71,17 +71,18 @@ class _Again:
 
 
 def read_sources(sources: Sequence[str], layout: str = "auto") -> list[Row]:
-    """The videos of folders, indexes and lists, and single files, in the order in which they are named, each once.
+    """Return the videos of folders, indexes, lists and single files, in the order given, each once.
 
-    A file of another place than the others' is known by its path below the folder that they have in common; so are all
-    videos where folders have some of the same name. `bytes` is what each usable one's file has now.
+    Single files are named by their paths below the folder that they have in common; so are all videos if several
+    folders have a video of the same name. `bytes` of each usable row is the current size of its file.
 
     Args:
         sources: each a folder or an index as for `read_source`, or a video file.
         layout: of the folders, as for `read_source`.
 
     Raises:
-        ConfigError: one is not there, or as for `read_source`; or there is no video.
+        ConfigError: a source does not exist, or as for `read_source`; there is no video; or folders that have videos of
+            the same name include remote ones.
     """
     files = [name for name in sources if not (is_index(name) or is_remote(name) or os.path.isdir(name))]
     for name in files:
@@ -101,7 +102,7 @@ def read_sources(sources: Sequence[str], layout: str = "auto") -> list[Row]:
 
 
 def _told_apart(rows: list[Row]) -> list[Row]:
-    """The rows, by other names where some have the same one: those below the folder that all have in common."""
+    """Return the rows; if some have the same name, all are named by their paths below the folder they share."""
     named = [row for row in rows if row["status"] != BAD_NAME]
     times = Counter(row["video"] for row in named)
     if len(times) == len(named):
@@ -119,13 +120,13 @@ def _told_apart(rows: list[Row]) -> list[Row]:
 
 
 def sorted_out(rows: Sequence[Row]) -> tuple[list[int], list[tuple[int, str]]]:
-    """The places of the rows that can be read, and place and status of those that cannot, as an index says."""
+    """Return the positions of the usable rows, and position and status of the others, by their status in the index."""
     bad = [(number, str(row["status"])) for number, row in enumerate(rows) if row["status"] not in USABLE]
     return [number for number, row in enumerate(rows) if row["status"] in USABLE], bad
 
 
 def splits_of(rows: Sequence[Row], fold: int) -> list[str | None]:
-    """The split of each row in an official fold, from 1.
+    """Return the split of each row in an official fold, counted from 1.
 
     Raises:
         ConfigError: some have no such fold.
@@ -139,7 +140,7 @@ def splits_of(rows: Sequence[Row], fold: int) -> list[str | None]:
 
 
 def named_content(rows: Sequence[Row]) -> str:
-    """16 hexadecimal digits that name these videos, in this order, and what is said of them."""
+    """Return 16 hexadecimal digits that identify these videos, their order, labels, splits, statuses and sizes."""
     names = ("root", "video", "label", "split", "folds", "status", "num_frames", "bytes")
     return hashlib.sha256(json.dumps([[row.get(name) for name in names] for row in rows]).encode()).hexdigest()[:16]
 
