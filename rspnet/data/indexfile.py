@@ -40,11 +40,13 @@ def read_rows(source: str | os.PathLike[str], root: str | os.PathLike[str] | Non
         root: folder that the videos are relative to, instead of the roots of the rows.
 
     Raises:
-        ConfigError: no such file, another suffix, no rows, or a line that is not an index row.
+        ConfigError: no such file, closed standard input, another suffix, no rows, or a line that is not an index row.
     """
     source = os.fspath(source)
     root = None if root is None else absolute(root)
     if source == "-":
+        if sys.stdin is None:
+            raise ConfigError("standard input is closed; name a file, or send the rows through a pipe")
         rows = _through_a_pipe(sys.stdin)
     elif is_remote(source):
         rows = _from_a_server(source)

@@ -79,6 +79,12 @@ def test_paths_and_rows_through_a_pipe(videos, tmp_path, monkeypatch):
         read_sources(["-"])
 
 
+def test_a_closed_standard_input_is_said_in_a_line(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(ConfigError, match="standard input is closed; name a file"):
+        read_sources(["-"])
+
+
 def test_sources_that_are_not_there(tmp_path):
     for name in ("clip.mp4", "folder", "a.mp4/b.mp4"):
         (tmp_path / "a.mp4").write_bytes(b"")
