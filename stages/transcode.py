@@ -23,7 +23,6 @@ if __name__ == "__main__":  # before all that takes its time
     end_at_once()
 
 import contextlib
-import os
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -105,7 +104,7 @@ def main(config: Config) -> dict[str, Any]:
     from rspnet.running import merging
 
     bound(config.cache_gb)
-    recipe, dst = config.recipe(), os.path.abspath(config.dst)
+    recipe, dst = config.recipe(), absolute(config.dst)
     share = read_share(config.share)
     if config.estimate:
         return estimated(config, share)
@@ -163,10 +162,11 @@ def copied(
     """Make the copies: what became of each task of a share, which is kept in the folder."""
     from rspnet.data import copies
     from rspnet.data.copying import Outcome, transcode_row
+    from rspnet.data.remote import absolute
     from rspnet.running.ledger import Ledger
     from rspnet.running.pool import Ready, run_parallel
 
-    dst, folders = os.path.abspath(config.dst), set[str]()
+    dst, folders = absolute(config.dst), set[str]()
     with Ledger(dst, config.out, part.share if part else ALL) as ledger, contextlib.ExitStack() as stack:
         tasks = copies.plan(rows, dst, config.layout, folders=folders, made=ledger.made)
         if part:
