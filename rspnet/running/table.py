@@ -8,7 +8,7 @@ import os
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,7 @@ def rows(results: Iterable[Result], *, any_weights: bool) -> list[Row]:
     made = []
     for group in groups.values():
         group.sort(key=lambda one: one.place)
-        for one, other in pairwise(group):
+        for one, other in combinations(group, 2):
             if one.place == other.place and not (any_weights and one.origin != other.origin):
                 place = "fold {} and seed {}".format(*one.place)
                 raise ConfigError(f"{one.run_dir} and {other.run_dir}: are of one kind, {place}; leave one out")

@@ -92,6 +92,16 @@ def test_what_would_count_twice_or_is_not_done(tmp_path):
         read(tmp_path)
 
 
+def test_what_would_count_twice_beside_other_weights(tmp_path):
+    """Also where a run with other weights, which may count, stands between the two."""
+    names = {"one": "a", "other": "b", "again": "a"}
+    folders = [write(tmp_path / name, weights_sha256=sha256) for name, sha256 in names.items()]
+    with pytest.raises(ConfigError, match=r"one and \S+again: "):
+        table(*folders, any_weights=True)
+    (row,) = table(*folders[:2], any_weights=True)
+    assert len(row.results) == 2
+
+
 def test_the_test_of_a_fine_tuned_network_counts_by_the_weights_that_this_began_with(tmp_path):
     for fold in (1, 2):
         tuned = write(tmp_path / f"tuned{fold}", fold=fold)
