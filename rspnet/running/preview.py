@@ -44,6 +44,10 @@ def preview(
         VideoError: nothing could be read.
     """
     start, now = _first(viewing, rows, data, batch=batch)
+    if not now.number:
+        if viewing.team.rank:  # with fewer videos than processes some have none; the main process prints the estimate
+            return {}
+        raise VideoError(f"nothing of the {some(len(rows), 'video')} could be read; stages/verify.py tells why")
     number, seconds, waited = (after - before for before, after in zip(start, now))
     total, rate = viewing.total(rows, {}), viewing.team.world_size * number / seconds
     bound = "data" if waited > seconds / 2 else "network"
@@ -72,6 +76,4 @@ def _first(viewing: "Viewing", rows: Sequence[int], data: options.Data, *, batch
             start = now
         elif now.number - start.number >= BATCHES * each or time.monotonic() - began > PATIENCE:
             break
-    if not now.number:
-        raise VideoError(f"nothing of the {some(len(rows), 'video')} could be read; stages/verify.py tells why")
     return (_Seen() if start == now else start), now  # so few that nothing came after the first

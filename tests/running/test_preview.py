@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rspnet.errors import VideoError
 from rspnet.running import preview as previews
 from rspnet.running.preview import preview
 
@@ -11,7 +12,7 @@ from rspnet.running.preview import preview
 class Viewing:
     """Of windows that take a second each, ten the first; the network waits for a part of it."""
 
-    unit, team, number, seconds, waited = "windows", SimpleNamespace(world_size=2), 0, 0.0, 0.0
+    unit, team, number, seconds, waited = "windows", SimpleNamespace(world_size=2, rank=0), 0, 0.0, 0.0
 
     def __init__(self, number, waiting):
         self.there, self.waiting = number, waiting
@@ -48,3 +49,10 @@ def test_two_minutes_are_enough(monkeypatch):
     clock = iter(range(0, 100_000, 50))
     monkeypatch.setattr(previews, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     assert preview(Viewing(500, 0.0), range(2), None, batch=1, shape=[8])["num_timed"] < 24
+
+
+def test_a_process_without_videos_leaves_the_estimate_to_the_main_one():
+    (viewing := Viewing(0, 0.0)).team = SimpleNamespace(world_size=2, rank=1)
+    assert preview(viewing, range(1), None, batch=3, shape=[8]) == {}
+    with pytest.raises(VideoError, match="nothing of the 1 video could be read"):
+        preview(Viewing(0, 0.0), range(1), None, batch=3, shape=[8])
