@@ -1,4 +1,4 @@
-"""The network that a run begins with: as its options say, drawn from its seed, with the weights that it is given."""
+"""Build the network that a run starts with, from its options and seed, and load the weights that it is given."""
 
 import dataclasses
 from collections.abc import Callable
@@ -22,21 +22,21 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class Config(Protocol):
-    """The options of a stage that runs a network; all that count here."""
+    """The sections that `begin_network` reads, of the options of any stage that runs a network."""
 
     @property
     def encoder(self) -> options.Encoder:
-        """Which one it is."""
+        """Which network it is."""
         ...
 
     @property
     def clips(self) -> options.Clips:
-        """What it is fed with."""
+        """Which clips it is fed."""
         ...
 
     @property
     def run(self) -> options.Run:
-        """Where its seed is."""
+        """The seed, among others."""
         ...
 
 
@@ -48,20 +48,20 @@ def begin_network(
     trained: bool = False,
     load: "Callable[[Network, WeightFile], list[str]] | None" = None,
 ) -> "tuple[Network, ClipSpec]":
-    """Make the network, and say what is loaded into it and what is to be known of that.
+    """Build the network, load the weights, and print what was loaded and how the clips differ from the weights' own.
 
     Args:
-        config: the stage's.
-        build: puts a fresh encoder into what is trained or tested.
-        weights: of an encoder or a classifier; None: it stays as it was drawn.
-        trained: whether it is tested as a classifier, so that the weights must bring theirs.
-        load: puts weights into another kind of network than an encoder or a classifier, and says what it found.
+        config: the stage's options.
+        build: wraps a fresh encoder in the module that is trained or tested.
+        weights: of an encoder or a classifier; None keeps the random initialisation.
+        trained: whether the network is tested as a classifier, so that the weights must include its last layer.
+        load: loads weights into another kind of network, and returns lines that describe what was loaded.
 
     Returns:
-        The network, and what it is to be fed with.
+        The network, and the specification of the clips that it is fed.
 
     Raises:
-        CheckpointError: the weights are not those of such a network.
+        CheckpointError: the weights do not fit the network.
     """
     torch.manual_seed(config.run.seed)
     encoder = create_encoder(**vars(config.encoder))

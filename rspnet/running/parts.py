@@ -1,7 +1,7 @@
-"""OUT.parts: what each of several processes found out for one OUT, and OUT made of it.
+"""OUT.parts: the results of several processes that share the work on one OUT, and how they are joined.
 
-A folder on a disk that all of them see. The processes need not run at one time and do not talk to each other: each
-writes its own part, and whoever finds all of them there joins them.
+A folder on a disk that all of them see. The processes need not run at the same time and do not communicate: each writes
+its own part, and the one that finds all parts there joins them.
 """
 
 import contextlib
@@ -26,18 +26,18 @@ from rspnet.temporary import put, sweep, temporary
 Item = TypeVar("Item")
 
 _PLAN = "shares.json"
-_NAMED = 5  # shares that a message names
+_NAMED = 5  # most shares that a message lists
 
 
 @dataclass
 class Seal:
-    """What a part says of itself.
+    """The last line of a part, which describes the lines before it.
 
     Attributes:
         listing: SHA-256 of all rows that the share was taken from.
-        total: their number.
-        rows: number of those that are in the part.
-        sha256: of these.
+        total: number of all these rows.
+        rows: number of rows in the part.
+        sha256: of the lines of the part.
         told: the share's summary.
     """
 
@@ -49,10 +49,10 @@ class Seal:
 
 
 class Parts:
-    """The folder of one work.
+    """The folder of one job that is done in shares.
 
     Args:
-        out: what the work makes.
+        out: path of the job's output.
 
     Attributes:
         folder: its path.
@@ -64,11 +64,10 @@ class Parts:
         self.folder = Path(f"{out}.parts")
 
     def claim(self, share: Share, stage: str, settings: dict[str, Any]) -> None:
-        """Begin a share of a work, which is the first or of the same work as the others.
+        """Begin a share of a new job, or of the job that is in the folder already.
 
         Raises:
-            ConfigError: the shares that are there are of another number, or of another work; or the folder cannot be
-                made.
+            ConfigError: the folder holds shares of another job or another number of shares; or it cannot be made.
             DiskError: its disk is full, or read-only.
         """
         make_folder(self.folder, "choose another --out")
@@ -78,25 +77,25 @@ class Parts:
         sweep(self.folder)
         try:
             plan = self.plan()
-        except FileNotFoundError:  # others have just joined theirs: this is a new work
+        except FileNotFoundError:  # the shares of the job before have just been joined: this is a new one
             return self.claim(share, stage, settings)
         then, now = ({"stage": each["stage"], "of": each["count"], **each["settings"]} for each in (plan, mine))
         if told := [f"{name} {then.get(name)} (now {now[name]})" for name in now if then.get(name) != now[name]]:
             raise ConfigError(
-                f"{self.folder}: holds shares of another work: {', '.join(told)}; give all shares the same command and "
-                "number, or remove the folder to start over"
+                f"{self.folder}: holds shares of another job: {', '.join(told)}; give all shares the same command and "
+                "count, or remove the folder to start over"
             )
 
     def are_there(self) -> bool:
-        """Whether a work has begun and is not joined."""
+        """Return whether a job has begun whose shares are not joined yet."""
         return (self.folder / _PLAN).exists()
 
     def plan(self) -> dict[str, Any]:
-        """What the work is: ``stage``, ``count`` of the shares, ``settings``.
+        """Return the plan of the job: its ``stage``, the ``count`` of its shares and its ``settings``.
 
         Raises:
-            ConfigError: it is not told.
-            FileNotFoundError: there is no work, or not any more.
+            ConfigError: the plan is damaged.
+            FileNotFoundError: there is no job, or its shares have been joined.
         """
         path = self.folder / _PLAN
         os.stat(path)
@@ -111,11 +110,11 @@ class Parts:
         raise ConfigError(f"{path}: is damaged; remove the folder to start over")
 
     def path(self, share: Share) -> Path:
-        """The name of a part."""
+        """Return the path of a share's part."""
         return self.folder / f"{share.number}-of-{share.count}.jsonl"
 
     def missing(self) -> list[Share]:
-        """The shares that are not done."""
+        """Return the shares that are not done."""
         count = self.plan()["count"]
         there = set(os.listdir(self.folder))
         shares = (Share(number, count) for number in range(1, count + 1))
@@ -124,12 +123,12 @@ class Parts:
     def write(
         self, share: Share, rows: Iterable[tuple[int, Row]], told: Callable[[], dict[str, Any]], *, listing: "Listing"
     ) -> dict[str, Any]:
-        """Write a part, whole or not at all; returns the share's summary.
+        """Write a part, whole or not at all, and return the share's summary.
 
         Args:
-            share: which.
-            rows: each with its place among all rows.
-            told: the share's summary; asked for when the rows have been taken.
+            share: the share.
+            rows: each with its position among all rows.
+            told: returns the share's summary; called when all rows are written.
             listing: of all rows.
         """
         digest, number = hashlib.sha256(), 0
@@ -144,10 +143,10 @@ class Parts:
         return seal.told
 
     def read(self, share: Share) -> tuple[Seal, list[tuple[int, Row]]]:
-        """The seal of a part, and its rows with their places.
+        """Return the seal of a part, and its rows with their positions among all rows.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no part of this share.
             ConfigError: it is damaged.
         """
         path = self.path(share)
@@ -162,16 +161,16 @@ class Parts:
         return seal, rows
 
     def joined(self) -> tuple[list[Row], list[dict[str, Any]]]:
-        """All rows in the order in which one process would have them, and the summaries of the shares.
+        """Return all rows, in the order in which a single process would have them, and the summaries of the shares.
 
         Raises:
-            ConfigError: shares are missing, damaged, or do not fit each other; says which.
+            ConfigError: shares are missing, damaged or were made from different videos; the message names them.
             FileNotFoundError: another process has just joined them.
         """
         count = self.plan()["count"]
         if missing := self.missing():
             raise ConfigError(
-                f"{self.folder}: not done: {named(missing)}; do what is missing (--share {missing[0]}), then "
+                f"{self.folder}: not done: {named(missing)}; run what is missing (--share {missing[0]}), then "
                 f"stages/merge.py {self.out}"
             )
         shares = [Share(number, count) for number in range(1, count + 1)]
@@ -185,22 +184,24 @@ class Parts:
         if others := [share for share, seal in zip(shares, seals) if seal.listing != now.listing]:
             then = seals[others[0].number - 1]
             raise ConfigError(
-                f"{self.folder}: {named(others)} had other videos than share {newest}, which was done last (of "
-                f"{some(then.total, 'video')} and of {now.total}, or something else is known of them); do again what "
-                f"is older (--share {others[0]})"
+                f"{self.folder}: {named(others)} had other videos than share {newest}, the newest ("
+                f"{some(then.total, 'video')} then and {now.total} now, or the same with other facts); run the older "
+                f"again (--share {others[0]})"
             )
         placed.sort(key=lambda each: each[0])
         if [place for place, _ in placed] != list(range(now.total)):
-            raise ConfigError(f"{self.folder}: its parts have not each video once; remove the folder to start over")
+            raise ConfigError(
+                f"{self.folder}: its parts do not contain each video exactly once; remove the folder to start over"
+            )
         return [row for _, row in placed], [seal.told for seal in seals]
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Be the one who joins the parts.
+        """Hold the lock of the process that joins the parts.
 
         Raises:
-            BlockingIOError: another process is at it.
-            FileNotFoundError: another process has done it.
+            BlockingIOError: another process is joining them.
+            FileNotFoundError: another process has joined them.
         """
         with locked(self.folder / _PLAN):
             if not self.are_there():
@@ -208,10 +209,10 @@ class Parts:
             yield
 
     def remove(self) -> None:
-        """Take the folder away, in one move: half of it would look like a work that is not done."""
+        """Remove the folder in one move: half of it would look like an unfinished job."""
         aside = temporary(self.folder)
         put(self.folder, aside, over=False)
-        shutil.rmtree(aside, ignore_errors=True)  # a process that sweeps the place may be at it, too
+        shutil.rmtree(aside, ignore_errors=True)  # another process that sweeps here may be removing it, too
 
 
 def named(shares: list[Share]) -> str:
@@ -224,16 +225,16 @@ def named(shares: list[Share]) -> str:
 
 
 class Listing:
-    """What all rows are that a share is taken from.
+    """A digest of all rows that a share is taken from, and how many there are.
 
     Args:
         rows: all of them.
-        share: of which some are counted.
+        share: the share whose rows are counted.
 
     Attributes:
         digest: SHA-256 of the rows.
-        total: their number.
-        own: number of those of the share.
+        total: number of rows.
+        own: number of the rows that are in the share.
     """
 
     def __init__(self, rows: Iterable[Row], share: Share) -> None:
@@ -247,21 +248,21 @@ class Listing:
 
 
 class Part:
-    """This process's share of a work that it begins or goes on with.
+    """This process's share of a job that is begun or continued.
 
     Args:
-        parts: the work's folder, claimed.
-        share: which.
-        rows: all rows; they are asked for again.
+        parts: the job's folder, claimed.
+        share: the share.
+        rows: all rows; read to their end here, so the caller needs them anew.
 
     Attributes:
         parts: as given.
         share: likewise.
-        place: name for what the share writes beside its part.
+        place: prefix of the paths of what the share writes beside its part.
         total: number of its rows.
-        known: rows of it that were found out before there were others.
-        is_done: whether it has been done, of just these rows.
-        told: its summary, when it is done.
+        known: rows of the part that is there already, if any, even if the list of videos has changed since.
+        is_done: whether that part was made from exactly these rows.
+        told: its summary, if there is a part.
     """
 
     def __init__(self, parts: Parts, share: Share, rows: Iterable[Row]) -> None:
@@ -276,14 +277,14 @@ class Part:
         with contextlib.suppress(FileNotFoundError):
             try:
                 seal, placed = parts.read(share)
-            except ConfigError as error:
-                say(f"{error}: it is done again", everywhere=True)
+            except ConfigError:
+                say(f"{parts.path(share)}: is damaged; share {share} is done again", everywhere=True)
             else:
                 self.is_done = seal.listing == self._listing.digest
                 self.known, self.told = [row for _, row in placed], seal.told
 
     def mine(self, items: Iterable[Item], row_of: Callable[[Item], Row]) -> Iterator[Item]:
-        """Of all items those of this share, each of which is written in its turn."""
+        """Yield the items of this share, in order; `write` expects one row for each."""
         for place, item in enumerate(items):
             if self.share.has(row_of(item)["video"]):
                 self._places.append(place)
@@ -293,8 +294,8 @@ class Part:
         """Write the part; see `Parts.write`.
 
         Args:
-            rows: as many as `mine` gave out, in that order.
-            told: the summary.
+            rows: one for each item that `mine` yielded, in that order.
+            told: returns the summary.
         """
         placed = ((self._places[number], row) for number, row in enumerate(rows))
         self.told = self.parts.write(self.share, placed, told, listing=self._listing)

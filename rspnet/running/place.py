@@ -1,4 +1,4 @@
-"""A run's folder: held by one process at a time, and missed where it is not there any more to write to."""
+"""A run's folder: locked for one process at a time, and checked to be still there before it is written to."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from rspnet.lock import exclusive, is_still
 
 
 class Place:
-    """A folder, known again while it is open, whatever is made in its place; a context manager.
+    """A folder that is recognised as long as this is open, even if another one takes its name; a context manager.
 
     Args:
         path: the folder.
@@ -22,10 +22,10 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY)  # its number is nobody else's as long as it is open
+        self._descriptor = os.open(path, os.O_RDONLY)  # keeps the inode number from being reused
 
     def check(self) -> None:
-        """See that the folder has its name.
+        """Check that the folder still has its name.
 
         Raises:
             LostError: it was removed, or renamed.
@@ -42,14 +42,14 @@ class Place:
 
 @contextlib.contextmanager
 def held(run_dir: Path, lock: Path) -> Iterator[None]:
-    """Hold a run's folder by its lock, which says who has it.
+    """Hold the lock of a run's folder, and write into it which process holds it.
 
     Args:
         run_dir: the folder.
-        lock: the file in it.
+        lock: the lock file in it.
 
     Raises:
-        ConfigError: another live process has it, or it cannot be written to.
+        ConfigError: another live process holds it, or the folder cannot be written to.
         DiskError: its disk is full, or read-only.
     """
     with contextlib.ExitStack() as stack:
@@ -65,8 +65,8 @@ def held(run_dir: Path, lock: Path) -> Iterator[None]:
             ) from None
         if lacking:
             say(
-                f"{run_dir}: its file system cannot lock ({lacking}), and the run goes on without; see to it that no "
-                "other machine writes to this folder at the same time"
+                f"{run_dir}: its file system cannot lock ({lacking}), so the run goes on without a lock; make sure "
+                "that no other machine writes to this folder at the same time"
             )
         with writing_to(run_dir):
             handle.truncate(0)
@@ -76,11 +76,11 @@ def held(run_dir: Path, lock: Path) -> Iterator[None]:
 
 
 def unmake(run_dir: Path, made: Sequence[Path]) -> None:
-    """Take away what a command made that is refused in the end, unless a run has begun there.
+    """Remove the folders that were made for a command that is refused in the end, unless a run has begun there.
 
     Args:
         run_dir: the run's folder.
-        made: the folders that were made for it, the innermost first.
+        made: the folders that the command made, the innermost first; nothing is removed if there are none.
     """
     names = {
         "config.yaml",

@@ -1,12 +1,12 @@
 """Run a function over many items in worker processes, none of which can stop the rest.
 
-A media library may hang or crash on a broken file, and then takes its process with it. So every item runs in a worker
-that is killed past a time limit and replaced. One that dies costs at most the item it was at, and that only if it dies
-over it again, alone.
+A media library may hang or crash on a broken file, and take its process with it. So every item runs in a worker that is
+killed and replaced after a time limit. A worker that dies costs at most the item it was working on, and only if that
+item kills another one while it runs alone.
 
 Not pebble's ProcessPool (5.2.3): 50 lines around it kept the order, but its workers share one pipe under two locks, so
 that one killed while it hands over a result stopped all others for two minutes, and then the pool broke. SIGTERM to the
-group ends its workers, and one that hangs outlives a killed parent; its public interface leaves no way to mend these.
+process group ends its workers, and one that hangs outlives a killed parent; its public interface offers no remedy.
 """
 
 import time
@@ -23,14 +23,14 @@ from rspnet.processes import uninterrupted
 from rspnet.running.worker import Failure, Item, Result, Worker
 
 CRASHES, KILLS = 2, 3
-"""Processes that an item may cost before it is called a crash; more where somebody else killed them (SIGKILL)."""
+"""Workers that an item may cost before it counts as a crash; KILLS if they were killed from outside (SIGKILL)."""
 STARTS = 3
-"""Workers in a row that may fail to start, with no other beside them."""
+"""Workers in a row that may fail to start while no other worker runs."""
 
 
 @dataclass(frozen=True)
 class Ready(Generic[Item, Result]):
-    """An item that needs no worker: it comes out in its turn, with this result."""
+    """An item that needs no worker: it is yielded in its turn, with this result."""
 
     item: Item
     result: Result
@@ -41,12 +41,12 @@ def run_parallel(
 ) -> Generator[tuple[Item, Result | Failure], None, None]:
     """Yield ``(item, result)`` for every item, in the order of the items, so that output is the same for any `jobs`.
 
-    In place of a result stands a `Failure` where the function raised, took too long or killed its process. Items are
-    taken from the iterable as workers become free. Leaving the loop early, by Ctrl-C too, kills the workers at once.
+    The result is a `Failure` if the function raised, took too long or killed its process. Items are taken from the
+    iterable as workers become free. Leaving the loop early, also by Ctrl-C, kills the workers at once.
 
     Args:
         function: a module-level function; it, the items and the results are pickled.
-        items: what to call it with; a `Ready` one is handed out as it is.
+        items: what to call it with; a `Ready` item is passed through.
         jobs: number of worker processes.
         time_limit: seconds one item may take.
 
@@ -59,7 +59,7 @@ def run_parallel(
         raise ConfigError(f"jobs: {jobs}; it must be at least 1")
     if not time_limit > 0:
         raise ConfigError(f"time_limit: {time_limit}; it must be more than 0")
-    tasks: deque[tuple[Item, Future[Result | Failure]]] = deque()  # in order, from the first not yet handed out
+    tasks: deque[tuple[Item, Future[Result | Failure]]] = deque()  # in order, from the first that is not yielded yet
     crew = _Crew(function, jobs, time_limit)
     try:
         for item in items:
@@ -82,16 +82,16 @@ def run_parallel(
 
 
 def _finished(tasks: "deque[tuple[Item, Future[Result | Failure]]]") -> Iterator[tuple[Item, Result | Failure]]:
-    """Take what is done off the front."""
+    """Remove the finished tasks from the front, and yield them."""
     while tasks and tasks[0][1].done():
         item, outcome = tasks.popleft()
         yield item, outcome.result()
 
 
 class _Crew(Generic[Item, Result]):
-    """The workers, and the items that took one along: they are tried again, each while no other is worked on.
+    """The workers, and the items whose worker died: each of these is tried again while no other item runs.
 
-    What the system kills for want of memory need not be what takes it, and a process may be killed by anybody.
+    The process that the system kills for lack of memory need not be the one that uses it, and anybody may kill one.
     """
 
     def __init__(self, function: Callable[[Item], Result], jobs: int, time_limit: float) -> None:
@@ -103,25 +103,25 @@ class _Crew(Generic[Item, Result]):
         self._failed_starts = 0
 
     def has_room(self) -> bool:
-        """Whether an item can be given to somebody."""
+        """Return whether a worker can take an item."""
         taken = self._again or (self._alone and self._alone.outcome)
         return not taken and (len(self._workers) < self._jobs or any(not worker.outcome for worker in self._workers))
 
     def give(self, item: Item, outcome: "Future[Result | Failure]") -> "Worker[Item, Result]":
-        """Let an idle worker begin, a new one where there is none."""
+        """Give an item to an idle worker, or to a new one if none is idle."""
         worker = next((worker for worker in self._workers if not worker.outcome and worker.is_alive()), None)
         if worker is None:
             for gone in [worker for worker in self._workers if not worker.outcome]:
                 self._dismiss(gone)
-            resource_tracker.ensure_running()  # or the start of a process would, and lift the block of signals
-            with uninterrupted():  # one that is started is also known, and so ended
+            resource_tracker.ensure_running()  # else starting a process does this, and unblocks the signals
+            with uninterrupted():  # so that every started worker is listed, and killed in the end
                 worker = Worker(self._function, self._time_limit)
                 self._workers.append(worker)
         worker.assign(item, outcome)
         return worker
 
     def settle(self) -> None:
-        """Wait until a worker says something, or is lost, or somebody's time is over."""
+        """Wait until a worker answers, dies or exceeds its time limit, and deal with that."""
         busy = {worker.pipe: worker for worker in self._workers if worker.outcome}
         if self._again and not busy:
             self._alone = self.give(*self._again.popleft())
@@ -140,7 +140,7 @@ class _Crew(Generic[Item, Result]):
                 self._dismiss(worker)
 
     def _dismiss(self, worker: "Worker[Item, Result]") -> None:
-        """Let go of a worker that is lost, and see what becomes of its item."""
+        """Remove a lost worker, and try its item again or give it up."""
         fate, was_killed = worker.fate, worker.was_killed
         worker.kill()
         self._workers.remove(worker)
@@ -158,11 +158,11 @@ class _Crew(Generic[Item, Result]):
         if times < (KILLS if was_killed else CRASHES):
             self._again.append((worker.item, outcome))
         else:
-            why = "; is there memory enough?" if was_killed else ""
-            outcome.set_result(Failure("crash", f"{fate}, {times} times, at last with no other beside it{why}"))
+            why = "; is there enough memory?" if was_killed else ""
+            outcome.set_result(Failure("crash", f"{fate}, {times} times, the last time with no other running{why}"))
 
     def end(self) -> None:
-        """Kill all."""
+        """Kill all workers."""
         with uninterrupted():
             for worker in self._workers:
                 worker.kill()

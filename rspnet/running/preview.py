@@ -1,4 +1,4 @@
-"""What it takes to look at all windows of some videos, told by the first of them."""
+"""Estimate from the first windows of some videos how long all of them take, and how large their features are."""
 
 import math
 import time
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from rspnet.running.viewing import Viewing
 
 WARM_UP, BATCHES = 2, 24
-"""Batches of windows that are passed over, and batches that are timed after them."""
+"""Batches of windows that are not timed, and batches that are timed after them."""
 PATIENCE = 120.0
-"""Seconds that are enough, however few windows."""
+"""Seconds after which timing stops, however few windows were timed."""
 
 
 class _Seen(NamedTuple):
-    """How far a viewing is: windows, the seconds that they took, and those in which the network waited."""
+    """Progress of a viewing: its windows, their seconds, and those of the seconds in which the network waited."""
 
     number: int = 0
     seconds: float = 0.0
@@ -31,17 +31,20 @@ class _Seen(NamedTuple):
 def preview(
     viewing: "Viewing", rows: Sequence[int], data: options.Data, *, batch: int, shape: Sequence[int]
 ) -> dict[str, Any]:
-    """Look at the first windows of this process's share, and say and return what all of them would take.
+    """Time the first windows of this process's part of the videos; print and return an estimate for all.
 
     Args:
-        viewing: how they are looked at.
+        viewing: the network and the videos.
         rows: of its index.
         data: how to read them.
         batch: as for `Viewing`.
         shape: of a feature.
 
+    Returns:
+        The estimate; in a process other than the main one, nothing if it had nothing to read.
+
     Raises:
-        VideoError: nothing could be read.
+        VideoError: the main process could read nothing.
     """
     start, now = _first(viewing, rows, data, batch=batch)
     if not now.number:
@@ -56,9 +59,7 @@ def preview(
     found |= {"per_second": rate, "waited": waited / seconds, "bound": bound, "seconds": None, "disk_bytes": None}
     says = [f"{figures(rate)} {viewing.unit} a second ({number} timed); {held} sets the pace"]
     if total is None:
-        says.append(
-            "how many there are nobody knows without an index that tells the videos' lengths (stages/verify.py)"
-        )
+        says.append("their total number takes an index that holds the videos' lengths (stages/verify.py)")
     else:
         found |= {"seconds": total / rate, "disk_bytes": 4 * math.prod(shape) * total}
         says.append(f"all {total}: {duration(total / rate)}, {megabytes(found['disk_bytes'])}")
@@ -67,7 +68,7 @@ def preview(
 
 
 def _first(viewing: "Viewing", rows: Sequence[int], data: options.Data, *, batch: int) -> tuple[_Seen, _Seen]:
-    """Where the timed windows begin, and where they end."""
+    """Return the progress before the first timed window, and after the last."""
     each, began = viewing.at_once(batch), time.monotonic()
     start = now = _Seen()
     for _ in viewing(rows, data, batch=batch):
@@ -76,4 +77,4 @@ def _first(viewing: "Viewing", rows: Sequence[int], data: options.Data, *, batch
             start = now
         elif now.number - start.number >= BATCHES * each or time.monotonic() - began > PATIENCE:
             break
-    return (_Seen() if start == now else start), now  # so few that nothing came after the first
+    return (_Seen() if start == now else start), now  # too few to leave out a warm-up: all are timed

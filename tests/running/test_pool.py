@@ -69,9 +69,9 @@ def test_one_bad_item_costs_only_itself():
         "bug": "error",
         "unpicklable": "error",
     }
-    assert failures["exit"].text == "its process died (exit code 3), 2 times, at last with no other beside it"
+    assert failures["exit"].text == "its process died (exit code 3), 2 times, the last time with no other running"
     assert failures["cut short"].text == (
-        "its process died (exit code -9), 3 times, at last with no other beside it; is there memory enough?"
+        "its process died (exit code -9), 3 times, the last time with no other running; is there enough memory?"
     )
     assert failures["hang"].text == "not done after 1 s"
     assert failures["mistake"].text == "x.mp4: bad"

@@ -98,7 +98,7 @@ def test_four_processes_one_of_them_killed(root, tmp_path):
         processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
     said = [process.communicate(timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, -9, 0], said
-    with pytest.raises(ConfigError, match=r"not done: share 3/4; do what is missing \(--share 3/4\)"):
+    with pytest.raises(ConfigError, match=r"not done: share 3/4; run what is missing \(--share 3/4\)"):
         merged(out)
     parts = Parts(str(out))
     assert parts.missing() == [Share(3, 4)]
@@ -132,9 +132,9 @@ def test_copies_and_what_is_kept_of_them(root, tmp_path):
 def test_shares_of_different_works_do_not_mix(root, tmp_path):
     out = tmp_path / "i.jsonl"
     looked_at(root, out, "1/2")
-    with pytest.raises(ConfigError, match=r"holds shares of another work: of 2 \(now 4\)"):
+    with pytest.raises(ConfigError, match=r"holds shares of another job: of 2 \(now 4\)"):
         looked_at(root, out, "2/4")
-    with pytest.raises(ConfigError, match=r"another work: depth probe \(now decode\)"):
+    with pytest.raises(ConfigError, match=r"another job: depth probe \(now decode\)"):
         looked_at(root, out, "2/2", depth="decode")
     with pytest.raises(ConfigError, match="stage verify"):
         copied(root, tmp_path / "new", out, "2/2")
@@ -151,7 +151,9 @@ def test_videos_that_came_in_between(root, tmp_path, capsys):
     folder = next(path.parent for path in mine.rglob("*_c01.*"))
     for number in range(4):
         shutil.copy(next(iter(sorted(folder.iterdir()))), folder / f"new{number}.mp4")
-    with pytest.raises(ConfigError, match=r"share 1/2 had other videos than share 2/2.*do again .*\(--share 1/2\)"):
+    with pytest.raises(
+        ConfigError, match=r"share 1/2 had other videos than share 2/2.*run the older again \(--share 1/2\)"
+    ):
         looked_at(mine, out, "2/2")
     assert not out.exists()
     looked_at(mine, out, "1/2")
