@@ -1,1 +1,1 @@
-"""A stage's command line: its options, their help, and the frame it runs in; torch stays out."""
+"""The command line of a stage: its options, their help, and the frame it runs in. Does not import torch."""

@@ -1,6 +1,6 @@
-"""How large a number in an option may be: what no disk, memory or life would hold is refused before anything begins.
+"""Bounds of the numbers in options: values that no machine could ever handle are refused before anything begins.
 
-Each bound is far beyond every use; below them it is seen later, by what there is, whether a machine can do it.
+Each bound is far beyond any use. Whether this machine can handle a value below its bound shows later, when it is used.
 """
 
 import math
@@ -9,46 +9,46 @@ from collections.abc import Sequence
 from rspnet.errors import ConfigError
 
 PROCESSES = 4096
-"""That work side by side on a machine."""
+"""Processes on a machine."""
 SECONDS = 10_000_000
-"""That one video may take: four months."""
+"""Seconds for one video: four months."""
 STEPS = 1_000_000_000
-"""Of training from one event to the next; also frames, and whatever is only counted."""
+"""Training steps from one event to the next; also frames, and whatever is only counted."""
 EPOCHS = 1_000_000
-"""Of a training."""
+"""Epochs of a training."""
 VIDEOS = 1_000_000
-"""In a batch."""
+"""Videos in a batch."""
 FRAMES, STRIDE, SIDE, VIEWS = 10_000, 100_000, 8192, 10_000
-"""Of a clip, between its frames, pixels of its height, clips of a video."""
+"""Frames of a clip, frames from one of them to the next, pixels of its height, and clips of a video."""
 SPEED = 1000
-"""Rate of playback."""
+"""Playback rate."""
 CHANNELS = 10_000
-"""Of a network's first layer."""
+"""Channels of a network's first layer."""
 DIMENSIONS, NEGATIVES = 100_000, 100_000_000
-"""Of an embedding, and embeddings in a queue."""
+"""Dimensions of an embedding, and embeddings in a queue."""
 FACTOR = 1_000_000
-"""Of a loss, a gradient, a similarity."""
+"""Factor of a loss, a gradient or a similarity."""
 PIXELS = 2**30
-"""Of a picture in a video."""
+"""Pixels of a picture in a video."""
 GIGABYTES = 10_000_000
-"""On a disk."""
+"""Gigabytes on a disk."""
 SYNTHETIC = 100_000
 """Synthetic videos of a class: fifteen gigabytes."""
 SEED = 2**63 - 1
-"""What random generators take."""
+"""Largest seed that random generators accept."""
 
 
 def within(section: object, low: float, high: float, *names: str) -> None:
-    """Refuse a number, or a list with a number, outside of low to high; None is no number.
+    """Refuse options that are not between `low` and `high`; of a list each number is checked, None is allowed.
 
     Args:
-        section: the options.
-        low: smallest number.
-        high: largest number.
-        names: the options that are looked at.
+        section: a section of options, or a stage's own.
+        low: smallest allowed number.
+        high: largest allowed number; infinity itself is never allowed.
+        names: names of the options to check.
 
     Raises:
-        ConfigError: one is outside.
+        ConfigError: a number is outside.
     """
     for name in names:
         value = getattr(section, name)
@@ -58,10 +58,10 @@ def within(section: object, low: float, high: float, *names: str) -> None:
 
 
 def positive(section: object, high: float, *names: str) -> None:
-    """Refuse a number that is not more than 0, or beyond `high`; None is no number.
+    """Refuse options that are not more than 0, or are beyond `high`; None is allowed.
 
     Raises:
-        ConfigError: one is.
+        ConfigError: a number is outside.
     """
     for name in names:
         value = getattr(section, name)
@@ -70,6 +70,6 @@ def positive(section: object, high: float, *names: str) -> None:
 
 
 def _prefix(section: object) -> str:
-    """As the stages' options call it; a section that adds to another keeps its name, those of a stage have none."""
+    """Return the prefix of a section's options: its base class's name, because subclasses keep it; none for a stage."""
     name = type(section).__mro__[-2].__name__.lower()
     return "" if name == "config" else f"{name}."

@@ -1,4 +1,4 @@
-"""The frame every stage runs in: its exit status, its last words, and the signals that end it."""
+"""The frame that every stage runs in: its exit status, its final error message, and the signals that end it."""
 
 import os
 import re
@@ -24,14 +24,14 @@ Config = TypeVar("Config")
 def run(main: Callable[[Config], object], config_class: type[Config]) -> NoReturn:
     """Run a stage as a program: parse, call ``main(config)``, exit.
 
-    Exit status: 0 done, 1 the work failed (one line where a disk or the loss is to blame, else a traceback; or main
-    returned a non-zero ``exit_status``), 2 the command, config or data is wrong (one line), 130 interrupted (Ctrl-C, or
-    a scheduler's word), 141 the reader of stdout left early (``verify ROOT | head``, quiet as any Unix
-    filter).
+    Exit status: 0 done, 1 the work failed (one line if a disk, the machine or the loss is to blame, else a traceback;
+    or main returned a non-zero ``exit_status``), 2 the command, config or data is wrong (one line), 130 interrupted
+    (Ctrl-C, or a signal of a scheduler), 141 the reader of stdout left early (``verify ROOT | head``; silently, like
+    any Unix filter).
     """
     is_program = main.__module__ == "__main__"
     if is_program:
-        end_at_once()  # what comes when all is over, and nobody else hears it
+        end_at_once()  # for signals that come before and after `ending_when_told` handles them
     stand_in_for_closed_streams()
     _leave_the_stages_folder(main)
     _tell_of_names()
@@ -43,7 +43,7 @@ def run(main: Callable[[Config], object], config_class: type[Config]) -> NoRetur
     try:
         with ending_when_told():
             status = _status(main, config_class)
-    except KeyboardInterrupt:  # once more, in the middle of saying why it ends
+    except KeyboardInterrupt:  # a second one, while the reason for ending is being reported
         status = INTERRUPTED
     if status == INTERRUPTED and is_program:
         leave()
@@ -52,7 +52,7 @@ def run(main: Callable[[Config], object], config_class: type[Config]) -> NoRetur
 
 
 def _status(main: Callable[[Config], object], config_class: type[Config]) -> int:
-    """Parse, call main, and say what went wrong; the exit status."""
+    """Parse, call main, report what went wrong, and return the exit status."""
     stage = program()
     config: Config | None = None
     try:
@@ -64,7 +64,7 @@ def _status(main: Callable[[Config], object], config_class: type[Config]) -> int
         status = error.exit_status
     except KeyboardInterrupt as error:  # all processes of a run have agreed on it
         be_deaf()
-        # A launcher ends so what is left when one process has ended, which has said why.
+        # A launcher sends SIGTERM to the other processes when one has ended; that one has reported the reason.
         if not isinstance(error, TerminatedError) or os.environ.get("WORLD_SIZE", "1") == "1":
             say(f"{stage}: interrupted{f'; {error}' if str(error) else ''}")
         status = INTERRUPTED
@@ -86,7 +86,7 @@ def _status(main: Callable[[Config], object], config_class: type[Config]) -> int
         elif said := limit(error):
             say_last(f"{stage}: {said}, or use fewer processes (--jobs, --data.num_workers)")
         elif _other_process_left(error):
-            say_last(f"{stage}: another process of this run has ended; what it said is the reason", after_others=True)
+            say_last(f"{stage}: another process of this run has ended; see its message", after_others=True)
         else:
             say(*traceback.format_exc().splitlines(), everywhere=True)
         status = 1
@@ -94,49 +94,49 @@ def _status(main: Callable[[Config], object], config_class: type[Config]) -> int
 
 
 def _leave_the_stages_folder(main: Callable[[Config], object]) -> None:
-    """Take the folder of the stage that was started off Python's search path, before anything is found there.
+    """Remove the folder of the started stage from Python's search path, before anything is imported from it.
 
     ``python stages/X.py`` puts it first, and ``import evaluate`` would find the stage of that name instead of the
-    package. No stage imports another, so the folder has no business there, in whatever checkout it lies.
+    package. No stage imports another, so that the folder is not needed there.
     """
-    stage = main.__globals__.get("__file__")  # none if it was typed in
+    stage = main.__globals__.get("__file__")  # None if main was typed in
     if stage and main.__module__ == "__main__":  # a program, under a profiler or a debugger too
         folder = os.path.dirname(os.path.realpath(stage))
         sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != folder]
         beside, used = os.path.join(os.path.dirname(folder), "rspnet"), str(Path(__file__).resolve().parent.parent)
         if os.path.isdir(beside) and beside != used:
             say(
-                f"warning: {stage} works with the rspnet in {used}, not with the one beside it; set "
-                f"PYTHONPATH={os.path.dirname(beside)} to have that one"
+                f"warning: {stage} uses the rspnet in {used}, not the one beside it; set "
+                f"PYTHONPATH={os.path.dirname(beside)} to use that one"
             )
 
 
 def _lost_folder(config: object) -> str | None:
-    """The folder that a run writes to, if it has one and that is not there any more."""
+    """Return the run's folder if it has been removed meanwhile, else None."""
     folder: str | None = getattr(config, "run_dir", None)
     return folder if folder and not os.path.lexists(folder) else None
 
 
 def _tell_of_names() -> None:
-    """Say so where names of files are not read as UTF-8, as the indexes have them."""
+    """Warn if file names are not read as UTF-8, which indexes use."""
     encoding = sys.getfilesystemencoding()
     if encoding.lower() not in ("utf-8", "utf8"):
-        say(f"warning: names of files are read as {encoding}, which others are not; set LC_ALL=C.UTF-8 or PYTHONUTF8=1")
+        say(f"warning: file names are read as {encoding} instead of UTF-8; set LC_ALL=C.UTF-8 or PYTHONUTF8=1")
 
 
 def _other_process_left(error: Exception) -> bool:
-    """Whether it is what torch raises where a process waits for another that is gone."""
+    """Whether this is an error that torch raises when another process of the run is gone."""
     lost = r"Connection (closed by peer|reset by peer|refused)|NCCL|Socket Timeout|recvValue failed"
     return os.environ.get("WORLD_SIZE", "1") != "1" and re.search(lost, str(error)) is not None
 
 
 def _folder(config: object) -> str:
-    """Where a stage writes, as far as it says so."""
+    """Return where a stage writes by its options, or ``a file`` if they do not say."""
     return next((value for name in ("run_dir", "dst", "out") if (value := getattr(config, name, None))), "a file")
 
 
 def _reader_left() -> bool:
-    """Whether the broken pipe is stdout's, not one to a worker process."""
+    """Whether the broken pipe is stdout, and not one to a worker process."""
     if sys.stdout is None:
         return False
     poll = select.poll()

@@ -1,7 +1,7 @@
-"""What a shell is answered that asks how a command may go on: ``rspnet pre<TAB>``, ``rspnet pretrain --opt<TAB>``.
+"""Shell completion: ``rspnet pre<TAB>``, ``rspnet pretrain --opt<TAB>``.
 
-By argcomplete, which is optional. The shell starts ``rspnet`` without any words, and asks by variables of the
-environment. An answer ends this process, and nothing has run: stages load what takes time after their options.
+Done by argcomplete, which is optional. The shell starts ``rspnet`` without arguments, and passes the line in
+environment variables. Answering ends the process before any work: stages import slow packages after their options.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from typing import Literal, NoReturn, Protocol, get_args, get_origin
 from rspnet.cli import shipped
 
 _WORDS = "_ARGCOMPLETE"
-"""The variable that says how many words of the line name the program: `rspnet`, or `python -m rspnet`."""
+"""Environment variable with the number of words that name the program: `rspnet`, or `python -m rspnet`."""
 
 
 class _Completer(Protocol):
@@ -22,12 +22,12 @@ class _Completer(Protocol):
 
 
 def is_asked_for() -> bool:
-    """Whether a shell asks, and argcomplete is there to answer."""
+    """Whether a shell asks for completions, and argcomplete is installed to answer."""
     return _WORDS in os.environ and find_spec("argcomplete") is not None
 
 
 def stage_named() -> str | None:
-    """Return the word after the program's, and count it as one of them from now on; None if that is being typed."""
+    """Return the stage on the line, and count it as part of the program's name; None if it is still being typed."""
     from argcomplete.lexers import split_line
 
     words: list[str] = split_line(os.environ["COMP_LINE"], int(os.environ["COMP_POINT"]))[3]
@@ -39,7 +39,7 @@ def stage_named() -> str | None:
 
 
 def answer_without_stage() -> NoReturn:
-    """Answer with the stages, and what else `rspnet` takes."""
+    """Answer with the stages, and the other arguments of `rspnet`."""
     import argcomplete
 
     parser = argparse.ArgumentParser(prog="rspnet", allow_abbrev=False)
@@ -54,7 +54,7 @@ def answer(parser: argparse.ArgumentParser, kinds: Mapping[str, object]) -> NoRe
     """Answer with a stage's options, or with the values of one.
 
     Args:
-        parser: the stage's, of jsonargparse.
+        parser: the stage's parser, of jsonargparse.
         kinds: each option's type by its flat name.
     """
     recipes = shipped.names("configs")
@@ -69,12 +69,12 @@ def answer(parser: argparse.ArgumentParser, kinds: Mapping[str, object]) -> NoRe
         if get_origin(kind) is list and not action.option_strings:
             action.nargs = "*"
         action.option_strings = [name for name in action.option_strings if not name.endswith("+")]  # as in its help
-    parser.parse_args([])  # which has argcomplete answer, made fit for this parser by its library
+    parser.parse_args([])  # jsonargparse calls argcomplete here
     raise SystemExit(0)
 
 
 def _choices(kind: object) -> list[str]:
-    """What a value of that type may be, where it can be counted."""
+    """Return the values of a type if they can be listed, else an empty list."""
     if get_origin(kind) is Literal:
         return [str(each) for each in get_args(kind)]
     if kind in (bool, NoneType):
@@ -93,4 +93,4 @@ def _files_or(names: Iterable[str]) -> _Completer:
 
 
 def _tell(action: argparse.Action, completer: _Completer) -> None:
-    action.completer = completer  # type: ignore[attr-defined]  # where argcomplete looks for it
+    action.completer = completer  # type: ignore[attr-defined]  # argcomplete looks for it there

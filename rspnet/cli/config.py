@@ -6,11 +6,11 @@ them from YAML, also a recipe that comes with rspnet by its name (``c3d.yaml``);
 (``data: data/ucf101.yaml``, relative to the file that names it); the command line wins. What is not declared, of the
 wrong type, missing or given twice is refused in one line.
 
-A config class may say more about its options:
+A config class may have further attributes on its options:
 
-- ``unused``: sections that its files hold for another stage's sake; they are passed over.
-- ``private``: options of its own that such a file has with another meaning (its ``run_dir``); passed over there too.
-- ``refused``: section or option -> why a file that has it is no use here.
+- ``unused``: sections of config files that belong to other stages; they are ignored.
+- ``private``: options of its own that mean something else in a file with such sections (``run_dir``); ignored there.
+- ``refused``: section or option -> why a file that contains it is refused.
 - ``implied``: a function from all options to defaults for some of them, flat; files and command line win over these.
 """
 
@@ -55,8 +55,8 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
     """Build `config_class` from command-line arguments.
 
     Args:
-        config_class: a stage's dataclass; the text under each field is its help, the module's docstring the page's.
-        argv: arguments without the program's name; those of this process when None.
+        config_class: a stage's dataclass; the docstring of each field is its help, that of the module the description.
+        argv: arguments without the program's name; None for those of this process.
 
     Raises:
         ConfigError: an unknown option, a wrong type, a missing or repeated key; the message is one line.
@@ -71,7 +71,7 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
         layers = [_read_file(parser, _found(path), config_class) for path in _config_files(argv)]
         config, namespace = _resolve(parser, argv, layers, config_class=config_class)
         implied: Callable[[Options], dict[str, Any]] | None = getattr(config_class, "implied", None)
-        if implied is not None:  # asked when all else is known to be right: it may have to load things
+        if implied is not None:  # called when all else is known to be right, because it may have to load files
             layers.insert(0, implied(namespace))
             config, _ = _resolve(parser, argv, layers, config_class=config_class)
     except (ArgumentError, argparse.ArgumentError, TypeError) as error:
@@ -82,7 +82,7 @@ def parse(config_class: type[T], argv: Sequence[str] | None = None) -> T:
 def _resolve(
     parser: ArgumentParser, argv: Sequence[str], layers: Sequence[dict[str, Any]], *, config_class: type[T]
 ) -> tuple[T, Namespace]:
-    """Return the config, and the same with each option by its flat name; a later layer wins, then the command line."""
+    """Return the config, and all options by their flat names; later layers win, and the command line over all."""
     for layer in layers:
         parser.set_defaults(layer)
     namespace = parser.parse_args(argv)
@@ -91,7 +91,7 @@ def _resolve(
 
 
 def dump(config: "DataclassInstance") -> str:
-    """The resolved config as YAML that ``--config`` takes back."""
+    """Return the resolved config as YAML that ``--config`` can read."""
     return write_yaml(dataclasses.asdict(config))
 
 
@@ -119,7 +119,11 @@ def _config_files(argv: Sequence[str]) -> list[str]:
 
 
 def _found(path: str) -> str:
-    """The user's own file, else the one of that name which comes with rspnet."""
+    """Return the user's own file, else the one of that name that comes with rspnet.
+
+    Raises:
+        ConfigError: there is neither.
+    """
     if is_there(path):
         return path
     shipped_one = shipped.find(path) if path.endswith(".yaml") else None
@@ -131,7 +135,7 @@ def _found(path: str) -> str:
 
 
 def _sections_found(argv: list[str], config_class: type) -> list[str]:
-    """``--data data/ucf101.yaml`` with the file that comes with rspnet, where the user has none of that name."""
+    """Replace names such as ``--data data/ucf101.yaml`` by the file that comes with rspnet, if the user has none."""
     sections = {f"--{field.name}" for field in dataclasses.fields(config_class) if dataclasses.is_dataclass(field.type)}
     found = []
     for before, item in zip(["", *argv], argv):
@@ -145,9 +149,9 @@ def _sections_found(argv: list[str], config_class: type) -> list[str]:
 
 
 def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[str, Any]:
-    """Options from one config file and the section files it names, flat (``data.root``), each checked."""
+    """Return the checked options of a config file and the section files that it names, flat (``data.root``)."""
     sections = {name.split(".")[0] for name in _options(parser) if "." in name}
-    # What leaves no room for null, which the parser lets pass all the same.
+    # Options that cannot be null; the parser does not check this.
     not_null = {name for name, kind in kinds(config_class).items() if type(None) not in get_args(kind)}
     content = _read_mapping(path, "--config")
     unused, refused = getattr(config_class, "unused", ()), getattr(config_class, "refused", {})

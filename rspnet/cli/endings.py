@@ -1,4 +1,4 @@
-"""How a program is told to end: by Ctrl-C, by a scheduler, by the end of its launcher; and that it does end then."""
+"""Ending a program on Ctrl-C, on a scheduler's signal or with its launcher, and making sure that it does end."""
 
 import atexit
 import math
@@ -20,10 +20,10 @@ from rspnet.processes import remove_folder
 from rspnet.signals import INTERRUPTED, heard
 
 GRACE = 5.0
-"""Seconds that a program may take to end by itself when it was told twice, or has said that it ends."""
+"""Seconds that a program may take to end by itself after a second Ctrl-C, or once it has begun to end."""
 
-_LOOK = 1.0  # seconds between two looks for the launcher
-_ONE_PRESS = 0.3  # seconds in which a second SIGINT is the same Ctrl-C: a process that is being forked passes its on
+_LOOK = 1.0  # seconds between two checks for the launcher
+_ONE_PRESS = 0.3  # seconds in which a second SIGINT is the same Ctrl-C: a process being forked passes its own on
 _LAUNCHERS = ("accelerate", "accelerate-launch", "torchrun")
 _LAUNCHING_MODULES = ("accelerate.", "torch.distributed.")
 
@@ -32,15 +32,16 @@ _told = -math.inf  # when it was told to end, by time.monotonic()
 
 
 class TerminatedError(KeyboardInterrupt):
-    """A scheduler's word came, or the launcher has gone."""
+    """A scheduler's signal came, or the launcher has ended."""
 
 
 @contextmanager
 def ending_when_told() -> Iterator[None]:
-    """Let each of `ENDING` end the block as Ctrl-C does, and a second Ctrl-C end the program within seconds.
+    """Let each of `rspnet.signals.ENDING` end the block like Ctrl-C, and a second Ctrl-C end the program in seconds.
 
-    That is also where the main thread waits in a library and hears nothing. A signal that is ignored already (nohup's
-    SIGHUP) stays so. Where a launcher started this program, its end is taken for SIGTERM: it would be left alone.
+    The latter works even if the main thread waits in a library that handles no signals. A signal that is ignored
+    already (SIGHUP under nohup) stays ignored. If a launcher started this program, the launcher's end counts as
+    SIGTERM: otherwise the program would run on alone.
     """
     before = {number: signal.signal(number, _interrupt) for number in heard()}
     reader, writer = os.pipe()
@@ -52,7 +53,7 @@ def ending_when_told() -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(old)
-        os.write(writer, b"\0")  # to close it is not enough: a forked process may hold it
+        os.write(writer, b"\0")  # closing it is not enough: a forked process may hold it open
         watch.join()
         os.close(reader)
         os.close(writer)
@@ -67,23 +68,23 @@ def _interrupt(number: int, _: object) -> NoReturn:
 
 
 def was_just_told() -> bool:
-    """Whether this program was told to end a moment ago: what fails now may have been interrupted.
+    """Whether this program was told to end a moment ago, so that an error may come from the interrupt.
 
-    A library may make an error of its own out of an interrupt, as half an import of torch does.
+    A library may turn an interrupt into an error of its own, as an interrupted import of torch does.
     """
     return time.monotonic() - _told < GRACE
 
 
 def be_deaf() -> None:
-    """Let nothing of `ENDING` disturb a program that ends; `ending_when_told` goes on counting Ctrl-C."""
+    """Ignore `rspnet.signals.ENDING` while the program ends; `ending_when_told` goes on counting Ctrl-C."""
     for number in heard():
         signal.signal(number, lambda *_: None)
 
 
 def quieten_threads() -> None:
-    """No traceback of a thread in a program that was told to end, nor of one that a disk refuses.
+    """Print no traceback of a thread if the program was told to end, or if the thread's write failed at a disk.
 
-    Of the latter who gave it the work is told, and says so (tensorboard's writer).
+    The latter error reaches the caller, too, which reports it (tensorboard's writer).
     """
     loud = threading.excepthook
 
@@ -96,7 +97,7 @@ def quieten_threads() -> None:
 
 
 def launcher() -> int | None:
-    """The process that started this one, if it is accelerate or torchrun; None: a shell, for example, may go first."""
+    """Return the id of the process that started this one if it is accelerate or torchrun; None if not, or unknown."""
     parent = os.getppid()
     try:
         words = Path(f"/proc/{parent}/cmdline").read_bytes().decode(errors="replace").split("\0")[:3]
@@ -107,7 +108,7 @@ def launcher() -> int | None:
 
 
 def _watch(reader: int, launcher: int | None) -> None:
-    """Count Ctrl-C as the system delivers it, and look whether the launcher is there, until a zero comes."""
+    """Count Ctrl-C as the system delivers it, and check that the launcher is there, until a zero byte comes."""
     pressed, last = 0, 0.0
     while True:
         if select.select([reader], [], [], _LOOK)[0]:
@@ -124,22 +125,22 @@ def _watch(reader: int, launcher: int | None) -> None:
 
 
 def leave() -> NoReturn:
-    """End this process as Python does, but without its taking torch apart, which may last as long as a step.
+    """End this process like Python, but without tearing torch down, which may take as long as a training step.
 
-    A process that hangs in the kernel is not waited for longer than `GRACE` seconds.
+    Takes `GRACE` seconds at most, even if something hangs in the kernel.
     """
     be_deaf()
     kill_children()
     leave_soon()
     atexit._run_exitfuncs()
     for stream in filter(None, (sys.stdout, sys.stderr)):
-        with suppress(OSError, ValueError):  # nobody listens any more
+        with suppress(OSError, ValueError):  # its reader is gone
             stream.flush()
     os._exit(INTERRUPTED)
 
 
 def leave_soon() -> None:
-    """Let this process end in `GRACE` seconds, whatever it waits for by then."""
+    """End this process in `GRACE` seconds, whatever it is waiting for then."""
     timer = threading.Timer(GRACE, _leave)
     timer.daemon = True
     timer.start()
@@ -154,7 +155,7 @@ def _leave() -> NoReturn:
 
 
 def kill_children() -> None:
-    """End the processes that work for this one; Python would ask them to, and wait for one that is stopped."""
+    """Kill this process's child processes; Python would only ask them to end, and wait for one that is stopped."""
     for child in multiprocessing.active_children():
-        with suppress(Exception):  # it may be gone by itself
+        with suppress(Exception):  # it may have ended by itself
             child.kill()

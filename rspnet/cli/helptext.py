@@ -1,4 +1,4 @@
-"""How a stage's `--help` looks: texts and options as a person reads them, in the width of the terminal."""
+"""The layout of a stage's `--help`: readable texts and options, in the width of the terminal."""
 
 import argparse
 import shutil
@@ -12,12 +12,12 @@ from jsonargparse import DefaultHelpFormatter
 from rspnet.console import as_typed
 
 WIDTH = 100
-"""Columns at most: longer lines are hard to read."""
+"""Most columns: longer lines are hard to read."""
 _VALUES: dict[object, str] = {int: "INT", float: "NUMBER", bool: "[true|false]"}
 
 
 class HelpFormatter(DefaultHelpFormatter):
-    """Wraps a stage's docstring but for what is indented (commands, tables), and shows each option's value simply."""
+    """Wraps a stage's docstring except indented parts (commands, tables), and shows each option's type briefly."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
         width = min(shutil.get_terminal_size().columns - 2, WIDTH)
@@ -41,10 +41,10 @@ class HelpFormatter(DefaultHelpFormatter):
 
 
 def describe(parser: argparse.ArgumentParser, kinds: Mapping[str, object]) -> None:
-    """Give every option of a parser what stands for its value, and a section's own option its text.
+    """Set the placeholder of every option's value, and the help of the options that take a section's file.
 
     Args:
-        parser: a stage's.
+        parser: a stage's parser.
         kinds: each option's type by its flat name.
     """
     for action in parser._actions:
@@ -57,7 +57,7 @@ def describe(parser: argparse.ArgumentParser, kinds: Mapping[str, object]) -> No
 
 
 def value_of(kind: object) -> str:
-    """What stands for an option's value: ``INT``, ``{a,b}``, ``[INT,...]``; empty where the option's name does."""
+    """Return the placeholder of a value: ``INT``, ``{a,b}``, ``[INT,...]``; empty if the option's name serves."""
     inner = [part for part in get_args(kind) if part is not type(None)]
     if get_origin(kind) is Literal:
         return f"{{{','.join(inner)}}}"

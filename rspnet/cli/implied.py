@@ -1,6 +1,6 @@
-"""What the weights of a command imply for its other options: the network, and the clips that it was trained on.
+"""Defaults that a command's weights imply for its other options: the network, and the clips that it was trained on.
 
-Nobody has to repeat them. They are defaults: a config file or the command line wins, and where it differs that is said.
+They need not be repeated. A config file or the command line wins over them, and a line reports where these differ.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PUBLISHED_WIDTH = 64
 _NOT_EVERYWHERE = ("clips.views", "pretext.dim", "pretext.queue_length")
-"""Options that not every stage with weights has."""
+"""Options that only some of the stages with weights have."""
 _CLIP = ("num_frames", "stride", "size", "sampling", "frame_rate", "views")
 
 
@@ -34,17 +34,17 @@ def by_weights(options: Options) -> dict[str, Any]:
     """Return the defaults that `--weights` brings along, flat (`clips.size`).
 
     Args:
-        options: All options of the command, flat, as they are without these defaults.
+        options: All options of the command, flat, before these defaults are applied.
 
     Raises:
-        CheckpointError: The weights cannot be read, or what stands beside them is damaged.
+        CheckpointError: The weights cannot be read, hold an unknown network, or their encoder.json is damaged.
     """
     weights, pretrains = named_weights(options["weights"]), "pretext.dim" in options
     if weights is None:
         return {}
     try:
         path = find_weights(settled(weights, whole=pretrains, aloud=False))
-    except CheckpointError:  # which the stage says, after what else is wrong with the command
+    except CheckpointError:  # the stage reports it, after anything else that is wrong with the command
         return _as_begun(options, weights)
     said = read_description(path)
     known = get_args(get_type_hints(Encoder)["name"])
@@ -57,7 +57,7 @@ def by_weights(options: Options) -> dict[str, Any]:
 
 
 def _by_tensors(path: Path, pretrains: bool) -> dict[str, Any]:
-    """What encoder.json would say, of a file that nothing but torch can read."""
+    """Return what encoder.json would say, for a file that only torch can read."""
     from rspnet.weights.load import clip_of
     from rspnet.weights.read import read_weights
 
@@ -73,13 +73,13 @@ def _by_tensors(path: Path, pretrains: bool) -> dict[str, Any]:
 
 
 def _as_begun(options: Options, weights: str) -> dict[str, Any]:
-    """What weights that are gone implied when the run began that is to go on; nothing where there is none."""
+    """Return what weights that are gone now implied when this run began; empty if it does not resume a run."""
     if "run_dir" not in options or options["run_dir"] is None:
         return {}
     config = Path(options["run_dir"], "config.yaml")
     try:
         then = read_yaml(config.read_text(encoding="utf-8")) if config.is_file() else None
-    except (OSError, ValueError, yaml.YAMLError):  # which is said when the folder is looked at
+    except (OSError, ValueError, yaml.YAMLError):  # reported when the stage opens the folder
         return {}
     named = str(then.get("weights")) if isinstance(then, dict) else ""
     if not isinstance(then, dict) or (named != weights and not same_run(named, weights)):
@@ -93,16 +93,16 @@ def _as_begun(options: Options, weights: str) -> dict[str, Any]:
 
 
 def clips_by_weights(options: Options) -> dict[str, Any]:
-    """As `by_weights`, for a command that takes the network as the weights have it, and one clip at a time."""
+    """As `by_weights`, for a command that builds the network from the weights and takes one clip at a time."""
     implied = by_weights(options)
     return {name: implied[name] for name in implied if name.startswith("clips.") and name != "clips.views"}
 
 
 def as_options(said: dict[str, Any]) -> dict[str, Any]:
-    """Return as options, flat, what encoder.json or the like says.
+    """Return the content of encoder.json as options, flat.
 
     Args:
-        said: `arch`, `kwargs` and `clip`, as in encoder.json; and perhaps `pretext`, as in a checkpoint.
+        said: `arch`, `kwargs` and `clip`, as in encoder.json; optionally `pretext`, as in a checkpoint.
     """
     width = said["kwargs"].get("width")
     network = {"encoder.name": said["arch"], "encoder.width": None if width == PUBLISHED_WIDTH else width}
@@ -111,15 +111,15 @@ def as_options(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def remarks(clips: Clips, weights: "WeightFile", trained: bool = False) -> list[str]:
-    """Say what is to be known of the clips that weights are fed with.
+    """Report how the clips that a network is fed differ from those that it was trained on.
 
     Args:
-        clips: The command's section of that name.
-        weights: The file of them.
-        trained: Whether a classifier is tested, which tells what it was trained to tell on its own clips only.
+        clips: The command's section `clips`.
+        weights: The weights file.
+        trained: Whether a trained classifier is tested: then other clips are worth a warning.
 
     Returns:
-        No line or one: which options differ from what the weights say, or that they say nothing.
+        No line or one: which options differ from the weights' own, or that the weights do not name theirs.
     """
     said = weights.description.get("clip")
     if said is None or weights.description.get("clip_unknown"):
@@ -135,7 +135,7 @@ def remarks(clips: Clips, weights: "WeightFile", trained: bool = False) -> list[
     if not differing:
         return []
     text = ", ".join(f"clips.{name} {_plain(getattr(clips, name))}, not {_plain(said[name])}" for name in differing)
-    if differing == ["views"]:  # of the test: the network is trained on each by itself
+    if differing == ["views"]:  # used in tests only: training takes single clips
         return [f"another number of clips of each video than the weights say, as the options say: {text}"]
     if trained:
         return [f"warning: this classifier was trained on other clips than it is tested on: {text}"]
@@ -143,11 +143,11 @@ def remarks(clips: Clips, weights: "WeightFile", trained: bool = False) -> list[
 
 
 def fold_remarks(weights: "WeightFile", facts: dict[str, Any]) -> list[str]:
-    """Say it where a classifier is tested on videos of the data set that it was trained on, but in another fold.
+    """Warn if a classifier is tested on the data set that it was trained on, but in another fold.
 
     Args:
-        weights: What is tested.
-        facts: What the test's number comes from: `fold` and `data_fingerprint` count here.
+        weights: The classifier's weights.
+        facts: Provenance of the test; `fold` and `data_fingerprint` are used.
 
     Returns:
         No line or one.
@@ -158,8 +158,8 @@ def fold_remarks(weights: "WeightFile", facts: dict[str, Any]) -> list[str]:
     if then.get("fold", facts["fold"]) == facts["fold"]:
         return []
     return [
-        f"warning: this classifier was trained on fold {then['fold']} of these videos: among the test videos of fold "
-        f"{facts['fold']} are some that it knows"
+        f"warning: this classifier was trained on fold {then['fold']} of these videos: some test videos of fold "
+        f"{facts['fold']} were among its training videos"
     ]
 
 

@@ -1,4 +1,4 @@
-"""The options of what is measured while a pretraining runs; each field's text is its `--help`."""
+"""The options of what is measured while a pretraining runs; the docstring of each field is its `--help`."""
 
 from dataclasses import dataclass
 

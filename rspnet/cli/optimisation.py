@@ -48,7 +48,7 @@ class Optim:
         positive(self, bounds.FACTOR, "lr")
         positive(self, 1, "decay")
         if self.optimizer == "adam" and self.momentum == 1:
-            raise ConfigError("optim.momentum: 1.0; of Adam it is the first beta, which is less than 1")
+            raise ConfigError("optim.momentum: 1.0; for Adam it is the first beta, which must be less than 1")
         if any(later <= earlier for earlier, later in pairwise(self.milestones)):
             raise ConfigError(f"optim.milestones: {self.milestones}; they must ascend")
         if self.schedule == "multi_step" and not self.milestones:
@@ -79,7 +79,7 @@ class Subset:
 
     def __post_init__(self) -> None:
         within(self, 1, bounds.STEPS, "videos")
-        within(self, 0, 2**32 - 1, "seed")  # what NumPy's older generator takes
+        within(self, 0, 2**32 - 1, "seed")  # the range of NumPy's legacy generator
         if self.videos is None and self.seed != 19:
             raise ConfigError(
                 f"subset.seed: {self.seed}; nothing is drawn without subset.videos; add it, or leave this out"

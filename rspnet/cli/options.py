@@ -1,6 +1,6 @@
-"""The option sections that stages share; each field's text is its `--help`.
+"""The option sections that stages share; the docstring of each field is its `--help`.
 
-A section refuses what can never be right, so that a mistake is answered before anything is loaded or written.
+A section refuses values that can never be right, so that a mistake is reported before anything is loaded or written.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from rspnet.errors import ConfigError
 from rspnet.video.limits import MAX_PIXELS
 
 OF_TRAINING = ("augment", "frozen", "monitor", "optim", "pretext", "subset")
-"""Sections and options of a training's config that a stage has no use for which takes such a config all the same."""
+"""Parts of a training's config that other stages ignore when they are given such a config."""
 
 Layout = Literal["auto", "folder", "kinetics", "ucf101", "hmdb51", "something_v2"]
 """How a folder of videos is organised: `rspnet.data.layouts.LAYOUTS`, or by what is there (auto)."""
@@ -49,7 +49,7 @@ class Data:
         positive(self, bounds.GIGABYTES, "cache_gb")
 
     def limits(self) -> "Limits":
-        """What reading one video may take, for whoever reads it."""
+        """Return the limits of reading one video, as keywords."""
         return {"time_limit": self.time_limit, "max_pixels": self.max_pixels}
 
 

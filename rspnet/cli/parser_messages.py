@@ -1,6 +1,6 @@
-"""The parser's messages as one line of ours: the option's full name first, then what is wrong with it.
+"""The parser's error messages, rewritten to one line: the option's full name first, then what is wrong with it.
 
-jsonargparse promises nothing about its wording. So what is made of it stands in one table, and
+jsonargparse does not promise to keep its wording. So all rewriting is in one table, and
 tests/cli/test_parser_messages.py provokes each row from the parser itself.
 """
 
@@ -50,15 +50,15 @@ WORDINGS: tuple[tuple[str, Callable[[re.Match[str], Sequence[str]], str]], ...] 
     (r"Unable to load config '([^']+)' - (.*)", _unreadable_section),
     (r'Parser key "([^"]+)": .* Union subtypes Subtypes: \[(.+?)\] Errors: .* value: (.*)', _of_no_type),
 )
-"""What is looked for, and what is said in its place; the first that is found counts."""
+"""Pattern of a message, and a function that returns its replacement; the first pattern that matches counts."""
 
 
 def one_line(error: Exception, options: Sequence[str]) -> str:
-    """Return what the parser says, as one line.
+    """Return the parser's error message as one line.
 
     Args:
-        error: the parser's.
-        options: the names of all options, flat, among which the likely one for a mistyped one is looked for.
+        error: the parser's exception.
+        options: names of all options, flat, from which corrections of mistyped ones are suggested.
     """
     text = " ".join(str(error).split())
     for pattern, said in WORDINGS:
@@ -68,12 +68,12 @@ def one_line(error: Exception, options: Sequence[str]) -> str:
 
 
 def is_missing(error: Exception) -> bool:
-    """Whether the parser misses a positional argument."""
+    """Whether the error is that a positional argument is missing."""
     return _MISSING in str(error)
 
 
 def _plain(kind: str) -> str:
-    """The parser's way to write a type, as a person would."""
+    """Return a type in plain words, from the parser's way to write it."""
     kind = re.sub(r"<class '([^']+)'>", r"\1", kind).replace("typing.", "").replace("NoneType", "null")
     kind = re.sub(r"Literal\[(.+)\]", r"one of \1", kind).replace("'", "")
     kind = re.sub(r"\bbool\b", "true or false", kind)
@@ -81,18 +81,18 @@ def _plain(kind: str) -> str:
 
 
 def unknown(name: str, options: Sequence[str]) -> str:
-    """What to say of an option that there is not.
+    """Return the error message for an option that does not exist.
 
     Args:
-        name: as it was given, with its dashes if it has any.
+        name: the option as given, with its dashes if it has any.
         options: as for `one_line`.
     """
     if name.startswith("-") and os.path.lexists(name):
-        return f"{name}: begins as an option does; the file of that name is ./{name}"
+        return f"{name}: begins like an option; to name the file, write ./{name}"
     sections = {option.split(".")[0] for option in options}
     close = difflib.get_close_matches(name.lstrip("-"), [*options, *sections, "config"], n=1)
     dashes = "--" if name.startswith("-") else ""
     hint = f"did you mean {dashes}{close[0]}?" if close else "see --help for the options"
-    if close and f"{dashes}{close[0]}" == name:  # of those that have no name on the command line, as DST
+    if close and f"{dashes}{close[0]}" == name:  # a positional argument, such as DST
         hint = f"give {close[0].upper()} alone, without {name}"
     return f"{name}: unknown option; {hint}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 FOLDERS = ("stages", "configs", "accelerate_configs")
-"""Where they are."""
+"""Folders of these files."""
 
 
 def stages() -> dict[str, Path]:
@@ -31,17 +31,17 @@ def find(name: str) -> Path | None:
 
 
 def close_to(name: str, *folders: str) -> str | None:
-    """Return what was probably meant by a name that `find` does not know, as it may be spelled; None: no idea.
+    """Return the name most similar to one that `find` does not know; None if none is similar.
 
     Args:
-        name: what was asked for.
-        folders: where it may be: ``stages``, ``configs``, ``accelerate_configs``.
+        name: the unknown name.
+        folders: those of `FOLDERS` to search.
     """
     return next(iter(difflib.get_close_matches(name, names(*folders), n=1, cutoff=0.75)), None)
 
 
 def names(*folders: str) -> list[str]:
-    """Return every name that `find` knows of what lies in some of `FOLDERS`; a recipe has two."""
+    """Return all names that `find` knows for the files in some of `FOLDERS`; recipes have two each."""
     known = [*stages()] if "stages" in folders else []
     for folder in folders:
         files = [path.relative_to(home(folder)).as_posix() for path in sorted(home(folder).rglob("*.yaml"))]
@@ -51,6 +51,6 @@ def names(*folders: str) -> list[str]:
 
 
 def home(name: str) -> Path:
-    """Return where one of `FOLDERS` lies."""
+    """Return the path of one of `FOLDERS`."""
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name

@@ -1,4 +1,4 @@
-"""Strict YAML, without a surprise: what is read twice, beyond all bounds or no text is refused in one line."""
+"""Strict YAML without surprises: repeated keys, absurdly large values and invalid text are refused in one line."""
 
 import re
 from collections.abc import Hashable
@@ -7,18 +7,18 @@ from typing import Any
 import yaml
 
 _LONGEST = 4096
-"""Letters of a value; so long a path may be."""
+"""Most characters of a value; a path may be that long."""
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that refuses a repeated key, and reads ``1e-3`` as the number it is in YAML 1.2."""
+    """Safe YAML that refuses repeated keys, and reads ``1e-3`` as a number, as in YAML 1.2."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
             key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
             if not isinstance(key, str):
-                raise yaml.YAMLError(f"line {line}: key {key!r} is no name of an option")
+                raise yaml.YAMLError(f"line {line}: key {key!r} is not the name of an option")
             if key in seen:
                 raise yaml.YAMLError(f"line {line}: key '{key}' is given twice; keep one")
             seen.add(key)
@@ -27,14 +27,16 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         value = super().construct_scalar(node)
         if len(value) > _LONGEST:
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a value of {len(value)} letters")
+            raise yaml.YAMLError(
+                f"line {node.start_mark.line + 1}: a value of {len(value)} characters; at most {_LONGEST} are allowed"
+            )
         if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value):
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a text that holds a NUL, or is not UTF-8")
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: the text holds a NUL, or is not UTF-8")
         return value
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts text that `_StrictLoader` would take for a number in quotes."""
+    """Quotes text that `_StrictLoader` would read as a number."""
 
 
 _FLOAT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
@@ -46,7 +48,7 @@ def read_yaml(text: str) -> object:
     """Parse YAML text strictly (see `_StrictLoader`).
 
     Raises:
-        YAMLError: it is none, or beyond all bounds: thousands of digits, brackets in brackets.
+        YAMLError: the text is not valid YAML, or is absurd: thousands of digits, or nested too deeply.
     """
     try:
         return yaml.load(text, Loader=_StrictLoader)
@@ -56,7 +58,7 @@ def read_yaml(text: str) -> object:
         raise yaml.YAMLError(f"{place}{error.problem or error.context}") from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise yaml.YAMLError(f"line {line}: character #x{error.character:04x}, which no text holds") from None
+        raise yaml.YAMLError(f"line {line}: character #x{error.character:04x} is not allowed") from None
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply") from None
     except (ValueError, OverflowError) as error:  # of a number or a date
@@ -64,5 +66,5 @@ def read_yaml(text: str) -> object:
 
 
 def write_yaml(content: dict[str, Any]) -> str:
-    """YAML text that `read_yaml` takes back."""
+    """Return YAML text that `read_yaml` can read."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

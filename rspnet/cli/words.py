@@ -1,4 +1,4 @@
-"""The words of a command line, made fit for the parser, and what a stage's `Config` has to say of them."""
+"""Prepares the arguments of a command line for the parser, by the fields of a stage's `Config`."""
 
 import dataclasses
 import json
@@ -13,23 +13,23 @@ from rspnet.errors import ConfigError
 
 
 def prepared(argv: Sequence[str], config_class: type) -> list[str]:
-    """The words as the parser wants them: switches with a value, and the words of a list as one.
+    """Return the arguments as the parser wants them: switches with a value, and positional lists as one argument.
 
     Args:
         argv: arguments without the program's name.
         config_class: a stage's dataclass.
 
     Raises:
-        ConfigError: one is an option of a single dash, or no text.
+        ConfigError: an argument begins with a single dash, names a file that begins like an option, or is not UTF-8.
     """
     _check_text(argv)
     return _gathered(_spelled_out(argv, config_class), config_class)
 
 
 def _check_text(argv: Sequence[str]) -> None:
-    """See that the words, and the folder that they begin in, are UTF-8, which all that is written of them is."""
+    """Check that the arguments and the current folder are UTF-8, because they are written to files as UTF-8."""
     here = list[str]()
-    with suppress(OSError):  # removed meanwhile: whoever needs it says so
+    with suppress(OSError):  # the folder has been removed: reported if it is needed
         here.append(os.getcwd())
     for text in (*argv, *here):
         try:
@@ -41,7 +41,7 @@ def _check_text(argv: Sequence[str]) -> None:
 
 
 def required(config_class: type) -> "list[dataclasses.Field[Any]]":
-    """The fields without a default, which are positional arguments."""
+    """Return the fields without a default, which are positional arguments."""
     return [
         field
         for field in dataclasses.fields(config_class)
@@ -50,12 +50,12 @@ def required(config_class: type) -> "list[dataclasses.Field[Any]]":
 
 
 def positionals(config_class: type) -> list[str]:
-    """They as the usage names them."""
+    """Return the names of the positional arguments, as the usage line shows them."""
     return [field.name.upper() + "..." * (field.type == list[str]) for field in required(config_class)]
 
 
 def kinds(config_class: type, prefix: str = "") -> dict[str, object]:
-    """Each option's type by its flat name."""
+    """Return the type of each option by its flat name."""
     found: dict[str, object] = {}
     for field in dataclasses.fields(config_class):
         name = f"{prefix}{field.name}"
@@ -67,9 +67,9 @@ def kinds(config_class: type, prefix: str = "") -> dict[str, object]:
 
 
 def _spelled_out(argv: Sequence[str], config_class: type) -> list[str]:
-    """A stage's own switches with their value: ``--flag`` alone as ``--flag=true``, ``--flag True`` as well.
+    """Give a stage's own switches their value: ``--flag`` and ``--flag True`` both become ``--flag=true``.
 
-    A word after a switch is its value where no positional argument is missing: one that is wrong is refused as such.
+    If no positional argument is missing, any word after a switch is its value, so that a wrong value is refused as one.
     """
     switches = {f"--{field.name}" for field in dataclasses.fields(config_class) if field.type in (bool, "bool")}
     missing = len(positionals(config_class))
@@ -88,7 +88,7 @@ def _spelled_out(argv: Sequence[str], config_class: type) -> list[str]:
         if word.startswith("-") and _is_no_option(word, names):
             raise ConfigError(unknown(word, names))
         spelled.append(word)
-        if word.startswith("--") and "=" not in word and left:  # all that is no switch has one value
+        if word.startswith("--") and "=" not in word and left:  # all options but switches have one value
             if after not in switches:
                 spelled.append(left.popleft())
         elif not word.startswith("-") or word == "-":
@@ -97,14 +97,14 @@ def _spelled_out(argv: Sequence[str], config_class: type) -> list[str]:
 
 
 def _is_no_option(word: str, names: Sequence[str]) -> bool:
-    """Whether a word with dashes is of one dash too few, or names a file; others the parser knows, or refuses."""
+    """Whether a word has one dash too few, or names a file that begins like an option."""
     if not word.startswith("--"):
         return word not in ("-", "-h")
     return word.removeprefix("--") not in names and os.path.lexists(word)
 
 
 def _gathered(argv: list[str], config_class: type) -> list[str]:
-    """The words that are no option nor the value of one as a single list, where the stage takes any number of them."""
+    """Join the positional arguments into a single list, if the stage takes any number of them."""
     if not any(field.type == list[str] for field in required(config_class)):
         return argv
     left, options, words = deque(argv), list[str](), list[str]()

@@ -1,1 +1,1 @@
-"""What is drawn; it knows neither networks nor files."""
+"""Drawing of pictures and films from arrays; independent of networks and videos."""

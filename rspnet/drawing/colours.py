@@ -1,4 +1,4 @@
-"""Numbers as colours from black over red to light yellow (inferno): the lighter, the more, also in grey print."""
+"""Numbers as colours from black over red to light yellow (inferno): larger is lighter, also in greyscale print."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,17 +12,17 @@ from rspnet.drawing.text import Pixels
 Floats = npt.NDArray[np.floating[Any]]
 
 _SAME = 1e-5
-"""Of the largest number: what differs by less differs by rounding."""
+"""Relative to the largest number: smaller differences are rounding."""
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From which number to which the colours go.
+    """The range of numbers that the colours cover.
 
     Attributes:
-        low: what is drawn darkest.
-        high: what is drawn lightest.
+        low: number that is drawn darkest.
+        high: number that is drawn lightest.
     """
 
     low: float
@@ -30,16 +30,16 @@ class Scale:
 
     @classmethod
     def of(cls, numbers: Floats) -> "Scale":
-        """From the least of them to the largest."""
+        """Return the scale from the smallest to the largest of some numbers."""
         return cls(float(numbers.min()), float(numbers.max()))
 
     @property
     def is_flat(self) -> bool:
-        """Whether all numbers are one, give or take rounding: then there is nothing to see."""
+        """Whether all numbers are the same but for rounding, so that there is nothing to see."""
         return self.high - self.low <= _SAME * max(abs(self.low), abs(self.high))
 
     def levels(self, numbers: Floats) -> Floats:
-        """Numbers as parts of the scale, 0 to 1; all 0 where it is flat."""
+        """Return where numbers lie on the scale, 0 to 1; all 0 if it is flat."""
         if self.is_flat:
             return np.zeros_like(numbers)
         parts: Floats = (numbers - self.low) / (self.high - self.low)
@@ -47,19 +47,19 @@ class Scale:
 
 
 def coloured(levels: Floats) -> Pixels:
-    """Levels (..., H, W) from 0 to 1 as colours (..., H, W, 3)."""
+    """Return levels (..., H, W) from 0 to 1 as RGB colours (..., H, W, 3)."""
     flat = np.rint(levels * 255).astype(np.uint8).reshape(-1, levels.shape[-1])
     colours = cv2.applyColorMap(flat, cv2.COLORMAP_INFERNO)[..., ::-1]
     return np.ascontiguousarray(colours.reshape(*levels.shape, 3), np.uint8)
 
 
 def overlaid(pictures: Pixels, levels: Floats) -> Pixels:
-    """Colours half and half with the pictures (..., H, W, 3), which turn grey so as not to be taken for them."""
+    """Blend the levels' colours half and half with the pictures (..., H, W, 3), turned grey to keep the two apart."""
     gray = (pictures.astype(np.float32) @ _GRAY)[..., None]
     mixed: Pixels = np.rint((gray + coloured(levels)) / 2).astype(np.uint8)
     return mixed
 
 
 def bar(height: int, width: int) -> Pixels:
-    """All colours in their order from left to right, (height, width, 3)."""
+    """Return a bar of all colours from the darkest on the left to the lightest, (height, width, 3)."""
     return coloured(np.tile(np.linspace(0, 1, width), (height, 1)))

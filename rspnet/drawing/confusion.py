@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture: rows are what videos are, columns what they are taken for."""
+"""A confusion matrix as a picture: rows are true classes, columns predicted ones."""
 
 from collections.abc import Sequence
 
@@ -9,20 +9,20 @@ from rspnet.drawing.colours import coloured
 from rspnet.drawing.text import Pixels, length, write
 
 _SIDE, _MOST = 800, 48
-"""Pixels that the cells of a row take together, about, and that one takes at most."""
+"""Most pixels of a row of cells, for up to that many classes, and of one cell."""
 _LETTERS, _NAME = 12, 200
-"""Pixels of a letter's height, which a cell must have to be named, and of the longest name."""
+"""Height of letters in pixels, which cells need at least for their rows to be named, and most pixels of a name."""
 
 
 def confusion(counts: npt.NDArray[np.integer], names: Sequence[str]) -> Pixels:
     """Draw the share of each row's videos in each cell, from black (none) to light yellow (all).
 
     Args:
-        counts: (C, C) videos.
-        names: of the C classes; written beside their rows where there is room.
+        counts: number of videos (C, C).
+        names: names of the C classes; written beside their rows if there is room.
 
     Returns:
-        RGB (H, W, 3), of 1000 x 1000 pixels or less for up to 800 classes.
+        RGB (H, W, 3); for up to 800 classes at most 800 pixels high and 1008 wide.
     """
     side = min(_MOST, max(1, _SIDE // len(names)))
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)

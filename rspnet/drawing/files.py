@@ -1,4 +1,4 @@
-"""Where pictures of videos go: a folder with the videos' own names in it."""
+"""Files of pictures made of videos, in a folder under the videos' own names."""
 
 import hashlib
 import os
@@ -13,11 +13,11 @@ from rspnet.drawing.text import Pixels
 from rspnet.errors import ConfigError
 
 _LONGEST = 200
-"""Bytes of a file's name, which leaves room for an ending; file systems take 255."""
+"""Most bytes of a file's name, which leaves room for a suffix: file systems allow 255."""
 
 
 def names(videos: Sequence[tuple[str, str]]) -> list[str]:
-    """A name for what is made of each video, another one for each: its own, with its folders and its ending.
+    """Return a unique name for what is made of each video: its path, with a hash if several videos share it.
 
     Args:
         videos: root and path below it.
@@ -27,7 +27,7 @@ def names(videos: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _short(video: str) -> str:
-    """A name that file systems take."""
+    """Return a path whose file name is short enough for file systems, cut and given a hash if need be."""
     folder, name = os.path.split(video)
     if len(os.fsencode(name)) > _LONGEST:
         name = f"{os.fsencode(name)[: _LONGEST - 10].decode(errors='ignore')}.{_digest(name)}"
@@ -39,10 +39,10 @@ def _digest(text: str) -> str:
 
 
 def check_outside(out: str, sources: Iterable[str]) -> None:
-    """See that what is made does not go where videos are looked for, to be taken for one the next time.
+    """Check that what is made is not written where videos are looked for: the next time it would be taken for one.
 
     Raises:
-        ConfigError: it would.
+        ConfigError: `out` lies in one of the folders `sources`.
     """
     real = os.path.realpath(out)
     for source in sources:
@@ -52,7 +52,7 @@ def check_outside(out: str, sources: Iterable[str]) -> None:
 
 
 def save(path: Path, picture: Pixels) -> None:
-    """Write a picture (H, W, 3), as .png or .webp by its name, whole or not at all; one of this name is replaced.
+    """Write a picture (H, W, 3) as .png or .webp by its name, completely or not at all; an existing file is replaced.
 
     Raises:
         DiskError, ConfigError: see `rspnet.disk.whole`.

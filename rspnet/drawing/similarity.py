@@ -1,9 +1,10 @@
-"""Two clips of a video under their similarity maps: as a film, and as a strip of frames.
+"""Two clips of a video with their similarity maps: as a film, and as a strip of frames.
 
-Both have the clips' own frames, and beside them (film) or below (strip) the frames under the map of each head. Each map
-has a scale of its own, as published: from its least number, dark, to its largest, light, which stand beside it.
+Both show the clips' frames, and beside them (film) or below them (strip) the same frames overlaid with the map of each
+head. Each map has its own scale, as published: from its smallest number, dark, to its largest, light; both are printed
+beside it.
 
-T frames of S x S pixels; t, h, w are the positions of a map.
+Clips have T frames of S x S pixels, maps t x h x w positions.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,9 +18,9 @@ from rspnet.drawing.colours import Floats, Scale, bar, overlaid
 from rspnet.drawing.text import Pixels, length, write
 
 HEADS = {"motion": "motion (RSP)", "appearance": "appearance (A-VID)"}
-"""The maps of a clip, and what is written beside them."""
+"""Heads that have a map, and the labels of their maps."""
 SIDE = 224
-"""Of a frame in a film, pixels; in a strip half of it."""
+"""Side of a frame in a film, in pixels; in a strip it is half of this."""
 _MARGIN, _LINE, _LETTERS = 8, 20, 14  # pixels
 _BAR = 12
 
@@ -29,9 +30,9 @@ class Clip:
     """A clip and its maps.
 
     Attributes:
-        caption: a line on it.
-        frames: (T, S, S, 3), as the network sees them.
-        maps: of each of `HEADS`, (t, h, w).
+        caption: a line on the clip.
+        frames: frames (T, S, S, 3), as the network sees them.
+        maps: map (t, h, w) of each of `HEADS`.
     """
 
     caption: str
@@ -39,11 +40,11 @@ class Clip:
     maps: Mapping[str, Floats]
 
     def flat(self) -> list[str]:
-        """The heads whose map is the same everywhere."""
+        """Return the heads whose map is the same everywhere."""
         return [head for head in HEADS if Scale.of(self.maps[head]).is_flat]
 
     def ranges(self) -> list[str]:
-        """Of each head's map from which number to which it goes."""
+        """Return the range of each head's map, in words."""
         scales = [Scale.of(self.maps[head]) for head in HEADS]
         return [
             f"{figures(scale.low)} everywhere" if scale.is_flat else f"{figures(scale.low)} to {figures(scale.high)}"
@@ -51,7 +52,7 @@ class Clip:
         ]
 
     def panels(self, side: int) -> list[Pixels]:
-        """The clip's frames, and the same under the map of each head, each (T, side, side, 3)."""
+        """Return the clip's frames, and the frames overlaid with the map of each head, each (T, side, side, 3)."""
         frames = np.stack([cv2.resize(frame, (side, side), interpolation=cv2.INTER_LINEAR) for frame in self.frames])
         found = [frames.astype(np.uint8)]
         for head in HEADS:
@@ -67,8 +68,8 @@ class Pair:
 
     Attributes:
         title: a line on the video.
-        about: a line on what made the maps.
-        clips: both.
+        about: a line on the network that made the maps.
+        clips: the two clips.
     """
 
     title: str
@@ -77,9 +78,9 @@ class Pair:
 
 
 def over_frames(positions: Floats, num_frames: int, side: int) -> Floats:
-    """Spread a map (t, h, w) over the frames and pixels that it was made of, (T, side, side).
+    """Spread a map (t, h, w) over the frames and pixels that it was made from, (T, side, side).
 
-    Each of its numbers stands in the middle of its share of frames and pixels; between them it goes straight.
+    Each number is placed at the centre of its share of frames and pixels, with linear interpolation in between.
     """
     steps: Floats = positions.astype(np.float32)
     pictures = np.stack([cv2.resize(step, (side, side), interpolation=cv2.INTER_LINEAR) for step in steps])
@@ -92,11 +93,11 @@ def over_frames(positions: Floats, num_frames: int, side: int) -> Floats:
 
 
 def film(pair: Pair, side: int = SIDE) -> Iterator[Pixels]:
-    """The pictures of a film (H, W, 3), H and W even: a row for each clip, a column for its frames and for each head.
+    """Yield the pictures of a film (H, W, 3), H and W even: a row for each clip, columns for its frames and each head.
 
     Args:
-        pair: what is shown.
-        side: of a frame in it, pixels, even.
+        pair: the clips to show.
+        side: side of a frame in it, in pixels; even.
     """
     panels = [clip.panels(side) for clip in pair.clips]
     lefts = [_MARGIN + number * (side + _MARGIN) for number in range(len(panels[0]))]
@@ -117,12 +118,12 @@ def film(pair: Pair, side: int = SIDE) -> Iterator[Pixels]:
 
 
 def strip(pair: Pair, side: int = SIDE // 2, columns: int = 8) -> Pixels:
-    """A picture (H, W, 3) of frames evenly spaced over each clip, from its first to its last.
+    """Return a picture (H, W, 3) of frames evenly spaced over each clip, from its first to its last.
 
     Args:
-        pair: what is shown.
-        side: of a frame in it, pixels.
-        columns: frames of a clip, at most as many as it has.
+        pair: the clips to show.
+        side: side of a frame in it, in pixels.
+        columns: most frames of each clip; fewer if it has fewer.
     """
     label = max(length(name, _LETTERS) for name in HEADS.values()) + _MARGIN
     last = len(pair.clips[0].frames) - 1
@@ -146,7 +147,7 @@ def strip(pair: Pair, side: int = SIDE // 2, columns: int = 8) -> Pixels:
 
 
 def _page(height: int, width: int, pair: Pair) -> Pixels:
-    """An empty page, with what it is about above and a scale of the colours below."""
+    """Return an empty page with the title above and a colour bar below."""
     page = np.full((height + _BAR + _LINE + _MARGIN, width, 3), 255, np.uint8)
     _write(page, pair.title, (_MARGIN, _MARGIN))
     _write(page, pair.about, (_MARGIN, _MARGIN + _LINE))
@@ -161,5 +162,5 @@ def _page(height: int, width: int, pair: Pair) -> Pixels:
 
 
 def _write(page: Pixels, text: str, place: tuple[int, int]) -> None:
-    """A line that may go on to the right end of the page."""
+    """Write a line that may extend to the right margin of the page."""
     write(page, text, place=place, width=page.shape[1] - _MARGIN - place[0] + 1, size=_LETTERS)

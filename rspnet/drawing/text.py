@@ -1,7 +1,7 @@
-"""Writing into pictures, in whatever letters the machine has.
+"""Writing text into pictures, in whatever fonts the machine has.
 
-Pillow brings a font with the letters of English. For others the machine's fonts are asked; what none of them has is
-written by its number (``<U+4E2D>``), so that it can still be told what is meant.
+Pillow brings a font with the letters of English. For others the machine's fonts are searched; a character that none of
+them has is written by its number (``<U+4E2D>``), so that it can still be identified.
 """
 
 import itertools
@@ -15,13 +15,13 @@ from PIL import Image, ImageDraw, ImageFont
 from rspnet.terminal import visible
 
 Pixels = npt.NDArray[np.uint8]
-"""Of pictures, in any number of dimensions."""
+"""Pictures, in any number of dimensions."""
 
 _FONTS = (
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf"),
     *("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "PingFang.ttc", "msyh.ttc"),
 )
-"""Looked for where the system keeps its fonts; the first that has a letter is taken."""
+"""Fonts that are looked for where the system keeps its fonts; the first that has a letter is used."""
 _NO_LETTER = "\U0010ffff"
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -31,11 +31,11 @@ def write(picture: Pixels, text: str, *, place: tuple[int, int], width: int, siz
     """Write a line in black into a picture (H, W, 3).
 
     Args:
-        picture: is changed.
-        text: what a terminal would obey is escaped; if it is too long, its middle is left out.
-        place: left and top, pixels.
-        width: that it may take, pixels.
-        size: of the letters, pixels.
+        picture: changed in place.
+        text: the line; control characters are escaped, and if it is too long, its middle is left out.
+        place: left and top, in pixels.
+        width: most pixels that it may take.
+        size: size of the letters, in pixels.
     """
     text = _fitted(visible(text), size, width)
     image = Image.fromarray(picture)
@@ -47,12 +47,12 @@ def write(picture: Pixels, text: str, *, place: tuple[int, int], width: int, siz
 
 
 def length(text: str, size: int) -> int:
-    """How wide a text is, pixels."""
+    """Return the width of a text in pixels."""
     return sum(round(font.getlength(piece)) for font, piece in _pieces(text, size))
 
 
 def _fitted(text: str, size: int, width: int) -> str:
-    """The text, without so much of its middle that it is no longer than `width`."""
+    """Return the text, with as much of its middle replaced by ... as needed to fit `width`; empty if nothing fits."""
     if length(text, size) <= width:
         return text
     for kept in range(len(text) - 1, 1, -1):
@@ -63,7 +63,7 @@ def _fitted(text: str, size: int, width: int) -> str:
 
 
 def _pieces(text: str, size: int) -> list[tuple[Font, str]]:
-    """A text in pieces of one font each, with the numbers of letters that no font has."""
+    """Split a text into pieces of one font each, with letters that no font has replaced by their numbers."""
     lettered = []
     for letter in text:
         font = next((font for font in _fonts(size) if _has(font, letter)), None)
@@ -74,7 +74,7 @@ def _pieces(text: str, size: int) -> list[tuple[Font, str]]:
 
 @cache
 def _fonts(size: int) -> list[Font]:
-    """Pillow's own, then those of the machine."""
+    """Return Pillow's own font, then those of `_FONTS` that the machine has."""
     found: list[Font] = [ImageFont.load_default(size)]
     for name in _FONTS:
         try:

@@ -186,8 +186,8 @@ def test_what_belongs_to_another_stage_is_passed_over_in_files_only():
         ("first:", "c.yaml: first: expected its options as `name: value`, or a file of them, got None"),
         ("- 1", "c.yaml: expected options as `name: value`, found [1]"),
         ("", "c.yaml: expected options as `name: value`, found nothing"),
-        ("3: x", "c.yaml: line 1: key 3 is no name of an option"),
-        ("? [1]\n: x", "c.yaml: line 1: key [1] is no name of an option"),
+        ("3: x", "c.yaml: line 1: key 3 is not the name of an option"),
+        ("? [1]\n: x", "c.yaml: line 1: key [1] is not the name of an option"),
         ("config: d.yaml", "c.yaml: config: a file cannot name another; give --config twice, the later one wins"),
     ],
 )
@@ -234,11 +234,11 @@ def test_mistakes_on_the_command_line(argv, message):
     [
         (f"several: {'[' * 1000}{']' * 1000}", "nested too deeply"),
         (f"several: {'{a: ' * 1000}{'}' * 1000}", "nested too deeply"),
-        (f"number: {'9' * 4500}", "line 2: a value of 4500 letters"),
-        (f"number: {':'.join(['59'] * 2000)}", "letters"),
+        (f"number: {'9' * 4500}", "line 2: a value of 4500 characters; at most 4096 are allowed"),
+        (f"number: {':'.join(['59'] * 2000)}", "characters"),
         ("number: !!int 0xzz", "invalid literal"),
-        ('place: "\\ud800"', "line 2: a text that holds a NUL, or is not UTF-8"),
-        ('place: "a\\0"', "line 2: a text that holds a NUL, or is not UTF-8"),
+        ('place: "\\ud800"', "line 2: the text holds a NUL, or is not UTF-8"),
+        ('place: "a\\0"', "line 2: the text holds a NUL, or is not UTF-8"),
         ("number: !!timestamp 2020-99-99", "month"),
     ],
 )

@@ -177,5 +177,5 @@ def test_names_are_the_options(run):
 def test_a_classifier_is_tested_on_what_it_knows(then, said):
     weights = SimpleNamespace(description={} if then is None else {"provenance": then})
     lines = implied.fold_remarks(weights, {"fold": 2, "data_fingerprint": "a"})
-    text = "warning: this classifier was trained on fold 1 of these videos: among the test videos of fold 2 are some"
-    assert lines == ([f"{text} that it knows"] if said else [])
+    text = "warning: this classifier was trained on fold 1 of these videos: some test videos of fold 2 were among its"
+    assert lines == ([f"{text} training videos"] if said else [])

@@ -62,7 +62,7 @@ def test_values_that_can_never_be_right(option, message):
         ),
         (
             "--optim.optimizer=adam --optim.momentum=1",
-            "optim.momentum: 1.0; of Adam it is the first beta, which is less",
+            "optim.momentum: 1.0; for Adam it is the first beta, which must",
         ),
         ("--clips.sampling=cover --clips.stride=2", "clips.stride: 2; frames that cover the whole video "),
         (

@@ -17,10 +17,10 @@ from rspnet.cli.strict_yaml import read_yaml, write_yaml
             "a: !!python/name:os.system x\n",
             "line 1, column 4: could not determine a constructor for the tag",
         ),
-        ("a: x\nb:\n  c: \0\n", "line 3: character #x0000, which no text holds"),
+        ("a: x\nb:\n  c: \0\n", "line 3: character #x0000 is not allowed"),
         ("a: 1\na: 2\n", "line 2: key 'a' is given twice; keep one"),
         ("- 1\n- [a: 1, a: 2]\n--- b\n", "line 3, column 1: but found another document"),
-        ('a: "\\ud800"', "line 1: a text that holds a NUL, or is not UTF-8"),
+        ('a: "\\ud800"', "line 1: the text holds a NUL, or is not UTF-8"),
         ("[" * 100_000, "it is nested too deeply"),
     ],
 )

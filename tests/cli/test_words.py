@@ -25,7 +25,7 @@ def test_words_that_begin_as_options_do(name, tmp_path, monkeypatch):
     assert parse(Config, ["--name", "n", "a", "--", name, "--switch"]) == Config(["a", name, "--switch"], "n")
     assert parse(Config, ["--name=-n", "--", name]) == Config([name], "-n")
     Path(name).touch()  # as the shell's *.mp4 gives it
-    with pytest.raises(ConfigError, match=f"^{name}: begins as an option does; the file of that name is ./{name}$"):
+    with pytest.raises(ConfigError, match=f"^{name}: begins like an option; to name the file, write ./{name}$"):
         parse(Config, [name, "b.mp4", "--name", "n"])
 
 

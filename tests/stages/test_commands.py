@@ -119,7 +119,7 @@ def test_evaluate_finds_the_evaluate_package(motions, tmp_path):
     config = as_file(tiny.evaluate(motions, tmp_path / "run", protocol="knn"), tmp_path / "config.yaml")
     done = run("../../link.py", "--config", config, "--run.seed", 3, cwd=tmp_path / "second/stages")
     assert done.returncode == 0, done.stderr
-    assert f"works with the rspnet in {REPO / 'rspnet'}, not with the one beside it; set PYTHONPATH=" in done.stderr
+    assert f"uses the rspnet in {REPO / 'rspnet'}, not the one beside it; set PYTHONPATH=" in done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert (result["stage"], result["protocol"], result["num_videos"]) == ("evaluate", "knn", 5)
     assert result == json.loads((tmp_path / "run/result.json").read_text())
