@@ -1,4 +1,4 @@
-"""The folder of a run: who may write to it, what it is told at the start, and the result at the end."""
+"""The folder of a run: who may write to it, what is recorded at the start, and the result at the end."""
 
 import contextlib
 import dataclasses
@@ -39,28 +39,28 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 
-# Of these not the words count but what is there: see rspnet/running/sources.py.
+# Options that name files: the files are compared, not their names; see rspnet/running/sources.py.
 _NAMES = ("data.root", "data.index", "data.layout", "weights", "features")
 
 
 @dataclass
 class Run:
-    """A run under way: its folder, its processes, and what its number comes from.
+    """A run in progress: its folder, its processes, and what its result depends on.
 
     Args:
         accelerator: see below.
         team: see below.
-        facts: see below; ``data_fingerprint`` only where the run goes on.
+        facts: see below; has ``data_fingerprint`` only if the run continues an earlier one.
         run_dir: the run's folder.
         config: the resolved options.
-        place: the run's folder as it was when the run began, of the main process.
+        place: the run's folder at the start, to notice if it is removed or renamed; None but in the main process.
 
     Attributes:
-        accelerator: accelerate's.
+        accelerator: accelerate's `Accelerator`.
         team: the processes of the run.
-        facts: what its number comes from beside its options, for its result: ``weights_sha256`` (None: fresh ones),
+        facts: what the result depends on besides the options, and states: ``weights_sha256`` (None: fresh weights),
             ``data_fingerprint``, ``fold``, ``seed``, ``precision``, ``processes``, ``device``.
-        trackers: where its curves go, once it trains.
+        trackers: where its curves go; None until it trains.
     """
 
     accelerator: "Accelerator"
@@ -73,21 +73,21 @@ class Run:
 
     @cached_property
     def newest(self) -> tuple[Path, int] | None:
-        """The checkpoint that the run goes on from, as (folder, step); None where it begins. All processes ask."""
+        """The checkpoint that the run resumes from, as (folder, step); None for a new run. All processes must ask."""
         from rspnet.running.keeper import state_fault  # which loads torch
 
         return self.team.by_main(lambda: latest(self.run_dir, state_fault))
 
     def keep_videos(self) -> Path:
-        """Write down a new run's videos, and what else its number comes from; all processes wait for it.
+        """Write a new run's index and environment.json; all processes call it, and wait for the main process.
 
-        Apart from the rest since a walk through a large folder takes minutes: mistakes are looked for before.
+        This is done late because listing a large folder takes minutes: mistakes in the options are found before.
 
         Returns:
-            The run's own index.
+            Path of the run's own index.
 
         Raises:
-            ConfigError: the videos are not usable; or a process does not see the run's folder.
+            ConfigError: the videos are not usable, or a process does not see the run's folder.
         """
         from rspnet.data.fetched import bound
 
@@ -102,15 +102,15 @@ class Run:
 
         if "data_fingerprint" not in self.facts:
             self.facts["data_fingerprint"] = self.team.by_main(keep)
-        shared = "the main process has it, and this one does not see it; put --run_dir on a disk that all of them share"
+        shared = "the main process has it, but this one cannot see it; put --run_dir on a disk that all processes share"
         self.team.check(None if path.is_file() else ConfigError(f"{path}: {shared}"))
         return path
 
     def read_weights(self) -> "WeightFile | None":
-        """Read the weights that the run begins with; None: fresh ones, or it goes on from a checkpoint of its own.
+        """Return the weights that the run begins with; None if they are fresh, or it resumes from its own checkpoint.
 
         Raises:
-            CheckpointError: they cannot be used, or are others than those that the run has written down.
+            CheckpointError: they cannot be used, or have changed since the run recorded their SHA-256.
         """
         from rspnet.weights.read import read_weights
 
@@ -122,10 +122,12 @@ class Run:
         return weights
 
     def check_there(self) -> None:
-        """See that the run's folder is where it was, before more is written: it would be made anew. All processes ask.
+        """Check that the run's folder is still there before more is written, which would create it again.
+
+        All processes must call it.
 
         Raises:
-            LostError: it is not.
+            LostError: it was removed or renamed.
         """
         self.team.by_main(self._check_place)
 
@@ -134,7 +136,7 @@ class Run:
             self.place.check()
 
     def write_lines(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
-        """Write a .jsonl file of the run, one object to a line; from the main process."""
+        """Write a .jsonl file of the run, one object per line; main process only."""
         if is_main():
             self._check_place()
             write_text(self.run_dir / name, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
@@ -148,22 +150,23 @@ def run_once(
     start: Callable[[], "Accelerator"],
     report: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
-    """Do a run's work unless it is done, say its result and its folder, print it as one line on stdout, and return it.
+    """Do a run's work unless it is done, print its result (on stdout as one line of JSON), and return it.
 
-    A run that is done, or half done, is this one if its options are the same, and the weights it began with, its videos
-    and its precision as well. Number of processes and device may be others: they move a number by rounding alone.
+    A finished or interrupted run in the folder is taken for this one if its options, its initial weights, its videos
+    and its precision are the same. The number of processes and the device may differ: they change numbers by rounding
+    alone.
 
     Args:
         run_dir: the run's folder; see `open_run`.
         config: the resolved options.
-        work: does it with these, and returns the result, which is rounded and kept as result.json.
+        work: does the work, and returns the result, which is rounded and written to result.json.
         start: makes the accelerator, see `processes`.
-        report: leaves a report in the folder of a run that is done, and never fails; None: there is none.
+        report: writes a report to the folder of a finished run, and never fails; None: there is none.
 
     Raises:
-        ConfigError: the folder is not this run's, or not free; or the videos are not there; or accelerate was told
-            what cannot be done.
-        LostError: the folder was removed, or renamed, on the way.
+        ConfigError: the folder is another run's, or in use; or the videos are not there; or accelerate's settings
+            are not supported.
+        LostError: the folder was removed or renamed while the run worked.
     """
     check_accumulation()
     place, options, precision = Path(run_dir), dataclasses.asdict(config), sources.precision()
@@ -181,7 +184,7 @@ def run_once(
                 return place, named, result, sources.compare(place, options, precision, result=result)
             return place, named, None, sources.begin(place, options, precision)
 
-        place, named, result, facts = team.by_main(claim)  # another run's newest checkpoint moves while they start
+        place, named, result, facts = team.by_main(claim)  # once: another run's newest checkpoint may move meanwhile
         config = _with_weights(config, named)
         options = dataclasses.asdict(config)
         if result is not None:
@@ -199,7 +202,7 @@ def run_once(
                 seal(place)
             run.check_there()
             if options["run"].get("trackers"):
-                from rspnet.running import tracked  # which loads what draws
+                from rspnet.running import tracked  # loads what draws pictures
 
                 tracked.finish(run, result)
             accelerator.end_training()
@@ -213,26 +216,26 @@ def run_once(
 
 
 def _with_weights(config: Config, named: str | None) -> Config:
-    """The config with its weights by another name; itself where that is no other."""
+    """Return the config with another name for its weights; the config itself if the name is the same."""
     return config if getattr(config, "weights", None) == named else dataclasses.replace(config, weights=named)
 
 
 @contextlib.contextmanager
 def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterator[bool]:
-    """Hold the run folder; new, it gets `config.yaml`, existing, it must be of these options. For the main process.
+    """Lock the run folder: a new one gets `config.yaml`, an existing one must have these options. Main process only.
 
-    A run that ended before its first checkpoint, over a mistake in its options or its data for example, left nothing to
-    protect: it begins anew with the options and the videos of now. Such a run's folder is known by its lock, which
-    no other folder gets: a config.yaml or an index that somebody else put there is not replaced. A folder that is made
-    for a command which is refused in the end goes again.
+    A run that ended before its first checkpoint, because of a mistake in its options or data for example, left nothing
+    to protect: it starts over with the current options and videos. The folder of such a run is recognised by its lock
+    file, which no other folder has: a config.yaml or an index that somebody else put there is not replaced. A folder
+    that was created for a command which is then refused is removed again.
 
     Yields:
-        Whether it has begun before.
+        Whether the run has begun before.
 
     Raises:
-        ConfigError: another live process writes to it, or it holds a run with other options or somebody's files,
-            or cannot be made.
-        CheckpointError: what is in it is no run's.
+        ConfigError: another live process writes to it, it holds a run with other options or other files, or it cannot
+            be created.
+        CheckpointError: its contents are not those of a run.
         DiskError: its disk is full, or read-only.
     """
     made = list(takewhile(lambda folder: not os.path.lexists(folder), (run_dir, *run_dir.parents)))  # innermost first
@@ -241,9 +244,9 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
     with writing_to(run_dir):
         empty = all(entry.name.startswith(".") for entry in run_dir.iterdir())
     if _has_begun(run_dir) and not path.exists():
-        raise CheckpointError(f"{path}: is missing, which tells the run's options; copy it again, or {START_AGAIN}")
+        raise CheckpointError(f"{path}: is missing, and holds the run's options; copy it again, or {START_AGAIN}")
     if not empty and not (path.exists() and (lock.exists() or _has_begun(run_dir))):
-        raise ConfigError(f"{run_dir}: is no run folder, and not empty; choose another --run_dir")
+        raise ConfigError(f"{run_dir}: is not empty, and not a run folder; choose another --run_dir")
     try:
         check_kinds(run_dir)
         with held(run_dir, lock):
@@ -255,7 +258,7 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
             elif other := _difference(path, config):
                 raise other_run(run_dir, other)
             yield begun
-    except LostError:  # what has its name now is another's
+    except LostError:  # the folder of this name is now another
         raise
     except RSPNetError:
         unmake(run_dir, made)
@@ -263,20 +266,20 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
 
 
 def _names(run_dir: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """What a result calls by a name that may have changed: a run's folder is copied, its weights lie elsewhere."""
+    """Return the paths in a result that may have changed since: a copied folder, weights that were moved."""
     names = {"run_dir": str(run_dir), "weights": options.get("weights")}
     return {name: now for name, now in names.items() if now is not None}
 
 
 def _has_begun(run_dir: Path) -> bool:
-    """Whether there is something of a run to protect."""
+    """Whether the folder holds checkpoints or a result, which must not be lost."""
     return any((run_dir / name).exists() for name in ("checkpoints", "result.json"))
 
 
 def _difference(path: Path, config: dict[str, Any]) -> str | None:
-    """The first option that is not what it was when the run began, and changes what it computes."""
+    """Return the first option that differs from when the run began and changes what it computes, None if none does."""
     before, now = flat(read_options(path, START_AGAIN)), flat(config)
-    if (stage := stage_of(before)) != stage_of(now):  # nothing is said of removing it: --weights may name it
+    if (stage := stage_of(before)) != stage_of(now):  # not "remove it": --weights may name it
         if stage is None:
             raise CheckpointError(f"{path}: does not tell the run's options (only some); {START_AGAIN}")
         raise ConfigError(f"{path.parent}: holds another kind of run ({stage}); choose another --run_dir")

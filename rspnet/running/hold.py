@@ -1,7 +1,7 @@
-"""A folder that processes of several runs write to: one by itself, or several side by side, one of which is the last.
+"""A folder that several processes write to: one by itself, or several side by side, one of which is the last.
 
-Also where they are on machines that share a network disk: the lock is that of a file in it, since a folder's own does
-not reach other machines.
+They may be on different machines that share a network disk: the lock is that of a file in the folder, because a
+folder's own does not reach other machines.
 """
 
 import os
@@ -15,16 +15,16 @@ from rspnet.errors import ConfigError
 from rspnet.lock import exclusive, is_still, shared
 
 LOCK = "lock"
-"""The file's name."""
+"""Name of the lock file."""
 
-_WAIT, _LOOK = 60.0, 0.05  # seconds for another process to begin or to end its work; between two looks
+_WAIT, _LOOK = 60.0, 0.05  # seconds: for another process to begin or end its work; between two tries
 
 
 class Hold:
-    """What a process has of a folder.
+    """A process's lock on a folder: its own, or shared with others.
 
     Args:
-        folder: its path; it is made when it is held.
+        folder: its path; `beside` creates it if missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,22 +32,22 @@ class Hold:
         self._held = ExitStack()
 
     def alone(self) -> None:
-        """Have it for this process.
+        """Lock the folder for this process alone.
 
         Raises:
-            BlockingIOError: others have it, or it is gone.
+            BlockingIOError: others have locked it, or it is gone.
         """
         self._take(exclusive)
 
     def beside(self, begin: Callable[[], None], has_begun: Callable[[], bool]) -> None:
-        """Have it beside others, when one of them has begun what they do there.
+        """Share the lock with other processes, once one of them has begun their common work.
 
         Args:
-            begin: what the first one does, by itself.
-            has_begun: whether that has been done.
+            begin: begins the work; the first process calls it while it is alone.
+            has_begun: whether the work has begun.
 
         Raises:
-            ConfigError: another process keeps it for itself.
+            ConfigError: another process keeps the folder to itself.
         """
         until = time.monotonic() + _WAIT
         while True:
@@ -65,7 +65,7 @@ class Hold:
             time.sleep(_LOOK)
 
     def release(self) -> None:
-        """Leave it to others."""
+        """Release the lock."""
         self._held.close()
 
     def _take(self, how: Callable[[int], AbstractContextManager[object]]) -> None:
@@ -73,7 +73,7 @@ class Hold:
         with ExitStack() as stack:
             descriptor = stack.enter_context(_opened(self.folder / LOCK))
             stack.enter_context(how(descriptor))
-            if not is_still(self.folder / LOCK, descriptor):  # whoever had it took it away
+            if not is_still(self.folder / LOCK, descriptor):  # its last holder removed it
                 raise BlockingIOError
             self._held = stack.pop_all()
 
@@ -82,7 +82,7 @@ class Hold:
 def _opened(path: Path) -> Iterator[int]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except FileNotFoundError:  # with its folder
+    except FileNotFoundError:  # the folder is gone
         raise BlockingIOError from None
     except OSError as error:
         raise refusal(path.parent, error) from None

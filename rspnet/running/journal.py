@@ -1,4 +1,4 @@
-"""FILE.partial: what a scan that writes FILE has found so far, so that one that was stopped goes on."""
+"""FILE.partial: what a scan that writes FILE has found so far, so that an interrupted scan can continue."""
 
 import json
 import os
@@ -16,23 +16,22 @@ from rspnet.signals import tell_what_is_kept
 from rspnet.video.plan import Plan
 
 LOOKED_AT_AGAIN = ("timeout", "crashed", "error", "missing", "unreadable")
-"""Statuses of rows that a scan which goes on does not take over: what was wrong may have gone by."""
+"""Statuses of rows that a continued scan checks again: the cause may have been temporary."""
 
 
 class Journal:
-    """The rows of a scan that is not complete: its settings, then a row per line. A context manager.
+    """The rows of an unfinished scan: a line with its settings, then one row per line. A context manager.
 
     Args:
-        out: the index file that the scan writes; ``-``, stdout, has no journal.
+        out: the index file that the scan writes; ``-`` (stdout) has no journal.
         settings: what else the rows depend on, by name.
         known: rows that a scan with the same settings found before.
 
     Attributes:
-        done: status and facts, by root and video, that are known, or that an interrupted scan with the same settings
-            left.
+        done: status and facts by root and video, from `known` and from an interrupted scan with the same settings.
 
     Raises:
-        ConfigError: an interrupted scan with other settings left it, or one is at work on it.
+        ConfigError: an interrupted scan with other settings left it, or another process is writing to it.
     """
 
     def __init__(self, out: str, settings: dict[str, Any], known: Iterable[Row] = ()) -> None:
@@ -56,17 +55,17 @@ class Journal:
             console.say(f"going on after the {console.some(len(self.done), 'video')} in {lines.path}")
 
     def _read(self, lines: AppendedLines, settings: dict[str, Any]) -> int:
-        """Take over the rows of an earlier scan; returns the bytes of the file that are good."""
+        """Load the rows of an interrupted scan; return the offset of the end of the last good one."""
         expected, head = as_line(settings), lines.head()
         if head != expected:
-            if expected.startswith(head):  # empty, or stopped before there was a row
+            if expected.startswith(head):  # empty, or cut off within its first line
                 return 0
             raise ConfigError(f"{lines.path}: {_whose(head, settings)}")
         good = len(head)
         for number, (row, end) in enumerate(lines.read(), 1):
             if end > len(head):
                 if _fault(row):
-                    console.say(f"{lines.path}: line {number} is damaged; what follows is looked at again")
+                    console.say(f"{lines.path}: line {number} is damaged; the videos from there on are checked again")
                     break
                 self._take(row)
                 good = end
@@ -79,9 +78,9 @@ class Journal:
             self.done[_key(row)] = {name: row.get(name) for name in ("status", "reason", *NO_FACTS)}
 
     def todo(self, rows: Iterable[Row]) -> Iterator[Row | Ready[Row, Row]]:
-        """Yield the rows for `run_parallel`: those that were looked at need no worker, and have what was found then.
+        """Yield the rows for `run_parallel`: those already checked need no worker, and keep what was found then.
 
-        A video that has another size by now, or is gone, is looked at again.
+        A video that is gone, or whose size has changed, is checked again.
         """
         for row in rows:
             found = self.done.get(_key(row))
@@ -92,7 +91,7 @@ class Journal:
                 yield Ready(row, row | found)
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield the rows that come from the workers, and keep those that are new."""
+        """Yield the rows that come from the workers, and append the new ones to the file."""
         for row in rows:
             if self._lines and _key(row) not in self.done:
                 self._lines.add(row)
@@ -110,13 +109,13 @@ class Journal:
 
 
 def _key(row: Row) -> tuple[str, str]:
-    """What a video is known by."""
+    """Return the key of a video in `done`."""
     return row["root"], row["video"]
 
 
 def _has_changed(row: Row, found: Row) -> bool:
-    """Whether a video is no longer the one that was looked at, as far as sizes tell: behind a URL that of a listing."""
-    if found["bytes"] is None or found["status"] == BAD_NAME:  # whose path may lead anywhere
+    """Whether a video has changed since it was checked, judged by its size; behind a URL, by the size in a listing."""
+    if found["bytes"] is None or found["status"] == BAD_NAME:  # a bad name may lead anywhere
         return False
     if is_remote(row["root"]):
         return row["bytes"] not in (None, found["bytes"])
@@ -127,7 +126,7 @@ def _has_changed(row: Row, found: Row) -> bool:
 
 
 def _fault(row: object) -> str | None:
-    """What is wrong with a line, where damage to the disk left it readable."""
+    """Return what is wrong with a line, None if nothing is: a damaged line may still be valid JSON."""
     if what := fault(row):
         return what
     if isinstance(row, dict) and row["status"] not in STATUSES:
@@ -141,7 +140,7 @@ def _fault(row: object) -> str | None:
 
 
 def _whose(head: bytes, settings: dict[str, Any]) -> str:
-    """What to say of a journal whose first line is not that of the scan that begins: its settings."""
+    """Return the message for a journal whose first line is not the settings of this scan."""
     try:
         then = json.loads(head)
         told = [f"{name} {then[name]}" for name in settings if then[name] != settings[name]]
@@ -149,10 +148,10 @@ def _whose(head: bytes, settings: dict[str, Any]) -> str:
         told = []
     if not told:
         return (
-            "its first line tells no settings of a scan: it is damaged, or not a scan's; what is in it cannot be used. "
-            "Remove the file, or move it away, to scan anew"
+            "its first line does not hold the settings of a scan: it is damaged, or not a scan's, and cannot be used; "
+            "remove the file, or move it away, to scan anew"
         )
     return (
-        f"an interrupted scan left it with {', '.join(told)}; give that command again to go on with it, or remove the "
-        "file to start over"
+        f"was left by an interrupted scan with {', '.join(told)}; give that command again to continue the scan, or "
+        "remove the file to start over"
     )

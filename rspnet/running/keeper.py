@@ -1,4 +1,4 @@
-"""What a training run keeps of its state: sound checkpoints only, which the disk can hold, and how it comes back."""
+"""Save and restore the state of a training run: finite values only, in checkpoints that the disk can hold."""
 
 import json
 import shutil
@@ -26,39 +26,39 @@ if TYPE_CHECKING:
     from rspnet.running.folder import Run
 
 NEWEST = 2
-"""Checkpoints that are kept beside the best one, and those kept for good."""
+"""Newest checkpoints that are kept, besides the best one and those kept for good."""
 
 REMEDY = "lower optim.lr and start anew in another --run_dir"
-"""What to do where a run's numbers are none any more."""
+"""What to do if a run's loss or weights become NaN or infinite."""
 
 
 class Kept(Protocol):
-    """What a checkpoint keeps the state of: a module, an optimizer, a scaler."""
+    """What has a state that checkpoints keep: a module, an optimizer, a scaler."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it."""
+        """Return the state."""
         ...
 
     def load_state_dict(self, state: dict[str, Any], /) -> object:
-        """The reverse."""
+        """Restore the state."""
         ...
 
 
 class Keeper:
-    """The checkpoints of a run: it goes on from the newest sound one, and adds others.
+    """The checkpoints of a run: resumes from the newest sound one, and writes new ones.
 
     Args:
         run: its folder, accelerator and processes.
-        model: the module as the stage built it: names in a checkpoint do not depend on who wrapped or compiled it.
-        optimizer: what the accelerator prepared.
+        model: the module as the stage built it, so that names in a checkpoint do not depend on wrapping or compiling.
+        optimizer: as the accelerator prepared it.
         state: where the run stands; filled from the checkpoint that is found.
         epoch_steps: steps of an epoch.
         keep_epochs: checkpoints of every so many epochs are kept for good.
 
     Attributes:
         step: of the newest checkpoint; 0 before there is one.
-        at_once: checkpoints that will lie on the disk together, once `check_room` has looked; of the main process.
-        started_over: whether there are checkpoints, and none is sound.
+        at_once: most checkpoints that will be on the disk at the same time; set by `check_room`, in the main process.
+        started_over: whether there are checkpoints, but none is sound.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ class Keeper:
         check_replicas(model, self.team, self.step)
 
     def save(self, best: bool = False) -> None:
-        """Keep the state as it is now; all processes call it.
+        """Write a checkpoint of the current state; all processes must call it.
 
         Raises:
-            FloatingPointError: some of it is no number, and it is not kept.
+            FloatingPointError: some of it is NaN or infinite, and it is not written.
             DiskError, ConfigError: the disk refuses.
-            LostError: the run's folder is not there any more.
-            MachineError: the processes have come to differ.
+            LostError: the run's folder was removed or renamed.
+            MachineError: the states of the processes have come to differ.
         """
         self.run.check_there()
         check_replicas(self.model, self.team, self.state.step)
@@ -101,9 +101,9 @@ class Keeper:
         parts = {name: plain(part.state_dict()) for name, part in self._parts().items()} if is_main() else {}
         if faults := self.team.by_main(lambda: not_finite({**parts, "run": run})):
             raise FloatingPointError(
-                f"step {step}: the weights or their momentum are no numbers any more ({faults}); {self.remedy()}"
+                f"step {step}: the state of the training has become NaN or infinite ({faults}); {self.remedy()}"
             )
-        # Not accelerate's save_state: its files of one process do not load into several, nor the reverse.
+        # Not accelerate's save_state: what it writes with one process cannot be loaded with several, nor the reverse.
         with (
             needing(self.size()),
             checkpoints.writing(
@@ -127,22 +127,22 @@ class Keeper:
 
         Raises:
             CheckpointError: they are damaged.
-            LostError: the run's folder is not there any more.
+            LostError: the run's folder was removed or renamed.
         """
         self.run.check_there()
         folder, _ = self.team.by_main(lambda: checkpoints.marked(self.run_dir, "best"))
         self.model.load_state_dict(_read(folder)["model"])
 
     def remedy(self) -> str:
-        """What to do where the run's numbers are none any more."""
+        """Return what to do if the run's loss or weights have become NaN or infinite."""
         if not self.step:
             return REMEDY
         return f"{REMEDY}; the checkpoint of step {self.step} is sound, and the same command goes on from there"
 
     def size(self) -> int:
-        """Bytes of a checkpoint, as far as they are known before there is one: weights, and what is kept for each."""
+        """Return the bytes of a checkpoint, as far as known in advance: weights, and what the optimizer keeps."""
         kept: int = sum(
-            (2 if "betas" in group else 1) * weight.nbytes  # of Adam also the mean square
+            (2 if "betas" in group else 1) * weight.nbytes  # Adam also keeps the mean square
             for group in self.optimizer.param_groups
             for weight in group["params"]
         )
@@ -150,7 +150,7 @@ class Keeper:
         return kept + weights
 
     def check_room(self, to_come: int, total: int, *, best: bool) -> None:
-        """See that the disk can hold what the run is about to keep; for the main process.
+        """Check that the disk can hold the checkpoints to come; main process only.
 
         Args:
             to_come: checkpoints that will be written.
@@ -173,7 +173,7 @@ class Keeper:
             )
 
     def _about(self, step: int) -> dict[str, Any] | None:
-        """What is to be known of the network by who uses the checkpoint as weights; None: it is no encoder of ours."""
+        """Describe the network for those who use the checkpoint as weights; None if it is not one of rspnet's."""
         config = self.run.config
         if (network := describe_network(self.model, config.get("clips", {}))) is None:
             return None
@@ -195,10 +195,10 @@ class Keeper:
             ) from error
 
     def _mark_best(self) -> None:
-        """Who was killed between a checkpoint and the mark that it is the best one had no time to set that.
+        """Link the best checkpoint, in case the run was killed after writing it and before linking it.
 
         Raises:
-            CheckpointError: the best one is damaged; nobody would know before the end, when it is to be tested.
+            CheckpointError: it is damaged; otherwise that would be noticed only at the end, when it is tested.
         """
         if step := (self.state.best_epoch or 0) * self.epoch_steps:
             if (self.run_dir / "checkpoints" / f"step_{step}").is_dir():
@@ -208,23 +208,23 @@ class Keeper:
 
     def _parts(self) -> dict[str, Kept]:
         parts: dict[str, Kept] = {"model": self.model, "optimizer": self.optimizer}
-        scaler = self.accelerator.scaler  # there with float16 only
+        scaler = self.accelerator.scaler  # with float16 only
         return parts if scaler is None else {**parts, "scaler": scaler}
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    """A checkpoint's contents."""
-    # To the CPU: a process's device may not be there in the next start, nor be known by its name ("cpu:1").
+    """Return a checkpoint's contents."""
+    # To the CPU: on the next start a process's device may be missing, or unknown by its name ("cpu:1").
     saved: dict[str, Any] = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     return saved
 
 
 def state_fault(folder: Path) -> str | None:
-    """What keeps a run from going on from a checkpoint that is as it was written; None if nothing does."""
+    """Return why a run cannot resume from a checkpoint whose files match its manifest; None if it can."""
     try:
         faults = not_finite(_read(folder))
     except MemoryError:
         raise
     except Exception as error:  # torch raises all sorts
         return f"its state.pt cannot be loaded ({type(error).__name__})"
-    return f"no numbers are in its state.pt ({faults})" if faults else None
+    return f"its state.pt has NaN or infinite values ({faults})" if faults else None

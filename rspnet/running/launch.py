@@ -1,7 +1,4 @@
-"""The start of a run's processes, and what it cannot begin with.
-
-That is: processes that did not find each other, gradients that would be wrong.
-"""
+"""Start a run's processes, and refuse to if they did not find each other, or if gradients would be wrong."""
 
 import os
 from collections.abc import Sequence
@@ -19,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def start(trains: bool, run_dir: str | Path, trackers: Sequence[str] = ()) -> "Accelerator":
-    """Make the accelerator of a run's processes, the one place that does, and this process ready for it.
+    """Make the accelerator of a run's processes, here alone, and apply torch's settings to this process.
 
     Args:
         trains: whether gradients will be computed.
         run_dir: the run's folder.
-        trackers: where curves go: accelerate's names.
+        trackers: where curves go, by accelerate's names.
 
     Raises:
-        ConfigError: the processes did not find each other, or gradients would be wrong, or a tracker is not there.
+        ConfigError: the processes did not find each other, gradients would be wrong, or a tracker is not available.
     """
     from accelerate import Accelerator  # takes seconds
 
@@ -45,10 +42,10 @@ def start(trains: bool, run_dir: str | Path, trackers: Sequence[str] = ()) -> "A
 
 
 def processes(start: "Callable[[], Accelerator]") -> "tuple[Team, Callable[[], Accelerator]]":
-    """The processes of a run, and what gives its accelerator.
+    """Return the processes of a run, and a function that returns its accelerator.
 
-    Several meet each other here, before anything is looked at; a single one comes to its accelerator, and to loading
-    torch, when it asks for it: all else has been found in order by then.
+    Several processes need the accelerator to find each other, so they make it here, before anything is checked. A
+    single process makes it, and loads torch, only when it calls the function, after everything else was checked.
 
     Args:
         start: makes the accelerator.
@@ -60,29 +57,29 @@ def processes(start: "Callable[[], Accelerator]") -> "tuple[Team, Callable[[], A
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """See that accelerate has these trackers.
+    """Check that accelerate has these trackers.
 
     Raises:
-        ConfigError: it does not know one, or that one is not installed; says which there are.
+        ConfigError: one is unknown or not installed; the message names those that are available.
     """
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
     from accelerate.utils import LoggerType
 
     known, installed = sorted(map(str, LOGGER_TYPE_TO_CLASS)), set(map(str, get_available_trackers()))
-    own = set(known) - {str(kind) for kind in LoggerType}  # registered by a program, and so there
+    own = set(known) - {str(kind) for kind in LoggerType}  # registered by a program, so available
     for name in names:
         if name not in known:
-            raise ConfigError(f"run.trackers: {name!r} is none of accelerate's trackers: {', '.join(known)}")
+            raise ConfigError(f"run.trackers: {name!r} is not one of accelerate's trackers: {', '.join(known)}")
         if name not in installed | own:
             there = f"installed: {', '.join(sorted(installed | own))}" if installed | own else "none is"
             raise ConfigError(f"run.trackers: {name} is not installed here ({there}); install it, or leave it out")
 
 
 def check_launch(num_processes: int) -> None:
-    """See that the launcher's processes found each other.
+    """Check that the launcher's processes found each other.
 
     Raises:
-        ConfigError: they would train side by side, each alone.
+        ConfigError: they did not, and would each train alone.
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started != num_processes:
@@ -93,10 +90,10 @@ def check_launch(num_processes: int) -> None:
 
 
 def check_accumulation() -> None:
-    """See that a batch is a step, whose gradients are added up here: accelerate would divide the loss once more.
+    """Check that accelerate does not accumulate gradients: rspnet does, and accelerate would divide the loss again.
 
     Raises:
-        ConfigError: accelerate was told to accumulate.
+        ConfigError: accelerate is configured to accumulate.
     """
     name = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
     if (steps := os.environ.get(name, "1")) != "1":
@@ -108,26 +105,26 @@ def check_accumulation() -> None:
 
 
 def check_precision(device: str, mixed_precision: str) -> None:
-    """See that gradients will be right.
+    """Check that gradients will be right in this precision.
 
-    In bfloat16 on a CPU they are where it has what they were tried with, and torch still computes them so
-    (rspnet/encoders/convolution.py).
+    In bfloat16 on a CPU they are if it has the instructions they were tested with, and if this torch still computes
+    them correctly (rspnet/encoders/convolution.py).
 
     Args:
-        device: the kind, such as "cpu" or "cuda".
-        mixed_precision: accelerate's.
+        device: its type, such as "cpu" or "cuda".
+        mixed_precision: accelerate's setting.
 
     Raises:
-        ConfigError: they would not.
+        ConfigError: they would not be.
     """
     if device != "cpu" or mixed_precision != "bf16":
         return
     from rspnet.encoders.convolution import bf16_is_right, has_bf16
 
     if not has_bf16():
-        what = "this CPU has no AMX or no AVX512-BF16, without which it would be slow and gradients unproven"
+        what = "this CPU has no AMX or no AVX512-BF16, without which it is slow and its gradients are untested"
     elif not bf16_is_right():
-        what = "this torch computes wrong gradients of 3-D convolutions in it on this CPU"
+        what = "this torch computes wrong gradients of 3-D convolutions with it on this CPU"
     else:
         return
     raise ConfigError(f"mixed precision {mixed_precision}: {what}; launch with --mixed_precision no")

@@ -1,8 +1,8 @@
-"""In which order a network's numbers lie in memory: the one place that says so, for every device.
+"""The memory format of networks, chosen here for every device.
 
-Weights of 3-D convolutions in `torch.channels_last_3d` make every map between two layers lie so, whatever the order of
-the clips: the channels of a position side by side, as the libraries under torch (oneDNN, cuDNN) compute. Files do not
-know of it: checkpoints and weights are written as they always were, and go on in either order.
+Weights of 3-D convolutions in `torch.channels_last_3d` give every feature map between two layers the same format,
+whatever that of the clips: the channels of a position side by side, as the libraries under torch (oneDNN, cuDNN)
+compute. Files do not depend on it: checkpoints and weights are written contiguous, and can be loaded into either.
 """
 
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ def lay_out(network: nn.Module) -> None:
 
 
 def lay_out_like_weights(state: Mapping[Tensor, dict[str, Any]]) -> None:
-    """Put what an optimiser keeps for each weight (`torch.optim.Optimizer.state`) in that weight's order, in place.
+    """Put what an optimiser keeps for each weight (`torch.optim.Optimizer.state`) in that weight's format, in place.
 
-    What comes from a file lies as files have it; every step would go through the two in different orders.
+    What was loaded from a file is contiguous; every step would go through the two in different orders.
     """
     for weight, kept in state.items():
         for name, value in kept.items():
@@ -33,7 +33,7 @@ def lay_out_like_weights(state: Mapping[Tensor, dict[str, Any]]) -> None:
 
 
 def plain(state: Any) -> Any:
-    """The same dictionaries and lists with every tensor contiguous; such as lie otherwise are copied, to the CPU."""
+    """Return the same dictionaries and lists with every tensor contiguous; those that are not are copied to the CPU."""
     if isinstance(state, Tensor):
         return state if state.is_contiguous() else state.cpu().contiguous()
     if isinstance(state, Mapping):

@@ -1,4 +1,4 @@
-"""DST/copies.jsonl: what each copy in a folder was made from, and its checksum; who holds it owns the folder."""
+"""DST/copies.jsonl: what each copy in a folder was made from, and its checksum; whoever locks it owns the folder."""
 
 import contextlib
 import os
@@ -21,21 +21,22 @@ _OF_SHARE = re.compile(r"copies\.\d+-of-\d+\.jsonl")
 
 
 class Ledger:
-    """The folder of copies, held so that no other process writes to it but other shares. A context manager.
+    """The folder of copies, locked so that no process but other shares writes to it. A context manager.
 
-    A share keeps a file of its own, which the next one who has the folder for itself joins to the one of all.
+    Each share writes a file of its own; the next process that has the folder to itself merges these into `NAME`.
 
     Args:
         dst: the folder.
-        out: the index that is written, which is another file.
-        share: of the videos that are copied.
-        order: copies in the order in which those of shares are joined.
+        out: the index that is written, which must be another file.
+        share: the share of the videos that is copied.
+        order: paths of copies, in the order in which the entries of shares are merged.
 
     Attributes:
-        made: what was kept of the copies that are there, by their paths.
+        made: the entries of the existing copies, by their paths.
 
     Raises:
-        ConfigError: another process is writing to the folder, or to this share; or it cannot be written to.
+        ConfigError: another process is writing to the folder, or to this share; it cannot be written to; or `out` is
+            one of its own files.
         DiskError: its disk is full, or read-only.
     """
 
@@ -60,7 +61,7 @@ class Ledger:
             self._held = stack.pop_all()
 
     def _read(self) -> None:
-        """Take over what was kept here; forget a line at the end that was cut short."""
+        """Load the entries of this file, and cut off what is damaged at its end."""
         good = damaged = 0
         for line, end in self._lines.read():
             if _is_entry(line):
@@ -72,7 +73,7 @@ class Ledger:
         self._lines.keep(good)
 
     def _join(self, of_shares: dict[str, dict[str, Entry]], order: Sequence[str]) -> None:
-        """Take over what shares kept, and their files away."""
+        """Merge the entries of shares into this file, and remove their files."""
         new = {name: entry for entries in of_shares.values() for name, entry in entries.items()}
         places = {name: place for place, name in enumerate(order)}
         for name in sorted(new, key=lambda name: (places.get(name, len(places)), name)):
@@ -90,7 +91,7 @@ class Ledger:
         tell_what_is_kept(error, os.path.dirname(self._lines.path))
 
     def __call__(self, ends: Iterable[tuple[Task, Outcome]]) -> Iterator[tuple[Task, Outcome]]:
-        """Pass on what became of tasks, and keep what is new of the copies."""
+        """Yield the outcomes of tasks, and append the new entries to the file."""
         for task, outcome in ends:
             if outcome.entry and outcome.entry != task.known:
                 self._lines.add(outcome.entry._asdict())
@@ -104,7 +105,7 @@ def _is_ours(path: str) -> bool:
 
 @contextlib.contextmanager
 def _beside_others(path: str, busy: str) -> Iterator[None]:
-    """Hold off who would have the folder for itself."""
+    """Keep other processes from having the folder to themselves."""
     with contextlib.ExitStack() as stack:
         with writing_to(path):
             file = stack.enter_context(open(path, "a+b"))
@@ -116,13 +117,13 @@ def _beside_others(path: str, busy: str) -> Iterator[None]:
 
 
 def _of_shares(dst: str, but: str) -> dict[str, dict[str, Entry]]:
-    """For each file of a share, but for one, what is kept in it."""
+    """Return the entries in each file of a share, except the file `but`."""
     paths = [os.path.join(dst, name) for name in sorted(os.listdir(dst)) if _OF_SHARE.fullmatch(name)]
     return {path: _kept(path) for path in paths if path != but}
 
 
 def _kept(path: str) -> dict[str, Entry]:
-    """What is kept in a file that another process may be adding to."""
+    """Return the entries of a file that another process may be appending to."""
     with reading(path):
         try:
             with open(path, "rb") as file:
@@ -136,11 +137,11 @@ def _kept(path: str) -> dict[str, Entry]:
 
 def _tell(path: str, damaged: int) -> None:
     if damaged:
-        console.say(f"{path}: {console.some(damaged, 'line')} damaged; copies that it no longer tells of are decoded")
+        console.say(f"{path}: {console.some(damaged, 'line')} damaged; copies without an entry are checked by decoding")
 
 
 def _is_entry(line: object) -> bool:
-    """Whether it is what an `Entry` was written as."""
+    """Whether a line is a written `Entry`."""
     if not isinstance(line, dict) or line.keys() != set(Entry._fields) or not isinstance(line["video"], str):
         return False
     if not all(isinstance(line[name], dict) for name in ("source", "recipe", "copy", "facts")):

@@ -231,7 +231,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 def test_somebody_elses_folder_is_refused(tmp_path):
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(ConfigError, match="is no run folder, and not empty; choose another --run_dir"):
+    with pytest.raises(ConfigError, match="is not empty, and not a run folder; choose another --run_dir"):
         opened(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -242,7 +242,7 @@ def test_somebody_elses_config_and_index_are_not_replaced(tmp_path):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     for _ in range(2):
-        with pytest.raises(ConfigError, match="is no run folder, and not empty; choose another --run_dir"):
+        with pytest.raises(ConfigError, match="is not empty, and not a run folder; choose another --run_dir"):
             opened(tmp_path)
         assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
 

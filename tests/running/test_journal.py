@@ -123,7 +123,7 @@ def test_a_line_that_was_cut_short_is_dropped(out, end, capsys):
     with Journal(str(out), SETTINGS) as journal:
         assert len(journal.done) == 3
         assert path.read_bytes() == before
-    said = f"{path}: line 5 is damaged; what follows is looked at again\n"
+    said = f"{path}: line 5 is damaged; the videos from there on are checked again\n"
     assert (said in capsys.readouterr().err) is end.endswith(b"\n")  # the end of one that was killed is no damage
 
 
@@ -138,7 +138,7 @@ def test_a_head_that_was_cut_short_starts_it_anew(out):
 
 def test_another_scan_is_not_overwritten(out):
     before = journal_of(out).read_bytes()
-    told = r"i\.parquet\.partial: an interrupted scan left it with depth probe; give that command again"
+    told = r"i\.parquet\.partial: was left by an interrupted scan with depth probe; give that command again"
     with pytest.raises(ConfigError, match=told):
         Journal(str(out), SETTINGS | {"depth": "decode"})
     assert journal_of(out).read_bytes() == before
@@ -151,7 +151,7 @@ def test_a_first_line_that_tells_no_scan(out, head, depth):
     path = journal_of(out)
     content = head + b"\n" + path.read_bytes().partition(b"\n")[2]
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"its first line tells no settings of a scan: .*; what is in it cannot be"):
+    with pytest.raises(ConfigError, match=r"its first line does not hold the settings of a scan: .*, and cannot be"):
         Journal(str(out), SETTINGS | {"depth": depth})
     assert path.read_bytes() == content
 

@@ -20,8 +20,8 @@ def test_processes_that_did_not_find_each_other_are_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("has", "right", "told"),
     [
-        (False, True, "this CPU has no AMX or no AVX512-BF16, .* unproven"),
-        (True, False, "this torch computes wrong gradients of 3-D convolutions in it on this CPU"),
+        (False, True, "this CPU has no AMX or no AVX512-BF16, .* untested"),
+        (True, False, "this torch computes wrong gradients of 3-D convolutions with it on this CPU"),
     ],
 )
 def test_no_training_with_wrong_gradients(monkeypatch, has, right, told):

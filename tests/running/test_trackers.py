@@ -129,7 +129,7 @@ def test_what_one_says_as_the_process_ends_is_no_result(tmp_path, registered, mo
 
 def test_one_that_is_not_there_is_refused():
     check_trackers(["tensorboard"])
-    with pytest.raises(ConfigError, match=r"run\.trackers: 'tensorbord' is none of accelerate's trackers: aim, "):
+    with pytest.raises(ConfigError, match=r"run\.trackers: 'tensorbord' is not one of accelerate's trackers: aim, "):
         check_trackers(["tensorboard", "tensorbord"])
     with pytest.raises(ConfigError, match=r"run\.trackers: aim is not installed here \(installed: tensorboard\b"):
         check_trackers(["aim"])

@@ -231,11 +231,12 @@ def test_a_stopped_scan_with_other_settings_loses_nothing(root, tmp_path, monkey
             run(root, out=str(out))
     kept = part.read_bytes()
     for options, told in [({"depth": "decode"}, "depth probe"), ({"layout": "kinetics"}, "layout auto")]:
-        with pytest.raises(ConfigError, match=rf"i\.jsonl\.partial: an interrupted scan left it with {told}; .*remove"):
+        left = rf"i\.jsonl\.partial: was left by an interrupted scan with {told}; .*remove"
+        with pytest.raises(ConfigError, match=left):
             run(root, out=str(out), **options)
     assert part.read_bytes() == kept
     part.write_text("mine\n")
-    with pytest.raises(ConfigError, match=r"i\.jsonl\.partial: its first line tells no settings of a scan: "):
+    with pytest.raises(ConfigError, match=r"i\.jsonl\.partial: its first line does not hold the settings of a scan: "):
         run(root, out=str(out))
     assert part.read_text() == "mine\n"
 
