@@ -169,17 +169,17 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
     """Yield the lines that report a `Tally.summary` with ``dst``, ``recipe`` and ``ignored`` (of a `Source`)."""
     source, new = (summary["bytes"][key] / 1e6 for key in ("source", "new"))
     made, kept = summary["num_made"], summary["num_kept"]
-    counts = f"{console.some(made, 'video')} made, {kept} were there"
+    counts = f"{console.some(made, 'video')} made, {kept} existed already"
     yield f"{summary['dst']}: {counts}; {new:.1f} MB in all, from {source:.1f} MB"
     if new > source:
         recipe, grown = summary["recipe"], console.some(summary["num_larger"], "file")
         yield (
             f"that is {new / source:.2f} times as much, and {grown} grew: the sources are small already, and a key "
-            f"frame every {recipe['gop']} frames and crf {recipe['crf']:g} cost more than what they had; higher "
+            f"frame every {recipe['gop']} frames and crf {recipe['crf']:g} take more than their own settings; higher "
             "--crf (published: 23) or --gop, or a lower --short_side, make smaller files; or train from the sources"
         )
     yield from beside(summary["ignored"])
-    others = {"not ok from the start": "num_skipped", "found to be bad": "num_bad", "good but lost": "num_lost"}
+    others = {"not ok from the start": "num_skipped", "found to be bad": "num_bad", "good but not copied": "num_lost"}
     if text := ", ".join(f"{summary[key]} {what}" for what, key in others.items() if summary[key]):
         yield f"of {console.some(summary['num_videos'], 'video')}, {text}"
     yield from summary["bad"]

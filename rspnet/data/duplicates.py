@@ -1,7 +1,7 @@
 """Find videos that are there several times under different names, for example in both training and test set.
 
 Duplicates are recognised by the hash of their packets that stages/verify.py made, so that another container does not
-hide them; videos without one, by the bytes of their files.
+hide them; local videos without one, by the bytes of their files.
 """
 
 import os

@@ -194,7 +194,7 @@ def _scan_listed(layout: str, tree: Tree, videos: list[str]) -> Iterator[Row]:
             homes.setdefault(lists.entries[key][1], os.path.dirname(video))
     if not found:
         name = next(iter(lists.entries.values()))[0] if lists.entries else "nothing"
-        raise ConfigError(f"{root}: the official lists name {name} ..., but none of its videos ({videos[0]} ...)")
+        raise ConfigError(f"{root}: none of its videos ({videos[0]} ...) is in the official lists ({name} ...)")
     missing = {key: entry for key, entry in lists.entries.items() if key not in found and entry[1] in homes}
     classes = {label for _, label, _ in lists.entries.values() if label is not None}
     _warn_of_gaps(

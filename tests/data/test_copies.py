@@ -125,11 +125,11 @@ def test_what_is_counted_and_told():
     }
     known = {"dst": "/new", "recipe": RECIPE, "ignored": {".wav": 2, ".mp4 ": 1}}
     lines = list(copies.report(summary | known))
-    assert lines[0] == "/new: 2 videos made, 1 were there; 8.0 MB in all, from 6.0 MB"
+    assert lines[0] == "/new: 2 videos made, 1 existed already; 8.0 MB in all, from 6.0 MB"
     assert lines[1].startswith("that is 1.33 times as much, and 1 file grew: the sources are small already, and a key")
-    assert "a key frame every 4 frames and crf 30 cost more" in lines[1]
+    assert "a key frame every 4 frames and crf 30 take more" in lines[1]
     assert lines[2] == "files that are not named like videos: 2 .wav, 1 '.mp4 '"
-    assert lines[3] == "of 16 videos, 1 not ok from the start, 1 found to be bad, 11 good but lost"
+    assert lines[3] == "of 16 videos, 1 not ok from the start, 1 found to be bad, 11 good but not copied"
     assert lines[4:] == [*summary["bad"], "... and 2 more"]
     fine = summary | {"num_skipped": 0, "num_bad": 0, "num_lost": 0, "bad": [], "bytes": {"source": 1, "new": 1}}
     assert len(list(copies.report(fine | known | {"ignored": {}}))) == 1

@@ -233,7 +233,7 @@ def test_in_a_pipeline(few, tmp_path):
     assert done.returncode == 0, done.stderr
     assert Counter(row["status"] for row in rows) == {"ok": 8, "empty": 1}
     assert [row["video"] for row in rows] == sorted(row["video"] for row in rows)
-    assert f"{new}: 8 videos made, 0 were there" in done.stderr
+    assert f"{new}: 8 videos made, 0 existed already" in done.stderr
     assert "of 9 videos, 1 not ok from the start" in done.stderr
 
 
@@ -255,7 +255,7 @@ def test_interrupted_and_started_again(few, tmp_path):
     rest.touch()  # as it is left where nobody could clear up
     made = len(list((tmp_path / "new").rglob("*.mp4")))
     done = subprocess.run(arguments, capture_output=True, text=True)
-    assert f"{8 - made} videos made, {made} were there" in done.stderr
+    assert f"{8 - made} videos made, {made} existed already" in done.stderr
     assert len(list(index.read_rows(tmp_path / "out.parquet"))) == 8
     assert not list((tmp_path / "new").rglob(".*"))
 
