@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def plan(schedule: "Schedule", train_set: "TrainSet", *, world_size: int, device: str) -> list[str]:
-    """How a run will train, in a line: ``30 epochs of 9 steps; 64 videos a step = 2 x 32; ...``.
+    """Describe in a line how a run will train: ``30 epochs of 9 steps; 64 videos a step = 2 x 32; ...``.
 
-    Milestones that the run does not reach are named in another: some published recipes have them.
+    A second line names milestones that the run does not reach, which some published recipes have.
     """
     late = [milestone for milestone in schedule.milestones if milestone >= schedule.epochs]
     each = train_set.total_batch // world_size
@@ -33,15 +33,15 @@ def plan(schedule: "Schedule", train_set: "TrainSet", *, world_size: int, device
         f"{some(schedule.epochs, 'epoch')} of {some(len(train_set), 'step')}; {train_set.total_batch} videos a step = "
         f"{world_size} x {each}; learning rate {schedule.lr:g}; on {device}"
     )
-    return [line, *([f"the learning rate never comes to its milestones {late}"] if late else [])]
+    return [line, *([f"the learning rate never reaches its milestones {late}"] if late else [])]
 
 
 class Intervals(Protocol):
-    """When to log and to keep what.
+    """How often to log, and to keep checkpoints.
 
     Attributes:
-        log_every: steps.
-        checkpoint_every: steps.
+        log_every: steps from one log line to the next.
+        checkpoint_every: steps from one checkpoint to the next.
         keep_epochs: checkpoints of every so many epochs are kept for good.
     """
 
@@ -60,28 +60,28 @@ SHOWN = {
     "monitor_knn_top1": "kNN",
     "monitor_recall_at_1": "R@1",
 }
-"""The terms of a log line, and what it calls them."""
+"""The terms shown in a log line, with their names there."""
 WAITING = 0.2
-"""Share of the time that steps may wait for data before that is said."""
+"""Share of the time spent waiting for data, above which the log says so."""
 
 
 class RunLog:
     """The log of a training run: `metrics.jsonl`, trackers' curves, lines and a bar on stderr; main process only.
 
-    `metrics.jsonl` holds one object per log interval and one per epoch (``event`` says which), and goes on without a
-    seam after an interruption.
+    `metrics.jsonl` holds one object per log interval and one per epoch (``event`` says which), and continues
+    seamlessly after an interruption.
 
     Args:
         run_dir: where metrics.jsonl is.
-        step: training steps that the run has kept. Later lines, written after the last checkpoint, are dropped: the run
-            is about to make those steps again.
+        step: training steps made at the last checkpoint. Later lines are dropped, because the run is about to make
+            those steps again.
         total_steps: of the whole run.
         clips_per_step: over all processes.
         track: sends values to trackers, called with (values, step).
         chance: what each term would be for a network that has learnt nothing; shown beside it.
 
     Attributes:
-        quiet: whether no terms are said on stderr.
+        quiet: whether to print no log lines on stderr.
     """
 
     def __init__(
@@ -118,17 +118,17 @@ class RunLog:
         self._explained = self._settled = self._told = False
 
     def start(self) -> None:
-        """Say that the wait for a batch begins; what came before (a validation) is not training time."""
+        """Note that the wait for a batch begins; what came before (a validation) is not training time."""
         self._mark = time.perf_counter()
 
     def batch_arrived(self) -> None:
-        """Say that the wait for a batch is over."""
+        """Note that the wait for a batch is over."""
         now = time.perf_counter()
         self._waited += now - self._mark
         self._mark = now
 
     def step_done(self) -> None:
-        """Say that the training step is made."""
+        """Note that the training step is done."""
         now = time.perf_counter()
         self._worked += now - self._mark
         self._mark = now
@@ -141,7 +141,7 @@ class RunLog:
         """Log the means of the steps since the last call, with speed and remaining time; `aloud` on stderr too.
 
         Returns:
-            How many steps these were, the seconds that they waited for data, and those that they took.
+            The number of these steps, the seconds that they waited for data, and the seconds that they took in all.
         """
         steps, waited, worked = self._steps, self._waited, self._worked
         seconds = (waited + worked) / steps
@@ -172,10 +172,10 @@ class RunLog:
                 self._speak(task)
 
     def close(self) -> None:
-        """Take the bar away and close the file."""
+        """Close the progress bar and the file."""
         self._bar.close()
         if self._file:
-            with contextlib.suppress(OSError):  # tries again what a full disk refused, which has been said
+            with contextlib.suppress(OSError):  # retries a write that a full disk refused, which was reported then
                 self._file.close()
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -195,7 +195,7 @@ class RunLog:
         say(line)
 
     def _terms(self, values: dict[str, float]) -> str:
-        """Those that one looks at; the others are in the file."""
+        """Return the terms of `SHOWN` as text; the others are only in the file."""
         return ", ".join(
             f"{SHOWN[name]} {figures(value) if name == 'loss' else percent(value)}"
             + (f" ({percent(self.chance[name], short=True)})" if name in self.chance else "")
@@ -204,7 +204,7 @@ class RunLog:
         )
 
     def _tell_waiting(self, waited: float, seconds: float) -> None:
-        """Say once if the steps wait for data, not counting the start, when the workers have read nothing yet."""
+        """Say once if the steps wait for data; not of the first interval, in which the workers have just started."""
         if waited > max(WAITING * seconds, 1) and self._settled and not self._told:
             self._told = True
             share = percent(100 * waited / seconds)
@@ -214,7 +214,7 @@ class RunLog:
 
 
 def _left(seconds: float) -> str:
-    """A duration in few letters: ``42 s``, ``7 min``, ``9.9 h``, ``27 h``, ``6.2 d``."""
+    """Return a duration in short: ``42 s``, ``7 min``, ``9.9 h``, ``27 h``, ``6.2 d``."""
     if seconds < 6000:
         return duration(seconds)
     number, unit = (seconds / 3600, "h") if seconds < 48 * 3600 else (seconds / 86400, "d")
@@ -222,10 +222,10 @@ def _left(seconds: float) -> str:
 
 
 def keep_lines(path: Path, step: int) -> None:
-    """Keep the lines of a metrics.jsonl up to a step, those that come later are about to be written again.
+    """Keep the lines of a metrics.jsonl up to a step; later ones are about to be written again.
 
-    What is no line of a log is left out, which is said; where it is more than an abrupt end has cut short, a copy of
-    the file stays as `metrics.old-N.jsonl`: it may be somebody's, or tell somebody more.
+    Lines that are not a log's are left out with a message. If there is more of that than an unfinished last line, the
+    file as it was is kept as `metrics.old-N.jsonl`, in case it is of use to somebody.
 
     Raises:
         CheckpointError: it cannot be read.
@@ -234,15 +234,15 @@ def keep_lines(path: Path, step: int) -> None:
     with reading(path, CheckpointError):
         content = path.read_bytes() if path.is_file() else b""
     *lines, rest = content.split(b"\n")
-    if _step(rest) is not None:  # whole, but for its end
+    if _step(rest) is not None:  # complete but for its newline
         lines, rest = [*lines, rest], b""
     steps = {number: _step(line) for number, line in enumerate(lines, 1) if line.strip()}
     unknown = [number for number, found in steps.items() if found is None]
     if unknown:
         with whole(other := _other_name(path)) as temporary:
             temporary.write_bytes(content)
-        told = f"{some(len(unknown), 'line')} of it (the first is line {unknown[0]}) cannot be read as a log's"
-        say(f"{path}: {told}, and left out; the file as it was is kept in {other}")
+        told = f"left out {some(len(unknown), 'line')} that cannot be read as a log's (the first is line {unknown[0]})"
+        say(f"{path}: {told}; the file as it was is kept in {other}")
     elif rest:
         say(f"{path}: its last line was cut short by an abrupt end, and is left out")
     kept = [number for number, found in steps.items() if found is not None and found <= step]
@@ -250,7 +250,7 @@ def keep_lines(path: Path, step: int) -> None:
 
 
 def _step(line: bytes) -> int | None:
-    """The step that a line of a log is of; None: it is no such line."""
+    """Return the step of a line of a log; None if it is not such a line."""
     try:
         found = json.loads(line.decode())["step"]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -259,7 +259,7 @@ def _step(line: bytes) -> int | None:
 
 
 def set_aside(run_dir: Path) -> None:
-    """Give the metrics of a run that starts over another name, `metrics.old-N.jsonl`, and say so."""
+    """Rename the metrics.jsonl of a run that starts over to `metrics.old-N.jsonl`, and say so."""
     path = run_dir / "metrics.jsonl"
     if path.is_file() and path.stat().st_size:
         with writing_to(path):
@@ -268,6 +268,6 @@ def set_aside(run_dir: Path) -> None:
 
 
 def _other_name(path: Path) -> Path:
-    """The first of `metrics.old-N.jsonl` that nothing has."""
+    """Return the first unused name among `metrics.old-N.jsonl`."""
     names = (path.with_name(f"metrics.old-{number}.jsonl") for number in count(1))
     return next(name for name in names if not os.path.lexists(name))

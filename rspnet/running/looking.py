@@ -1,4 +1,4 @@
-"""A network on the device of a run, to which the videos of lists are shown: one pass for each thing that is asked."""
+"""Run a network over lists of videos: one pass for features, for the probes of motion, and for the pretext tasks."""
 
 import copy
 import dataclasses
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Config(NetworkConfig, Protocol):
-    """The options of a stage that looks at videos; all that count here."""
+    """The options that are used here, of a stage that runs a network over videos."""
 
     @property
     def data(self) -> options.DataSet:
@@ -60,13 +60,13 @@ class Config(NetworkConfig, Protocol):
 
 
 class Looker:
-    """A network that looks at videos.
+    """A network, ready to be run over lists of videos.
 
     Args:
-        network: of the views of videos.
-        clip: what it is fed with.
-        run: processes.
-        config: the stage's.
+        network: takes the views of videos.
+        clip: its input.
+        run: the device, and the processes that share the videos.
+        config: the stage's options.
     """
 
     def __init__(self, network: "nn.Module", clip: "ClipSpec", run: "Run", *, config: Config) -> None:
@@ -78,35 +78,35 @@ class Looker:
         self._workers = machine.workers(config.data.num_workers)
 
     def outputs(self, videos: "Dataset", desc: str) -> Outputs:
-        """What the network says of each video of a list, on clips spread evenly.
+        """Return the network's output for each video of a list, on evenly spaced clips.
 
         Args:
             videos: the list.
-            desc: what to call them.
+            desc: what to call the videos, for the progress bar and messages.
         """
         clips = even_clips(videos, self.clip, **self._config.data.limits())
         tell_short(clips, desc)
         return predict(self._forward, self._set(clips), desc)
 
     def played(self, videos: "Dataset", plays: Iterable[Play], desc: str) -> Played:
-        """Features of each video of a list, played in several ways."""
+        """Return the features of each video of a list, played in several ways."""
         plays = list(plays)
         speeds = tuple(speed for speed in SPEEDS if speed in {play.speed for play in plays})
         return play_videos(self._forward, self._set(self._of_speeds(self.clip, videos, speeds)), plays, desc=desc)
 
     def pretext(self, videos: "Dataset", desc: str) -> "tuple[Found, Outputs]":
-        """How an `rspnet.evaluation.pretext.Embeddings` does the tasks of pretraining, and its embeddings."""
+        """Return how well an `rspnet.evaluation.pretext.Embeddings` does the pretext tasks, and its outputs."""
         clips = self._of_speeds(dataclasses.replace(self.clip, views=2), videos, pretext.SPEEDS)
         embedded = pretext.embed(self._forward, self._set(clips), desc)
         measure = partial(pretext.pretext, embedded, clips.picker, seed=self._config.run.seed)
         return if_possible("pretext", measure), embedded
 
     def with_heads(self, heads: "Heads", *, fresh: bool) -> "Looker":
-        """A pretraining's two encoders with their heads, fed alike.
+        """Return a `Looker` with the two encoders and heads of a pretraining, and the same input.
 
         Args:
-            heads: what was loaded.
-            fresh: take others of the same sizes, drawn from the seed, in their place.
+            heads: the encoders and heads that were loaded.
+            fresh: replace them by newly initialised ones of the same sizes, drawn from the seed.
         """
         query, key = heads.query_encoder, heads.key_encoder
         if fresh:
@@ -126,11 +126,11 @@ class Looker:
 
 
 class Probed(NamedTuple):
-    """What probes of clips found.
+    """Results of the probes.
 
     Attributes:
-        found: by protocol.
-        outputs: of every pass over videos.
+        found: what each protocol found, by its name.
+        outputs: the network's, of each pass over a list of videos.
     """
 
     found: "dict[str, Found]"
@@ -138,14 +138,15 @@ class Probed(NamedTuple):
 
 
 def probe(names: list[str], looker: Looker, lists: "Lists", *, heads: "Heads | None", fresh: bool) -> Probed:
-    """Measure a network by probes that look at clips of their own, each video read once for all of motion.
+    """Measure a network by probes that need clips of their own; those of motion share one pass over the videos.
 
     Args:
-        names: of the protocols.
+        names: protocols.
         looker: the network, whose outputs are features.
         lists: the videos.
-        heads: of a pretraining, where its own tasks are asked for.
-        fresh: the network has fresh weights, as heads are to have; what is to be said of the videos has been said.
+        heads: the encoders and heads of a pretraining, to measure its own tasks; None if these are not wanted.
+        fresh: whether the network has fresh weights; then the heads get fresh ones too, and messages, which the
+            trained network has already caused, are not repeated.
     """
     found, outputs = dict[str, "Found"](), list[Outputs]()
     _say(_introduced(names, looker.clip, lists), fresh)

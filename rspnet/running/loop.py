@@ -1,7 +1,6 @@
-"""The bookkeeping around a run's steps: logs, checkpoints, stopping, going on.
+"""The bookkeeping around a run's steps: logs, checkpoints, stopping, resuming.
 
-A stage writes the loop itself; what stands here is what every such loop needs and no paper mentions. The accelerator is
-handed in, so that the package does not depend on it.
+A stage writes the loop itself; here is what every such loop needs and no paper mentions.
 """
 
 import math
@@ -37,18 +36,18 @@ if TYPE_CHECKING:
 
 
 class _AskedError(KeyboardInterrupt):
-    """The run was asked to stop while it waited for a batch, with no step in hand."""
+    """The run was asked to stop while it waited for a batch, not within a step."""
 
 
 class _StoppedError(RSPNetError):
-    """What the other processes are told of it."""
+    """The same, as it is passed on to the other processes."""
 
 
 class TrainLoop:
-    """The frame around a stage's steps.
+    """The bookkeeping around a stage's steps.
 
-    Used as a context manager: inside it Ctrl-C, SIGTERM and what else schedulers send (`rspnet.signals.ENDING`) ends
-    the run after the step in hand, with a checkpoint; a Ctrl-C after that acts at once.
+    Used as a context manager: inside it Ctrl-C, SIGTERM and other signals of schedulers (`rspnet.signals.ENDING`) end
+    the run after the current step, with a checkpoint; a Ctrl-C after that acts at once.
 
         with TrainLoop(...) as loop:
             for epoch in loop.epochs():
@@ -59,12 +58,12 @@ class TrainLoop:
 
     Args:
         run: folder, accelerator, processes; the newest complete checkpoint in the folder is loaded.
-        model: what the accelerator prepared; `TrainLoop.model` is the module inside, neither wrapped nor compiled,
-            whose `chance` says what log terms would be for a network that has learnt nothing.
+        model: as the accelerator prepared it; `TrainLoop.model` is the module inside, neither wrapped nor compiled,
+            whose `chance` holds what log terms would be for a network that has learnt nothing.
         optimizer: likewise.
         schedule: learning rate by epoch, and number of epochs.
         train_set: the batches.
-        often: when to log and to keep what.
+        often: how often to log, and to keep checkpoints.
     """
 
     def __init__(
@@ -116,11 +115,11 @@ class TrainLoop:
             signal.signal(number, handler)
         self.train_set.close()
         self.log.close()
-        if error is not None:  # else the result goes there, too, see rspnet.running.tracked
+        if error is not None:  # else they also get the result, see rspnet.running.tracked
             self.trackers.close()
 
     def epochs(self) -> Iterator[int]:
-        """The epochs still to do, from 0; the first may be half done."""
+        """Yield the epochs still to do, counted from 0; the first may be half done."""
         while self.state.step < self.schedule.epochs * len(self.train_set):
             self.course.end_if_enough()
             epoch = self.state.step // len(self.train_set)
@@ -132,7 +131,7 @@ class TrainLoop:
         self.course.end_if_enough(last=True)
 
     def batches(self) -> Iterator[tuple[int, "Batch"]]:
-        """The rest of the current epoch's batches, each with the number of its step, from 0."""
+        """Yield the rest of the current epoch's batches, each with the number of its step in the run, from 0."""
         epoch, start = divmod(self.state.step, len(self.train_set))
         batches = self.train_set.epoch(epoch, start)
         self.log.start()
@@ -172,7 +171,7 @@ class TrainLoop:
             self._waiting = False
 
     def shown(self, views: Iterable[Tensor], clip: "ClipSpec") -> list[Tensor]:
-        """Return a step's clips, and at the run's first step give the trackers a picture of the first video's.
+        """Return a step's clips; at the run's first step, also send the trackers a picture of the first video's clips.
 
         Args:
             views: normalised clips (N, 3, T, H, W).
@@ -184,11 +183,11 @@ class TrainLoop:
         return views
 
     def step(self, terms: dict[str, Tensor]) -> None:
-        """Count a step with its scalar log terms; log and checkpoint when due.
+        """Count a step with its log terms, see `RunState.add`; log and checkpoint when due.
 
         Raises:
-            FloatingPointError: a term, or a weight that is to be kept, is not finite.
-            KeyboardInterrupt: the run was asked to stop, and is kept.
+            FloatingPointError: a term, or part of the state to be kept, is not finite.
+            KeyboardInterrupt: the run was asked to stop, and has kept a checkpoint.
         """
         self.state.add(terms)
         self.log.step_done()
@@ -201,7 +200,7 @@ class TrainLoop:
         self._asked = stopping = self.team.anyone(self._asked)
         if stopping:
             what = "when this epoch is tested and kept" if epoch_done else "after this step"
-            say(f"stopping {what}; once more to stop at once")
+            say(f"stopping {what}; another Ctrl-C stops at once")
         if not epoch_done and (stopping or step % self.often.checkpoint_every == 0):
             self._save()
             self._stop_if(stopping)
@@ -214,13 +213,13 @@ class TrainLoop:
         class_accuracy: dict[str, float | None] | None = None,
         monitored: dict[str, float] | None = None,
     ) -> None:
-        """Log the epoch's means and the `validation` values, and checkpoint; the best ``val_top1`` is linked as such.
+        """Log the epoch's means and the `validation` values, and checkpoint; link `best` if ``val_top1`` is the best.
 
         Args:
             validation: values by name; the log has each as ``val_NAME``.
-            failed: videos that could not be read for them; the log's ``failed_videos`` has them too.
+            failed: videos that the validation could not read; the log's ``failed_videos`` counts them too.
             class_accuracy: of the validation, by class; in metrics.jsonl as ``val_class_accuracy``.
-            monitored: what was measured beside the training, for the log; `chance_NAME` is what NAME is by chance.
+            monitored: what the monitor measured, for the log; ``chance_NAME`` is what NAME would be by chance.
 
         Raises:
             FloatingPointError, KeyboardInterrupt: as `step`.
@@ -249,14 +248,14 @@ class TrainLoop:
         self.keeper.load_best()
 
     def result(self, stage: str, **values: Any) -> dict[str, Any]:
-        """What the run leaves: `values`, how far it went, where its number comes from, and what it took.
+        """Return the run's result: `values`, how far it went, what it depends on (`Run.facts`), and how long it took.
 
         Args:
-            stage: who trained.
-            values: of the stage.
+            stage: name of the stage.
+            values: the stage's own.
 
         Raises:
-            LostError: the run's folder is not there any more to take it.
+            LostError: the run's folder was removed or renamed.
         """
         self.run.check_there()
         hours = self.state.seconds * self.team.world_size / 3600
@@ -268,7 +267,7 @@ class TrainLoop:
         if not all(map(math.isfinite, values.values())):
             told = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
             raise FloatingPointError(
-                f"step {self.state.step}: the loss is no number any more ({told}); {self.keeper.remedy()}"
+                f"step {self.state.step}: the loss has become NaN or infinite ({told}); {self.keeper.remedy()}"
             )
         return values
 
@@ -292,10 +291,10 @@ class TrainLoop:
             raise KeyboardInterrupt(kept if step else "before the first step; the same command begins anew")
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked and number == signal.SIGINT:  # a launcher may pass on what all processes have been told already
+        if self._asked and number == signal.SIGINT:  # no other: a launcher may repeat a signal that all got
             raise KeyboardInterrupt
         received.add(number)
-        self._asked = True  # `step` says so: whatever was interrupted may have been printing
+        self._asked = True  # `step` reports it: this may have interrupted a print
         if self._waiting:
             self._waiting = False
             raise _AskedError

@@ -1,4 +1,4 @@
-"""What the machine gives to this process."""
+"""How many processor cores, and with them decoding processes, this process may use."""
 
 import math
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 from rspnet.console import say, some
 
 MAX_WORKERS = 16
-"""Decoding processes that nobody asked for: each holds a few batches in shared memory, half a gigabyte at full size."""
+"""Most decoding processes by default: each holds a few batches in shared memory, half a gigabyte at full size."""
 
 _QUOTAS = (  # of a container (Docker's --cpus, a Kubernetes limit): cgroup 2, then cgroup 1
     ("/sys/fs/cgroup/cpu.max",),
@@ -18,9 +18,9 @@ _QUOTAS = (  # of a container (Docker's --cpus, a Kubernetes limit): cgroup 2, t
 def cores() -> int:
     """Return how many processor cores this process may keep busy, at least 1.
 
-    That is those it may run on where the system can tell (Linux), else all; fewer where a container has a quota.
+    That is those it may run on if the system reports them (Linux), else all; fewer if a container has a quota.
     """
-    # Not on macOS.
+    # macOS has no sched_getaffinity.
     number = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for files in _QUOTAS:
         try:
@@ -33,21 +33,20 @@ def cores() -> int:
 
 
 def own_cores() -> int:
-    """Return how many of them are this process's, where a launcher started several here; at least 1."""
+    """Return this process's share of the cores, if a launcher started several processes here; at least 1."""
     return max(1, cores() // _beside())
 
 
 def _beside() -> int:
-    """Processes of this run on this machine (LOCAL_WORLD_SIZE, from the launcher)."""
+    """Return the number of this run's processes on this machine (LOCAL_WORLD_SIZE, from the launcher)."""
     return int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
 
 
 def workers(wanted: int | None = None) -> int:
-    """Return how many processes decode for this process, and say so where the machine has not the cores for them.
+    """Return how many processes decode for this process, and say so if the machine has too few cores for them.
 
     Args:
-        wanted: that many; None takes this process's share of the cores, which the machine's other processes of the run
-            (LOCAL_WORLD_SIZE, from the launcher) have as well: at least 1 and at most `MAX_WORKERS`.
+        wanted: this number; None takes `own_cores`, at most `MAX_WORKERS`.
     """
     processes, share = _beside(), own_cores()
     if wanted is None:
@@ -56,6 +55,6 @@ def workers(wanted: int | None = None) -> int:
         of_all = f" for each of {processes} processes" if processes > 1 else ""
         say(
             f"data.num_workers: {wanted} decoding processes{of_all} are more than the {some(cores(), 'core')} here "
-            f"keep busy; left out, it would be {min(share, MAX_WORKERS)}"
+            f"can serve; the default is {min(share, MAX_WORKERS)}"
         )
     return wanted

@@ -1,6 +1,6 @@
-"""What a run's folder says of its network beside the weights: how it was trained, and what was measured with it.
+"""Read from a run's folder how its network was trained, and what was measured with it.
 
-For those who get the network alone. Where the run lay is not for them: of paths the last name is kept.
+This goes to those who get the network alone. Where files were is not for them: only the last name of a path is kept.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from rspnet.evaluation.interval import interval
 from rspnet.running.record import read_options, read_result
 
 _RECIPE = ("clips", "augment", "pretext", "optim")
-_REMEDY = "what it says is left out"
+_REMEDY = "it is ignored"
 
 
 def recipe(run_dir: Path) -> dict[str, Any] | None:
-    """Return the options of a training that decide what comes of it, by section; None where no run is.
+    """Return the options of a training that determine its outcome, by section; None if the folder is not a run's.
 
     Beside the sections: `data`, the name of its folder or index; `seed`; and `frozen` of a fine-tuning.
 
@@ -33,7 +33,7 @@ def recipe(run_dir: Path) -> dict[str, Any] | None:
 
 
 def measured(run_dir: Path, provenance: dict[str, Any], weights_sha256: str | None) -> list[dict[str, Any]]:
-    """Return what was measured with a run's weights: by its own final test, and by evaluations that lie in its folder.
+    """Return what was measured with a run's weights: by its own final test, and by evaluations in its folder.
 
     Evaluations of other weights, such as those that the run had before, do not count.
 
@@ -45,14 +45,14 @@ def measured(run_dir: Path, provenance: dict[str, Any], weights_sha256: str | No
     Returns:
         A dict for each number: `protocol`, `metric`, `value` and `interval` (percent; 95 %, or None), `chance`
         (percent, or None), `num_videos`, `num_failed` (that could not be read), `views`, `fold`, `data` (a name) and
-        `data_fingerprint`. One that was measured again, the same, is there once.
+        `data_fingerprint`. Equal ones, measured again, are listed once.
     """
     found: list[dict[str, Any]] = []
     try:
         if provenance.get("stage") == "finetune":
             found += _numbers(provenance, _options(run_dir))
     except (KeyError, TypeError, ValueError) as error:
-        say(f"{run_dir}: what its weights say of their test is damaged ({error!r}); {_REMEDY}")
+        say(f"{run_dir}: the test result in its encoder.json is damaged ({error!r}); {_REMEDY}")
     for path in sorted(run_dir.glob("*/result.json")):
         try:
             result = read_result(path)
@@ -83,7 +83,7 @@ def _data_name(options: dict[str, Any] | None) -> str | None:
 
 
 def _numbers(result: dict[str, Any], options: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Each number of a result that `read_result` or encoder.json gives."""
+    """Return a dict for each number of a result, from `read_result` or encoder.json."""
     protocol = result.get("protocol", "classify")
     if "," in protocol:  # the results of several, each under its name
         names = [name.strip() for name in protocol.split(",")]
@@ -112,7 +112,7 @@ def _numbers(result: dict[str, Any], options: dict[str, Any] | None) -> list[dic
 
 
 def _values(protocol: str, result: dict[str, Any]) -> Iterator[tuple[str, str, float, float | None]]:
-    """Each number of one protocol: what it is, its name among the intervals, it, and what chance would give."""
+    """Yield each number of one protocol as (metric, its key in ``interval``, value, chance)."""
     if protocol == "retrieval":
         for k, value in result.get("recall", {}).items():
             yield f"recall at {k}", k, value, result["chance"][k]

@@ -1,4 +1,4 @@
-"""What becomes of memory that is no longer needed, in work on a CPU."""
+"""Keep freed memory for reuse, in work on a CPU."""
 
 import contextlib
 import ctypes
@@ -8,9 +8,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> None:
-    """Let this process, and those it forks, keep what their main threads free, until they end.
+    """Let this process, and those it forks, keep memory that their main threads free, until they end.
 
-    glibc gives large blocks back to the system at once, and asks for others a moment later, whose pages the kernel has
+    glibc gives large blocks back to the system at once, and requests others a moment later, whose pages the kernel has
     to fill with zeros first. A training step on a CPU frees and allocates the same sizes over and over: without this it
     took 1.25 to 1.33 times as long on a virtual machine (benchmarks/train_step.py). Does nothing without glibc.
     """

@@ -1,4 +1,4 @@
-"""What the shares of a work found out, joined: the same bytes as one process writes, and the same summary."""
+"""Join what the shares of a job have found: the same bytes as one process writes, and the same summary."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,15 +15,15 @@ Summary = dict[str, Any]
 
 
 def check(share: Share, out: str, source: str) -> None:
-    """See that a work can be done in shares, or by one process, before it is looked at any closer.
+    """Check that a job can be done in shares, or by one process, before anything else is checked.
 
     Args:
-        share: which.
-        out: what the work makes.
-        source: what it is pointed at.
+        share: this process's share.
+        out: what the job writes.
+        source: what it reads.
 
     Raises:
-        ConfigError: it cannot be, or is being done otherwise.
+        ConfigError: a pipe cannot be shared; or this process would do all, but shares have been begun.
     """
     parts = Parts(out)
     refuse_pipes(share, [source], out)
@@ -36,17 +36,17 @@ def check(share: Share, out: str, source: str) -> None:
 
 
 def begin(share: Share, out: str, rows: Iterable[Row], *, stage: str, settings: dict[str, Any]) -> Part | None:
-    """Begin a share of a work, or go on with it; None where one process does all.
+    """Begin or continue a share of a job; return None if one process does all of it.
 
     Args:
-        share: which.
-        out: what the work makes.
-        rows: all rows; they are asked for again.
-        stage: its name.
-        settings: all that its rows depend on.
+        share: this process's share.
+        out: what the job writes.
+        rows: all rows; the caller will go through them again.
+        stage: the stage's name.
+        settings: everything that the written rows depend on.
 
     Raises:
-        ConfigError: other shares are of another work.
+        ConfigError: the shares that are there belong to another job.
     """
     if share == ALL:
         return None
@@ -56,7 +56,7 @@ def begin(share: Share, out: str, rows: Iterable[Row], *, stage: str, settings: 
 
 
 def end(part: Part) -> Summary:
-    """Join the parts if this process is the last of its work; returns the summary, of all where it was."""
+    """Join the parts if this share is the last to be done; return its summary, or that of the whole job if joined."""
     parts, summary = part.parts, part.told | {"share": str(part.share)}
     try:
         if missing := parts.missing():
@@ -66,19 +66,19 @@ def end(part: Part) -> Summary:
                 return summary | merge(parts, everywhere=True)
     except (BlockingIOError, FileNotFoundError):
         console.say(f"share {part.share} is done; another process joins them", everywhere=True)
-    return summary | {"exit_status": 0}  # a launcher would end the others
+    return summary | {"exit_status": 0}  # with another one a launcher would end the other processes
 
 
 def merge(parts: Parts, *, strict: bool = False, everywhere: bool = False) -> Summary:
-    """Write OUT from all parts, say what is in it, and take the parts away; while they are held.
+    """Write OUT from all parts, print its summary, and remove the parts; the caller holds them.
 
     Args:
-        parts: of the work.
-        strict: end with exit status 1 if a verified video is not ok.
-        everywhere: whether this is a process of several, each of which speaks for itself.
+        parts: those of the job.
+        strict: end with exit status 1 if a verified video is not ok; so does a share that was done with ``--strict``.
+        everywhere: whether this is one of several processes, each of which prints for itself.
 
     Raises:
-        ConfigError: as `Parts.joined`; or another process uses what is written.
+        ConfigError: as `Parts.joined`; or another process is writing to the folder of copies.
     """
     plan = parts.plan()
     rows, told = parts.joined()

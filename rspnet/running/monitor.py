@@ -1,7 +1,7 @@
-"""What an encoder has learnt, measured between epochs of its pretraining: kNN and retrieval on a small labelled set.
+"""Measure what an encoder has learnt between epochs of its pretraining: kNN and retrieval on a small labelled set.
 
-It is measured on a copy of the encoder, with the random generators' states given back: the training is the same to the
-bit, with and without.
+A copy of the encoder is measured, and the random generators' states are restored afterwards: the training is the same
+to the bit, with and without it.
 """
 
 import copy
@@ -36,11 +36,11 @@ class Monitor:
     """The labelled set, and how it is measured.
 
     Args:
-        options: where it is, and when; without data nothing is measured.
-        run: processes, and the folder, which gets the set's index, labelled.parquet.
-        clip: what the encoder is fed with.
+        options: the set, and when it is measured; without `data` nothing is.
+        run: processes, and the folder, to which the set's index is written as labelled.parquet.
+        clip: the encoder's input.
         data: how videos are read.
-        num_workers: processes that read, for each process of the run.
+        num_workers: decoding processes for each process of the run.
 
     Raises:
         ConfigError: the videos are not usable: they have no classes, or no training or test split.
@@ -68,15 +68,16 @@ class Monitor:
         )
 
     def __call__(self, encoder: "VideoEncoder", epoch: int, epochs: int) -> dict[str, float]:
-        """What is measured after an epoch; nothing where it is not due. All processes call it.
+        """Measure the encoder after an epoch, if that is due; all processes must call it.
 
         Args:
-            encoder: as it is trained; stays as it is.
-            epoch: that has just ended, from 0.
-            epochs: of the run.
+            encoder: the one in training; it is not changed.
+            epoch: the one that has just ended, from 0.
+            epochs: number of epochs of the run.
 
         Returns:
-            Percentages: ``monitor_knn_top1``, ``monitor_recall_at_1``, and each with ``chance_`` before its name.
+            Percentages: ``monitor_knn_top1``, ``monitor_recall_at_1``, and each with ``chance_`` before its name;
+            nothing if it is not due, or could not be measured.
         """
         finished = epoch + 1
         if not self._sets or (finished % self._every and finished != epochs):
@@ -113,7 +114,7 @@ def _measured(tested: Outputs, known: Outputs) -> dict[str, float]:
 
 
 def _kept(path: "Path", source: str) -> "Path":
-    """Write the set's index as it is now; it may be another one than at the run's first start."""
+    """Write the set's index as it is now, which may differ from that at the run's first start; return its path."""
     path.unlink(missing_ok=True)
     root, index = (None, source) if is_index(source) else (source, None)
     keep_index(path, root, index, layout="auto")

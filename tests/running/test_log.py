@@ -134,7 +134,7 @@ def test_the_plan_of_the_largest_run_fits_a_terminal():
     schedule = SimpleNamespace(epochs=200, milestones=(50, 200, 400), lr=0.005)
     line, late = plan(schedule, Videos(), world_size=4, device="cuda")
     assert line == "200 epochs of 3746 steps; 64 videos a step = 4 x 16; learning rate 0.005; on cuda"
-    assert late == "the learning rate never comes to its milestones [200, 400]"
+    assert late == "the learning rate never reaches its milestones [200, 400]"
     schedule.milestones = (50,)
     assert plan(schedule, Videos(), world_size=4, device="cuda") == [line]
 

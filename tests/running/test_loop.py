@@ -65,7 +65,7 @@ def test_asked_to_stop_and_started_again(tmp_path, uninterrupted, step, number, 
     run = Run(tmp_path, at={step: ask(number)})
     with pytest.raises(KeyboardInterrupt, match=f"step {step} is kept; the same command goes on from there"):
         run()
-    assert "stopping after this step; once more to stop at once" in capsys.readouterr().err
+    assert "stopping after this step; another Ctrl-C stops at once" in capsys.readouterr().err
     assert [signal.getsignal(kind) for kind in ENDING] == handlers
     assert checkpoints.latest(tmp_path) == (tmp_path / "checkpoints" / f"step_{step}", step)
     run.at = {}
@@ -199,7 +199,7 @@ def test_a_signal_is_spoken_of_when_the_step_is_done(tmp_path, capsys):
     with pytest.raises(KeyboardInterrupt):
         Run(tmp_path, at={3: press}, log_every=100)()
     assert said == [""]
-    assert capsys.readouterr().err == "stopping when this epoch is tested and kept; once more to stop at once\n"
+    assert capsys.readouterr().err == "stopping when this epoch is tested and kept; another Ctrl-C stops at once\n"
 
 
 def test_the_main_process_chooses_the_checkpoint(tmp_path):

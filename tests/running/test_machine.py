@@ -58,15 +58,14 @@ def test_a_containers_quota(eight_cores, monkeypatch, tmp_path, texts, number):
             9,
             None,
             9,
-            "data.num_workers: 9 decoding processes are more than the 8 cores here keep busy; "
-            "left out, it would be 8\n",
+            "data.num_workers: 9 decoding processes are more than the 8 cores here can serve; the default is 8\n",
         ),
         (
             4,
             "4",
             4,
-            "data.num_workers: 4 decoding processes for each of 4 processes are more than the 8 cores here keep busy; "
-            "left out, it would be 2\n",
+            "data.num_workers: 4 decoding processes for each of 4 processes are more than the 8 cores here can serve; "
+            "the default is 2\n",
         ),
     ],
 )

@@ -67,7 +67,7 @@ def test_what_is_damaged_is_left_out_and_said(tmp_path, capsys):
     evaluation(tmp_path / "retrieval_1", recall={"1": 40.0, "5": "many"})
     assert measured(tmp_path, {**FINETUNED, "top5": "many"}, "abc") == []
     err = capsys.readouterr().err
-    assert "what its weights say of their test is damaged" in err
+    assert ": the test result in its encoder.json is damaged" in err
     assert "retrieval_1/result.json: is no result of a run" in err
 
 

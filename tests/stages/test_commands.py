@@ -70,7 +70,7 @@ def test_ctrl_c_is_answered_in_one_line(stopped):
     folder, status, out, lines = stopped
     assert (status, out) == (130, "")
     # While it waits for a batch the run ends so soon that there is nothing to say.
-    assert lines.count("stopping after this step; once more to stop at once") <= 1
+    assert lines.count("stopping after this step; another Ctrl-C stops at once") <= 1
     assert lines[-1] == (
         f"pretrain.py: interrupted; step {kept_step(folder)} is kept; the same command goes on from there"
     )
