@@ -48,7 +48,7 @@ def main(config: Config) -> dict[str, Any]:
     made = make_dataset(config.dst, config.videos_per_class, config.seed)
     total = num_videos(config.videos_per_class)
     what = f"{console.some(len(MOTIONS), 'class', 'classes')}, {console.some(total, 'video')}"
-    console.say(f"{config.dst}: {what}{'' if made else '; was there already'}")
+    console.say(f"{config.dst}: {what}{'' if made else '; already there'}")
     summary = {"stage": "synthetic", "dst": config.dst, "made": made}
     summary |= {"num_classes": len(MOTIONS), "num_videos": total}
     print_json(summary)

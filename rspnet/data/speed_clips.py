@@ -1,9 +1,9 @@
-"""Clips of a video at several playback speeds, read in one pass: what probes of motion compare.
+"""Clips of a video at several playback speeds, read in one pass, which the probes of motion compare.
 
-A clip of speed v shows every v-th frame of what speed 1 shows, as in pretraining. Its middle is drawn anew for every
-clip, whatever the speed from the same frames: those around which a clip of the highest speed fits that the video is
-long enough for. So the place in the video tells nothing of the speed. The draws are a function of the seed and the
-video's name: the same wherever it stands in whatever list, and others for the videos to learn from and to test.
+A clip of speed v shows every v-th frame of what speed 1 shows, as in pretraining. The middle of each clip is drawn
+separately, but at every speed from the same frames: those around which a clip of the highest speed that the video is
+long enough for fits. So the place in the video reveals nothing about the speed. The draws are a function of the seed
+and the video's name, so they do not depend on the list or the video's place in it.
 
 V places in the video, S speeds, T frames.
 """
@@ -27,14 +27,14 @@ from rspnet.video.orientation import Pixels
 from rspnet.video.pixels import Crop
 
 SPEEDS = (1, 2, 4)
-"""Playback rates that are compared, 1 normal."""
+"""Playback rates that are compared; 1 is normal."""
 
 
 class SpeedBatch(Batch):
-    """A batch of such clips: V S views, place by place, of each place at every speed.
+    """A batch of such clips: V * S views, ordered by place, then by speed.
 
     Attributes:
-        top: int64 (N,), the highest of `SPEEDS` that the video is long enough for; 0: of none, or it cannot be read.
+        top: int64 (N,), the highest of `SPEEDS` that the video is long enough for; 0 if for none, or it is unreadable.
     """
 
     top: torch.Tensor
@@ -42,11 +42,11 @@ class SpeedBatch(Batch):
 
 @dataclass(frozen=True)
 class SpeedPicker(Picker):
-    """Which frames make the clips; of the central square.
+    """Chooses the frames of the clips; the crop is the central square.
 
     Attributes:
         views: V.
-        speeds: those of `SPEEDS` whose clips are read; the others' change no draw.
+        speeds: those of `SPEEDS` whose clips are read; the draws do not depend on them.
     """
 
     speeds: tuple[int, ...] = SPEEDS
@@ -54,13 +54,13 @@ class SpeedPicker(Picker):
     def __call__(
         self, rng: np.random.Generator | None, length: int, sides: tuple[int, int], *, speeds: Speeds | None = None
     ) -> list[tuple[Frames, Crop]]:
-        """V S pairs of frame indices and crop; a clip that does not fit is looped, or squeezed.
+        """Return V * S pairs of frame indices and crop; a clip that does not fit is looped, or its frames lie closer.
 
         Args:
-            rng: where the places come from: a number for each of `SPEEDS` at every place.
+            rng: the generator; it draws a number for each of `SPEEDS` at every place.
             length: of the video, frames.
             sides: height and width of its frames, pixels.
-            speeds: none.
+            speeds: must be None.
         """
         if rng is None or speeds is not None:
             raise ValueError("clips of several speeds need a generator, and choose their speeds themselves")
@@ -71,21 +71,21 @@ class SpeedPicker(Picker):
         return pairs
 
     def lengths(self, speeds: Speeds | None = None) -> list[int]:
-        """For each of the V S clips of a video how many frames it has."""
+        """Return the number of frames of each of a video's V * S clips."""
         return [self.num_frames] * (self.views * len(self.speeds))
 
     def span(self, speed: int) -> int:
-        """Frames that a video must have for a clip of this speed."""
+        """Return how many frames a video needs for a clip of this speed."""
         if self.sampling == "cover":
             return self.num_frames * speed
         return sampling.clip_span(self.num_frames, self.stride * speed)
 
     def top(self, length: int) -> int:
-        """The highest of `SPEEDS` that a video of so many frames is long enough for; 0: of none."""
+        """Return the highest of `SPEEDS` that a video of `length` frames is long enough for; 0 if for none."""
         return max((speed for speed in SPEEDS if self.span(speed) <= length), default=0)
 
     def _clip(self, length: int, speed: int, draw: float) -> Frames:
-        """The frames of a clip whose middle is `draw` (0 to 1) of the way through where it may be."""
+        """Return the frames of a clip whose middle is `draw` (0 to 1) of the way through the places allowed for it."""
         top, stride = self.top(length), self.stride
         if speed > top:
             return sampling.strided_clip(length, self.num_frames, 1 if self.sampling == "cover" else stride * speed)
@@ -95,18 +95,18 @@ class SpeedPicker(Picker):
         longest, own = (sampling.clip_span(self.num_frames, stride * each) for each in (top, speed))
         place, rest = divmod(draw * (len(track) - longest + 1), 1)
         start = longest // 2 + int(place) - own // 2
-        if own < longest and own % 2 == 0 and rest >= 0.5:  # of an even number none is the middle one: either of two
+        if own < longest and own % 2 == 0 and rest >= 0.5:  # an even number has two middle frames: take either
             start += 1
         clip: Frames = track[start + stride * speed * np.arange(self.num_frames)]
         return clip
 
 
 class SpeedClips(ClipDataset):
-    """Clips of several speeds of the videos of an index; one that cannot be read is left to the caller.
+    """Clips at several speeds of the videos of an index; the caller leaves out videos that cannot be read.
 
     Args:
         index: the videos.
-        clip: what a clip is, and how many places of a video.
+        clip: defines a clip, and the number of places in a video.
         speeds: those of `SPEEDS` that are read.
         seed: of the draws.
         time_limit: seconds to read one video.
@@ -138,7 +138,7 @@ class SpeedClips(ClipDataset):
         self._tops: list[int] = []
 
     def __getitems__(self, requests: list[Request]) -> SpeedBatch:
-        """A whole batch, as a loader asks for it."""
+        """Return a whole batch, as a loader requests it."""
         self._tops = []
         names = self.index.select_columns(["video"])[[request.row for request in requests]]["video"]
         keys = [zlib.crc32(name.encode("utf-8", "surrogateescape")) for name in names]

@@ -1,7 +1,7 @@
-"""Two clips of one video, each at a speed of its own, as the pretext task shows them: for looking at, not for training.
+"""Clips of one video at different speeds, as the pretext task shows them: for viewing, not for training.
 
-The places of the two clips are drawn as in pretraining, each by itself; the crop is the central square of evaluation,
-so that a video looks the same whatever the draws. The draws are a function of the seed and the video's name.
+The place of each clip is drawn separately, as in pretraining; the crop is the central square of evaluation, so that a
+video looks the same whatever the draws. The draws are a function of the seed and the video's name.
 """
 
 import zlib
@@ -26,7 +26,7 @@ class ReadClip(NamedTuple):
 
     Attributes:
         speed: playback rate; 2 shows every second frame of what speed 1 shows.
-        frames: numbers of its frames in the video (T,), also where that was resampled.
+        frames: (T,) numbers of its frames in the original video, before any resampling.
         pixels: (T, S, S, 3) uint8.
     """
 
@@ -36,11 +36,11 @@ class ReadClip(NamedTuple):
 
     @property
     def is_looped(self) -> bool:
-        """Whether the video is too short for it, so that it jumps back to frames that it has shown before."""
+        """Whether the video is too short for it, so that it jumps back to frames already shown."""
         return bool((np.diff(self.frames) < 0).any() or self.frames[0] == self.frames[-1])
 
     def facts(self) -> dict[str, int | bool]:
-        """What a result says of it."""
+        """Return the clip's entry in a result."""
         first, last = int(self.frames.min()), int(self.frames.max())
         return {"speed": self.speed, "first_frame": first, "last_frame": last, "looped": self.is_looped}
 
@@ -52,14 +52,14 @@ def read_pair(
 
     Args:
         row: of the video.
-        clip: what a clip is.
+        clip: defines a clip.
         speeds: playback rates, at least 1.
         seed: of the draws.
         time_limit: seconds that reading may take.
         max_pixels: that a picture may have.
 
     Raises:
-        VideoError: it cannot be read, or has no frames at the clip's frame rate.
+        VideoError: the video cannot be read, or has no frames at the clip's frame rate.
     """
     rng = np.random.default_rng([seed, zlib.crc32(row["video"].encode())])
     opened = partial(Video, time_limit=time_limit, plan=row.get("plan"), max_pixels=max_pixels)
@@ -72,7 +72,7 @@ def read_pair(
 
 
 def _frames(rng: np.random.Generator, length: int, clip: ClipSpec, *, speed: int, longest: int) -> Frames:
-    """Draw a clip long enough for the highest speed, and show it at its own."""
+    """Draw a clip that is long enough for the highest speed, and take the frames shown at its own."""
     size = clip.num_frames * longest
     if clip.sampling == "cover":
         drawn = sampling.cover_clip(rng, length, size)

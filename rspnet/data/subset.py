@@ -1,4 +1,4 @@
-"""A smaller data set of whole classes: which classes, and the folder of symbolic links that holds them."""
+"""A smaller data set of whole classes: choose the classes, and make the folder of symbolic links to their videos."""
 
 import difflib
 import hashlib
@@ -20,11 +20,10 @@ from rspnet.errors import ConfigError
 from rspnet.temporary import sweep
 
 DUPLICATE = "duplicate"
-"""Status of a video that is left out since it is there under another name."""
+"""Status of a video that is left out because it is already included under another name."""
 
 _NO_LINK = ("missing", BAD_NAME, DUPLICATE)
-"""Statuses of the videos that no link leads to: there is no file, or its name cannot be written in the index, or it is
-not wanted."""
+"""Statuses of videos that are not linked: there is no file, its name is not acceptable, or it is not wanted."""
 
 
 def choose_classes(
@@ -37,20 +36,20 @@ def choose_classes(
     seed: int = 0,
     every: bool = False,
 ) -> list[str]:
-    """The names of the classes to take, sorted.
+    """Return the names of the classes to take, sorted.
 
     Args:
         rows: of the whole data set.
-        source: what they are of, for messages.
-        classes: text file that names them.
-        num_classes: their number; may be None where `classes` says it.
-        by: ``bytes`` takes those of smallest total training file size, ``count`` those of fewest training videos,
-            ``random`` any.
+        source: name of the data set, for messages.
+        classes: text file that names the classes.
+        num_classes: how many to take; may be None if `classes` is given.
+        by: ``bytes`` takes the classes with the smallest total size of training files, ``count`` those with the fewest
+            training videos, ``random`` any.
         seed: of the random choice.
-        every: take all where neither `classes` nor `num_classes` says which.
+        every: take all classes if neither `classes` nor `num_classes` is given.
 
     Raises:
-        ConfigError: no labels, no such classes, or more than there are.
+        ConfigError: there are no labels, no such classes, or fewer classes than wanted; or nothing is given.
     """
     labels = {row["label"] for row in rows} - {None}
     if not labels:
@@ -76,8 +75,8 @@ def choose_classes(
 
 
 def _sizes(rows: list[Row], labels: set[str], by: str) -> dict[str, int]:
-    """The size of each class: bytes or number of its training files."""
-    # Something without splits is all training data; otherwise only those files count, as in the published rule.
+    """Return the size of each class: bytes or number of its training files."""
+    # Data without splits is all training data; otherwise only the training files count, as in the published rule.
     splits = {row["split"] for row in rows}
     counted = {"train"} if splits != {None} else splits
     sizes = dict.fromkeys(labels, 0)
@@ -88,7 +87,7 @@ def _sizes(rows: list[Row], labels: set[str], by: str) -> dict[str, int]:
 
 
 def mark_duplicates(rows: list[Row], classes: Iterable[str]) -> None:
-    """Give status ``duplicate`` to all but one of the rows of a video that is in these classes several times."""
+    """Set status ``duplicate`` on all but one of the rows of each video that these classes contain several times."""
     classes = set(classes)
     for row in superfluous(row for row in rows if row["label"] in classes and row["status"] in USABLE):
         row.update(status=DUPLICATE, reason="the same video is there under another name")
@@ -97,16 +96,16 @@ def mark_duplicates(rows: list[Row], classes: Iterable[str]) -> None:
 def plan_links(
     rows: list[Row], classes: Iterable[str], links: dict[str, str], *, whole_folders: bool
 ) -> dict[str, str]:
-    """Links to make: path in the subset -> absolute path of the folder or video it points to.
+    """Return the links to make: path in the subset -> absolute path of the folder or video that it points to.
 
     Args:
         rows: of the whole data set.
-        classes: names of those to take.
-        links: to make besides those of the videos.
-        whole_folders: link a folder as one where it holds nothing but videos to take.
+        classes: names of the classes to take.
+        links: to make in addition to those of the videos.
+        whole_folders: link a folder as a whole if all its videos are taken.
 
     Raises:
-        ConfigError: videos of two roots have the same relative path.
+        ConfigError: videos of two roots have the same relative path, or are remote.
     """
     classes = set(classes)
     here = [row for row in rows if row["status"] != "missing"]
@@ -118,7 +117,9 @@ def plan_links(
             folder = os.path.dirname(row["video"])
             path = folder if whole_folders and folder not in mixed else row["video"]
             if is_remote(row["root"]):
-                raise ConfigError(f"{row['root']}: a subset is made of links, which lead to no URL; transcode it first")
+                raise ConfigError(
+                    f"{row['root']}: a subset is made of links, which cannot point to a URL; transcode it first"
+                )
             target = os.path.join(row["root"], path)
             if links.setdefault(path, target) != target:
                 raise ConfigError(
@@ -128,7 +129,10 @@ def plan_links(
 
 
 def make_tree(dst: str, links: dict[str, str], mark: dict[str, Any], *, mark_name: str) -> bool:
-    """Make `dst` with relative links, all at once, and a file that says what it is; False if it is there already.
+    """Make the folder `dst` of relative links in one step, with a file `mark_name` that identifies it.
+
+    Returns:
+        Whether it was made; False if the same subset is there already.
 
     Raises:
         ConfigError: `dst` holds something else, or cannot be made.
@@ -137,7 +141,7 @@ def make_tree(dst: str, links: dict[str, str], mark: dict[str, Any], *, mark_nam
     mark = mark | {"links": hashlib.sha256(json.dumps(sorted(links.items())).encode()).hexdigest()}
     if _is_made(dst, mark, mark_name):
         return False
-    home = os.path.realpath(os.path.dirname(dst))  # links are followed from where they really are
+    home = os.path.realpath(os.path.dirname(dst))  # relative links are resolved from their real place
     sweep(os.path.dirname(dst))
     try:
         with whole(dst, folder=True) as part:
@@ -151,7 +155,11 @@ def make_tree(dst: str, links: dict[str, str], mark: dict[str, Any], *, mark_nam
 
 
 def _is_made(dst: str, mark: dict[str, Any], mark_name: str) -> bool:
-    """Whether `dst` is the subset of that mark; False: it is not there, or an empty folder."""
+    """Return whether `dst` is the subset with this mark; False if it does not exist or is an empty folder.
+
+    Raises:
+        ConfigError: it is something else.
+    """
     if not os.path.lexists(dst) or (not os.path.islink(dst) and os.path.isdir(dst) and not os.listdir(dst)):
         return False
     try:
@@ -159,13 +167,13 @@ def _is_made(dst: str, mark: dict[str, Any], mark_name: str) -> bool:
             if json.load(handle) == mark:
                 return True
     except (OSError, ValueError):
-        raise ConfigError(f"{dst}: exists and is no subset; choose another folder") from None
+        raise ConfigError(f"{dst}: exists and is not a subset; choose another folder") from None
     raise ConfigError(f"{dst}: holds another subset; choose another folder, or remove it first")
 
 
 def _fill_tree(part: Path, dst: str, links: dict[str, str]) -> None:
-    """Make the links in the folder `part`, as they will be right when it is `dst`."""
-    relative: dict[tuple[str, str], str] = {}  # (folder in the subset, folder pointed to) -> the way between them
+    """Make the links in the folder `part` so that they are right once it is renamed to `dst`."""
+    relative: dict[tuple[str, str], str] = {}  # (folder in the subset, target folder) -> relative path
     for path, target in links.items():
         folder, (target_folder, name) = os.path.dirname(path), os.path.split(target)
         if (folder, target_folder) not in relative:
@@ -177,14 +185,14 @@ def _fill_tree(part: Path, dst: str, links: dict[str, str]) -> None:
 
 
 def summary(rows: list[Row], links: dict[str, str], classes: list[str]) -> dict[str, Any]:
-    """What a subset holds: how many links, classes and videos, and of these how many in each split.
+    """Summarise a subset: the number of links, classes and videos, and of videos in each split.
 
-    Videos that no link can lead to are not among them, but counted by status in ``left_out``.
+    Videos that are not linked are not among them, but counted by status in ``left_out``.
 
     Args:
         rows: of the subset.
-        links: as `plan_links` says.
-        classes: as `choose_classes` says.
+        links: from `plan_links`.
+        classes: from `choose_classes`.
     """
     left_out = Counter(row["status"] for row in rows if row["status"] in _NO_LINK)
     splits = Counter(row["split"] or "no split" for row in rows if row["status"] not in _NO_LINK)
@@ -193,7 +201,7 @@ def summary(rows: list[Row], links: dict[str, str], classes: list[str]) -> dict[
 
 
 def report(summary: dict[str, Any]) -> str:
-    """A `summary` in a line, with ``dst``, and ``made``: whether it was made just now."""
+    """Return a `summary` as one line; it also needs ``dst``, and ``made``: whether it was made just now."""
     counts = ", ".join(f"{count} {split}" for split, count in summary["splits"].items())
     classes, videos = (
         console.some(summary["num_classes"], "class", "classes"),
@@ -201,7 +209,7 @@ def report(summary: dict[str, Any]) -> str:
     )
     left_out = ", ".join(f"{count} {status}" for status, count in summary["left_out"].items())
     left_out = f"; left out: {left_out}" if left_out else ""
-    made = "" if summary["made"] else "; was there already"
+    made = "" if summary["made"] else "; already there"
     return f"{summary['dst']}: {classes}, {videos} ({counts}){left_out}{made}"
 
 
@@ -226,7 +234,7 @@ def _bytes(row: Row) -> int:
     try:
         return os.stat(path).st_size
     except OSError as error:
-        raise ConfigError(f"{path}: its size is needed, but {error.strerror}") from None
+        raise ConfigError(f"{path}: its size is needed, but cannot be read ({error.strerror})") from None
 
 
 def _above(path: str) -> set[str]:

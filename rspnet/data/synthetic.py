@@ -1,11 +1,11 @@
-"""A small set of real video files that only motion tells apart, for the demo and the tests.
+"""A small set of real video files whose classes differ only in motion, for the demo and the tests.
 
 It is laid out as UCF101: UCF-101/CLASS/v_CLASS_gXX_cYY.mp4 and ucfTrainTestlist/ with three folds. One object moves on
-a background, brighter than it or darker; the class is the path it takes, and whether it goes there over and over fast
-or slowly. Size, place, the length of the way and the shaking camera are drawn alike for all classes, so a single frame
-does not tell the class, and no class becomes another one in the mirror. As in UCF101, the clips of a group (gXX) share
-a scene (background, a still distractor, the object's shape, texture and colours), and no group is in both train and
-test; here every scene is there for all classes, so that clips of it can be told apart by their motion alone.
+a background, brighter or darker than it; the class is the path, and whether the object repeats it fast or slowly. Size,
+place, distance and the shaking of the camera vary in all classes in overlapping ranges, so that a single frame does not
+give away the class, and no class turns into another when mirrored. As in UCF101, the clips of a group (gXX) share a
+scene (background, a still distractor, the object's shape, texture and colours), and no group is in both train and test.
+Here every scene occurs in all classes, so that its clips can be distinguished by motion alone.
 """
 
 import hashlib
@@ -28,27 +28,27 @@ from rspnet.video.writer import encode
 FPS = 25
 _MARK = "synthetic.json"
 _FOLDS = [*itertools.product(("train", "test"), (1, 2, 3))]
-_MOST = 100_000  # videos of a class: fifteen gigabytes
+_MOST = 100_000  # videos per class: fifteen gigabytes
 
 
 def num_videos(videos_per_class: int) -> int:
-    """How many videos `make_dataset` makes."""
+    """Return how many videos `make_dataset` makes."""
     return len(MOTIONS) * videos_per_class
 
 
 def make_dataset(dst: str | Path, videos_per_class: int, seed: int) -> bool:
-    """Write the videos and the lists. The same arguments give the same pixels; complete, it is left alone.
+    """Write the videos and the lists. The same arguments give the same pixels; a complete set is left alone.
 
     Args:
-        dst: a new or empty folder, or one this function was at before with the same arguments.
-        videos_per_class: at least 4.
+        dst: a new or empty folder, or one that this function wrote to before with the same arguments.
+        videos_per_class: 4 to 100,000.
         seed: of all draws, at least 0.
 
     Returns:
-        Whether there was something left to make.
+        Whether the set was made; False if it was complete already.
 
     Raises:
-        ConfigError: too few videos, no such seed, or a folder with something else in it.
+        ConfigError: `videos_per_class` or `seed` is out of range, or the folder is in use or holds something else.
     """
     if not 4 <= videos_per_class <= _MOST:
         raise ConfigError(
@@ -70,9 +70,9 @@ def make_dataset(dst: str | Path, videos_per_class: int, seed: int) -> bool:
 
 @contextmanager
 def _held(dst: Path) -> Iterator[None]:
-    """Make the folder, if it is new, and keep other processes out of it."""
+    """Make the folder if it is new, and lock it against other processes."""
     if os.path.lexists(dst) and not os.path.isdir(dst):
-        raise ConfigError(f"{dst}: is no folder; choose a new one")
+        raise ConfigError(f"{dst}: is not a folder; choose a new one")
     disk.make_folder(dst, "choose another folder")
     with disk.writing_to(dst), ExitStack() as stack:
         try:
@@ -85,7 +85,11 @@ def _held(dst: Path) -> Iterator[None]:
 
 
 def _is_made(dst: Path, settings: dict[str, int]) -> bool:
-    """Whether the set is there, as it was made; False: the folder is empty, or holds a part of it, or damaged files."""
+    """Return whether the set is complete and unchanged; False if the folder is empty, or files are missing or damaged.
+
+    Raises:
+        ConfigError: the folder holds something else, or a set made with other settings.
+    """
     mark = dst / _MARK
     with disk.reading(dst):
         if not names_in(dst):
@@ -100,9 +104,7 @@ def _is_made(dst: Path, settings: dict[str, int]) -> bool:
     except ValueError:
         found = None
     if not isinstance(found, dict) or found.keys() != {*settings, "sha256"}:
-        raise ConfigError(
-            f"{mark}: does not tell what set it belongs to; choose another folder, or remove this one first"
-        )
+        raise ConfigError(f"{mark}: does not describe a synthetic set; choose another folder, or remove this one first")
     if any(found[name] != value for name, value in settings.items()):
         made_with = f"{found['videos_per_class']} videos per class and seed {found['seed']}"
         raise ConfigError(f"{dst}: holds a set made with {made_with}; remove it, or choose another folder")
@@ -110,7 +112,7 @@ def _is_made(dst: Path, settings: dict[str, int]) -> bool:
 
 
 def _names(videos_per_class: int) -> Iterator[tuple[str, str, int, int]]:
-    """Class, path below UCF-101, group and clip of each video."""
+    """Yield the class, path below UCF-101, group and clip of each video."""
     num_groups = min(25, max(4, videos_per_class // 2))
     for name, number in itertools.product(sorted(MOTIONS), range(videos_per_class)):
         group, clip = number % num_groups + 1, number // num_groups + 1
@@ -118,7 +120,7 @@ def _names(videos_per_class: int) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _digest(dst: Path, videos_per_class: int) -> str | None:
-    """The SHA-256 of the set's files; None if one is missing."""
+    """Return the SHA-256 over the set's files, None if one is missing."""
     whole = hashlib.sha256()
     videos = (f"UCF-101/{path}" for _, path, _, _ in _names(videos_per_class))
     lists = (f"ucfTrainTestlist/{name}.txt" for name in ("classInd", *itertools.starmap("{}list{:02d}".format, _FOLDS)))
@@ -150,7 +152,7 @@ def _write_set(dst: Path, videos_per_class: int, seed: int) -> None:
 
 
 def _write_lists(folder: Path, names: list[str], videos: list[tuple[str, int, int]]) -> None:
-    """The official formats of UCF101. A quarter of the groups is the test set of each fold."""
+    """Write the lists in UCF101's official formats. In each fold about a quarter of the groups is the test set."""
     lines = {"classInd": [f"{label} {name}" for label, name in enumerate(names, 1)]}
     for fold in (1, 2, 3):
         lines[f"trainlist{fold:02d}"] = [f"{path} {label + 1}" for path, label, group in videos if group % 4 != fold]

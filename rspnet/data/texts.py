@@ -1,4 +1,4 @@
-"""Text files as people's editors save them."""
+"""Read text files as different editors save them."""
 
 import codecs
 import os
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from rspnet.errors import ConfigError
 
 ENCODING = "utf-8-sig"
-"""UTF-8, with a byte order mark or without, as Windows editors write it."""
+"""UTF-8, with or without the byte order mark that Windows editors write."""
 
 _OTHERS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """A text file's content, without a byte order mark.
+    """Return a text file's content without a byte order mark.
 
     Raises:
-        ConfigError: it cannot be read, or is not UTF-8.
+        ConfigError: the file cannot be read, or is not UTF-8.
     """
     try:
         with open(path, "rb") as file:
@@ -33,7 +33,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """Numbers, from 1, and contents of the lines that are not blank, without what is blank around them.
+    """Yield line number, from 1, and stripped content of each line that is not blank.
 
     Raises:
         ConfigError: as `read_text`.
@@ -44,7 +44,7 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
 
 
 def not_utf8(path: str | os.PathLike[str], line: int) -> ConfigError:
-    """What to raise where a line of a file is not UTF-8; says so of UTF-16, as PowerShell's ``>`` writes it."""
+    """Return the error for a file with a line that is not UTF-8; it names UTF-16, which PowerShell's ``>`` writes."""
     with open(path, "rb") as file:
         start = file.read(4)
     found = _OTHERS.get(start[:2]) or ("UTF-16" if b"\0" in start else None)

@@ -1,4 +1,4 @@
-"""What lies below the root of a data set: the videos, by their names, without what operating systems leave about."""
+"""The files below a data set's root: videos, recognised by name, without the litter of operating systems."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", "
 SUBSET_MARK = "subset.json"
 """A folder below the root that holds this file is a subset (stages/subset.py) of other folders; it is not entered."""
 
-# Beside what is hidden: of macOS, of Windows, and of the network disks of Synology, QNAP and NetApp.
+# Besides hidden files: from macOS, from Windows, and from network disks by Synology, QNAP and NetApp.
 _LITTER = {"__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "recycler"}
 _LITTER |= {"system volume information", "@eadir", "#recycle", "#snapshot", "@recycle", "~snapshot"}
 
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def split_of(name: str) -> str | None:
-    """The split that a folder or file is named after (train, val or test): ``Train``, ``validation``, ``train_256``."""
+    """Return the split that a folder or file is named after, None if none: ``Train``, ``validation``, ``train_256``."""
     words = re.split(r"[\W_]+", name.casefold())
     splits = [_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS]
     others = [word for word in words if word not in _SPLIT_WORDS and not _BESIDE_SPLITS.fullmatch(word)]
@@ -36,7 +36,7 @@ def split_of(name: str) -> str | None:
 
 
 def no_folder(path: str | os.PathLike[str]) -> str | None:
-    """What a path is, in a few words, if it is no folder to look into; None if it is one."""
+    """Describe why a path is not a folder that can be used, or return None if it is one."""
     try:
         return None if stat.S_ISDIR(os.stat(path).st_mode) else "not a folder"
     except (FileNotFoundError, NotADirectoryError):
@@ -46,13 +46,13 @@ def no_folder(path: str | os.PathLike[str]) -> str | None:
 
 
 class Tree:
-    """The files below a root. Links are followed, hidden files and litter are left out.
+    """The files below a root. Links are followed; hidden files and litter are left out.
 
     Args:
         root: a folder.
 
     Attributes:
-        ignored: number of files not named like videos, by suffix.
+        ignored: suffix -> number of files that are not named like videos.
         closed: folder that cannot be listed -> why.
 
     Raises:
@@ -67,7 +67,7 @@ class Tree:
             raise ConfigError(f"{self.root}: {what}; give the root of a data set")
 
     def entries(self, folder: str = "") -> list[os.DirEntry[str]]:
-        """What is in a folder below the root; nothing if it is a subset of others, or closed to us.
+        """Return the entries of a folder below the root; none if it is a subset of others, or cannot be listed.
 
         Raises:
             ConfigError: the root itself cannot be listed.
@@ -86,7 +86,7 @@ class Tree:
         return [entry for entry in entries if entry.name[0] != "." and entry.name.casefold() not in _LITTER]
 
     def videos(self, folder: str = "") -> Iterator[str]:
-        """Paths, relative to the root, of the files below a folder that are named like videos."""
+        """Yield the paths, relative to the root, of the files below a folder that are named like videos."""
         stack: list[tuple[str, tuple[tuple[int, int], ...]]] = [(folder, ())]
         while stack:
             folder, above = stack.pop()
@@ -108,7 +108,7 @@ class Tree:
                     self.ignored[os.path.splitext(entry.name)[1].lower()] += 1
 
     def instead(self) -> str:
-        """What was found where no video was, in words: ``, only 200 .jpg files (pictures)``; empty for nothing."""
+        """Describe the files found where no video was: ``, only 200 .jpg files (pictures)``; empty if none."""
         if not self.ignored:
             return ""
         kinds = ", ".join(f"{count} {suffix or 'nameless'}" for suffix, count in self.ignored.most_common(3))
@@ -116,7 +116,7 @@ class Tree:
         return f", only {kinds} file{'' if self.ignored.total() == 1 else 's'}{pictures}"
 
     def warn_of_closed(self) -> None:
-        """Say which folders could not be listed."""
+        """Warn of folders that could not be listed."""
         if self.closed:
             folder, reason = min(self.closed.items())
             what = "a folder that is" if len(self.closed) == 1 else f"{len(self.closed)} folders that are"
@@ -124,7 +124,7 @@ class Tree:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder, or a link to one that may be looked at."""
+    """Return whether an entry is a folder, or a link to one that is accessible."""
     try:
         return entry.is_dir()
     except OSError:  # a link into a closed folder, or to itself
@@ -134,14 +134,14 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 def _is_named_like_a_video(entry: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(entry.name)[1].lower()
     if suffix in (".ts", ".mts"):
-        return not (os.path.isfile(entry.path) and _is_text(entry.path))  # to open a pipe would wait for ever
+        return not (os.path.isfile(entry.path) and _is_text(entry.path))  # opening a pipe would wait for ever
     return suffix in VIDEO_SUFFIXES
 
 
 def _is_text(path: str) -> bool:
-    """Whether a file is text, and so a program in TypeScript and no MPEG transport stream."""
+    """Return whether a file is text, and so a TypeScript program instead of an MPEG transport stream."""
     if not os.path.isfile(path):
-        return False  # nor is a pipe, which would keep us waiting
+        return False  # such as a pipe, which would block
     try:
         with open(path, "rb") as file:
             start = file.read(512)

@@ -1,4 +1,4 @@
-"""What is found out about a data set's videos: a row with its file's status and facts, and what there is of each."""
+"""Verification of a data set's videos: rows with their files' status and facts, and a summary of all rows."""
 
 import os
 from collections import Counter
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from rspnet.running.worker import Failure
 
 NUM_NAMED = 10
-"""Bad videos that the summary names, and videos without a label."""
+"""How many bad videos the summary names, and how many without a label."""
 
 NO_FACTS: Row = dict.fromkeys(fact for fact in FACTS if fact not in ("status", "reason"))
-"""What a row says of a file that nothing is known of."""
+"""The facts of a row whose file could not be inspected: all None."""
 
 STATUSES = {"ok", "empty", "broken", "no_video", "encrypted", "truncated", "corrupt", "short", "timeout", "missing"}
 STATUSES |= {"unreadable", BAD_NAME, "crashed", "error"}
-"""What may become of a video that is looked at."""
+"""Statuses that verification may set."""
 
 _STATUS_OF_FAILURES = {"timeout": "timeout", "crash": "crashed", "error": "error"}
 
 
 def inspect_row(row: Row, depth: str, min_frames: int, *, max_pixels: int = MAX_PIXELS) -> Row:
-    """The row with what its file is like now (called in a worker process).
+    """Return the row with the current status and facts of its file (called in a worker process).
 
     Args:
         row: of one video.
@@ -57,7 +57,7 @@ def inspect_row(row: Row, depth: str, min_frames: int, *, max_pixels: int = MAX_
 
 
 def _inspect_remote(row: Row, depth: str, min_frames: int, *, max_pixels: int) -> Row:
-    """The same of a row whose video is fetched first."""
+    """Do the same for a row whose video has to be fetched first."""
     try:
         now = row | {"bytes": size_of(row["root"], row["video"])}
         with fetched(now) as path:
@@ -70,12 +70,12 @@ def _inspect_remote(row: Row, depth: str, min_frames: int, *, max_pixels: int) -
 
 
 def _absence(row: Row, path: str) -> dict[str, Any] | None:
-    """Status and reason of a row whose file is not there for this user; None where it is."""
+    """Return status and reason of a row whose file this user cannot access, None if it is accessible."""
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return {"status": "missing", "reason": row["reason"] or "no such file"}
-    except OSError as error:  # its folder is closed to us, a link leads to itself
+    except OSError as error:  # its folder is not accessible, or a link leads to itself
         blame_machine(path, error)
         return {"status": "unreadable", "reason": error.strerror}
     if not os.access(path, os.R_OK):
@@ -84,7 +84,7 @@ def _absence(row: Row, path: str) -> dict[str, Any] | None:
 
 
 def looked_at(row: Row, result: "Row | Failure") -> Row:
-    """A worker's row, or one that says why the worker could not make it."""
+    """Return a worker's row, or if it failed, a row that says why."""
     if isinstance(result, dict):
         return result
     return row | NO_FACTS | {"status": _STATUS_OF_FAILURES[result.kind], "reason": result.text}
@@ -122,7 +122,7 @@ class Tally:
             self.slow[os.path.splitext(row["video"])[1].lower()] += 1
 
     def summary(self) -> dict[str, Any]:
-        """What was counted; splits, classes and hours are those of the videos that are ok."""
+        """Return the counts; splits, classes and hours are those of the videos that are ok."""
         classes = sorted((count, name) for name, count in self.classes.items() if name is not None)
         return {
             "num_videos": self.status.total(),
@@ -141,7 +141,7 @@ class Tally:
 
 
 def report(summary: dict[str, Any]) -> Iterator[str]:
-    """A `Tally.summary`, with ``ignored`` (of a `Source`) and ``out`` (the index file), in a few lines."""
+    """Yield a `Tally.summary`, with ``ignored`` (of a `Source`) and ``out`` (the index file) added, as a few lines."""
     counts = ", ".join(f"{count} {status}" for status, count in summary["status"].items())
     yield f"{console.some(summary['num_videos'], 'video')} ({counts}); {summary['hours']:.2f} hours are ok"
     if summary["splits"].keys() - {"no split"}:
@@ -151,7 +151,7 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
     yield from beside(summary["ignored"])
     if summary["slow"]:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in summary["slow"].items())
-        yield f"can be read from their beginning only, which is slow: {kinds}; stages/transcode.py mends it"
+        yield f"can only be read from the beginning, which is slow: {kinds}; stages/transcode.py mends that"
     yield from summary["bad"]
     if summary["num_bad"] > len(summary["bad"]):
         yield f"... and {summary['num_bad'] - len(summary['bad'])} more that are not ok"
@@ -160,12 +160,12 @@ def report(summary: dict[str, Any]) -> Iterator[str]:
 
 
 def beside(ignored: Mapping[str, int]) -> Iterator[str]:
-    """What lies beside the videos of a folder, as its `Source` counts it, in a line or two."""
+    """Yield a line or two about the files besides a folder's videos, as counted in `Source.ignored`."""
     others = dict(ignored)
     if lists := others.pop("lists", 0):
-        yield f"official lists of the data set, which say the splits: {console.some(lists, 'file')}"
+        yield f"official lists of the data set, which define the splits: {console.some(lists, 'file')}"
     if others:
-        # In quotes where one only looks like that of a video: "film.mp4 ".
+        # In quotes if a suffix only looks like that of a video: "film.mp4 ".
         names = {suffix: suffix if suffix == suffix.strip() else repr(suffix) for suffix in others}
         kinds = ", ".join(f"{count} {names[suffix] or 'without suffix'}" for suffix, count in others.items())
         yield f"files that are not named like videos: {kinds}"

@@ -1,6 +1,6 @@
-"""Where the windows of a video lie, which features are made of, and the clips in each.
+"""The windows of a video, from which features are made, and the clips in each.
 
-Numbers of frames are those of the video at the clips' frame rate.
+Frame numbers are those of the video at the clips' frame rate.
 """
 
 import re
@@ -23,18 +23,18 @@ class Length:
     """A length of time.
 
     Attributes:
-        amount: number of frames, or of seconds.
-        in_seconds: which.
+        amount: number of seconds or frames.
+        in_seconds: whether `amount` is in seconds.
     """
 
     amount: float
     in_seconds: bool
 
     def frames(self, rate: float) -> float:
-        """It in frames of a video of `rate` frames per second, not rounded.
+        """Return the length in frames of a video of `rate` frames per second, not rounded.
 
         Raises:
-            ValueError: it is in seconds, and the rate is not known (0).
+            ValueError: the length is in seconds, and the rate is not known (0).
         """
         if not self.in_seconds:
             return self.amount
@@ -47,14 +47,14 @@ class Length:
 
 
 def read_length(text: float | str, option: str) -> Length:
-    """A length as people write it: ``2``, ``2.5`` or ``2.5s`` seconds, ``64f`` frames.
+    """Parse a length as users write it: ``2``, ``2.5`` or ``2.5s`` for seconds, ``64f`` for frames.
 
     Args:
-        text: it.
+        text: the length.
         option: whose value it is, for the message.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not a length, or too large.
     """
     match = _LENGTH.fullmatch(str(text).strip())
     if match:
@@ -74,14 +74,14 @@ class TooShortError(ValueError):
 class Windows:
     """How a video is cut into windows.
 
-    The first begins with the video, each further one `step` later. A last one ends with the video, if windows that
-    touch or overlap would leave a rest out. A video shorter than a window is one. Without window and step, each video
-    is one with as many clips as a test takes.
+    The first window begins with the video, each further one `step` later. If windows touch or overlap but would leave
+    out the end, a last one ends with the video. A video shorter than a window is one window. Without `window` and
+    `step`, each video is one window with as many clips as a test takes.
 
     Attributes:
-        clip: what a clip is, and how many a window has at most.
-        window: None: as long as a clip.
-        step: None: as long as a window.
+        clip: defines a clip, and the largest number of clips in a window.
+        window: length of a window; None: as long as a clip.
+        step: from the start of one window to the next; None: as long as a window.
     """
 
     clip: ClipSpec
@@ -94,35 +94,35 @@ class Windows:
 
     @property
     def are_videos(self) -> bool:
-        """Whether each video is one."""
+        """Whether each video is one window."""
         return self.window is None and self.step is None
 
     def span(self) -> int:
-        """Frames that a clip reaches over, at least."""
+        """Return how many frames a clip spans, at least."""
         if self.clip.sampling == "cover":
             return self.clip.num_frames
         return sampling.clip_span(self.clip.num_frames, self.clip.stride)
 
     def grid(self, length: int, rate: float) -> "Grid":
-        """Cut up a video.
+        """Cut a video into windows.
 
         Args:
-            length: its frames, at least one.
-            rate: frames per second; 0: not known.
+            length: number of its frames, at least one.
+            rate: frames per second; 0 if not known.
 
         Raises:
             TooShortError: a window is shorter than a clip.
-            ValueError: it is in seconds, and the rate is not known.
+            ValueError: window or step is in seconds, and the rate is not known.
         """
         if self.are_videos:
             return Grid(np.zeros(1, np.int64), length, self._clips(length, self.clip.views))
         span = self.span()
         size = span if self.window is None else max(1, round(self.window.frames(rate)))
         if size < span:
-            raise TooShortError(f"a window of {self.window} is {size} frames, and a clip reaches over {span}")
-        # Windows begin at whole frames: by less than one of these there is no step.
+            raise TooShortError(f"a window of {self.window} is {size} frames, but a clip spans {span}")
+        # Windows begin at whole frames, so a step is at least one.
         step = size if self.step is None else max(1, self.step.frames(rate))
-        # Each by itself, so that window k begins at k steps whatever fraction of a frame a step is.
+        # Each start is rounded separately, so that window k begins at k steps even if a step is no whole number.
         starts = np.unique(np.floor(np.arange(max(0, length - size) // step + 2) * step + 0.5).astype(np.int64))
         starts = starts[(starts + size <= length) | (starts == 0)]
         if step <= size and starts[-1] + size < length:
@@ -143,7 +143,7 @@ class Grid:
     Attributes:
         starts: int64 (N,), the first frame of each, ascending.
         size: frames of each.
-        clips: int64 (V, T), the frames of each one's clips, from its first on.
+        clips: int64 (V, T), the frames of a window's clips, counted from its first frame.
     """
 
     starts: Frames
@@ -154,7 +154,7 @@ class Grid:
         return len(self.starts)
 
     def frames(self, first: int = 0, stop: int | None = None) -> Frames:
-        """All frames that clips of the windows from number `first` to before `stop` (None: the end) show, ascending."""
+        """Return all frames shown in the clips of windows `first` to `stop` - 1 (None: to the last), ascending."""
         starts = self.starts[first:stop]
         if not len(starts):
             return np.empty(0, np.int64)
@@ -165,20 +165,20 @@ class Grid:
 
 
 def read_windows(clip: ClipSpec | None, window: float | str | None, step: float | str | None) -> Windows:
-    """Windows as options name them.
+    """Return the windows given by options.
 
     Args:
-        clip: what a clip is; None only looks at the options.
+        clip: defines a clip; None only checks the options.
         window: as for `read_length`.
         step: likewise.
 
     Raises:
-        ConfigError: as `read_length`; or a window of a number of frames is shorter than a clip, whatever the video.
+        ConfigError: as `read_length`; or a window given in frames is shorter than a clip, whatever the video.
     """
     lengths = (
         None if text is None else read_length(text, option) for option, text in (("--window", window), ("--step", step))
     )
     windows = Windows(clip or ClipSpec(1, 1, (0, 0, 0), (1, 1, 1)), *lengths)
     if windows.window is not None and not windows.window.in_seconds and windows.window.amount < windows.span():
-        raise ConfigError(f"--window: {window}; a clip reaches over {windows.span()} frames: give as many at least")
+        raise ConfigError(f"--window: {window}; a clip spans {windows.span()} frames: give at least as many")
     return windows

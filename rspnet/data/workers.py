@@ -1,4 +1,4 @@
-"""Processes that read batches, and where those lie."""
+"""Worker processes that read batches, and the memory of the batches."""
 
 import atexit
 import contextlib
@@ -21,7 +21,7 @@ from typing import Generic, Protocol, TypedDict, TypeVar
 import cv2
 import torch
 
-# Its import teaches the pickler of processes to hand on tensors by their memory.
+# Importing it makes multiprocessing's pickler pass tensors by shared memory.
 import torch.multiprocessing
 
 from rspnet.disk import megabytes
@@ -30,22 +30,22 @@ from rspnet.processes import LOOK, follow_parent, share_folder, uninterrupted
 from rspnet.signals import ENDING
 
 PREFETCH = 2
-"""Batches a worker makes ahead of the training process."""
+"""How many batches a worker makes ahead of the training process."""
 
 SHARED_MEMORY = "/dev/shm"
-"""The folder that Linux makes of it; a container gets 64 MB unless it is told otherwise."""
+"""The folder of Linux's shared memory; a container gets 64 MB by default."""
 
 SLOTS = PREFETCH + 2
-"""Batches of one worker that can be alive at once: those ahead, the one that is asked for, and the one before it."""
+"""Batches of one worker that can be alive at once: those made ahead, the one in use, and the one before it."""
 
 _PATIENCE = 5.0
-"""Seconds to wait for the end of a process that was killed; one that hangs in the kernel takes longer."""
+"""Seconds to wait for a killed process to end; one that hangs in the kernel takes longer."""
 
-_is_worker = False  # of this process; its memory is its own unless it is
+_is_worker = False  # whether this process is a worker; only then its batches are in shared memory
 
 
 class Clips(TypedDict):
-    """What every batch has, whatever else is in it."""
+    """What every batch contains, whatever else is in it."""
 
     clips: list[torch.Tensor]
 
@@ -59,30 +59,30 @@ class Readable(Protocol[Request, Made]):
     """What a worker reads from: `rspnet.data.clip_dataset.ClipDataset`, `rspnet.data.films.FilmDataset`."""
 
     def __getitems__(self, requests: list[Request]) -> Made:
-        """A batch."""
+        """Return a batch."""
         ...
 
     def batch_bytes(self, requests: list[Request]) -> int:
-        """Memory that its clips take at most, bytes."""
+        """Return how many bytes the batch's clips take at most."""
         ...
 
     def path_of(self, request: Request) -> str:
-        """The video that is asked for."""
+        """Return the path or URL of the requested video."""
         ...
 
 
 class BatchMemory:
-    """Where batches lie: a worker's in shared memory, allocated once and used in turn.
+    """The memory of batches: in a worker it is shared memory, allocated once and used in rotation.
 
-    Nobody has to copy a batch to the training process then, and fresh pages, which cost more than filling them, are
-    not asked for again and again. A batch is overwritten when its worker has made `SLOTS` more.
+    So no batch has to be copied to the training process, and fresh pages, which cost more than filling them, are not
+    allocated again and again. A batch is overwritten by the `SLOTS`-th batch that its worker makes after it.
     """
 
     def __init__(self) -> None:
         self._slots = [torch.empty(0, dtype=torch.uint8)] * SLOTS
 
     def take(self, *shapes: tuple[int, ...]) -> list[torch.Tensor]:
-        """Uninitialised uint8 tensors of these shapes; outside of a worker their memory is their own.
+        """Return uninitialised uint8 tensors of these shapes; outside of a worker their memory is newly allocated.
 
         Raises:
             ConfigError: there is no shared memory left.
@@ -95,30 +95,30 @@ class BatchMemory:
             if len(memory) < sum(sizes):
                 try:
                     memory = memory.new_empty(0).set_(torch.UntypedStorage._new_shared(sum(sizes)))
-                except RuntimeError:  # torch reserves the pages at once, so it is told here and not by a bus error
+                except RuntimeError:  # raised here, not as a bus error later, because torch reserves the pages at once
                     raise no_room(f"another {megabytes(sum(sizes))} for a batch") from None
             self._slots.append(memory)
         return [part.view(shape) for part, shape in zip(memory[: sum(sizes)].split(sizes), shapes)]
 
 
 def no_room(wanted: str) -> ConfigError:
-    """The mistake of wanting more shared memory than there is."""
+    """Return the error for wanting more shared memory than there is."""
     return ConfigError(
         f"data.num_workers: no room for {wanted} in shared memory: {SHARED_MEMORY} has {megabytes(free_memory())}; "
-        "give a container more of it (docker run --shm-size=8g, or --ipc=host), or take fewer data.num_workers"
+        "give a container more of it (docker run --shm-size=8g, or --ipc=host), or lower data.num_workers"
     )
 
 
 def free_memory() -> float:
-    """Bytes left for shared memory; not known where a system has no such folder."""
+    """Return the free shared memory in bytes, infinity if a system has no such folder."""
     return shutil.disk_usage(SHARED_MEMORY).free if os.path.isdir(SHARED_MEMORY) else math.inf
 
 
 class LostError(Exception):
-    """A worker is gone.
+    """A worker process has ended.
 
     Attributes:
-        killed: whether it was by SIGKILL, which no fault of its own sends.
+        killed: whether SIGKILL ended it, which it cannot cause itself by a crash.
     """
 
     def __init__(self, exit_code: int | None) -> None:
@@ -130,10 +130,10 @@ class LostError(Exception):
 
 
 class Worker(Generic[Request, Batch]):
-    """A process that makes batches for this one, in the order in which they are asked for.
+    """A process that makes batches for this one, in the order in which they are requested.
 
     Attributes:
-        tasks: what it was asked for and has not answered yet.
+        tasks: the batches that were requested and not answered yet.
     """
 
     def __init__(self, dataset: Readable[Request, Batch]) -> None:
@@ -141,40 +141,41 @@ class Worker(Generic[Request, Batch]):
         context = multiprocessing.get_context()
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, dataset), daemon=True)
-        with uninterrupted():  # before it knows better, it would answer as this one does, with a traceback
+        with uninterrupted():  # until it ignores signals, it would handle them as this one does, with a traceback
             self._process.start()
-        atexit.register(self._process.kill)  # multiprocessing would send SIGTERM there, and wait for ever
+        atexit.register(self._process.kill)  # multiprocessing would send SIGTERM at exit, and wait for ever
         theirs.close()
         self.tasks: deque[list[Request]] = deque()
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Its process id."""
         return int(self._process.pid or 0)
 
     def ask(self, requests: list[Request]) -> None:
-        """Let it make this batch after those that it was asked for before."""
+        """Request this batch, to be made after those requested before."""
         self.tasks.append(requests)
-        with contextlib.suppress(OSError):  # gone while idle: `answer` sees it
+        with contextlib.suppress(OSError):  # it ended while idle, which `answer` notices
             self._pipe.send(requests)
 
     def has_answer(self) -> bool:
-        """Whether `answer` need not wait."""
+        """Return whether `answer` would return without waiting."""
         return bool(self.tasks) and self._pipe.poll()
 
     def answer(self) -> Batch:
-        """The first batch that it was asked for.
+        """Return the batch that was requested first.
 
         Raises:
-            LostError: the process is gone.
-            RSPNetError, RuntimeError: what it raised.
+            LostError: the process has ended.
+            RSPNetError: raised by the process.
+            RuntimeError: the process failed with another error, whose traceback is the message.
         """
         try:
             while not wait([self._pipe], LOOK):
                 if not self._process.is_alive():
                     raise EOFError
             found = self._pipe.recv()
-        except (EOFError, OSError, RuntimeError):  # the last where it went before its tensors were taken over
+        except (EOFError, OSError, RuntimeError):  # RuntimeError if it ended before its tensors were received
             self._process.join(_PATIENCE)
             if self._process.exitcode is None:
                 raise
@@ -186,7 +187,7 @@ class Worker(Generic[Request, Batch]):
         return batch
 
     def kill(self, wait: bool = True) -> None:
-        """End the process, whatever it is at, and wait until it is gone; once more is harmless."""
+        """End the process, whatever it is doing, and wait until it has ended; calling it again is harmless."""
         self._process.kill()
         if not wait:
             return
@@ -196,10 +197,10 @@ class Worker(Generic[Request, Batch]):
 
 
 def _serve(pipe: Connection, dataset: Readable[Request, Batch]) -> None:
-    """A worker's life: it answers until nobody asks."""
+    """Run a worker: answer requests until the pipe is closed."""
     _become_worker()
     asked: SimpleQueue[list[Request] | None] = SimpleQueue()
-    # Read all the time: who asks for much would else wait for this process, while it waits until its answer is taken.
+    # Requests are received in a thread, or both sides could wait for ever: one to send requests, one to send an answer.
     threading.Thread(target=_listen, args=(pipe, asked), daemon=True).start()
     waiting: deque[list[Request]] = deque()
     expect: Callable[[list[Request]], None] = getattr(dataset, "expect", lambda _: None)
@@ -216,12 +217,12 @@ def _serve(pipe: Connection, dataset: Readable[Request, Batch]) -> None:
             except RSPNetError as error:
                 answer = ForkingPickler.dumps(error)
             except Exception:
-                answer = ForkingPickler.dumps(RuntimeError(f"in a process that reads:\n{traceback.format_exc()}"))
+                answer = ForkingPickler.dumps(RuntimeError(f"in a reading process:\n{traceback.format_exc()}"))
             pipe.send_bytes(answer)
 
 
 def _listen(pipe: Connection, asked: "SimpleQueue[list[Request] | None]") -> None:
-    """Hand on what a worker is asked for; None: that is all."""
+    """Pass on a worker's requests, and None at their end."""
     with contextlib.suppress(EOFError, OSError):
         while True:
             asked.put(pipe.recv())
@@ -233,8 +234,8 @@ def _become_worker() -> None:
     _is_worker = True
     torch.set_num_threads(1)  # one worker, one core
     cv2.setNumThreads(0)
-    # Ctrl-C, and a scheduler's word, reach every process. The training process decides when its workers end: one that
-    # went before would take its batch with it. So it is killed, or follows.
+    # Ctrl-C and a scheduler's signals reach every process. A worker ignores them, because the training process may
+    # still want its batches; it is killed by that process, or ends after it.
     signal.set_wakeup_fd(-1)
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
@@ -243,9 +244,9 @@ def _become_worker() -> None:
 
 
 def _tell_unless_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say nothing where the training process was interrupted while it took a batch over.
+    """Print no traceback if the training process was interrupted while it received a batch.
 
-    multiprocessing hands a tensor's memory over in a thread of its own, which reports every failure here.
+    multiprocessing passes on a tensor's memory in a thread of its own, which reports every failure here.
     """
     if not issubclass(kind, EOFError | OSError | multiprocessing.ProcessError):
         sys.__excepthook__(kind, error, trace)

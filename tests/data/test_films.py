@@ -203,4 +203,4 @@ def test_another_frame_rate(index):
 def test_a_window_shorter_than_a_clip_is_a_reason(index):
     found, reasons, _ = read(index, windows=Windows(CLIP, Length(0.2, True)), rows=[0, 1])
     assert not found
-    assert all("a window of 0.2 s is 5 frames, and a clip reaches over 15" in reason for reason in reasons.values())
+    assert all("a window of 0.2 s is 5 frames, but a clip spans 15" in reason for reason in reasons.values())

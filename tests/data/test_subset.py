@@ -119,7 +119,7 @@ def test_the_folder_is_made_once(tmp_path):
     for other_links, other_mark in [({}, mark), (links, mark | {"classes": ["b"]})]:
         with pytest.raises(ConfigError, match="k: holds another subset; choose another folder, or remove it first"):
             subset.make_tree(dst, other_links, other_mark, mark_name=".mark")
-    with pytest.raises(ConfigError, match="r: exists and is no subset"):
+    with pytest.raises(ConfigError, match="r: exists and is not a subset"):
         subset.make_tree(str(tmp_path / "r"), links, mark, mark_name=".mark")
 
 
@@ -176,4 +176,4 @@ def test_what_it_holds_is_told():
     assert summary == counts | {"splits": splits, "classes": ["a", "b"], "left_out": {}}
     line = "/k: 2 classes, 4 videos (2 train, 1 val, 1 no split)"
     assert subset.report(summary | {"dst": "/k", "made": True}) == line
-    assert subset.report(summary | {"dst": "/k", "made": False}) == f"{line}; was there already"
+    assert subset.report(summary | {"dst": "/k", "made": False}) == f"{line}; already there"

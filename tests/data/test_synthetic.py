@@ -78,12 +78,12 @@ def test_made_once_and_never_over_something_else(tmp_path, monkeypatch):
 
 def a_file(dst):
     dst.touch()
-    return dst, ": is no folder; choose a new one"
+    return dst, ": is not a folder; choose a new one"
 
 
 def a_link_to_nothing(dst):
     dst.symlink_to("nowhere")
-    return dst, ": is no folder; choose a new one"
+    return dst, ": is not a folder; choose a new one"
 
 
 def below_a_file(dst):
@@ -100,7 +100,7 @@ def marked(text):
         dst.mkdir()
         (dst / "synthetic.json").write_text(text)
         remedy = "choose another folder, or remove this one first"
-        return dst, f"/synthetic.json: does not tell what set it belongs to; {remedy}"
+        return dst, f"/synthetic.json: does not describe a synthetic set; {remedy}"
 
     return make
 
@@ -197,7 +197,7 @@ def test_a_group_shares_its_scene_and_nothing_else(tmp_path, monkeypatch):
 def test_the_stage_says_what_it_made(tmp_path, monkeypatch, capsys):
     for module in ("motions", "synthetic"):
         monkeypatch.setattr(f"rspnet.data.{module}.MOTIONS", {"FastRise": MOTIONS["FastRise"]})
-    for made, more in ((True, ""), (False, "; was there already")):
+    for made, more in ((True, ""), (False, "; already there")):
         result = stage.main(stage.Config(str(tmp_path / "a"), videos_per_class=4))
         facts = {"stage": "synthetic", "dst": str(tmp_path / "a"), "made": made, "num_classes": 1, "num_videos": 4}
         out, err = capsys.readouterr()

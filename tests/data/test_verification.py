@@ -99,7 +99,7 @@ def test_the_first_bad_ones_are_named():
     lines = told(count(rows), {"lists": 2, ".txt": 1, "": 3})
     assert lines[:3] == [
         "13 videos (13 missing); 0.00 hours are ok",
-        "official lists of the data set, which say the splits: 2 files",
+        "official lists of the data set, which define the splits: 2 files",
         "files that are not named like videos: 1 .txt, 3 without suffix",
     ]
     assert lines[3:-1] == [f"{n}.mp4: missing: None" for n in range(verification.NUM_NAMED)]
@@ -111,5 +111,5 @@ def test_videos_that_are_slow_to_read_are_counted(root):
     plan = dataclasses.replace(Plan.from_text(facts["plan"]), keys=np.empty(0, np.int64), header=-1, times=None)
     summary = count([facts, facts | {"video": "a.TS", "plan": plan.to_text()}])
     assert summary["slow"] == {".ts": 1}
-    line = "can be read from their beginning only, which is slow: 1 .ts; stages/transcode.py mends it"
+    line = "can only be read from the beginning, which is slow: 1 .ts; stages/transcode.py mends that"
     assert line in told(summary)

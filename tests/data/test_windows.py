@@ -104,10 +104,10 @@ def test_windows_of_clips_that_cover_them():
 def test_a_window_as_long_as_a_clip_unless_said_otherwise():
     assert Windows(clip(8, 2), step=Length(15, False)).grid(60, 0).starts.tolist() == [0, 15, 30, 45]
     assert Windows(clip(8, 2), step=Length(30, False)).grid(60, 0).starts.tolist() == [0, 30]
-    with pytest.raises(ValueError, match=r"a window of 0\.5 s is 12 frames, and a clip reaches over 15"):
+    with pytest.raises(ValueError, match=r"a window of 0\.5 s is 12 frames, but a clip spans 15"):
         Windows(clip(8, 2), Length(0.5, True)).grid(60, 25)
     assert read_windows(clip(8, 2), "15f", None).window == Length(15, False)
-    with pytest.raises(ConfigError, match=r"^--window: 14f; a clip reaches over 15 frames: give as many at least$"):
+    with pytest.raises(ConfigError, match=r"^--window: 14f; a clip spans 15 frames: give at least as many$"):
         read_windows(clip(8, 2), "14f", None)
 
 

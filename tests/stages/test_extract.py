@@ -283,7 +283,7 @@ def test_a_window_shorter_than_a_clip(tmp_path, folder, capsys):
     summary = main(tiny.extract(folder, out=tmp_path / "f.parquet", window=0.2))
     assert summary["failed"] == {"short": 5, "broken": 1}
     assert summary["exit_status"] == 1
-    assert "a window of 0.2 s is 5 frames, and a clip reaches over 8" in capsys.readouterr().err
+    assert "a window of 0.2 s is 5 frames, but a clip spans 8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
