@@ -2,10 +2,10 @@
 
     make demo                 on ten kinds of motion, generated: four to seven minutes on two cores
     make demo DATA=FOLDER     on your own videos: pretrains on them by configs/small.yaml, as many steps as the demo's
-                              own, lists each one's nearest neighbours, and tells whether training taught anything
+                              own, lists each one's nearest neighbours, and measures whether training taught anything
 
-Each command is shown as you would type it. Everything lands in runs/demo (or in runs/demo_FOLDER_..., for these very
-videos); a second call goes on where the first was stopped, and shows the same table once all is done.
+Each command is shown as you would type it. Everything is written to runs/demo (or to runs/demo_FOLDER_..., one folder
+for each set of videos); a second call goes on where the first was stopped, and shows the same table at the end.
 """
 
 import argparse
@@ -26,25 +26,25 @@ from rspnet.errors import ConfigError
 from rspnet.evaluation.taught import sentence, table
 
 HERE = Path(__file__).resolve().parent
-DEMO_STEPS = 800  # of pretraining, as long as configs/demo.yaml takes on its own data
+DEMO_STEPS = 800  # steps of pretraining, as many as with configs/demo.yaml on its own data
 
 
 def stage(*command: object, may_refuse: bool = False) -> dict:
-    """Run one command, shown first; the JSON object on its last line, if it prints one.
+    """Show a command, run it, and return the JSON object on its last line, or an empty one if it prints none.
 
-    What asks the demo to stop is for the command alone, which ends in order: it finishes its step and keeps it.
-    One that `may_refuse` its videos, which it says in a line, ends nothing else.
+    A signal to the demo goes to the command alone, which finishes its step, saves it and ends. With `may_refuse`, a
+    command that refuses its videos in one line (exit status 2) does not end the demo.
     """
     words = [str(word) for word in command]
     if asked:
         leave()
     print(f"\n$ python {shlex.join(words)}", file=sys.stderr, flush=True)
-    # In a process group of its own, a terminal's Ctrl-C does not reach it a second time, which would be one too many.
+    # In a process group of its own, so that the terminal's Ctrl-C does not reach it a second time.
     with subprocess.Popen(
         [sys.executable, *words], cwd=HERE, stdout=subprocess.PIPE, text=True, process_group=0
     ) as child:
         running.append(child)
-        for number in asked:  # before it was known
+        for number in asked:  # signals that came while it was starting
             child.send_signal(number)
         lines = child.communicate()[0].splitlines()
         running.clear()
@@ -56,20 +56,20 @@ def stage(*command: object, may_refuse: bool = False) -> dict:
 
 
 asked: list[int] = []
-"""Signals so far."""
+"""Signals received so far."""
 running: list[subprocess.Popen] = []
-"""The command at work, if any."""
+"""The running command, if any."""
 
 
 def pass_on(number: int, frame: FrameType | None) -> None:
-    """Hand a signal to the command at work."""
+    """Pass a signal on to the running command."""
     asked.append(number)
     for child in running:
         child.send_signal(number)
 
 
 def leave() -> NoReturn:
-    """End between two commands."""
+    """End the demo between two commands, because of a signal."""
     print("demo.py: interrupted; the same command goes on from there", file=sys.stderr)
     sys.exit(130)
 
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def folder_of(source: Path) -> Path:
-    """Where the demo of a folder's videos lies: another for another folder of that name, or for other videos in it."""
+    """Return the demo's folder for a folder of videos: another one for each path, and for each content of it."""
     videos = []
     for row in scan(source):
         path = source / row["video"]
@@ -102,12 +102,12 @@ def folder_of(source: Path) -> Path:
     place, content = (hashlib.sha256(repr(facts).encode()).hexdigest()[:6] for facts in (str(source), videos))
     run = HERE / "runs" / f"demo_{source.name}_{place}_{content}"
     if not run.exists() and any(run.parent.glob(f"demo_{glob.escape(source.name)}_{place}_*")):
-        print(f"{source}: not the videos of the last call; beginning anew in {run}", file=sys.stderr)
+        print(f"{source}: other videos than in the last call; beginning anew in {run}", file=sys.stderr)
     return run
 
 
 def prepare(source: Path, run: Path) -> Path:
-    """Look at every video, make small copies that are quick to read, and index those."""
+    """Verify every video, make small copies that are quick to read, and return the index of these."""
     found, small = run / "found.jsonl", run / "small"
     index = run / "videos.jsonl"
     if not index.exists():
@@ -138,7 +138,7 @@ def labelled(run: Path) -> None:
 
 
 def sizes(index: Path) -> tuple[str | int, ...]:
-    """What configs/small.yaml cannot know of a pretraining on the videos of an index: how many there are."""
+    """Return the options of a pretraining that depend on the number of videos, which configs/small.yaml cannot know."""
     usable = [row for row in map(json.loads, index.read_text().splitlines()) if row["status"] == "ok"]
     learnt = sum(row["split"] == "train" for row in usable) or len(usable)
     batch = min(32, learnt // 2 * 2)
@@ -150,7 +150,7 @@ def sizes(index: Path) -> tuple[str | int, ...]:
 
 
 def unlabelled(source: Path, run: Path) -> None:
-    """Pretrain on somebody's videos, list what the network finds alike, and compare it with fresh weights."""
+    """Pretrain on the user's videos, list nearest neighbours, and compare the network with fresh weights."""
     index = prepare(source, run)
     common = ("--data.index", index, "--run_dir")
     stage("stages/pretrain.py", "--config", "configs/small.yaml", *sizes(index), *common, run / "pretrain")

@@ -21,7 +21,7 @@ What DST becomes depends on SRC:
 No code in SRC is executed. The last line on stdout is the result as JSON; notes on it go to stderr.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()

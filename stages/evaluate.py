@@ -35,7 +35,7 @@ predictions_PROTOCOL.jsonl) with one line per test video, features.parquet (retr
 environment.json and index.parquet. The last line on stdout is the result as JSON, for several each under its name.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -77,9 +77,9 @@ if TYPE_CHECKING:
     from rspnet.weights.read import WeightFile
 
 ON_FEATURES = ("classify", "retrieval", "knn", "linear", "few_shot", "cluster")
-"""Protocols that look at a network's outputs for whole videos: rspnet/evaluation/protocols.py."""
+"""Protocols that use a network's outputs for whole videos: rspnet/evaluation/protocols.py."""
 ON_CLIPS = ("speed", "arrow_of_time", "pretext")
-"""Those that look at clips of their own: rspnet/evaluation/probes.py and pretext.py."""
+"""Protocols that use clips of their own: rspnet/evaluation/probes.py and pretext.py."""
 NAMES = (*ON_FEATURES, *ON_CLIPS)
 
 
@@ -113,17 +113,17 @@ class Config:
 
     @property
     def protocols(self) -> list[str]:
-        """The protocols by name."""
+        """Names of the protocols."""
         return [name.strip() for name in self.protocol.split(",")]
 
     @property
     def on_features(self) -> list[str]:
-        """Those of `ON_FEATURES` among them."""
+        """The protocols that are in `ON_FEATURES`."""
         return [name for name in self.protocols if name in ON_FEATURES]
 
     @property
     def on_clips(self) -> list[str]:
-        """Those of `ON_CLIPS`."""
+        """The protocols that are in `ON_CLIPS`."""
         return [name for name in self.protocols if name in ON_CLIPS]
 
     def __post_init__(self) -> None:
@@ -131,22 +131,24 @@ class Config:
             if name not in NAMES:
                 raise ConfigError(f"protocol: {name!r}; choose from {', '.join(NAMES)}")
         if len(set(self.protocols)) < len(self.protocols) or (len(self.protocols) > 1 and "classify" in self.protocols):
-            raise ConfigError(f"protocol: {self.protocol}; together may be {', '.join(NAMES[1:])}, each once")
+            raise ConfigError(f"protocol: {self.protocol}; can be combined: {', '.join(NAMES[1:])}, each once")
         if self.features is not None and (self.on_clips or self.protocol == "classify"):
             what = f"{self.on_clips[0]} is measured" if self.on_clips else "a classifier is tested"
             raise ConfigError(f"--features: {what} on videos; choose from {', '.join(ON_FEATURES[1:])}")
         if self.features is not None and (self.weights or self.data.root or self.data.index):
-            raise ConfigError("--features: stands in place of --weights, --data.root and --data.index; leave them out")
+            raise ConfigError("--features: replaces --weights, --data.root and --data.index; leave them out")
         if self.features is not None and self.run.compile:
-            raise ConfigError("run.compile: true; --features stands in place of a network, and nothing is computed")
+            raise ConfigError("run.compile: true; with --features there is no network to compile: leave it out")
         if self.protocol == "classify" and self.pooling != "average":
-            raise ConfigError(f"pooling: {self.pooling}; a classifier is tested as it was trained, on averages")
+            raise ConfigError(
+                f"pooling: {self.pooling}; a classifier is tested as it was trained, with average pooling"
+            )
         if "pretext" in self.protocols and self.weights == "none":
             raise ConfigError("protocol: pretext; fresh weights have learnt no task: give those of a pretraining")
         if self.on_clips and self.clips.num_frames == 1:
-            raise ConfigError(f"clips.num_frames: 1; {self.on_clips[0]} is measured on clips that have an order")
+            raise ConfigError(f"clips.num_frames: 1; {self.on_clips[0]} is measured on clips of several frames")
         if self.compare and (self.features is not None or self.protocol == "classify" or self.weights == "none"):
-            raise ConfigError("--compare: is for the features of a network with weights, which are made of videos")
+            raise ConfigError("--compare: is for the features of a network with weights, computed from videos")
         if self.run.seed and not (self.compare or self.on_clips or named_weights(self.weights) is None):
             raise ConfigError(f"run.seed: {self.run.seed}; only fresh weights and probed clips are drawn: leave it out")
 
@@ -157,7 +159,7 @@ def main(config: Config) -> dict[str, Any]:
     if measured is None:
         raise ConfigError("--weights: name a run folder or a weight file, or say `none` for fresh weights")
     if config.features is None and named_weights(measured) is not None:
-        with suppress(CheckpointError):  # which `run_once` says, where it matters
+        with suppress(CheckpointError):  # `run_once` raises it again if it matters
             measured = settled(measured)
         config = dataclasses.replace(config, weights=measured)
     run_dir = config.run_dir or default_run_dir(config, Path(measured))
@@ -167,10 +169,10 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def default_run_dir(config: Config, measured: Path) -> Path:
-    """A folder of this evaluation's own, in that of the weights; told apart from others by what decides the result."""
+    """Return a folder for this evaluation in the run folder of the weights, named by what determines the result."""
     has_home = os.path.isdir(measured) and config.features is None and not is_export(measured)
     home = measured if has_home else Path("runs", measured.name.split(".")[0])
-    if has_home and is_checkpoint(measured):  # which is to stay as it was written
+    if has_home and is_checkpoint(measured):  # whose folder must not change
         home = measured.parent.parent if measured.parent.name == "checkpoints" else Path("runs", measured.name)
     files = [str(Path(name).absolute()) for name in (measured, config.data.root or "", config.data.index or "")]
     known = (config.clips, config.encoder, config.pooling, config.run.seed, config.data.layout, config.data.fold)
@@ -180,8 +182,8 @@ def default_run_dir(config: Config, measured: Path) -> Path:
 
 
 def evaluate(config: Config, run: Run) -> dict[str, Any]:
-    """The evaluation itself: read, look, score, write."""
-    # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
+    """Evaluate in the run's folder, and return the result."""
+    # torch takes seconds to import; mistakes in the config and missing videos have been reported by now.
     from rspnet.data.held_out import chosen
     from rspnet.data.index import load
     from rspnet.encoders import check_clips
@@ -203,7 +205,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
     keep_findings(run, found)
     scores = {name: found[name].score for name in config.protocols}
     if config.compare is not None:
-        console.say("the same of a network with fresh weights")
+        console.say("now the same network with fresh weights")
         fresh, _, _ = measured(config, run, None, asked=asked, fresh=True)
         beside(found, fresh)
     shown = scores[config.protocol] if len(scores) == 1 else scores
@@ -211,7 +213,7 @@ def evaluate(config: Config, run: Run) -> dict[str, Any]:
 
 
 class Asked(NamedTuple):
-    """What networks are asked: the videos for features and for probes, a pretraining's heads, the names of classes."""
+    """What networks are measured on: videos for features and for probes, a pretraining's heads, the class names."""
 
     labelled: "Lists | None"
     probed: "Lists | None"
@@ -222,7 +224,7 @@ class Asked(NamedTuple):
 def measured(
     config: Config, run: Run, weights: "WeightFile | None", *, asked: Asked, fresh: bool = False
 ) -> "tuple[dict[str, Found], dict[str, Any], int]":
-    """What is found of a network by each protocol, what a result says of it, and how many videos cannot be read."""
+    """Return each protocol's findings on a network, facts for the result, and the number of unreadable videos."""
     from rspnet.data.index import selection
     from rspnet.evaluation.found import if_possible
     from rspnet.evaluation.protocols import PROTOCOLS
@@ -248,7 +250,7 @@ def measured(
 
 
 class Told(NamedTuple):
-    """Videos of a list and what to call them -> outputs; facts for the result; how videos are looked at, in words."""
+    """A function (videos, their name) -> outputs; facts for the result; the input in words; what looks at clips."""
 
     outputs_of: "Callable[[Dataset, str], Outputs]"
     facts: dict[str, Any]
@@ -257,7 +259,7 @@ class Told(NamedTuple):
 
 
 def of_videos(config: Config, run: Run, weights: "WeightFile | None", *, names: list[str]) -> Told:
-    """What gives the network's outputs for videos, and where they come from."""
+    """Return the outputs of a network for videos, and the facts about them."""
     from rspnet.running.looking import Looker
 
     network, clip = trained_network(config, weights, names)
@@ -272,7 +274,7 @@ def of_videos(config: Config, run: Run, weights: "WeightFile | None", *, names: 
 
 
 def of_features(config: Config, run: Run) -> Told:
-    """The same of features that are in a file."""
+    """Return the same for features in a file."""
     from rspnet.evaluation import features
     from rspnet.evaluation.predict import stored_outputs
 
@@ -287,7 +289,7 @@ def of_features(config: Config, run: Run) -> Told:
 
 
 def trained_network(config: Config, weights: "WeightFile | None", names: list[str]) -> "tuple[nn.Module, ClipSpec]":
-    """What maps views (N, V, 3, T, H, W) to logits or features, and what it is to be fed with."""
+    """Return the module that maps views (N, V, 3, T, H, W) to logits or features, and the clips that it expects."""
     from rspnet.evaluation.predict import ViewFeatures
     from rspnet.method.classifier import Classifier
     from rspnet.running.network import begin_network
@@ -298,7 +300,7 @@ def trained_network(config: Config, weights: "WeightFile | None", names: list[st
     known = names if weights is None else weights.description.get("class_names")
     if known is None:
         console.say(
-            f"{config.weights}: does not name its classes; they are taken to be these videos', in alphabetical order"
+            f"{config.weights}: does not name its classes; assuming those of these videos, in alphabetical order"
         )
     elif known != names:
         raise CheckpointError(f"{config.weights}: was trained on other classes than these videos have: {known[:5]} ...")

@@ -21,7 +21,7 @@ otherwise to a file in the folder DST. An earlier export in the same place is re
 on stdout is the result as JSON.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -61,7 +61,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.push is not None and self.format != "hub":
-            raise ConfigError(f"push: {self.push}; only --format hub is for the Hub: leave it out, or take that")
+            raise ConfigError(f"push: {self.push}; only --format hub can be pushed: use that, or leave --push out")
         if self.license is not None and self.format == "published":
             raise ConfigError(f"license: {self.license}; a published file has no place for it: leave it out")
         if self.license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", self.license):
@@ -87,7 +87,7 @@ def main(config: Config) -> dict[str, Any]:
     file = read_weights(settled(config.weights))
     what = package(file, *known_of(file))
     if config.format in ENDINGS:
-        console.say(f"{file.arch} is traced, which takes up to some minutes")
+        console.say(f"tracing {file.arch}, which can take some minutes")
     notes = write(path, config.format, what, weights_license=config.license, repo=config.push)
     for line in (*(f"{file.path}: {note}" for note in what.notes), *(f"{path}: {note}" for note in notes)):
         console.say(line)
@@ -95,7 +95,7 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def known_of(file: "WeightFile") -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """What the run folder that the weights lie in tells of their training, and of what was measured with them."""
+    """Return the recipe of the training and the results that the run folder of these weights holds."""
     from rspnet.running import measured
 
     if file.path.name not in (NAME, STATE) or "weights" not in file.description:
@@ -106,14 +106,14 @@ def known_of(file: "WeightFile") -> tuple[dict[str, Any] | None, list[dict[str, 
 
 
 def published(config: Config, path: Path) -> dict[str, Any]:
-    """The network as a file of the published code's."""
+    """Write the network as a published file, and return facts for the result."""
     from rspnet.running.finished import run_at
     from rspnet.weights.convert import convert
 
     found = find_weights(config.weights)
     if found.suffix != ".safetensors" and found.name != STATE:
         raise CheckpointError(
-            f"{config.weights}: is no run, nor an encoder of rspnet's; a published file is one already"
+            f"{config.weights}: is neither a run nor an encoder of rspnet; a published file needs no export"
         )
     done = convert(config.weights, path, run_at)
     for note in done.notes:
@@ -122,7 +122,7 @@ def published(config: Config, path: Path) -> dict[str, Any]:
 
 
 def told(config: Config, path: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """The result, said and printed; pushed before that if it is to be."""
+    """Push the folder if --push is given, then print and return the result."""
     from rspnet.weights import hub
 
     console.say(f"{config.weights} ({facts['arch']}) -> {path} ({config.format})")

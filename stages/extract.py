@@ -18,7 +18,7 @@ whose status says why. What is done so far lies in OUT.partial; the same command
 --estimate it reads two dozen batches, says how long everything would take, and writes nothing.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -103,7 +103,7 @@ def main(config: Config) -> dict[str, Any]:
     rows = team.by_main(lambda: read_sources(config.sources, config.data.layout))
     splits = splits_of(rows, config.data.fold)
 
-    # torch takes seconds to import: a mistake in the command or in what it names has answered by now.
+    # torch takes seconds to import; mistakes in the command and missing files have been reported by now.
     from rspnet.data.augment import normaliser
     from rspnet.data.index import to_dataset
     from rspnet.encoders import check_clips
@@ -135,7 +135,7 @@ def main(config: Config) -> dict[str, Any]:
         accelerator.end_training()
         return finished(about | estimate)
     if (counted := features.complete(out, made)) is not None:
-        console.say(f"{out}: was made by this command before; remove it to make it anew")
+        console.say(f"{out}: was made by the same command before; remove it to make it again")
         accelerator.end_training()
         return finished(about | counted)
     before = features.made_by(out)
@@ -153,7 +153,7 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def checked(config: Config) -> tuple[Config, str | None, str]:
-    """With the weights that the name stands for by now; those, if they are no fresh ones; and where features go."""
+    """Return the config with the path of its settled weights, that path (None for fresh weights), and the output."""
     from rspnet.evaluation import features
 
     if config.weights is None:
@@ -168,7 +168,7 @@ def checked(config: Config) -> tuple[Config, str | None, str]:
 
 
 def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: str) -> dict[str, Any]:
-    """All that the features depend on beside the clips; the same whatever the number of processes."""
+    """Return all that the features depend on, except the clips; it does not depend on the number of processes."""
     from rspnet.data.index import fingerprint
     from rspnet.data.source import named_content
 
@@ -192,13 +192,13 @@ def facts_of(config: Config, rows: "list[Row]", *, shape: list[int], precision: 
 
 
 def remark(before: dict[str, Any], made: dict[str, Any]) -> str:
-    """What is to be said of features that are there, and were made of or with something else, or not of all videos."""
+    """Describe how existing features differ from those to be made; if they do not, they lack unreadable videos."""
     from rspnet.evaluation.made import differing
 
     if not (names := differing(before, made)):
         return "lacks videos that could not be read, which are tried again"
     if names[0] == "videos":
-        return "was made of other videos, or of files of other sizes"
+        return "was made from other videos, or from files of other sizes"
     return f"was made by another command ({names[0]} differs)"
 
 
@@ -211,7 +211,7 @@ def write(
     made: dict[str, Any],
     out: str,
 ) -> dict[str, Any]:
-    """Write what is on the shelf, in the order of the videos, and count it."""
+    """Write the features on the shelf in the order of the videos, and return the summary."""
     from rspnet.evaluation import features
 
     tally = features.Tally()
@@ -222,17 +222,17 @@ def write(
 
 
 def told(summary: dict[str, Any], out: str) -> "Iterator[str]":
-    """The counts in words, and where the features are."""
+    """Yield the counts in words, and the output's path."""
     failed = ", ".join(f"{number} {status}" for status, number in summary["failed"].items())
     yield (
         f"{some(summary['num_windows'], 'feature')} of {some(summary['num_videos'], 'video')}"
-        f"{f'; of others none, or not to their end: {failed}' if failed else ''}"
+        f"{f'; videos not read, or not to their end: {failed}' if failed else ''}"
     )
     yield f"written to {out}"
 
 
 def finished(summary: dict[str, Any]) -> dict[str, Any]:
-    """Print the last line, and say whether there is a feature at all."""
+    """Print the result, and return it with `exit_status` 1 if there are no features at all."""
     if console.is_main():
         print_json(summary)
     return summary | {"exit_status": int(summary.get("num_windows") == 0)}

@@ -13,7 +13,7 @@ result as JSON: the final test over `clips.views` clips per video. With --estima
 the run would take, and keeps nothing.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from rspnet.running.loop import TrainLoop
     from rspnet.weights.read import WeightFile
 
-# Of every published fine-tuning: no grey, no colour jitter.
+# As in every published fine-tuning: no grey, no colour jitter.
 AUGMENT = partial(
     options.Augment, crop_area=[0.25, 1.0], gray=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0
 )
@@ -91,8 +91,8 @@ def begin(config: Config) -> dict[str, Any]:
 
 
 def train(config: Config, run: Run) -> dict[str, Any]:
-    """The run itself, from the newest checkpoint if there is one."""
-    # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
+    """Train from the newest checkpoint, if there is one, and test."""
+    # torch takes seconds to import; mistakes in the config and missing videos have been reported by now.
     from rspnet.data.augment import Augment, normaliser
     from rspnet.data.clip_dataset import even_clips, random_clips
     from rspnet.data.index import describe, load
@@ -118,7 +118,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     # Encoder -> classifier; one process or many
     names = index.features["label"].names
     model, clip = begun_classifier(config, weights, names)
-    del weights  # a published file brings its optimiser and queue along
+    del weights  # frees memory: a published file also holds its optimiser and queue
     optimizer, schedule = optim.recipe(model, config.optim)
     model, optimizer = accelerator.prepare(model, optimizer)
 
@@ -164,7 +164,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
 
 
 def labelled_videos(config: Config, index: "Dataset") -> "tuple[Dataset, Dataset, str]":
-    """The training and the test videos, and how many they are, in words."""
+    """Return the training videos, the test videos, and their numbers in words."""
     from rspnet.data.clip_dataset import test_split
     from rspnet.data.duplicates import tell_leaks
     from rspnet.data.few import draw
@@ -184,7 +184,7 @@ def labelled_videos(config: Config, index: "Dataset") -> "tuple[Dataset, Dataset
 
 
 def begun_classifier(config: Config, weights: "WeightFile | None", names: list[str]) -> "tuple[Classifier, ClipSpec]":
-    """The network as training begins with it, and what it is to be fed with."""
+    """Return the classifier that training begins with, and the clips that it expects."""
     from rspnet.method.classifier import Classifier
     from rspnet.running.network import begin_network
 
@@ -193,7 +193,7 @@ def begun_classifier(config: Config, weights: "WeightFile | None", names: list[s
 
 
 def measured(found: "Outputs") -> dict[str, float]:
-    """The accuracy of logits, and their loss."""
+    """Return the accuracy and the loss of a test's logits."""
     from torch.nn.functional import cross_entropy
 
     from rspnet.evaluation.accuracy import accuracy
@@ -202,14 +202,14 @@ def measured(found: "Outputs") -> dict[str, float]:
 
 
 def classes(found: "Outputs") -> "ByClass":
-    """The test class by class."""
+    """Return a test's outcome class by class."""
     from rspnet.evaluation.by_class import by_class
 
     return by_class(found.values, found.labels, found.index.features["label"].names)
 
 
 def tested(config: Config, loop: "TrainLoop", found: "Outputs") -> dict[str, Any]:
-    """The result of the final test."""
+    """Return the result of the run, with its final test."""
     return loop.result(
         "finetune",
         **measured(found),

@@ -8,7 +8,7 @@ did not show it the others in time. If shares are missing or do not fit the othe
 Where all are joined already, nothing is done.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -33,7 +33,7 @@ class Config:
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Join, and return the summary, with `exit_status` 1 as the stage of the shares has it."""
+    """Join the shares, and return the summary with the `exit_status` that their stage gives."""
     from rspnet.data.index import check_out
     from rspnet.running import merging
     from rspnet.running.parts import Parts
@@ -48,7 +48,7 @@ def main(config: Config) -> dict[str, Any]:
     except FileNotFoundError:
         if not os.path.exists(config.out):
             raise ConfigError(f"{config.out}: no share of it has begun; there is no {parts.folder}") from None
-    console.say(f"{config.out}: is there, and has no parts to join")
+    console.say(f"{config.out}: exists, and there are no parts to join")
     return {"stage": "merge", "out": config.out}
 
 

@@ -15,7 +15,7 @@ videos, as do several separate commands with the same --out (--share, a SLURM ar
 the file. Where videos have labels among the classes, stderr says how many predictions are right.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -98,12 +98,12 @@ def main(config: Config) -> dict[str, Any]:
     share = read_share(config.share, team=True)
     refuse_pipes(share, config.sources, config.out)
     if config.out != "-" and is_there(config.out):
-        console.say(f"{config.out}: is there from before; it is replaced when this is done")
+        console.say(f"{config.out}: exists; it is replaced when this is done")
     team, accelerator_of = launch.processes(partial(launch.start, trains=False, run_dir="."))
     bound(config.data.cache_gb)
     rows = team.by_main(lambda: read_sources(config.sources, config.data.layout))
 
-    # torch takes seconds to import: a mistake in the command or in what it names has answered by now.
+    # torch takes seconds to import; mistakes in the command and missing files have been reported by now.
     from rspnet.data.augment import normaliser
     from rspnet.data.index import to_dataset
     from rspnet.encoders import check_clips
@@ -146,10 +146,10 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def class_names(weights: "WeightFile") -> list[str]:
-    """The classes in the order of the logits; numbers where the file does not name them, as published ones do not.
+    """Return the class names in the order of the logits, or numbers if the file has none, such as a published one.
 
     Raises:
-        CheckpointError: it has no classifier.
+        CheckpointError: If it has no classifier.
     """
     if not weights.num_classes:
         raise CheckpointError(
@@ -157,12 +157,12 @@ def class_names(weights: "WeightFile") -> list[str]:
         )
     if names := weights.description.get("class_names"):
         return list(names)
-    console.say(f"{weights.path}: does not name its classes; they go by their numbers, from 0")
+    console.say(f"{weights.path}: does not name its classes; they are numbered from 0")
     return [str(number) for number in range(weights.num_classes)]
 
 
 def settings(config: Config, rows: "list[Row]", *, clip: "ClipSpec", precision: str) -> dict[str, Any]:
-    """All that the logits depend on."""
+    """Return everything that the logits depend on."""
     from rspnet.data.source import named_content
 
     return {
@@ -176,7 +176,7 @@ def settings(config: Config, rows: "list[Row]", *, clip: "ClipSpec", precision: 
 
 
 def write(out: str, sayings: "Sayings", *, shelf: "Shelf", untried: list[tuple[int, str]]) -> "Sayings":
-    """Write what is on the shelf, in the order of the videos, and count it."""
+    """Write predictions from the shelf in the order of the videos, and return `sayings`, which has counted them."""
     from rspnet.evaluation import predictions
 
     windows = (window for table in shelf.in_order(untried) for window in table.to_pylist())
@@ -186,11 +186,11 @@ def write(out: str, sayings: "Sayings", *, shelf: "Shelf", untried: list[tuple[i
 
 
 def told(summary: dict[str, Any], out: str) -> Iterator[str]:
-    """The counts in words."""
+    """Yield the counts in words, and the output's path."""
     failed = ", ".join(f"{number} {status}" for status, number in summary["failed"].items())
     yield (
         f"{some(summary['num_predictions'], 'prediction')}"
-        f"{f'; of other videos none, or not to their end: {failed}' if failed else ''}"
+        f"{f'; videos not read, or not to their end: {failed}' if failed else ''}"
     )
     if "top1" in summary:
         trained = summary["num_labelled_for_training"]

@@ -12,7 +12,7 @@ it only prints the result again. With --estimate it runs a few dozen steps, says
 nothing. The last line on stdout is the result as JSON.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -33,7 +33,7 @@ from rspnet.running.telling import opening
 
 @dataclass
 class Config:
-    """Where the run is kept."""
+    """Options of pretraining."""
 
     refused: ClassVar = dict.fromkeys(
         ("clips.views", "frozen", "test"),
@@ -78,8 +78,8 @@ def begin(config: Config) -> dict[str, Any]:
 
 
 def train(config: Config, run: Run) -> dict[str, Any]:
-    """The run itself, from the newest checkpoint if there is one."""
-    # torch takes seconds to import: a mistake in the config or in what it says of the videos has answered by now.
+    """Train from the newest checkpoint, if there is one."""
+    # torch takes seconds to import; mistakes in the config and missing videos have been reported by now.
     from rspnet.data.augment import Augment
     from rspnet.data.clip_dataset import random_clips
     from rspnet.data.index import describe, load, others, select, selection
@@ -111,7 +111,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     optimizer, schedule = optim.recipe(model, config.optim)
     model, optimizer = accelerator.prepare(model, optimizer)
 
-    # Videos -> batches of two clips each, of which only the frames are read that a step shows
+    # Videos -> batches of two clips of each video; only the frames that a step shows are read
     index = load(run.keep_videos())
     videos, left_out = select(index, "train" if any(index["split"]) else None, config.data.fold)
     augment = Augment.to_feed(clip, **vars(config.augment))

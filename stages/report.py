@@ -11,7 +11,7 @@ Everything that the page shows is in the file: it can be mailed, printed and rea
 the result as JSON.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -40,14 +40,14 @@ class Config:
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Write the page, and return what the last line says."""
+    """Write the page, and return the result that is also printed as the last line."""
     from rspnet.report.page import check_out, write
 
     folders = {Path(name).resolve(): Path(name) for name in config.runs}
     if len(folders) < len(config.runs):
         raise ConfigError("runs: one is named twice; leave it out")
     if config.features is not None and len(folders) > 1:
-        raise ConfigError("--features: they are of one run; name that one alone")
+        raise ConfigError("--features: belongs to one run; name that run alone")
     check_out(config.out)
     sweep(Path(config.out).parent)
     failed = write(list(folders.values()), Path(config.out), config.features)

@@ -9,7 +9,7 @@ Writes the rows of the subset to stdout, or an index file with --out. DST appear
 command again changes nothing, a different subset needs another DST. --without_duplicates alone keeps all classes.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -62,7 +62,7 @@ class Config:
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Make the subset, and return what it holds."""
+    """Make the subset, and return its summary."""
     from rspnet.data import index, layouts, subset
     from rspnet.data.source import read_source
 
@@ -86,7 +86,7 @@ def main(config: Config) -> dict[str, Any]:
     made = subset.make_tree(dst, links, mark, mark_name=layouts.SUBSET_MARK)
     chosen = set(classes)
     kept = [row | {"root": dst} for row in rows if row["label"] in chosen]
-    index.write_rows(kept, config.out)  # FILE may lie in DST
+    index.write_rows(kept, config.out)  # last, because --out may lie in DST
     summary = {"stage": "subset", "dst": dst, "made": made} | subset.summary(kept, links, classes)
     console.say(subset.report(summary))
     return summary

@@ -10,7 +10,7 @@ was interrupted or has lost a file is made again, a complete one is left alone.
 The last line on stdout is the result as JSON.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()

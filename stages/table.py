@@ -9,7 +9,7 @@ another option make rows of their own, with the options that set them apart. Mis
 goes to stderr; as markdown, csv or json it goes to stdout.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -44,7 +44,7 @@ class Config:
 
 
 def main(config: Config) -> list[dict[str, Any]]:
-    """Show the table, and return it."""
+    """Show the table, and return its rows."""
     from rspnet.running import table
 
     folders = {Path(name).resolve(): Path(name) for name in config.runs}
@@ -63,7 +63,7 @@ def main(config: Config) -> list[dict[str, Any]]:
 
 
 def show(rows: "list[Row]", how: str) -> None:
-    """Write the table to where it goes."""
+    """Print the table in the format `how`: as text to stderr, otherwise to stdout."""
     from rspnet.running.table import cells
 
     lines = cells(rows)

@@ -17,7 +17,7 @@ Ends with exit status 1 if a video that was ok before could not be transcoded, o
 disk is full.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -91,12 +91,12 @@ class Config:
         bounds.positive(self, bounds.GIGABYTES, "cache_gb")
 
     def recipe(self) -> dict[str, Any]:
-        """What the new files are made like."""
+        """Return the settings of the new files."""
         return make_recipe(self.preset, short_side=self.short_side, gop=self.gop, crf=self.crf)
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Transcode, and return the summary, with `exit_status` 1 where a good video has no copy."""
+    """Transcode, and return the summary, with `exit_status` 1 if a good video has no copy."""
     from rspnet.data import copies, index
     from rspnet.data.fetched import bound
     from rspnet.data.remote import absolute
@@ -131,7 +131,7 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def estimated(config: Config, share: Share) -> dict[str, Any]:
-    """Transcode some of a share's videos in a temporary folder, and return what all of it would take."""
+    """Transcode some of a share's videos in a temporary folder, and return an estimate for the whole share."""
     from rspnet.data import copies
     from rspnet.data.copying import Task, transcode_row
     from rspnet.data.rows import USABLE
@@ -159,7 +159,7 @@ def estimated(config: Config, share: Share) -> dict[str, Any]:
 def copied(
     config: Config, rows: "Iterable[Row]", part: "Part | None" = None
 ) -> "Iterator[Iterator[tuple[Task, Outcome]]]":
-    """Make the copies: what became of each task of a share, which is kept in the folder."""
+    """Make the copies of a share, and yield an iterator of each task with its outcome, recorded in the folder."""
     from rspnet.data import copies
     from rspnet.data.copying import Outcome, transcode_row
     from rspnet.data.remote import absolute
@@ -175,7 +175,7 @@ def copied(
         items: Iterator[Task | Ready[Task, Outcome | DiskError]]
         items = (task if task.target else Ready(task, Outcome(task.row)) for task in tasks)
         results = run_parallel(work, items, jobs=config.jobs, time_limit=config.time_limit)
-        stack.callback(lambda: sweep(*folders))  # what workers that were killed were writing
+        stack.callback(lambda: sweep(*folders))  # removes unfinished files of workers that were killed
         stack.enter_context(contextlib.closing(results))  # its workers end here, whatever happens
         yield ledger((task, copies.copied(task, result)) for task, result in results)
 

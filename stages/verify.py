@@ -14,7 +14,7 @@ launch, torchrun, srun, mpirun, a SLURM array), or --share does. They need not r
 part to FILE.parts; the last one joins these into FILE, or stages/merge.py does.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -78,7 +78,7 @@ class Config:
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Verify, and return the summary that is also printed, with `exit_status` 1 where --strict is not met."""
+    """Verify, and return the summary that is also printed, with `exit_status` 1 if --strict is not met."""
     from rspnet.data import index, verification
     from rspnet.data.fetched import bound
     from rspnet.data.remote import absolute
@@ -97,7 +97,7 @@ def main(config: Config) -> dict[str, Any]:
     known |= {"ignored": dict(source.ignored.most_common()), "strict": config.strict}
     tally = verification.Tally()
     if part is None:
-        # A file is written when all is known: no half-written one lies about during the scan.
+        # An index file is written after the scan, so that no half-written one exists meanwhile.
         with looked_at(config, settings, source.rows, place=config.out, total=source.total) as rows:
             index.write_rows(tally(rows) if config.out == "-" else list(tally(rows)), config.out)
         summary = known | tally.summary()
@@ -120,7 +120,7 @@ def looked_at(
     total: int | None,
     known: "Iterable[Row]" = (),
 ) -> "Iterator[Iterator[Row]]":
-    """Look at videos: their rows with what was found, which are kept beside `place` until the block ends."""
+    """Inspect videos, and yield an iterator of their rows, which are kept beside `place` until the block ends."""
     from rspnet.data import verification
     from rspnet.running.journal import Journal
     from rspnet.running.pool import run_parallel

@@ -12,7 +12,7 @@ NAME.maps.webp, a strip of the same with a colour scale. Existing files of these
 be read is named and counted. The last line on stdout is the result as JSON, with the files of each video.
 """
 
-if __name__ == "__main__":  # before all that takes its time
+if __name__ == "__main__":  # before the slow imports
     from rspnet.signals import end_at_once
 
     end_at_once()
@@ -82,7 +82,7 @@ class Config:
         bounds.within(self, 1, bounds.PIXELS, "max_pixels")
         bounds.positive(self, bounds.SECONDS, "time_limit")
         if len(self.speeds) != 2:
-            raise ConfigError(f"speeds: {self.speeds}; give two playback rates, as [2, 2]")
+            raise ConfigError(f"speeds: {self.speeds}; give two playback rates, such as [2, 2]")
         if self.videos and self.sample is not None:
             raise ConfigError(f"sample: {self.sample}; with --videos there is nothing to draw: leave one of them out")
 
@@ -99,7 +99,7 @@ def main(config: Config) -> dict[str, Any]:
 
     check_outside(out, config.sources)
     rows = chosen(config.sources, config.layout, names=config.videos, number=config.sample, seed=config.seed)
-    weights = settled(weights)  # of a run that goes on, one checkpoint: the pictures and the result name it
+    weights = settled(weights)  # one checkpoint, even if the run goes on: pictures and result name it
     heads = load_heads(weights)
     config = dataclasses.replace(config, weights=weights)
     console.say(heads.summary(), *implied.remarks(config.clips, heads.file))
@@ -123,7 +123,7 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def make_mapper(heads: "Heads", config: Config) -> "Mapper":
-    """The networks on their device, and what they are fed with."""
+    """Return what makes the maps: both encoders on their device, and the clips that they take."""
     from rspnet.encoders import check_clips
     from rspnet.evaluation.maps import Mapper
 
@@ -136,7 +136,7 @@ def make_mapper(heads: "Heads", config: Config) -> "Mapper":
 
 
 def show(row: "Row", path: Path, config: Config, *, mapper: "Mapper") -> dict[str, Any]:
-    """Write the two files of a video, and return what there is to say of it."""
+    """Write the two files of a video, and return its entry in the result."""
     from rspnet.data.choice import check_usable, status_of
     from rspnet.data.speed_pairs import read_pair
     from rspnet.drawing.files import save
@@ -158,7 +158,7 @@ def show(row: "Row", path: Path, config: Config, *, mapper: "Mapper") -> dict[st
     clips = [one.facts() | {"flat": clip.flat()} for one, clip in zip(read, pair.clips, strict=True)]
     if flat := {head for clip in pair.clips for head in clip.flat()}:
         console.say(
-            f"{row['video']}: the same everywhere: {' and '.join(sorted(flat))}, so that there is nothing to see"
+            f"{row['video']}: maps that are the same everywhere, with nothing to see: {' and '.join(sorted(flat))}"
         )
     return said | {"status": "ok", "files": [str(moving), str(still)], "clips": clips}
 

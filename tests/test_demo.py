@@ -101,5 +101,5 @@ def test_folders_of_one_name_and_other_videos_are_told_apart(tmp_path, motions, 
     (tmp_path / "one/videos/b.mp4").write_bytes(b"another")
     assert demo.folder_of(tmp_path / "one/videos") not in (one, two, more)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == f"{tmp_path}/one/videos: not the videos of the last call; beginning anew in {more}"
+    assert lines[0] == f"{tmp_path}/one/videos: other videos than in the last call; beginning anew in {more}"
     assert len(lines) == 2

@@ -234,7 +234,7 @@ def test_a_classifier_that_does_not_name_its_classes(tmp_path, motions, finetune
         weights = tmp_path / "exported"
     result = run(motions, tmp_path / "run", weights, "classify")
     assert result["top1"] == json.loads((finetuned / "result.json").read_text())["top1"]
-    said = f"{weights}: does not name its classes; they are taken to be these videos', in alphabetical order"
+    said = f"{weights}: does not name its classes; assuming those of these videos, in alphabetical order"
     assert said in capsys.readouterr().err
 
 
@@ -361,7 +361,7 @@ def test_the_examples_of_the_pages_give_the_features_that_are_measured(tmp_path,
 def test_weights_that_do_not_serve(tmp_path, motions, pretrained, finetuned):
     with pytest.raises(ConfigError, match=r"^--weights: name a run folder or a weight file"):
         main(parse(Config, []))
-    with pytest.raises(ConfigError, match=r"^pooling: max; a classifier is tested as it was trained, on averages"):
+    with pytest.raises(ConfigError, match=r"^pooling: max; a classifier is tested as it was trained, with average"):
         parse(Config, ["--pooling", "max"])
     with pytest.raises(CheckpointError, match="has no classifier; fine-tune this encoder first"):
         main(tiny.evaluate(motions, tmp_path / "a", pretrained, "classify"))
@@ -447,12 +447,12 @@ def test_features_say_how_they_were_made(tmp_path, motions, finetuned, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"protocol": "knn,classify"}, "protocol: knn,classify; together may be retrieval, knn, linear"),
-        ({"protocol": "knn,knn"}, "protocol: knn,knn; together may be"),
+        ({"protocol": "knn,classify"}, "protocol: knn,classify; can be combined: retrieval, knn, linear"),
+        ({"protocol": "knn,knn"}, "protocol: knn,knn; can be combined: "),
         ({"protocol": "knn, svm"}, "protocol: 'svm'; choose from classify, retrieval, knn"),
         ({"protocol": ""}, "protocol: ''; choose from"),
         ({"features": "f.parquet"}, "--features: a classifier is tested on videos"),
-        ({"features": "f.parquet", "protocol": "knn", "weights": "none"}, "--features: stands in place of --weights"),
+        ({"features": "f.parquet", "protocol": "knn", "weights": "none"}, "--features: replaces --weights"),
     ],
 )
 def test_protocols_and_features_that_do_not_go_together(changes, message):
@@ -592,7 +592,7 @@ def test_the_tasks_of_the_pretraining(tmp_path, motions, pretrained, capsys):
         ({"protocol": "knn,speed", "features": "f"}, "--features: speed is measured on videos; choose from retrieval"),
         ({"protocol": "pretext", "weights": "none"}, "protocol: pretext; fresh weights have learnt no task"),
         ({"protocol": "speed", "clips": options.TestedClips(num_frames=1)}, r"clips\.num_frames: 1; speed is measured"),
-        ({"protocol": "speed,classify"}, "together may be retrieval"),
+        ({"protocol": "speed,classify"}, "can be combined: retrieval"),
     ],
 )
 def test_probes_that_make_no_sense(changes, message):

@@ -136,7 +136,7 @@ def test_published_files_are_made_of_ours_alone(pretrained, tmp_path):
     with pytest.raises(CheckpointError, match="its resnet18 has width 16; the published code has only 64"):
         main(Config(str(pretrained), str(tmp_path / "a.pth.tar"), format="published"))
     fine_tuned_file(tmp_path / "best.pth.tar", "c3d")
-    with pytest.raises(CheckpointError, match="a published file is one already"):
+    with pytest.raises(CheckpointError, match="a published file needs no export"):
         main(Config(str(tmp_path / "best.pth.tar"), str(tmp_path / "b.pth.tar"), format="published"))
     assert [path.name for path in tmp_path.iterdir()] == ["best.pth.tar"]
 
@@ -144,7 +144,7 @@ def test_published_files_are_made_of_ours_alone(pretrained, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--format timm --push org/net", "push: org/net; only --format hub is for the Hub"),
+        ("--format timm --push org/net", "push: org/net; only --format hub can be pushed"),
         ("--format published --license mit", "license: mit; a published file has no place for it"),
         ("--license My_licence", "license: 'My_licence' is no identifier of the Hub's"),
     ],

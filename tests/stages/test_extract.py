@@ -224,7 +224,7 @@ def test_a_command_that_was_given_before(tmp_path, folder, capsys):
     first = main(command)
     before = os.stat(tmp_path / "f.parquet").st_ino
     assert main(command) == first
-    assert "was made by this command before; remove it to make it anew" in capsys.readouterr().err
+    assert "was made by the same command before; remove it to make it again" in capsys.readouterr().err
     assert os.stat(tmp_path / "f.parquet").st_ino == before
     main(tiny.extract(folder, out=tmp_path / "f.parquet", pooling="max"))  # replaced: it is another command's
     assert os.stat(tmp_path / "f.parquet").st_ino != before
@@ -235,7 +235,7 @@ def test_a_command_that_was_given_before(tmp_path, folder, capsys):
     encode(folder / "2.mp4", np.full((20, 32, 32, 3), 255, np.uint8), 25)  # another video of this name
     capsys.readouterr()
     main(command)
-    assert "f.parquet: was made of other videos, or of files of other sizes; it is" in capsys.readouterr().err
+    assert "f.parquet: was made from other videos, or from files of other sizes; it is" in capsys.readouterr().err
     changed = [row["video"] for row, then in zip(rows(tmp_path / "f.parquet"), before) if row != then]
     assert changed == ["2.mp4"]
 

@@ -66,7 +66,7 @@ def test_a_folder_without_labels(flat, finetuned, capsys):
     assert broken == {"video": "zero.mp4", **nothing, "status": "broken"}
     assert summary == summary | {"num_predictions": 5, "failed": {"broken": 1}, "num_labelled": 0}
     assert "top1" not in summary
-    assert "5 predictions; of other videos none, or not to their end: 1 broken" in err
+    assert "5 predictions; videos not read, or not to their end: 1 broken" in err
     assert "zero.mp4: cannot be opened as a video" in err
 
 
@@ -117,7 +117,7 @@ def test_what_an_index_calls_bad_keeps_its_place(tmp_path, flat, finetuned, caps
     main(tiny.predict(tmp_path / "i.jsonl", weights=finetuned))
     found = lines(capsys.readouterr().out)
     assert [line["status"] for line in found] == ["truncated", *["ok"] * 4, "broken"]
-    for said in ("5 videos (not looked at: 1 truncated): whole", "p.jsonl: is there from before; it is replaced"):
+    for said in ("5 videos (not looked at: 1 truncated): whole", "p.jsonl: exists; it is replaced"):
         main(tiny.predict(tmp_path / "i.jsonl", weights=finetuned, out=str(tmp_path / "p.jsonl")))
         assert lines((tmp_path / "p.jsonl").read_text()) == found
         assert said in capsys.readouterr().err
@@ -147,7 +147,7 @@ def test_a_published_classifier_goes_by_numbers(tmp_path, motions, capsys):
     main(tiny.predict(video, weights=tmp_path / "p.pth.tar", encoder=encoder))
     out, err = capsys.readouterr()
     assert sorted(lines(out)[0]["classes"]) == ["0", "1", "2", "3", "4"]
-    assert "does not name its classes; they go by their numbers, from 0" in err
+    assert "does not name its classes; they are numbered from 0" in err
 
 
 def test_mistakes(tmp_path, flat, pretrained, finetuned):

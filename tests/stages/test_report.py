@@ -32,7 +32,7 @@ def test_mistakes(tmp_path, capsys):
     out = str(tmp_path / "r.html")
     for config, words in (
         (Config([one, f"{one}/"], out=out), "runs: one is named twice; leave it out"),
-        (Config([one, two], features="f.parquet", out=out), "--features: they are of one run"),
+        (Config([one, two], features="f.parquet", out=out), "--features: belongs to one run"),
         (Config([str(tmp_path)], out=out), "is not the folder of a run"),
         (Config([str(tmp_path / "none")], out=out), "no such folder"),
         (Config([f"{one}/index.parquet"], out=out), "index.parquet: is a file; name the folder of a run"),
