@@ -17,8 +17,8 @@ classifier are exported with it. The formats:
 
 rspnet.load_encoder, load_classifier, --weights and, once rspnet is imported, timm.create_model("local-dir:DST",
 pretrained=True) read the folders. The last three formats are written to DST if it ends in .onnx, .pt2 or .pth.tar,
-otherwise to a file in the folder DST. An earlier export in the same place is replaced, nothing else is. The last line
-on stdout is the result as JSON.
+otherwise to a file in the folder DST. An earlier export in the same place is replaced, unless it is a published file;
+nothing else is. The last line on stdout is the result as JSON.
 """
 
 if __name__ == "__main__":  # before the slow imports

@@ -178,7 +178,7 @@ def _training(said: dict[str, Any]) -> str:
     if "step" in known:
         planned, epoch = (recipe or {}).get("optim", {}).get("epochs"), known.get("epoch", 0)
         of = f" of {planned}" if planned else ""
-        going = "" if epoch == planned else "; training had not ended then"
+        going = "" if planned in (None, epoch) else "; training had not ended then"
         lines.append(f"It is the checkpoint of step {known['step']}, after {epoch}{of} epochs{going}.")
     elif known.get("epoch") is not None:
         lines.append(f"It is from epoch {known['epoch']}" + (f" of {known['epochs']}." if "epochs" in known else "."))

@@ -148,7 +148,8 @@ def place(dst: str, form: str, source: str) -> Path:
             raise ConfigError(f"{dst}: is not empty, and {other} in it is no such export; give another name")
         path /= f"model{ending}"
     if path.exists() and (form == "published" or not path.is_file() or not graphs.is_ours(path)):
-        raise ConfigError(f"{path}: exists, and is no earlier export in this format; give another name")
+        why = "a published file is not replaced" if form == "published" else "is no earlier export in this format"
+        raise ConfigError(f"{path}: exists, and {why}; give another name")
     return path
 
 

@@ -79,8 +79,13 @@ def check_onnx() -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether this module has written a file."""
+    """Return whether this module has written a file.
+
+    Raises:
+        ConfigError: If it may be an ONNX file, and a package for these is not installed.
+    """
     if path.suffix == ".onnx":
+        check_onnx()
         import onnx
 
         try:

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from http import HTTPStatus
+from http.client import responses
 from pathlib import Path
 
 from rspnet.errors import ConfigError, HubError
@@ -62,8 +62,8 @@ def _line(error: BaseException) -> str:
     while error.__cause__ is not None and not isinstance(error, HfHubHTTPError):
         error = error.__cause__
     if isinstance(error, HfHubHTTPError):
-        status = HTTPStatus(error.response.status_code)
-        said = f"the Hub answers {status.value}, {error.server_message or status.phrase}"
+        status = error.response.status_code  # a proxy's need not be a standard one, such as 520
+        said = f"the Hub answers {status}, {error.server_message or responses.get(status, 'without a reason')}"
     else:
         said = str(error) or type(error).__name__
     return " ".join(said.split())[:300]

@@ -128,7 +128,7 @@ def test_published_files_are_those_of_convert(pretrained, tmp_path, monkeypatch,
     convert.main(convert.Config(str(pretrained), str(tmp_path / "convert.pth.tar")))
     files = (load_harmless(tmp_path / name) for name in ("export/model.pth.tar", "convert.pth.tar"))
     assert_same(*files)
-    with pytest.raises(ConfigError, match=r"model.pth.tar: exists, and is no earlier export"):
+    with pytest.raises(ConfigError, match=r"model.pth.tar: exists, and a published file is not replaced"):
         main(Config(str(pretrained), str(tmp_path / "export"), format="published"))
 
 

@@ -73,6 +73,10 @@ def test_numbers_of_one_task_are_told_apart_in_the_model_index():
     assert {each.task_name for each in card.data.eval_results} == {None}  # it would be that of the first for all
 
 
+def test_a_checkpoint_without_its_runs_options_does_not_say_whether_the_training_had_ended():
+    assert "It is the checkpoint of step 20, after 4 epochs.\n" in card_of(provenance={"step": 20, "epoch": 4})[1]
+
+
 @pytest.mark.parametrize("epoch", [3, 4])
 def test_a_checkpoint_says_whether_the_training_had_ended(epoch):
     known = {"stage": "finetune", "step": 5 * epoch, "epoch": epoch, "data": RUN["data"]}

@@ -75,3 +75,10 @@ def test_a_package_that_is_not_there(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(ConfigError, match=r"^format: onnx needs the package onnxscript, which is not installed; pip"):
         graphs.check_onnx()
+
+
+def test_an_earlier_export_without_the_package(tmp_path, monkeypatch):
+    (tmp_path / "net.onnx").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ConfigError, match=r"^format: onnx needs the package onnx, which is not installed"):
+        graphs.is_ours(tmp_path / "net.onnx")

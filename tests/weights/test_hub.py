@@ -1,6 +1,7 @@
 """Pushing a folder, to a stand-in for the Hub; no network."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,6 +58,19 @@ def test_what_is_refused_loses_nothing_and_is_said_in_one_line(hub, folder, wher
     hub.refuse = "nothing"
     push(folder, "org/net")
     assert hub.files["org/net"] == before
+
+
+@pytest.mark.parametrize(("status", "said"), [(503, "503, Service Unavailable"), (520, "520, without a reason")])
+def test_what_a_hub_or_a_proxy_answers(folder, monkeypatch, status, said):
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    def refused(*_, **__):
+        raise HfHubHTTPError("refused", response=SimpleNamespace(status_code=status, headers={}, request=None))
+
+    monkeypatch.setattr(HfApi, "create_repo", refused)
+    with pytest.raises(HubError, match=rf"^org/net: was not pushed \(the Hub answers {said}\); "):
+        push(folder, "org/net")
 
 
 def test_without_a_token_and_without_a_hub(hub, folder, monkeypatch):
