@@ -110,7 +110,7 @@ def plan_links(
     classes = set(classes)
     here = [row for row in rows if row["status"] != "missing"]
     unwanted = (row for row in here if row["label"] not in classes or row["status"] == DUPLICATE)
-    mixed = {os.path.dirname(row["video"]) for row in unwanted} | {""}
+    mixed = {folder for row in unwanted for folder in _above(row["video"])} | {""}
     links = dict(links)
     for row in here:
         if row["label"] in classes and row["status"] not in _NO_LINK:

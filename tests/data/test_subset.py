@@ -95,6 +95,11 @@ def test_whole_folders_where_they_hold_nothing_else():
     assert subset.plan_links(rows, "a", {}, whole_folders=False) == each | single
 
 
+def test_a_folder_with_unwanted_videos_further_down_is_not_linked():
+    rows = [video("a", 1), new_row("train/a/old/1.mp4", "/r", "a", status=subset.DUPLICATE)]
+    assert subset.plan_links(rows, "a", {}, whole_folders=True) == {"train/a/1.mp4": "/r/train/a/1.mp4"}
+
+
 def test_what_a_linked_folder_holds_needs_no_link():
     lists = {"train/a/list.txt": "/r/train/a/list.txt", "list.txt": "/r/list.txt"}
     found = subset.plan_links([video("a", 1)], "a", lists, whole_folders=True)
