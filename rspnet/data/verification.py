@@ -63,7 +63,7 @@ def _inspect_remote(row: Row, depth: str, min_frames: int, *, max_pixels: int) -
         with fetched(now) as path:
             found = inspect(path, depth=depth, min_frames=min_frames, max_pixels=max_pixels)
     except MissingError:
-        return row | NO_FACTS | {"status": "missing", "reason": row["reason"] or "no such file"}
+        return row | NO_FACTS | _missing(row)
     except VideoError as error:
         return row | NO_FACTS | {"status": "unreadable", "reason": str(error)}
     return row | found | {"reason": found["reason"] and told(found["reason"], now)}
@@ -74,13 +74,19 @@ def _absence(row: Row, path: str) -> dict[str, Any] | None:
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return {"status": "missing", "reason": row["reason"] or "no such file"}
+        return _missing(row)
     except OSError as error:  # its folder is not accessible, or a link leads to itself
         blame_machine(path, error)
         return {"status": "unreadable", "reason": error.strerror}
     if not os.access(path, os.R_OK):
         return {"status": "unreadable", "reason": "this user may not read the file"}
     return None
+
+
+def _missing(row: Row) -> dict[str, Any]:
+    """Return status and reason of a row whose file does not exist; the reason is kept if it was missing before."""
+    before = row["reason"] if row["status"] == "missing" else None
+    return {"status": "missing", "reason": before or "no such file"}
 
 
 def looked_at(row: Row, result: "Row | Failure") -> Row:

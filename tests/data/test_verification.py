@@ -37,6 +37,7 @@ def test_files_that_are_not_there(tmp_path):
     row = new_row("gone.mp4", str(tmp_path), "a", status="ok", num_frames=9, codec="h264")
     gone = new_row("gone.mp4", str(tmp_path), "a", status="missing", reason="no such file")
     assert verification.inspect_row(row, "probe", 2) == gone
+    assert verification.inspect_row(row | {"status": "broken", "reason": "then"}, "probe", 2) == gone
     listed = row | {"status": "missing", "reason": "in a list, but not here"}
     assert verification.inspect_row(listed, "probe", 2) == gone | {"reason": "in a list, but not here"}
     bad = new_row("a\udce9.mp4", str(tmp_path))
