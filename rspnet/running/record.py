@@ -1,4 +1,4 @@
-"""What a run's folder says of the run, read again: its options and its result. Without torch."""
+"""Read the options and the result of a run from its folder. Without torch."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ FREE = (
 """Options that may differ when a run goes on: they do not change what it computes."""
 
 FREE_IN_PRETRAINING = (*FREE, "run.micro_batches")
-"""Of a pretraining, where parts of a step are whole batch-norm groups; in fine-tuning each is a group of its own."""
+"""The same for a pretraining, where parts of a step are whole batch-norm groups; in fine-tuning each part is one."""
 
 
 def read_text(path: Path, remedy: str) -> str:
@@ -43,8 +43,8 @@ def read_text(path: Path, remedy: str) -> str:
         CheckpointError: it cannot be read.
     """
     try:
-        if path.exists() and not path.is_file():  # to open a pipe would wait for who writes to it
-            raise CheckpointError(f"{path}: is no file; {remedy}")
+        if path.exists() and not path.is_file():  # opening a pipe would wait for a writer
+            raise CheckpointError(f"{path}: is not a file; {remedy}")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
@@ -52,7 +52,7 @@ def read_text(path: Path, remedy: str) -> str:
 
 
 def read_options(path: Path, remedy: str) -> dict[str, Any]:
-    """Return a run's options by section, as its config.yaml has them.
+    """Return a run's options by section, as in its config.yaml.
 
     Args:
         path: the file.
@@ -67,7 +67,7 @@ def read_options(path: Path, remedy: str) -> dict[str, Any]:
             flat(options)
     except CheckpointError:
         raise
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an impossible date; nested without an end
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # e.g. an impossible date; nested too deep
         said = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path}: does not tell the run's options ({said}); {remedy}") from error
     if not isinstance(options, dict):
@@ -77,7 +77,7 @@ def read_options(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Options by their flat names, `clips.size`.
+    """Return options by their flat names, such as `clips.size`.
 
     Raises:
         RecursionError: they are nested too deep.
@@ -89,18 +89,18 @@ def flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def stage_of(options: dict[str, Any]) -> str | None:
-    """Whose options these are, by section or flat, by the one that no other stage has; None: of no run."""
+    """Return the stage of these options, nested or flat, by an option that only it has; None if it makes no runs."""
     names = flat(options)
     own = {"pretext.speeds": "pretrain", "frozen": "finetune", "protocol": "evaluate"}
     return next((stage for name, stage in own.items() if name in names), None)
 
 
 def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """Return the result of a run that is done.
+    """Return the result of a finished run.
 
     Args:
         path: its result.json.
@@ -109,8 +109,10 @@ def read_result(path: Path) -> dict[str, Any]:
         CheckpointError: it cannot be read, or holds no result.
     """
     try:
-        result: dict[str, Any] = json.loads(read_text(path, "it tells no result"), parse_constant=_no_number)
-        summary(result)  # said to the user, and no result if it cannot be
+        result: dict[str, Any] = json.loads(
+            read_text(path, "it should hold the run's result"), parse_constant=_no_number
+        )
+        summary(result)  # shown to the user; what cannot be summarised is no result
     except CheckpointError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""What each process of a run computes for itself and nobody evens out, seen to be the same in all now and then."""
+"""Check now and then that what every process of a run computes for itself, unsynchronised, is the same in all."""
 
 import zlib
 from typing import TYPE_CHECKING
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def check_replicas(model: nn.Module, team: "Team", step: int) -> None:
-    """See that what DistributedDataParallel is told to leave alone is equal to the bit in all processes.
+    """Check that what DistributedDataParallel is told to ignore is equal to the bit in all processes.
 
     Args:
         model: the module as the stage built it.
-        team: the processes; all of them call it.
-        step: how far the run is, for the message.
+        team: the processes; all of them must call this.
+        step: the current step, for the message.
 
     Raises:
-        MachineError: it is not, in any of them; in all of them.
+        MachineError: it differs in one of them; raised in all.
     """
     names: list[str] = getattr(model, "_ddp_params_and_buffers_to_ignore", [])
     if team.world_size == 1 or not names:
@@ -31,8 +31,8 @@ def check_replicas(model: nn.Module, team: "Team", step: int) -> None:
         other = next((rank for rank, found in enumerate(sums) if found[name] != sums[0][name]), None)
         if other is not None:
             raise MachineError(
-                f"step {step}: {name} of process {other} is not that of the main process, and should be to the bit; "
-                "this is not kept: see that all machines have the same versions, and that their memory is sound"
+                f"step {step}: {name} of process {other} differs from the main process's, and should be equal to the "
+                "bit; this is not saved: check that all machines have the same versions and sound memory"
             )
 
 

@@ -1,4 +1,4 @@
-"""A run's result: its numbers as people write them, and as one line."""
+"""A run's result: its numbers rounded as people write them, and summarised in words."""
 
 from statistics import fmean
 from typing import Any
@@ -20,16 +20,16 @@ _SHOWN = {
 
 _ASKED = {"speed": "which clip plays faster", "arrow_of_time": "which plays backwards"}
 _FLATTERED = 5.0
-"""Points that accuracy may be above the mean of the classes before that is said: where they are of unequal size, to
-name the largest one always looks far above chance."""
+"""Points by which accuracy may exceed the mean over classes before that is mentioned: with classes of unequal size,
+always naming the largest one looks far above chance."""
 _CONTROLS = {"shuffled": "frames shuffled", "still": "one frame repeated"}
 
 
 def rounded(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result with as many digits as mean something: percentages 2 decimals, hours 3, all else 6 digits.
+    """Return a result rounded to meaningful digits: percentages to 2 decimals, hours to 3, all else to 6 digits.
 
     Args:
-        result: by name; one value may be a result itself, of a protocol or a network, or numbers of one kind.
+        result: values by name; one may be a dict itself, as of a protocol or a network, or a tuple of numbers.
     """
     return {name: _rounded(name, value) for name, value in result.items()}
 
@@ -47,14 +47,14 @@ def _rounded(name: str, value: object) -> object:
 
 
 def summary(result: dict[str, Any]) -> str:
-    """Return a result as a sentence: ``finetune: top-1 60.0 % of 50 test videos (chance 10), top-5 92.0 %; ...``.
+    """Return a result in words: ``finetune: top-1 60.0 % of 50 test videos (chance 10), top-5 92.0 %; ...``.
 
-    That of a pretraining takes two lines, that of several protocols one each.
+    Some results take more than one line; of several protocols each has its own.
 
     Args:
         result: of pretrain, finetune or evaluate.
     """
-    if result["stage"] == "evaluate" and "," in result["protocol"]:  # the results of several, each under its name
+    if result["stage"] == "evaluate" and "," in result["protocol"]:  # several results, each under its protocol
         names = [name.strip() for name in result["protocol"].split(",")]
         return "\n".join(summary({**result, **result[name], "protocol": name}) for name in names)
     if "not_measured" in result:
@@ -79,7 +79,7 @@ def summary(result: dict[str, Any]) -> str:
 
 
 def _compared(result: dict[str, Any]) -> str:
-    """Where fresh weights were measured, too: how far the network is ahead of them, with the interval of that."""
+    """Return how far the network is ahead of fresh weights, with intervals; empty if those were not measured."""
     random = result.get("random", {})
     ahead = [
         f"{said} {signed(random['difference'][name])}{_signed(ends)}"
@@ -106,7 +106,7 @@ def _classification(result: dict[str, Any]) -> str:
         text += f"; best epoch {result['best_epoch']}"
     classes = [value for value in result.get("class_accuracy", {}).values() if value is not None]
     if classes and (mean := fmean(classes)) < result["top1"] - _FLATTERED:
-        text += f"\n  the mean of the classes is {percent(mean)} %: large ones are told better than small ones"
+        text += f"\n  the mean of the classes is {percent(mean)} %: large ones are recognised better than small ones"
     return text
 
 
@@ -160,7 +160,10 @@ def _pretext(result: dict[str, Any]) -> str:
 
 
 def _within(result: dict[str, Any], name: str, over: str | None = None) -> str:
-    """The interval of a number; where it was looked for in vain, why there is none: over what, unless that is given."""
+    """Return the interval of a number, or why it has none; empty if none was looked for.
+
+    `over` is what it was computed over; None: as the result says.
+    """
     known = result.get("interval", {})
     if name not in known:
         return ""

@@ -1,4 +1,4 @@
-"""Which windows of a video count: those up to the first that cannot be read, and what is said of that one."""
+"""Which windows of a video count: those before the first that cannot be read, and the report on that one."""
 
 from collections.abc import Iterator
 from typing import Generic, TypeVar
@@ -7,9 +7,9 @@ T = TypeVar("T")
 
 
 class Seen(Generic[T]):
-    """What has come of a video; iterated over, what counts of it, each window once.
+    """What has come in for a video; iterating over it yields what counts, each window once.
 
-    Processes that share a film read on behind what another one cannot read; one alone would not.
+    Processes that share a film read on behind a window that another of them cannot read; a single one would not.
     """
 
     def __init__(self) -> None:
@@ -19,13 +19,13 @@ class Seen(Generic[T]):
         self._total = 0
 
     def add(self, number: int, window: T, *, failed: bool, total: int = 0) -> None:
-        """Take another one, in any order; of one number the first that comes.
+        """Add a window, or the report on one that cannot be read, in any order; the first of each number counts.
 
         Args:
             number: of the window.
-            window: what came.
-            failed: whether it is what is said of a window that cannot be read.
-            total: windows of the video; 0: not known.
+            window: the window or report.
+            failed: whether it is a report.
+            total: number of windows of the video; 0 if unknown.
         """
         (self._failures if failed else self._windows).setdefault(number, window)
         self._total = total or self._total
@@ -34,7 +34,7 @@ class Seen(Generic[T]):
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing that matters can come."""
+        """Whether nothing that counts can come any more."""
         return self._reached in self._failures or 0 < self._reached == self._total
 
     def __iter__(self) -> Iterator[T]:

@@ -1,6 +1,6 @@
-"""Which share of the videos a process has, where several do one work and need not talk to each other.
+"""Which share of the videos a process has, if several share a job without communicating.
 
-A hash of a video's path tells whose it is: shares of one number cannot meet, whoever does them, wherever and when.
+A hash of a video's path decides whose it is: shares of one count never overlap, whoever does them, wherever and when.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ _LAUNCHERS = (
     ("RANK", "WORLD_SIZE"),  # accelerate launch, torchrun
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
     ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI
-    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),  # srun; the second is not there in a batch script itself
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),  # srun; the second is not set in a batch script itself
 )
-"""For each launcher what tells the number of a process, from 0, and how many there are."""
+"""For each launcher the variables for the number of a process, from 0, and for how many there are."""
 
 _EXAMPLE = "give --share 3/64, for the third of 64"
 
@@ -28,8 +28,8 @@ class Share:
     """One of several shares.
 
     Attributes:
-        number: which, from 1.
-        count: how many there are; 1: all is in one.
+        number: of this one, from 1.
+        count: number of shares; 1: all videos are in one.
     """
 
     number: int = 1
@@ -39,7 +39,7 @@ class Share:
         return f"{self.number}/{self.count}"
 
     def has(self, video: str) -> bool:
-        """Whether a video is in it.
+        """Return whether a video is in it.
 
         Args:
             video: its path, relative to its root.
@@ -53,14 +53,14 @@ ALL = Share()
 
 
 def read_share(text: str | None, *, team: bool = False) -> Share:
-    """The share that is named, ``3/64``, or that which a launcher or a job array gave to this process.
+    """Return the share with this name, ``3/64``, or the one that a launcher or a job array gave to this process.
 
     Args:
-        text: the name; None: the environment tells, and else there is one share.
+        text: the name; None: as the environment says, by default all videos.
         team: whether processes that accelerate knows of have one share together.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: there is no such share, or the environment contradicts itself.
     """
     if text is None:
         return _of_environment(team)
@@ -73,13 +73,15 @@ def read_share(text: str | None, *, team: bool = False) -> Share:
 
 
 def refuse_pipes(share: Share, sources: Sequence[str], out: str) -> None:
-    """See that others can have the other shares.
+    """Check that other processes can do the other shares.
 
     Raises:
-        ConfigError: what is shared, or what is written, is a pipe.
+        ConfigError: a source that is shared, or the output, is a pipe.
     """
     if share != ALL and out == "-":
-        raise ConfigError(f"out: -; share {share} is written to a file, to be joined with others: name it with --out")
+        raise ConfigError(
+            f"out: -; share {share} is written to a file, to be joined with the others; name it with --out"
+        )
     if share != ALL and "-" in sources:
         raise ConfigError(f"source: -; a pipe cannot be shared (this is share {share}); give an index file")
 
@@ -89,27 +91,28 @@ def _of_environment(team: bool) -> Share:
     task, tasks = _of_array()
     share = Share(task * count + number + 1, tasks * count)
     if share.count > PROCESSES:
-        raise ConfigError(f"share: {share} by the environment; at most {PROCESSES} are possible")
+        raise ConfigError(f"share: {share}, as set by the environment; at most {PROCESSES} shares are possible")
     return share
 
 
 def _of_launcher(team: bool) -> tuple[int, int]:
-    """Number of this process, from 0, and of all; of the first launcher that started several, or of srun alone.
+    """Return the number of this process, from 0, and of all processes, by the first launcher that started several.
 
-    Where srun starts accelerate's launcher once on each machine, these are a team.
+    With `team`, only srun's processes have shares of their own; those of the other launchers, which srun may start once
+    on each machine, have one together.
     """
     if team and any(_number(size, 1) > 1 for _, size in _LAUNCHERS[:-1]):
         return 0, 1
     for rank, size in _LAUNCHERS:
         if (count := _number(size, 1)) > 1:
             if rank not in os.environ or not 0 <= (number := _number(rank, 0)) < count:
-                raise ConfigError(f"{rank}={os.environ.get(rank)}: no process of {size}={count}; {_EXAMPLE}")
+                raise ConfigError(f"{rank}={os.environ.get(rank)}: is not a process of {size}={count}; {_EXAMPLE}")
             return number, count
     return 0, 1
 
 
 def _of_array() -> tuple[int, int]:
-    """Number of this task of a SLURM array, from 0, and of all."""
+    """Return the number of this task of a SLURM array, from 0, and of all tasks."""
     count = _number("SLURM_ARRAY_TASK_COUNT", 1)
     if count <= 1:
         return 0, 1
@@ -117,8 +120,8 @@ def _of_array() -> tuple[int, int]:
     number = _number("SLURM_ARRAY_TASK_ID", -1)
     if last - first + 1 != count or not first <= number <= last:
         raise ConfigError(
-            f"SLURM_ARRAY_TASK_COUNT={count}: this array's numbers have gaps ({first} to {last}), so that they do not "
-            f"tell its shares; {_EXAMPLE}"
+            f"SLURM_ARRAY_TASK_COUNT={count}: this array's numbers have gaps ({first} to {last}), so shares cannot be "
+            f"derived from them; {_EXAMPLE}"
         )
     return number - first, count
 
@@ -128,4 +131,4 @@ def _number(name: str, default: int) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ConfigError(f"{name}={text}: no number; {_EXAMPLE}") from None
+        raise ConfigError(f"{name}={text}: is not a number; {_EXAMPLE}") from None

@@ -1,8 +1,8 @@
-"""OUT.partial: the windows that a stage which writes OUT has done so far, so that one that was stopped goes on.
+"""OUT.partial: the windows that a stage which writes OUT has done so far, so that an interrupted one goes on.
 
-A folder of Arrow files, each whole and named after its content. Any number of processes add to it; of what they added
-nothing is read into memory, however much it is. Those of one run do it together; runs that have a share of the videos
-each write side by side, and the last one has all of it to itself.
+A folder of Arrow files, each whole and named after its content. Any number of processes add to it, and what they added
+is mapped rather than read into memory. The processes of one run work together; runs that have a share of the videos
+each write side by side, and the last one has the folder to itself.
 """
 
 import contextlib
@@ -47,32 +47,32 @@ SCHEMA = pa.schema(
         ("value", pa.list_(pa.float32())),
     ]
 )
-"""What is kept of a window."""
+"""Columns of the kept windows."""
 
 _BEHIND_NAMES = {"videos": "videos", "weights_sha256": "weights"}
-"""Settings of which the same command may have others, and what they tell of."""
+"""Settings that may change although the command is the same, and what they stand for."""
 
 _SETTINGS, _DONE = "settings.json", ".done"
-_SECONDS, _MOST = 20.0, 4096  # that pass, and windows that come, between two files
-_AT_ONCE = 1024  # windows taken out at a time
+_SECONDS, _MOST = 20.0, 4096  # between two files: seconds, and windows
+_AT_ONCE = 1024  # windows in a table of `in_order`
 
 
 class Shelf:
-    """The folder, held by a run of the stage; a context manager, to be made in all of the run's processes.
+    """The folder, held by a run of the stage; a context manager, to be created in all processes of the run.
 
     Args:
         out: what the stage writes.
         settings: what the windows depend on, by name.
         team: the processes.
-        share: of the videos, which they have.
-        known: gives windows (tables of `SCHEMA`) that a folder which is made now begins with.
+        share: the share of the videos that they have.
+        known: returns windows (tables of `SCHEMA`) that a new folder begins with.
 
     Attributes:
         share: as given.
-        missing: row -> ranges (first, stop) of its windows that are not kept, for rows of which one is.
+        missing: row -> ranges (first, stop) of its windows that are not kept, for rows of which some window is.
 
     Raises:
-        ConfigError: another process is at it, or it is of other settings, or cannot be written to.
+        ConfigError: another process holds it, it was begun with other settings, or it cannot be written to.
         DiskError: its disk is full, or read-only.
     """
 
@@ -95,7 +95,9 @@ class Shelf:
         try:
             team.by_main(lambda: self._claim(settings, known))
             seen = self.folder.is_dir()
-            team.check(None if seen else ConfigError(f"{self.folder}: this process does not see it; share its disk"))
+            team.check(
+                None if seen else ConfigError(f"{self.folder}: this process cannot see it; put --out on a shared disk")
+            )
             kept = self._look()
         except BaseException:
             self._hold.release()
@@ -104,7 +106,7 @@ class Shelf:
             say(f"going on after the {some(kept, 'window')} in {self.folder}")
 
     def _claim(self, settings: dict[str, Any], known: Callable[[], Iterable[pa.Table]]) -> None:
-        """Hold the folder, and see that it is of these settings."""
+        """Hold the folder, and check that it was begun with these settings."""
         told = self.folder / _SETTINGS
         settings = json.loads(json.dumps(settings))
         if self.share != ALL:
@@ -117,7 +119,7 @@ class Shelf:
                 raise ConfigError(f"{self.folder}: another process is at it; wait for it") from None
             if not told.exists():
                 self._begin(settings, known)
-        sweep(self.folder, self.folder.parent, self.folder.with_suffix(""))  # of OUT too, which may be a folder
+        sweep(self.folder, self.folder.parent, self.folder.with_suffix(""))  # also in OUT, which may be a folder
         try:
             then = json.loads(told.read_text(encoding="utf-8"))
             others = differing({name: then[name] for name in settings}, settings)
@@ -127,20 +129,19 @@ class Shelf:
             name = others[0]
             if name in _BEHIND_NAMES:
                 raise ConfigError(
-                    f"{self.folder}: an interrupted run left it, and the {_BEHIND_NAMES[name]} are others by now; put "
-                    "them back to go on with it, or remove the folder to start over"
+                    f"{self.folder}: was left by an interrupted run, and the {_BEHIND_NAMES[name]} have changed since; "
+                    "put them back to continue it, or remove the folder to start over"
                 )
             raise ConfigError(
-                f"{self.folder}: an interrupted run left it, with another {name} ({_short(then[name])}, now "
-                f"{_short(settings[name])}); give that command again to go on with it, or remove the folder to start "
-                "over"
+                f"{self.folder}: was left by an interrupted run with another {name} ({_short(then[name])}, now "
+                f"{_short(settings[name])}); give that command again to continue it, or remove the folder to start over"
             )
 
     def _begin(self, settings: dict[str, Any], known: Callable[[], Iterable[pa.Table]]) -> None:
         ours = {".arrow", _DONE}
         strange = {name for name in names_in(self.folder) - {LOCK} if Path(name).suffix not in ours}
         if strange:
-            raise ConfigError(f"{self.folder}: holds {min(strange)}, which is none of ours; choose another --out")
+            raise ConfigError(f"{self.folder}: holds {min(strange)}, which is not from rspnet; choose another --out")
         for path in self.folder.iterdir():
             if path.name != LOCK:
                 path.unlink()
@@ -149,10 +150,10 @@ class Shelf:
         write_json(self.folder / _SETTINGS, settings)
 
     def _look(self) -> int:
-        """Find out what is kept, and how much; a video that could not be read is tried again."""
+        """Find the `missing` windows, and return how many are kept; a video that could not be read is tried again."""
         table = self._table(complain=True).select(["row", "number", "total", "status"])
         good = table.filter(pc.equal(table["status"], "ok")).sort_by([("row", "ascending"), ("number", "ascending")])
-        seen: dict[int, tuple[int, int]] = {}  # row -> number of the window behind those, and all windows
+        seen: dict[int, tuple[int, int]] = {}  # row -> number after its last window so far, and its total
         kept = 0
         for row, number, total in zip(*(good[name].to_pylist() for name in ("row", "number", "total"))):
             expected, _ = seen.setdefault(row, (0, total))
@@ -165,7 +166,7 @@ class Shelf:
         return kept
 
     def add(self, window: "Window") -> None:
-        """Keep a window; now and then what has come is written."""
+        """Add a window; from time to time those added are written."""
         span = window.span
         fields = {} if span is None else {**span._asdict(), "value": window.value.numpy()}
         known = {"row": window.row, "number": window.number, "total": window.total, "status": window.status}
@@ -174,10 +175,10 @@ class Shelf:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has come.
+        """Write the windows that were added since the last time.
 
         Raises:
-            LostError: the folder is not there any more.
+            LostError: the folder is gone.
         """
         self._written = time.monotonic()
         if not self._rows:
@@ -196,15 +197,15 @@ class Shelf:
             part.write_bytes(content)
 
     def is_last(self) -> bool:
-        """Whether all shares are done, and the folder is this process's alone; says so otherwise. Of the main process.
+        """Return whether all shares are done and this process holds the folder alone; if not, print why.
 
-        A share that is done again is done when it is.
+        Main process only. A share that is run again holds the folder until it is done.
         """
         if self.share == ALL:
             return True
         self._check_there()
         self._mark(self.share).touch()
-        # Nobody who sees that all are done is held off by one who has not looked yet.
+        # Released first: a process that has yet to look must not hold off another one that sees that all are done.
         self._hold.release()
         shares = (Share(number, self.share.count) for number in range(1, self.share.count + 1))
         if missing := [share for share in shares if not self._mark(share).exists()]:
@@ -213,7 +214,7 @@ class Shelf:
         try:
             self._hold.alone()
         except BlockingIOError:
-            say(f"share {self.share} is done; another process writes them all", everywhere=True)
+            say(f"share {self.share} is done; another process writes the output", everywhere=True)
             return False
         return True
 
@@ -221,7 +222,7 @@ class Shelf:
         return self.folder / f"{share.number}-of-{share.count}{_DONE}"
 
     def lacking(self, rows: Iterable[int]) -> list[int]:
-        """Those of which windows are missing by now, and nothing says that they cannot be read."""
+        """Return those of the rows that lack windows by now, except videos that could not be read."""
         self.missing.clear()
         self._look()
         table = self._table().select(["row", "status"])
@@ -229,10 +230,10 @@ class Shelf:
         return [row for row in rows if self.missing.get(row) != [] and row not in failed]
 
     def in_order(self, videos: Iterable[tuple[int, str]]) -> Iterator[pa.Table]:
-        """All windows that were kept, in the order of rows and numbers, some at a time; of the main process.
+        """Yield all windows in the order of rows and numbers, some at a time; main process only.
 
         Args:
-            videos: row and status of those that nobody tried to read; each gives a window without a span.
+            videos: row and status of videos that were not tried; each gives a window without a span.
         """
         self._check_there()
         columns = [list(column) for column in zip(*videos)] or [[], []]
@@ -252,12 +253,12 @@ class Shelf:
             yield table.take(pa.array(kept[start : start + _AT_ONCE], pa.int64()))
 
     def _check_there(self) -> None:
-        """See that the folder is the one that was begun: windows that went with it would be missing in OUT."""
+        """Check that the folder is still there: windows that were lost with it would be missing in OUT."""
         if not (self.folder / _SETTINGS).is_file():
             raise LostError.of(self.folder)
 
     def _table(self, complain: bool = False) -> pa.Table:
-        """What is kept, mapped; a damaged file is left out, and taken away by the main process."""
+        """Return what is kept as a mapped table; damaged files are left out, and removed by the main process."""
         parts = []
         for path in sorted(self.folder.glob("*.arrow")):
             try:
@@ -267,13 +268,13 @@ class Shelf:
                 parts.append(pa.ipc.open_file(content).read_all())
             except (OSError, ValueError, pa.ArrowException):
                 if complain:
-                    say(f"{path}: is damaged; its windows are made again")
+                    say(f"{path}: is damaged; its windows are computed again")
                 if self._team.rank == 0:
                     path.unlink(missing_ok=True)
         return pa.concat_tables(parts) if parts else SCHEMA.empty_table()
 
     def remove(self) -> None:
-        """Take the folder away, when OUT is there; of the main process."""
+        """Remove the folder once OUT is written; main process only."""
         shutil.rmtree(self.folder)
 
     def __enter__(self) -> "Shelf":
@@ -281,7 +282,7 @@ class Shelf:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
-            with contextlib.suppress(FileNotFoundError):  # removed: OUT is there
+            with contextlib.suppress(FileNotFoundError):  # the folder was removed: OUT is written
                 self.flush()
         finally:
             self._hold.release()

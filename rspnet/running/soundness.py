@@ -1,4 +1,4 @@
-"""Whether what lies in a run's folder is as a run left it: what is damaged is made again where it can be, or named."""
+"""Check that a run's folder is as the run left it: what is damaged is made again if possible, or else reported."""
 
 import json
 import os
@@ -12,16 +12,16 @@ from rspnet.running.checkpoints import latest
 from rspnet.running.record import read_result, read_text, stage_of
 
 MANIFEST = "manifest.json"
-"""The file that knows what a finished run left."""
+"""Lists the files of a finished run, with sizes and hashes."""
 
 _MADE = (
     *("result.json", "encoder.json", "encoder.safetensors", "features.parquet"),
     *("predictions*.jsonl", "neighbours*.jsonl", "confusion*.csv"),
 )
-"""What a run leaves, and can make again; several protocols in one pass have a file each."""
+"""Files that a run leaves and can make again; several protocols in one pass have one each."""
 
 _TOLD = ("metrics.jsonl", "environment.json")
-"""What tells how a run went, and cannot be made again; nothing else depends on it."""
+"""Files that record how a run went and cannot be made again; nothing else depends on them."""
 
 _FILES = (
     "config.yaml",
@@ -36,12 +36,12 @@ _FOLDERS = ("checkpoints", "tensorboard")
 
 
 def check_kinds(run_dir: Path) -> None:
-    """See that what a run reads and writes can be: no folder where a file should be, nothing that hangs when opened.
+    """Check that files are files and folders are folders, so that nothing fails or hangs when a run opens it.
 
-    A link that leads nowhere is removed where nothing is lost with it.
+    A broken link is removed if nothing is lost with it.
 
     Raises:
-        CheckpointError: something is of another kind.
+        CheckpointError: something is of the wrong kind, or checkpoints is a broken link.
     """
     for name in (*_FILES, *_FOLDERS):
         path, is_file = run_dir / name, name in _FILES
@@ -50,21 +50,21 @@ def check_kinds(run_dir: Path) -> None:
                 with writing_to(path):
                     path.unlink(missing_ok=True)
                 continue
-            raise CheckpointError(f"{path}: is a link that leads nowhere; put what it named there again, or remove it")
+            raise CheckpointError(f"{path}: is a broken link; put back what it points to, or remove it")
         if os.path.lexists(path) and not (path.is_file() if is_file else path.is_dir()):
             what = "file" if is_file else "folder"
-            raise CheckpointError(f"{path}: is no {what}, which a run has there; move it away, or copy the run again")
+            raise CheckpointError(f"{path}: should be a {what}; move it away, or copy the run again")
 
 
 def sound_result(run_dir: Path, options: dict[str, Any]) -> dict[str, Any] | None:
-    """The result of a run that is done; None where there is none, or what it left is damaged and can be made again.
+    """Return the result of a finished run; None if there is none, or a file is damaged that can be made again.
 
     Args:
         run_dir: the run's folder.
         options: of the run, by section.
 
     Raises:
-        CheckpointError: it is damaged, and nothing is there to make it of.
+        CheckpointError: a file is damaged, and there is no checkpoint to make it again from.
     """
     path, stage = run_dir / "result.json", stage_of(options)
     if not path.exists():
@@ -73,48 +73,48 @@ def sound_result(run_dir: Path, options: dict[str, Any]) -> dict[str, Any] | Non
         result, left = read_result(path), _read_manifest(run_dir / MANIFEST)
         fault = _fault(run_dir, left, [name for name in left if name not in _TOLD])
         if result["stage"] != stage:
-            fault = f"{path}: is of another kind of run ({result['stage']})"
+            fault = f"{path}: belongs to another kind of run ({result['stage']})"
     except CheckpointError as error:
         fault = str(error)
     if fault is None:
         if told := _fault(run_dir, left, [name for name in left if name in _TOLD]):
-            say(f"{told}, and cannot be made again; copy it again if there is another; the result is as it was")
+            say(f"{told}, and cannot be made again; copy it again if you have another copy; the result is not affected")
         return result
     if stage != "evaluate" and latest(run_dir) is None:
         raise CheckpointError(
-            f"{fault}; no sound checkpoint to make it of is there: copy the run again, or remove it to begin anew"
+            f"{fault}; there is no sound checkpoint to make it from: copy the run again, or remove it to start over"
         )
     say(f"{fault}; it is made again")
     return None
 
 
 def seal(run_dir: Path) -> None:
-    """Write down what a run that is done has left, so that it is known again.
+    """Write down the sizes and hashes of the files of a finished run, to recognise them again.
 
     Raises:
-        DiskError, ConfigError: the disk refuses.
+        DiskError, ConfigError: the manifest cannot be written.
     """
     there = sorted(path for name in (*_MADE, *_TOLD) for path in run_dir.glob(name) if path.is_file())
     write_json(run_dir / MANIFEST, {"format": 1, "files": {path.name: identity(path) for path in there}})
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    """What a run has left, by name.
+    """Return the size and hash of each file that a run left, by name.
 
     Raises:
-        CheckpointError: it does not tell.
+        CheckpointError: the manifest is missing or damaged.
     """
     try:
-        files = json.loads(read_text(path, "it tells what the run left"))["files"]
+        files = json.loads(read_text(path, "it lists what the run left"))["files"]
         return {name: {"bytes": facts["bytes"], "sha256": facts["sha256"]} for name, facts in files.items()}
     except CheckpointError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise CheckpointError(f"{path}: does not tell what the run left") from None
+        raise CheckpointError(f"{path}: does not list what the run left") from None
 
 
 def _fault(run_dir: Path, left: dict[str, Any], names: list[str]) -> str | None:
-    """Which of these files of a finished run is not as it left them."""
+    """Return what is wrong with the first of these files that is not as the run left it; None if all are."""
     for path in (run_dir / name for name in names):
         if not path.is_file():
             return f"{path}: is missing"

@@ -45,6 +45,6 @@ def test_a_queue_that_differs(name):
         other.queue.columns.copy_(other.queue.columns.flip(1))  # the same numbers, as another order of ranks would give
     else:
         other.queue.pointer.fill_(1)
-    with pytest.raises(MachineError, match=rf"^step 7: queue\.{name} of process 1 is not that of the main process"):
+    with pytest.raises(MachineError, match=rf"^step 7: queue\.{name} of process 1 differs from the main process's"):
         check_replicas(one, Team(other), 7)
     check_replicas(one, SimpleNamespace(world_size=1), 7)

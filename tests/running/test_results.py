@@ -32,7 +32,7 @@ PRETEXT |= {"chance": {"rsp_accuracy": 50.0, "avid_top1": 0.39}, "num_videos": 3
         (
             FINETUNE | {"top1": 75.0, "class_accuracy": {"large": 100.0, "small": 0.0, "tiny": 0.0, "none": None}},
             "finetune: top-1 75.0 % of 50 test videos (chance 10), top-5 92.0 %\n"
-            "  the mean of the classes is 33.3 %: large ones are told better than small ones",
+            "  the mean of the classes is 33.3 %: large ones are recognised better than small ones",
         ),
         (
             FINETUNE | {"class_accuracy": {"large": 61.0, "small": 55.0}},

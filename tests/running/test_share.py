@@ -54,9 +54,9 @@ def test_the_environment_tells(monkeypatch, environment, share):
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"RANK": "4", "WORLD_SIZE": "4"}, "RANK=4: no process of WORLD_SIZE=4"),
+        ({"RANK": "4", "WORLD_SIZE": "4"}, "RANK=4: is not a process of WORLD_SIZE=4"),
         ({"WORLD_SIZE": "4"}, "RANK=None"),
-        ({"WORLD_SIZE": "many"}, "WORLD_SIZE=many: no number"),
+        ({"WORLD_SIZE": "many"}, "WORLD_SIZE=many: is not a number"),
         (dict(zip(ARRAY, ("3", "2", "3", "17"))), "have gaps"),
         (dict(zip(ARRAY, ("2", "6", "0", "10"))), "have gaps"),
     ],

@@ -123,7 +123,7 @@ def test_the_last_of_several_shares_has_all_to_itself(tmp_path, capsys):
         third.flush()
         with Shelf(out, {"a": 1}, Team(), share=shares[1]):  # is done again
             assert not third.is_last()
-            assert "share 3/3 is done; another process writes them all" in capsys.readouterr().err
+            assert "share 3/3 is done; another process writes the output" in capsys.readouterr().err
         assert third.is_last()
         assert third.lacking([0, 1, 2]) == [0]
         third.add(window(0, 0, 1))
@@ -152,8 +152,8 @@ def test_what_lies_behind_a_name_has_changed(tmp_path):
     with Shelf(out, settings, Team()) as shelf:
         shelf.add(window(0, 0))
     for changes, said in (
-        ({"videos": "5"}, "and the videos are others by now; put them back"),
-        ({"weights_sha256": "5"}, "and the weights are others by now; put them back"),
+        ({"videos": "5"}, "and the videos have changed since; put them back"),
+        ({"weights_sha256": "5"}, "and the weights have changed since; put them back"),
         ({"weights": "b", "weights_sha256": "5"}, r"with another weights \(a, now b\); give that command again"),
     ):
         with pytest.raises(ConfigError, match=said):

@@ -195,7 +195,7 @@ def test_a_finished_run_makes_its_encoder_again(tmp_path, videos, runs, capsys, 
     assert f"{tmp_path}/run/{name}: is missing; it is made again\n" in capsys.readouterr().err
     (tmp_path / "run" / name).unlink()
     shutil.rmtree(tmp_path / "run/checkpoints")
-    with pytest.raises(CheckpointError, match=r"is missing.*; no sound checkpoint to make it of is there: copy"):
+    with pytest.raises(CheckpointError, match=r"is missing.*; there is no sound checkpoint to make it from: copy"):
         toys()
     assert "starts at step 0" not in capsys.readouterr().err
 

@@ -150,7 +150,7 @@ def test_going_on_after_a_stop_gives_the_same_file(tmp_path, folder, monkeypatch
         ):
             main(command)
         assert not (tmp_path / "f.parquet").exists()
-    with pytest.raises(ConfigError, match=r"left it, with another step \(4f, now 3f\); give that command again"):
+    with pytest.raises(ConfigError, match=r"interrupted run with another step \(4f, now 3f\); give that command again"):
         main(tiny.extract(folder, out=tmp_path / "f.parquet", window="12f", step="3f"))
     monkeypatch.setattr(viewing, "windows", real)
     damaged = sorted((tmp_path / "f.parquet.partial").glob("*.arrow"))[0]
@@ -158,7 +158,7 @@ def test_going_on_after_a_stop_gives_the_same_file(tmp_path, folder, monkeypatch
     capsys.readouterr()
     main(command)
     err = capsys.readouterr().err
-    assert f"{damaged}: is damaged; its windows are made again" in err
+    assert f"{damaged}: is damaged; its windows are computed again" in err
     assert re.search(r"going on after the [1-9] windows in", err)
     assert (tmp_path / "f.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert not (tmp_path / "f.parquet.partial").exists()
