@@ -55,7 +55,7 @@ def test_how_far_a_clip_reaches(picker, described):
 def test_a_shorter_clip_is_proposed_where_many_videos_are_short(root, capsys, frames, picker, said):
     rows = [new_row(f"{place}.mp4", str(root), num_frames=number) for place, number in enumerate(frames)]
     lengths.tell_short(ClipDataset(to_dataset(rows), picker, 40), "videos")
-    shown = [line for line in capsys.readouterr().err.splitlines() if "tells little" in line]
+    shown = [line for line in capsys.readouterr().err.splitlines() if "reveals little" in line]
     assert shown == ([] if said is None else [f"a looped clip reveals little of its speed: {said}"])
 
 
