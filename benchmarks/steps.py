@@ -53,10 +53,11 @@ class Way:
         """From its words."""
         kind, *words = text.split("+")
         parts = [int(word[5:]) for word in words if re.fullmatch(r"micro[1-9]\d*", word)]
-        words = [word for word in words if not word.startswith("micro")]
+        words = [word for word in words if not re.fullmatch(r"micro[1-9]\d*", word)]
         precisions = [word for word in words if word in TYPES] or ["float32"]
         switches = frozenset(word for word in words if word in SWITCHES)
-        if kind not in ("literal", "ours") or not set(words) <= {*TYPES, *SWITCHES} or len(precisions) > 1:
+        is_known = kind in ("literal", "ours") and set(words) <= {*TYPES, *SWITCHES}
+        if not is_known or len(precisions) > 1 or len(parts) > 1:
             raise SystemExit(f"{text!r}: literal or ours, then + and words of {', '.join((*TYPES, *SWITCHES))}, microN")
         if kind == "literal" and (switches or parts):
             raise SystemExit(f"{text!r}: nothing can be switched on in the literal step")

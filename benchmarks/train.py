@@ -152,9 +152,7 @@ def main() -> None:
     case = Case.of(args.network, args.videos or (None if device.type == "cuda" else 8), args.size, args.width)
     paths = sorted(path for path in args.folder.rglob("*") if path.suffix in (".mp4", ".avi", ".webm"))
     paths = [paths[at] for at in np.random.default_rng(0).permutation(len(paths))[: args.most]]
-    ways = (args.ways or ("literal,ours+keep" if device.type == "cpu" else "literal,ours+bf16+channels_last")).split(
-        ","
-    )
+    ways = (args.ways or WAYS[device.type]).split(",")
     found = measure(paths, case, ways, device=device, args=args)
     print(f"{args.network}, {len(paths)} videos, {case.videos} a step, {args.workers} workers")
     for text, each in found.items():

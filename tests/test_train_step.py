@@ -4,6 +4,7 @@ And the benchmarks themselves run, on a network of a few channels.
 """
 
 import argparse
+import json
 import random
 import sys
 from collections import defaultdict
@@ -23,7 +24,7 @@ import literal
 import precision
 import train
 import train_step
-from steps import Case
+from steps import Case, Way
 
 
 def test_literal_augmentation_gives_the_published_pixels(shared):
@@ -100,6 +101,24 @@ def test_every_way_is_measured_though_one_fails():
         assert len(told[way]["rounds"]) == 2
         assert told[way]["flops"] == pytest.approx(told[way]["share_of_peak"] * 1e12)
         assert told[way]["prepare_seconds"] > 0
+
+
+def test_words_of_a_way():
+    assert Way.parse("ours+bf16+micro4") == Way(False, "bf16", frozenset(), 4)
+    for text in ("ours+micro0", "ours+microfour", "ours+micro2+micro4", "ours+bf16+fp16", "theirs"):
+        with pytest.raises(SystemExit, match="literal or ours, then"):
+            Way.parse(text)
+
+
+def test_epochs_have_the_same_ways_as_their_results_unless_others_are_given(tmp_path, monkeypatch, capsys):
+    told = []
+    monkeypatch.setattr(train, "measure", lambda paths, case, ways, **how: told.append(ways) or {})
+    monkeypatch.setattr(sys, "argv", ["train.py", str(tmp_path), "--device", "cpu"])
+    train.main()
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--ways", "literal"])
+    train.main()
+    kept = json.loads((REPO / "results/train.json").read_text())
+    assert told == [list(kept["ways"]), ["literal"]]
 
 
 def test_half_precision_is_judged_by_its_gradients(videos):
