@@ -84,7 +84,7 @@ def made_by(out: str) -> dict[str, Any] | None:
             np.load(Path(out, _ARRAY), mmap_mode="r")
         text = (pq.read_metadata(path).metadata or {}).get(MADE_BY.encode())
         made = json.loads(text) if text else None
-    except (OSError, ValueError, pa.ArrowException, RecursionError):
+    except (OSError, EOFError, ValueError, pa.ArrowException, RecursionError):
         return None
     return made if isinstance(made, dict) else None
 

@@ -55,3 +55,11 @@ def test_what_another_program_made_stays(tmp_path):
     features.check_out(str(tmp_path / "f.parquet"))
     features.write(str(tmp_path / "f"), [table(0, 3)], {"shape": [2]}, shape=(2,))
     features.check_out(str(tmp_path / "f"))
+
+
+def test_an_array_that_is_empty_is_damaged(tmp_path):
+    features.write(str(tmp_path), [table(0, 3)], {"shape": [2]}, shape=(2,))
+    (tmp_path / "features.npy").write_bytes(b"")
+    assert features.made_by(str(tmp_path)) is None
+    with pytest.raises(ConfigError, match="holds no features of rspnet, or damaged ones"):
+        features.read(str(tmp_path))
