@@ -54,7 +54,7 @@ def table(results: dict[str, dict[str, Any]]) -> list[str]:
             lines.append(_row(each.name, *shown, ahead))
     chances = {f"{result.chance:.3g}": None for name in results for result in _lines(name, results[name])}
     head = _row("percent [95 % interval]", "trained", "fresh weights", "difference")
-    return [head, *lines, f"chance: {', '.join(chances)}"] if lines else []
+    return [head, *lines, f"chance: {', '.join(chances)}"] if chances else lines
 
 
 def sentence(results: dict[str, dict[str, Any]]) -> str:

@@ -42,6 +42,7 @@ def test_what_was_not_measured_is_said():
     lines = table({"speed": {"not_measured": "too short"}, "arrow_of_time": LEARNT})
     assert lines[1] == "speed: not measured: too short"
     assert lines[2].startswith("arrow of time ")
+    assert table({"speed": {"not_measured": "too short"}}) == ["speed: not measured: too short"]
     assert sentence({"speed": {"not_measured": "too short"}, "arrow_of_time": LEARNT}).startswith(
         "Training taught arrow"
     )
