@@ -1,1 +1,1 @@
-"""What a network says of videos, and how good that is."""
+"""Evaluation: the outputs of a network for videos, and the protocols that measure them."""

@@ -1,7 +1,7 @@
 """Top-1 and top-5 accuracy, in percent from 0 to 100.
 
-Of equal logits the lower class number always ranks first, so a result does not depend on the device. Importing this
-module takes seconds (the evaluate package): stages import it late.
+Of equal logits the lower class number always ranks first, so that a result does not depend on the device. Importing
+this module takes seconds because of the evaluate package, so stages import it late.
 """
 
 import tempfile
@@ -18,17 +18,17 @@ from rspnet.evaluation.neighbours import largest
 
 
 def top_classes(logits: torch.Tensor, k: int = 5) -> torch.Tensor:
-    """Rank the classes of each sample, best first, as ``TopK`` takes them; of equal logits the lower class is better.
+    """Rank the classes of each sample, best first, for ``TopK``; of equal logits the lower class number comes first.
 
     Args:
         logits: (N, classes).
-        k: How many to keep; all where there are fewer classes.
+        k: How many to keep; all if there are fewer classes.
 
     Returns:
         (N, min(k, classes)) int64 class numbers.
 
     Raises:
-        ValueError: a logit is NaN, so there is no ranking.
+        ValueError: A logit is NaN, so that there is no ranking.
     """
     if logits.isnan().any():
         raise ValueError("logits hold NaN: the network has diverged, or its weights or input are damaged")
@@ -36,16 +36,15 @@ def top_classes(logits: torch.Tensor, k: int = 5) -> torch.Tensor:
 
 
 class TopK(evaluate.Metric):
-    """Top-1 and top-5 accuracy, kept as a handful of class numbers per sample; needs no network and no cache folder.
+    """Top-1 and top-5 accuracy from ranked class numbers; needs no internet access and no cache folder.
 
-    ``add_batch(predictions=top_classes(logits), references=labels)`` per batch, then ``compute()`` gives
-    {"top1", "top5"} in percent. With fewer than five classes top5 looks at all of them. A sample counts as right by
-    the place of its class in the ranking, so of tied classes ``top_classes`` has decided. To be fed by one process,
-    with what was gathered from all: each sample once.
+    Call ``add_batch(predictions=top_classes(logits), references=labels)`` for each batch, then ``compute()``, which
+    returns {"top1", "top5"} in percent. With fewer than five classes top5 takes all of them. Ties are resolved by
+    ``top_classes``. With several processes, gather their samples and add each of them once, on one process.
     """
 
     def __init__(self) -> None:
-        # The folder is made but stays empty; the default one lies in the home folder, which may be read-only.
+        # The folder is created but stays empty; the default is in the home folder, which may be read-only.
         super().__init__(keep_in_memory=True, cache_dir=str(Path(tempfile.gettempdir()) / "rspnet"))
 
     def _info(self) -> evaluate.MetricInfo:
@@ -65,11 +64,11 @@ class TopK(evaluate.Metric):
         references: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> dict[str, float]:
-        """Return {"top1", "top5"} in percent over all that was added, and start afresh.
+        """Return {"top1", "top5"} in percent over all samples added, and remove them.
 
         Raises:
-            ValueError: nothing was added.
-            RuntimeError: this is not the process that computes.
+            ValueError: Nothing was added.
+            RuntimeError: This is not the process that computes.
         """
         if predictions is None and len(self) == 0:
             raise ValueError("no accuracy can be computed: no predictions were added")
@@ -78,7 +77,7 @@ class TopK(evaluate.Metric):
             raise RuntimeError("only the first of the metric's processes computes it")
         return found
 
-    def _compute(  # type: ignore[override]  # nothing else is handed in than what `_info` names
+    def _compute(  # type: ignore[override]  # it gets only the features that `_info` names
         self, predictions: Sequence[Sequence[int]], references: Sequence[int]
     ) -> dict[str, float]:
         hits = np.asarray(predictions) == np.asarray(references)[:, None]
@@ -86,7 +85,7 @@ class TopK(evaluate.Metric):
 
 
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-    """Return {"top1", "top5"} in percent, of the logits (N, classes) of samples with these labels (N,)."""
+    """Return {"top1", "top5"} in percent for logits (N, classes) and labels (N,)."""
     return TopK().compute(predictions=top_classes(logits).tolist(), references=labels.tolist())
 
 

@@ -1,4 +1,4 @@
-"""A test class by class: how many videos of each are told right, and which classes are taken for which."""
+"""The results of a test class by class: the accuracy of each class, and which classes are confused."""
 
 import csv
 import io
@@ -15,8 +15,8 @@ class ByClass:
     """The confusion matrix of a test.
 
     Attributes:
-        names: of the C classes.
-        counts: (C, C) videos: rows are what they are, columns what they are taken for.
+        names: names of the C classes.
+        counts: number of videos (C, C), by true class (row) and predicted class (column).
     """
 
     names: list[str]
@@ -24,13 +24,13 @@ class ByClass:
 
     @property
     def accuracy(self) -> dict[str, float | None]:
-        """Top-1 accuracy of each class in percent; None for one that no video is of."""
+        """Top-1 accuracy of each class in percent; None for a class without videos."""
         totals, right = self.counts.sum(1).tolist(), self.counts.diagonal().tolist()
         values = [round(100 * hits / total, 2) if total else None for hits, total in zip(right, totals)]
         return dict(zip(self.names, values))
 
     def csv(self) -> str:
-        """The matrix as text: a head and a row for each class, that it is, and how often it is taken for which."""
+        """Return the matrix as CSV: a header of the predicted classes, then a row for each true class."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["label", *self.names])
@@ -39,12 +39,12 @@ class ByClass:
 
 
 def by_class(logits: Tensor, labels: Tensor, names: list[str]) -> ByClass:
-    """Count what the videos of each class are taken for; of equal logits the lower class is, as in the accuracy.
+    """Count the predicted classes of the videos of each class; of equal logits the lower class number is predicted.
 
     Args:
         logits: (N, C).
-        labels: (N,) class numbers.
-        names: of the C classes.
+        labels: class numbers (N,).
+        names: names of the C classes.
     """
     taken_for = top_classes(logits, 1)[:, 0]
     places = labels.to(taken_for.device) * len(names) + taken_for

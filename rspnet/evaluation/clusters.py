@@ -1,4 +1,4 @@
-"""Whether features fall into the classes by themselves: k-means, as mteb's clustering tasks measure it."""
+"""Whether clusters of features match the classes, without training on them: k-means, as in mteb's clustering tasks."""
 
 import random
 import warnings
@@ -15,9 +15,9 @@ _BATCH = 512
 def v_measures(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], *, size: int = _SIZE
 ) -> tuple[list[float], list[float]]:
-    """Cluster draws of the videos into as many clusters as there are classes, and compare with these.
+    """Cluster draws of the videos into as many clusters as there are classes, and compare them with the classes.
 
-    With the default size it is what mteb 2 computes with the seed 42, MVEB's: the same draws, and the same clusters.
+    With the default size this gives the same draws and clusters as mteb 2 with its seed 42, which MVEB uses.
 
     Args:
         features: (N, D).
@@ -25,8 +25,8 @@ def v_measures(
         size: Videos of a draw, with replacement.
 
     Returns:
-        The v-measure of each draw (Rosenberg and Hirschberg 2007), percent; and what it would be if the classes of the
-        videos were dealt out at random, with which many clusters of few videos get points, too.
+        The v-measure of each draw in percent (Rosenberg and Hirschberg 2007), and the v-measure by chance: with the
+        classes permuted among the videos. It is well above 0 for many clusters of few videos.
     """
     from sklearn.cluster import MiniBatchKMeans  # takes a second
     from sklearn.metrics.cluster import v_measure_score
@@ -37,7 +37,7 @@ def v_measures(
     for _ in range(DRAWS):
         places = np.array(draw.choices(range(len(features)), k=size))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # features that are all the same have fewer clusters
+            warnings.simplefilter("ignore")  # identical features give fewer clusters
             clusters = model.fit_predict(features[places])
         dealt = deal.permutation(labels)
         found.append(100 * float(v_measure_score(labels[places], clusters)))

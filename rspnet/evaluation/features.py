@@ -1,7 +1,7 @@
-"""Features in a file: Parquet with a row for each window, or NumPy's array with such a Parquet beside it.
+"""Feature files: a Parquet file with a row for each window, or a folder of a NumPy array and such a Parquet file.
 
-What made them (weights, clips, windows, versions) stands in the Parquet's metadata, as JSON under `MADE_BY`. Any reader
-of Parquet reads the rows: datasets, polars, pandas, DuckDB.
+The Parquet metadata hold how the features were made (weights, clips, windows, versions), as JSON under `MADE_BY`. Any
+Parquet reader can read the rows: datasets, polars, pandas, DuckDB.
 """
 
 import hashlib
@@ -32,25 +32,26 @@ SCHEMA = pa.schema(
         ("start", pa.float64()),  # seconds
         ("end", pa.float64()),
         ("start_frame", pa.int64()),
-        ("end_frame", pa.int64()),  # the one behind the last
+        ("end_frame", pa.int64()),  # the frame after the last
         ("status", pa.string()),  # ok, or why there is no feature
         ("feature", pa.list_(pa.float32())),
     ]
 )
-"""The columns."""
+"""The columns; without `feature` in a folder, whose array holds the features."""
 
 _ARRAY, _INDEX = "features.npy", "index.parquet"
-_DIGEST = "rspnet.features.sha256"  # key, too, of a hash of all that was written
+_DIGEST = "rspnet.features.sha256"  # metadata key of a hash of everything written
 _AT_ONCE = 1024  # rows
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def check_out(out: str) -> None:
-    """Refuse a place that `write` could not write to, before hours of work go into the features.
+    """Check that `write` may write to `out`, before hours of work go into the features.
 
     Raises:
-        ConfigError: a file that is not .parquet, a folder with something else in it, or what another program made.
+        ConfigError: `out` is a file with another suffix than .parquet, a folder with other files in it, or was made by
+            another program.
     """
     suffix = os.path.splitext(out.rstrip("/"))[1].lower()
     if suffix not in ("", ".parquet"):
@@ -60,12 +61,12 @@ def check_out(out: str) -> None:
     if os.path.isdir(out) != (suffix == ""):
         raise ConfigError(f"--out: {out} is {'a folder' if os.path.isdir(out) else 'a file'}; choose another name")
     if suffix == "" and (others := names_in(out) - {_ARRAY, _INDEX}):
-        raise ConfigError(f"--out: {out}: holds {min(others)}, which is none of ours; choose another folder")
+        raise ConfigError(f"--out: {out}: holds {min(others)}, which is not a feature file; choose another folder")
     paths = [Path(out, _INDEX), Path(out, _ARRAY)] if suffix == "" else [Path(out)]
     there = [path for path in paths if is_there(path)]
-    if there and not _is_ours(paths[0]):  # an array says by its index whose it is
+    if there and not _is_ours(paths[0]):  # whether an array is ours is known from its index
         raise ConfigError(
-            f"--out: {there[0]} is there, and holds no features of rspnet; choose another name, or remove it"
+            f"--out: {there[0]} exists and holds no features of rspnet; choose another name, or remove it"
         )
 
 
@@ -77,7 +78,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def made_by(out: str) -> dict[str, Any] | None:
-    """What a file or folder of features was made with; None if there is none, or nothing whole."""
+    """Return how a file or folder of features was made; None if there is none or it is damaged."""
     path = Path(out, _INDEX) if os.path.isdir(out) else Path(out)
     try:
         if os.path.isdir(out):
@@ -90,7 +91,16 @@ def made_by(out: str) -> dict[str, Any] | None:
 
 
 def complete(out: str, made: dict[str, Any]) -> dict[str, Any] | None:
-    """What `Tally` counts in a file or folder that was made with these, if every video could be read to its end."""
+    """Return the counts of a finished file or folder of features, or None if they have to be made (again).
+
+    Args:
+        out: file or folder.
+        made: how the features are to be made.
+
+    Returns:
+        `Tally.summary` of the existing features; None if there are none, if they were made differently, or if some
+        video could not be read to its end.
+    """
     if (before := made_by(out)) is None or differing(before, made):
         return None
     tally, path = Tally(), Path(out, _INDEX) if os.path.isdir(out) else out
@@ -101,16 +111,16 @@ def complete(out: str, made: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def write(out: str, tables: Iterable[pa.Table], made: dict[str, Any], *, shape: tuple[int, ...]) -> None:
-    """Write features; a file or folder gets its name when it is whole.
+    """Write features; files get their names only when they are complete.
 
     Args:
         out: a .parquet file, or a folder.
-        tables: rows of `SCHEMA`, some at a time; a row group each.
-        made: what they are made with.
-        shape: of a feature.
+        tables: rows of `SCHEMA`, in tables that become a row group each.
+        made: how they are made, see `rspnet.evaluation.made.made_with`.
+        shape: shape of a feature.
 
     Raises:
-        DiskError, ConfigError: the place cannot be written to.
+        DiskError, ConfigError: `out` cannot be written to.
     """
     schema = SCHEMA.with_metadata({MADE_BY: json.dumps(made, ensure_ascii=False)})
     size, digest = math.prod(shape), _Digest(made)
@@ -138,38 +148,38 @@ def write(out: str, tables: Iterable[pa.Table], made: dict[str, Any], *, shape: 
 
 
 class _Digest:
-    """A hash of what features were made with, and of their rows and values, however many come at a time.
+    """A hash of how features were made, of their rows and their values; it does not depend on how these are divided.
 
-    Parquet's own checksums leave parts out.
+    Parquet's own checksums do not cover the whole file.
     """
 
     def __init__(self, made: dict[str, Any]) -> None:
         self._rows, self._values = hashlib.sha256(json.dumps(made).encode()), hashlib.sha256()
 
     def update(self, rows: pa.Table, dense: Array) -> None:
-        """Take further ones."""
+        """Add rows and their values."""
         for start in range(0, len(rows), _AT_ONCE):
             for row in rows.slice(start, _AT_ONCE).to_pylist():
                 self._rows.update(json.dumps(row).encode())
         self._values.update(dense.tobytes())
 
     def hexdigest(self) -> str:
-        """That of all."""
+        """Return the hash of all that was added."""
         return hashlib.sha256(self._rows.digest() + self._values.digest()).hexdigest()
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """That of NumPy's format, which leaves room for the number of rows to grow."""
+    """Write the header of NumPy's format, which is padded so that the number of rows can grow later."""
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
 def with_names(table: pa.Table, rows: list[Row], splits: list[str | None]) -> pa.Table:
-    """Rows of `SCHEMA` from windows as a shelf has them.
+    """Return rows of `SCHEMA` for windows from a shelf (`rspnet.running.shelf`).
 
     Args:
-        table: with `row`, a place in `rows`; its `value` becomes the feature.
-        rows: of an index.
-        splits: of each of these.
+        table: windows; `row` is a position in `rows`, `value` becomes the feature.
+        rows: rows of an index.
+        splits: split of each of these rows.
     """
     places = table["row"].to_pylist()
     named = {
@@ -184,7 +194,7 @@ def with_names(table: pa.Table, rows: list[Row], splits: list[str | None]) -> pa
 
 
 class Tally:
-    """Counts rows as they pass through."""
+    """Counts rows as tables of them pass through."""
 
     def __init__(self) -> None:
         self._status: Counter[str] = Counter()
@@ -195,11 +205,11 @@ class Tally:
         for table in tables:
             for start, status in zip(table["start_frame"].to_pylist(), table["status"].to_pylist()):
                 self._status[status] += 1
-                self._videos += start == 0  # which is that of its first window alone
+                self._videos += start == 0  # only a video's first window starts at 0
             yield table
 
     def summary(self) -> dict[str, Any]:
-        """What was counted: videos and windows with a feature, and rows of each other status."""
+        """Return the number of videos and of windows with a feature, and of rows of each other status."""
         failed = {status: number for status, number in self._status.most_common() if status != "ok"}
         return {"num_videos": self._videos, "num_windows": self._status["ok"], "failed": failed}
 
@@ -209,7 +219,7 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def _dense(features: pa.ChunkedArray, size: int) -> Array:
-    """Lists as an array (N, size); of what has none, NaN."""
+    """Return lists as an array (N, size), with NaN in place of missing ones."""
     lists = features.combine_chunks()
     dense = np.full((len(lists), size), np.nan, np.float32)
     dense[np.asarray(lists.is_valid())] = lists.flatten().to_numpy().reshape(-1, size)
@@ -217,18 +227,18 @@ def _dense(features: pa.ChunkedArray, size: int) -> Array:
 
 
 def sha256_of(path: str) -> str:
-    """What tells features from others: the SHA-256 of their file, or of a folder's index, which tells its array."""
+    """Return the SHA-256 of a feature file, or of a folder's index, which contains a hash of the array."""
     return sha256(Path(path, _INDEX) if os.path.isdir(path) else Path(path))
 
 
 @dataclass(frozen=True)
 class Features:
-    """The features of a file.
+    """The contents of a feature file.
 
     Attributes:
-        rows: of each window what its columns say, but for the feature.
-        values: float32 (N, ...); NaN where the status is not ok.
-        made: what they are made with.
+        rows: the columns of `SCHEMA` except `feature`, for N windows.
+        values: the features, float32 (N, ...); NaN where the status is not ok.
+        made: how they were made.
     """
 
     rows: pa.Table
@@ -236,27 +246,27 @@ class Features:
     made: dict[str, Any]
 
     def facts(self, path: str) -> dict[str, Any]:
-        """What a result says of where they come from.
+        """Return the keys of a result that describe the origin of the features.
 
         Args:
-            path: where they were read from.
+            path: path that they were read from.
 
         Raises:
-            ConfigError: they do not tell it all.
+            ConfigError: the metadata lack one of `FACTS`.
         """
         if lacking := [name for name in FACTS if name not in self.made]:
-            raise ConfigError(f"{path}: does not tell its {lacking[0]}; make it anew with stages/extract.py")
+            raise ConfigError(f"{path}: {lacking[0]} is missing in its metadata; make it again with stages/extract.py")
         told = {name: self.made[name] for name in ("weights_sha256", "fold", "precision")}
         return told | {"seed": self.made["seed"] or 0, "features_sha256": sha256_of(path)}
 
     def of_videos(self, path: str) -> list[Row]:
-        """Rows of an index, one for each video, in the order of the features.
+        """Return rows of an index, one for each video, in the order of the features.
 
         Args:
-            path: where they were read from, which is taken for the videos' root: nobody reads them.
+            path: path that they were read from; also serves as the videos' root, because the videos are not read.
 
         Raises:
-            ConfigError: they are of windows or of maps, or several are of one video.
+            ConfigError: they are features of windows, or maps that are not pooled.
         """
         if self.made["window"] is not None or self.made["step"] is not None or self.values.ndim != 2:
             what = "maps that are not pooled" if self.values.ndim != 2 else "windows"
@@ -270,14 +280,14 @@ def read(path: str) -> Features:
     """Read what `write` wrote.
 
     Raises:
-        ConfigError: there is none, it is damaged, or another program's.
+        ConfigError: it does not exist, is damaged, or was made by another program.
     """
     if not is_there(path):
         raise ConfigError(f"{path}: no such features; stages/extract.py makes them")
     made = made_by(path)
     if made is None:
         raise ConfigError(
-            f"{path}: holds no features of rspnet, or damaged ones; make them anew with stages/extract.py"
+            f"{path}: holds no features of rspnet, or damaged ones; make them again with stages/extract.py"
         )
     try:
         if os.path.isdir(path):
@@ -290,8 +300,8 @@ def read(path: str) -> Features:
         digest.update(rows, array)
         kept = pq.read_metadata(Path(path, _INDEX) if os.path.isdir(path) else path).metadata[_DIGEST.encode()]
         if digest.hexdigest() != kept.decode():
-            raise ValueError("they are not those that were written")
+            raise ValueError("their hash differs from the one they were written with")
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         what = " ".join(str(error).split())
-        raise ConfigError(f"{path}: damaged features ({what}); make them anew with stages/extract.py") from None
+        raise ConfigError(f"{path}: damaged features ({what}); make them again with stages/extract.py") from None
     return Features(rows, array, made)

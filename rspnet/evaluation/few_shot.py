@@ -1,7 +1,7 @@
-"""How far a classifier gets on frozen features with a few labels: logistic regression on n videos of each class.
+"""Few-shot classification of frozen features: logistic regression on n labelled videos of each class.
 
-With 8 of each and the seed 42 it is what mteb's classification tasks measure (among them those of MVEB, its benchmark
-of video embeddings): the same draws, and the same classifier.
+With 8 videos of each class and the seed 42 the draws and the classifier are those of mteb's classification tasks, which
+include MVEB, its benchmark of video embeddings.
 """
 
 import warnings
@@ -18,16 +18,16 @@ Places = npt.NDArray[np.int64]
 
 
 def draws(labels: npt.NDArray[np.int64], shots: int, *, number: int = DRAWS, seed: int = SEED) -> list[Places]:
-    """Draw videos to learn from, as mteb 2 does: each draw shuffles the last one's order by the same permutation.
+    """Draw training videos as mteb 2 does: each draw applies the same permutation to the order of the previous draw.
 
     Args:
-        labels: (N,) of the videos.
-        shots: Videos of each class; all of a class that has fewer.
-        number: Of draws.
-        seed: Of the permutation.
+        labels: (N,) class numbers of the videos.
+        shots: Videos of each class; all videos of a class that has fewer.
+        number: Number of draws.
+        seed: Seed of the permutation.
 
     Returns:
-        For each draw the places of its videos.
+        For each draw the positions of its videos.
     """
     order, found = list(range(len(labels))), []
     for _ in range(number):
@@ -45,14 +45,14 @@ def draws(labels: npt.NDArray[np.int64], shots: int, *, number: int = DRAWS, see
 def few_shot_classes(
     train: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], test: npt.NDArray[np.float32], *, shots: int
 ) -> list[npt.NDArray[np.int64]]:
-    """Return for each draw the class (M,) that is said of each test video.
+    """Return for each draw the predicted class (M,) of each test video.
 
-    Features are taken as they are, and the solver stops after 100 iterations, as in mteb.
+    As in mteb, features are neither standardised nor normalised, and the solver stops after 100 iterations.
 
     Args:
-        train: (N, D) features to draw from.
+        train: (N, D) features of the videos to draw from.
         labels: (N,) their class numbers, of at least two classes.
-        test: (M, D).
+        test: (M, D) features of the test videos.
         shots: As for `draws`.
     """
     from sklearn.exceptions import ConvergenceWarning  # takes a second
@@ -62,7 +62,7 @@ def few_shot_classes(
     for places in draws(labels, shots):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # one video of each is meant
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # one video of each: wanted
             model = LogisticRegression(max_iter=_MAX_ITER).fit(train[places], labels[places])
         found.append(model.predict(test))
     return found

@@ -1,9 +1,9 @@
-"""A network run over clips, in batches of one shape, so that what it says of a clip hangs on no other clip.
+"""Run a network over clips in batches of one shape, so that its output for a clip does not depend on other clips.
 
-What a convolution makes of a clip is the same to the last bit whichever clips share its batch, but not whatever their
-number (a single one takes another path through the libraries). So a batch that is not full is filled up: neither the
-number of processes nor where a run was stopped moves a bit of a result. (On a CPU the gates of an S3D-G that is
-narrower than the published one are an exception where clips times channels are no multiple of 16.)
+The output of a convolution for a clip is bit for bit the same whichever clips share its batch, but may differ with
+their number (a single clip takes another path through the libraries). A batch that is not full is therefore padded:
+neither the number of processes nor where a run was interrupted changes a bit of a result. (An exception on a CPU are
+the gates of an S3D-G narrower than the published one, if clips times channels is not a multiple of 16.)
 
 N videos, V views of each, K outputs.
 """
@@ -24,35 +24,35 @@ if TYPE_CHECKING:
 
 
 class Forward:
-    """A network as every process of a run has it.
+    """A network in evaluation mode, with the same buffers on every process of a run.
 
     Args:
-        model: maps views (N, V, 3, T, H, W) to (N, K); left in evaluation mode.
-        normalise: uint8 clips (N, T, H, W, 3) to network input (N, 3, T, H, W).
-        accelerator: accelerate's.
-        team: the processes.
+        model: maps views (N, V, 3, T, H, W) to (N, K); it is put into evaluation mode and left in it.
+        normalise: maps uint8 clips (N, T, H, W, 3) to network input (N, 3, T, H, W).
+        accelerator: the run's.
+        team: the processes of the run.
     """
 
     def __init__(
         self, model: nn.Module, normalise: Callable[[Tensor], Tensor], *, accelerator: "Accelerator", team: "Team"
     ) -> None:
-        # Without what makes it one of several: processes that have another number of batches must not wait for each
-        # other.
+        # Without the DistributedDataParallel wrapper: processes may have different numbers of batches, and must not
+        # wait for each other.
         self.network = accelerator.unwrap_model(model).eval()
         self._normalise = normalise
         self._device = accelerator.device
         self.precision = accelerator.mixed_precision
-        if team.world_size > 1:  # of batch norm: each process has its own, the first one's are those that are kept
+        if team.world_size > 1:  # running statistics differ between processes; the first one's are those saved
             for buffer in self.network.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
     @torch.no_grad()
     def __call__(self, views: list[Tensor], size: int) -> Tensor:
-        """The output (N, K), float32, on the device: whoever asks for its numbers waits until it is computed.
+        """Return the output (N, K), float32, on the device, without waiting for it.
 
         Args:
-            views: V uint8 (N, T, H, W, 3).
-            size: videos that the network is given, at least N: so many go through it whatever N.
+            views: V tensors of clips, uint8 (N, T, H, W, 3).
+            size: number of videos in every batch of the network, at least N; missing ones are padded.
         """
         number = len(views[0])
         clips = torch.stack([view.to(self._device, non_blocking=True) for view in views], dim=1)
@@ -63,16 +63,16 @@ class Forward:
 
 
 class Window(NamedTuple):
-    """What a network says of a window of a video.
+    """The output of a network for a window of a video.
 
     Attributes:
-        row: the video's, of the index.
-        number: of the window, from 0.
-        span: where it lies; None: the video cannot be read here, so nothing of it counts from here on.
-        value: (K,) float32; of no use without a span.
-        total: windows of the video; 0: not known.
+        row: the video's row of the index.
+        number: number of the window, from 0.
+        span: where the window lies; None if the video cannot be read here, which ends its windows.
+        value: the output (K,), float32; meaningless without a span.
+        total: number of windows of the video; 0 if unknown.
         status: as in `rspnet.data.parts.Part`; not ok without a span.
-        reason: likewise.
+        reason: as in `rspnet.data.parts.Part`.
     """
 
     row: int
@@ -85,15 +85,15 @@ class Window(NamedTuple):
 
 
 def windows(forward: Forward, parts: Iterable[Part], size: int) -> Iterator[Window]:
-    """The network's output for each window, averaged over its clips; batches are full, of whatever videos.
+    """Compute the network's output for each window, averaged over its clips; a batch may mix clips of several videos.
 
     Args:
         forward: the network.
-        parts: of videos.
-        size: clips of a batch.
+        parts: parts of videos.
+        size: number of clips in a batch.
 
     Yields:
-        The windows of the parts, in their order, and one without a span behind which a video cannot be read further.
+        The windows of the parts in order; where a video cannot be read further, a window without a span.
     """
     waiting: deque[tuple[Window, int]] = deque()
     values: deque[Tensor] = deque()

@@ -1,4 +1,4 @@
-"""What a protocol found: its score, how far that can be trusted, and how far one network is ahead of another."""
+"""The outcome of a protocol: its score with intervals, and the comparison of one network with another."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,16 +21,16 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Found:
-    """What a protocol found.
+    """The outcome of a protocol.
 
     Attributes:
-        score: for the result.
-        names: of K numbers.
-        values: (N, K), what these are the means of, percent: of each test video, or of each draw.
-        films: of the N videos, where they are known.
-        videos: names of those that are tested; of draws also of those that are drawn from.
-        file: name of the file for the lines.
-        lines: what is said of each test video.
+        score: keys and values for the result.
+        names: names of K numbers of the score.
+        values: (N, K), the values in percent whose means these numbers are, for each test video or each draw.
+        films: film of each of the N videos, if known.
+        videos: names of the test videos; if `values` are of draws, also of the videos drawn from.
+        file: name of the file for `lines`.
+        lines: a line for each test video.
         confusion: text of confusion.csv.
     """
 
@@ -45,17 +45,17 @@ class Found:
 
 
 UNMEASURED = "not_measured"
-"""Of a score: why there is none."""
+"""Key of a score that says why there is none."""
 
 
 def if_possible(name: str, measure: Callable[[], Found]) -> Found:
-    """What a protocol finds, or, where these videos are too few or too short for it, why it finds nothing.
+    """Return the outcome of a protocol, or one that says why it could not be measured on these videos.
 
-    So it takes nothing along of what others found on the way.
+    So the outcomes of other protocols are not lost if the videos are too few or too short for this one.
 
     Args:
-        name: Of the protocol.
-        measure: Measures it; raises ConfigError where it cannot.
+        name: Name of the protocol.
+        measure: Measures it; raises ConfigError if it cannot.
     """
     try:
         return measure()
@@ -64,10 +64,10 @@ def if_possible(name: str, measure: Callable[[], Found]) -> Found:
 
 
 def check_some(found: dict[str, Found]) -> None:
-    """See that at least one protocol found something.
+    """Check that at least one protocol could be measured.
 
     Raises:
-        ConfigError: None did, and why the first did not.
+        ConfigError: None could; the message gives the reason of the first.
     """
     if all(UNMEASURED in each.score for each in found.values()):
         name, first = next(iter(found.items()))
@@ -75,12 +75,12 @@ def check_some(found: dict[str, Found]) -> None:
 
 
 def of_videos(videos: datasets.Dataset, score: dict[str, Any], values: dict[str, Floats]) -> Found:
-    """A score with the intervals of means over videos, by name, and over what they are; None of one film alone.
+    """Return the outcome of means over videos: adds their intervals to the score, None for a single film or video.
 
     Args:
-        videos: N of an index.
-        score: their means, and what else a result says.
-        values: by name, of each video (N,), percent.
+        videos: N rows of an index.
+        score: The means, and other keys for the result.
+        values: The values of each video (N,) in percent, by the name of the mean.
     """
     table = columns(videos, ["video", "label"])
     names = table["video"].to_pylist()
@@ -93,39 +93,42 @@ def of_videos(videos: datasets.Dataset, score: dict[str, Any], values: dict[str,
 
 
 def of_hits(videos: datasets.Dataset, score: dict[str, Any], hits: dict[str, Tensor]) -> Found:
-    """The same of shares of the videos that are right: by name which of them (N,)."""
+    """Return the same for accuracies, given which of the N videos are right, (N,) by name."""
     return of_videos(videos, score, {name: 100.0 * each.numpy() for name, each in hits.items()})
 
 
 def over_draws(score: dict[str, Any], values: dict[str, list[float]], *, videos: list[str]) -> Found:
-    """A score with the intervals of means over draws of videos, by name."""
+    """Return the outcome of means over draws of videos, given the value of each draw by name: adds their intervals."""
     known = {"interval": {name: of_draws(each) for name, each in values.items()}, "interval_over": "draws"}
     return Found(score | known | {"num_draws": DRAWS}, list(values), np.array(list(values.values())).T, videos=videos)
 
 
 def beside(found: dict[str, Found], other: dict[str, Found]) -> None:
-    """Put what another network reaches into the scores of one, as `random`, where something was found."""
+    """Add the comparison with another network to each score that could be measured, under the key `random`."""
     for name, each in found.items():
         if UNMEASURED not in each.score:
             each.score["random"] = compared(each, other[name])
 
 
 def compared(found: Found, other: Found) -> dict[str, Any]:
-    """Another network by the same protocol, and how far the first is ahead of it.
+    """Compare a network with another one by the same protocol.
 
     Args:
-        found: Of the first network.
-        other: Of the other one, on the same videos.
+        found: Outcome of the first network.
+        other: Outcome of the other network, on the same videos.
 
     Returns:
-        The other's score, and of each number `difference` and `difference_interval`: paired, by test video (or film)
-        or by draw, so that what all networks find hard or easy does not blur it.
+        The other network's score, and for each number `difference` (first minus other) and `difference_interval`. The
+        interval is paired by test video (or film) or by draw, so that what is hard or easy for both does not widen it.
 
     Raises:
-        VideoError: videos could be read once and not again.
+        VideoError: Some videos could be read for one network only.
     """
     if found.videos != other.videos:
-        raise VideoError("videos could be read once and not again, so that there are no pairs; give it again")
+        raise VideoError(
+            "some videos could be read for one network and not for the other, so that these cannot be compared in "
+            "pairs; give the same command again"
+        )
     ahead = found.values - other.values
     draws = found.score.get("interval_over") == "draws"
     ends = [of_draws(each) for each in ahead.T.tolist()] if draws else paired(ahead, found.films)
@@ -138,5 +141,5 @@ def compared(found: Found, other: Found) -> dict[str, Any]:
 
 
 def paired(ahead: Floats, films: list[str] | None) -> list[Ends | None]:
-    """The intervals of K mean differences (N, K) of N videos; none where nothing was measured, None of one film."""
+    """Return the intervals of the K mean differences of N videos (N, K); None for a single film, [] without numbers."""
     return of_differences(ahead, films) if ahead.size else []

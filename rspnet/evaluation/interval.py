@@ -1,4 +1,4 @@
-"""How far a number can be trusted: 95 % intervals over videos, over the films that they come from, and over draws."""
+"""95 % confidence intervals over videos, over the films that they come from, and over draws."""
 
 import math
 from collections.abc import Callable, Hashable, Sequence
@@ -7,47 +7,47 @@ from statistics import fmean, stdev
 import numpy as np
 import numpy.typing as npt
 
-_Z = 1.959963984540054  # of the normal distribution, two-sided 95 %
+_Z = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 _DRAWS, _T = 10, 2.2621571627982053  # likewise of Student's t with 9 degrees of freedom
 Ends = tuple[float, float]
-"""Of an interval."""
+"""Lower and upper end of an interval."""
 
 _RESAMPLES = 10_000
-_AT_ONCE = 1 << 22  # counts that are drawn at a time
+_AT_ONCE = 1 << 22  # counts drawn at a time, to bound memory
 
 
 def interval(percent: float, number: int) -> Ends:
-    """Return the 95 % interval of Wilson (1927) for a share, percent.
+    """Return the 95 % interval of Wilson (1927) for a share, in percent.
 
-    It is of these videos as a draw from many: it says nothing of other seeds or folds.
+    It covers the choice of the videos from many, not other seeds or folds.
 
     Args:
-        percent: The share that was found, 0 to 100.
-        number: Of how many videos, at least 1.
+        percent: The share found, 0 to 100.
+        number: Number of videos, at least 1.
     """
     share, spread = percent / 100, _Z * _Z / number
     middle = (share + spread / 2) / (1 + spread)
     half = _Z * math.sqrt(share * (1 - share) / number + spread / (4 * number)) / (1 + spread)
-    # Of none and of all, an end is the share itself: rounding would leave 5.6e-15 of it.
+    # For 0 and 100 one end is exactly the share itself; rounding would miss it by 5.6e-15.
     return (0.0 if percent == 0 else 100 * (middle - half)), (100.0 if percent == 100 else 100 * (middle + half))
 
 
 def bootstrap(
     values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None = None, *, seed: int = 0
 ) -> list[Ends | None]:
-    """Return the 95 % intervals of means, by the percentiles of the bootstrap (Efron 1979).
+    """Return the 95 % intervals of means, by the percentile bootstrap (Efron 1979) over groups.
 
-    Videos of one film resemble each other: of two that are told right together only one is news. So it is the films
-    that are drawn, each with all its videos.
+    Videos of one film resemble each other, so they are not independent evidence: films are resampled, each with all of
+    its videos.
 
     Args:
-        values: (N, K), of each video K numbers.
-        groups: What each video is of; None: each is of its own.
-        seed: Of the draws.
+        values: (N, K), K numbers of each video.
+        groups: Group (film) of each video; None if each video is a group of its own.
+        seed: Seed of the draws.
 
     Returns:
-        (low, high) of each of the K means; None for each where there is one group alone, of which every draw is the
-        same: nothing tells what another one would give.
+        (low, high) of each of the K means; None for each if there is only one group, because nothing then shows how
+        much others would differ.
     """
     if _number(values, groups) == 1:
         return [None] * values.shape[1]
@@ -58,12 +58,12 @@ def bootstrap(
 def resampled(
     values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None = None, *, seed: int = 0
 ) -> npt.NDArray[np.float64]:
-    """Return the means (R, K) of R draws of as many groups as there are, the same ones for all K.
+    """Return the means (R, K) of R resamples of the groups, which are the same for all K.
 
     Args:
-        values: (N, K), of each video K numbers.
+        values: (N, K), K numbers of each video.
         groups: As for `bootstrap`.
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
     _, members = np.unique(np.arange(len(values)) if groups is None else _numbers(groups), return_inverse=True)
     number = int(members.max()) + 1
@@ -80,13 +80,14 @@ def resampled(
 
 
 def of_shares(values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None = None) -> list[Ends | None]:
-    """Return the 95 % intervals of mean shares, percent: by the bootstrap, or where it cannot tell, as Wilson does.
+    """Return the 95 % intervals of mean shares in percent: by the bootstrap, or Wilson's if all resamples are equal.
 
-    Of videos that are all right, or all wrong, every draw is the same; Wilson's interval says what so many films, or
-    videos, leave open. Where all are right by half, say, as much of each half is open.
+    If all videos are right, or all wrong, all resamples are equal; the interval is then Wilson's for that number of
+    films, or videos. If every video has the same value in between, such as 50, it is scaled: half of Wilson's for all
+    right below, and half of that for all wrong above.
 
     Args:
-        values: (N, K), of each video K shares of 0 to 100.
+        values: (N, K), K shares of each video, 0 to 100.
         groups: As for `bootstrap`.
     """
     (low, _), (_, high) = (interval(percent, _number(values, groups)) for percent in (100, 0))
@@ -94,13 +95,13 @@ def of_shares(values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None
 
 
 def of_differences(values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None = None) -> list[Ends | None]:
-    """Return the 95 % intervals of mean paired differences: by the bootstrap, or where it cannot tell, as Wilson does.
+    """Return the 95 % intervals of mean paired differences: by the bootstrap, or Wilson's if all resamples are equal.
 
-    Of two networks that are right on the same videos every draw is the same, 0. What so many films, or videos, leave
-    open is a share on which one alone is right: Wilson's for none of them, either way.
+    For two networks that are right on exactly the same videos all resamples are 0. The share of videos on which only
+    one of them is right is then 0 too, and the interval reaches as far as Wilson's for 0, in either direction.
 
     Args:
-        values: (N, K), of each video K differences of -100 to 100.
+        values: (N, K), K differences of each video, -100 to 100.
         groups: As for `bootstrap`.
     """
     left_open = interval(0, _number(values, groups))[1]
@@ -110,7 +111,7 @@ def of_differences(values: npt.NDArray[np.float64], groups: Sequence[Hashable] |
 def _where_it_tells(
     values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None, reach: Callable[[float], Ends]
 ) -> list[Ends | None]:
-    """The bootstrap's intervals; where every draw is the same, what is within reach of the mean."""
+    """Return the bootstrap's intervals, or `reach` of the mean if all resamples are equal."""
     return [
         reach(mean) if ends and math.isclose(*ends, abs_tol=1e-9) else ends
         for mean, ends in zip(values.mean(axis=0).tolist(), bootstrap(values, groups))
@@ -120,20 +121,20 @@ def _where_it_tells(
 def of_draws(values: Sequence[float]) -> Ends | None:
     """Return the 95 % interval of the mean over draws, by Student's t.
 
-    It says how much the draw of what was learnt from matters, not the choice of the test videos.
+    It covers the draw of the training videos, not the choice of the test videos.
 
     Args:
-        values: Of ten draws.
+        values: Values of ten draws.
 
     Returns:
-        (low, high); None where all draws give the same, as where each takes all videos of small classes: they tell
-        nothing of others.
+        (low, high); None if all draws give the same value, for example because each takes all videos of small
+        classes: this shows nothing about other videos.
 
     Raises:
-        ValueError: They are more or fewer.
+        ValueError: There are not ten values.
     """
     if len(values) != _DRAWS:
-        raise ValueError(f"{len(values)} draws; Student's t is known here for {_DRAWS}")
+        raise ValueError(f"{len(values)} draws; the quantile of Student's t is known here for {_DRAWS} only")
     if min(values) == max(values):
         return None
     half = _T * stdev(values) / math.sqrt(_DRAWS)

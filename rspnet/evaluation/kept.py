@@ -1,4 +1,4 @@
-"""What a file of features is worth to the same command: videos that it could read are not read again."""
+"""Reuse of a file of features when its command is given again: videos that it contains are not read again."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -14,21 +14,18 @@ _AT_ONCE = 1024  # windows
 
 
 def kept(out: str, rows: Sequence[Row]) -> Iterator[pa.Table]:
-    """The windows of the videos that could be read to their end, as `rspnet.running.shelf.SCHEMA` has them.
+    """Yield the windows of the videos that could be read to their end, in tables of `rspnet.running.shelf.SCHEMA`.
 
     Args:
-        out: file or folder of features of these videos; of one that is damaged nothing is kept.
-        rows: of an index.
-
-    Yields:
-        Some windows at a time.
+        out: file or folder of features of these videos; nothing is kept if it is damaged.
+        rows: rows of an index.
     """
     places = {row["video"]: place for place, row in enumerate(rows)}
     try:
         found = features.read(out)
     except ConfigError:
         return
-    if len(places) < len(rows):  # names that two videos have tell nothing
+    if len(places) < len(rows):  # names are ambiguous if two videos share one
         return
     numbered, at = list[tuple[int, int, int, int]](), 0
     statuses = found.rows["status"].to_pylist()

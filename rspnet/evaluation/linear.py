@@ -1,4 +1,4 @@
-"""The linear probe: how far a linear classifier gets on features that stay as they are."""
+"""The linear probe: a linear classifier on frozen features."""
 
 import warnings
 
@@ -11,7 +11,7 @@ from rspnet.evaluation.neighbours import finite
 Floats = npt.NDArray[np.float64]
 
 _MAX_ITER = 2000
-_TOLERANCE = 1e-7  # largest slope of the objective that is left
+_TOLERANCE = 1e-7  # largest component of the gradient at which the solver stops
 
 
 def linear_probe(
@@ -24,24 +24,24 @@ def linear_probe(
 ) -> torch.Tensor:
     """Classify by multinomial logistic regression on frozen features, solved to convergence.
 
-    Features are standardised by the training set's mean and deviation, so that one penalty suits networks of any
-    feature scale. Minimises mean cross-entropy + l2 / 2 * |weights|^2 (biases are free) by L-BFGS over the whole set
-    in float64: convex, no draws, no step size.
+    Features are standardised by the training set's mean and standard deviation, so that one penalty suits networks of
+    any feature scale. Minimises mean cross-entropy + l2 / 2 * |weights|^2 (without the biases) by L-BFGS over the whole
+    set in float64: this is convex, and needs neither random numbers nor a learning rate.
 
     Args:
         train_features: (N, D).
         train_labels: (N,) class numbers.
         test_features: (M, D).
         num_classes: Number of classes.
-        l2: The penalty. None takes D / N: the most probable weights if each is thought to be normal with variance
-            1 / D beforehand, so that a typical clip's logits have unit variance. Nothing to tune on the test set.
+        l2: The penalty. None takes D / N, which gives the most probable weights under a normal prior of variance 1 / D
+            (logits then have unit variance for a typical clip), so that nothing is tuned on the test set.
 
     Returns:
         (M, num_classes) float32 logits of the test features, on their device; -inf for a class without training
         features.
 
     Raises:
-        ValueError: the penalty is not positive (separable features would have no solution), or a feature is not finite.
+        ValueError: The penalty is not positive (separable features would have no solution), or a feature is not finite.
     """
     if l2 is None:
         l2 = train_features.shape[1] / len(train_features)
@@ -57,15 +57,15 @@ def linear_probe(
 
 
 def _logits(train: Floats, labels: npt.NDArray[np.int64], test: Floats, *, l2: float) -> Floats:
-    """Return the logits (M, C) of the C classes that there are labels of."""
+    """Return the logits (M, C) of the C classes that occur in the labels."""
     from sklearn.exceptions import ConvergenceWarning  # takes a second
     from sklearn.linear_model import LogisticRegression
 
     num_classes = len(np.unique(labels))
     if num_classes == 1:
         return np.zeros((len(test), 1))
-    # scikit-learn's C weighs the sum of the losses. Of two classes it has the difference of the weights alone, whose
-    # square is twice the sum of theirs.
+    # scikit-learn's C is the weight of the sum of the losses. For two classes it has a single weight vector, the
+    # difference of the two, whose square is twice the sum of theirs.
     strength = (2 if num_classes == 2 else 1) / (len(train) * l2)
     model = LogisticRegression(C=strength, solver="lbfgs", tol=_TOLERANCE, max_iter=_MAX_ITER)
     with warnings.catch_warnings(record=True) as caught:

@@ -1,4 +1,4 @@
-"""What features are made with: all that they depend on, as it stands in their file."""
+"""How features are made: everything that they depend on, in the form in which their file contains it."""
 
 import dataclasses
 import json
@@ -8,24 +8,24 @@ from typing import Any
 from rspnet.clipspec import ClipSpec
 
 MADE_BY = "rspnet.features"
-"""Key of a file's metadata."""
+"""Key in a file's metadata."""
 
 FACTS = (
     *("weights", "weights_sha256", "seed", "arch", "width", "clip", "window", "step", "pooling", "layer"),
     *("shape", "precision", "fold", "videos", "data_fingerprint"),
 )
-"""What it tells beside the versions."""
+"""The keys of the value, besides `versions`."""
 
 
 def made_with(clip: ClipSpec, facts: dict[str, Any]) -> dict[str, Any]:
-    """What stands in a file: all that its features depend on, and the versions that made them.
+    """Return the value for a file: everything that its features depend on, and the versions that made them.
 
     Args:
-        clip: what the network was fed with.
-        facts: of `weights` (as the command named them), `weights_sha256`, `seed` (of fresh ones), `arch`, `width`
-            (None: as published), `window`, `step`, `pooling`, `layer`, `shape` (of a feature), `precision`, `fold`,
-            `videos` (what names them, and their order) and `data_fingerprint` (what names them in every result) those
-            that are not None.
+        clip: the clips that the network was fed with.
+        facts: `weights` (as named in the command), `weights_sha256`, `seed` (of fresh weights), `arch`, `width` (None:
+            as published), `window`, `step`, `pooling`, `layer`, `shape` (of a feature), `precision`, `fold`, `videos`
+            (identifies the videos and their order) and `data_fingerprint` (identifies them in every result); those
+            that are None may be left out.
     """
     said = facts | {"clip": dataclasses.asdict(clip)}
     made = {name: said.get(name) for name in FACTS}
@@ -34,11 +34,11 @@ def made_with(clip: ClipSpec, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def differing(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The names of what is another one now; weights are the same by whatever name, if their bytes are.
+    """Return the keys whose values differ; the name of the weights is ignored if their SHA-256 is the same.
 
     Args:
-        then: what something was made with.
-        now: what it is to be made with.
+        then: how something was made, see `made_with`.
+        now: how it is to be made.
     """
     names = [name for name in now if then.get(name) != now[name]]
     same = now.get("weights_sha256") is not None and "weights_sha256" not in names

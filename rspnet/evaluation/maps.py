@@ -1,4 +1,4 @@
-"""Two clips of a video to their similarity maps, ready to be drawn."""
+"""Compute the similarity maps of two clips of a video, ready to be drawn."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ from rspnet.method.similarity_map import similarity_maps
 
 
 class Mapper:
-    """Maps pairs of clips of T frames of S x S pixels.
+    """Computes the similarity maps of pairs of clips.
 
     Args:
-        first: encodes the first clip of a pair; moved to the device, in eval mode.
-        second: encodes the second one, likewise.
-        clip: what a clip is.
-        device: of the networks.
+        first: embeds the first clip of a pair; moved to the device and put into eval mode.
+        second: embeds the second clip, likewise.
+        clip: the clips that the networks are fed with.
+        device: device of the networks.
     """
 
     def __init__(self, first: Embedder, second: Embedder, clip: ClipSpec, *, device: torch.device) -> None:
@@ -30,15 +30,15 @@ class Mapper:
         self._normalise = normaliser(clip)
 
     def __call__(self, read: Sequence[ReadClip], *, title: str, about: str) -> Pair:
-        """Map two clips.
+        """Return two clips with their maps.
 
         Args:
-            read: both.
-            title: a line on the video.
-            about: a line on the network.
+            read: the two clips.
+            title: a line about the video.
+            about: a line about the network.
 
         Raises:
-            FloatingPointError: the maps are no numbers.
+            FloatingPointError: the maps are not finite.
         """
         clips = [self._normalise(torch.from_numpy(each.pixels)[None].to(self.device)) for each in read]
         maps = similarity_maps(self.first, self.second, clips=clips[0], other_clips=clips[1])
@@ -46,14 +46,14 @@ class Mapper:
         for each, found in zip(read, maps, strict=True):
             arrays = {head: getattr(found, head)[0].float().cpu().numpy() for head in HEADS}
             if not all(np.isfinite(array).all() for array in arrays.values()):
-                raise FloatingPointError(f"{title}: its maps are no numbers, NaN or infinite; give other weights")
+                raise FloatingPointError(f"{title}: its maps are NaN or infinite; give other weights")
             drawn.append(Clip(self._caption(each), each.pixels, arrays))
         return Pair(title, about, (drawn[0], drawn[1]))
 
     def _caption(self, each: ReadClip) -> str:
-        """What the clip is: its speed and its frames."""
+        """Describe a clip by its speed and its frames."""
         step = each.speed * self.clip.stride
         text = f"speed {each.speed}: frames {each.frames.min()} to {each.frames.max()}"
         if step > 1 and self.clip.sampling == "clip" and self.clip.frame_rate is None:
             text += f", one of every {step}"
-        return text + (", over and over: the video is shorter than the clip" if each.is_looped else "")
+        return text + (", looped: the video is shorter than the clip" if each.is_looped else "")

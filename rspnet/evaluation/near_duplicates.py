@@ -1,7 +1,7 @@
-"""Test videos that the features hardly tell from a training video.
+"""Find test videos whose features are hardly different from those of a training video.
 
-A film that was encoded anew, cut or cropped has other bytes, so that rspnet/data/duplicates.py does not know it again;
-its features are those of the same pictures all the same. Q test videos, M training videos, D values per feature.
+A film that was re-encoded, cut or cropped has other bytes, so that rspnet/data/duplicates.py does not recognise it, but
+its features are still similar. Q test videos, M training videos, D values per feature.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,18 +17,18 @@ Floats = npt.NDArray[np.floating[Any]]
 
 _ROWS, _COLUMNS = 1024, 4096  # similarities held at once, 32 MiB in float64
 _NUM_NAMED = 3
-_FEWEST = 20  # test videos of which anything can be said to be usual
-_LEAST = 1e-12  # below, distances are rounding
-_NEARER = 10  # times nearer than half of all, at least: random features have distances that are all but the same
+_FEWEST = 20  # test videos; with fewer, it is unknown which distances are usual
+_LEAST = 1e-12  # smaller distances are rounding errors
+_NEARER = 10  # times smaller than the median, at least, because distances of random features are almost equal
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Of each test video the training video nearest to it.
+    """The training video nearest to each test video.
 
     Attributes:
-        places: (Q,) int64, of training videos; of several that are as near the first.
-        distances: (Q,) float64, one less the cosine of the two features, 0 to 2.
+        places: (Q,) int64 positions of the training videos; the first of several at the same distance.
+        distances: (Q,) float64, one minus the cosine of the two features, 0 to 2.
     """
 
     places: npt.NDArray[np.int64]
@@ -36,18 +36,17 @@ class Nearest:
 
     @property
     def order(self) -> npt.NDArray[np.int64]:
-        """Places of the test videos, those with the nearest neighbour first; of two that are as near the earlier."""
+        """Positions of the test videos by increasing distance of their neighbour; the earlier first if equal."""
         return np.argsort(self.distances, kind="stable").astype(np.int64)
 
     @property
     def apart(self) -> npt.NDArray[np.bool_]:
-        """Which test videos (Q,) are much nearer to a training video than is usual here.
+        """Which test videos (Q,) are much nearer to a training video than is usual in this test set.
 
-        At less than a tenth of the median distance, and far out by the rule of Tukey (1977) on the logarithms: below
-        the lower quartile by more than three times the distance of the quartiles. So it is asked what is usual of these
-        features: where all videos are alike, or the network has collapsed, none stands apart. Nor does one of fewer
-        than twenty, or where a quarter of the test set is in the training set. It is a reason to look, and proves
-        nothing.
+        Their distance is less than a tenth of the median, and "far out" by the rule of Tukey (1977) on logarithms: more
+        than three interquartile ranges below the lower quartile. The rule is relative to these features: none stands
+        out if all videos are alike or the network has collapsed, and also if there are fewer than twenty test videos,
+        or if a quarter of them is in the training set. It is a reason to look, not a proof.
         """
         if len(self.distances) < _FEWEST:
             return np.zeros(len(self.distances), np.bool_)
@@ -58,10 +57,10 @@ class Nearest:
 
 
 def warning(found: Nearest, test: Sequence[str], train: Sequence[str]) -> str:
-    """Name test videos that stand apart, in a line; nothing where none does.
+    """Return a line that names the test videos which are `Nearest.apart`; empty if there are none.
 
     Args:
-        found: Of them.
+        found: The neighbours of the test videos.
         test: Names of the test videos.
         train: Names of the training videos.
     """
@@ -72,19 +71,19 @@ def warning(found: Nearest, test: Sequence[str], train: Sequence[str]) -> str:
     more = " ..." if len(apart) > _NUM_NAMED else ""
     number = f"{len(apart)} of {some(len(test), 'test video')} {'is' if len(apart) == 1 else 'are'}"
     return (
-        f"warning: {number} much nearer to a training video than is usual: copies, or of one film? {named}{more}; the "
-        "report shows them"
+        f"warning: {number} much nearer to a training video than is usual: copies, or of the same film? {named}{more}; "
+        "the report shows them"
     )
 
 
 def nearest_across(test: Floats, train: Floats) -> Nearest:
     """Find the training video nearest to each test video, by the cosine of their features.
 
-    A block of similarities at a time: beside the features it takes some hundred megabytes, however many videos there
-    are. Similarities are computed in float64 and compared in float32, so that a result does not depend on the blocks.
+    Similarities are computed in blocks: besides the features this takes some hundred megabytes, whatever the number of
+    videos. They are computed in float64 and compared in float32, so that a result does not depend on the blocks.
 
     Args:
-        test: (Q, D) features of any length; one of zeros is as far from all.
+        test: (Q, D) features of any length; a feature of zeros has the same distance to all.
         train: (M, D) features.
 
     Raises:
@@ -99,7 +98,7 @@ def nearest_across(test: Floats, train: Floats) -> Nearest:
             scores = (_unit(test[rows]) @ known.T).astype(np.float32)
             found = scores.argmax(axis=1)
             values = scores[np.arange(len(found)), found]
-            nearer = values > best[rows]  # of equal ones the earlier stays
+            nearer = values > best[rows]  # if equal, the earlier one stays
             places[rows] = np.where(nearer, columns.start + found, places[rows])
             best[rows] = np.maximum(values, best[rows])
     distances = [1 - (_unit(test[rows]) * _unit(train[places[rows]])).sum(axis=1) for rows in _parts(len(test), _ROWS)]

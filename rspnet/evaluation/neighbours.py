@@ -1,7 +1,7 @@
-"""What features tell by their nearest neighbours: retrieval and a kNN classifier; all percentages are 0-100.
+"""Nearest neighbours of features: retrieval and a kNN classifier; all percentages are 0-100.
 
 Q queries, M gallery entries, D values per feature, K neighbours. Of equal similarities the earlier gallery entry always
-ranks first (a stable descending sort), so a result depends neither on the device nor on how the work was cut up.
+ranks first (a stable descending sort), so a result depends neither on the device nor on how the work is divided.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,23 +23,23 @@ def neighbours(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the k gallery entries of largest cosine similarity to each query.
 
-    Computed in float64 and rounded to float32 before ranking, so that equal entries are equal wherever they lie in the
-    gallery, and the ranking is the same on every device. Of equal similarities the earlier entry is nearer. A feature
-    of nothing but zeros has similarity 0 to all.
+    Computed in float64 and rounded to float32 before ranking, so that equal entries have equal similarities wherever
+    they are in the gallery, and the ranking is the same on every device. Of equal similarities the earlier entry comes
+    first. A feature of zeros has similarity 0 to all.
 
     Args:
         query: (Q, D) features of any length.
         gallery: (M, D) features.
-        k: How many; all where the gallery holds fewer.
+        k: Number of neighbours; all entries if the gallery has fewer.
         exclude_self: The gallery is the query set itself, and no entry is its own neighbour.
-        groups: (Q,) numbers: then none of its own group is one either.
+        groups: (Q,) numbers, for a gallery that is the query set: no entry of a query's own group is its neighbour.
 
     Returns:
-        Gallery places (Q, K) int64, nearest first, and their similarities (Q, K) float32; -inf for what is no
-        neighbour, where there are fewer outside of a group.
+        Positions in the gallery (Q, K) int64, nearest first, and their similarities (Q, K) float32, which are -inf for
+        excluded entries that fill up the K if there are not enough others.
 
     Raises:
-        ValueError: a feature is not finite, the shapes do not match, or there is nothing to find.
+        ValueError: A feature is not finite, the shapes do not match, or the gallery has no entry besides the query.
     """
     if query.ndim != 2 or gallery.ndim != 2 or query.shape[1] != gallery.shape[1]:
         raise ValueError(f"features must be (Q, D) and (M, D), not {tuple(query.shape)} and {tuple(gallery.shape)}")
@@ -71,10 +71,10 @@ def recall(
     gallery_labels: torch.Tensor,
     ks: Sequence[int] = (1, 5, 10, 20, 50),
 ) -> dict[int, float]:
-    """Return the recall at each k: how many queries have one of their own class among their k nearest (cosine).
+    """Return the recall at each k: the share of queries with an entry of their class among the k nearest (cosine).
 
-    The published protocol: test videos as queries, training videos as gallery. Where the gallery holds fewer than k
-    entries, all of them count. Of entries that tie for the last place the earlier ones are among the k.
+    In the published protocol test videos are the queries and training videos the gallery. If the gallery has fewer than
+    k entries, all of them count. Of entries that tie for the last place the earlier ones are among the k.
 
     Args:
         query_features: (Q, D).
@@ -94,7 +94,7 @@ def recall(
 def hits(
     places: torch.Tensor, query_labels: torch.Tensor, *, gallery_labels: torch.Tensor, ks: Sequence[int]
 ) -> dict[int, torch.Tensor]:
-    """Return for each k which queries (Q,) have one of their own class among their k nearest, of `places` (Q, K)."""
+    """Return for each k which queries (Q,) have an entry of their own class among the first k of `places` (Q, K)."""
     same = gallery_labels.to(places.device)[places] == query_labels.to(places.device)[:, None]
     return {k: same[:, :k].any(dim=1) for k in ks}
 
@@ -110,14 +110,14 @@ def knn_votes(
 ) -> torch.Tensor:
     """Classify by a weighted vote of the k nearest gallery entries.
 
-    Each neighbour gives its class exp(similarity / temperature): Wu et al., "Unsupervised Feature Learning via
-    Non-Parametric Instance Discrimination", 2018, section 3.4, with its temperature. They take 200 neighbours from
-    ImageNet's 1300 per class; 20 suits data sets of about a hundred videos per class. Of entries that tie for the last
-    place the earlier ones vote.
+    Each neighbour votes for its class with weight exp(similarity / temperature): Wu et al., "Unsupervised Feature
+    Learning via Non-Parametric Instance Discrimination", 2018, section 3.4, with its temperature. They take 200
+    neighbours from ImageNet's 1300 per class; 20 suits data sets of about a hundred videos per class. Of entries that
+    tie for the last place the earlier ones vote.
 
     Returns:
-        (Q, num_classes) float32 logits: the logarithm of each class's share of the vote, so that their softmax is the
-        shares; -inf for a class that has no vote.
+        (Q, num_classes) float32 logits: the logarithm of each class's share of the votes, so that their softmax gives
+        the shares; -inf for a class without votes.
     """
     places, similarities = neighbours(query_features, gallery_features, k)
     votes = ((similarities - similarities[:, :1]).double() / temperature).exp()
@@ -133,7 +133,7 @@ def chance_recall(
     *,
     groups: torch.Tensor | None = None,
 ) -> dict[int, float]:
-    """Return the recall at each k that a random ranking of the gallery has on average.
+    """Return the expected recall at each k of a random ranking of the gallery.
 
     A query whose class holds n of the M entries misses with probability C(M - n, k) / C(M, k), which is the product of
     (M - n - i) / (M - i) over i < k.
@@ -142,10 +142,10 @@ def chance_recall(
         query_labels: (Q,) class numbers.
         gallery_labels: (M,) class numbers.
         ks: Numbers of neighbours.
-        groups: (Q,) numbers, where the gallery is the query set itself: for each query its own group is not in it.
+        groups: (Q,) numbers, for a gallery that is the query set: it lacks each query's own group.
 
     Returns:
-        {k: percent}; at k = 1 also the accuracy of naming the class of a random gallery entry.
+        {k: percent}; the one at k = 1 is also the accuracy of predicting the class of a random gallery entry.
     """
     labels = int(max(query_labels.max(), gallery_labels.max())) + 1
     sizes = torch.full((len(query_labels), 1), float(len(gallery_labels)), dtype=torch.float64)
@@ -161,16 +161,16 @@ def chance_recall(
 
 
 def largest(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rank each row's scores: like ``scores.topk(k)``, but of equal scores always the earlier ones, in their order.
+    """Return the k largest scores of each row: like ``scores.topk(k)``, but equal scores keep their order.
 
     Returns:
-        The k largest scores of each row, largest first, and their places, both (N, k).
+        The scores, largest first, and their positions, both (N, k).
     """
     values, places = scores.topk(k)
     places, order = places.sort(dim=1)
     values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
     places = places.gather(1, order)
-    # Rows where more than one choice has the same values: some equal to the last taken were left behind.
+    # Rows where the choice was ambiguous: some scores equal to the last one taken were left out.
     unsure = (scores >= values[:, -1:]).sum(dim=1) > k
     if unsure.any():
         tied_values, tied_places = scores[unsure].sort(dim=1, descending=True, stable=True)
@@ -179,10 +179,10 @@ def largest(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def finite(features: torch.Tensor) -> torch.Tensor:
-    """Return the features.
+    """Return the features if they are finite.
 
     Raises:
-        ValueError: one is NaN or infinite.
+        ValueError: One is NaN or infinite.
     """
     if not features.isfinite().all():
         raise ValueError("features hold NaN or infinity: the network has diverged, or its weights or input are damaged")
@@ -190,7 +190,7 @@ def finite(features: torch.Tensor) -> torch.Tensor:
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:
-    return functional.normalize(finite(features).double(), dim=1, eps=1e-300)  # below any length that float32 can have
+    return functional.normalize(finite(features).double(), dim=1, eps=1e-300)  # smaller than any float32 length
 
 
 def _parts(total: int, size: int) -> Iterator[slice]:
@@ -198,5 +198,5 @@ def _parts(total: int, size: int) -> Iterator[slice]:
 
 
 def percent_of(hits: torch.Tensor) -> float:
-    """How many of them are true, in percent."""
+    """Return how many of them are true, in percent."""
     return 100 * int(hits.sum()) / len(hits)

@@ -1,7 +1,7 @@
 """A network's features of clips that are played in several ways: at each speed, and backwards.
 
-Two controls say how much of an answer lies in the pictures alone. *Shuffled*: the clip's frames in an order that is
-drawn, so that all pictures are there, and no motion. *Still*: one frame repeated, the first that is shown.
+Two controls show how much of an answer is in the pictures alone. *Shuffled*: the clip's frames in random order, which
+keeps all pictures but no motion. *Still*: the first frame that is shown, repeated.
 
 N videos, V places in each, T frames, D values per feature.
 """
@@ -28,9 +28,9 @@ class Play(NamedTuple):
     """A way to play a clip.
 
     Attributes:
-        speed: 1 normal.
-        order: of its frames.
-        backwards: of what is shown, the last frame first. A still then shows the clip's last frame.
+        speed: playback speed; 1 is normal.
+        order: order of its frames.
+        backwards: whether what is shown is reversed; a still then shows the clip's last frame.
     """
 
     speed: int
@@ -38,7 +38,7 @@ class Play(NamedTuple):
     backwards: bool = False
 
     def __call__(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Play clips of this speed (N, T, ...), each shuffled by its seed, where they are shuffled."""
+        """Play clips (N, T, ...) that were read at this speed; each has a seed, by which it is shuffled if at all."""
         if self.order == "still":
             return clips[:, -1:].expand_as(clips) if self.backwards else clips[:, :1].expand_as(clips)
         if self.order == "shuffled":
@@ -49,12 +49,12 @@ class Play(NamedTuple):
 
 @dataclass(frozen=True)
 class Played:
-    """The features of videos that can be read, for every way to play them, averaged over the places.
+    """The features of M videos that can be read, for every way to play them, averaged over the places.
 
     Attributes:
-        outputs: of each the highest speed that it is long enough for, then the features one after the other.
-        plays: the ways, in that order.
-        picker: chose the clips.
+        outputs: for each video the highest speed that it is long enough for, then its D features for each of `plays`.
+        plays: the ways to play, in that order.
+        picker: the picker that chose the clips.
     """
 
     outputs: Outputs
@@ -63,11 +63,11 @@ class Played:
 
     @property
     def tops(self) -> Tensor:
-        """The highest speed (M,) of each video; 0: none."""
+        """The highest speed (M,) that each video is long enough for; 0 if it is too short for any."""
         return self.outputs.values[:, 0].long()
 
     def features(self, play: Play) -> Tensor:
-        """Those of one way (M, D); of videos that are too short for its speed they mean nothing."""
+        """Return the features (M, D) of one way to play; meaningless for videos that are too short for its speed."""
         return self.outputs.values[:, 1:].chunk(len(self.plays), dim=1)[self.plays.index(play)]
 
 
@@ -76,12 +76,12 @@ def play_videos(forward: Forward, videos: TestSet, plays: Iterable[Play], *, des
 
     Args:
         forward: the network, which averages over places.
-        videos: `rspnet.data.speed_clips.SpeedClips` of the list.
-        plays: the ways; each once, whoever asks for it.
+        videos: test set of `rspnet.data.speed_clips.SpeedClips` of the list.
+        plays: the ways to play; repeated ones are computed once.
         desc: what the videos are, for the progress bar and messages.
 
     Raises:
-        VideoError: as `rspnet.evaluation.predict.predict`.
+        VideoError: as for `rspnet.evaluation.predict.predict`.
     """
     clips, ways = cast(SpeedClips, videos.clips), tuple(dict.fromkeys(plays))
     speeds = clips.picker.speeds

@@ -1,4 +1,4 @@
-"""Run a network over test clips on any number of processes, each video once.
+"""Run a network over test clips on any number of processes, which share the videos.
 
 N videos, V views of each, K outputs.
 """
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from rspnet.clipspec import ClipSpec
 
 TOGETHER = 32
-"""Batches whose outputs lie on the device before they are taken from there."""
+"""Number of batches whose outputs are copied from the device together."""
 
 
 class Encoder(Protocol):
-    """What maps clips (N, 3, T, H, W) to features (N, D)."""
+    """The interface of an encoder whose stages have names, see `rspnet.encoders.encoder.VideoEncoder`."""
 
     feature_info: list[dict[str, Any]]
 
     def get_submodule(self, target: str) -> nn.Module:
-        """A module in it, by name."""
+        """See `torch.nn.Module.get_submodule`."""
         ...
 
     def __call__(self, clips: Tensor) -> Tensor:
-        """Clips to features."""
+        """Map clips (N, 3, T, H, W) to features (N, D)."""
         ...
 
     def forward_features(self, clips: Tensor) -> Tensor:
-        """Clips (N, 3, T, H, W) to the last map (N, D, t, h, w)."""
+        """Map clips (N, 3, T, H, W) to the last feature map (N, D, t, h, w)."""
         ...
 
 
@@ -50,13 +50,13 @@ class ViewFeatures(nn.Module):
 
     Args:
         encoder: maps clips (N, 3, T, H, W) to features (N, D), and by `forward_features` to maps (N, D, t, h, w).
-        pooling: what becomes of a map's positions: "average", the encoder's own pooling (the published code), "max"
-            (the paper's description of retrieval), or "none", which keeps them.
-        layer: the stage whose map is taken, one that the encoder's `feature_info` names; None: the last.
+        pooling: how a map's positions are pooled: "average", the encoder's own pooling (as in the published code),
+            "max" (as the paper describes retrieval), or "none", which keeps them.
+        layer: the stage whose map is pooled, a module named in the encoder's `feature_info`; None: the last map.
 
     Raises:
         ConfigError: there is no such stage.
-        ValueError: another pooling.
+        ValueError: the pooling is unknown.
     """
 
     def __init__(self, encoder: Encoder, pooling: str = "average", layer: str | None = None) -> None:
@@ -65,7 +65,7 @@ class ViewFeatures(nn.Module):
             raise ValueError(f"unknown pooling {pooling!r}; choose average, max or none")
         self.encoder = encoder
         self.pooling = pooling
-        self.maps_of: Callable[[Tensor], Tensor] | None = None  # the encoder's forward_features, where it is compiled
+        self.maps_of: Callable[[Tensor], Tensor] | None = None  # the encoder's forward_features, if it is compiled
         self._map = torch.empty(0)
         self._has_layer = layer is not None
         if layer is not None:
@@ -75,16 +75,16 @@ class ViewFeatures(nn.Module):
             encoder.get_submodule(layer).register_forward_hook(self._keep)
 
     def forward(self, views: Tensor) -> Tensor:
-        """Views (N, V, 3, T, H, W) to features (N, D), or maps (N, D, t, h, w) that are not pooled.
+        """Map views (N, V, 3, T, H, W) to features (N, D), or without pooling to maps (N, D, t, h, w).
 
-        They are averaged in float32 also where the encoder runs in half.
+        They are averaged over the views, in float32 even if the encoder runs in half precision.
         """
         clips = views.flatten(0, 1)
         if self.pooling == "average" and not self._has_layer:
             features = self.encoder(clips)
         else:
             features = (self.maps_of or self.encoder.forward_features)(clips)
-            if self._has_layer:  # kept by now, and changed in place by what follows where the network does so
+            if self._has_layer:  # stored by the hook; an in-place layer after the stage (a ReLU) has been applied to it
                 features = self._map
             if self.pooling != "none":
                 features = features.mean((2, 3, 4)) if self.pooling == "average" else features.amax((2, 3, 4))
@@ -94,7 +94,7 @@ class ViewFeatures(nn.Module):
 
     @torch.no_grad()
     def shape(self, clip: "ClipSpec") -> list[int]:
-        """The shape of a feature; a clip of zeros tells it, on whatever device the network is."""
+        """Return the shape of a feature, found with a clip of zeros on the network's device."""
         device = next(self.parameters()).device
         self.eval()
         return list(self(torch.zeros(1, 1, 3, clip.num_frames, clip.size, clip.size, device=device)).shape[1:])
@@ -104,13 +104,13 @@ class ViewFeatures(nn.Module):
 
 
 def predictions(logits: "Outputs", k: int = 5) -> list[dict[str, Any]]:
-    """For each video what it is, what the network says, and how sure it is.
+    """Return a line for each video: its name and label, the predicted classes, and their probabilities.
 
     Of equal logits the lower class comes first, as in `rspnet.evaluation.accuracy`.
 
     Args:
-        logits: of the videos; the class names are their index's.
-        k: classes to name, best first.
+        logits: logits of the videos; their index contains the class names.
+        k: number of classes to name, best first.
     """
     names = logits.index.features["label"]
     return [
@@ -124,13 +124,13 @@ def predictions(logits: "Outputs", k: int = 5) -> list[dict[str, Any]]:
 
 
 def nearest(queries: "Outputs", gallery: "Outputs", *, places: Tensor, similarities: Tensor) -> list[dict[str, Any]]:
-    """For each query what it is, and its nearest gallery videos, nearest first.
+    """Return a line for each query: its name and label, and its nearest gallery videos, nearest first.
 
     Args:
         queries: N videos.
         gallery: M videos.
-        places: (N, k) places in the gallery.
-        similarities: (N, k) cosines.
+        places: positions of the nearest videos in the gallery (N, k).
+        similarities: their cosine similarities (N, k).
     """
     lines = []
     for row, near, cosines in zip(queries.rows.tolist(), places, similarities.tolist()):
@@ -147,13 +147,13 @@ def _named(index: datasets.Dataset, row: int) -> dict[str, str | None]:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network says of the videos of a list that can be read, in the list's order, on the CPU of every process.
+    """The outputs of a network for the M videos of a list that can be read, in its order, on the CPU of every process.
 
     Attributes:
         index: the list.
-        rows: (M,) of it.
-        values: (M, K) float32.
-        failed: row -> in a word why it could not be read.
+        rows: rows of the list (M,).
+        values: outputs (M, K), float32.
+        failed: row -> status of a video that could not be read, such as missing or broken.
     """
 
     index: datasets.Dataset
@@ -163,7 +163,7 @@ class Outputs:
 
     @property
     def num_failed(self) -> int:
-        """How many videos could not be read."""
+        """Number of videos that could not be read."""
         return len(self.failed)
 
     def __len__(self) -> int:
@@ -171,38 +171,38 @@ class Outputs:
 
     @property
     def videos(self) -> datasets.Dataset:
-        """Rows of those that can be read."""
+        """The rows of the videos that can be read."""
         videos: datasets.Dataset = self.index.select(self.rows)
         return videos
 
     @property
     def unread(self) -> set[tuple[str, str]]:
-        """Root and name of the videos that cannot be read."""
+        """Roots and names of the videos that cannot be read."""
         read, names = set(self.rows.tolist()), zip(self.index["root"], self.index["video"])
         return {name for place, name in enumerate(names) if place not in read}
 
     @property
     def labels(self) -> Tensor:
-        """Classes of the videos (M,)."""
+        """Class numbers of the videos (M,)."""
         return torch.tensor(self.index["label"])[self.rows]
 
 
 def predict(forward: Forward, videos: TestSet, desc: str) -> Outputs:
-    """The network's output for every video of a list that can be read; see `outputs_of`."""
+    """Return the network's output for every video of a list that can be read; see `outputs_of`."""
     return outputs_of(lambda batch: forward(batch["clips"], videos.size), videos, desc)
 
 
 def outputs_of(told: Callable[[Batch], Tensor], videos: TestSet, desc: str) -> Outputs:
-    """What is said of every video of a list that can be read, each read by one process.
+    """Return the output of a function for every video of a list that can be read, each read by one process.
 
     Args:
-        told: batch of N videos -> (N, K), on whatever device.
+        told: maps a batch of N videos to (N, K), on any device.
         videos: the list's clips, and the processes that share them.
         desc: what the videos are, for the progress bar and messages.
 
     Raises:
-        VideoError: none can be read, or more cannot than are allowed to fail.
-        RSPNetError: a process cannot read for another reason, for want of shared memory for example; in all of them.
+        VideoError: no video can be read, or more fail than are allowed to.
+        RSPNetError: a process cannot read for another reason, such as a lack of shared memory; raised in all processes.
     """
     team, failures = videos.team, videos.failures
     read = _Read()
@@ -210,7 +210,7 @@ def outputs_of(told: Callable[[Batch], Tensor], videos: TestSet, desc: str) -> O
     try:
         for part in progress(videos, len(videos), desc=desc, unit="batches"):
             read.add(part["row"], told(part), readable=part["failed"] < 0)
-    except VideoError:  # too many: the others learn it below
+    except VideoError:  # too many failures: raised again below, in all processes
         pass
     except RSPNetError as error:
         mistake = error
@@ -229,29 +229,31 @@ def outputs_of(told: Callable[[Batch], Tensor], videos: TestSet, desc: str) -> O
 
 
 def stored_outputs(stored: Features, videos: datasets.Dataset, desc: str) -> Outputs:
-    """The features of a list of videos that are in a file.
+    """Return the features of a list of videos from a file.
 
     Args:
-        stored: the file's, of whole videos.
-        videos: the list; each is in the file.
+        stored: the contents of the file, features of whole videos.
+        videos: the list; each of its videos is in the file.
         desc: what the videos are, for messages.
 
     Raises:
-        ConfigError: the file has several features of one video.
+        ConfigError: the file has several features for one video name.
     """
     places = {video: place for place, video in enumerate(stored.rows["video"].to_pylist())}
     if len(places) < len(stored.rows):
-        raise ConfigError(f"{desc}: the features hold two videos of one name; extract those of one folder at a time")
+        raise ConfigError(
+            f"{desc}: the features hold two videos of the same name; extract those of one folder at a time"
+        )
     values = torch.from_numpy(stored.values[[places[video] for video in videos["video"]]])
     return Outputs(videos, torch.arange(len(videos)), values, {})
 
 
 def feature_rows(outputs: list[Outputs], splits: Sequence[str | None]) -> pa.Table:
-    """What the outputs for lists of videos say, as rows of a file of features, list after list.
+    """Return the outputs for lists of videos as rows of a file of features, list after list.
 
     Args:
-        outputs: for each list.
-        splits: for each list what its videos were taken for.
+        outputs: outputs for each list.
+        splits: for each list the split that its videos were used as.
     """
     rows: list[dict[str, Any]] = []
     for each, split in zip(outputs, splits, strict=True):
@@ -274,9 +276,9 @@ def feature_rows(outputs: list[Outputs], splits: Sequence[str | None]) -> pa.Tab
 
 
 class _Read:
-    """What the network says of the videos that could be read, batch by batch.
+    """Collects the outputs for the videos that could be read, batch by batch.
 
-    Numbers are taken from the device for many batches at a time: to ask for each one's would keep the device waiting.
+    Outputs are copied from the device for many batches together, because each copy keeps the device waiting.
     """
 
     def __init__(self) -> None:
@@ -291,7 +293,7 @@ class _Read:
             self._fetch()
 
     def joined(self) -> tuple[Tensor, Tensor] | None:
-        """Rows, and outputs on the CPU; None without a batch."""
+        """Return the rows, and the outputs on the CPU; None without a batch."""
         self._fetch()
         return (torch.cat(self._rows), torch.cat(self._outputs)) if self._rows else None
 

@@ -1,4 +1,4 @@
-"""What a classifier says of videos, as lines: on standard output, as JSON Lines, or as Parquet."""
+"""The predictions of a classifier, as lines on standard output, as JSON Lines, or as Parquet."""
 
 import json
 import os
@@ -33,10 +33,10 @@ _AT_ONCE = 1024
 
 
 def check_out(out: str) -> None:
-    """Refuse a file that `write` could not write to.
+    """Check that `write` may write to `out`.
 
     Raises:
-        ConfigError: another suffix than .parquet or .jsonl, a folder, or what another program made.
+        ConfigError: `out` has another suffix than .parquet or .jsonl, is a folder, or was made by another program.
     """
     if out == "-":
         return
@@ -47,11 +47,11 @@ def check_out(out: str) -> None:
     if os.path.isdir(out):
         raise ConfigError(f"--out: {out} is a folder; name a file")
     if not _is_ours(out):
-        raise ConfigError(f"--out: {out} is there, and holds no predictions; choose another name, or remove it")
+        raise ConfigError(f"--out: {out} exists and holds no predictions; choose another name, or remove it")
 
 
 def _is_ours(path: str) -> bool:
-    """Whether a file holds what `write` writes, as far as its first line or its columns tell; or nothing."""
+    """Return whether a file looks like the output of `write`, by its first line or its columns, or is empty."""
     try:
         if path.lower().endswith(".parquet"):
             return bool(pq.read_schema(path).equals(SCHEMA))
@@ -63,11 +63,13 @@ def _is_ours(path: str) -> bool:
 
 
 def ranked(logits: torch.Tensor, k: int) -> list[tuple[list[int], list[float]]]:
-    """The likeliest classes of each sample, best first, and their probabilities; of equal logits the lower class first.
+    """Return the likeliest classes of each sample, best first, and their probabilities.
+
+    Of equal logits the lower class number comes first.
 
     Args:
         logits: (N, classes).
-        k: classes to name, at most.
+        k: maximum number of classes.
     """
     probabilities = logits.softmax(1)
     best = logits.argsort(dim=1, descending=True, stable=True)[:, :k]
@@ -76,13 +78,13 @@ def ranked(logits: torch.Tensor, k: int) -> list[tuple[list[int], list[float]]]:
 
 
 class Sayings:
-    """Makes lines of windows, and counts them.
+    """Turns windows into lines, and counts them.
 
     Args:
-        rows: of an index, the videos.
-        names: of the classes, in the order of the logits.
-        top: classes to name, at most.
-        splits: of the videos.
+        rows: rows of an index, the videos.
+        names: names of the classes, in the order of the logits.
+        top: maximum number of classes in a line.
+        splits: splits of the videos.
     """
 
     def __init__(self, rows: Sequence[Row], names: Sequence[str], top: int, *, splits: Sequence[str | None]) -> None:
@@ -95,10 +97,10 @@ class Sayings:
         self._labelled = self._right = self._training = 0
 
     def line(self, window: dict[str, Any]) -> dict[str, Any]:
-        """What is said of a window; of equal logits the lower class comes first.
+        """Return the line of a window, with the keys of `SCHEMA`.
 
         Args:
-            window: `row`, `start`, `end`, `status`, and `value`: the logits.
+            window: `row`, `start`, `end`, `status`, and `value`, the logits.
         """
         row, classes, probabilities = self._rows[window["row"]], None, None
         self._status[window["status"]] += 1
@@ -114,9 +116,9 @@ class Sayings:
         return {name: found[name] for name in SCHEMA.names}
 
     def summary(self) -> dict[str, Any]:
-        """What was counted: lines with classes, of each other status, and the share of labels that came first.
+        """Return the number of lines with classes, of each other status, and the top-1 accuracy of the labelled ones.
 
-        Those of training videos among the labels are counted too: the network may have learnt from these.
+        How many of the labelled ones are of training videos is counted too, since the network may have learnt them.
         """
         failed = {status: number for status, number in self._status.most_common() if status != "ok"}
         counts = {"num_predictions": self._status["ok"], "failed": failed, "num_labelled": self._labelled}
@@ -125,16 +127,16 @@ class Sayings:
 
 
 def facts(window: Window) -> dict[str, Any]:
-    """A window as `Sayings.line` takes it."""
+    """Return a window in the form that `Sayings.line` takes."""
     span = {"start": None, "end": None} if window.span is None else window.span._asdict()
     return {"row": window.row, "status": window.status, "value": window.value} | span
 
 
 def write(lines: Iterable[dict[str, Any]], out: str) -> None:
-    """Write lines as they come; a file gets its name when it is whole.
+    """Write lines as they come; a file gets its name only when it is complete.
 
     Raises:
-        DiskError, ConfigError: the place cannot be written to.
+        DiskError, ConfigError: `out` cannot be written to.
     """
     if out == "-":
         for line in lines:

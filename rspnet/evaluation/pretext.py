@@ -1,10 +1,10 @@
-"""The two tasks of the pretraining on videos that it has not seen: RSP, which speed; A-VID, which video.
+"""The two pretext tasks, RSP (which speed) and A-VID (which video), on videos that the pretraining has not seen.
 
-Two clips of each video, a query and a key, from places of their own, each at both speeds. RSP: is the query nearer to
-the key at its own speed than to the one at the other? A-VID: is it nearer to the key of its own video, at either speed,
-than to those of other videos? Ties count against the network, as in the log of a pretraining.
+Each video gives two clips, a query and a key, each from random places and at both speeds. RSP: is the query nearer to
+the key at its own speed than to the key at the other speed? A-VID: is the query nearer to the key of its own video, at
+either speed, than to the keys of other videos? Ties count as wrong, as in the log of a pretraining.
 
-N videos, D embedding dimension; embeddings are unit-norm.
+N videos, D embedding dimension; embeddings have unit norm.
 """
 
 from typing import cast
@@ -24,19 +24,20 @@ from rspnet.evaluation.predict import Outputs, outputs_of
 from rspnet.method.heads import Embedder
 
 SPEEDS = (1, 2)
-"""Of the clips, as published."""
+"""Playback speeds of the clips, as published."""
 NEGATIVES = 255
-"""Other videos that a query is compared with, at most; so that the number does not hang on how many there are."""
+"""Maximum number of other videos that a query is compared with, so that accuracies on test sets of different sizes are
+comparable."""
 _FEWEST = 2
 _AT_ONCE = 256  # queries
 
 
 class Embeddings(nn.Module):
-    """A query and a key encoder with their heads, as one network.
+    """The query encoder and the key encoder with their heads, as one network.
 
     Args:
-        query_encoder: embeds the first clips.
-        key_encoder: embeds the second ones.
+        query_encoder: embeds the query clips.
+        key_encoder: embeds the key clips.
     """
 
     def __init__(self, query_encoder: Embedder, key_encoder: Embedder) -> None:
@@ -44,9 +45,9 @@ class Embeddings(nn.Module):
         self.query_encoder, self.key_encoder = query_encoder, key_encoder
 
     def forward(self, views: Tensor) -> Tensor:
-        """Views (N, 4, 3, T, H, W), a query at both speeds and a key at both, to embeddings (N, 4, 2, D).
+        """Map views (N, 4, 3, T, H, W), the query at both speeds and the key at both, to embeddings (N, 4, 2, D).
 
-        The appearance embedding of each clip comes before the motion embedding.
+        The appearance embedding of each clip comes before its motion embedding.
         """
         pairs = zip((self.query_encoder, self.key_encoder), views.chunk(2, dim=1))
         found = [torch.stack(encoder(half.flatten(0, 1)), dim=1) for encoder, half in pairs]
@@ -54,15 +55,15 @@ class Embeddings(nn.Module):
 
 
 def embed(forward: Forward, videos: TestSet, desc: str) -> Outputs:
-    """The embeddings of a list of videos, and before them the highest speed that each is long enough for.
+    """Return for each video of a list the highest speed that it is long enough for, followed by its embeddings.
 
     Args:
-        forward: an `Embeddings`.
-        videos: `rspnet.data.speed_clips.SpeedClips` of two places, at `SPEEDS`.
-        desc: what the videos are.
+        forward: runs an `Embeddings`.
+        videos: test set of `rspnet.data.speed_clips.SpeedClips` of two places, at `SPEEDS`.
+        desc: what the videos are, for the progress bar and messages.
 
     Raises:
-        VideoError: as `rspnet.evaluation.predict.predict`.
+        VideoError: as for `rspnet.evaluation.predict.predict`.
     """
 
     def embedded(batch: Batch) -> Tensor:
@@ -73,12 +74,12 @@ def embed(forward: Forward, videos: TestSet, desc: str) -> Outputs:
 
 
 def pretext(embedded: Outputs, picker: SpeedPicker, *, seed: int) -> Found:
-    """How well both tasks are done.
+    """Return the accuracies of both tasks.
 
     Args:
-        embedded: what `embed` gives.
-        picker: chose the clips.
-        seed: of the draw of negatives.
+        embedded: the result of `embed`.
+        picker: the picker that chose the clips.
+        seed: seed of the draw of negatives.
 
     Raises:
         ConfigError: too few videos are long enough for a clip at the higher speed.
@@ -93,7 +94,7 @@ def pretext(embedded: Outputs, picker: SpeedPicker, *, seed: int) -> Found:
     clips = embedded.values[rows, 1:].unflatten(1, (4, 2, -1))
     (query, key), (query_motion, key_motion) = (clips[:, :, head].chunk(2, dim=1) for head in (0, 1))
     negatives = min(NEGATIVES, len(rows) - 1)
-    order = np.random.default_rng([seed, 0, 0, 4]).permutation(len(rows))  # a stream apart from those of the clips
+    order = np.random.default_rng([seed, 0, 0, 4]).permutation(len(rows))  # a stream independent of the clips' streams
     values = {
         "rsp_accuracy": relative_speed_hits(query_motion, key_motion),
         "avid_top1": instance_hits(query, key, torch.from_numpy(order), negatives=negatives),
@@ -106,20 +107,26 @@ def pretext(embedded: Outputs, picker: SpeedPicker, *, seed: int) -> Found:
 
 
 def relative_speed_hits(query: Tensor, key: Tensor) -> Tensor:
-    """Share (N,) of a video's queries that are nearer to their own speed; of motion embeddings (N, 2, D) by speed."""
+    """Return the share (N,) of each video's two queries that are nearer to the key at their own speed.
+
+    Args:
+        query: motion embeddings (N, 2, D), by speed.
+        key: motion embeddings (N, 2, D), by speed.
+    """
     similar = torch.einsum("nsd,ntd->nst", query, key)
     near, far = similar.diagonal(dim1=1, dim2=2), similar.flip(2).diagonal(dim1=1, dim2=2)
     return (near > far).float().mean(1)
 
 
 def instance_hits(query: Tensor, key: Tensor, order: Tensor, *, negatives: int) -> Tensor:
-    """Share (N,) of a video's pairs of query and key, at any speeds, that are nearer than those with other keys.
+    """Return the share (N,) of each video's four pairs of query and key speed where its own key is the nearest.
 
     Args:
         query: appearance embeddings (N, 2, D), by speed.
-        key: likewise.
-        order: of the videos (N,): a query is compared with the keys, at the same speed, of the videos behind its own.
-        negatives: how many these are, less than N.
+        key: appearance embeddings (N, 2, D), by speed.
+        order: permutation of the videos (N,). The negatives of a video are the keys, at the same speed as its own key,
+            of the videos that follow it in this order.
+        negatives: number of negatives, less than N.
     """
     found = torch.empty(len(query))
     behind = 1 + torch.arange(negatives)

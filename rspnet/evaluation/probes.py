@@ -1,9 +1,9 @@
-"""What features tell of motion, without labels: which of two clips plays faster, and which plays backwards.
+"""Probes of motion in frozen features, without labels: which of two clips plays faster, and which plays backwards.
 
-Both are one question, put to features that stay as they are: in which order do these two clips stand? A linear probe
-(`rspnet.evaluation.linear`) on the difference of the two features learns it on some videos, and is tested on others.
-Chance is 50 %. Two controls are learnt and tested in the same way on clips without motion (`rspnet.evaluation.played`):
-what is found there as well is in the pictures. A draw, between features that are the same, counts as half right.
+Both classify pairs of clips: is a pair in this order or in the other? A linear probe (`rspnet.evaluation.linear`) on
+the difference of the two features is trained on some videos and tested on others. Chance is 50 %. Two controls are
+trained and tested in the same way on clips without motion (`rspnet.evaluation.played`): they show how much the pictures
+alone reveal. A draw, between features that are equal, counts as half right.
 
 P pairs of clips, N videos, D values per feature.
 """
@@ -25,7 +25,7 @@ from rspnet.evaluation.found import Floats, Found, of_videos, paired
 from rspnet.evaluation.linear import linear_probe
 from rspnet.evaluation.played import CONTROLS, Order, Play, Played
 
-_NOISE = 1e-5  # of a feature's size: smaller differences are float32's rounding, which standardising would blow up
+_NOISE = 1e-5  # of a feature's size; smaller differences are float32 rounding, which standardising would magnify
 _CHANCE = 50.0
 _LEAST = {"speed": 2, "arrow_of_time": 1}  # speed that a video must be long enough for
 _ORDERS: tuple[Order, ...] = ("real", *CONTROLS)
@@ -35,10 +35,10 @@ class Pairs(NamedTuple):
     """Pairs of clips of videos.
 
     Attributes:
-        first: features of the clips that are asked for (P, D).
-        second: of those beside them (P, D).
-        video: of which video each pair is (P,), a place among those that can be read.
-        kind: of which kind of pair it is (P,), from 0.
+        first: features of the clips to be recognised, which play faster or backwards (P, D).
+        second: features of the other clips (P, D).
+        video: video of each pair (P,), a position among those that can be read.
+        kind: kind of each pair (P,), from 0.
     """
 
     first: Tensor
@@ -48,14 +48,14 @@ class Pairs(NamedTuple):
 
 
 def told(known: Pairs, tested: Pairs) -> Floats:
-    """Whether the probe tells of each tested pair (P,) which clip is the first one: 1 right, 0 wrong, 0.5 a draw.
+    """Return whether the probe recognises the first clip of each tested pair (P,): 1 right, 0 wrong, 0.5 a draw.
 
-    It has no constant, and says the opposite where the two are exchanged: it learns each pair in both orders, with the
-    penalty that suits so many pairs.
+    The probe has no constant, and gives the opposite answer if the clips of a pair are exchanged, because it is trained
+    on each pair in both orders (with the penalty for the number of pairs, not twice as many).
 
     Args:
         known: Pairs to learn from.
-        tested: P pairs.
+        tested: P pairs to test.
     """
     difference, asked = known.first - known.second, tested.first - tested.second
     size = torch.cat([known.first, known.second]).double().square().mean(0).sqrt()
@@ -74,19 +74,18 @@ def told(known: Pairs, tested: Pairs) -> Floats:
 
 
 def speed(tested: Played, known: Played) -> Found:
-    """Which of two clips of a video plays faster: 1x or 2x, 1x or 4x, 2x or 4x, each from a place of its own.
+    """Probe which of two clips of a video plays faster: 1x or 2x, 1x or 4x, 2x or 4x, each from a random place.
 
-    A video that is too short for a clip at 4x is asked for 1x and 2x alone; one that is too short for 2x is left out.
-    *Shuffled*: the same frames, in an order that is drawn for each clip: what is told then is told by how much the
-    pictures of a clip differ. *Still*: the first frame of each clip: what is told then is told by where in the video
-    a clip begins.
+    A video that is too short for a clip at 4x is used for 1x and 2x only; one that is too short for 2x is left out.
+    Controls: *shuffled* frames, in a random order for each clip, show what is recognised by how much the pictures of a
+    clip differ; *still*, the first frame of each clip, shows what is recognised by where in the video a clip begins.
 
     Args:
-        tested: `PLAYS` of the videos that are tested.
-        known: of those to learn from.
+        tested: `PLAYS` of the test videos.
+        known: `PLAYS` of the videos to learn from.
 
     Raises:
-        ConfigError: too few videos are long enough.
+        ConfigError: Too few videos are long enough.
     """
     found, right, pairs = _probed("speed", _faster, tested=tested, known=known)
     found.score["pairs"] = {
@@ -98,25 +97,25 @@ def speed(tested: Played, known: Played) -> Found:
 
 
 def arrow_of_time(tested: Played, known: Played) -> Found:
-    """Which of two plays of one clip runs backwards: the frames as they are, or from the last to the first.
+    """Probe which of two plays of one clip is reversed.
 
-    *Shuffled*: the frames in an order that is drawn, and from its last to its first; neither is the right one, so this
-    is chance whatever the network, and shows how far from 50 chance gets. *Still*: the frame that each play begins
-    with: what is told then is told by what beginnings and ends look like.
+    Controls: *shuffled* frames, in a random order and its reverse; neither is the right one, so this is chance for any
+    network, and shows how far from 50 % chance gets. *Still*, the frame that each play begins with, shows what is
+    recognised by what beginnings and ends look like.
 
     Args:
-        tested: `PLAYS` of the videos that are tested.
-        known: of those to learn from.
+        tested: `PLAYS` of the test videos.
+        known: `PLAYS` of the videos to learn from.
 
     Raises:
-        ConfigError: too few videos are long enough.
+        ConfigError: Too few videos are long enough.
     """
     found, _, _ = _probed("arrow_of_time", _backwards, tested=tested, known=known)
     return found
 
 
 def remarks(names: Sequence[str], tested: Played, known: Played) -> list[str]:
-    """Say which videos are too short for these probes, if some are."""
+    """Return lines that say how many videos are too short for these probes, if any are."""
     tops, picker = torch.cat([tested.tops, known.tops]), tested.picker
 
     def said(short: Tensor, speed: int, what: str) -> list[str]:
@@ -126,7 +125,7 @@ def remarks(names: Sequence[str], tested: Played, known: Played) -> list[str]:
 
     lines = [line for name in names for line in said(tops < _LEAST[name], _LEAST[name], f"left out of {name}")]
     if "speed" in names:
-        lines += said((tops >= _LEAST["speed"]) & (tops < SPEEDS[-1]), SPEEDS[-1], "asked for lower speeds alone")
+        lines += said((tops >= _LEAST["speed"]) & (tops < SPEEDS[-1]), SPEEDS[-1], "compared at lower speeds only")
     return lines
 
 
@@ -149,7 +148,7 @@ def _backwards(played: Played, order: Order) -> Pairs:
 def _probed(
     name: str, asked: Callable[[Played, Order], Pairs], *, tested: Played, known: Played
 ) -> tuple[Found, Floats, Pairs]:
-    """What is found, whether each real pair is told right, and these pairs."""
+    """Return the outcome of a probe, which of the tested real pairs are right (P,), and these pairs."""
     pairs = asked(tested, "real")
     videos, members, times = np.unique(pairs.video, return_inverse=True, return_counts=True)
     num_known = len(np.unique(asked(known, "real").video))
@@ -170,7 +169,7 @@ def _probed(
 
 
 def _with_controls(found: Found) -> Found:
-    """With the numbers of the controls, and how far the real one is ahead of each, paired by video."""
+    """Add the accuracies of the controls, and how far the real accuracy is ahead of each, paired by video."""
     means, ends = found.values.mean(0), found.score["interval"]
     ahead = found.values[:, :1] - found.values[:, 1:]
     controls: dict[str, Any] = {}
@@ -186,4 +185,4 @@ PLAYS = {
     "speed": tuple(Play(each, order) for each in SPEEDS for order in _ORDERS),
     "arrow_of_time": tuple(Play(1, order, backwards) for order in _ORDERS for backwards in (False, True)),
 }
-"""How each probe wants the videos played."""
+"""The ways to play the videos that each probe needs."""

@@ -1,6 +1,6 @@
-"""What is measured of a network's outputs: the protocols of stages/evaluate.py, by name.
+"""The protocols of stages/evaluate.py that measure a network's outputs, by name.
 
-Each takes the outputs for the test videos, and those for the training videos where it looks at them.
+Each takes the outputs for the test videos and, if it needs them, those for the training videos (`known`).
 """
 
 from collections.abc import Callable
@@ -24,13 +24,13 @@ from rspnet.evaluation.neighbours import chance_recall, knn_votes, neighbours, p
 from rspnet.evaluation.predict import Outputs, nearest, predictions
 
 SHOTS = (1, 5, 8, 10)
-"""Training videos of each class."""
+"""Numbers of training videos of each class in `few_shot`."""
 _KS = (1, 5, 10, 20, 50)
 _NEAREST = 10
 
 
 def classify(tested: Outputs) -> Found:
-    """Of logits."""
+    """Measure the accuracy of a classifier's logits."""
     names = tested.index.features["label"].names
     score: dict[str, Any] = {**accuracy(tested.values, tested.labels), "num_videos": len(tested)}
     right = top_classes(tested.values) == tested.labels[:, None]
@@ -42,10 +42,11 @@ def classify(tested: Outputs) -> Found:
 
 
 def retrieval(tested: Outputs, known: Outputs | None = None) -> Found:
-    """Of features; without a gallery each video looks among the others, and without labels there is no number.
+    """Measure retrieval by features; without labels it only lists neighbours.
 
-    Among the others its class is not looked for in videos of its own film, which are nearest for another reason: the
-    lines list them, and name the nearest one that counts beside.
+    Without training videos the other test videos are the gallery. Those of a query's own film then do not count,
+    because they are near for other reasons than their class. The lines list them all the same, and name the nearest
+    video of another film beside them.
     """
     gallery = tested if known is None else known
     places, similarities = neighbours(tested.values, gallery.values, max(_KS), exclude_self=known is None)
@@ -57,7 +58,7 @@ def retrieval(tested: Outputs, known: Outputs | None = None) -> Found:
             places, similarities = neighbours(tested.values, gallery.values, max(_KS), exclude_self=True, groups=groups)
             if len(groups.unique()) < len(groups):  # there are films
                 first = nearest(tested, gallery, places=places[:, :1], similarities=similarities[:, :1])
-                none = similarities[:, 0].isneginf().tolist()  # where all others are of the same film
+                none = similarities[:, 0].isneginf().tolist()  # if all other videos are of the same film
                 for line, other, alone in zip(lines, first, none):
                     line["nearest_of_another_film"] = None if alone else other["neighbours"][0]
         labels = gallery.labels[places].masked_fill(similarities.isneginf(), -1)
@@ -70,35 +71,35 @@ def retrieval(tested: Outputs, known: Outputs | None = None) -> Found:
 
 
 def _groups(tested: Outputs) -> Tensor:
-    """A number for the film of each video, or for itself."""
+    """Return the number of each video's film, or of the video itself if films are not known."""
     label = tested.index.features["label"]
     films = films_of(tested.videos["video"], [label.int2str(number) for number in tested.labels.tolist()])
     return torch.arange(len(tested)) if films is None else torch.from_numpy(np.unique(films, return_inverse=True)[1])
 
 
 def knn(tested: Outputs, known: Outputs) -> Found:
-    """Of features."""
+    """Measure the accuracy of a kNN classifier on features."""
     votes = knn_votes(tested.values, known.values, known.labels, num_classes=_num_classes(known))
     return _classified(tested, known, votes)
 
 
 def linear(tested: Outputs, known: Outputs) -> Found:
-    """Of features."""
+    """Measure the accuracy of a linear probe on features."""
     logits = linear_probe(known.values, known.labels, tested.values, num_classes=_num_classes(known))
     return _classified(tested, known, logits)
 
 
 def few_shot(tested: Outputs, known: Outputs) -> Found:
-    """Of features.
+    """Measure the accuracy of logistic regression on the features of a few training videos of each class.
 
     Raises:
-        ConfigError: there is one class alone.
+        ConfigError: The training videos are of a single class.
     """
     train_labels, test_labels = known.labels.numpy(), tested.labels.numpy()
     counts = np.bincount(train_labels)
     counts = counts[counts > 0]
     if len(counts) < 2:
-        raise ConfigError("protocol: few_shot; there are training videos of one class alone")
+        raise ConfigError("protocol: few_shot; the training videos are of one class only")
     found = {
         str(shots): [
             100 * float(np.mean(said == test_labels))
@@ -113,13 +114,13 @@ def few_shot(tested: Outputs, known: Outputs) -> Found:
 
 
 def cluster(tested: Outputs, known: Outputs | None = None) -> Found:
-    """Of features of the test videos; what is known is not looked at.
+    """Measure how well clusters of the test videos' features match the classes; `known` is ignored.
 
     Raises:
-        ConfigError: they are of one class, which any clusters fall into.
+        ConfigError: The test videos are of a single class, so that there is nothing to match.
     """
     if len(tested.labels.unique()) < 2:
-        raise ConfigError("protocol: cluster; there are test videos of one class alone")
+        raise ConfigError("protocol: cluster; the test videos are of one class only")
     found, chance = v_measures(tested.values.numpy(), tested.labels.numpy())
     score = {"v_measure": fmean(found), "chance_v_measure": fmean(chance), "num_videos": len(tested)}
     return over_draws(score, {"v_measure": found}, videos=list(tested.videos["video"]))

@@ -1,6 +1,6 @@
-"""Whether training taught a network anything: a table and a sentence, from results that have fresh weights beside them.
+"""Whether training taught a network anything: a table and a verdict, from results that are compared with fresh weights.
 
-A result of stages/evaluate.py with --compare random, by protocol, as it stands in result.json.
+These are results of stages/evaluate.py with --compare random, by protocol, in the form of result.json.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from rspnet.console import signed, some
 
 _CONTROLS = {"shuffled": "frames shuffled", "still": "one frame repeated"}
-_FEW = 30  # videos, on which an interval is some twenty per cent wide either way
+_FEW = 30  # videos, with which an interval reaches about 20 % to either side
 _WIDTHS = (26, 22, 22, 24)
 
 
 class _Line(NamedTuple):
-    """A number of both networks; intervals are of 95 %, None where there is none."""
+    """A number of both networks, with 95 % intervals or None."""
 
     name: str
     value: float
@@ -28,18 +28,18 @@ class _Line(NamedTuple):
 
     @property
     def is_learnt(self) -> bool:
-        """Above chance, and above fresh weights."""
+        """Whether the number is above chance and above fresh weights, both by its interval."""
         return bool(self.ends and self.ahead_ends and self.ends[0] > self.chance and self.ahead_ends[0] > 0)
 
 
 def table(results: dict[str, dict[str, Any]]) -> list[str]:
-    """Return lines for a person: each number of the network, of fresh weights, and the difference.
+    """Return the lines of a table: each number of the network, of fresh weights, and the difference.
 
     Args:
-        results: Of speed, arrow_of_time and retrieval, those that there are; a retrieval without labels has no line.
+        results: Results of any of speed, arrow_of_time and retrieval; a retrieval without labels has no line.
 
     Returns:
-        None where there is nothing to compare.
+        The lines; without header if nothing was measured, empty if there is nothing to compare.
     """
     lines = list[str]()
     for name, result in results.items():
@@ -58,7 +58,7 @@ def table(results: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def sentence(results: dict[str, dict[str, Any]]) -> str:
-    """Say whether training taught anything that can be told from chance and from fresh weights.
+    """Return a verdict: whether the network is better than chance and than fresh weights.
 
     Args:
         results: As for `table`.
@@ -68,9 +68,11 @@ def sentence(results: dict[str, dict[str, Any]]) -> str:
         return "Whether training taught anything is not known: there was nothing to compare."
     if all(line.ahead_ends is None for line in first.values()):
         over = next(str(results[name]["interval_over"]) for name in first)
-        return f"Whether training taught anything is not known: {over} alone was tested, which tells nothing of others."
+        return (
+            f"Whether training taught anything is not known: {over} alone was tested, which says nothing about others."
+        )
     number = min(_number(results[name]) for name in first)
-    few = f" {some(number, 'test video')} show only large differences; more of them show smaller ones." * (
+    few = f" With {some(number, 'test video')} only large differences show; with more, smaller ones do too." * (
         number < _FEW
     )
     learnt = [
@@ -79,15 +81,15 @@ def sentence(results: dict[str, dict[str, Any]]) -> str:
         if line.is_learnt
     ]
     if learnt:
-        text = f"Training taught {' and '.join(learnt)}: more than chance and more than fresh weights tell."
+        text = f"Training taught {' and '.join(learnt)}: better than chance and better than fresh weights."
         return f"{text}{_pictures(results, first)}{few}"
     lost = [line.name for line in first.values() if line.ahead_ends and line.ahead_ends[1] < 0]
-    worse = f" Fresh weights even tell more of {' and '.join(lost)}." if lost else ""
+    worse = f" Fresh weights are even better at {' and '.join(lost)}." if lost else ""
     return f"Nothing shows that training taught anything: no number is above both chance and fresh weights.{worse}{few}"
 
 
 def _pictures(results: dict[str, dict[str, Any]], first: dict[str, _Line]) -> str:
-    """Whether what was learnt is in the motion, by the controls."""
+    """Return sentences on whether what was learnt is recognised by motion, judged by the controls."""
     found = []
     for name, line in first.items():
         controls = results[name].get("controls")
@@ -98,16 +100,16 @@ def _pictures(results: dict[str, dict[str, Any]], first: dict[str, _Line]) -> st
             for each, said in _CONTROLS.items()
             if not (apart := controls[each]["difference_interval"]) or apart[0] <= 0
         ]
-        if as_well:  # few videos do not tell the difference: that is no proof that there is none
-            without = " and with ".join(as_well)
-            found.append(f" That {line.name} is told by motion is not shown: it may be told as well with {without}.")
+        if as_well:  # the difference may only be too small to show with few videos
+            without = " and ".join(as_well)
+            found.append(f" That {line.name} is recognised by motion is not shown: {without} may do as well.")
         else:
-            found.append(f" It tells {line.name} by motion, not by single pictures.")
+            found.append(f" It recognises {line.name} by motion, not by single pictures.")
     return "".join(found)
 
 
 def _lines(name: str, result: dict[str, Any]) -> Iterator[_Line]:
-    """The number of a result, and those of its controls."""
+    """Yield the number of a result, and those of its controls."""
     if "random" not in result or not result["random"]["difference"]:
         return
     if name == "retrieval":

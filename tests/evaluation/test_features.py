@@ -49,7 +49,7 @@ def test_what_another_program_made_stays(tmp_path):
     np.save(tmp_path / "array" / "features.npy", np.zeros(3))
     places = ("mine.parquet", ""), ("text.parquet", ""), ("folder", "/index.parquet"), ("array", "/features.npy")
     for name, file in places:
-        with pytest.raises(ConfigError, match=rf"--out: .*{name}{file} is there, and holds no features of rspnet"):
+        with pytest.raises(ConfigError, match=rf"--out: .*{name}{file} exists and holds no features of rspnet"):
             features.check_out(str(tmp_path / name))
     features.write(str(tmp_path / "f.parquet"), [table(0, 3)], {"shape": [2]}, shape=(2,))
     features.check_out(str(tmp_path / "f.parquet"))

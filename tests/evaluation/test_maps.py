@@ -64,7 +64,7 @@ def test_networks_are_tested_as_they_are(embedders):
         ({"stride": 3}, read(1, (0, 3, 6, 9)), "speed 1: frames 0 to 9, one of every 3"),
         ({"sampling": "cover"}, read(2, (0, 5, 9, 14)), "speed 2: frames 0 to 14"),
         ({"frame_rate": 5.0}, read(2, (0, 5, 9, 14)), "speed 2: frames 0 to 14"),
-        ({}, read(1, (0, 1, 0, 1)), "speed 1: frames 0 to 1, over and over: the video is shorter than the clip"),
+        ({}, read(1, (0, 1, 0, 1)), "speed 1: frames 0 to 1, looped: the video is shorter than the clip"),
     ],
 )
 def test_what_is_said_of_a_clip(clip, read_clip, caption):
@@ -74,5 +74,5 @@ def test_what_is_said_of_a_clip(clip, read_clip, caption):
 
 def test_maps_that_are_no_numbers_are_not_drawn(embedders):
     embedders[1].motion.weight.data.fill_(torch.inf)
-    with pytest.raises(FloatingPointError, match="a video: its maps are no numbers"):
+    with pytest.raises(FloatingPointError, match="a video: its maps are NaN or infinite"):
         Mapper(*embedders, CLIP, device=CPU)([read(1), read(2)], title="a video", about="weights")

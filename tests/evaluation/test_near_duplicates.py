@@ -55,7 +55,7 @@ def test_those_that_stand_apart_are_named_in_a_line():
         test[place] = train[10 + place] + 10.0 ** -(2 + place)
     names = [f"a{place}" for place in range(40)], [f"b{place}" for place in range(60)]
     assert warning(nearest_across(test, train), *names) == (
-        "warning: 4 of 40 test videos are much nearer to a training video than is usual: copies, or of one film? "
+        "warning: 4 of 40 test videos are much nearer to a training video than is usual: copies, or of the same film? "
         "a3 to b13, a2 to b12, a1 to b11 ...; the report shows them"
     )
 

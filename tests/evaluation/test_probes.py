@@ -128,7 +128,7 @@ def test_videos_that_are_too_short(tmp_path):
     assert (arrow["num_videos"], arrow["num_gallery"], arrow["left_out"]) == (7, 8, 2)
     assert remarks(["speed"], tested, known) == [
         "4 of 17 videos are shorter than a clip at 2x, 29 frames, and left out of speed",
-        "2 of 17 videos are shorter than a clip at 4x, 57 frames, and asked for lower speeds alone",
+        "2 of 17 videos are shorter than a clip at 4x, 57 frames, and compared at lower speeds only",
     ]
     assert remarks(["arrow_of_time"], tested, known) == [
         "2 of 17 videos are shorter than a clip at 1x, 15 frames, and left out of arrow_of_time"
@@ -164,7 +164,7 @@ def test_of_one_film_there_is_no_interval(tmp_path):
     told = {"speed": result | {"num_videos": 6}}
     assert "nan" not in "".join(table(told)).lower()
     assert sentence(told) == (
-        "Whether training taught anything is not known: 1 film alone was tested, which tells nothing of others."
+        "Whether training taught anything is not known: 1 film alone was tested, which says nothing about others."
     )
 
 

@@ -91,7 +91,7 @@ def test_recall_is_that_of_the_published_protocol(tmp_path):
 
 def test_few_shots_of_one_class_are_refused(tmp_path):
     tested, known = (outputs(tmp_path, number, noise, classes=["a"]) for number in (8, 9))
-    with pytest.raises(ConfigError, match="few_shot; there are training videos of one class alone"):
+    with pytest.raises(ConfigError, match="few_shot; the training videos are of one class only"):
         few_shot(tested, known)
 
 
@@ -103,7 +103,7 @@ def test_few_shots_say_how_many_there_were(tmp_path):
 
 
 def test_clusters_of_one_class_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="cluster; there are test videos of one class alone"):
+    with pytest.raises(ConfigError, match="cluster; the test videos are of one class only"):
         cluster(outputs(tmp_path, 8, noise, classes=["a"]))
 
 

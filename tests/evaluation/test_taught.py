@@ -51,11 +51,11 @@ def test_what_was_not_measured_is_said():
 def test_what_was_taught_is_said():
     text = sentence({"speed": LEARNT, "arrow_of_time": NOT_AHEAD})
     assert text == (
-        "Training taught speed (98 %, fresh weights 78 %): more than chance and more than fresh weights tell. It tells "
-        "speed by motion, not by single pictures."
+        "Training taught speed (98 %, fresh weights 78 %): better than chance and better than fresh weights. It "
+        "recognises speed by motion, not by single pictures."
     )
     pictures = sentence({"speed": probe((98, 95, 100), (78, 70, 86), (20, 12, 28), motion=False)})
-    assert pictures.endswith(" That speed is told by motion is not shown: it may be told as well with frames shuffled.")
+    assert pictures.endswith(" That speed is recognised by motion is not shown: frames shuffled may do as well.")
     both = sentence({"speed": LEARNT, "arrow_of_time": LEARNT})
     assert "taught speed (98 %, fresh weights 78 %) and arrow of time (" in both
 
@@ -64,9 +64,9 @@ def test_nothing_is_said_that_an_interval_does_not_show():
     """Above chance as fresh weights are, above fresh weights at chance, and worse than these."""
     nothing = "Nothing shows that training taught anything: no number is above both chance and fresh weights."
     assert sentence({"speed": NOT_AHEAD, "arrow_of_time": AT_CHANCE}) == nothing
-    assert sentence({"speed": WORSE}) == f"{nothing} Fresh weights even tell more of speed."
+    assert sentence({"speed": WORSE}) == f"{nothing} Fresh weights are even better at speed."
     few = sentence({"speed": probe((80, 60, 100), (70, 50, 90), (10, -10, 30), number=12)})
-    assert few == f"{nothing} 12 test videos show only large differences; more of them show smaller ones."
+    assert few == f"{nothing} With 12 test videos only large differences show; with more, smaller ones do too."
 
 
 def test_a_list_of_neighbours_has_no_line():

@@ -522,7 +522,7 @@ def test_probes_of_clips_need_no_labels(tmp_path, motions, pretrained, capsys, m
     err = capsys.readouterr().err
     assert re.search(r"\nno split: 1[12] of 23 videos are tested, drawn with run\.seed\n", err)
     assert "clips of 8 frames at several speeds, central crop 48" in err
-    assert err.count("23 of 23 videos are shorter than a clip at 4x, 29 frames, and asked for lower speeds alone") == 1
+    assert err.count("23 of 23 videos are shorter than a clip at 4x, 29 frames, and compared at lower speeds only") == 1
     assert (
         err.count("\n  without motion: frames shuffled ") == err.count("\n  ahead of fresh weights by: accuracy ") == 2
     )

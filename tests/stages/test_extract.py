@@ -292,7 +292,7 @@ def test_a_window_shorter_than_a_clip(tmp_path, folder, capsys):
         ({"weights": None}, "--weights: name a run folder"),
         ({"out": None}, "--out: name the .parquet file"),
         ({"out": "f.csv"}, "--out: f.csv; features go into a .parquet file"),
-        ({"out": "full"}, "--out: full: holds a.txt, which is none of ours"),
+        ({"out": "full"}, "--out: full: holds a.txt, which is not a feature file"),
         ({"out": "file"}, "--out: file is a file"),
         ({"sources": ["nowhere"]}, "nowhere: no such file or folder"),
         ({"data": options.Data(fold=2)}, "data.fold: 2; 0.mp4 has the splits of 1 fold"),

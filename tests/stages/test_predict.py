@@ -161,7 +161,7 @@ def test_mistakes(tmp_path, flat, pretrained, finetuned):
     (tmp_path / "mine.jsonl").write_text('{"video": "a.mp4"}\n')
     pq.write_table(pq.read_table(finetuned / "index.parquet"), tmp_path / "mine.parquet")
     for name in ("mine.jsonl", "mine.parquet"):
-        with pytest.raises(ConfigError, match=f"--out: .*{name} is there, and holds no predictions; choose another"):
+        with pytest.raises(ConfigError, match=f"--out: .*{name} exists and holds no predictions; choose another"):
             main(tiny.predict(flat, weights=finetuned, out=str(tmp_path / name)))
     with pytest.raises(ConfigError, match="top: 0; it must be between 1 and "):
         tiny.predict(flat, weights=finetuned, top=0)
