@@ -14,13 +14,13 @@ import pytest
 from rspnet.signals import ENDING
 from tests.support import REPO
 
-# Numbers to compare with were computed on a CPU; what wants a GPU says so itself. And no test leaves anything in the
-# user's cache.
+# The recorded numbers were computed on a CPU; a test that needs a GPU sets this itself. Nor does any test write to the
+# user's cache (HF_DATASETS_CACHE below).
 os.environ["ACCELERATE_USE_CPU"] = "true"
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as rspnet.cli.command.run does for the stages, and why
-# A shell makes what it starts in the background deaf to Ctrl-C, and so would be what the tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # rspnet.cli.command.run does so for the stages, and says why
+# A shell lets its background jobs ignore Ctrl-C, which the processes that tests start would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# What tests start imports this checkout too, whatever is installed.
+# Processes that tests start import this checkout too, whatever is installed.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPO), os.environ.get("PYTHONPATH"))))
 _cache = tempfile.TemporaryDirectory(prefix="rspnet-cache-")
 os.environ["HF_DATASETS_CACHE"] = _cache.name
@@ -28,7 +28,7 @@ os.environ["HF_DATASETS_CACHE"] = _cache.name
 
 @pytest.fixture(autouse=True)
 def signals_as_they_were() -> Iterator[None]:
-    """What a test that runs a program in this process made of the signals that end one."""
+    """Restore the handlers of ending signals after a test that runs a program in this process."""
     before = {each: signal.getsignal(each) for each in ENDING}
     yield
     for each, handler in before.items():
@@ -38,7 +38,7 @@ def signals_as_they_were() -> Iterator[None]:
 
 @pytest.fixture
 def no_file_larger_than():
-    """``with no_file_larger_than(100):`` the system refuses what would make a file longer, as a full disk does."""
+    """``with no_file_larger_than(100):`` the system refuses to make a file longer than 100 bytes, like a full disk."""
 
     @contextmanager
     def limited(num_bytes: int) -> Iterator[None]:
@@ -53,7 +53,7 @@ def no_file_larger_than():
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests marked slow the time that they need."""
+    """Give tests marked slow a longer time limit."""
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(1800))
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of numbers from the published code and of real videos, where the checkout has one beside it."""
+    """The folder of the published code's numbers and of real videos beside the checkout; skips if there is none."""
     folder = REPO.parent / "shared"
     if not folder.is_dir():
         pytest.skip("the shared fixtures and videos are not on this machine")
@@ -72,7 +72,7 @@ def shared() -> Path:
 def videos(tmp_path_factory) -> Path:
     """A data set in UCF101's layout, made by `rspnet.data.synthetic`: 10 classes of 4 tiny videos, 48 frames each.
 
-    Shared by all tests: to change files, copy the folder.
+    Shared by all tests: copy the folder to change files.
     """
     from rspnet.data.synthetic import make_dataset
 
@@ -85,8 +85,8 @@ def videos(tmp_path_factory) -> Path:
 def motions(tmp_path_factory) -> Path:
     """train/CLASS/ and test/CLASS/ with 18 and 5 videos of a pattern that goes down, right or nowhere.
 
-    24 frames, 32 or 40 pixels. Compressed without loss, so that losses on them do not depend on the encoder's build.
-    Shared by all tests: to change files, copy the folder.
+    24 frames, 32 pixels high and 32 or 40 wide, compressed losslessly so that training losses do not depend on the
+    build of the encoder. Shared by all tests: copy the folder to change files.
     """
     from rspnet.video.reader import encode
 
@@ -104,9 +104,9 @@ def motions(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory) -> Path:
-    """Nine videos of 20 to 60 numbered frames, the last of them cut off, and one that has a single frame.
+    """Nine videos of 20 to 60 numbered frames, the last of them truncated, and one with a single frame.
 
-    Shared by all tests: to change files, copy the folder.
+    Shared by all tests: copy the folder to change files.
     """
     from tests.support.numbered import write_numbered
 
@@ -121,7 +121,7 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def graphs(monkeypatch):
-    """Counts the graphs that torch compiles; nothing is made faster."""
+    """Count the graphs that torch compiles, without speeding anything up."""
     import torch
     from torch._dynamo.testing import CompileCounter
 

@@ -1,16 +1,17 @@
-"""Change one thing at a time in the method's files and run the tests that mirror them: which change goes unseen?
+"""Change one thing at a time in the method's files, run their tests, and report the changes that no test notices.
 
     python -m tests.mutants [--jobs 2] [--only losses ...]
 
 Each mutant has one comparison, operator, number, argument, call, condition, statement or decorator changed, and is
-tried in a fork of a process that has imported the slow packages; the tree is never written to. Those of
+tested in a fork of a process that has imported the slow packages; the checkout is never written to. The mutants in
 tests/equivalent_mutants.txt, each under the reason why no test here can tell it from the original, may survive. Any
-other survivor is printed and the exit status is 1, as where that file names one that is killed or is none.
+other survivor is printed and the exit status is 1, also if a mutant in that file is killed or does not exist.
 
-Tests that are slow, start processes or need the shared fixtures are left out: the answer is the same everywhere.
+Tests that are slow, start processes or need the shared fixtures are left out, so that the outcome is the same on every
+machine.
 
-Why no library: mutmut (3.8) passes over decorated functions, here the momentum update, the queue and the shuffling;
-cosmic-ray (8.7) starts Python and torch anew for each of more than a thousand mutants, and edits the checkout.
+Why no library: mutmut (3.8) skips decorated functions, here the momentum update, the queue and the shuffling;
+cosmic-ray (8.7) starts Python and torch again for each of more than a thousand mutants, and edits the checkout.
 """
 
 import argparse
@@ -66,7 +67,7 @@ OPERATORS = {
 
 
 class Mutant(NamedTuple):
-    """A module with one change: the number of the line, that line as it is then, and the whole text."""
+    """A module with one change: its line number, the changed line, and the whole changed text."""
 
     module: str
     number: int
@@ -78,14 +79,14 @@ class Mutant(NamedTuple):
 
 
 def other(node: ast.AST, **fields: object) -> ast.AST:
-    """The node with some fields changed."""
+    """Return a copy of the node with some fields changed."""
     made = copy.copy(node)
     vars(made).update(fields)
     return made
 
 
 def changed_call(call: ast.Call) -> Iterator[ast.AST]:
-    """Without the last argument, with two of them swapped, and for ``a.b()`` what is left without the call."""
+    """Yield the call without its last or a keyword argument, with two arguments swapped, and ``a`` for ``a.b()``."""
     args = call.args
     if args:
         yield other(call, args=args[:-1])
@@ -99,7 +100,7 @@ def changed_call(call: ast.Call) -> Iterator[ast.AST]:
 
 
 def changed(node: ast.AST) -> Iterator[ast.AST]:
-    """What may stand in the node's place."""
+    """Yield the nodes to put in a node's place."""
     match node:
         case ast.Compare(ops=operators):
             for place, operator in enumerate(operators):
@@ -122,7 +123,7 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def places(tree: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-    """Each node of executed code with what may stand in its place: types and messages are left alone."""
+    """Yield each node of executed code with each of its replacements; types and messages are left alone."""
     match tree:
         case ast.JoinedStr() | ast.ClassDef(bases=[ast.Name(id="Protocol")]):
             return
@@ -141,7 +142,7 @@ def places(tree: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
 
 
 def mutants(module: str) -> Iterator[Mutant]:
-    """All mutants of a module, from its first line to its last."""
+    """Yield all mutants of a module, from its first line to its last."""
     source = (REPO / f"{module.replace('.', '/')}.py").read_bytes()
     starts = [0, *(place + 1 for place, byte in enumerate(source) if byte == ord("\n"))]
     binding = (ast.BinOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.UnaryOp)
@@ -152,14 +153,14 @@ def mutants(module: str) -> Iterator[Mutant]:
         if isinstance(instead, binding) and type(instead) is not type(node):
             text = f"({text})"
         elif text in ("pass", SAME):
-            text += f"  # {' '.join(source[begin:end].decode().split())}"  # so that each has a line of its own
+            text += f"  # {' '.join(source[begin:end].decode().split())}"  # so that no two mutants have the same line
         text = (source[:begin] + text.encode() + source[end:]).decode()
-        if text.encode() != source:  # as where two equal arguments are swapped
+        if text.encode() != source:  # it is the same if two equal arguments were swapped
             yield Mutant(module, node.lineno, text.splitlines()[node.lineno - 1].strip(), text)
 
 
 class Quick:
-    """Leaves out the tests that cannot be asked a thousand times, or not everywhere."""
+    """Leaves out the tests that are too slow to run a thousand times, or do not run on every machine."""
 
     @staticmethod
     def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -173,7 +174,7 @@ class Quick:
 
 
 def ask(mutant: Mutant) -> int:
-    """Return what pytest returns of the tests that mirror the module, with the mutant in the module's place."""
+    """Return pytest's exit status for the module's tests, with the mutant in the module's place."""
     resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
     resource.setrlimit(resource.RLIMIT_DATA, (8 << 30, 8 << 30))
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -188,7 +189,7 @@ def ask(mutant: Mutant) -> int:
 
 
 def survivors(tried: list[Mutant], jobs: int) -> Iterator[Mutant]:
-    """Try each mutant in a process of its own, `jobs` at a time, and yield those that no test told."""
+    """Test each mutant in a process of its own, `jobs` at a time, and yield those that no test noticed."""
     running: dict[int, Mutant] = {}
     for mutant in [*tried, *[None] * jobs]:
         while len(running) == jobs or (mutant is None and running):
@@ -209,10 +210,10 @@ def survivors(tried: list[Mutant], jobs: int) -> Iterator[Mutant]:
 
 
 def main() -> str | None:
-    """Print the survivors, and return what is wrong, if something is."""
+    """Print the survivors, and return what is wrong, or None."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="how many at a time")
-    parser.add_argument("--only", nargs="*", choices=[name.split(".")[-1] for name in MIRRORS], help="these modules")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="mutants at a time")
+    parser.add_argument("--only", nargs="*", choices=[name.split(".")[-1] for name in MIRRORS], help="modules to test")
     args = parser.parse_args()
     modules = [name for name in MIRRORS if not args.only or name.split(".")[-1] in args.only]
     known = {line for line in EQUIVALENT.read_text().splitlines() if line and not line.startswith("#")}
@@ -223,7 +224,7 @@ def main() -> str | None:
         os.environ["OMP_NUM_THREADS"] = "1"
         for slow in ("torch", "torchvision", "timm", "datasets"):
             importlib.import_module(slow)
-        gc.freeze()  # else each mutant's pytest looks ten times through all that these have left
+        gc.freeze()  # otherwise garbage collection in each mutant's pytest goes through these packages' objects again
         unchanged = [Mutant(name, 0, "", (REPO / f"{name.replace('.', '/')}.py").read_text()) for name in modules]
         passing = {mutant.module for mutant in survivors(unchanged, args.jobs)}
         if passing != set(modules):
@@ -234,7 +235,7 @@ def main() -> str | None:
             if str(mutant) not in known:
                 print(f"{mutant.module.replace('.', '/')}.py:{mutant.number}: {mutant.line}", flush=True)
     for line in sorted(known - found):
-        print(f"{EQUIVALENT.name} says survives what does not: {line}")
+        print(f"{EQUIVALENT.name} names one that does not survive: {line}")
     if known != found:
         return f"{len(tried)} mutants; {len(found - known)} survive, {len(known & found)} more are equivalent"
     print(f"{len(tried)} mutants, all killed but {len(found)} equivalent")

@@ -1,7 +1,7 @@
-"""What tests share."""
+"""Code that several tests share."""
 
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 RECORDED = REPO / "tests/recorded"
-"""Losses, options and recipes as they were on the day they were recorded."""
+"""Recorded losses, options and recipes, to compare today's with."""

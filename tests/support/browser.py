@@ -1,4 +1,4 @@
-"""A real browser without a window, where there is one."""
+"""A headless browser, if there is one."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 @contextmanager
 def browser() -> Iterator["object"]:
-    """A Chromium of playwright's, or of this machine's; the test is skipped where there is none."""
+    """Playwright's Chromium, or this machine's; the test is skipped if there is none."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with api.sync_playwright() as play:
         own = play.chromium.executable_path

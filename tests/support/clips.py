@@ -15,7 +15,7 @@ def index_of(root, names="01234567", cache=None, **facts):
 
 
 def same(one, two):
-    """Whether two items or batches are equal to the bit, but for the time that they took."""
+    """Whether two items or batches are equal to the bit, except for the time that they took."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, two)
     if isinstance(one, dict):

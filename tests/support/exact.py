@@ -4,7 +4,7 @@ import torch
 
 
 def assert_same(one, two, where=""):
-    """The same types, order of keys, attributes, and bytes: a nan is equal to itself, and 0.0 is not -0.0."""
+    """Compare types, order of keys, attributes and bytes: a NaN equals itself, and 0.0 does not equal -0.0."""
     assert type(one) is type(two), where
     if isinstance(one, torch.Tensor):
         assert (one.dtype, one.shape) == (two.dtype, two.shape), where

@@ -1,4 +1,4 @@
-"""Runs of a few made-up videos, as the sections of the report take them."""
+"""Made-up runs on a few videos, in the form that the sections of the report take."""
 
 import re
 from pathlib import Path
@@ -12,11 +12,11 @@ from rspnet.report.record import Record
 from rspnet.report.thumbnails import Thumbnails
 
 NASTY = '<img src=x onerror="document.title=1">&\u202e.mp4'
-"""A name that a page could take for something else."""
+"""A file name that a page could mistake for markup."""
 
 
 def record(cache, *, rows=(), **facts):
-    """A finished evaluation; `rows` of an index, and what else a record holds."""
+    """A record of a finished evaluation, with the `rows` of its index and other `facts`."""
     index = to_dataset(rows, cache) if rows else None
     nothing = {"config": {}, "result": None, "metrics": [], "environment": {}, "predictions": {}, "neighbours": []}
     known = {"run_dir": Path(cache), "stage": "evaluate", "features": None, "thumbnails": Thumbnails()}
@@ -24,19 +24,19 @@ def record(cache, *, rows=(), **facts):
 
 
 def guess(video, label, *classes):
-    """A line of predictions.jsonl; each class is a pair of its name and its probability."""
+    """A line of predictions.jsonl; each class is a (name, probability)."""
     names, shares = zip(*classes)
     return {"video": video, "label": label, "predicted": list(names), "probability": list(shares)}
 
 
 def query(video, label, *near):
-    """A line of neighbours.jsonl; each neighbour is a name, a class and a cosine."""
+    """A line of neighbours.jsonl; each neighbour is a (name, class, cosine)."""
     found = [{"video": name, "label": kind, "similarity": cosine} for name, kind, cosine in near]
     return {"video": video, "label": label, "neighbours": found}
 
 
 def features(values, *, labels=None, splits=None, names=None, window=None):
-    """Features of videos; those with NaN could not be read."""
+    """Features of videos; a row with NaN stands for a video that could not be read."""
     values = np.asarray(values, np.float32)
     number = len(values)
     facts = {
@@ -51,7 +51,7 @@ def features(values, *, labels=None, splits=None, names=None, window=None):
 
 
 def write_features(path, values, *, weights_sha256=None, **facts):
-    """Write features of `features` as an evaluation leaves them."""
+    """Write `features` to a file as an evaluation does."""
     known = features(values, **facts)
     table = known.rows.append_column("feature", pa.array(known.values.tolist(), pa.list_(pa.float32())))
     made = {"shape": [known.values.shape[1]], "window": None, "weights_sha256": weights_sha256}
@@ -59,10 +59,10 @@ def write_features(path, values, *, weights_sha256=None, **facts):
 
 
 def rows_of(root, *names, label="a", **facts):
-    """Rows of an index, of videos that need not be there."""
+    """Rows of an index, for videos that need not exist."""
     return [new_row(name, str(root), label, **facts) for name in names]
 
 
 def text_of(html):
-    """What is read of a page: its text, without what stands in the elements' tags."""
+    """The visible text of a page, without its tags."""
     return " ".join(re.sub(r"<[^>]*>", " ", str(html)).split())

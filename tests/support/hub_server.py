@@ -1,4 +1,4 @@
-"""A stand-in for the Hub on this machine: as much of its API as a push of files needs."""
+"""A local stand-in for the Hub, with as much of its API as a push of files needs."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ TOKEN = "hf_secret"
 
 
 class Hub:
-    """What the stand-in holds: `files` of each repository, and what was `asked`; `refuse` has it answer 403 there."""
+    """The `files` of each repository and the paths `asked` for; paths that match `refuse` are answered with 403."""
 
     def __init__(self) -> None:
         self.files: dict[str, dict[str, bytes]] = {}
@@ -59,7 +59,7 @@ class Hub:
 
 @contextmanager
 def hub_server() -> Iterator[Hub]:
-    """Run one, on a free port."""
+    """Run the stand-in on a free port."""
     hub = Hub()
 
     class Handler(BaseHTTPRequestHandler):

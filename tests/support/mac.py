@@ -1,4 +1,4 @@
-"""What Python has on Linux and not on macOS, taken away: as near to a Mac as a test gets without one."""
+"""Remove what Python has on Linux but not on macOS, to test as closely to a Mac as is possible without one."""
 
 import os
 import select
@@ -13,7 +13,7 @@ LINUX_ONLY = (
 
 
 def take_away() -> None:
-    """From this process, for good; a test does the same with monkeypatch."""
+    """Remove it from this process for good; within a test, monkeypatch does the same."""
     for module, name in LINUX_ONLY:
         if hasattr(module, name):
             delattr(module, name)

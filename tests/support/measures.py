@@ -1,4 +1,4 @@
-"""How the code of a tree measures: sizes of files and functions, widths of parameter lists, what is documented.
+"""Measure the code of a tree: sizes of files and functions, lengths of parameter lists, share of documented functions.
 
     python -m tests.support.measures rspnet stages
 
@@ -32,7 +32,7 @@ class Function:
 
 
 def functions(paths: list[Path]) -> Iterator[Function]:
-    """Every function of these files, methods and inner ones too."""
+    """Yield every function of these files, including methods and inner functions."""
     for path in paths:
         text = path.read_text()
         nodes = list(ast.walk(ast.parse(text)))
@@ -43,7 +43,7 @@ def functions(paths: list[Path]) -> Iterator[Function]:
 
 
 def main(folders: list[str]) -> None:
-    """Print them."""
+    """Print the measures of all .py files in these folders."""
     paths = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
     sizes = sorted((len(path.read_text().splitlines()), str(path)) for path in paths)
     found = list(functions(paths))

@@ -1,4 +1,4 @@
-"""Video files with damage drawn at random: bits flipped, blocks zeroed, overwritten, moved, cut out or doubled."""
+"""Video files with random damage: bits flipped; blocks zeroed, overwritten, cut out or doubled."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,12 +25,12 @@ EXTREMES = (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\1")
 
 
 def write_kinds(folder: Path) -> dict[str, bytes]:
-    """One sound file of each kind, as bytes."""
+    """Return an undamaged file of each kind, as bytes."""
     return {name: write_numbered(folder / name, LENGTH, **how).read_bytes() for name, how in KINDS.items()}
 
 
 def mutants(whole: dict[str, bytes], seeds: range) -> Iterator[tuple[str, bytes]]:
-    """Name and content of a damaged file for each seed, the kinds in turn; headers and tables are hit as often."""
+    """Yield name and content of a damaged file for each seed, going through the kinds; both ends are hit more often."""
     names = list(whole)
     for seed in seeds:
         name, rng = names[seed % len(names)], np.random.default_rng(seed)

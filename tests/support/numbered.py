@@ -10,7 +10,7 @@ BITS = 10
 
 
 def picture(number: int, width: int = 80, height: int = 64) -> np.ndarray:
-    """A frame (H, W, 3) with its number as a row of black and white blocks over a drifting gradient."""
+    """Return a frame (H, W, 3) with its number in binary, as a row of black and white blocks over a moving gradient."""
     y, x = np.mgrid[:height, :width]
     rgb = np.stack([(x * 2 + number * 3) % 200, (y * 3 + number) % 200, (x + y + 2 * number) % 200], axis=-1)
     for bit in range(BITS):
@@ -20,7 +20,7 @@ def picture(number: int, width: int = 80, height: int = 64) -> np.ndarray:
 
 
 def number(frame: np.ndarray) -> int:
-    """The number drawn into a frame, however it was scaled or compressed."""
+    """Return the number drawn into a frame, even if it was scaled or compressed."""
     height, width = frame.shape[:2]
     row = frame[3 * height // 8 : 5 * height // 8].mean(axis=(0, 2))
     centres = ((np.arange(BITS) + 0.5) * width / BITS).astype(int)
@@ -44,7 +44,7 @@ def write_numbered(
     """Encode frames 0, 1, ... with PyAV; `times` are presentation times in units of 1 / rate seconds."""
     width, height = size
     with av.open(str(path), "w", format=container, options=container_options or {}) as output:
-        # Without x264's macroblock tree, which differs now and then: the same frames, the same file.
+        # Without x264's macroblock tree, whose result varies between runs: the same frames must give the same file.
         same = {"mbtree": "0"} if codec == "libx264" else {}
         stream = output.add_stream(codec, rate=rate, options=same | (options or {}))
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
@@ -62,7 +62,7 @@ def write_numbered(
 
 
 def write_oriented(path: Path, num_frames: int, matrix: tuple[float, float, float, float], **how) -> Path:
-    """As `write_numbered`, in a .mp4 that says: show point (x, y) at (a x + c y, b x + d y), for matrix a, b, c, d."""
+    """As `write_numbered`, to a .mp4 whose display matrix (a, b, c, d) shows point (x, y) at (a x + c y, b x + d y)."""
     content = bytearray(write_numbered(path, num_frames, **how).read_bytes())
     place = content.index(b"tkhd") + 44  # ISO/IEC 14496-12, 8.3.2: a b u, c d v, x y w
     a, b, c, d = (round(value * 65536) for value in matrix)
@@ -72,9 +72,16 @@ def write_oriented(path: Path, num_frames: int, matrix: tuple[float, float, floa
 
 
 def write_packed(path: Path, num_frames: int, gop: int = 12, still: bool = False, marked: bool = False) -> Path:
-    """MPEG-4 as DivX and XviD pack it: the first of a row of B-frames behind the frame it leans on, a blank last.
+    """Write packed MPEG-4 as DivX and XviD do.
 
-    `still` pictures make B-frames of a few bytes; `marked` blanks are called key frames, as some writers do.
+    The first B-frame of a row shares a packet with the reference frame before it, and a blank frame ends the row.
+
+    Args:
+        path: The file.
+        num_frames: Number of frames.
+        gop: Frames from one key frame to the next.
+        still: Whether all pictures are the same, which makes B-frames of a few bytes.
+        marked: Whether blank frames are marked as key frames, as some writers do.
     """
     encoder = av.CodecContext.create("mpeg4", "w")
     encoder.width, encoder.height, encoder.pix_fmt = 80, 64, "yuv420p"
@@ -89,9 +96,9 @@ def write_packed(path: Path, num_frames: int, gop: int = 12, still: bool = False
     pictures += encoder.encode(None)
 
     start = b"\x00\x00\x01\xb6"
-    nothing = start + (b"\x11" if marked else b"\x51") + b"\x00\x7f"  # of the type of a key frame, or P
+    nothing = start + (b"\x11" if marked else b"\x51") + b"\x00\x7f"  # a blank of type I if marked, else of type P
     packed: list[tuple[bytes, bool]] = []
-    row = False  # whether a picture is put aside
+    row = False  # whether within a row of B-frames
     for coded in pictures:
         data, kind = bytes(coded), bytes(coded).split(start)[1][0] >> 6
         if kind == 2 and not row:  # the first B-frame

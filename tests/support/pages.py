@@ -1,4 +1,4 @@
-"""What the README and the pages beside it hold: code blocks, command lines, links and headings."""
+"""Extract code blocks, command lines, links and headings from the README and the other pages."""
 
 import ast
 import re
@@ -17,30 +17,30 @@ _OURS = re.compile(r"make \w|(python|torchrun|accelerate launch) \S|rspnet [a-z-
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The contents of a page's code blocks in one language (bash, python, yaml, text)."""
+    """Return the contents of a page's code blocks in one language (bash, python, yaml, text)."""
     return [textwrap.dedent(code) for found, code in _FENCE.findall(page.read_text()) if found == language]
 
 
 def prose(page: Path) -> str:
-    """A page without its code blocks."""
+    """Return a page without its code blocks."""
     return _FENCE.sub("", page.read_text())
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Every command line of a page as words: of its bash blocks, and those of ours that stand within a sentence."""
+    """Return all command lines of a page, split into words: those in bash blocks, and ours in inline code."""
     lines = [line for code in blocks(page, "bash") for line in code.replace("\\\n", " ").splitlines()]
     lines += [code for code in re.findall(r"`([^`]+)`", prose(page)) if _OURS.match(code)]
     return [words for line in lines for words in _simple(line) if words]
 
 
 def commands_of_a_stage(path: Path) -> list[list[str]]:
-    """The command lines at the head of a stage's file."""
+    """Return the command lines in the docstring of a stage's file, split into words."""
     lines = re.findall(r"^ {4}(\S.*)$", ast.get_docstring(ast.parse(path.read_text())), re.MULTILINE)
     return [words for line in lines if _OURS.match(line) for words in _simple(line)]
 
 
 def _simple(line: str) -> list[list[str]]:
-    """A shell line as the simple commands that it is made of, without what goes where."""
+    """Split a shell line into its simple commands, without redirections."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars="();<>|&")
     lexer.whitespace_split = True
     found: list[list[str]] = [[]]
@@ -56,11 +56,11 @@ def _simple(line: str) -> list[list[str]]:
 
 
 def headings(page: Path) -> list[str]:
-    """The anchors that a page's headings have on GitHub."""
+    """Return the anchors that GitHub gives to a page's headings."""
     titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
 
 
 def links(page: Path) -> list[str]:
-    """Where a page's links point."""
+    """Return the targets of a page's links."""
     return re.findall(r"\]\(([^)\s]+)\)", prose(page))

@@ -1,10 +1,10 @@
-"""A GPU that is not there: what runs on it is checked and counted, and nothing is computed.
+"""A pretended GPU: operations on it are checked and counted, but nothing is computed.
 
-Tensors of the made-up device know their shape, type and device, and have no contents; those of the CPU stay as they
-are. What would fail on a GPU fails here: tensors of two devices in one operation, a shape that depends on contents.
-What would make the host wait for a GPU is noted with the line that does it. What comes back from the device is zeros.
+Tensors on the pretended device have shape, type and device, but no contents; CPU tensors are as usual. What would fail
+on a GPU fails here: tensors of two devices in one operation, a shape that depends on contents. Whatever would make the
+host wait for a GPU is noted with the line that does it. Copies from the device hold ones.
 
-The device cannot be taken back: it belongs into a process of its own.
+The device cannot be removed again, so use it in a process of its own.
 """
 
 import contextlib
@@ -27,23 +27,23 @@ from tests.support import REPO
 
 NAME = "pretend"
 PAGEABLE = 1 << 16
-"""Bytes of ordinary memory that a GPU takes without a wait; more has to be pinned."""
+"""Largest copy from pageable memory, in bytes, that does not make the host wait; a larger one needs pinned memory."""
 
 aten = torch.ops.aten
 _INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._unsafe_index.Tensor}
 _LOWER = ("conv3d", "linear", "matmul", "mm", "bmm", "addmm")
-"""What autocast does in half, of what the networks use; and in single precision:"""
+"""Operations of the networks that autocast runs in half precision; below, those in single precision."""
 _SINGLE = ("cross_entropy_loss", "margin_ranking_loss", "log_softmax.int", "softmax.int", "norm.Scalar")
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Something that makes the host wait for the device.
+    """An operation that makes the host wait for the device.
 
     Attributes:
         what: the operation.
-        where: the line of this repository that asks for it, as ``rspnet/method/draws.py:39``.
-        within: names of the functions under way, the outermost first.
+        where: the line of this repository that calls it, as ``rspnet/method/draws.py:39``.
+        within: names of the functions on the call stack, the outermost first.
     """
 
     what: str
@@ -53,7 +53,7 @@ class Wait:
 
 @dataclass
 class Told:
-    """What was noted: waits, launches of kernels and copies by operation, and the bytes that they read and write."""
+    """The record: waits, launches of kernels and copies by operation, and the bytes that they read and write."""
 
     waits: list[Wait] = field(default_factory=list)
     launches: Counter = field(default_factory=Counter)
@@ -89,7 +89,7 @@ class _Device(TorchDispatchMode):
         if func is aten.copy_.default and not isinstance(args[1], FakeTensor):
             self._sent(args[1], args[2] if len(args) > 2 else kwargs.get("non_blocking", False))
         if func in _INDEXED and any(isinstance(each, torch.Tensor) for each in args[1] if not _there(each)):
-            self.wait(func)  # it is sent within the operation
+            self.wait(func)  # the operation sends an index on the CPU to the device
         with self.fake:
             result = func(*args, **kwargs)
         self._count(func, leaves, result)
@@ -97,7 +97,7 @@ class _Device(TorchDispatchMode):
 
     def wait(self, func: object) -> None:
         frame, where, within = inspect.currentframe(), "", list[str]()
-        while frame is not None:  # traceback's way reads the source, which takes long
+        while frame is not None:  # the traceback module would read the source files, which is slow
             name = frame.f_code.co_filename
             if not where and name.startswith(f"{REPO}/") and ".venv" not in name and name != __file__:
                 where = f"{name.removeprefix(f'{REPO}/')}:{frame.f_lineno}"
@@ -117,7 +117,7 @@ class _Device(TorchDispatchMode):
             self.wait("copy to the device")
 
     def _count(self, func: Any, leaves: list[Any], result: Any) -> None:
-        """A view launches nothing; an operation on a list of tensors launches a handful, counted as one."""
+        """Count an operation: a view launches nothing, and one on a list of tensors counts as a single launch."""
         names = func._schema.name, func._schema.overload_name
         mutates = any(each.alias_info is not None and each.alias_info.is_write for each in func._schema.arguments)
         views = func.is_view or names[0] in ("aten::detach", "aten::_unsafe_view", "aten::alias")
@@ -130,7 +130,7 @@ class _Device(TorchDispatchMode):
 
 
 class _Calls(TorchFunctionMode):
-    """What does not come by the other way: a tensor made of Python's numbers, and memory that is pinned."""
+    """Handle what never reaches `_Device`: tensors made from Python numbers, and pinned memory."""
 
     def __init__(self, device: _Device) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class _Calls(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func in (torch.tensor, torch.as_tensor) and torch.device(kwargs.get("device") or "cpu").type == NAME:
             to = kwargs.pop("device")
-            return func(*args, **kwargs).to(to)  # blocking, as it is there
+            return func(*args, **kwargs).to(to)  # blocking, as on a GPU
         if func is torch.Tensor.pin_memory:
             _pinned.add(args[0].untyped_storage().data_ptr())
             return args[0]
@@ -166,9 +166,9 @@ class _Module(backend_registration._DummyBackendModule):
 
 def _register() -> list[torch.library.Library]:
     backend_registration._setup_privateuseone_for_python_backend(NAME, _Module())
-    # A module's parameters stay the objects that an optimiser was given before they went to the device.
+    # Moving a module keeps its parameters the same objects, so that an optimiser made before still has them.
     torch.__future__.set_swap_module_params_on_conversion(True)
-    torch.utils.weakref = SimpleNamespace(getweakrefs=lambda tensor: ())  # a fake's memo has one; it does no harm
+    torch.utils.weakref = SimpleNamespace(getweakrefs=lambda tensor: ())  # ignores the weak reference of a fake's memo
     others, autocast = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
     others.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
     for name in (*_LOWER, *_SINGLE):
@@ -195,7 +195,7 @@ def _in_type(operation: Callable, lower: bool) -> Callable:
 
 @contextlib.contextmanager
 def pretending() -> Iterator[Told]:
-    """What is done on the device from here on is noted."""
+    """Record what is done on the device in the block."""
     told = Told()
     device = _Device(told)
     waits_for_all = torch.accelerator.synchronize
@@ -208,7 +208,7 @@ def pretending() -> Iterator[Told]:
 
 
 def _save(contents: object, *args: Any, **kwargs: Any) -> None:
-    """`torch.save`, which cannot write what has no contents."""
+    """`torch.save` with tensors on the device copied to the CPU, because it cannot write tensors without contents."""
     _torch_save(tree_map_only(FakeTensor, lambda each: each.cpu(), contents), *args, **kwargs)
 
 
@@ -216,7 +216,7 @@ _torch_save = torch.save
 
 
 def begin() -> list[torch.library.Library]:
-    """Make the device this process's, for accelerate too, for good; what is returned is to be kept."""
+    """Make this the device of this process for good, for accelerate too; keep a reference to what is returned."""
     os.environ.pop("ACCELERATE_USE_CPU", None)
     os.environ["ACCELERATE_TORCH_DEVICE"] = f"{NAME}:0"
     from rspnet.data import loader

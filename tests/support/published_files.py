@@ -1,4 +1,4 @@
-"""Files as the published code writes them: from modules of its shape, and after its recorded layouts."""
+"""Make files like the published code's: from modules of the same structure, or by its recorded layouts."""
 
 import json
 import os
@@ -18,7 +18,7 @@ KINDS = ("pretrain_checkpoint", "finetune_checkpoint_101")
 
 
 def small(name: str, width: int = 8, **kwargs):
-    """A small encoder with weights of its own, statistics included."""
+    """Return a small encoder with random weights and batch-norm statistics."""
     encoder = create_encoder(name, width=width, **kwargs)
     for value in encoder.state_dict().values():
         if value.is_floating_point():
@@ -39,7 +39,7 @@ def two_heads(name: str, width: int = 8, dim: int = 16) -> nn.Module:
 
 
 def pretraining(name: str, width: int = 8, dim: int = 16, queue_length: int = 8) -> nn.Module:
-    """All that the published pretraining saves as its model."""
+    """Return a module with everything that the published pretraining saves as its model."""
     whole = nn.Module()
     whole.register_buffer("queue", torch.randn(dim, queue_length))
     whole.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.int64))
@@ -48,7 +48,7 @@ def pretraining(name: str, width: int = 8, dim: int = 16, queue_length: int = 8)
 
 
 def fine_tuned(name: str, num_classes: int = 5, width: int = 8) -> nn.Module:
-    """All that the published fine-tuning saves as its model."""
+    """Return a module with everything that the published fine-tuning saves as its model."""
     whole = nn.Module()
     whole.encoder = small(name, width, num_classes=1)
     whole.fc = nn.Linear(whole.encoder.num_features, num_classes)
@@ -56,12 +56,12 @@ def fine_tuned(name: str, num_classes: int = 5, width: int = 8) -> nn.Module:
 
 
 def optimizer_of(whole: nn.Module) -> torch.optim.SGD:
-    """The published optimizer: of all parameters, also those that never get a gradient."""
+    """Return the published optimizer, which lists all parameters, also those that never get a gradient."""
     return torch.optim.SGD(whole.parameters(), lr=0.1, momentum=0.9, dampening=0.0, weight_decay=1e-4)
 
 
 def stepped(whole: nn.Module) -> torch.optim.SGD:
-    """Its optimizer after a step with random gradients of what it trains."""
+    """Return the published optimizer after a step with random gradients of the parameters that are trained."""
     unused = f"encoder.{next(m for m in whole.modules() if hasattr(m, 'classifier_name')).classifier_name}."
     for name, parameter in whole.named_parameters():
         if unused not in name and not name.startswith("encoder_k."):
@@ -103,7 +103,7 @@ def read_layout(shared: Path, name: str, kind: str) -> dict[str, Any]:
 
 
 def laid_out(layout: dict[str, Any], tensor: Callable[[str, list[int], torch.dtype], Tensor]) -> dict[str, Any]:
-    """The contents of a published file: every key, type, order and value that its layout records.
+    """Return the contents of a published file, with every key, type, order and value that its layout records.
 
     Args:
         layout: as `read_layout` returns it.
@@ -125,7 +125,7 @@ def laid_out(layout: dict[str, Any], tensor: Callable[[str, list[int], torch.dty
 
 
 def _value(node: dict[str, Any]) -> Any:
-    """A recorded value, of the recorded type."""
+    """Return a recorded value, of the recorded type."""
     if "items" not in node:
         assert type(node["value"]).__name__ == node["type"]
         return node["value"]
@@ -134,7 +134,7 @@ def _value(node: dict[str, Any]) -> Any:
 
 
 class Code:
-    """Pickles as a call."""
+    """Its pickle calls a function (os.mkdir) when it is loaded."""
 
     def __reduce__(self):
         return os.mkdir, ("executed",)

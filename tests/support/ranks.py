@@ -1,6 +1,6 @@
-"""Processes that work together, as a launcher starts them but in a fraction of the time: their imports are made once.
+"""Start processes that work together as a launcher does, but much faster because the imports are done only once.
 
-They are forked from a server that has imported torch and nothing has computed in.
+They are forked from a server that has imported torch and computed nothing.
 """
 
 import multiprocessing
@@ -26,10 +26,10 @@ def run_ranks(
     ends_together: bool = False,
     **environment: str,
 ) -> list[int]:
-    """Call a module-level function in processes that find each other as under torchrun.
+    """Call a module-level function in several processes that connect to each other as under torchrun.
 
     Args:
-        folder: gets what they write, as `RANK.out` and `RANK.err`.
+        folder: for their output, `RANK.out` and `RANK.err`.
         function: what to call.
         args: its arguments.
         processes: how many.
@@ -40,7 +40,7 @@ def run_ranks(
     Returns:
         Their exit statuses, 1 for an exception.
     """
-    # As under torchrun the meeting place outlives the processes: one that ends early does not take it away.
+    # As under torchrun the store outlives the processes, so that one that ends early does not take it away.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     shared = {
         "WORLD_SIZE": str(processes),
@@ -88,5 +88,5 @@ def _run(name: str, environment: dict[str, str], function: Callable, args: tuple
     for key, value in environment.items():
         if not value:
             del os.environ[key]
-    multiprocessing.set_start_method("fork", force=True)  # for what it starts in turn: as if it had not been forked
+    multiprocessing.set_start_method("fork", force=True)  # for its own children, as in a process that was not forked
     function(*args)

@@ -1,11 +1,12 @@
-"""The published recipes and those in configs/, both read into rows that can be compared.
+"""Read the published recipes and those in configs/ into rows that can be compared.
 
-tests/recorded/published_recipes.json holds the figures of every configuration of the published code, by our own names:
-under ``pretrain``, ``finetune`` and ``retrieval`` what its files say ("all": what all of a kind say); ``built_in``:
-what the code does whatever they say, and how many GPUs its commands use; ``variants``: what the paper or the authors'
-tables say instead; ``results``: the percentages published, and ``hours_and_gpus``: what they cost.
+tests/recorded/published_recipes.json holds the figures of every configuration of the published code, under our names:
+``pretrain``, ``finetune`` and ``retrieval`` have the values of its files ("all": those common to all files of a kind);
+``built_in`` has what the code does whatever its files say, and the number of GPUs in its commands; ``variants`` has
+what the paper or the authors' tables say instead; ``results`` has the published percentages, ``hours_and_gpus`` their
+cost.
 
-Ours is the config that results from a command in its file's header, so that the header is right as well.
+Our side of a row is the config that results from a command in the header of its file, so that the header is tested too.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ STAGES = {"pretrain": pretrain, "finetune": finetune, "retrieval": evaluate}
 FOLDERS = {"pretrain": "configs", "finetune": "configs/finetune", "retrieval": "configs/retrieval"}
 
 
-# Our names for the fields of the published files, and for what they say.
+# Published fields -> our names for them, and published values -> ours.
 FIGURES = {
     **{name: "encoder" for name in ("arch", "model.arch")},
     "batch_size": "batch_per_gpu",
@@ -85,11 +86,11 @@ FIGURES = {
     "temporal_transforms.validate.stride": "test_stride",
 }
 VALUES = {"r2plus1d-vcop": "r2plus1d", "kinetics400": "kinetics", "smth_smth": "something_v2"}
-PATHS = ("dataset.root", "dataset.annotation_path")  # on their machine
+PATHS = ("dataset.root", "dataset.annotation_path")  # on the authors' machine
 
 
 def translated(kind, content):
-    """A published file in our names; a field without one fails."""
+    """Return a published file's values under our names; fails for a field without one."""
     found = {}
     for field, value in flat(content).items():
         if field in PATHS:
@@ -106,32 +107,32 @@ def translated(kind, content):
 
 
 def published(kind, name):
-    """Figures of a recipe or a variant."""
+    """Return the published figures of a recipe or a variant."""
     variant = dict(DATA["variants"][kind].get(name, {}))
     recipe = variant.pop("of", name)
     return DATA["built_in"][kind] | DATA[kind]["all"] | DATA[kind][recipe] | variant
 
 
 def place(kind, name):
-    """The config of a recipe, and which command of its header: a variant has a file or is the second command in one."""
+    """Return the config of a recipe and the place of its command in the header: second for a variant without a file."""
     path = f"{FOLDERS[kind]}/{name}.yaml"
     return (path, 0) if (REPO / path).is_file() else (f"{FOLDERS[kind]}/{DATA['variants'][kind][name]['of']}.yaml", 1)
 
 
 def header(path):
-    """The comment that a config opens with."""
+    """Return the comment at the head of a config."""
     return re.match("(#.*\n)*", (REPO / path).read_text())[0]
 
 
 def commands(path):
-    """The commands in a config's header, as words."""
+    """Return the commands in a config's header, split into words."""
     lines = header(path).replace("\\\n#", "").splitlines()
     return [shlex.split(line[1:]) for line in lines if re.search(r"\bstages/\w+\.py ", line)]
 
 
 @functools.cache
 def options(kind, name):
-    """Options that result from a recipe's command, flat (``data.root``), with the launcher's (``launch.NAME``)."""
+    """Return the options that a recipe's command results in (``data.root``), with the launcher's (``launch.NAME``)."""
     path, number = place(kind, name)
     words = commands(path)[number]
     stage = next(number for number, word in enumerate(words) if word.startswith("stages/"))
@@ -142,7 +143,7 @@ def options(kind, name):
 
 
 def flat(content, prefix=""):
-    """Nested sections as one, ``section.name``."""
+    """Return nested sections as a flat dict with keys ``section.name``."""
     found = {}
     for key, value in content.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -150,7 +151,7 @@ def flat(content, prefix=""):
 
 
 def rows(kind, theirs, ours):
-    """All that a recipe decides: {what: (published, ours)}.
+    """Return everything that a recipe determines: {what: (published, ours)}.
 
     Args:
         kind: pretrain, finetune or retrieval.
@@ -164,7 +165,7 @@ def rows(kind, theirs, ours):
         "precision": ({"O0": "no"}.get(theirs["precision"]), ours["launch.mixed_precision"]),
         "encoder": (theirs["encoder"], ours["encoder.name"]),
         "width": (theirs["width"], ours["encoder.width"] or 64),
-        # Kinetics is known by its folders; so those who pretrain on their own need no other recipe.
+        # Kinetics is recognised by its folders, so that the same recipe serves for any other folder.
         "data set": (theirs["dataset"], "kinetics" if ours["data.layout"] == "auto" else ours["data.layout"]),
         "mean": (theirs["mean"], list(spec.mean)),
         "standard deviation": (theirs["std"], list(spec.std)),
@@ -255,7 +256,7 @@ def _training_rows(theirs, ours):
 
 
 def _rates(theirs, lr):
-    """The published learning rate of each epoch, written out."""
+    """Return the published learning rate of each epoch, by explicit formulas."""
     epochs = range(theirs["epochs"])
     if theirs["schedule"] == "multi_step":
         return [lr / 10 ** sum(epoch >= milestone for milestone in theirs["milestones"]) for epoch in epochs]
@@ -263,7 +264,7 @@ def _rates(theirs, lr):
 
 
 def same(one, two):
-    """Whether two figures are equal, but for rounding."""
+    """Whether two figures are equal, except for rounding."""
     if isinstance(one, list) and isinstance(two, list):
         return len(one) == len(two) and all(map(same, one, two))
     numbers = all(isinstance(value, int | float) for value in (one, two))
@@ -271,5 +272,5 @@ def same(one, two):
 
 
 def differences(kind, theirs, ours):
-    """The rows that are not equal."""
+    """Return the rows that are not equal."""
     return {what: pair for what, pair in rows(kind, theirs, ours).items() if not same(*pair)}

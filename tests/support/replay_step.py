@@ -1,4 +1,4 @@
-"""Replay recorded training steps of the published code, and report how far rspnet is from them.
+"""Replay recorded training steps of the published code, and report how far rspnet's numbers are from them.
 
     python tests/support/replay_step.py FILE.npz [--dtype float64|float32] [--laid_out]
 
@@ -48,14 +48,14 @@ PUBLISHED = {
 
 
 def published_name(name: str) -> str:
-    """Our state-dict key as the published code calls it."""
+    """Return the published name of one of our state-dict keys."""
     for pattern, replacement in PUBLISHED.items():
         name = re.sub(pattern, replacement, name)
     return name
 
 
 def load_recipe(folder: Path) -> ModuleType:
-    """The recipe of weights, clips and draws."""
+    """Import recipe.py, which makes weights, clips and draws."""
     spec = importlib.util.spec_from_file_location("recipe", folder / "recipe.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -63,7 +63,7 @@ def load_recipe(folder: Path) -> ModuleType:
 
 
 def architecture(path: Path) -> str:
-    """Which network a file is about, from its name, else from its contents."""
+    """Return the network of a file, recognised by the file's name or its contents."""
     with np.load(path) as record:
         text = f"{path.name} {record.get('meta', '')}"
     for name in ARCHITECTURES:
@@ -73,9 +73,9 @@ def architecture(path: Path) -> str:
 
 
 def replay(path: Path, dtype: torch.dtype, steps: int = 3, *, laid_out: bool = False) -> dict[str, float]:
-    """The worst relative error (max |difference| / max |recorded|) of each quantity over the steps compared.
+    """Return the worst relative error (max |difference| / max |recorded|) of each quantity over the steps compared.
 
-    In one of several processes: of what this one computes, against what that one recorded.
+    With several processes each compares what it computes with the record of its own rank.
     """
     files = sorted(path.parent.glob(re.sub(r"rank\d+", "rank*", path.name)))
     ranks = range(len(files))
@@ -172,7 +172,7 @@ def replay(path: Path, dtype: torch.dtype, steps: int = 3, *, laid_out: bool = F
             total, norm = sums.pop(published_name(key))
             value = value.double()
             if published_name(key) in recorded:
-                # What the optimiser moves is off by as much as its gradient is, so by a part of the longest move.
+                # A parameter's error is that of its gradient, so it is measured against the largest update.
                 move = LEARNING_RATE * largest
                 compare("parameters, sum", value.sum(), total, scale=move * value.numel() ** 0.5)
                 compare("parameters, norm", value.norm(), norm, scale=move)
@@ -185,12 +185,12 @@ def replay(path: Path, dtype: torch.dtype, steps: int = 3, *, laid_out: bool = F
 
 
 def main(argv: list[str]) -> int:
-    """Parse the command line, print the table."""
+    """Parse the command line, print the table, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
-    parser.add_argument("--laid_out", action="store_true", help="with weights in memory as the stages have them")
-    parser.add_argument("--steps", type=int, default=3, help="of the three recorded (float64)")
+    parser.add_argument("--laid_out", action="store_true", help="with weights laid out in memory as in the stages")
+    parser.add_argument("--steps", type=int, default=3, help="number of the three recorded steps to replay (float64)")
     options = parser.parse_args(argv)
     dtype = getattr(torch, options.dtype)
     if "WORLD_SIZE" in os.environ:
@@ -210,7 +210,7 @@ def main(argv: list[str]) -> int:
 
 
 def command(argv: list[str]) -> None:
-    """The program, ended with its exit status."""
+    """Run `main`, and end the program with its exit status."""
     sys.exit(main(argv))
 
 

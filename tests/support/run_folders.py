@@ -1,4 +1,4 @@
-"""Folders as runs leave them, written down without a run: what a report reads."""
+"""Write run folders without running anything, for the report to read."""
 
 import json
 import math
@@ -34,15 +34,15 @@ _RESULTS = {
 
 
 def write_run(folder, stage, *, metrics=None, videos=None, options=None, **said):
-    """A finished run of a stage.
+    """Write the folder of a finished run of a stage.
 
     Args:
-        folder: made anew.
+        folder: the folder, which must not exist.
         stage: pretrain, finetune or evaluate.
-        metrics: lines; those of `course` where it trains.
-        videos: rows of its index; five of each split.
-        options: sections that its config has beside the usual ones.
-        said: what its result says beside the usual; `result=None`: it is not finished.
+        metrics: lines of metrics.jsonl; None for those of `course` if the stage trains.
+        videos: rows of its index; None for `rows()`.
+        options: sections of its config besides the usual ones.
+        said: entries of its result besides the usual ones; `result=None` if it is not finished.
     """
     folder.mkdir(parents=True)
     common = {"clips": {"num_frames": 8, "size": 48}, "encoder": {"name": "resnet18", "width": 16}}
@@ -64,7 +64,7 @@ def write_run(folder, stage, *, metrics=None, videos=None, options=None, **said)
 
 
 def rows(names=CLASSES, each=5):
-    """Rows of an index: of each class so many to train on and so many to test on; there are no such files."""
+    """Rows of an index with `each` training and `each` test videos of every class; the files do not exist."""
     return [
         new_row(f"{split}/{name}/{number}.mp4", "/nowhere", name, split=split, status="ok", num_frames=24)
         for split in ("train", "test")
@@ -74,7 +74,7 @@ def rows(names=CLASSES, each=5):
 
 
 def course(stage, epochs=4, steps=6, **changes):
-    """Lines of metrics.jsonl: a training that gets better, or `changes` of every line."""
+    """Lines of metrics.jsonl of a training that improves, with `changes` in every line."""
     lines = []
     for step in range(1, epochs * steps + 1):
         done = step / (epochs * steps)
@@ -96,4 +96,4 @@ def course(stage, epochs=4, steps=6, **changes):
 
 def write_lines(path, lines):
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    path.write_bytes(text.encode("utf-8", "backslashreplace"))  # of half a character, as JSON has it
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))  # escapes lone surrogates, as JSON does

@@ -1,4 +1,4 @@
-"""The shared samples of video files: which are not ok."""
+"""The shared sample videos that are not ok."""
 
 BAD_SAMPLES = {
     "awkward/audio_only.mp4": "no_video",
@@ -13,5 +13,5 @@ BAD_SAMPLES = {
     "awkward/zero_bytes.avi": "empty",
     "awkward/zero_bytes.mp4": "empty",
 }
-"""File -> status, by what it holds (the text beside each in samples.tsv). All others are ok; one has a single frame."""
+"""File -> status, by what it holds (described in samples.tsv). All others are ok, one of which has a single frame."""
 SINGLE_FRAME = "awkward/h264_1frame.mp4"

@@ -1,4 +1,4 @@
-"""Evaluation by hand, one sample at a time, with lists and loops only: what the fast metrics must agree with."""
+"""Reference metrics, one sample at a time with plain lists and loops, which the fast metrics must agree with."""
 
 import math
 import struct
@@ -8,7 +8,7 @@ Rows = Sequence[Sequence[float]]
 
 
 def ranking(scores: Sequence[float]) -> list[int]:
-    """Places of the largest scores first, of equal ones the earlier: picked one after the other."""
+    """Return the places of the scores, largest first and earlier ones first among equals."""
     left = list(range(len(scores)))
     ranked = []
     while left:
@@ -22,12 +22,12 @@ def ranking(scores: Sequence[float]) -> list[int]:
 
 
 def mean(rows: Rows) -> list[float]:
-    """The mean row."""
+    """Return the mean row."""
     return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
 
 
 def accuracy(logits: Rows, labels: Sequence[int]) -> dict[str, float]:
-    """Top-1 and top-5, percent."""
+    """Return top-1 and top-5 accuracy in percent."""
     hits = {1: 0, 5: 0}
     for row, label in zip(logits, labels, strict=True):
         for k in hits:
@@ -36,7 +36,7 @@ def accuracy(logits: Rows, labels: Sequence[int]) -> dict[str, float]:
 
 
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:
-    """As the metrics keep it, in single precision: so that parallel vectors are equal."""
+    """Return the cosine in single precision, as the metrics have it, so that parallel vectors tie."""
     lengths = [math.sqrt(sum(value * value for value in vector)) for vector in (one, other)]
     if 0 in lengths:
         return 0.0
@@ -45,7 +45,7 @@ def cosine(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def neighbours(query: Rows, gallery: Rows, k: int) -> tuple[list[list[int]], list[list[float]]]:
-    """For each query the places of its k nearest, nearest first, and the cosines of the whole gallery."""
+    """Return for each query the places of its k nearest, nearest first, and its cosines with the whole gallery."""
     cosines = [[cosine(row, entry) for entry in gallery] for row in query]
     return [ranking(row)[:k] for row in cosines], cosines
 
@@ -53,7 +53,7 @@ def neighbours(query: Rows, gallery: Rows, k: int) -> tuple[list[list[int]], lis
 def recall(
     query: Rows, query_labels: Sequence[int], gallery: Rows, gallery_labels: Sequence[int], ks: Sequence[int]
 ) -> dict[int, float]:
-    """Percent of the queries with one of their class among their k nearest."""
+    """Return the percentage of queries with one of their class among their k nearest."""
     ranked, _ = neighbours(query, gallery, len(gallery))
     found = dict.fromkeys(ks, 0)
     for row, label in zip(ranked, query_labels, strict=True):
@@ -68,7 +68,7 @@ def recall(
 def shares(
     query: Rows, gallery: Rows, labels: Sequence[int], num_classes: int, k: int, temperature: float
 ) -> list[list[float]]:
-    """Each class's share of the weighted vote of the k nearest."""
+    """Return each class's share in the weighted vote of the k nearest."""
     ranked, cosines = neighbours(query, gallery, k)
     result = []
     for row, places in zip(cosines, ranked, strict=True):
@@ -82,7 +82,7 @@ def shares(
 def logistic_regression(
     train: Rows, labels: Sequence[int], test: Rows, num_classes: int, l2: float, rounds: int = 3000
 ) -> list[list[float]]:
-    """Logits of the test rows after plain gradient descent from zero on standardised features."""
+    """Return the logits of the test rows after plain gradient descent from zero on standardised features."""
     size = len(train[0])
     means = mean(train)
     deviations = [math.sqrt(sum((row[d] - means[d]) ** 2 for row in train) / len(train)) or 1.0 for d in range(size)]

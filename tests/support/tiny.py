@@ -1,4 +1,4 @@
-"""The training stages at toy size: their configs, and what their run folders hold."""
+"""The stages at toy size: their configs, and readers of their run folders."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from rspnet.cli import options
 
 SOURCES = {"weights_sha256", "data_fingerprint", "fold", "seed", "precision", "processes", "device"}
-"""What every result tells of where it comes from."""
+"""Keys of every result that name its origin."""
 
 
 def sizes(**views):
@@ -17,7 +17,7 @@ def sizes(**views):
 
 
 def pretrain(root, run_dir, num_workers=0, **changes):
-    """Six steps of two epochs on the 18 training videos of the `motions` fixture."""
+    """Two epochs of three steps on the 18 training videos of the `motions` fixture."""
     from stages.pretrain import Config
 
     settings = sizes() | {
@@ -30,7 +30,7 @@ def pretrain(root, run_dir, num_workers=0, **changes):
 
 
 def finetune(root, run_dir, weights="none", num_workers=0, **changes):
-    """Four steps of two epochs on the 18 training videos of the `motions` fixture."""
+    """Two epochs of three steps on the 18 training videos of the `motions` fixture."""
     from stages.finetune import Config
 
     settings = sizes(views=2) | {
@@ -64,7 +64,7 @@ def predict(*sources, weights, **changes):
 
 
 def rspnet(encoder, num_frames=16, groups=1, **changes):
-    """A network to pretrain, by the published settings but for the changes."""
+    """Return an `RSPNet` with the published settings except for the changes."""
     from rspnet.method.pretext import RSPNet
 
     settings = vars(options.Pretext()) | changes
@@ -77,21 +77,21 @@ def read_lines(path):
 
 
 def metrics(run_dir, event=None):
-    """The lines of metrics.jsonl apart from the times."""
+    """Return the lines of metrics.jsonl without the times."""
     times = ("data_time", "step_time", "clips_per_second", "seconds_left", "slowest_videos")
     lines = [line for line in read_lines(Path(run_dir) / "metrics.jsonl") if event in (None, line["event"])]
     return [{key: value for key, value in line.items() if key not in times} for line in lines]
 
 
 def state(run_dir, name="last"):
-    """A checkpoint's contents apart from the time."""
+    """Return a checkpoint's contents without the time."""
     saved = torch.load(Path(run_dir) / "checkpoints" / name / "state.pt", weights_only=True)
     del saved["run"]["seconds"]
     return saved
 
 
 def differences(one, two, where=""):
-    """Paths of what is not equal to the bit in two nested states."""
+    """Return the paths of values that are not equal to the bit in two nested states."""
     if isinstance(one, torch.Tensor):
         return [] if one.dtype == two.dtype and torch.equal(one, two) else [where]
     if isinstance(one, list) and isinstance(two, list):

@@ -1,4 +1,4 @@
-"""A toy's training run, from the same frame as a stage's."""
+"""The training run of a toy network, in the same loop as a stage's."""
 
 import json
 import os
@@ -19,7 +19,7 @@ VIDEOS, BATCH, EPOCHS = 13, 4, 3  # 3 steps an epoch; one video is left out of e
 
 
 class Accelerator:
-    """What the loop uses of accelerate's, for one process, or for one of several that does as the others."""
+    """The part of accelerate's class that the loop uses, for one process or for one of several that all do the same."""
 
     device = torch.device("cpu")
     scaler = None
@@ -47,7 +47,7 @@ class Accelerator:
 
 
 class Others(Team):
-    """Of several processes, whose main one knows where the run stands, and some other is asked to stop in a step."""
+    """A team whose main process reads `newest`, and in which another process is asked to stop in step `asked_at`."""
 
     def __init__(self, asked_at=None, newest=None):
         super().__init__()
@@ -63,7 +63,7 @@ class Others(Team):
 
     def check(self, mine):
         assert mine is None
-        self.steps += 1  # in the step that begins now
+        self.steps += 1  # the step that begins now
 
 
 class Toy(Dataset):
@@ -87,7 +87,7 @@ class Slowest:
 
 
 class ToySet:
-    """Stands for `rspnet.data.sets.TrainSet`."""
+    """Stands in for `rspnet.data.sets.TrainSet`."""
 
     clips_per_step = BATCH
     pids = ()
@@ -112,7 +112,7 @@ class ToySet:
 
 
 class Run:
-    """A run that can be started over and over on one folder."""
+    """A run that can be started again and again in one folder."""
 
     def __init__(self, folder, accelerator=None, team=None, top1=None, loss_at=None, at=None, loader=None, **settings):
         self.folder = folder

@@ -1,4 +1,4 @@
-"""Videos of a wave that wanders at a pace of its own while the picture gets brighter, and encoders that see so much."""
+"""Videos of a wave that moves at its own pace while the picture gets brighter, and encoders for one aspect each."""
 
 import math
 
@@ -34,34 +34,34 @@ def write_waves(root, number, frames=40, first=0):
 
 
 def index_of(root, names=None):
-    """All of them, or some."""
+    """Index all videos in a folder, or those of these names."""
     names = sorted(path.name for path in root.glob("*.mp4")) if names is None else names
     return to_dataset([new_row(name, str(root)) for name in names], root / "cache")
 
 
 class Mean(nn.Module):
-    """Blind to order: the mean picture, coarsely."""
+    """The mean picture at low resolution, which does not depend on the order of the frames."""
 
     def forward(self, views):
         return nn.functional.avg_pool2d(views.mean((1, 3)), 8).flatten(1)
 
 
 class Differences(nn.Module):
-    """How much changes from frame to frame."""
+    """The mean change from frame to frame."""
 
     def forward(self, views):
         return views.diff(dim=3).abs().mean((1, 3, 4, 5))
 
 
 class Brighter(nn.Module):
-    """Whether the last frame is brighter than the first."""
+    """By how much the last frame is brighter than the first."""
 
     def forward(self, views):
         return (views[:, :, :, -1] - views[:, :, :, 0]).mean((1, 3, 4))
 
 
 def shown(network, index, accelerator, plays, *, clip=CLIP, seed=0, batch=5):
-    """`play_videos` of a list, by a network that maps views to features."""
+    """Return `play_videos` for the videos of an index and a network that maps views to features."""
     clips = SpeedClips(index, clip, SPEEDS, seed=seed, time_limit=60.0)
     forward = Forward(network, normaliser(clip), accelerator=accelerator, team=Team())
     videos = TestSet(clips, Failures(index, 50.0), batch=batch, team=Team(), num_workers=0)

@@ -1,4 +1,4 @@
-"""A web server of this machine for a folder, which fails as it is told to."""
+"""A local web server for a folder, which can be made to fail."""
 
 import sys
 import threading
@@ -14,18 +14,19 @@ class _Quiet(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that leaves, perhaps long after its test: another test would hear it."""
+        """Ignore clients that disconnect, perhaps long after their test, whose error another test would see."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 class Server:
-    """While the block lasts it serves a folder, with listings and parts of files.
+    """Serves a folder within a `with` block, with listings and byte ranges of files.
 
     Attributes:
         url: of the folder.
-        asked: how often each path was asked for by GET.
-        fails: path, times it was asked for -> a status to answer with, "drop" (say nothing), "cut" (half of it), None.
+        asked: path -> number of GET requests for it.
+        fails: function (path, number of requests for it so far) -> an error status, "drop" (no answer), "cut" (half of
+            the file), or None to answer properly.
     """
 
     def __init__(self, folder: Path, fails: Callable[[str, int], Any] = lambda *_: None, parts: bool = True) -> None:
