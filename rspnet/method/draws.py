@@ -1,6 +1,6 @@
 """The random choices of a pretraining step (which clips play fast, how fast, and MoCo's shuffles), from seed and step.
 
-Those of clips and augmentation are made where clips are read. Shapes: N clips of this process, A of all processes.
+Those of clips and of augmentation are made in `rspnet.data`. Shapes: N clips of this process, A of all processes.
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def info_nce(query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
-    """Appearance loss L_a (A-VID): find the clip of the query's own video among the queue (paper, eq. 4).
+    """Appearance loss L_a (A-VID): recognise the key of the query's own video among keys of others (paper, eq. 4).
 
     This is InfoNCE in MoCo's form: a cross-entropy over one positive and Q negatives, whose target is the positive.
 
@@ -30,7 +30,7 @@ def info_nce(query: Tensor, positive: Tensor, queue: Tensor, *, temperature: flo
 def relative_speed(
     query: Tensor, same: Tensor, other: Tensor, *, temperature: float, margin: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Motion loss L_m (RSP): clips at one speed shall be closer than clips at two speeds, by a margin (paper, eq. 2).
+    """Motion loss L_m (RSP): a query is to be closer, by a margin, to clips at its own speed (paper, eq. 2).
 
     This is the triplet loss max(0, margin - (near - far)), where near and far are the similarities of the query to the
     key clip at its own speed and at the other speed. As in the published code, they are divided by the temperature

@@ -109,9 +109,9 @@ class RSPNet(nn.Module):
     def forward(self, query_clips: Tensor | None, key_clips: Tensor | Keys, draws: Draws) -> dict[str, Tensor] | Keys:
         """Update the key encoder and the queue, and return the losses of one training step.
 
-        The two halves of a step can be computed apart. If `query_clips` is None, only the first half is: the updates;
-        the keys are returned. If `key_clips` are these keys, only the second half is: the losses. The second half can
-        also be called with some of the step's batch-norm groups, that is with the same rows of queries and keys.
+        A step can also be computed in two halves. Without query clips this is the first half, which makes the updates
+        and returns the keys. With these keys in place of key clips it is the second half, which computes the losses; it
+        also accepts part of a step, namely the same rows of query clips and keys, in whole batch-norm groups.
 
         Args:
             query_clips: query clips (N, 3, T, H, W), normalised, each at its speed in `draws`; or None.
