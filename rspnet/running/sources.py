@@ -1,6 +1,6 @@
-"""What a run's number comes from beside its options: weights, videos, precision; and whether they are still the same.
+"""What a run's number depends on besides its options: weights, videos, precision; and whether these are unchanged.
 
-Without torch, so that a run that is done answers at once.
+Without torch, so that a finished run answers at once.
 """
 
 import json
@@ -20,36 +20,36 @@ from rspnet.weights.manifest import STATE, is_checkpoint
 
 PRECISIONS = ("no", "fp16", "bf16")
 START_AGAIN = "choose another --run_dir, or remove the folder to start again"
-"""What to do where a run's folder is not the one that is asked for."""
+"""What to do if a folder holds another run than the one asked for."""
 
 _FACTS = {
     "weights_sha256": str | None,
     "fold": int,
     "seed": int,
     "precision": str,
-    "data_fingerprint": str | None,  # not there while the videos are looked for
+    "data_fingerprint": str | None,  # absent until the videos are written down
 }
-"""What environment.json tells of these, and by what."""
+"""Sources in environment.json, with their types."""
 
 
 def precision() -> str:
-    """What accelerate will calculate in.
+    """Return the mixed precision that accelerate will use.
 
     Raises:
-        ConfigError: something that is not known here.
+        ConfigError: it is none of `PRECISIONS`.
     """
     wanted = os.environ.get("ACCELERATE_MIXED_PRECISION", "no").lower()
     if wanted not in PRECISIONS:
-        raise ConfigError(f"mixed precision {wanted}: there are {', '.join(PRECISIONS)}; launch with one of them")
+        raise ConfigError(f"mixed precision {wanted}: not supported; launch with one of {', '.join(PRECISIONS)}")
     return wanted
 
 
 def check_named(config: dict[str, Any]) -> None:
-    """See that what a new run names is there, before it has a folder.
+    """Check that what a new run names exists, before the run has a folder.
 
     Raises:
-        ConfigError: the folder of its videos is not.
-        CheckpointError: its weights are not.
+        ConfigError: its features, or a folder of its videos, do not exist.
+        CheckpointError: its weights do not exist.
     """
     from rspnet.data.run_index import check_places
 
@@ -66,9 +66,10 @@ def check_named(config: dict[str, Any]) -> None:
 
 
 def as_made(config: Any, run_dir: Path) -> Any:
-    """The options of an evaluation with the clips, network and pooling that its features were made with, if it has any.
+    """Return an evaluation's options, with the clips, network and pooling that its features, if any, were made with.
 
-    Of features that are gone a run that began with them says it; of what holds none nothing does, which is said later.
+    If the features are gone, these are the options of the run that began with them. If neither is there, the options
+    are returned as they are, and the mistake is reported later.
 
     Args:
         config: of stages/evaluate.py.
@@ -94,9 +95,9 @@ def as_made(config: Any, run_dir: Path) -> Any:
 
 
 def settle(run_dir: Path, config: dict[str, Any], *, begun: bool) -> str | None:
-    """The weights of a run, by a name that stays true while another run that they are of goes on.
+    """Return the weights of a run under a name that stays valid while the other run that they come from goes on.
 
-    A run that has begun with a checkpoint of that other run keeps to this one.
+    A run that began with a checkpoint of that other run keeps to this checkpoint.
 
     Args:
         run_dir: the run's folder.
@@ -104,17 +105,17 @@ def settle(run_dir: Path, config: dict[str, Any], *, begun: bool) -> str | None:
         begun: whether it has begun before.
 
     Raises:
-        CheckpointError: it has not, and the weights are not there.
+        CheckpointError: it has not begun, and the weights do not exist.
     """
     named: str | None = config.get("weights")
     if named is None or named_weights(named) is None:
         return named
     if begun:
-        with suppress(CheckpointError):  # who looks at the folder says so
+        with suppress(CheckpointError):  # reported when the folder is opened
             then = read_options(run_dir / "config.yaml", START_AGAIN).get("weights")
             if isinstance(then, str) and same_run(then, named):
                 if not is_checkpoint(Path(then)):
-                    say(f"{run_dir}: began with {then}, which is not kept any more")
+                    say(f"{run_dir}: began with {then}, which no longer exists")
                 return then
         with suppress(CheckpointError):
             return settled(named, whole=stage_of(config) == "pretrain")
@@ -123,7 +124,7 @@ def settle(run_dir: Path, config: dict[str, Any], *, begun: bool) -> str | None:
 
 
 def begin(run_dir: Path, config: dict[str, Any], precision: str) -> dict[str, Any]:
-    """What a new run's number comes from, but for its videos, which are only looked for."""
+    """Return what a new run's number depends on, except its videos: of these, only check that they are there."""
     from rspnet.data.run_index import look_for_videos
 
     data = config["data"]
@@ -142,10 +143,10 @@ def begin(run_dir: Path, config: dict[str, Any], precision: str) -> dict[str, An
 
 
 def keep_videos(path: Path, config: dict[str, Any]) -> str:
-    """Write a run's own index; returns its fingerprint.
+    """Write a run's own index, and return its fingerprint.
 
     Args:
-        path: where.
+        path: where to write it.
         config: the run's options, by section.
     """
     from rspnet.data.index import fingerprint, read_rows, write_rows
@@ -157,16 +158,16 @@ def keep_videos(path: Path, config: dict[str, Any]) -> str:
 
         found = read(features)
         write_rows(found.of_videos(features), path)
-        return str(found.made["data_fingerprint"])  # that of the videos: what is known of their files is not here
+        return str(found.made["data_fingerprint"])  # the videos' own: `path` lacks what is known of their files
     keep_index(path, data["root"], data["index"], layout=data["layout"])
     return fingerprint(read_rows(path))
 
 
 def compare(run_dir: Path, config: dict[str, Any], precision: str, *, result: dict[str, Any] | None) -> dict[str, Any]:
-    """See that what a run's number comes from is what it was when the run began; returns it.
+    """Check that what a run's number depends on is as it was when the run began, and return it.
 
-    Weights or videos that are not there any more cannot be compared: that is said where the run is done, and a mistake
-    where they are needed.
+    Weights or videos that no longer exist cannot be compared: a finished run only reports that; for others it is an
+    error where they are needed.
     """
     try:
         facts: dict[str, Any] = json.loads((run_dir / "environment.json").read_text(encoding="utf-8"))["sources"]
@@ -174,7 +175,7 @@ def compare(run_dir: Path, config: dict[str, Any], precision: str, *, result: di
         if strange := [name for name, kinds in _FACTS.items() if not isinstance(facts.get(name), kinds)]:
             raise ValueError(f"{strange[0]} is {facts.get(strange[0])!r}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise other_run(run_dir, f"an environment.json that does not tell its sources ({in_words(error)})") from None
+        raise other_run(run_dir, f"an environment.json that does not name its sources ({in_words(error)})") from None
     if (features := config.get("features")) is not None:
         _compare_features(run_dir, features, facts.get("features_sha256"))
         return facts
@@ -186,7 +187,7 @@ def compare(run_dir: Path, config: dict[str, Any], precision: str, *, result: di
             kinds = [f"SHA-256 {known[:12]}..." if known else "none" for known in (weights_then, now)]
             raise other_run(run_dir, f"other weights: {kinds[0]}, now {kinds[1]} ({config['weights']})")
     elif result:
-        say(f"{weights}: not there any more; whether the result is of these weights is not known")
+        say(f"{weights}: no longer exists; whether the result is of these weights is unknown")
     _compare_videos(run_dir, config["data"], result)
     return facts
 
@@ -195,7 +196,7 @@ def _compare_features(run_dir: Path, features: str, then: object) -> None:
     from rspnet.evaluation.features import sha256_of
 
     if not is_there(features):
-        say(f"{features}: not there any more; whether the result is of these features is not known")
+        say(f"{features}: no longer exists; whether the result is of these features is unknown")
     elif sha256_of(features) != then:
         raise other_run(run_dir, f"other features: SHA-256 {str(then)[:12]}..., now another ({features})")
 
@@ -205,7 +206,7 @@ def _compare_videos(run_dir: Path, data: dict[str, Any], result: dict[str, Any] 
 
     path = run_dir / "index.parquet"
     if not path.is_file():
-        raise other_run(run_dir, "no index.parquet any more, which told its videos")
+        raise other_run(run_dir, "no index.parquet any more, which listed its videos")
     try:
         look_for_videos(path, data["root"], data["index"])
     except ConfigError as error:
@@ -213,14 +214,14 @@ def _compare_videos(run_dir: Path, data: dict[str, Any], result: dict[str, Any] 
             raise
         if (root := data["root"]) is not None and os.path.isdir(root) and os.listdir(root):
             raise other_run(run_dir, f"other videos: none of those looked for is in {root}") from None
-        say(f"{error}; whether the result is of these videos is not known")
+        say(f"{error}; whether the result is of these videos is unknown")
         return
     if differences := follow_videos(path, data["root"], data["index"], layout=data["layout"]):
         raise other_run(run_dir, f"other videos: {differences}")
 
 
 def _weight_file(config: dict[str, Any]) -> Path | None:
-    """The file that a run's `weights` means, there or not; None: fresh ones."""
+    """Return the file that a run's `weights` stands for, whether or not it exists; None for fresh weights."""
     named = named_weights(config.get("weights"))
     if named is None:
         return None
@@ -237,5 +238,5 @@ def _hash(weights: Path) -> str:
 
 
 def other_run(run_dir: Path, what: str) -> ConfigError:
-    """The mistake of asking a run's folder for another run."""
+    """Return the error for a folder that holds another run than the one asked for."""
     return ConfigError(f"{run_dir}: holds a run with {what}; {START_AGAIN}")

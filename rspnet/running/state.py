@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 class RunState:
-    """What a checkpoint holds beside the weights, so that the run goes on as if never interrupted.
+    """What a checkpoint holds besides the weights, so that the run goes on as if never interrupted.
 
     The running sums are kept on the device in float64, all terms in one tensor: reading them is the only
-    synchronisation, and they continue bit for bit after a resume in the middle of an interval. A term that is a matrix
-    is added up as it is; what is logged is the effective rank of its mean.
+    synchronisation, and they continue bit for bit after a resume in the middle of an interval. Matrix terms are summed
+    as matrices; the effective rank of their mean is logged.
 
     Attributes:
-        step: training steps made.
+        step: training steps done.
         best: best validation top1 so far, percent; None before the first.
         best_epoch: its epoch, from 1.
         seconds: spent training, over all starts of the run.
         last_epoch: the values logged for the last finished epoch.
         failed: videos of the current epoch that could not be read, over all processes.
-        keys: that the queue of a pretraining held before the first step.
+        keys: number of keys that the queue of a pretraining held before the first step.
     """
 
     def __init__(self) -> None:
@@ -38,14 +38,14 @@ class RunState:
         self.seconds = 0.0
         self.last_epoch: dict[str, float] = {}
         self.failed = self.keys = 0
-        self._sums: dict[str, tuple[list[tuple[str, int]], Tensor]] = {}  # of a window: names, sizes, sums end to end
+        self._sums: dict[str, tuple[list[tuple[str, int]], Tensor]] = {}  # window -> names with sizes, sums end to end
         self._counts = {"interval": 0, "epoch": 0}
 
     def add(self, terms: dict[str, Tensor]) -> None:
-        """Count one step with its log terms: scalars, and square matrices (D, D) behind them.
+        """Count one step, and add up its log terms: scalars, followed by square matrices (D, D).
 
         Raises:
-            ValueError: they are not those of the steps before.
+            ValueError: the terms differ from those of the steps before.
         """
         self.step += 1
         matrices = [value.detach().double().flatten() for value in terms.values() if value.ndim]
@@ -60,7 +60,7 @@ class RunState:
             self._sums[window] = names, values if sums is None else sums.to(values.device, non_blocking=True) + values
 
     def take(self, window: str, reduce: Callable[[Tensor], Tensor] = lambda mean: mean) -> dict[str, float]:
-        """Means since the last take.
+        """Return the means since the last take.
 
         Args:
             window: "interval" or "epoch".
@@ -72,10 +72,10 @@ class RunState:
         return {name: _number(mean) for (name, _), mean in zip(names, means, strict=True)}
 
     def state_dict(self, gather: Callable[[Tensor], Tensor] = lambda row: row) -> dict[str, Any]:
-        """All of it, on the CPU, with the sums of every process.
+        """Return the whole state, on the CPU, with the sums of every process.
 
         Args:
-            gather: joins the (1, terms) of all processes to (processes, terms), in their order.
+            gather: joins the (1, terms) of all processes into (processes, terms), in the order of their ranks.
         """
         saved: dict[str, dict[str, Any]] = {window: {"names": [], "rows": None} for window in self._counts}
         for window, (terms, sums) in self._sums.items():
@@ -85,7 +85,7 @@ class RunState:
         return {**kept, "sums": saved, "counts": dict(self._counts)}
 
     def load_state_dict(self, state: dict[str, Any], rank: int = 0, world_size: int = 1) -> None:
-        """The reverse of `state_dict`, for one of several processes; their number may be another than it was."""
+        """Restore a `state_dict` in one of several processes; if their number has changed, each takes the mean sums."""
         state = dict(state)
         for window, saved in state.pop("sums").items():
             rows = saved["rows"]
@@ -97,17 +97,17 @@ class RunState:
 
 
 def _number(mean: Tensor) -> float:
-    """What is logged of a term (1,), or of a matrix (D * D,)."""
+    """Return the value to log for the mean of a scalar (1,) or of a matrix (D * D,)."""
     side = math.isqrt(len(mean))
     return mean.item() if side == 1 else effective_rank(mean.view(side, side).numpy())
 
 
 class Queued:
-    """How full the queue of a pretraining is: counted, since nothing in it tells a key from what was drawn.
+    """How full the queue of a pretraining is: counted, since keys in it cannot be told from its random initial values.
 
     Args:
-        model: the network; of one without a queue there is nothing to tell.
-        state: where the run stands. At its start it notes the keys of a queue that came with weights: all of it counts.
+        model: the network; without a queue nothing is logged.
+        state: where the run stands; its `keys` are set at the start. A queue that came with the weights counts as full.
         train_set: the batches, whose keys go into the queue.
     """
 
@@ -119,7 +119,7 @@ class Queued:
             state.keys = self._queue.begun
 
     def __call__(self) -> dict[str, float]:
-        """As of now, see `rspnet.method.health.queue_terms`."""
+        """Return the terms as of now, see `rspnet.method.health.queue_terms`."""
         if self._queue is None:
             return {}
         keys = self._state.keys + self._state.step * self._train_set.total_batch

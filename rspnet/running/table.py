@@ -1,7 +1,7 @@
 """Results of several runs in one table: a row for runs that differ in fold and seed alone, with mean and spread.
 
-Runs that are not comparable, of another protocol, network, data set or other options, stand in rows of their own: their
-numbers are never averaged. Without torch.
+Runs that are not comparable (of another protocol, network or data set, or with other options) get rows of their own:
+their numbers are never averaged. Without torch.
 """
 
 import os
@@ -23,7 +23,7 @@ from rspnet.weights.description import NAME, read_description
 _REMEDY = "copy the whole run folder"
 _NOT_COMPARED = {*FREE, "data.root", "data.index", "data.layout", "data.fold", "run.seed", "test.batch"}
 _NOT_COMPARED |= {"weights", "features", "protocol"}
-"""Options that may differ in a row; videos, weights and protocol are known by the result."""
+"""Options that may differ within a row; videos, weights and protocol are compared by what the result says of them."""
 _MEASURES = {"pretrain": ("loss", "rsp_accuracy", "avid_top1"), "retrieval": ("recall",)}
 _MEASURES |= {"cluster": ("v_measure",), "pretext": ("rsp_accuracy", "avid_top1")}
 _ACCURACY = ("top1", "top5")
@@ -35,11 +35,11 @@ class Result:
 
     Attributes:
         run_dir: Its folder.
-        said: Its result.
-        options: Its options, flat, that a row has in common.
+        said: Its result, of one protocol.
+        options: Those of its flat options that must be equal within a row.
         num_folds: How many official folds its data set has.
-        origin: Hash of the weights that it began with; of a test of a fine-tuned network, of those that this began
-            with, since each fold has a network of its own. None: fresh ones.
+        origin: Hash of the weights that it began with. For the test of a fine-tuned network, of the weights that the
+            fine-tuning began with, since each fold has a network of its own. None: fresh weights.
     """
 
     run_dir: Path
@@ -55,11 +55,11 @@ class Result:
 
     @property
     def what(self) -> str:
-        """What was measured: the protocol of an evaluation, or the stage."""
+        """What was measured: the protocol of an evaluation, or else the stage."""
         return str(self.said.get("protocol", self.said["stage"]))
 
     def measures(self) -> dict[str, float]:
-        """What is averaged, by name; `recall@1` and so on of a retrieval."""
+        """Return the numbers that are averaged, by name; those of a retrieval are `recall@1` and so on."""
         found: dict[str, float] = {}
         for name in _MEASURES.get(self.what, _ACCURACY):
             value = self.said.get(name)
@@ -76,9 +76,9 @@ class Spread:
 
     Attributes:
         mean: Mean over the folds of their means over seeds.
-        deviation: Standard deviation of the folds' means; of one fold, of its seeds; None of one run.
-        low: The smallest of the runs.
-        high: The largest.
+        deviation: Standard deviation of the folds' means; with one fold, of its seeds; None for a single run.
+        low: The smallest value of a run.
+        high: The largest value of a run.
     """
 
     mean: float
@@ -93,7 +93,7 @@ class Row:
 
     Attributes:
         results: The runs, by fold and seed.
-        apart: Options that set it apart from a row which looks the same otherwise.
+        apart: The options that set it apart from other rows of the same kind.
     """
 
     results: tuple[Result, ...]
@@ -101,16 +101,16 @@ class Row:
 
     @property
     def folds(self) -> list[int]:
-        """Of the runs."""
+        """Folds of the runs."""
         return sorted({result.place[0] for result in self.results})
 
     @property
     def missing_folds(self) -> list[int]:
-        """Official folds of the data set that no run is of."""
+        """Official folds of the data set without a run."""
         return sorted(set(range(1, self.results[0].num_folds + 1)) - set(self.folds))
 
     def spreads(self) -> dict[str, Spread]:
-        """Each measure over the runs."""
+        """Return mean and spread over the runs, for each measure that all of them have."""
         by_fold = [[result for result in self.results if result.place[0] == fold] for fold in self.folds]
         return {name: _spread([[one.measures()[name] for one in fold] for fold in by_fold]) for name in self._names()}
 
@@ -118,7 +118,7 @@ class Row:
         return [name for name in self.results[0].measures() if all(name in one.measures() for one in self.results)]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it."""
+        """Return the row as `--format json` shows it."""
         first = self.results[0]
         return {
             "stage": first.said["stage"],
@@ -136,20 +136,20 @@ class Row:
 
 
 def read(run_dir: Path) -> list[Result]:
-    """Read what a finished run found, and what decides whether it is comparable; one for each protocol.
+    """Read the results of a finished run, one for each protocol, and what decides whether they are comparable.
 
     Raises:
-        CheckpointError: the folder is not as the run left it.
-        ConfigError: there is no run, or it is not finished.
+        CheckpointError: a file is missing or damaged.
+        ConfigError: there is no run, or it is not finished, or its result lacks what is compared.
     """
     path, config = run_dir / "result.json", run_dir / "config.yaml"
     if not path.is_file():
-        why = "this run is not finished: start it again, or leave it out" if config.is_file() else "is no run's folder"
+        why = "this run is not finished: start it again, or leave it out" if config.is_file() else "is not a run folder"
         raise ConfigError(f"{run_dir}: {why} (no result.json in it)")
     said, options = read_result(path), flat(read_options(config, _REMEDY))
     needed = ("fold", "seed", "data_fingerprint", "weights_sha256")
     if lacking := [name for name in needed if name not in said]:
-        raise ConfigError(f"{path}: does not say its {lacking[0]}; {_REMEDY}")
+        raise ConfigError(f"{path}: lacks {lacking[0]}; {_REMEDY}")
     common = {name: value for name, value in options.items() if name not in _NOT_COMPARED}
     common |= {"data": said["data_fingerprint"], "precision": said.get("precision"), "arch": _arch(said, options)}
     common |= {name: said.get(name) for name in ("pooling", "layer")}
@@ -165,14 +165,14 @@ def _arch(said: dict[str, Any], options: dict[str, Any]) -> str:
 
 
 def rows(results: Iterable[Result], *, any_weights: bool) -> list[Row]:
-    """Put comparable runs together.
+    """Group comparable runs.
 
     Args:
         results: of runs.
-        any_weights: whether runs that began with other weights are comparable.
+        any_weights: whether runs that began with different weights are comparable.
 
     Raises:
-        ConfigError: two are of the same fold and seed, and so one of them would count twice.
+        ConfigError: two comparable runs with the same weights have the same fold and seed, so one would count twice.
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
@@ -184,13 +184,15 @@ def rows(results: Iterable[Result], *, any_weights: bool) -> list[Row]:
         for one, other in combinations(group, 2):
             if one.place == other.place and not (any_weights and one.origin != other.origin):
                 place = "fold {} and seed {}".format(*one.place)
-                raise ConfigError(f"{one.run_dir} and {other.run_dir}: are of one kind, {place}; leave one out")
+                raise ConfigError(
+                    f"{one.run_dir} and {other.run_dir}: are the same kind of run with {place}; leave one out"
+                )
         made.append(group)
     return [Row(tuple(group), _apart(group[0], [other[0] for other in made])) for group in made]
 
 
 def cells(table: Sequence[Row]) -> list[list[str]]:
-    """The table as text, its head first: what was measured, of what, how often, and each measure."""
+    """Return the table as text, header first, without empty columns: what was measured, on what, and each measure."""
     names = list(dict.fromkeys(name for row in table for name in row.spreads()))
     lines = [["measured", "arch", "weights", "options", "folds", "seeds", *names]]
     for row in table:
@@ -227,7 +229,7 @@ def _spread(by_fold: list[list[float]]) -> Spread:
 
 
 def _apart(result: Result, others: list[Result]) -> str:
-    """The options by which a row differs from those that are of the same kind otherwise."""
+    """Return the options by which a row differs from other rows of the same kind, as text."""
     alike = [other for other in others if other.what == result.what]
     names = sorted({name for other in alike for name in other.options.keys() | result.options.keys()})
     differing = [name for name in names if len({repr(other.options.get(name)) for other in alike}) > 1]
@@ -236,15 +238,16 @@ def _apart(result: Result, others: list[Result]) -> str:
 
 
 def _origin(said: dict[str, Any]) -> str | None:
-    """The hash of the weights that a run began with; of the test of a fine-tuned network, those that this began with.
+    """Return the hash of the weights that a run began with; None for fresh weights.
 
-    Each fold, and each seed, has a fine-tuned network of its own.
+    For the test of a fine-tuned network, which each fold and seed has of its own, it is that of the weights that the
+    fine-tuning began with.
     """
     own: str | None = said["weights_sha256"]
     if said.get("protocol") == "classify" and own is not None and os.path.isdir(said["weights"]):
         try:
             description = read_description(Path(said["weights"], NAME)) or {}
-        except CheckpointError:  # an exported folder, which does not tell
+        except CheckpointError:  # e.g. an exported folder, which does not record it
             return own
         provenance = description.get("provenance")
         if description["weights"].get("sha256") == own and isinstance(provenance, dict):
@@ -254,7 +257,7 @@ def _origin(said: dict[str, Any]) -> str | None:
 
 
 def _num_folds(index: Path) -> int:
-    """How many official folds a run's videos are sorted into."""
+    """Return how many official folds a run's videos are split into."""
     if not index.is_file():
         return 1
     try:

@@ -1,8 +1,8 @@
-"""The processes of one run: what one of them finds out, all know; a mistake that one meets ends all.
+"""The processes of one run: what one of them finds out, all know; an error that one meets ends all.
 
-They talk over a group of their own, on the host and with a patience of days, beside the one that averages gradients:
-a walk through a large data set, or a slow test, must not look like a process that is gone. A process that does go is
-noticed at once all the same.
+They communicate over a process group of their own, on the host and with a timeout of days, besides the one that
+averages gradients: a walk through a large data set, or a slow test, must not look like a dead process. A process that
+does die is noticed at once all the same.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from rspnet.errors import RSPNetError
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=7)
-"""How long one may wait for another."""
+"""How long one process may wait for another."""
 
 
 class Team:
-    """One or several processes; to be made in all of them, after torch.distributed is there.
+    """One or several processes; to be created in all of them, after torch.distributed is initialised.
 
     Args:
-        rank: this process.
+        rank: of this process.
         world_size: number of processes.
     """
 
@@ -32,19 +32,19 @@ class Team:
             import torch.distributed
 
             group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
-            if isinstance(group, int):  # torch's word for a process that is left out, which none is
+            if isinstance(group, int):  # so torch marks a process outside the group, which none is
                 raise RuntimeError("this process is not in the group of all processes")
             self._group = group
 
     def share(self, total: int) -> int:
-        """How many of a total each process has, at least one."""
+        """Return how many of a total each process gets, at least one."""
         return max(1, total // self.world_size)
 
     def by_main(self, work: Callable[[], T]) -> T:
-        """Let the main process do something while the others wait; all get what it returned, or raise what it raised.
+        """Run something in the main process while the others wait; all return its result, or raise its error.
 
         Args:
-            work: its result travels, pickled.
+            work: what to run; its result is sent pickled. Of errors, RSPNetError and KeyboardInterrupt are sent.
         """
         if self.world_size == 1:
             return work()
@@ -63,7 +63,7 @@ class Team:
         return result
 
     def anyone(self, mine: bool) -> bool:
-        """Whether it holds for any process; on two it takes a tenth of a millisecond."""
+        """Return whether `mine` is true in any process; with two processes this takes a tenth of a millisecond."""
         if self.world_size == 1:
             return mine
         import torch
@@ -73,7 +73,7 @@ class Team:
         return bool(flag)
 
     def everyones(self, mine: T) -> list[T]:
-        """What each process has, in their order; it travels pickled."""
+        """Return `mine` of each process, in the order of their ranks; it is sent pickled."""
         if self.world_size == 1:
             return [mine]
         import torch.distributed
@@ -83,13 +83,13 @@ class Team:
         return found
 
     def check(self, mine: RSPNetError | None) -> None:
-        """Go on together, or not at all.
+        """Raise in all processes if one of them met an error.
 
         Args:
-            mine: the mistake that this process met, if any.
+            mine: the error that this process met, if any.
 
         Raises:
-            RSPNetError: that of the first process which met one, in all of them.
+            RSPNetError: the error of the first process that met one.
         """
         if self.anyone(mine is not None):
             raise next(error for error in self.everyones(mine) if error is not None)

@@ -1,4 +1,4 @@
-"""What a run says first and last: what is done with what, and what has come of it, with the paths of what was made."""
+"""What a run prints first and last: what it does, from what, and what came of it, with the paths of its files."""
 
 import json
 from pathlib import Path
@@ -14,11 +14,11 @@ _MADE = (
     ("test", ("predictions*.jsonl", "neighbours*.jsonl", "confusion*.csv", "features.parquet")),
     ("curves", ("metrics.jsonl", "tensorboard")),
 )
-"""What is worth looking at of what a run made, and what to call it."""
+"""Files of a run that are worth looking at, by what they are called in the output."""
 
 
 def opening(options: dict[str, Any], run_dir: Path) -> str:
-    """Return what is about to be done, from what, on what, and where, in a sentence.
+    """Return in one line what is about to be done, with which weights and videos, and in which folder.
 
     Args:
         options: of the run, by section.
@@ -37,7 +37,7 @@ def opening(options: dict[str, Any], run_dir: Path) -> str:
 
 
 def closing(options: dict[str, Any], run_dir: Path) -> list[str]:
-    """Return what is wrong with a run that is done, if something is, and the paths of what it made, in lines.
+    """Return lines that say what is wrong with a finished run, if anything, and the paths of the files it made.
 
     Args:
         options: of the run, by section.
@@ -54,7 +54,7 @@ def closing(options: dict[str, Any], run_dir: Path) -> list[str]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl, up to what is none: this is said of a run that is done, whatever became of it."""
+    """Return the rows of a metrics.jsonl, up to the first damaged line; nothing is raised, for the run is done."""
     found = list[dict[str, Any]]()
     try:
         for line in path.read_text(encoding="utf-8").splitlines():

@@ -1,7 +1,7 @@
-"""What TensorBoard shows beside curves: options with results, accuracies beside chance, features in the projector.
+"""What TensorBoard shows besides curves: options with results, accuracies beside chance, features in the projector.
 
-All in the run's own folder, once: what comes first counts there, also where a run goes on. torch's `add_hparams` would
-make another run of it in a folder below.
+All is written to the run's own folder. TensorBoard keeps the options that come first, also if the run goes on later.
+torch's `add_hparams` would write them as another run, to a subfolder.
 """
 
 import re
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 RESULTS = ("top1", "top5", "loss", "avid_top1", "rsp_accuracy", "effective_rank", "v_measure", "device_hours")
-"""The numbers of a result that are columns of the table of runs; those that a stage does not have stay empty."""
+"""The numbers of a result that are columns in the table of runs; those that a stage does not have stay empty."""
 
 _OF_PROTOCOL = {
     "retrieval": ("recall/1",),
@@ -25,24 +25,24 @@ _OF_PROTOCOL = {
     "cluster": ("v_measure",),
     "pretext": ("rsp_accuracy", "avid_top1"),
 }
-"""Those of a protocol, of others `top1`."""
+"""The same for each protocol; for those that are not listed, `top1`."""
 
 POINTS = 10_000
-"""Features that the projector gets at most: more it draws slowly; they are taken evenly over the list."""
+"""Most features that the projector gets, since more are slow to draw; they are taken evenly over the list."""
 
 
 def begin(tracker: Any, options: Mapping[str, bool | int | float | str], chance: Mapping[str, float]) -> None:
-    """Tell the options of the run, of which results the table is, and which curves belong into one chart.
+    """Write the options of the run, which results the table shows, and which curves share a chart.
 
     Args:
         tracker: accelerate's.
-        options: flat; also kept beside the events as hparams.yml.
-        chance: of which terms there is such a curve.
+        options: flat; also written beside the events as hparams.yml.
+        chance: terms that have a curve of chance level.
     """
     from torch.utils.tensorboard.summary import hparams
 
     writer: SummaryWriter = tracker.writer
-    events: Any = writer.file_writer  # there while it is open
+    events: Any = writer.file_writer  # not None while it is open
     names = _columns(str(options.get("protocol", "")))
     table, values, _ = hparams(dict(options), dict.fromkeys((f"result/{name}" for name in names), 0.0))
     for summary in (table, values):
@@ -56,7 +56,7 @@ def begin(tracker: Any, options: Mapping[str, bool | int | float | str], chance:
 
 
 def _columns(protocol: str) -> list[str]:
-    """The columns of the table: of an evaluation by several protocols each number is under the protocol's name."""
+    """Return the columns of the table; with several protocols each number is under its protocol's name."""
     protocols = [name.strip() for name in protocol.split(",")]
     own = {name: _OF_PROTOCOL.get(name, ("top1",)) for name in protocols}
     if len(protocols) > 1:
@@ -65,9 +65,9 @@ def _columns(protocol: str) -> list[str]:
 
 
 def embed(tracker: Any, name: str, features: npt.NDArray[np.float32], *, rows: Sequence[tuple[str, str]]) -> None:
-    """Give features to the projector, see `rspnet.running.trackers.Trackers.embed`."""
+    """Send features to the projector, see `rspnet.running.trackers.Trackers.embed`."""
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), POINTS)).astype(int))
-    # It keeps them as text, a line each: names with line ends or tabs in them would shift all that follow.
+    # They are stored as lines of text: a name with a line end or a tab in it would shift all that follow.
     told = [[re.sub(r"\s", " ", word) or "-" for word in rows[place]] for place in places]
     tracker.writer.add_embedding(features[places], told, tag=name, metadata_header=["class", "video"])
     tracker.writer.flush()

@@ -1,4 +1,4 @@
-"""What a run's trackers get at its end: its result beside its options, the confusion matrix, the features."""
+"""What a run's trackers get at its end: its result beside its options, the confusion matrices, the features."""
 
 import csv
 from pathlib import Path
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def finish(run: "Run", result: dict[str, Any]) -> None:
-    """Send it, and end the trackers; what cannot be shown is said, and nothing of it fails the run.
+    """Send all of that, and end the trackers; what cannot be sent is reported, and never fails the run.
 
     Args:
-        run: that is done; of an evaluation, which has no curves, the trackers are begun here.
-        result: as it is kept.
+        run: the finished run; for an evaluation, which has no curves, the trackers are started here.
+        result: as in result.json.
     """
-    trackers = run.trackers  # none of which may be left
+    trackers = run.trackers  # possibly empty, if all have failed
     if trackers is None:
         trackers = Trackers(run.accelerator, run.run_dir, flat(run.config))
     step = int(result.get("steps", 0))
-    if not is_main():  # whose trackers have nothing to say
+    if not is_main():  # the trackers of other processes send nothing
         trackers.close()
         return
     if trackers:
@@ -37,9 +37,9 @@ def finish(run: "Run", result: dict[str, Any]) -> None:
                 trackers.show(path.stem, _matrix(path), step)
             for path in run.run_dir.glob("features.parquet"):
                 trackers.embed("features", *_features(path))
-        except Exception as error:  # of a file that somebody has changed, or of a name that nothing can draw
+        except Exception as error:  # e.g. a file that somebody has changed, or a name that cannot be drawn
             said = " ".join(str(error).split())[:200] or type(error).__name__
-            say(f"trackers: not all of what the run found could be sent ({said}); its folder has it")
+            say(f"trackers: not all of what the run found could be sent ({said}); its folder has everything")
     trackers.finish(_numbers(result), step)
 
 
@@ -50,7 +50,7 @@ def _matrix(path: Path) -> Picture:
 
 
 def _features(path: Path) -> tuple[npt.NDArray[np.float32], list[tuple[str, str]]]:
-    """The features (N, D) of videos that could be read, with class and name of each."""
+    """Return the features (N, D) of the videos that could be read, with class and name of each."""
     stored = features.read(str(path))
     values = stored.values.reshape(len(stored.values), -1)
     there: npt.NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
@@ -60,7 +60,7 @@ def _features(path: Path) -> tuple[npt.NDArray[np.float32], list[tuple[str, str]
 
 
 def _numbers(result: dict[str, Any], prefix: str = "") -> dict[str, object]:
-    """The numbers of a result, each by one name: ``top1``, ``recall/1``, and of several protocols ``knn/top1``."""
+    """Return the values of a result by flat names: ``top1``, ``recall/1``, and with several protocols ``knn/top1``."""
     found: dict[str, object] = {}
     for name, value in result.items():
         found |= _numbers(value, f"{prefix}{name}/") if isinstance(value, dict) else {f"{prefix}{name}": value}

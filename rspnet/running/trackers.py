@@ -1,4 +1,4 @@
-"""Where a run's curves go besides metrics.jsonl: accelerate's trackers, none of which can end the run or change it."""
+"""Where a run's curves go besides metrics.jsonl: accelerate's trackers, which can neither end nor change the run."""
 
 import atexit
 import sys
@@ -21,37 +21,37 @@ Picture = npt.NDArray[np.uint8]
 
 
 class Tracker(Protocol):
-    """One of accelerate's; some also have `log_images`.
+    """One of accelerate's trackers; some also have `log_images`.
 
     Attributes:
-        name: accelerate's.
+        name: accelerate's name of it.
     """
 
     name: str
 
     def store_init_configuration(self, values: dict[str, Any]) -> None:
-        """Take the run's options."""
+        """Store the run's options."""
         ...
 
     def log(self, values: dict[str, float], step: int) -> None:
-        """Take values by name."""
+        """Log values by name."""
         ...
 
     def finish(self) -> None:
-        """Send what is left to send."""
+        """Send what is left to send, and end."""
         ...
 
 
 class Trackers:
-    """The trackers of a run, each told the run's options at its start.
+    """The trackers of a run, each of which gets the run's options at its start.
 
-    One that fails, at whatever moment, is named once, and left out from then on.
+    One that fails, at any moment, is reported once and left out from then on.
 
     Args:
         accelerator: accelerate's, with the trackers' names as `log_with`.
         run_dir: the run's folder, whose name is the run's.
         options: of the run, flat.
-        chance: what terms would be for a network that has learnt nothing; sent along with them, as ``chance_TERM``.
+        chance: values of terms for a network that has learnt nothing; sent along with them, as ``chance_TERM``.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class Trackers:
         for name in list(accelerator.log_with or ()):
             with self._guarded(str(name)):
                 self._trackers.append(self._begin(name, run_dir, told))
-        if self._trackers:  # some take their leave as the process ends; what is registered after them comes before
+        if self._trackers:  # some print at exit; what is registered after them runs before
             atexit.register(_leave_stdout)
-        # None of accelerate's: it would end them once more, unguarded.
+        # Accelerate is to know of none: it would end them once more, unguarded.
         accelerator.trackers = []
 
     def _begin(self, name: Any, run_dir: Path, options: dict[str, Any]) -> Tracker:
-        """Start one of them alone: accelerate would let the first that fails take the others along."""
+        """Start one of them alone: if accelerate starts several, the first that fails stops the others."""
         accelerator, every = self._accelerator, self._accelerator.log_with
         own = {"wandb": {"name": run_dir.name, "dir": str(run_dir)}, "trackio": {"name": run_dir.name}}
-        project = "tensorboard" if str(name) == "tensorboard" else "rspnet"  # of that one it is the folder's name
+        project = "tensorboard" if str(name) == "tensorboard" else "rspnet"  # TensorBoard's is the folder's name
         try:
             accelerator.trackers, accelerator.log_with = [], [name]
             accelerator.init_trackers(project, init_kwargs=own)
@@ -100,7 +100,7 @@ class Trackers:
         return bool(self._trackers)
 
     def log(self, values: dict[str, float], step: int) -> None:
-        """Send values, by names like ``epoch/loss``, to all that are left, with what they would be by chance."""
+        """Send values, by names like ``epoch/loss``, to all trackers that are left, with their values by chance."""
         chance = {}
         for name in values:
             event, _, term = name.rpartition("/")
@@ -109,14 +109,14 @@ class Trackers:
         self._each(lambda tracker: tracker.log({**values, **chance}, step=step))
 
     def show(self, name: str, picture: Picture, step: int) -> None:
-        """Send a picture (height, width, 3) to those that take pictures."""
+        """Send a picture (height, width, 3) to the trackers that take pictures."""
 
         def send(tracker: Tracker) -> None:
             if (take := getattr(tracker, "log_images", None)) is None:
                 return
             if tracker.name == "tensorboard":
                 take({name: picture[None]}, step=step, dataformats="NHWC")
-            else:  # two take one picture by that name, the others a list
+            else:  # these two take one picture for a name, the others a list
                 take({name: picture if tracker.name in ("aim", "clearml") else [picture]}, step=step)
 
         self._each(send)
@@ -127,7 +127,7 @@ class Trackers:
         Args:
             name: what to call them.
             features: of the videos.
-            rows: N times the class and the name of the video.
+            rows: N pairs of the class and the name of the video.
         """
 
         def send(tracker: Tracker) -> None:
@@ -137,7 +137,7 @@ class Trackers:
         self._each(send)
 
     def finish(self, result: Mapping[str, object], step: int) -> None:
-        """Send the numbers of a result, as ``result/NAME``, beside which TensorBoard puts the options, and end all."""
+        """Send the numbers of a result as ``result/NAME``, which TensorBoard shows beside the options; then end all."""
         numbers = {
             f"result/{name}": float(value)
             for name, value in result.items()
@@ -147,7 +147,7 @@ class Trackers:
         self.close()
 
     def close(self) -> None:
-        """End them; what they still had to send is sent."""
+        """End the trackers; what they still have to send is sent."""
         self._each(lambda tracker: tracker.finish())
         self._trackers = []
 
@@ -158,11 +158,11 @@ class Trackers:
 
     @contextmanager
     def _guarded(self, name: str, tracker: Tracker | None = None) -> Iterator[None]:
-        """Name a tracker that fails in the block, and do without it; the run's random numbers stay as they were."""
+        """Report a tracker that fails in the block, and drop it; the run's random numbers stay as they were."""
         try:
-            with undisturbed(), redirect_stdout(sys.stderr):  # some greet; stdout is for results
+            with undisturbed(), redirect_stdout(sys.stderr):  # some print a greeting; stdout is for results
                 yield
-        except (Exception, SystemExit) as error:  # they raise all sorts: the disk's faults, the network's, their own
+        except (Exception, SystemExit) as error:  # they raise all sorts of errors: of the disk, the network, their own
             said = " ".join(str(error).split())[:200] or type(error).__name__
             say(f"tracker {name}: failed ({said}); the run goes on without it, and metrics.jsonl has every value")
             if tracker in self._trackers:
@@ -170,5 +170,5 @@ class Trackers:
 
 
 def _leave_stdout() -> None:
-    """Whatever is still said goes to stderr: the last line of stdout is the result."""
+    """Send whatever is still printed to stderr: the last line of stdout is the result."""
     sys.stdout = sys.stderr

@@ -1,4 +1,4 @@
-"""What work on many videos would take, tried on some of them."""
+"""Estimate how long work on many videos takes, by trying it on some of them."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -10,11 +10,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 FEWEST, EACH = 24, 6
-"""Items that are tried: so many, and so many for each process."""
+"""Items that are tried: at least so many, and so many for each process."""
 
 
 def chosen(items: Sequence[Item], jobs: int) -> list[Item]:
-    """Some of the items, the same every time; all where there are not more.
+    """Return some of the items, the same every time; all of them if there are not more.
 
     Args:
         items: to choose from.
@@ -29,15 +29,15 @@ def chosen(items: Sequence[Item], jobs: int) -> list[Item]:
 def timed(
     results: Iterable[Result], jobs: int, clock: Callable[[], float] = time.monotonic
 ) -> tuple[list[Result], float]:
-    """All results as they come, and the seconds of each while all processes are at work.
+    """Return all results, and the seconds for each while all processes are at work.
 
-    Those of the start, and those of the end, when the first process has nothing left, count only where there are no
-    others.
+    The first ones, when processes start, and the last ones, when some have nothing left to do, count only if there are
+    too few others.
 
     Args:
-        results: of so many processes.
-        jobs: how many.
-        clock: seconds.
+        results: as the processes yield them.
+        jobs: number of processes.
+        clock: returns seconds.
     """
     came, moments = [], [clock()]
     for result in results:

@@ -148,9 +148,9 @@ def test_a_result_outlives_what_it_was_measured_on(again, data, tmp_path, capsys
     shutil.rmtree(tmp_path / "weights")
     again({"top1": 1.0})
     weights, videos = capsys.readouterr().err.splitlines()
-    assert weights.endswith("/weights: not there any more; whether the result is of these weights is not known")
+    assert weights.endswith("/weights: no longer exists; whether the result is of these weights is unknown")
     assert videos.startswith(f"data.root: {data}: no such folder; ")
-    assert videos.endswith("; whether the result is of these videos is not known")
+    assert videos.endswith("; whether the result is of these videos is unknown")
 
 
 def test_another_data_set_where_the_result_is_known(again, data, tmp_path):
@@ -167,7 +167,7 @@ def test_another_data_set_where_the_result_is_known(again, data, tmp_path):
 
 def test_a_folder_that_lost_what_tells_its_sources(again, tmp_path):
     (tmp_path / "run/index.parquet").unlink()
-    refused(again, r"no index\.parquet any more, which told its videos")
+    refused(again, r"no index\.parquet any more, which listed its videos")
     damaged = {
         "": "it is empty",
         "[]": "it holds values of the wrong type",
@@ -177,9 +177,9 @@ def test_a_folder_that_lost_what_tells_its_sources(again, tmp_path):
     }
     for text, why in damaged.items():
         (tmp_path / "run/environment.json").write_text(text)
-        refused(again, rf"an environment\.json that does not tell its sources \({why}\)")
+        refused(again, rf"an environment\.json that does not name its sources \({why}\)")
     (tmp_path / "run/environment.json").unlink()
-    refused(again, r"an environment\.json that does not tell its sources .*")
+    refused(again, r"an environment\.json that does not name its sources .*")
 
 
 @pytest.mark.parametrize(("said", "known"), [(None, "no"), ("FP16", "fp16"), ("fp8", None), ("half", None)])
@@ -190,5 +190,7 @@ def test_precisions(monkeypatch, said, known):
     if known:
         assert sources.precision() == known
     else:
-        with pytest.raises(ConfigError, match=f"^mixed precision {said}: there are no, fp16, bf16; launch with one"):
+        with pytest.raises(
+            ConfigError, match=f"^mixed precision {said}: not supported; launch with one of no, fp16, bf16"
+        ):
             sources.precision()

@@ -83,12 +83,14 @@ def test_protocols_of_one_pass_have_rows_of_their_own(tmp_path):
 
 def test_what_would_count_twice_or_is_not_done(tmp_path):
     one, again = write(tmp_path / "one"), write(tmp_path / "again")
-    with pytest.raises(ConfigError, match=r"one and \S+again: are of one kind, fold 1 and seed 0; leave one out"):
+    with pytest.raises(
+        ConfigError, match=r"one and \S+again: are the same kind of run with fold 1 and seed 0; leave one out"
+    ):
         table(one, again)
     (again / "result.json").unlink()
     with pytest.raises(ConfigError, match="again: this run is not finished: start it again, or leave it out"):
         table(one, again)
-    with pytest.raises(ConfigError, match="is no run's folder"):
+    with pytest.raises(ConfigError, match="is not a run folder"):
         read(tmp_path)
 
 

@@ -441,7 +441,7 @@ def test_features_say_how_they_were_made(tmp_path, motions, finetuned, capsys):
     assert [known[name] for name in ("clips.size", "clips.num_frames", "layer", "pooling")] == [48, 8, "layer2", "max"]
     shutil.rmtree(tmp_path / "f")
     assert main(config) == result
-    assert "f: not there any more; whether the result is of these features is not known" in capsys.readouterr().err
+    assert "f: no longer exists; whether the result is of these features is unknown" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
