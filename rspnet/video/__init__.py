@@ -1,1 +1,1 @@
-"""One file in, frames out, and back: exact reading; no torch, no index."""
+"""Reading and writing single video files, frame by frame and exactly; no torch, no index."""

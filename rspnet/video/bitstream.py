@@ -1,34 +1,34 @@
-"""What packets say of themselves: whether decoding can start at one, and in which order their pictures are shown.
+"""Parse packet headers: whether decoding can start at a packet, and in which order the pictures are shown.
 
-Containers mark packets as key frames that are none, and give times that do not tell the order. For the codecs below the
-first bytes of a packet tell both. Where they do not, or where anything is out of the ordinary, the answer is no: then
-somebody has to decode to find out.
+Containers mark packets as key frames that are none, and give times from which the order cannot be told. For the codecs
+below, the first bytes of a packet tell both. If they do not, or if anything is unusual, the answer is no, and only
+decoding can find out.
 """
 
 from abc import ABC, abstractmethod
 from bisect import insort
 
 PICTURE_OF_MPEG4 = b"\x00\x00\x01\xb6"
-"""The start code of a picture (VOP, ISO/IEC 14496-2); two bits of its type follow: 0 a key frame, 1 P, 2 B, 3 S."""
+"""Start code of a picture (VOP, ISO/IEC 14496-2); two bits with its type follow: 0 for a key frame, 1 P, 2 B, 3 S."""
 
 BLANK_OF_MPEG4 = 7
-"""Bytes, at most, of a packet that only stands for a picture (libavcodec's bound)."""
+"""Largest size in bytes of a packet that is only a placeholder for a picture (libavcodec's bound)."""
 
 START_CODE = b"\x00\x00\x01"
 _HIDDEN = ()
-"""The rank of a picture that is never shown."""
+"""The rank of a packet that shows no picture."""
 
 Rank = tuple[int, ...]
 
 
 class Headers(ABC):
-    """Takes note of the packets of one stream, in their order. Each codec has a subclass.
+    """Parses the packets of one stream, in their order. Each codec has a subclass.
 
     Args:
-        config: what the container says once for all packets (extradata).
+        config: the settings that the container stores once for all packets (extradata).
 
     Attributes:
-        changes: whether a setting was replaced on the way; then no packet is a start, whatever was said before.
+        changes: whether settings changed within the stream; then no packet is a start, whatever `note` returned.
     """
 
     def __init__(self, config: bytes) -> None:
@@ -37,9 +37,9 @@ class Headers(ABC):
         self._ranks: list[Rank | None] = []
 
     def note(self, data: bytes | memoryview) -> bool:
-        """Look at the next packet: whether decoding gives the right frames from here on.
+        """Parse the next packet, and return whether decoding that starts here gives the right frames.
 
-        Those that are shown after its own, that is; what is shown before may lean on earlier packets.
+        This concerns its own frame and those shown after it; frames shown before it may depend on earlier packets.
         """
         try:
             is_start, rank = self._read(data)
@@ -49,19 +49,23 @@ class Headers(ABC):
         return is_start
 
     def clear(self) -> list[int]:
-        """The packets that say for sure that their picture is shown."""
+        """Return the numbers of the packets whose headers say that their picture is shown."""
         return [number for number, rank in enumerate(self._ranks) if rank]
 
     def unclear(self) -> list[int]:
-        """The packets that do not say whether they show a picture, where most do: one of them may be damaged."""
+        """Return the numbers of the packets that do not say whether they show a picture; they may be damaged.
+
+        Empty unless most packets say so.
+        """
         found = [number for number, rank in enumerate(self._ranks) if rank is None]
         return found if 2 * len(found) < len(self._ranks) else []
 
     def shown(self, depth: int) -> list[int] | None:
-        """The packets whose pictures are shown, in that order; None where the headers do not tell.
+        """Return the packets whose pictures are shown, in display order; None if the headers do not tell.
 
         Args:
-            depth: pictures that the decoder holds back to put them in order; where that is too few, it loses some.
+            depth: number of pictures that the decoder holds back to put them in order; if it is too small for the
+                stream, the decoder loses pictures, and the result is None.
         """
         if None in self._ranks or len(set(self._ranks) - {_HIDDEN}) < len(self._ranks) - self._ranks.count(_HIDDEN):
             return None
@@ -77,12 +81,12 @@ class Headers(ABC):
 
     @abstractmethod
     def _read(self, data: bytes | memoryview) -> tuple[bool, Rank | None]:
-        """Whether decoding can start at a packet, and a rank that sorts pictures as they are shown.
+        """Return whether decoding can start at a packet, and a rank that sorts pictures into display order.
 
-        The rank is `_HIDDEN` for a packet that shows nothing, and None where it is not clear.
+        The rank is `_HIDDEN` for a packet that shows nothing, and None if it is not known.
 
         Raises:
-            IndexError, KeyError, ValueError: the packet is not what it should be.
+            IndexError, KeyError, ValueError: the packet is malformed.
         """
 
 
@@ -98,10 +102,10 @@ class Bits:
         self._left = 8 * len(data)
 
     def take(self, count: int) -> int:
-        """A number of so many bits.
+        """Read a number of `count` bits.
 
         Raises:
-            IndexError: there are not so many.
+            IndexError: fewer bits are left.
         """
         self._left -= count
         if self._left < 0:
@@ -109,20 +113,20 @@ class Bits:
         return self._bits >> self._left & ((1 << count) - 1)
 
     def golomb(self) -> int:
-        """A number of variable length (ue(v); ITU-T H.264, 9.1)."""
+        """Read a number of variable length (ue(v); ITU-T H.264, 9.1)."""
         zeros = 0
         while not self.take(1):
             zeros += 1
         return (1 << zeros) - 1 + self.take(zeros)
 
     def signed(self) -> int:
-        """A number of variable length with its sign (se(v); ITU-T H.264, 9.1.1)."""
+        """Read a signed number of variable length (se(v); ITU-T H.264, 9.1.1)."""
         number = self.golomb()
         return (number + 1) // 2 if number % 2 else -(number // 2)
 
 
 class Mpeg12(Headers):
-    """ISO/IEC 11172-2 and 13818-2: pictures of type B are shown at once, others when the next of them comes."""
+    """MPEG-1 and -2 (ISO/IEC 11172-2, 13818-2): B-pictures are shown at once, references when the next one comes."""
 
     _references = 0
 
@@ -130,12 +134,12 @@ class Mpeg12(Headers):
         before, *pictures = bytes(data).split(START_CODE + b"\x00")
         kinds = [picture[1] >> 3 & 7 for picture in pictures]
         is_start = kinds[0] == 1 and START_CODE + b"\xb3" in before
-        # A picture coding extension names the structure: 3 is a whole frame, others are fields.
+        # A picture coding extension gives the picture structure: 3 is a whole frame, others are fields.
         whole = all(part[2] & 3 == 3 for part in pictures[0].split(START_CODE + b"\xb5")[1:] if part[0] >> 4 == 8)
         return is_start, self._rank(kinds[0] == 3) if len(kinds) == 1 and kinds[0] <= 3 and whole else None
 
     def _rank(self, is_between: bool) -> Rank | None:
-        """A B-picture comes before the reference that precedes it in the file."""
+        """Return the rank of a picture: a B-picture is shown before the reference that precedes it in the file."""
         if is_between:
             return (self._references - 1, len(self._ranks)) if self._references > 1 else None
         self._references += 1
@@ -143,14 +147,15 @@ class Mpeg12(Headers):
 
 
 class Mpeg4(Mpeg12):
-    """ISO/IEC 14496-2, which DivX and XviD are. Settings in a start must be those in the first packet."""
+    """MPEG-4 part 2 (ISO/IEC 14496-2; DivX, XviD): a start must carry the same settings as the first packet."""
 
     _settings: list[bytes] | None = None
     _clock_bits = 0
 
     def _read(self, data: bytes | memoryview) -> tuple[bool, Rank | None]:
         before, *pictures = bytes(data).split(PICTURE_OF_MPEG4)
-        # All sections but the clock of a group of pictures. Some name the writer, by which decoders choose a transform.
+        # All sections but the clock of a group of pictures. One may name the writer, from which decoders choose the
+        # transform.
         settings = [part for part in before.split(START_CODE) if part[:1] != b"\xb3"]
         if self._settings is None:
             self._settings = settings
@@ -162,26 +167,26 @@ class Mpeg4(Mpeg12):
         while bits.take(1):
             pass
         bits.take(self._clock_bits + 2)
-        is_coded = bits.take(1)  # else it shows nothing
+        is_coded = bits.take(1)  # otherwise it shows nothing
         return is_start, self._rank(kind == 2) if is_coded and len(pictures) == 1 else None
 
     @staticmethod
     def _bits_of_clock(bits: Bits) -> int:
-        """How many bits the time of a picture has, by the settings of a layer (6.2.3)."""
+        """Return how many bits the time of a picture has, from the settings of a layer (6.2.3)."""
         bits.take(9)
         bits.take(7 if bits.take(1) else 0)
-        bits.take(16 if bits.take(4) == 15 else 0)  # the shape of a pixel
+        bits.take(16 if bits.take(4) == 15 else 0)  # pixel aspect ratio
         if bits.take(1):
             bits.take(3)
-            bits.take(79 if bits.take(1) else 0)  # sizes of buffers
+            bits.take(79 if bits.take(1) else 0)  # buffer sizes
         if bits.take(2):
-            raise ValueError  # no rectangle
+            raise ValueError  # its shape is not a rectangle
         bits.take(1)
         return max(1, (bits.take(16) - 1).bit_length())
 
 
 class Jpeg(Headers):
-    """ITU-T T.81: every picture stands alone that brings its tables."""
+    """JPEG (ITU-T T.81): a picture that carries its own tables does not depend on others."""
 
     _has_codes: bool | None = None
 
@@ -189,14 +194,14 @@ class Jpeg(Headers):
         head = bytes(data).split(b"\xff\xda", 1)[0]
         if head[:2] != b"\xff\xd8":
             raise ValueError
-        has_codes = b"\xff\xc4" in head  # else the usual ones, or those of the picture before
+        has_codes = b"\xff\xc4" in head  # else it uses the default Huffman tables, or those of the picture before
         if self._has_codes is None:
             self._has_codes = has_codes
         return b"\xff\xdb" in head and has_codes == self._has_codes, (len(self._ranks),)
 
 
 class Vp8(Headers):
-    """RFC 6386, 9.1."""
+    """VP8 (RFC 6386, 9.1)."""
 
     def _read(self, data: bytes | memoryview) -> tuple[bool, Rank | None]:
         is_start = not data[0] & 1 and data[3:6] == b"\x9d\x01\x2a"
@@ -204,7 +209,7 @@ class Vp8(Headers):
 
 
 class Vp9(Headers):
-    """VP9 bitstream specification, 6.2 and annex B: several frames in a packet, one of which is shown."""
+    """VP9 (bitstream specification, 6.2 and annex B): a packet may hold several frames, one of which is shown."""
 
     def _read(self, data: bytes | memoryview) -> tuple[bool, Rank | None]:
         frames = [self._frame(byte) for byte in self._first_bytes(data)]
@@ -227,16 +232,16 @@ class Vp9(Headers):
 
     @staticmethod
     def _frame(byte: int) -> tuple[bool, bool]:
-        """Whether it is a key frame, and whether it is shown, or shows an earlier one."""
+        """Return whether a frame is a key frame, and whether it is shown or shows an earlier one."""
         if byte >> 6 != 2:
             raise ValueError
-        bits = byte << 1 if byte & 0x30 == 0x30 else byte  # profile 3 has a bit more
+        bits = byte << 1 if byte & 0x30 == 0x30 else byte  # profile 3 has one bit more
         is_repeat = bool(bits & 8)
         return not bits & 12, is_repeat or bool(bits & 2)
 
 
 class Av1(Headers):
-    """AV1 bitstream specification, 5.3 to 5.9: units (OBU), with one shown frame in a packet."""
+    """AV1 (bitstream specification, 5.3 to 5.9): a packet consists of units (OBU), with one shown frame."""
 
     def _read(self, data: bytes | memoryview) -> tuple[bool, Rank | None]:
         place, kinds, frames = 0, [], []
@@ -246,18 +251,18 @@ class Av1(Headers):
             kind = head >> 3 & 15
             kinds.append(kind)
             if kind == 1 and data[place] & 8:
-                raise ValueError  # a still picture has other headers
+                raise ValueError  # a still picture, whose headers differ
             if kind in (3, 6):
                 frames.append(data[place])
             place += size
-        # Of a frame: whether it shows an earlier one, its kind (0: key), whether it is shown.
+        # Bits of a frame header: show_existing_frame (1), frame_type (2; 0 is key), show_frame (1).
         shown = sum(byte & 0x80 > 0 or byte & 0x10 > 0 for byte in frames)
         is_start = 1 in kinds and frames[0] >> 4 == 1
         return is_start, {0: _HIDDEN, 1: (len(self._ranks),)}.get(shown)
 
     @staticmethod
     def _size(data: bytes | memoryview, place: int) -> tuple[int, int]:
-        """A number of variable length, and where it ends (leb128)."""
+        """Read a number of variable length (leb128); return it and where it ends."""
         number = shift = 0
         while True:
             byte, place = data[place], place + 1

@@ -1,4 +1,4 @@
-"""What a video holds, as a hash that stays the same when its packets are put into another container."""
+"""A hash of a video's content that stays the same when its packets are put into another container."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -8,14 +8,14 @@ from av.video.stream import VideoStream
 from rspnet.video.bitstream import PICTURE_OF_MPEG4
 from rspnet.video.packets import Packet
 
-_LENGTH_PLACE = {"h264": 4, "hevc": 21}  # in avcC and hvcC: the byte that says how long a unit's length is
+_LENGTH_PLACE = {"h264": 4, "hevc": 21}  # byte of avcC or hvcC that holds the size of a unit's length
 
 
 class Content:
-    """Takes the hash of a stream's packets as they go by.
+    """Computes a hash of a stream's packets as they pass through.
 
-    Of H.264 and HEVC the coded pictures count, without the parameters, messages and marks that containers keep
-    elsewhere; of MPEG-4 what follows the headers, which avi has before the first picture.
+    For H.264 and HEVC only the coded pictures are hashed, without the parameters, messages and delimiters that some
+    containers keep elsewhere; for MPEG-4 what follows the headers, which avi stores before the first picture.
 
     Args:
         stream: the video stream.
@@ -24,14 +24,14 @@ class Content:
     def __init__(self, stream: VideoStream) -> None:
         self._codec = stream.codec_context.name
         config, place = stream.codec_context.extradata or b"", _LENGTH_PLACE.get(self._codec)
-        self._width = 0  # bytes of a unit's length; 0: start codes part the units
+        self._width = 0  # bytes of a unit's length; 0: the units are separated by start codes
         if place is not None and len(config) > place and config[0] == 1:
             self._width = (config[place] & 3) + 1
         self._hash = hashlib.sha256()
         self._is_complete = self._has_any = False
 
     def __call__(self, packets: Iterable[Packet]) -> Iterator[Packet]:
-        """Yield the packets."""
+        """Yield the packets, and hash them on the way."""
         for packet in packets:
             if packet.size:
                 self._has_any = True
@@ -42,7 +42,7 @@ class Content:
 
     @property
     def digest(self) -> str | None:
-        """32 hexadecimal digits; None until all packets went by."""
+        """The hash, 32 hexadecimal digits; None before all packets have passed, or if none has any bytes."""
         return self._hash.hexdigest()[:32] if self._is_complete and self._has_any else None
 
     def _parts(self, data: bytes) -> Iterable[bytes]:

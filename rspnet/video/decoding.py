@@ -1,4 +1,4 @@
-"""Decoding a whole stream, and counting what goes wrong on the way."""
+"""Decode a whole stream, and count what goes wrong."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from rspnet.video.spoilt import spoilt_of
 
 @dataclass
 class Damage:
-    """What went wrong in a decode.
+    """Counts of what went wrong in decoding.
 
     Attributes:
-        packets: all packets that were fed.
+        packets: all packets given to the decoder.
         refused: packets that the decoder refused, or that could not be read.
-        blank: packets that it refused for want of a picture: they hold parameters or messages, which is no damage.
-        encrypted: packets that say they are.
-        flagged: frames that it gave but called corrupt.
-        spoilt: packets that no encoder wrote, see spoilt.py.
-        hidden_loss: packets that gave no frame, and no word either, though each of their codec does.
+        blank: packets that it refused because they hold parameters or messages but no picture, which is no damage.
+        encrypted: packets that are marked as encrypted.
+        flagged: frames that were decoded but flagged as corrupt.
+        spoilt: packets with bytes that no encoder writes, see spoilt.py.
+        hidden_loss: packets that gave no frame and no error, though each packet of their codec should give a frame.
     """
 
     packets: int = 0
@@ -36,26 +36,31 @@ class Damage:
 
 
 LENIENT = ("hevc", "mjpeg")
-"""Codecs whose decoders pass over what they find unless they are told to be strict."""
+"""Codecs whose decoders ignore damage unless they are told to be strict."""
 
 
 def be_strict(stream: VideoStream) -> None:
-    """Let the decoder report what it otherwise passes over; those of other codecs say by themselves what they find."""
+    """Let the decoder report damage that it ignores by default; decoders that are not `LENIENT` do so anyway."""
     if stream.codec_context.name in LENIENT:
         stream.codec_context.options |= {"err_detect": "crccheck+explode"}
 
 
 def decode_all(packets: Iterator[Packet], stream: VideoStream, damage: Damage | None = None) -> Iterator[VideoFrame]:
-    """Decode the packets: what this yields, in this order, are the frames of the file. Bad packets are passed over.
+    """Decode the packets; what this yields, in this order, are by definition the frames of the file.
+
+    Bad packets are skipped.
 
     Args:
-        packets: all packets of the stream, with the empty one at the end that flushes the decoder.
-        stream: the stream they are from.
-        damage: is counted up on the way.
+        packets: all packets of the stream, with an empty one at the end that flushes the decoder.
+        stream: their stream.
+        damage: its counts are increased.
+
+    Raises:
+        MachineError: the machine lacks files or memory.
     """
     counts = damage is not None
     damage = damage or Damage()
-    # Asked for now: of a decoder that could not be opened, av 19 crashes when it is asked.
+    # Read now, because av 19 crashes if they are read after the decoder could not be opened.
     kind, config = stream.codec_context.name, stream.codec_context.extradata or b""
     is_spoilt = spoilt_of(stream.codec_context.codec.canonical_name if counts else "", config)
     while True:
@@ -63,19 +68,19 @@ def decode_all(packets: Iterator[Packet], stream: VideoStream, damage: Damage | 
             packet: Packet | None = next(packets)
         except StopIteration:
             return
-        except av.FFmpegError as error:  # the file cannot be read on; what the decoder holds is still good
+        except av.FFmpegError as error:  # reading cannot go on, but the frames that the decoder still holds are good
             blame_machine(stream.container.name.removeprefix("file:"), error)
             damage.refused += 1
             packet = None
         if packet and not packet.size and packet.pts is not None:
-            continue  # an empty packet stands for a repeated picture; the decoder would take it for the end
+            continue  # an empty packet repeats a picture; the decoder would take it for the end
         if packet and packet.size:
             damage.packets += 1
             damage.encrypted += packet.has_sidedata("encryption_info")
             damage.spoilt += is_spoilt(bytes(packet))
         try:
             frames = stream.codec_context.decode(packet)
-        except (av.FFmpegError, ValueError) as error:  # the latter of a decoder that could not be opened
+        except (av.FFmpegError, ValueError) as error:  # ValueError: the decoder could not be opened
             blame_machine(stream.container.name.removeprefix("file:"), error)
             is_blank = packet is not None and not _holds_picture(bytes(packet), kind, config)
             damage.blank += is_blank
@@ -89,11 +94,11 @@ def decode_all(packets: Iterator[Packet], stream: VideoStream, damage: Damage | 
 
 
 def _holds_picture(data: bytes, kind: str, config: bytes) -> bool:
-    """Whether there is a coded picture in a packet; so it is taken where the packet does not add up."""
+    """Whether a packet holds a coded picture; True also if the lengths in it do not add up."""
     place = {"h264": 4, "hevc": 21}.get(kind)
     if place is None:
         return True
-    if len(config) > place and config[0] == 1:  # avcC, hvcC: units with their lengths in front
+    if len(config) > place and config[0] == 1:  # avcC, hvcC: each unit follows its length
         width, position, heads = (config[place] & 3) + 1, 0, []
         while position + width < len(data):
             heads.append(data[position + width])

@@ -1,4 +1,4 @@
-"""What an open file gives: all of its frames from the start, or those of a run of packets, as its plan says."""
+"""Decode frames of an open file: all from the start, or those of a run of packets, as its plan says."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -30,27 +30,27 @@ from rspnet.video.packets import (
 from rspnet.video.plan import Numbers, Plan, Run
 
 _SKIPPING = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9")
-"""Codecs whose decoders leave out single frames on demand (that of AV1 does not: it asks once, when it is opened)."""
+"""Codecs whose decoders can be told to skip single frames (AV1's reads that option only once, when it is opened)."""
 
 _MOST_BETWEEN = 16
-"""Packets behind a picture's own, at most, that are shown before it (B-frames in a row)."""
+"""Largest number of packets that follow a picture's own and are shown before it (B-frames in a row)."""
 
 
 class Feed:
-    """A file that is open, and where its reading stands.
+    """An open file and its reading position.
 
     Args:
-        clock: of the file; looked at between packets.
-        plan: what is known of it. One that can jump opens it without guessing, which is several times faster.
-        limits: of what reading it may take.
+        clock: the time limit of the file; checked between packets.
+        plan: the plan of the file. With one that can jump, the file is opened without probing, several times faster.
+        limits: limits for reading the file.
 
     Attributes:
         container: the file.
         stream: its video stream.
-        is_quick: whether it was opened by the plan, and fits it so far. It is fit for nothing else until it is rewound.
+        is_quick: whether it was opened by the plan, and matches it so far. Then only `run` works until it is rewound.
 
     Raises:
-        VideoError: not a video that can be opened.
+        VideoError: the file cannot be opened as a video.
     """
 
     def __init__(self, clock: Clock, plan: Plan | None, limits: Limits) -> None:
@@ -60,7 +60,7 @@ class Feed:
         self._bytes: BinaryIO | None = None
         self.is_quick = False
         if plan and plan.can_jump:
-            with suppress(VideoError):  # opening it without the plan says what is wrong
+            with suppress(VideoError):  # opening it without the plan, below, raises again
                 self.container, self.stream = open_video(self._path, plan.stream, plan.container, limits=limits)
                 self.is_quick = self.stream.index == plan.stream and self._holds(plan)
                 if not self.is_quick:
@@ -83,26 +83,26 @@ class Feed:
             self._bytes.close()
 
     def rewind(self) -> None:
-        """Go back to the start; `stream` may be another object then."""
-        if not self._fresh:  # opening again is the one way back to the start that works for every container
+        """Go back to the start; afterwards `container` and `stream` may be new objects."""
+        if not self._fresh:  # opening again is the only way back to the start that works for every container
             self.container.close()
             self.container, self.stream = open_video(self._path, limits=self._limits)
             self._fresh, self._strict = True, False
 
     def packets(self) -> Iterator[Packet]:
-        """The stream's packets from the start; the last one is empty and flushes the decoder."""
+        """Return the stream's packets from the start; the last one is empty and flushes the decoder."""
         self.rewind()
         self._fresh = False
         return self._clock.watch(read_packets(self.container, self.stream))
 
     def run(self, run: Run, plan: Plan) -> Iterator[tuple[int, VideoFrame]]:
-        """Decode one run of packets; yields the index of each wanted frame with the frame.
+        """Decode one run of packets, and yield each wanted frame with its index.
 
         Raises:
             UnexpectedError, FFmpegError: the seek or the decoder did not do as planned.
         """
         if not self._strict and self.stream.codec_context.name in LENIENT:
-            # What becomes of damage hangs on the pictures before it: it has to show.
+            # How a decoder conceals damage depends on the pictures before it, so damage must be reported.
             if self.stream.codec_context.is_open:
                 self._fresh = False
                 self.rewind()
@@ -117,12 +117,12 @@ class Feed:
         decoder.reorder_depth = max(decoder.reorder_depth, plan.depth)  # flushing may forget it
         first, previous = places[run.first], None
         if run.first == 0 and first > 0:
-            first = -1  # what is shown before a start may lean on earlier packets, but there are none
+            first = -1  # frames shown before the start count too: there are no earlier packets that they depend on
         left = len(run.wanted)
         for frame in _decode_run(decoder, self._clock.watch(self._packets_of(run, plan)), run, plan=plan):
             place = -1 if frame.pts is None else places[frame.pts]
             if frame.is_corrupt or (place < 0 and not self._is_hidden(frame.pts, plan)):
-                raise UnexpectedError  # what a damaged picture becomes hangs on those before it
+                raise UnexpectedError  # what a damaged picture looks like depends on those before it
             if place < max(first, 0):
                 continue  # hidden, or shown before the start
             if place <= previous if previous is not None else first not in (place, -1):
@@ -134,18 +134,18 @@ class Feed:
                 left -= 1
                 yield run.wanted[frame.pts], frame
                 if not left:
-                    return  # and what the decoder still holds is never asked for
+                    return  # the frames that the decoder still holds are not needed
         raise UnexpectedError
 
     def from_start(self, wanted: list[int], promised: int) -> Iterator[tuple[int, VideoFrame]]:
-        """Decode everything up to the last wanted frame; yields the index of each with the frame.
+        """Decode everything up to the last wanted frame, and yield each wanted frame with its index.
 
         Args:
             wanted: indices, ascending.
-            promised: frames that the video should have.
+            promised: number of frames that the video should have.
 
         Raises:
-            VideoError: it has fewer.
+            VideoError: it has too few.
         """
         left, count = deque(wanted), 0
         frames = decode_all(self.packets(), self.stream)
@@ -160,7 +160,10 @@ class Feed:
             count += 1
 
     def _holds(self, plan: Plan) -> bool:
-        """Whether the container's table, where it has one, has the plan's packets, and why some show nothing."""
+        """Whether the container's table of packets, if the plan uses it, matches the plan.
+
+        It must have as many packets, and explain why those without a frame show nothing: discarded, empty or blank.
+        """
         if plan.times is not None:
             return True
         entries = self.stream.index_entries
@@ -171,11 +174,11 @@ class Feed:
         return all(entry.is_discard or entry.size <= blank for entry in silent)
 
     def _is_hidden(self, number: int | None, plan: Plan) -> bool:
-        """Whether a frame that the plan does not show is one that nobody sees, by the container's own word."""
+        """Whether a frame that the plan does not show is marked by the container as not to be shown."""
         return number is None or (plan.times is None and self.stream.index_entries[number].is_discard)
 
     def _is_start(self, packet: Packet) -> bool:
-        """Whether decoding can start at a packet, as far as it says so itself."""
+        """Whether decoding can start at a packet, according to its mark and its headers."""
         context = self.stream.codec_context
         headers = headers_of(context.codec.canonical_name, context.extradata or b"")
         return packet.is_keyframe and headers is not None and headers.note(memoryview(packet))
@@ -193,27 +196,31 @@ class Feed:
 
 
 def _may_be_left_out(packets: Numbers, run: Run) -> bool:
-    """Whether frames of these packets may lie between two that come out: they are skipped, or follow the last one."""
+    """Whether the frames of these packets may be missing between two decoded ones.
+
+    They may if they are in the run, where the decoder skips some, or so close behind it that they are B-frames.
+    """
     return bool(((packets >= run.first) & (packets <= run.last + _MOST_BETWEEN)).all())
 
 
 def _decode_run(
     decoder: VideoCodecContext, packets: Iterable[tuple[int, Packet]], run: Run, *, plan: Plan
 ) -> Iterator[VideoFrame]:
-    """What a decoder gives for packets with their numbers; may leave out frames that nobody wants."""
+    """Yield the frames that a decoder gives for numbered packets; frames that are not wanted may be skipped."""
     places = plan.places
     kind, skips = decoder.codec.canonical_name, None
-    # A plan that was proven by a decode knows the size. In a damaged HEVC file a picture may lean on any other.
+    # HEVC needs a plan that a full decode has confirmed, which is one with a size: in a damaged file a picture may
+    # depend on any other.
     may_skip = not plan.afresh and kind in _SKIPPING and (kind != "hevc" or plan.size is not None)
     to_the_end: Iterable[tuple[int | None, Packet | None]] = chain(packets, [(None, None)])
     for number, packet in to_the_end:
-        is_part = number is not None and places[number] < 0  # of the frame of the packet before, perhaps
+        is_part = number is not None and places[number] < 0  # it may belong to the frame of the packet before
         if may_skip and not is_part and skips != (number not in run.wanted):
             skips = not skips
-            decoder.skip_frame = "NONREF" if skips else "DEFAULT"  # nothing leans on what this leaves out
+            decoder.skip_frame = "NONREF" if skips else "DEFAULT"  # NONREF skips only frames that no other depends on
         try:
             yield from decoder.decode(packet)
         except av.FFmpegError:
             if number is None or places[number] >= 0:
                 raise
-            # Else it holds no picture.
+            # Otherwise the packet holds no picture.

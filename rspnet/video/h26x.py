@@ -1,4 +1,4 @@
-"""What packets of H.264 and HEVC say of themselves, see bitstream.py."""
+"""Parse packet headers of H.264 and HEVC; see bitstream.py."""
 
 import re
 from abc import abstractmethod
@@ -8,10 +8,10 @@ from rspnet.video.bitstream import START_CODE, Bits, Headers, Rank
 
 
 class Units(Headers):
-    """What the two have in common: units (NAL), behind their lengths or between start codes."""
+    """The common part of H.264 and HEVC: a packet consists of NAL units, which follow their lengths or start codes."""
 
-    length_place: int  # of the byte in `config` that says how many bytes a length has
-    lists: frozenset[int]  # kinds of units with settings for the pictures (parameter sets)
+    length_place: int  # place of the byte in `config` that holds the size of a unit's length
+    lists: frozenset[int]  # types of units that are parameter sets
 
     def __init__(self, config: bytes) -> None:
         super().__init__(config)
@@ -22,10 +22,15 @@ class Units(Headers):
         for unit in self._configured(config) if has_lengths else config.split(START_CODE)[1:]:
             self._learn(unit)
         self._is_configured = all(self._sets.values())
-        self._epoch = self._last = 0  # the key frame that began anew, and the order number of the reference before
+        # How often a key frame has restarted the order numbers, and the order number of the last reference picture.
+        self._epoch = self._last = 0
 
     def units(self, data: bytes | memoryview) -> Iterator[bytes | memoryview]:
-        """The units of a packet, without what separates them."""
+        """Yield the units of a packet, without lengths or start codes.
+
+        Raises:
+            ValueError: the lengths do not add up.
+        """
         if not self._length:
             yield from bytes(data).split(START_CODE)[1:]
             return
@@ -39,26 +44,30 @@ class Units(Headers):
 
     @abstractmethod
     def kind(self, unit: bytes | memoryview) -> int:
-        """The type of a unit."""
+        """Return the type of a unit."""
 
     @abstractmethod
     def _configured(self, config: bytes) -> Iterator[bytes]:
-        """The units in `config`."""
+        """Yield the units in `config`."""
 
     def _learn(self, unit: bytes | memoryview) -> None:
-        """Keep a parameter set; one that comes later and is new makes the stream change."""
+        """Remember a parameter set; a new one after the start of the stream sets `changes`."""
         known, content = self._sets.get(self.kind(unit)), bytes(unit).rstrip(b"\x00")
         if known is not None and content not in known:
             self.changes |= self._is_configured or bool(self._ranks)
             known.add(content)
 
     def _only(self, kind: int) -> bytes:
-        """The one parameter set of a kind."""
+        """Return the only parameter set of a type.
+
+        Raises:
+            ValueError: there are several, or none.
+        """
         (unit,) = self._sets[kind]
         return unit
 
     def _unwrapped(self, low: int, bits: int) -> int:
-        """A picture's order number from its lowest bits: the nearest to that of the reference before."""
+        """Return a picture's order number from its lowest bits: the value nearest to that of the last reference."""
         size = 1 << bits
         return self._last + (low - self._last + size // 2) % size - size // 2
 
@@ -68,11 +77,11 @@ class H264(Units):
 
     length_place = 4
     lists = frozenset((7, 8))
-    _frame = 0  # number of the reference before
+    _frame = 0  # frame_num of the last reference
     _writer: re.Match[bytes] | None = None
 
     def kind(self, unit: bytes | memoryview) -> int:
-        """The type of a unit."""
+        """Return the type of a unit."""
         return unit[0] & 31
 
     def _configured(self, config: bytes) -> Iterator[bytes]:
@@ -94,11 +103,11 @@ class H264(Units):
             elif kind == 6:
                 recovers |= _recovers(bytes(unit[1:]))
                 self._writer = self._writer or re.search(rb"x264 - core (\d+)", unit)
-            elif kind in (1, 5) and unit[1] & 0x80:  # its slice begins with the first macroblock
+            elif kind in (1, 5) and unit[1] & 0x80:  # a slice that begins with the first macroblock
                 heads.append(bytes(unit[:40]))
         if kinds & {2, 3, 4} or not heads:
             raise ValueError
-        # Old versions of x264 have their own ways, which decoders know by a note in the first packet alone.
+        # Old versions of x264 have bugs that decoders work around, if they see the version in the first packet.
         newest = 150 if any(unit[1] == 244 for unit in self._sets[7]) else 33
         usual = not self._writer or int(self._writer[1]) > newest
         begins = heads[0][0] & 31 == 5 or (recovers and _slice_type(heads[0]) == 2)
@@ -109,7 +118,7 @@ class H264(Units):
             return is_start, None
 
     def _rank(self, heads: list[bytes]) -> Rank | None:
-        (head,) = heads  # two are the two fields of a picture
+        (head,) = heads  # fails on two, which are the fields of a picture
         frame_bits, kind_of_order, order_bits, is_progressive = _h264_settings(self._only(7))
         bits = _bits(head[1:])
         bits.golomb(), bits.golomb(), bits.golomb()  # first macroblock, type, parameter set
@@ -122,7 +131,7 @@ class H264(Units):
         if (frame - self._frame) % (1 << frame_bits) > 1:
             return None  # a reference is missing
         order = len(self._ranks) if kind_of_order == 2 else self._unwrapped(bits.take(order_bits), order_bits)
-        if head[0] & 0x60:  # others lean on it
+        if head[0] & 0x60:  # a reference
             self._last, self._frame = order, frame
         return self._epoch, order
 
@@ -134,11 +143,11 @@ def _slice_type(head: bytes) -> int:
 
 
 def _recovers(messages: bytes) -> bool:
-    """Whether all pictures from here on come out exactly, as a recovery point with no delay promises."""
+    """Whether messages (SEI) hold a recovery point that promises exact pictures from here on, without a delay."""
     place = 0
     while place + 2 < len(messages):
         numbers = []
-        for _ in range(2):  # kind and size; 255 goes on
+        for _ in range(2):  # type and size; a byte of 255 is continued by the next one
             numbers.append(0)
             while messages[place] == 255:
                 numbers[-1], place = numbers[-1] + 255, place + 1
@@ -150,13 +159,13 @@ def _recovers(messages: bytes) -> bool:
 
 
 def _h264_settings(unit: bytes) -> tuple[int, int, int, bool]:
-    """Bits of a frame number, the kind of order numbers, their bits, and whether there are no fields."""
+    """Return the bits of a frame number, the type of order numbers, their bits, and whether there are no fields."""
     profile, bits = unit[1], _bits(unit[4:])
     bits.golomb()
     if profile in (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135):
         colour = bits.golomb()
         if colour == 3 and bits.take(1):
-            raise ValueError  # three pictures in one
+            raise ValueError  # the colour planes are coded as separate pictures
         bits.golomb(), bits.golomb(), bits.take(1)
         for size in [16] * 6 + [64] * (6 if colour == 3 else 2) if bits.take(1) else []:
             _skip_scaling(bits, size)
@@ -185,10 +194,10 @@ class Hevc(Units):
 
     length_place = 21
     lists = frozenset((32, 33, 34))
-    _loses = False  # whether pictures that lean on what comes before the key frame are not shown
+    _loses = False  # whether pictures that depend on packets before the last key frame are dropped
 
     def kind(self, unit: bytes | memoryview) -> int:
-        """The type of a unit."""
+        """Return the type of a unit."""
         return unit[0] >> 1 & 63
 
     def _configured(self, config: bytes) -> Iterator[bytes]:
@@ -205,7 +214,7 @@ class Hevc(Units):
         for unit in self.units(data):
             kind = self.kind(unit)
             if (unit[0] & 1) << 5 | unit[1] >> 3:
-                continue  # of another layer
+                continue  # a unit of another layer
             kinds.add(kind)
             if kind in self.lists:
                 self._learn(unit)
@@ -248,7 +257,7 @@ class Hevc(Units):
 
 
 def _hevc_settings(unit: bytes) -> tuple[int, bool]:
-    """Bits of an order number, and whether the colour planes are pictures of their own."""
+    """Return the bits of an order number, and whether the colour planes are coded as separate pictures."""
     bits = _bits(unit[2:])
     bits.take(4)
     layers = bits.take(3)
@@ -267,5 +276,5 @@ def _hevc_settings(unit: bytes) -> tuple[int, bool]:
 
 
 def _bits(unit: bytes) -> Bits:
-    """The bits of a unit, without the bytes that keep start codes out of it."""
+    """Return the bits of a unit, without its emulation prevention bytes."""
     return Bits(unit.replace(b"\x00\x00\x03", b"\x00\x00"))

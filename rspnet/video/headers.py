@@ -1,4 +1,4 @@
-"""Which codecs' packets say of themselves what bitstream.py and h26x.py read there."""
+"""The codecs whose packet headers bitstream.py and h26x.py can parse."""
 
 from collections.abc import Callable
 
@@ -16,15 +16,15 @@ _HEADERS: dict[str, Callable[[bytes], Headers]] = {
     "mpeg2video": Mpeg12,
     "mjpeg": Jpeg,
 }
-"""Codecs whose packets say whether decoding can start at them. What others are marked with has to be tried out."""
+"""Codecs whose packets say whether decoding can start at them. For others, key frame marks have to be tried out."""
 
 
 def headers_of(codec: str, config: bytes) -> Headers | None:
-    """What takes note of a stream's packets; None for other codecs, and where the settings are none.
+    """Return the parser of a stream's packets; None for other codecs, or if `config` is malformed.
 
     Args:
-        codec: its name, of libavcodec.
-        config: what the container says once for all packets (extradata).
+        codec: libavcodec's name of the codec.
+        config: the settings that the container stores once for all packets (extradata).
     """
     try:
         return _HEADERS[codec](config)

@@ -1,4 +1,4 @@
-"""What a video file holds, and whether it can be used: the facts of an index row."""
+"""Inspect a video file: what it holds, and whether it can be used. These are the facts of an index row."""
 
 import contextlib
 import itertools
@@ -32,7 +32,7 @@ FACTS = ("status", "reason", "num_frames", "fps", "width", "height", "duration",
 """The keys of what `inspect` returns."""
 
 READ_AT_PROBE = 8 * 2**20
-"""Bytes of a file, at most, whose packets are all looked at without decoding them: some milliseconds."""
+"""Largest size in bytes of a file whose packets a probe reads all, without decoding them; takes some milliseconds."""
 
 NUM_PROBED = 24
 """Packets that a probe reads beyond the first frame, to see whether they come as fast as the header says."""
@@ -46,28 +46,35 @@ def inspect(
     time_limit: float = math.inf,
     max_pixels: int = MAX_PIXELS,
 ) -> dict[str, Any]:
-    """Say what a file holds and whether it can be used. A bad file is a result, never an exception.
+    """Find out what a file holds and whether it can be used. A bad file gives a result, never an exception.
 
     Args:
         path: the file.
-        depth: "probe" reads the header and decodes the first frame; "decode" decodes all of them.
+        depth: "probe" reads the header and decodes the first frame; "decode" decodes all frames.
         min_frames: a video with fewer frames is "short".
-        time_limit: seconds, looked at between packets.
-        max_pixels: a video of larger pictures is not opened.
+        time_limit: seconds, checked between packets.
+        max_pixels: a video with more pixels per frame is "broken".
 
     Returns:
+        A dict with the keys of `FACTS`; a fact that is not known is None.
+
         `status`: "ok", "empty" (no bytes), "broken" (cannot be opened or read, or nothing decodes), "no_video" (no
-        moving pictures), "encrypted", "truncated" (the file ends before its container says), "corrupt" (packets that
-        the decoder refuses or frames that it flags), "short" or "timeout"; `reason`: one sentence, None where ok; and,
-        None where not known, `num_frames` (as decoded; at depth "probe" only of small files whose packets leave no
-        doubt), `fps` (average, by the frames' own times; at depth "probe" as the header says, where that can be),
-        `width` and `height` (pixels, as shown), `duration` (seconds, the same way), `codec`, `bytes`, `plan` (at depth
-        "decode", of a file that is ok: what makes reading it fast, see plan.py; where marks of key frames are not sure,
-        they are tried out, which takes about as long again).
+        moving pictures), "encrypted", "truncated" (the file ends before its container says, or packets are missing),
+        "corrupt" (the decoder refuses packets or flags frames, or other damage is found), "short" or "timeout".
+        `reason`: one sentence; None if the status is "ok".
+        `num_frames`: as decoded; at depth "probe" only of small files whose packets leave no doubt.
+        `fps`: average, by the frames' own times; at depth "probe" by the header, unless that is doubtful.
+        `width`, `height`: pixels, as shown.
+        `duration`: seconds, from the same source as `fps`.
+        `codec`: libavcodec's name.
+        `bytes`: size of the file.
+        `content`: hash of the packets, see content.py; at depth "probe" only of small files.
+        `plan`: makes reading fast, see plan.py; only at depth "decode", if the status is "ok" or "short". If key frame
+        marks are doubtful, they are tried out, which takes about as long again.
 
     Raises:
         ConfigError: no such depth.
-        MachineError: it cannot be read for want of files or memory.
+        MachineError: the file cannot be read because the machine lacks files or memory.
     """
     if depth not in ("probe", "decode"):
         raise ConfigError(f"depth: {depth!r}; it is probe or decode")
@@ -95,7 +102,7 @@ def inspect(
                     min_frames=min_frames,
                     clock=clock,
                 )
-    except MachineError:  # says nothing of the file
+    except MachineError:  # not the file's fault
         raise
     except OSError as error:
         blame_machine(path, error)
@@ -105,7 +112,7 @@ def inspect(
         verdict = kinds.get(type(error), "broken"), str(error).removeprefix(f"{path}: ").split(";")[0]
         if verdict[0] == "broken" and (failure := reading_fails(path)):
             verdict = "broken", f"cannot be read ({failure})"
-    except Exception as error:  # a file from anywhere is no reason to stop
+    except Exception as error:  # no file, wherever it is from, is a reason to stop
         blame_machine(path, error)
         verdict = "broken", f"cannot be read ({type(error).__name__}: {error})"
     return facts | dict(zip(("status", "reason"), verdict))
@@ -121,7 +128,7 @@ def _look(
     min_frames: int,
     clock: Clock,
 ) -> tuple[str, str | None]:
-    """Fill in the facts of an open file; returns its status and the reason."""
+    """Fill in the facts of an open file; return its status and the reason."""
     facts["codec"] = stream.codec_context.codec.canonical_name
     trusted = "mp4" in container.format.name and stream.frames
     facts.update(_paced(pace_in_header(container, stream)))
@@ -160,7 +167,7 @@ def _look(
                 facts["num_frames"] = len(survey.shown_by_headers() or ()) or None
     facts["content"] = content.digest
     count, about = facts["num_frames"], ""
-    if count is None and stream.frames:  # of the header, which may count what is never shown
+    if count is None and stream.frames:  # the header's count, which may include packets that are never shown
         count, about = stream.frames, "about "
     if status == "ok" and count is not None and count < min_frames:
         return "short", f"{about}{some(count, 'frame')}, fewer than {min_frames}"
@@ -168,7 +175,7 @@ def _look(
 
 
 def _goes_on(packets: Iterator[Packet], first: VideoFrame, survey: Survey, *, container: InputContainer) -> bool:
-    """Whether some packets more come as fast as the header says, and are frames as far as can be seen."""
+    """Whether the next packets come as fast as the header says, and seem to be whole frames and not fields."""
     with contextlib.suppress(av.FFmpegError):
         deque(itertools.islice(packets, NUM_PROBED), maxlen=0)
     may_be_fields = first.interlaced_frame and "matroska" in container.format.name
@@ -176,5 +183,5 @@ def _goes_on(packets: Iterator[Packet], first: VideoFrame, survey: Survey, *, co
 
 
 def _paced(pace: Pace) -> dict[str, float | None]:
-    """Frames per second and seconds, None where not known."""
+    """Return the facts `fps` and `duration`; None if not known."""
     return {"fps": float(pace.rate) or None, "duration": pace.seconds or None}

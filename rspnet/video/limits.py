@@ -1,37 +1,40 @@
-"""What a video file may ask for: beyond this a header lies, or the file is no video to train on. Nothing slow here."""
+"""Limits of a plausible video file: beyond them a header is wrong, or the file is no video to train on.
+
+Imports nothing slow.
+"""
 
 import math
 from typing import NamedTuple
 
 MAX_PIXELS = 2**26
-"""Pixels of a picture, unless told otherwise: 8192 x 8192, twice those of 8K (7680 x 4320). Decoders keep up to 17
-pictures, of 1.5 bytes a pixel in most files and of 8 in some."""
+"""Pixels per picture, by default: 8192 x 8192, twice those of 8K (7680 x 4320). Decoders hold up to 17 pictures, at 1.5
+bytes per pixel in most files and 8 in some."""
 
 MAX_PACKETS = 2**22
-"""Of a file that is read by a plan: 46 hours at 25 frames per second."""
+"""Packets of a file that is read by a plan: 46 hours at 25 frames per second."""
 
 MAX_SAMPLES = 2**23
-"""Packets of all streams that a file's tables may declare: to open it takes some 50 bytes for each."""
+"""Packets that a file's tables may declare for all streams: opening the file takes some 50 bytes for each."""
 
 FEW_SAMPLES = 2**16
-"""Packets that any file may declare: they take a few megabytes."""
+"""Packets that even the smallest file may declare: they take a few megabytes."""
 
 LONGEST_FRAME = 6 * 3600
-"""Seconds that a picture may stand; mp4 could say no more. Beyond, the clock was set, or is broken."""
+"""Seconds that a frame may be shown; an mp4 can hardly store more. Beyond that, the clock was set, or is broken."""
 
 FASTEST = 100_000
-"""Frames per second; high-speed cameras stay below."""
+"""Highest frame rate, frames per second; high-speed cameras stay below."""
 
 LONGEST = 30 * 24 * 3600
-"""Seconds that a header's word is taken for, where nothing else tells."""
+"""Longest duration in seconds that is believed of a header alone."""
 
 
 class Limits(NamedTuple):
-    """What reading one file may take.
+    """Limits for reading one file.
 
     Attributes:
-        pixels: of a picture.
-        seconds: for opening it, and for what is then done with it.
+        pixels: pixels per picture.
+        seconds: for opening the file, and again for each operation on it.
     """
 
     pixels: int = MAX_PIXELS
@@ -39,24 +42,24 @@ class Limits(NamedTuple):
 
     @property
     def for_decoders(self) -> dict[str, str]:
-        """What a decoder is told; it counts the edges that it pads a picture with."""
+        """Options for a decoder; its limit is larger because it counts the padding of a picture too."""
         return {"max_pixels": str(self.pixels + self.pixels // 8 + 2**16)}
 
 
 USUAL = Limits()
-"""Where nothing else is asked for."""
+"""The default limits."""
 
 
 def plausible_rate(rate: float) -> bool:
-    """Whether frames may follow each other so fast, per second; NaN may not."""
+    """Whether a frame rate, per second, is possible; NaN is not."""
     return 1 / LONGEST_FRAME <= rate <= FASTEST
 
 
 def plausible_seconds(seconds: float, num_frames: int | None = None) -> bool:
-    """Whether a video may last so long: so many frames, where that is known."""
+    """Whether a duration is possible for a video, of so many frames if their number is known."""
     return 0 < seconds <= (LONGEST if num_frames is None else num_frames * LONGEST_FRAME)
 
 
 def plausible_count(num_frames: int, num_bytes: int) -> bool:
-    """Whether a file of so many bytes may hold so many frames: each takes one at least."""
+    """Whether a file of `num_bytes` bytes can hold so many frames: each takes at least one byte."""
     return 0 <= num_frames <= num_bytes

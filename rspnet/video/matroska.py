@@ -1,4 +1,4 @@
-"""The structure of a Matroska file: where its elements end, and whether they are as they were written."""
+"""Check the structure of a Matroska file: where its elements end, and whether their checksums match."""
 
 import os
 import zlib
@@ -10,17 +10,17 @@ _CHECKSUM = 0xBF
 
 
 def end_of_segment(file: BinaryIO) -> int:
-    """Where the segment of a Matroska file ends; 0 where its size is left open (RFC 8794, 6)."""
+    """Return where the segment of a Matroska file ends; 0 if its size is unknown (RFC 8794, 6)."""
     start = _segment(file)
     _, length, start = _element(file, start) if start else (0, None, 0)
     return 0 if length is None else start + length
 
 
 def wrong_checksum(path: str) -> int | None:
-    """Where the first cluster of a Matroska file starts whose bytes are not those that its checksum was made of.
+    """Return where the first cluster with a wrong checksum starts in a Matroska file.
 
-    None where there is none, or where the file is something else. Many writers of .mkv put a checksum (CRC-32) into
-    each cluster (RFC 8794, 11.3.1), and no reader looks at it.
+    None if there is none, or if it is not a Matroska file. Many writers of .mkv put a checksum (CRC-32) into each
+    cluster (RFC 8794, 11.3.1), and no reader checks it.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
@@ -38,7 +38,7 @@ def wrong_checksum(path: str) -> int | None:
 
 
 def _is_as_written(file: BinaryIO, place: int, length: int) -> bool:
-    """Whether an element's content is that of the checksum at its start; without one it is."""
+    """Whether an element's content matches the checksum at its start; True if it has none."""
     kind, size, after = _element(file, place)
     if kind != _CHECKSUM or size != 4:
         return True
@@ -49,22 +49,22 @@ def _is_as_written(file: BinaryIO, place: int, length: int) -> bool:
 
 
 def broken_at(path: str) -> int | None:
-    """Where elements of a Matroska file do not follow each other; readers look for the next that they know, and go on.
+    """Return where the sequence of elements in a Matroska file is broken; readers skip to the next one that they know.
 
-    None where they do, as far as it goes, or where the file is something else.
+    None if it is not broken up to the end of the file, or if it is not a Matroska file.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         if not (body := _body(file, size)):
             return None
-        place, end, is_whole = body  # else what passes the end is cut, not broken
-        cluster_end = None  # where the one ends that the place lies in, if that is said
+        place, end, is_whole = body  # if not whole, an element that passes the end is truncated, not broken
+        cluster_end = None  # the end of the current cluster, if its size is known
         while place < end:
             kind, length, after = _element(file, place)
             limit = end if cluster_end is None else cluster_end
             if not kind or (length is None and kind != _CLUSTER) or (kind == _CLUSTER and cluster_end):
                 return place
-            if length is None:  # a cluster; its own elements come next
+            if length is None:  # a cluster of unknown size; its own elements come next
                 cluster_end, place = None, after
                 continue
             if after + length > limit:
@@ -78,7 +78,7 @@ def broken_at(path: str) -> int | None:
 
 
 def _body(file: BinaryIO, size: int) -> tuple[int, int, bool] | None:
-    """Where a segment's content starts and ends in a file of `size` bytes, and whether it says so and all is there."""
+    """Return where a segment's content starts and ends in a file of `size` bytes, and if it is known to be whole."""
     if file.read(4) != _MATROSKA or not (start := _segment(file)):
         return None
     _, length, place = _element(file, start)
@@ -87,13 +87,13 @@ def _body(file: BinaryIO, size: int) -> tuple[int, int, bool] | None:
 
 
 def _segment(file: BinaryIO) -> int:
-    """Where the segment of a Matroska file starts; 0 where its header makes no sense."""
+    """Return where the segment of a Matroska file starts; 0 if its header makes no sense."""
     _, length, after = _element(file, 0)
     return 0 if length is None or length > 2**20 else after + length  # the header takes some tens of bytes
 
 
 def _element(file: BinaryIO, place: int) -> tuple[int, int | None, int]:
-    """An element's kind (0: there is none), its length (None: left open) and where its content starts."""
+    """Return an element's kind (0: there is none), its length (None: unknown) and where its content starts."""
 
     def number() -> tuple[int, int]:
         first = (file.read(1) or b"\0")[0]

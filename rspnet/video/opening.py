@@ -1,4 +1,4 @@
-"""Opening a video file: a regular one, of a kind that holds video by itself, within limits of size and time."""
+"""Open a video file: a regular file, in a format that refers to no other files, within limits of size and time."""
 
 import math
 import os
@@ -20,20 +20,20 @@ from rspnet.video.tables import overdrawn
 T = TypeVar("T")
 
 ODD_TEXT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-"""For `av.open`: metadata that is not UTF-8 is no mistake. From av 19 on it never is, and the argument is gone."""
+"""Argument of `av.open` that accepts metadata that is not UTF-8; from av 19 on it is accepted without it."""
 
 FORMATS = (
     *("mov", "avi", "matroska", "mpeg", "mpegts", "mpegvideo", "asf", "flv", "live_flv", "ogg", "gif", "apng", "dv"),
     *("h261", "h263", "h264", "hevc", "vvc", "m4v", "mjpeg", "vc1", "av1", "obu", "ivf"),
     *("wav", "mp3", "aac", "ac3", "flac"),  # to say that they hold no video
 )
-"""What libavformat calls the kinds of files that are read: none of them names another file that would be opened then,
-as lists of parts do (concat, hls, dash, sdp, image2), whatever they are called."""
+"""libavformat's names of the formats that are read. None of them refers to other files, which would then be opened, as
+playlists do (concat, hls, dash, sdp, image2), whatever suffix a file has."""
 
 _SAFE = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS), "enable_drefs": "0"}
 _NO_PROBING = {"probesize": "32", "skip_frame": "all", "codec_whitelist": "none"}
 
-_SHORTEST = 1.0  # seconds; a tighter limit than this is for what is done with an open file
+_SHORTEST = 1.0  # seconds; a shorter time limit applies only once the file is open
 
 
 def open_video(
@@ -43,15 +43,15 @@ def open_video(
 
     Args:
         path: the file.
-        index: of the stream, where it is known; then nothing is guessed from the bytes, which is several times faster.
-        kind: what libavformat calls the container; None to find out.
-        limits: that of pixels also holds for what the decoder finds on the way, that of seconds for finding a packet.
+        index: index of the stream, if known; then the file is opened without probing, which is several times faster.
+        kind: libavformat's name of the container; None to find out.
+        limits: pixels also limit the pictures that the decoder meets later, seconds also the search for a packet.
 
     Raises:
-        VideoError: it cannot be opened, or asks for too much.
-        MachineError: it cannot be opened for want of files or memory.
-        NoVideoError: it opens, but shows nothing that moves.
-        TimeLimitError: it takes too long.
+        VideoError: the file cannot be opened, or exceeds a limit.
+        MachineError: it cannot be opened because the machine lacks files or memory.
+        NoVideoError: it opens, but holds no moving pictures.
+        TimeLimitError: opening it takes too long.
     """
     check_file(path, fragments=index is None)
     options = limits.for_decoders if index is None else limits.for_decoders | _NO_PROBING
@@ -71,21 +71,21 @@ def open_video(
     for other in container.streams:
         if other is not stream:
             other.discard = av.stream.Discard.all
-    context.thread_count = 1  # one worker, one core: threads cost more in total
+    context.thread_count = 1  # one core per worker: threads take more time in total
     context.options = limits.for_decoders
     return container, stream
 
 
 def check_file(path: str, *, fragments: bool = True) -> None:
-    """Refuse what would block whoever opens it, and what declares more than it can hold.
+    """Refuse a path that is not a regular file, which could block, and a file that declares more than it can hold.
 
     Args:
         path: what is to be opened; links are followed.
         fragments: see `overdrawn`.
 
     Raises:
-        MachineError: this process may open no more files.
-        VideoError: no regular file, or one that cannot be read, or is overdrawn.
+        MachineError: the machine lacks files or memory.
+        VideoError: not a regular file, or one that cannot be read, or is overdrawn.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -93,7 +93,7 @@ def check_file(path: str, *, fragments: bool = True) -> None:
         fault = overdrawn(path, fragments=fragments)
     except VideoError:
         raise
-    except (OSError, ValueError) as error:  # the latter of a path that is none
+    except (OSError, ValueError) as error:  # ValueError: not a valid path
         blame_machine(path, error)
         raise _unopened(path, _short(error)) from None
     if fault:
@@ -106,7 +106,7 @@ def _unopened(path: str, why: str) -> VideoError:
 
 def _open(path: str, kind: str | None, options: dict[str, str], *, time_limit: float) -> InputContainer:
     try:
-        # As a file, whatever the name looks like (a colon makes a protocol).
+        # The prefix keeps a name with a colon from being taken for a protocol.
         timeout = None if math.isinf(time_limit) else max(time_limit, _SHORTEST)
         opened: InputContainer = av.open(
             f"file:{path}", format=kind, options=_SAFE | options, timeout=timeout, **ODD_TEXT
@@ -115,14 +115,14 @@ def _open(path: str, kind: str | None, options: dict[str, str], *, time_limit: f
     except av.ExitError:
         raise TimeLimitError(f"{path}: not open after {timeout:g} s; raise the limit or drop the file") from None
     except av.ArgumentError as error:
-        raise _unopened(path, f"{_short(error)}: damaged, or no kind of video file that is read") from None
+        raise _unopened(path, f"{_short(error)}: damaged, or not a supported kind of video file") from None
     except (av.FFmpegError, OSError, ValueError) as error:
         blame_machine(path, error)
         raise _unopened(path, _short(error)) from None
 
 
 def _sides(path: str, index: int) -> tuple[int, int]:
-    """Width and height as the header says: libavformat forgets those that are beyond the limit."""
+    """Return width and height from the header alone: libavformat drops those that exceed the decoder's limit."""
     with _open(path, None, _NO_PROBING, time_limit=math.inf) as container:
         known = {stream.index: (stream.width, stream.height) for stream in container.streams.video}
     return known.get(index, (0, 0))
@@ -144,11 +144,13 @@ def _choose(path: str, container: InputContainer, index: int | None) -> VideoStr
 
 @contextmanager
 def only_video_errors(path: str, *others: type[Exception]) -> Iterator[None]:
-    """Whatever goes wrong with a file in the block is a VideoError that names it, or one of rspnet's other errors.
+    """Turn any error in the block into a VideoError that names the file.
+
+    rspnet's own errors pass unchanged, and MachineError is raised if the machine lacks files or memory.
 
     Args:
         path: the file.
-        others: what passes as it is, too.
+        others: further exceptions that pass unchanged.
     """
     try:
         yield
@@ -156,7 +158,7 @@ def only_video_errors(path: str, *others: type[Exception]) -> Iterator[None]:
         if isinstance(error, (RSPNetError, *others)):
             raise
         blame_machine(path, error)
-        what = getattr(error, "strerror", None) or str(error) or "no more is known"
+        what = getattr(error, "strerror", None) or str(error) or "no details"
         raise VideoError(
             f"{path}: cannot be read ({type(error).__name__}: {what}); look at it with verify --depth decode"
         ) from error
@@ -171,10 +173,10 @@ class TimeLimitError(VideoError):
 
 
 class Clock:
-    """A time limit, looked at between packets: what hangs inside the library only another process can end.
+    """A time limit, checked between packets; a call that hangs inside the library can only be ended by another process.
 
     Args:
-        path: the file it is about.
+        path: the file, for the message.
         limit: seconds.
     """
 
@@ -184,17 +186,17 @@ class Clock:
         self.start()
 
     def start(self) -> None:
-        """Begin anew."""
+        """Start the time again."""
         self.deadline = time.monotonic() + self.limit
 
     def watch(self, packets: Iterable[T]) -> Iterator[T]:
-        """Yield the packets, and raise TimeLimitError past the limit."""
+        """Yield the packets; raise TimeLimitError when the limit is exceeded."""
         try:
             for packet in packets:
                 if time.monotonic() > self.deadline:
                     raise self._over()
                 yield packet
-        except av.ExitError:  # a packet that was not found in that time
+        except av.ExitError:  # libavformat found no packet within the limit
             raise self._over() from None
 
     def _over(self) -> TimeLimitError:

@@ -1,4 +1,4 @@
-"""Which way up a picture stands: quarter turns and mirrors, as containers and codecs ask for them."""
+"""The orientation of a picture: quarter turns and mirrors, as containers and codecs specify them."""
 
 from typing import NamedTuple
 
@@ -8,16 +8,16 @@ from av.sidedata import sidedata
 from av.video.frame import VideoFrame
 
 Pixels = npt.NDArray[np.uint8]
-"""Of pictures, in any number of dimensions."""
+"""Pixels of pictures, an array of any number of dimensions."""
 
 
 class Orientation(NamedTuple):
-    """One of the eight ways to lay a picture. What is done to the stored picture, in this order.
+    """One of the eight orientations of a picture, as operations on the stored picture, in this order.
 
     Attributes:
-        transposed: rows become columns.
-        upside_down: then the last row comes first.
-        mirrored: then the last column comes first.
+        transposed: rows and columns are swapped.
+        upside_down: then the order of the rows is reversed.
+        mirrored: then the order of the columns is reversed.
     """
 
     transposed: bool = False
@@ -25,24 +25,24 @@ class Orientation(NamedTuple):
     mirrored: bool = False
 
     def apply(self, picture: Pixels) -> Pixels:
-        """A view of the stored picture (H, W, ...) as it is shown."""
+        """Return a view of the stored picture (H, W, ...) as it is shown."""
         picture = picture.swapaxes(0, 1) if self.transposed else picture
         return picture[:: -1 if self.upside_down else 1, :: -1 if self.mirrored else 1]
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of a shown picture from those of the stored one, or the other way round."""
+        """Convert height and width of the stored picture to those of the shown one, or the other way round."""
         return (width, height) if self.transposed else (height, width)
 
 
 UPRIGHT = Orientation()
-"""Shown as it is stored."""
+"""The orientation of a picture that is shown as it is stored."""
 
 
 def orientation(frame: VideoFrame) -> Orientation:
-    """How a frame is to be shown: by its display matrix, from wherever the decoder has it.
+    """Return how a frame is to be shown, from its display matrix.
 
-    That is the container's (mp4, mov, mkv), else the codec's own (a message in H.264 or HEVC, Exif in JPEG). Any other
-    angle than a quarter turn is taken for the nearest one, and what the matrix says of scale and place is left out.
+    The matrix is the container's (mp4, mov, mkv), else the codec's own (an SEI message in H.264 or HEVC, Exif in JPEG).
+    An angle is rounded to the nearest quarter turn, and scale and translation are ignored.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(matrix, sidedata.SideData):
@@ -55,11 +55,11 @@ def orientation(frame: VideoFrame) -> Orientation:
 
 
 def _newer_kind(kinds: type[sidedata.Type], value: int) -> sidedata.Type:
-    """A nameless kind of side data."""
+    """Make a member for a kind of side data that PyAV has no name for."""
     kind: sidedata.Type = object.__new__(kinds)
     vars(kind).update(_name_=f"KIND_{value}", _value_=value)
     return kind
 
 
 if "_missing_" not in vars(sidedata.Type):  # PyAV 18 fails on kinds that are newer than its list, such as Exif
-    sidedata.Type._missing_ = classmethod(_newer_kind)  # type: ignore[assignment, method-assign]  # that is the aim
+    sidedata.Type._missing_ = classmethod(_newer_kind)  # type: ignore[assignment, method-assign]  # on purpose

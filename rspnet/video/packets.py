@@ -1,4 +1,4 @@
-"""The packets of a video file: all of them, and those of a run."""
+"""Read the packets of a video file: all of them, or those of a run."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -18,13 +18,13 @@ from rspnet.video.limits import Limits
 from rspnet.video.plan import Numbers, Plan, Run
 
 Packet: TypeAlias = "av.Packet[Any]"
-"""Of whichever stream: nothing here asks a packet for that."""
+"""A packet of any stream."""
 
 
 def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
-    """The stream's packets from where the file stands; the last one is empty and flushes the decoder."""
+    """Yield the stream's packets from the current position; the last one is empty and flushes the decoder."""
     packet: Packet = av.Packet()
-    with suppress(IndexError):  # av 18, after the last one, of a stream that turned up on the way
+    with suppress(IndexError):  # av 18 raises it after the last packet if another stream turned up within the file
         for packet in container.demux(stream):
             yield packet
     if packet.size or packet.pts is not None:
@@ -32,18 +32,21 @@ def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[Pac
 
 
 def new_decoder(stream: VideoStream, limits: Limits) -> VideoCodecContext:
-    """A decoder for a stream that has seen nothing of it: flushing leaves some decoders with what they saw.
+    """Return a new decoder for a stream: flushing a used one leaves some decoders with a state.
 
     Args:
-        stream: that of a file.
-        limits: of what decoding may take.
+        stream: the stream of an open file.
+        limits: limits for decoding.
+
+    Raises:
+        ValueError: the stream's codec is no video codec.
     """
     known = stream.codec_context
     decoder = CodecContext.create(known.codec, "r")
     if not isinstance(decoder, VideoCodecContext):
         raise ValueError(f"{known.name}: no codec of videos")
     for fact in ("extradata", "codec_tag", "width", "height", "pix_fmt", "bits_per_coded_sample"):
-        with suppress(UnicodeDecodeError):  # a tag that is no text; where it matters, trials fail
+        with suppress(UnicodeDecodeError):  # a tag that is not text; if it matters, the trials of starts.py fail
             if value := getattr(known, fact):
                 setattr(decoder, fact, value)
     for fact in ("color_range", "color_primaries", "color_trc", "colorspace"):
@@ -54,35 +57,35 @@ def new_decoder(stream: VideoStream, limits: Limits) -> VideoCodecContext:
 
 
 def packet_of(data: "bytes | memoryview | Packet", number: int, is_key: bool) -> Packet:
-    """A packet as decoders get it here: the file's bytes and the file's own mark, its number for a time.
+    """Make a packet for a decoder: the file's bytes and key frame mark, with the packet's number as its time.
 
-    The mark matters: the decoder of PNG adds the picture before where there is none.
+    The mark matters: PNG's decoder adds an unmarked picture to the one before.
     """
     packet: Packet = av.Packet(len(data) if isinstance(data, bytes | memoryview) else data.size)
-    packet.update(data)  # type: ignore[arg-type]  # any buffer will do, which av does not say
+    packet.update(data)  # type: ignore[arg-type]  # it takes any buffer, though av's types do not say so
     packet.pts = packet.dts = number
     packet.is_keyframe = is_key
     return packet
 
 
 class UnexpectedError(Exception):
-    """A read, a seek or a decode that went otherwise than planned."""
+    """A read, a seek or a decode did not do as planned."""
 
 
 def packets_in_table(file: BinaryIO, stream: VideoStream, plan: Plan, *, run: Run) -> Iterator[tuple[int, Packet]]:
-    """The run's packets with their numbers, from where the container's table says that they are.
+    """Yield the run's packets with their numbers, read from the places in the container's table.
 
     Raises:
-        UnexpectedError: the file ends before.
+        UnexpectedError: the file ends before the last of them.
     """
     entries = stream.index_entries[run.first : run.last + 1]
     spans = [(entry.pos + plan.header, entry.size) for entry in entries]
     marks = [entry.is_keyframe for entry in entries]
     start, end = min(spans)[0], max(place + size for place, size in spans)
-    together = end - start < 2 * sum(size for _, size in spans) + 2**20  # else too much of others lies between
+    together = end - start < 2 * sum(size for _, size in spans) + 2**20  # else too much other data lies between them
     block = memoryview(os.pread(file.fileno(), end - start, start)) if together else None
     for number, (place, size) in enumerate(spans, run.first):
-        if size:  # an empty packet repeats a picture; the decoder would take it for the end
+        if size:  # an empty packet repeats a picture; the decoder would take it for the end of the stream
             data = os.pread(file.fileno(), size, place) if block is None else block[place - start :][:size]
             if len(data) < size:
                 raise UnexpectedError
@@ -92,10 +95,10 @@ def packets_in_table(file: BinaryIO, stream: VideoStream, plan: Plan, *, run: Ru
 def packets_by_time(
     container: InputContainer, stream: VideoStream, times: Numbers, *, run: Run
 ) -> Iterator[tuple[int, Packet]]:
-    """The run's packets with their numbers, from a search for the first one's time; `times` are the plan's.
+    """Yield the run's packets with their numbers, after a seek to the first one's time; `times` are the plan's.
 
     Raises:
-        UnexpectedError, FFmpegError: the search did not lead to the run.
+        UnexpectedError, FFmpegError: the seek did not lead to the run.
     """
     for target in dict.fromkeys((run.first, 0)):
         with suppress(av.FFmpegError):
@@ -117,19 +120,19 @@ def packets_by_time(
 
 
 def unpacked(packets: Iterable[tuple[int, Packet]]) -> Iterator[tuple[int, Packet]]:
-    """One picture to a packet, where DivX and XviD put the first of a row of B-frames behind the frame it leans on.
+    """Yield packets with one picture each, where DivX and XviD put a B-frame into the packet of its reference.
 
-    The decoder puts such a picture aside until the next packet, and that one's picture until the one after; a packet
-    with a few bytes ends the row. Leaving out a B-frame upsets this. Here each packet holds what the decoder would
-    take it for, so that it may.
+    The decoder puts the second picture of such a packet aside until the next packet, and that one's picture until the
+    one after; a packet of a few bytes ends the row. Skipping a B-frame upsets this. Here each packet holds the picture
+    that the decoder would decode at it, so that B-frames can be skipped.
     """
     aside = b""
     for number, packet in packets:
         data = bytes(packet)
         first = data.find(PICTURE_OF_MPEG4)
-        # Where the picture starts that is put aside: this one, while another one waits, or a second one behind it.
+        # Where the picture to put aside starts: the packet's first one if another one waits, else its second one.
         start = first if aside else data.find(PICTURE_OF_MPEG4, first + 1)
-        # libavcodec's rule: something that is neither a P nor an S picture.
+        # libavcodec's rule: any picture but P and S pictures is put aside.
         waits = len(data) > BLANK_OF_MPEG4 and 0 <= start < len(data) - 4 and not data[start + 4] & 0x40
         if aside:
             data, aside = aside, data if waits else b""

@@ -1,12 +1,12 @@
-"""From decoded frames to the pixels of a clip: RGB, upright, cropped, resized.
+"""Convert decoded frames to the pixels of a clip: RGB, upright, cropped, resized.
 
-A whole frame becomes RGB as in the published code, by libswscale. Where frames of the usual formats (8 bits, 4:2:0 or
-4:2:2, upright) are resized, luma and chroma are cropped and resized before they become RGB: only the pixels of a clip
-are converted, which takes 28 microseconds for a picture of 112 pixels instead of 46. The resize is the published one,
-bilinear, align_corners False, without antialiasing, but of bytes instead of floats. Luma comes out as published, within
-a grey level. Chroma is resized from its own grid, which is half as fine; the published code first repeats each of its
-samples. A crop that cuts through a sample takes all of it. Against the published pixels, PSNR is 45 dB, and 53 dB in
-luma, on 72 clips of J-HMDB; compression costs more, 39 to 44 dB.
+A whole frame is converted to RGB by libswscale, as in the published code. If frames of the usual formats (8 bits, 4:2:0
+or 4:2:2, upright) are resized, luma and chroma are cropped and resized before they are converted to RGB: only the
+pixels of a clip are converted, which takes 28 microseconds for a picture of 112 pixels instead of 46. The resize is the
+published one (bilinear, align_corners False, no antialiasing), but works on bytes instead of floats. Luma differs from
+the published by at most one grey level. Chroma is resized from its own grid, which is half as fine; the published code
+first repeats each of its samples. A crop that cuts through a chroma sample takes all of it. Against the published
+pixels, PSNR is 45 dB, and 53 dB in luma, on 72 clips of J-HMDB; compression costs more, 39 to 44 dB.
 """
 
 import math
@@ -31,12 +31,12 @@ Crop = tuple[int, int, int, int]
 """Top, left, height, width; pixels."""
 
 Indices = Sequence[int] | npt.NDArray[np.int64]
-"""Of frames."""
+"""Indices of frames."""
 
 _RGB = av.VideoFormat("rgb24")
 
 _PLANAR = {"yuv420p": 2, "yuvj420p": 2, "yuv422p": 1, "yuvj422p": 1}
-"""Formats whose planes are resized: rows of luma for each row of chroma (columns: always two). In those with a j luma
+"""Formats whose planes are resized -> rows of luma per row of chroma (columns: always two). In those with a j, luma
 goes from 0 to 255, in the others from 16 to 235 unless the frame says otherwise."""
 
 _BT601 = 0.299, 0.114
@@ -50,15 +50,15 @@ _LUMA_WEIGHTS = {
     7: (0.212, 0.087),  # SMPTE 240M
     9: (0.2627, 0.0593),  # BT.2020
 }
-"""Colour space, numbered as in libavutil -> shares of red and blue in luma, as libswscale has them."""
+"""Colour space, numbered as in libavutil -> weights of red and blue in luma, as in libswscale."""
 
 
 @cache
 def colour_matrix(space: int, full: bool) -> npt.NDArray[np.float32]:
-    """Luma and chroma to RGB, as libswscale does it for the formats of `_PLANAR` and an even number of rows.
+    """Return the conversion of luma and chroma to RGB, as libswscale's for formats of `_PLANAR` and an even height.
 
     Args:
-        space: one of `_LUMA_WEIGHTS`.
+        space: a key of `_LUMA_WEIGHTS`.
         full: whether luma takes all values from 0 to 255.
 
     Returns:
@@ -76,16 +76,16 @@ def colour_matrix(space: int, full: bool) -> npt.NDArray[np.float32]:
     if not full:
         matrix *= [255 / 219, 255 / 224, 255 / 224]
     offset = -matrix @ [0 if full else 16, 128, 128]
-    # libswscale drops the fraction of each product, half a level on average: of luma always, of chroma where there is
-    # colour. Half of the latter leaves grey within half a level of grey, and colours as near to its own.
+    # libswscale drops the fraction of each product, half a level on average: of luma always, of chroma only in coloured
+    # pixels. Half of the latter, 0.25, keeps grey within half a level of grey, and colours as close to libswscale's.
     offset -= (matrix % 1 > 0) @ [0.5, 0.25, 0.25]
     return np.column_stack([matrix, offset]).astype(np.float32)
 
 
 class Converter:
-    """Frames of one video as RGB or as their planes, in the size and the orientation of the first one.
+    """Converts frames of one video to RGB, or gives their planes, in the size and the orientation of the first frame.
 
-    A video may change both on its way.
+    Both may change within a video.
 
     Attributes:
         size: height and width as shown, pixels; None before the first frame.
@@ -98,57 +98,57 @@ class Converter:
         self._reformat = VideoReformatter().reformat
 
     def start(self, first: VideoFrame) -> tuple[int, int]:
-        """Take size and orientation from the first frame of the video, where they are not known; returns the size."""
+        """Take size and orientation from the first frame of the video, if they are not known; return the size."""
         if self.size is None:
             self.orientation = orientation(first)
             self.size = self.orientation.size(first.height, first.width)
         return self.size
 
     def rgb(self, frame: VideoFrame) -> Pixels:
-        """The whole frame, uint8 (H, W, 3), upright.
+        """Return the whole frame, uint8 (H, W, 3), upright.
 
         Raises:
             FFmpegError, ValueError: libswscale does not know its format.
         """
         size = self.start(frame)
         height, width = self.orientation.size(*size)
-        # A format made once saves looking it up by its name for each frame.
-        plane = self._reformat(frame, width, height, _RGB, threads=1).planes[0]  # type: ignore[arg-type]  # it may
+        # A format object saves looking the format up by its name for each frame.
+        plane = self._reformat(frame, width, height, _RGB, threads=1).planes[0]  # type: ignore[arg-type]  # is accepted
         rgb = np.ndarray((height, width, 3), np.uint8, memoryview(plane), 0, (plane.line_size, 3, 1))
         return self.orientation.apply(rgb)
 
     def planes(self, frame: VideoFrame) -> tuple[VideoPlane, ...]:
-        """Luma and chroma of the frame; none where it must be converted as a whole."""
+        """Return luma and chroma of the frame; an empty tuple if it must be converted as a whole."""
         size = self.start(frame)
         fits = (frame.height, frame.width) == size and self.orientation == UPRIGHT
         if not fits or frame.format.name not in _PLANAR or frame.colorspace not in _LUMA_WEIGHTS:
             return ()
         planes = frame.planes
-        return planes if planes[0].line_size > 0 else ()  # else it is stored from the bottom up
+        return planes if planes[0].line_size > 0 else ()  # a negative one: rows are stored from the bottom up
 
     @staticmethod
     def matrix(frame: VideoFrame) -> npt.NDArray[np.float32]:
-        """What makes the frame's planes RGB, see `colour_matrix`."""
+        """Return the `colour_matrix` that converts the frame's planes to RGB."""
         return colour_matrix(frame.colorspace, frame.format.name[3] == "j" or frame.color_range == ColorRange.JPEG)
 
 
 class MisfitError(ValueError):
-    """An array that a clip should go to has another shape: the caller's mistake, not the video's."""
+    """An array of `out` has the wrong shape or type for its clip: the caller's mistake, not the video's."""
 
 
 class Album:
     """The clips of one video, filled frame by frame.
 
     Args:
-        path: of the video, for messages.
+        path: path of the video, for messages.
         clips: for each clip its frame indices and its crop; None is the whole frame.
-        size: S, the side to resize to, pixels; None leaves the crop's size.
-        converter: of the video.
-        out: for each clip the array to fill, uint8 (frames, S, S, 3); made where None.
+        size: S, the side to resize to, pixels; None keeps the crop's size.
+        converter: the converter of the video.
+        out: for each clip the array to fill, uint8 (frames, S, S, 3); None to make them.
 
     Raises:
-        VideoError: an index or a side is no whole number.
-        MisfitError: such an array does not fit; from the methods.
+        VideoError: an index or a side is not a whole number.
+        MisfitError: an array of `out` does not fit; raised by the methods.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class Album:
         self._out: list[Pixels] = []
         self._boxes: dict[Crop | None, Crop] = {}
         self._windows: dict[tuple[str, Crop | None], tuple[Crop, Crop, Crop]] = {}
-        # Frame -> crop -> clip and place where it shows: made once for a crop, then copied.
+        # Frame -> crop -> the clips and places that show it: computed once per crop, then copied.
         self._spots: dict[int, dict[Crop | None, list[tuple[int, int]]]] = {}
         for clip, (indices, crop) in enumerate(self._clips):
             for place, index in enumerate(indices):
@@ -176,14 +176,14 @@ class Album:
 
     @property
     def wanted(self) -> list[int]:
-        """The frames that any clip shows, ascending."""
+        """Indices of the frames that any clip shows, ascending."""
         return sorted(self._spots)
 
     def put(self, index: int, frame: VideoFrame) -> None:
-        """Take a frame for all clips that show it; should one come twice, the second counts.
+        """Put a frame into all clips that show it; if one comes twice, the second counts.
 
         Raises:
-            VideoError: a crop leaves the picture, or its pixels cannot be converted.
+            VideoError: a crop is not inside the frame, or the frame's pixels cannot be converted.
         """
         planes = self._converter.planes(frame) if self._side else ()
         try:
@@ -213,7 +213,7 @@ class Album:
                 self._out[clip][place] = picture
 
     def finish(self) -> list[Pixels]:
-        """The clips; the size of the video must be known.
+        """Return the clips; the size of the video must be known.
 
         Raises:
             VideoError: as from `put`.
@@ -226,7 +226,7 @@ class Album:
             return
         size = self._converter.size
         if size is None:
-            raise RuntimeError("no frame has told the size of the video yet")
+            raise RuntimeError("the size of the video is not known before its first frame")
         for _, crop in self._clips:
             self._boxes[crop] = self._box(crop, *size)
         side = self._side
@@ -235,13 +235,13 @@ class Album:
         self._out = [np.empty(shape, np.uint8) for shape in shapes] if self._given is None else list(self._given)
         given = [(clip.shape, clip.dtype, clip.flags.c_contiguous) for clip in self._out]
         if given != [(shape, np.dtype(np.uint8), True) for shape in shapes]:  # OpenCV would write elsewhere
-            raise MisfitError(f"out: {given}; the clips are contiguous uint8 of {shapes}")
+            raise MisfitError(f"out: {given}; the clips need contiguous uint8 arrays of shapes {shapes}")
         if side:
             self._merged = np.empty((side, side, 3), np.uint8)
             self._small = [np.empty((side, side), np.uint8) for _ in range(3)]
 
     def _whole(self, numbers: Indices, what: str, least: float) -> list[int]:
-        """Whole numbers as Python's own."""
+        """Return the numbers as Python's integers, none below `least`."""
         if not isinstance(numbers, Iterable):
             raise VideoError(f"{self._path}: {what} {numbers!r:.60}; a list of whole numbers is needed, such as [0, 1]")
         try:
@@ -255,15 +255,15 @@ class Album:
     def _box(self, crop: Crop | None, full_height: int, full_width: int) -> Crop:
         box: Sequence[int] = (0, 0, full_height, full_width) if crop is None else self._whole(crop, "crop", -math.inf)
         if len(box) != 4:
-            raise VideoError(f"{self._path}: crop {tuple(box)}; it is top, left, height, width")
+            raise VideoError(f"{self._path}: crop {tuple(box)}; expected (top, left, height, width)")
         top, left, height, width = box
         if not (0 <= top < top + height <= full_height and 0 <= left < left + width <= full_width):
             frame = f"the {full_height} x {full_width} frame"
-            raise VideoError(f"{self._path}: crop {tuple(box)} (top, left, height, width) leaves {frame}")
+            raise VideoError(f"{self._path}: crop {tuple(box)} (top, left, height, width) is not inside {frame}")
         return top, left, height, width
 
     def _in_planes(self, frame: VideoFrame, crop: Crop | None) -> tuple[Crop, Crop, Crop]:
-        """Where a crop lies in luma and in chroma, of which it takes every sample that it touches."""
+        """Return the crop in the planes of luma and chroma; it takes every chroma sample that it touches."""
         name = frame.format.name
         if (name, crop) not in self._windows:
             top, left, height, width = self._boxes[crop]
@@ -275,7 +275,7 @@ class Album:
 
 
 def _integer(number: SupportsIndex) -> int:
-    """A whole number as Python's own; truth is none."""
+    """Return a whole number as Python's integer; raise TypeError for anything else, truth values included."""
     if isinstance(number, bool | np.bool_):
         raise TypeError
     return operator.index(number)

@@ -1,9 +1,9 @@
-"""What is known of a video file once and for all: which packet gives which frame, and where decoding can start.
+"""The plan of a video file, made once: which packet gives which frame, and where decoding can start.
 
-A packet's number is its place in the file. Timestamps are not trusted to name a frame: they repeat, are missing, or are
-off by one in avi. A plan says it with packet numbers, and the decoder hands each frame out with the number of the
-packet that it came from. survey.py makes it while the file is decoded once, or from the packets alone where they tell
-all. As text it takes some tens of characters.
+A packet's number is its place in the file. Timestamps cannot identify a frame: they repeat, are missing, or are off by
+one in avi. So a plan uses packet numbers, and the decoder returns each frame with the number of the packet that it came
+from. survey.py makes the plan while the file is decoded once, or from the packets alone if they tell enough. As text it
+takes some tens of characters.
 """
 
 import base64
@@ -22,20 +22,21 @@ Numbers = npt.NDArray[np.int64]
 """Numbers of packets or frames, or times."""
 
 TIMED_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
-"""Containers whose packets carry presentation times from the encoder and that can be searched by them. avi has none and
-makes them up, a program stream may have few, and a transport stream cannot be searched exactly."""
+"""Containers whose packets carry presentation times from the encoder, and which can be searched by these. avi has no
+times, so that libavformat makes them up, a program stream may have few, and a transport stream cannot be searched
+exactly."""
 
 TABLE_HEADERS = {"mov,mp4,m4a,3gp,3g2,mj2": 0, "avi": 8}
-"""Containers with a table of all packets at hand once they are open, and the bytes from where it points to the data."""
+"""Containers with a table of all packets as soon as they are open -> bytes from the place it gives to the data."""
 
-_VERSION = 6  # of the text
+_VERSION = 6  # of the text format
 _NUM_FACTS = 13
 _WIDEST = 10  # bytes of a number
-_DEEPEST = 16  # frames that a decoder holds back (H.264, HEVC); more makes some of them fail badly
+_DEEPEST = 16  # frames that a decoder may hold back (H.264, HEVC); with more, some decoders fail badly
 
 
 class OtherFileError(ValueError):
-    """The plan of another file."""
+    """The plan belongs to another file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,22 +46,22 @@ class Plan:
     Attributes:
         file_size: bytes; a file of another size is another file.
         stream: index of the video stream.
-        rate: average frames per second, 0 where the file does not say.
-        height: pixels, as shown; 0 where it is not known.
+        rate: average frames per second; 0 if not known.
+        height: pixels, as shown; 0 if not known.
         width: the same.
-        orientation: how a stored frame becomes the shown one, where the size is known.
-        depth: frames that the decoder holds back to put them in order.
+        orientation: how a stored frame becomes the shown one, if the size is known.
+        depth: number of frames that the decoder holds back to put them in order.
         num_packets: P.
         shown: int64 (N,), the packets in display order: frame n comes from packet shown[n].
-        keys: int64, packets to start from, the first one among them, ascending; empty where frames must be counted from
-            the start.
-        header: see `TABLE_HEADERS`; -1 where packets are searched for by time.
-        packed: whether MPEG-4 packets hold two pictures, see `rspnet.video.packets.unpacked`.
-        afresh: whether each start needs a decoder that has seen nothing, as those had by which starts were tried out.
-        times: int64 (P,), presentation times in the stream's unit; None with a table.
-        moments: int64 (N + 1,), milliseconds, when each frame is shown and when the last one ends; None where frame n
-            is shown at n / rate, give or take a frame.
-        places: int64 (P,), the frame that each packet shows, -1 where it shows none.
+        keys: int64, packets at which decoding can start, ascending, beginning with packet 0; empty if frames must be
+            counted from the start.
+        header: see `TABLE_HEADERS`; -1 if there is no table, and packets are searched for by time.
+        packed: whether MPEG-4 packets may hold two pictures, see `rspnet.video.packets.unpacked`.
+        afresh: whether each start needs a new decoder, because starts were tried out with new ones.
+        times: int64 (P,), presentation times in the stream's unit; None with a table, or without `keys`.
+        moments: int64 (N + 1,), milliseconds, when each frame is shown and when the last one ends; None if frame n is
+            shown at n / rate, give or take a frame.
+        places: int64 (P,), the frame that each packet shows; -1 if it shows none.
     """
 
     file_size: int
@@ -92,16 +93,16 @@ class Plan:
 
     @property
     def container(self) -> str | None:
-        """What libavformat calls the file's container; None without a table of packets, where it may be one of two."""
+        """libavformat's name of the container; None without a table of packets: `TIMED_FORMATS` has two."""
         return next((names.split(",")[0] for names, header in TABLE_HEADERS.items() if header == self.header), None)
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width; None where they are not known."""
+        """Height and width; None if they are not known."""
         return (self.height, self.width) if self.height else None
 
     def to_text(self) -> str:
-        """A short text that `from_text` reads."""
+        """Return the plan as a short text, which `from_text` reads."""
         facts = [_VERSION, self.file_size, self.stream, self.rate.numerator, self.rate.denominator]
         flags = (*self.orientation, self.packed, self.afresh, self.moments is not None)
         facts += [self.height, self.width, sum(flag << bit for bit, flag in enumerate(flags)), self.depth]
@@ -118,22 +119,22 @@ class Plan:
 
     @classmethod
     def from_text(cls, text: str, file_size: int | None = None) -> "Plan":
-        """Read what `to_text` wrote; no text makes it take more memory than a plan of `MAX_PACKETS` packets does.
+        """Read what `to_text` wrote; no text makes it use more memory than a plan of `MAX_PACKETS` packets does.
 
         Args:
             text: the text.
-            file_size: bytes of the file that it should be of.
+            file_size: size in bytes of the file that the plan should belong to; None to accept any.
 
         Raises:
             OtherFileError: it is the plan of another file.
-            ValueError: it is something else.
+            ValueError: it is not a plan.
         """
         try:
             return cls._read(_Text(text), file_size)
         except OtherFileError:
             raise
         except (ValueError, ArithmeticError, IndexError, MemoryError, zlib.error) as error:
-            raise ValueError(f"{text[:40]!r} is no plan of a video ({error})") from None
+            raise ValueError(f"{text[:40]!r} is not the plan of a video ({error})") from None
 
     @classmethod
     def _read(cls, text: "_Text", file_size: int | None) -> "Plan":
@@ -162,17 +163,17 @@ class Plan:
         return plan
 
     def _order(self) -> Numbers:
-        """All packets: those that are shown, in display order, then the others."""
+        """Return the numbers of all packets: those that are shown, in display order, then the others."""
         return np.concatenate([self.shown, np.flatnonzero(self.places < 0)])
 
     def runs(self, wanted: Iterable[int]) -> "list[Run]":
-        """The runs of packets that give the wanted frames; no packet is in two runs unless each start is afresh."""
+        """Return the runs of packets that give the wanted frames; runs overlap only if the plan is `afresh`."""
         runs: list[Run] = []
         frames = np.fromiter(wanted, np.int64)
         numbers = self.shown[frames]
         starts = np.searchsorted(self.keys, numbers, side="right") - 1
-        # A frame that comes after a key packet but is shown before it leans on the pictures before it (open GOP). From
-        # the start of the file all are right.
+        # A frame that follows a key packet but is shown before it may depend on the pictures before it (open GOP), and
+        # needs an earlier start. From the start of the file all frames are right.
         while (too_late := (starts > 0) & (self.places[self.keys[starts]] > frames)).any():
             starts -= too_late
         for first, number, frame in sorted(zip(self.keys[starts].tolist(), numbers.tolist(), frames.tolist())):
@@ -181,7 +182,7 @@ class Plan:
             runs[-1].last = max(runs[-1].last, number)
             runs[-1].wanted[number] = frame
         for run in runs:
-            # A packet that shows nothing may belong to the frame of the one before, as its second field does.
+            # A packet that shows nothing may belong to the frame of the one before, as its second field.
             while run.last + 1 < self.num_packets and self.places[run.last + 1] < 0:
                 run.last += 1
         return runs
@@ -189,12 +190,12 @@ class Plan:
 
 @dataclass
 class Run:
-    """Packets to feed in one go.
+    """Packets to decode in one go.
 
     Attributes:
         first: number of the key packet to start from.
         last: number of the packet to stop after.
-        wanted: packet number -> index of the frame.
+        wanted: number of a packet -> index of the frame that it gives.
     """
 
     first: int
@@ -203,7 +204,7 @@ class Run:
 
 
 def _pack(numbers: Iterable[int]) -> bytes:
-    """Integers, seven bits to a byte, the sign in the lowest."""
+    """Pack integers with seven bits per byte, lowest first; the sign is the lowest bit."""
     packed = bytearray()
     for number in numbers:
         number = number << 1 if number >= 0 else ~number << 1 | 1
@@ -222,7 +223,7 @@ def _unpack(packed: bytes) -> Numbers:
     if not len(ends) or ends[-1] != len(digits) - 1 or widths.max() > 10:
         raise ValueError("cut")
     numbers = np.zeros(len(ends), np.int64)
-    for place in range(widths.max()):  # digit by digit: of all numbers that have it
+    for place in range(widths.max()):  # digit by digit, for all numbers that have it
         there = np.flatnonzero(widths > place)
         numbers[there] |= (digits[starts[there] + place] & 127).astype(np.int64) << 7 * place
     return numbers >> 1 ^ -(numbers & 1)
@@ -233,13 +234,13 @@ def _checksum(packed: bytes) -> bytes:
 
 
 class _Text:
-    """The numbers in the text of a plan: first the facts, which say how many follow, then these.
+    """The numbers in the text of a plan: first the facts, which say how many others follow, then those.
 
     Args:
-        text: of any length.
+        text: the text, of any length.
 
     Raises:
-        ValueError, zlib.error: from here and from the methods: it is no such text.
+        ValueError, zlib.error: it is not the text of a plan; raised by the constructor and the methods.
     """
 
     def __init__(self, text: str) -> None:
@@ -248,7 +249,7 @@ class _Text:
         self._start = self._inflater.decompress(self._squeezed, _NUM_FACTS * _WIDEST)
 
     def facts(self) -> list[int]:
-        """Those of `Plan._read`."""
+        """Return the facts, in the order of `Plan._read`."""
         ends = [place for place, digit in enumerate(self._start) if digit < 128][:_NUM_FACTS]
         version, *facts = map(int, _unpack(self._start[: ends[-1] + 1]))
         if version != _VERSION or len(ends) < _NUM_FACTS:
@@ -256,7 +257,7 @@ class _Text:
         return facts
 
     def numbers(self, count: int) -> Numbers:
-        """So many numbers, which must be all that follow the facts."""
+        """Return the numbers after the facts, of which there must be exactly `count`."""
         most = (_NUM_FACTS + count) * _WIDEST + 4
         packed = self._start + self._inflater.decompress(self._inflater.unconsumed_tail, most)
         if not self._inflater.eof or self._inflater.unused_data or _checksum(packed[:-4]) != packed[-4:]:
@@ -273,7 +274,7 @@ def _check(holds: bool | np.bool_, what: str) -> None:
 
 
 def _check_facts(facts: list[int]) -> None:
-    """Before room is made for what they announce."""
+    """Check the facts, before memory is allocated for the numbers that they announce."""
     size, stream, above, below, height, width, flags, depth, count, length, num_keys, header = facts
     _check(size >= 0 and 0 <= stream < 2**16, "file")
     _check(below > 0 and (above == 0 or plausible_rate(above / below)), "rate")
@@ -284,7 +285,7 @@ def _check_facts(facts: list[int]) -> None:
 
 
 def _check_numbers(shown: Numbers, keys: Numbers, count: int) -> None:
-    """Packets that are there, each but once; starts in their order, the first of all and others that are shown."""
+    """Check that packets exist and occur once, and that starts ascend from packet 0 and, but for that, are shown."""
     _check(not len(shown) or (shown.min() >= 0 and shown.max() < count), "frames")
     places = np.zeros(count, bool)
     places[shown] = True

@@ -1,9 +1,10 @@
 """Reading video files: exact frames by index, with PyAV, in one thread.
 
-Frame n is the n-th frame that a full sequential decode of the file gives, turned as players show it. plan.py
-knows which packets to start from and to stop at, and feed.py feeds them to the decoder; frames that nobody wants are
-left out where no other leans on them; the wanted ones are cropped, resized and converted by pixels.py as they come.
-What cannot be read so is counted from the start: slow, always right. This offers what inspection.py and writer.py do.
+Frame n is the n-th frame that a full sequential decode of the file gives, in the orientation in which players show it.
+plan.py knows at which packets to start and to stop, and feed.py feeds them to the decoder. Frames that are not wanted
+are skipped if no other depends on them; the wanted ones are cropped, resized and converted by pixels.py as they come.
+Files for which that fails are decoded from the start, counting frames: slow, but always right. `inspect`, `encode` and
+`transcode` of inspection.py and writer.py can be imported from here too.
 """
 
 import os
@@ -43,7 +44,7 @@ def read_frames(path: str | os.PathLike[str], indices: Indices) -> Pixels:
 
     Args:
         path: the file.
-        indices: which frames, in any order; repeats are fine. Whole numbers, of Python or NumPy.
+        indices: frame numbers, in any order; repeats are fine. Integers of Python or NumPy.
 
     Returns:
         uint8 (len(indices), H, W, 3), RGB.
@@ -58,7 +59,7 @@ def read_frames(path: str | os.PathLike[str], indices: Indices) -> Pixels:
 def _only_video_errors(
     method: Callable[Concatenate["Video", Given], Found],
 ) -> Callable[Concatenate["Video", Given], Found]:
-    """For what users call: whatever goes wrong with a file is a VideoError that names it."""
+    """Decorate a public method so that any error with the file becomes a VideoError that names it."""
 
     @wraps(method)
     def guarded(video: "Video", /, *args: Given.args, **kwargs: Given.kwargs) -> Found:
@@ -73,21 +74,22 @@ class Video:
 
     Args:
         path: the file.
-        num_frames: frames as decoded (`inspect` with depth "decode" counts them), when known. It also settles how a
-            damaged file is read: where the container promises another number, frames are counted from the start.
+        num_frames: number of decoded frames, if known (`inspect` with depth "decode" counts them). It also decides how
+            a damaged file is read: if the plan or the packets give another number, frames are counted from the start.
         time_limit: seconds that opening, counting or one call of `read` may take.
-        plan: the file's plan as `inspect` with depth "decode" gives it. Else it is made from the packets (a few
-            milliseconds) or, where they do not tell, frames are counted. One of another file (another size, another
-            number of frames) is passed over.
-        max_pixels: a video of larger pictures is not opened.
+        plan: the file's plan, from `inspect` with depth "decode". Without one, it is made from the packets (a few
+            milliseconds) or, if they do not tell enough, frames are counted. The plan of another file (of another size,
+            or another number of frames) is ignored.
+        max_pixels: a video with more pixels per frame is refused.
 
     Attributes:
         path: the file.
-        clock: its time limit; to be started before `frames`.
-        converter: what makes pixels of its frames.
+        clock: the time limit; call its `start` before `frames`.
+        converter: converts frames to pixels.
 
     Raises:
-        VideoError: not a video that can be opened, or the plan is none.
+        VideoError: the file cannot be opened as a video, cannot hold `num_frames` frames, or the plan is malformed.
+        MachineError: the machine lacks files or memory; also from the methods.
     """
 
     @_only_video_errors
@@ -109,7 +111,7 @@ class Video:
         self._feed = Feed(self.clock, self._plan, self._limits)
         if num_frames is not None and not plausible_count(num_frames, self._feed.container.size):
             size = self._feed.container.size
-            raise VideoError(f"{self.path}: {num_frames} frames are promised, but it has {size} bytes; verify it anew")
+            raise VideoError(f"{self.path}: {num_frames} frames are promised, but it has {size} bytes; verify it again")
         if self._plan and self._plan.can_jump and not self._feed.is_quick:
             self._plan = None
         self.converter = Converter(self._plan.size, self._plan.orientation) if self._plan else Converter()
@@ -127,7 +129,7 @@ class Video:
     @property
     @_only_video_errors
     def num_frames(self) -> int:
-        """How many frames a full decode gives: as promised to the constructor, else counted."""
+        """Number of frames that a full decode gives: as passed to the constructor, else counted."""
         if self._num_frames is None:
             self.clock.start()
             self._plan_from_packets()
@@ -137,22 +139,22 @@ class Video:
 
     @property
     def plan(self) -> str | None:
-        """The plan by which it is read, as text for another `Video` of the file; None where it has none yet."""
+        """The plan by which the file is read, as text for another `Video` of it; None if there is none yet."""
         return self._plan.to_text() if self._plan and self._plan.num_packets <= MAX_PACKETS else None
 
     @property
     @_only_video_errors
     def fps(self) -> float:
-        """Average frames per second, by the frames' own times where those are known; 0.0 where nothing tells."""
+        """Average frames per second, by the frames' own times if known, else by the header; 0.0 if nothing tells."""
         plan = self._paced()
         return float(plan.rate if plan else promised_rate(self._feed.stream))
 
     @property
     @_only_video_errors
     def moments(self) -> Numbers | None:
-        """int64 (frames + 1,), milliseconds, when each frame is shown and the last one ends.
+        """int64 (frames + 1,), milliseconds, when each frame is shown and when the last one ends.
 
-        None where frame n is shown at n / fps, give or take a frame, or nothing tells.
+        None if frame n is shown at n / fps, give or take a frame, or if nothing tells.
         """
         plan = self._paced()
         return plan.moments if plan else None
@@ -160,13 +162,13 @@ class Video:
     @property
     @_only_video_errors
     def height(self) -> int:
-        """Pixels, as shown."""
+        """Height in pixels, as shown."""
         return self._size()[0]
 
     @property
     @_only_video_errors
     def width(self) -> int:
-        """Pixels, as shown."""
+        """Width in pixels, as shown."""
         return self._size()[1]
 
     @_only_video_errors
@@ -174,17 +176,17 @@ class Video:
         """Read the frames of one clip.
 
         Args:
-            indices: which frames, in any order; repeats are fine and cost nothing.
-            crop: top, left, height, width of the part to cut out, pixels.
+            indices: frame numbers, in any order; repeats are fine and cost nothing.
+            crop: top, left, height, width of the part to cut out, pixels; None for the whole frame.
             size: resize to `size` x `size` pixels: bilinear, align_corners False, no antialiasing (as published; see
-                pixels.py).
+                pixels.py); None keeps the size.
 
         Returns:
             uint8 (len(indices), height, width, 3), RGB.
 
         Raises:
-            VideoError: no such frame, indices that are no whole numbers, the crop leaves the picture, the file yields
-                fewer frames than promised or cannot be read, or the time is up.
+            VideoError: there is no such frame, indices are not whole numbers, the crop is not inside the frame, the
+                file gives fewer frames than promised or cannot be read, or the time limit is exceeded.
         """
         return self.read_clips([(indices, crop)], size)[0]
 
@@ -195,12 +197,12 @@ class Video:
         size: int | None = None,
         out: Sequence[Pixels] | None = None,
     ) -> list[Pixels]:
-        """Read several clips in one pass: frames they share are decoded once.
+        """Read several clips in one pass; frames that they share are decoded once.
 
         Args:
             clips: for each clip its indices and its crop, as for `read`.
             size: as for `read`.
-            out: for each clip the array to fill, of the shape that `read` returns; None makes them.
+            out: for each clip the array to fill, of the shape that `read` returns; None to make them.
 
         Returns:
             One array per clip, as from `read`.
@@ -223,17 +225,17 @@ class Video:
         return album.finish()
 
     def _fitting(self, text: str) -> Plan | None:
-        """The plan that was handed in, if it is this file's."""
+        """Return the plan that was passed in, or None if it is another file's."""
         try:
             plan = Plan.from_text(text, os.path.getsize(self.path))
-        except (OSError, OtherFileError):  # opening the file says what is wrong
+        except (OSError, OtherFileError):  # OSError: opening the file raises it again
             return None
         except ValueError as error:
-            raise VideoError(f"{self.path}: {error}; make the index anew with verify --depth decode") from None
+            raise VideoError(f"{self.path}: {error}; make the index again with verify --depth decode") from None
         return plan if self._num_frames in (None, len(plan.shown)) else None
 
     def _paced(self) -> Plan | None:
-        """The plan, which knows the frames' times; None where only the header tells the rate."""
+        """Return the plan, which knows the frames' times; None if only the header tells the rate."""
         self.clock.start()
         self._plan_from_packets()
         if not self._plan and (self._num_frames is None or not promised_rate(self._feed.stream)):
@@ -241,7 +243,7 @@ class Video:
         return self._plan
 
     def _plan_from_packets(self) -> None:
-        """Make the plan, once, where the packets' times tell it."""
+        """Make the plan without decoding, if the packets tell enough; tried only once."""
         if self._plan or self._surveyed:
             return
         self._surveyed = True
@@ -254,20 +256,20 @@ class Video:
                 self._plan = survey.plan(shown)
 
     def _plan_from_frames(self) -> Plan:
-        """The plan as decoding everything gives it."""
+        """Return the plan made by decoding everything."""
         self._feed.rewind()
         stream, damage = self._feed.stream, Damage()
         survey = Survey(self._feed.container, stream)
         shown = [frame.pts for frame in decode_all(survey(self._feed.packets()), stream, damage)]
-        # A decoder of Motion JPEG fills gaps from the picture before, and says so only where it is strict.
+        # The decoder of Motion JPEG fills gaps from the picture before, and reports it only if it is strict.
         is_jpeg = stream.codec_context.name == "mjpeg"
         return survey.plan(shown, is_jpeg or damage.refused + damage.flagged + damage.spoilt > 0)
 
     def _check_looks(self, frame: VideoFrame, plan: Plan) -> None:
-        """Believe a plan in size and orientation where the first frame that comes, or else that of the file, is so.
+        """Check size and orientation of a plan, once: by this frame or, if it differs, by the first frame of the file.
 
         Raises:
-            VideoError: it is not.
+            VideoError: they differ from the plan's.
         """
         if self._believed or plan.size is None:
             return
@@ -277,11 +279,11 @@ class Video:
             with Feed(self.clock, None, self._limits) as feed:
                 first.start(next(decode_all(feed.packets(), feed.stream)))
             if (first.orientation, first.size) != (plan.orientation, plan.size):
-                raise VideoError(f"{self.path}: its plan is of pictures of another size or turn; verify it anew")
+                raise VideoError(f"{self.path}: its plan gives another size or orientation; verify it again")
         self._believed = True
 
     def frames(self, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Yield each wanted frame with its index. All may come again: then the second are the right ones."""
+        """Yield each wanted frame with its index. If all are yielded a second time, those are the right ones."""
         self._plan_from_packets()
         plan = self._plan
         if plan and plan.can_jump:
@@ -294,11 +296,11 @@ class Video:
             except RSPNetError:
                 raise
             except (UnexpectedError, av.FFmpegError, OSError, IndexError, ValueError):
-                self._plan = replace(plan, keys=plan.keys[:0], times=None)  # which are of use for jumping alone
+                self._plan = replace(plan, keys=plan.keys[:0], times=None)  # without what is needed to jump
         yield from self._feed.from_start(wanted, self.num_frames)
 
     def _size(self) -> tuple[int, int]:
         if self.converter.size is None:
             self.clock.start()
-            return self.converter.start(next(self.frames([0]))[1])  # only a decoded frame tells the orientation
+            return self.converter.start(next(self.frames([0]))[1])  # the orientation is known only after decoding
         return self.converter.size

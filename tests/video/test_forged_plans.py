@@ -73,7 +73,7 @@ def test_what_inflates(files):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     facts = [6, path.stat().st_size, 0, 25, 1, 64, 80, 0, 2, LENGTH, LENGTH, 1, 0]
     for content in (bytes(10**8), _pack(facts) + bytes(10**8), b"\xff" * 10**8):
-        with pytest.raises(ValueError, match="is no plan of a video"):
+        with pytest.raises(ValueError, match="is not the plan of a video"):
             Plan.from_text(squeezed(content))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 250_000  # what the test itself takes
 

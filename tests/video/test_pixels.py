@@ -165,7 +165,7 @@ def test_clips_land_where_they_are_wanted(tmp_path, crop, size):
 @pytest.mark.parametrize("wrong", [np.zeros((1, 32, 40, 3), np.uint8), np.zeros((1, 32, 32, 3), np.float32)])
 def test_clips_do_not_land_where_they_do_not_fit(tmp_path, wrong):
     path = write_numbered(tmp_path / "a.mp4", 3)
-    with Video(path) as video, pytest.raises(ValueError, match="the clips are contiguous uint8"):
+    with Video(path) as video, pytest.raises(ValueError, match="the clips need contiguous uint8"):
         video.read_clips([([1], None)], 32, [wrong])
 
 

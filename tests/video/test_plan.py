@@ -110,7 +110,7 @@ def test_a_file_that_was_damaged_since(tmp_path):
 @pytest.mark.parametrize("text", ["x", "AAAA", "Y2dk", "é", "no plan at all"])
 def test_what_is_no_plan(tmp_path, text):
     path = write_numbered(tmp_path / "a.mp4", 4)
-    with pytest.raises(VideoError, match=r"a\.mp4: '.*' is no plan of a video .*verify --depth decode"):
+    with pytest.raises(VideoError, match=r"a\.mp4: '.*' is not the plan of a video .*verify --depth decode"):
         Video(path, plan=text)
 
 
