@@ -93,7 +93,7 @@ class Plan:
 
     @property
     def container(self) -> str | None:
-        """libavformat's name of the container; None without a table of packets: `TIMED_FORMATS` has two."""
+        """Libavformat's name of the container; None without a table of packets, as it may be one of several then."""
         return next((names.split(",")[0] for names, header in TABLE_HEADERS.items() if header == self.header), None)
 
     @property

@@ -1,4 +1,4 @@
-"""When the frames of a new file are shown: at the times of those that they come from, put in order."""
+"""Compute when the frames of a new file are shown: at the times of the source's frames, in rising order."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -6,18 +6,18 @@ from fractions import Fraction
 from rspnet.video.times import Frame, Timeline, in_order
 
 FINEST_UNIT = Fraction(1, 90_000)
-"""Seconds, as in MPEG's own containers."""
+"""Seconds; the unit of MPEG's own containers."""
 
 
 class Schedule:
     """Presentation times for a new file: the source's, from 0 on and strictly rising.
 
     Args:
-        timeline: of the source, complete. Where it tells nothing, frame n is at n / rate.
+        timeline: the timeline of the source, complete. If it has no usable times, frame n is shown at n / rate.
 
     Attributes:
         rate: average frames per second.
-        unit: of the new times, seconds.
+        unit: unit of the new times, seconds.
     """
 
     def __init__(self, timeline: Timeline) -> None:
@@ -30,16 +30,16 @@ class Schedule:
         pace = timeline.pace(order)
         self.rate = pace.rate or Fraction(25)
         self.unit = timeline.unit if self._tells else 1 / self.rate
-        # A finer one where times repeat, and no finer than that: mp4 counts the units of a frame in 32 bits.
+        # Times that repeat need a finer unit; none may be finer than this, as mp4 stores a frame's duration in 32 bits.
         if self._tells and (len(set(times)) < len(times) or self.unit.denominator > FINEST_UNIT.denominator):
             self.unit = FINEST_UNIT
         self._end = round((pace.seconds or 0) / self.unit)
 
     def __call__(self, frames: Iterable[tuple[int | None, Frame]]) -> Iterator[tuple[Frame, int, int]]:
-        """Yield frames with their time and how long they stand, in units.
+        """Yield frames with their time and their duration, in units.
 
         Args:
-            frames: with the numbers of their packets, in display order.
+            frames: the frames with the numbers of their packets, in display order.
         """
         waiting: tuple[Frame, int] | None = None
         for frame, time in self._timed(frames):
@@ -62,7 +62,7 @@ class Schedule:
             yield frame, round((time - start) * self._timeline.unit / self.unit)
 
     def _known(self, frames: Iterable[tuple[int | None, Frame]]) -> Iterator[tuple[int, Frame]]:
-        """A frame whose packet is not known comes right after the one before it."""
+        """Yield frames with their packet's time; a frame without a packet gets the time of the frame before it."""
         time = None
         for number, frame in frames:
             time = time if number is None else self._timeline.time(number)

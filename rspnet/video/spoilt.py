@@ -1,30 +1,30 @@
-"""Packets that no encoder wrote: bytes that a codec forbids, which decoders read as if they were a picture."""
+"""Recognise packets with bytes that no encoder writes: the codec forbids them, but decoders take them for pictures."""
 
 import re
 from collections.abc import Callable, Iterator
 
 _FORBIDDEN = re.compile(rb"\x00\x00(?:[\x00-\x02]|\x03[\x04-\xff])")
-"""Inside a unit (NAL) of H.264 and HEVC, where a 3 is put behind two zeros that one of 0 to 3 would follow."""
+"""Forbidden bytes in a NAL unit of H.264 and HEVC, where a 3 is inserted between two zeros and a byte of 0 to 3."""
 
 _FORBIDDEN_BETWEEN_CODES = re.compile(rb"\x00\x00(?:\x02|\x00+[\x02-\xff]|\x03[\x04-\xff])")
-"""The same where start codes separate the units, and zeros may stand before them."""
+"""The same for units that are separated by start codes, which zeros may precede."""
 
 _BLANK = re.compile(rb"\x00{64,}[^\x00]")
-"""Zeros with something behind them: arithmetic coding leaves no such holes."""
+"""A run of zeros with something behind it, which arithmetic coding does not produce."""
 
 _NO_MARKER = re.compile(rb"\xff[\x01-\xbf\xc3\xc5-\xc7\xcb-\xcf\xf0-\xfd]")
-"""Behind the head of a JPEG: of the markers that exist none that a picture brings."""
+"""Markers of JPEG that cannot occur behind the head of a picture."""
 
 _HAS_LENGTHS = {"h264": 4, "hevc": 21}
-"""Codec -> byte of its settings (avcC, hvcC) that says how many bytes the length of a unit has."""
+"""Codec -> place of the byte in its settings (avcC, hvcC) that holds the size of a unit's length."""
 
 
 def spoilt_of(codec: str, config: bytes) -> Callable[[bytes], bool]:
-    """What tells whether a packet is spoilt; of codecs that leave no trace it never is.
+    """Return a function that tells whether a packet is spoilt; always False for codecs where it cannot be seen.
 
     Args:
-        codec: its name, of libavcodec.
-        config: what the container says once for all packets (extradata).
+        codec: libavcodec's name of the codec.
+        config: the settings that the container stores once for all packets (extradata).
     """
     if codec in ("vp8", "vp9", "av1"):
         return lambda data: _BLANK.search(data) is not None
@@ -40,7 +40,7 @@ def spoilt_of(codec: str, config: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_spoilt_jpeg(data: bytes) -> bool:
-    """Whether a picture (ITU-T T.81) holds forbidden markers, or a hole where no run of zeros can be."""
+    """Whether a JPEG (ITU-T T.81) holds forbidden markers, or a run of zeros that its Huffman codes cannot produce."""
     head, _, scan = data.partition(b"\xff\xda")
     if _NO_MARKER.search(scan):
         return True
@@ -48,7 +48,7 @@ def _is_spoilt_jpeg(data: bytes) -> bool:
 
 
 def _codes_blocks_by_zeros(head: bytes) -> bool:
-    """Whether the first code of a table for details, which is all zeros, ends a block: flat ones are zeros then."""
+    """Whether the first code of an AC table, all zeros, is the end of a block: flat blocks then give runs of zeros."""
     place = 0
     while (place := head.find(b"\xff\xc4", place)) >= 0:
         end, place = place + 2 + int.from_bytes(head[place + 2 : place + 4]), place + 4
@@ -60,7 +60,7 @@ def _codes_blocks_by_zeros(head: bytes) -> bool:
 
 
 def _units(data: bytes, width: int) -> Iterator[bytes]:
-    """The units behind their lengths, without zeros at their ends; none of a packet that does not add up."""
+    """Yield the units of a packet without zeros at their ends; none if their lengths do not add up."""
     units, place = [], 0
     while place + width < len(data):
         start = place + width

@@ -1,7 +1,8 @@
-"""Where decoding can start, found out by trying: the frames from there must be those of a decode from the beginning.
+"""Find out by trial where decoding can start: the frames from there must equal those of a decode from the beginning.
 
-A packet that is marked as a key frame is fed, with those that follow, to a decoder of its own while the file is decoded
-once. This goes on until the next mark has proved right: a file is decoded about twice, and each mark makes a decoder.
+While the file is decoded once, a packet that is marked as a key frame and those that follow are also fed to a decoder
+of their own. This goes on until the next mark has proved right: a file is decoded about twice, and each mark needs a
+new decoder.
 """
 
 from collections import deque
@@ -21,18 +22,18 @@ from rspnet.video.packets import Packet, new_decoder, packet_of
 from rspnet.video.pixels import Converter
 from rspnet.video.plan import TABLE_HEADERS
 
-_MOST = 8  # decoders at once
-_MOST_HELD_BACK = 32  # frames; no decoder puts so many in order
+_MOST = 8  # decoders at the same time
+_MOST_HELD_BACK = 32  # frames; more than any decoder holds back to put them in order
 
 
 class Starts:
-    """The trials of one file, while it is decoded from its beginning; a context manager, as it opens the file.
+    """The trials of one file, while it is decoded from its beginning; a context manager, because it opens the file.
 
     Args:
         path: the file.
         container: the same, open.
         stream: its video stream, which is being decoded.
-        limits: of what reading it may take.
+        limits: limits for reading it.
     """
 
     def __init__(self, path: str, container: InputContainer, stream: VideoStream, *, limits: Limits = USUAL) -> None:
@@ -43,7 +44,7 @@ class Starts:
         self._quick: tuple[InputContainer, VideoStream] | None = None
         self._sure: set[int] = set()
         self._trials: list[_Trial] = []
-        self._right: dict[int, int] = {}  # start -> how many frames from there are right
+        self._right: dict[int, int] = {}  # start -> how many frames from there on are right
         self._converter = Converter()
 
     def __enter__(self) -> "Starts":
@@ -57,8 +58,8 @@ class Starts:
         """Take the next packet, before the file's own decoder gets it.
 
         Args:
-            packet: itself.
-            number: its place in the file.
+            packet: the packet.
+            number: its number.
             mark: True for a start that needs no trial, False for one that does, None for any other packet.
         """
         if mark:
@@ -79,22 +80,23 @@ class Starts:
             self._end(trial for trial in self._trials if trial.first < frame.pts)
 
     def finish(self) -> None:
-        """The file is at its end."""
+        """End the trials at the end of the file."""
         for trial in self._trials:
             trial.feed(None)
         self._compare()
         self._end(self._trials)
 
     def kept(self, sure: list[int], shown: list[int], num_packets: int) -> tuple[list[int], bool]:
-        """The starts from which every frame is right up to the next of them; none unless the first packet is one.
+        """Return the starts from which every frame is right up to the next start; none unless packet 0 is a start.
 
         Args:
-            sure: those that needed no trial.
+            sure: the starts that needed no trial.
             shown: the packets in display order.
-            num_packets: of the file.
+            num_packets: number of packets of the file.
 
         Returns:
-            The packets, ascending, and whether any was tried out: as the trials had, each then needs a new decoder.
+            The packets, ascending, and whether any of them was tried out; then each start needs a new decoder, as the
+            trials had.
         """
         places = np.full(num_packets, -1)
         places[shown] = np.arange(len(shown))
@@ -110,7 +112,7 @@ class Starts:
         return kept, not set(kept) <= set(sure)
 
     def _new_decoder(self) -> VideoCodecContext:
-        """One such as a reader makes, which has the container's word only."""
+        """Make a decoder as a reader does, which knows only what the container says."""
         self._quick = self._quick or open_video(self._path, self._stream.index, self._kind, limits=self._limits)
         decoder = new_decoder(self._quick[1], self._limits)
         decoder.reorder_depth = max(decoder.reorder_depth, self._stream.codec_context.reorder_depth)
@@ -131,7 +133,7 @@ class Starts:
             self._trials.remove(trial)
 
     def _same(self, one: VideoFrame, other: VideoFrame) -> bool:
-        """Whether a reader gets the same pixels of two frames of one packet."""
+        """Whether a reader gets the same pixels from two frames of one packet."""
         facts = [
             (frame.pts, frame.format.name, frame.height, frame.width, frame.colorspace, frame.color_range)
             for frame in (one, other)
@@ -143,7 +145,7 @@ class Starts:
         try:
             return all(map(np.array_equal, self._pixels(one), self._pixels(other)))
         except (av.FFmpegError, ValueError):
-            return False  # they cannot be converted, here as there
+            return False  # a reader could not convert them either
 
     def _pixels(self, frame: VideoFrame) -> list[Pixels]:
         planes = self._converter.planes(frame)
@@ -156,15 +158,15 @@ class Starts:
 
 
 class _Trial:
-    """Decoding from one packet on, beside the decoding of the whole file.
+    """Decoding from one packet on, in parallel to decoding the whole file.
 
     Args:
-        decoder: a new one.
+        decoder: a new decoder.
         first: number of the packet.
 
     Attributes:
-        right: frames that came out as they should, from that of the first packet on.
-        failed: whether one did not.
+        right: number of right frames, from that of the first packet on.
+        failed: whether a frame was wrong.
     """
 
     def __init__(self, decoder: VideoCodecContext, first: int) -> None:
@@ -173,24 +175,24 @@ class _Trial:
         self.failed = False
         self._decoder = decoder
         self._frames: tuple[deque[VideoFrame], deque[VideoFrame]] = deque(), deque()
-        # What is shown before the first packet's frame does not count; at the start of the file all do.
+        # Frames shown before that of the first packet do not count; at the start of the file all frames count.
         self._counts = [first == 0, first == 0]
 
     def feed(self, packet: "Packet | None") -> None:
-        """Decode a packet; None is the end."""
+        """Decode a packet; None flushes the decoder."""
         try:
             for frame in self._decoder.decode(packet):
                 self._take(0, frame)
         except (av.FFmpegError, ValueError):
-            self.failed |= not self._counts[0]  # else the packet may hold no picture; what is missing will show
+            self.failed |= not self._counts[0]  # later packets may hold no picture; a missing frame shows in the pairs
 
     def expect(self, frame: VideoFrame) -> None:
-        """Take a frame that must come out here, too."""
+        """Take a frame of the whole file's decoder, which must come out here too."""
         self._take(1, frame)
         self.failed |= len(self._frames[1]) > _MOST_HELD_BACK
 
     def pairs(self) -> Iterator[tuple[VideoFrame, VideoFrame]]:
-        """The next frames of both, as far as they have come."""
+        """Yield frames of this decoder with those of the whole file's, as far as both have come."""
         while all(self._frames) and not self.failed:
             yield self._frames[0].popleft(), self._frames[1].popleft()
 

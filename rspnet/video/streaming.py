@@ -1,4 +1,4 @@
-"""The pictures of a whole video in one pass, a few at a time, so that memory does not grow with its length."""
+"""Read the pictures of a whole video in one pass, a few at a time, so that memory does not grow with its length."""
 
 import zlib
 from collections.abc import Iterator
@@ -11,23 +11,23 @@ from rspnet.video.plan import Numbers
 from rspnet.video.reader import Video
 
 AT_ONCE = 16
-"""Frames that are pictures at a time, and for which a video's time limit holds."""
+"""Number of frames that are converted at a time, and to which a video's time limit applies."""
 
 
 def stream(video: Video, wanted: Numbers, *, crop: Crop, size: int) -> Iterator[Pixels]:
-    """Decode each wanted frame once, in order; skip what lies between where that is quicker.
+    """Decode each wanted frame once, in order; frames between them are skipped if that is quicker.
 
     Args:
-        video: open, and read by nobody else meanwhile.
-        wanted: int64, numbers of frames, ascending.
+        video: an open video, which nothing else may read meanwhile.
+        wanted: int64, frame numbers, ascending.
         crop: see `Video.read`.
         size: S, pixels.
 
     Yields:
-        uint8 (n, S, S, 3), the next n pictures; n is `AT_ONCE` but for the last time, or before an error.
+        uint8 (n, S, S, 3), the next n pictures; n is `AT_ONCE`, except at the end or before an error.
 
     Raises:
-        VideoError: as from `Video.read`; or what was decoded proves to be wrong, as by a damaged file's packets.
+        VideoError: as from `Video.read`; or pictures already yielded prove to be wrong, as with a damaged file.
     """
     parts = [wanted[start : start + AT_ONCE].tolist() for start in range(0, len(wanted), AT_ONCE)]
     sums: list[int] = []
@@ -52,7 +52,7 @@ def stream(video: Video, wanted: Numbers, *, crop: Crop, size: int) -> Iterator[
                 if done and number == len(sums):
                     yield album.finish()[0][:done]
                 raise
-            if found != index:  # all of them anew, by decoding from the start: the packets were not as they seemed
+            if found != index:  # jumping failed: the video now yields all frames again, decoded from the start
                 number, again = 0, (found, frame)
                 continue
             pictures = album.finish()[0]
@@ -62,7 +62,7 @@ def stream(video: Video, wanted: Numbers, *, crop: Crop, size: int) -> Iterator[
                 yield pictures
             elif total != sums[number]:
                 raise VideoError(
-                    f"{video.path}: frames {parts[number][0]} to {parts[number][-1]} are others when it is decoded "
+                    f"{video.path}: frames {parts[number][0]} to {parts[number][-1]} differ when it is decoded "
                     "from its start; transcode it, or look at it with verify --depth decode"
                 )
             number += 1

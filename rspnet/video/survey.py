@@ -1,4 +1,4 @@
-"""Making the plan of a file: what is noted of its packets while they go by, and what follows from it."""
+"""Make the plan of a file from facts that are collected about its packets while they are read."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -18,16 +18,16 @@ from rspnet.video.starts import Starts
 from rspnet.video.times import Timeline
 
 _EACH_GIVES_ONE = ("hevc", "vp8", "vp9", "av1", "mjpeg")
-"""Codecs whose decoders give a frame for each packet that holds one, if they do not refuse it."""
+"""Codecs whose decoders give a frame for each packet that holds one, unless they refuse it."""
 
 
 class Survey:
-    """Takes note of the packets of a stream as they go by, each of which it gives its number as its time.
+    """Collects facts about the packets of a stream as they pass through; each gets its number as its time.
 
     Args:
         container: the file, just opened.
         stream: its video stream.
-        starts: tries out marks that are not sure; None passes them over.
+        starts: tries out doubtful key frame marks; None to ignore such marks.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream, starts: Starts | None = None) -> None:
@@ -37,7 +37,7 @@ class Survey:
         self._starts = starts if self._format in (*TIMED_FORMATS, *TABLE_HEADERS) else None
         self._codec = stream.codec_context.codec.canonical_name
         self._headers = headers_of(self._codec, stream.codec_context.extradata or b"")
-        self._entries = len(stream.index_entries)  # a fragmented mp4 finds the rest on its way
+        self._entries = len(stream.index_entries)  # of a fragmented mp4, more are found while it is read
         self._times: list[int | None] = []
         self._keys: list[int] = []
         self._marks: list[bool] = []
@@ -50,14 +50,14 @@ class Survey:
         self._packed = False
 
     def __call__(self, packets: Iterable[Packet]) -> Iterator[Packet]:
-        """Yield the packets."""
+        """Yield the packets, with their numbers as their times."""
         for packet in packets:
             if packet.size or packet.pts is not None:  # else it is the flush at the end
                 self._note(packet)
             yield packet
 
     def compared(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
-        """Yield the frames of the file; those of the trials must be the same."""
+        """Yield the frames of the file, and compare those of the trials with them."""
         for frame in frames:
             if self._starts:
                 self._starts.expect(frame)
@@ -74,7 +74,7 @@ class Survey:
         data = memoryview(packet)
         pictures = bytes(data).split(PICTURE_OF_MPEG4)[1:] if self._codec == "mpeg4" else []
         self._packed |= len(pictures) > 1
-        # Some writers mark what only stands for a picture that came before: nothing can be decoded from there.
+        # Some writers mark the placeholder of an earlier picture as a key frame: decoding cannot start there.
         is_blank = pictures and (packet.size <= BLANK_OF_MPEG4 or pictures[0][:1] >= b"\x40")
         is_sure = self._headers.note(data) if self._headers else False
         is_key = packet.is_keyframe and not is_blank
@@ -90,7 +90,9 @@ class Survey:
         packet.pts = packet.dts = number
 
     def lost(self, shown: Sequence[int | None]) -> int:
-        """How many packets gave no frame although each of their codec does, or says that it does not.
+        """Return how many packets gave no frame although their headers say that they show a picture.
+
+        0 for codecs other than those of `_EACH_GIVES_ONE`.
 
         Args:
             shown: as for `plan`.
@@ -100,7 +102,7 @@ class Survey:
         return len(set(self._headers.clear()) - self._hidden - set(shown))
 
     def shown_by_headers(self) -> list[int] | None:
-        """The packets in display order, without decoding; None where headers and times do not tell the same."""
+        """Return the packets in display order, without decoding; None unless headers and times agree on it."""
         times = self._distinct_times()
         if self._format not in TIMED_FORMATS or not self._sane or self._packed or times is None:
             return None
@@ -110,12 +112,12 @@ class Survey:
         return [number for number in shown if number not in self._hidden] or None
 
     def plan(self, shown: Sequence[int | None], damaged: bool = False, first: VideoFrame | None = None) -> Plan:
-        """The plan of the file, all of whose packets went by.
+        """Return the plan of the file, once all of its packets have been read.
 
         Args:
             shown: the number of the packet that each frame came from, in display order.
-            damaged: whether decoding it went wrong somewhere; then it is always done from the start.
-            first: the first frame, where it is at hand.
+            damaged: whether something went wrong in decoding; then the plan is to decode from the start.
+            first: the first frame, if it was decoded.
         """
         stream, length = self._stream, len(shown)
         numbers = [number for number in shown if number is not None]
@@ -139,28 +141,28 @@ class Survey:
         return from_start
 
     def _loses(self, shown: Sequence[int | None]) -> bool:
-        """Whether a packet gave no frame that does not say so: what its loss does to others hangs on the start."""
+        """Whether a packet unexpectedly gave no frame: how its loss affects others depends on where decoding starts."""
         if not self._headers:
             return False
         unclear = self._headers.unclear() if self._codec in ("h264", "hevc") else []
         return bool({*self._headers.clear(), *unclear} - self._hidden - set(shown))
 
     def _where_to_start(self, shown: list[int]) -> tuple[list[int], bool]:
-        """The packets that decoding can start from, and whether it takes new decoders."""
+        """Return the packets at which decoding can start, and whether that takes new decoders."""
         sure = [] if self._headers and self._headers.changes else self._keys
-        # A start that shows nothing could not be told from one that failed; but nothing goes before the first.
+        # A start that shows nothing could not be told from one that failed; packet 0 needs no check.
         sure = sorted({0, *shown} & set(sure))
         if self._starts and not self._packed:
             return self._starts.kept(sure, shown, len(self._times))
         return (sure, False) if sure[:1] == [0] else ([], False)
 
     def _distinct_times(self) -> list[int] | None:
-        """The packets' times, where each has one of its own."""
+        """Return the packets' times; None unless each packet has one that no other has."""
         times = [time for time in self._times if time is not None]
         return times if len(set(times)) == len(self._times) else None
 
     def _is_in_table(self, with_marks: bool) -> bool:
-        """Whether the container's table gives every packet, byte for byte, and its mark where that was used."""
+        """Whether the container's table gives place and size of every packet, and its mark if marks were used."""
         header = TABLE_HEADERS.get(self._format)
         if header is None or self._entries != len(self._spans):
             return False
@@ -171,13 +173,13 @@ class Survey:
 
 
 def _has_length_prefixes(stream: VideoStream) -> bool:
-    """Whether the packets are NAL units behind 4-byte lengths (H.264 and HEVC in mp4 and mkv: avcC, hvcC)."""
+    """Whether packets are NAL units with 4-byte lengths in front (H.264 and HEVC in mp4 and mkv: avcC, hvcC)."""
     header, place = stream.codec_context.extradata or b"", {"h264": 4, "hevc": 21}.get(stream.codec_context.name)
     return place is not None and len(header) > place and header[0] == 1 and header[place] & 3 == 3
 
 
 def _is_well_framed(data: memoryview) -> bool:
-    """Whether the lengths add up: overwritten packets, which give no frame, are found without decoding."""
+    """Whether the lengths add up: this finds overwritten packets, which would give no frame, without decoding."""
     position = 0
     while position + 4 < len(data):
         if data[position + 4] & 0x80:  # a NAL unit starts with a zero bit

@@ -1,4 +1,4 @@
-"""What an mp4 or avi says of its packets, looked at before it is opened: a few bytes may declare millions of them."""
+"""Check the packet tables of an mp4 or avi before it is opened, because a few bytes can declare millions of packets."""
 
 import os
 import struct
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 from rspnet.video.limits import FEW_SAMPLES, MAX_SAMPLES
 
 _BOXES = frozenset((b"moov", b"cmov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"traf"))
-"""Of mp4, that hold others (ISO/IEC 14496-12)."""
+"""Boxes of mp4 that contain others (ISO/IEC 14496-12)."""
 
 _LISTS = frozenset((b"LIST", b"RIFF"))
-"""Of avi, that hold others."""
+"""Chunks of avi that contain others."""
 
 _DEEPEST = 8
-_HAS_SIZES = 0x200  # a flag of trun: each packet has an entry, which is in the file
-_BYTES_OF_A_TIME = 8  # in a table: how many packets, and for how long
-_MOST_UNPACKED = 2**26  # bytes of a compressed header
-_MOST_BOXES = 2**21  # of which more than a day in fragments of one frame each is made
+_HAS_SIZES = 0x200  # flag of trun: each packet has an entry, which takes bytes in the file
+_BYTES_OF_A_TIME = 8  # of an entry in a table of times: a number of packets, and their duration
+_MOST_UNPACKED = 2**26  # bytes of a compressed header when it is decompressed
+_MOST_BOXES = 2**21  # enough for more than a day in fragments of one frame each
 
 
 def overdrawn(path: str, *, fragments: bool = True) -> str | None:
-    """What is wrong with the tables of a file: they declare more packets than it can hold; None where nothing is.
+    """Return what is wrong with the tables of a file that declare more than it can hold; None if nothing is.
 
     Args:
         path: the file.
-        fragments: whether the tables of all fragments of an mp4 are looked at, or only that at its start.
+        fragments: check the tables of all fragments of an mp4, not only the one at its start.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
@@ -40,7 +40,15 @@ def overdrawn(path: str, *, fragments: bool = True) -> str | None:
 
 @dataclass
 class _Track:
-    """Of an mp4: kind, packets, whether they are all of one size, edits, and lines and first step of its clock."""
+    """A track of an mp4.
+
+    Attributes:
+        kind: type of its handler, such as vide or soun.
+        count: number of packets.
+        is_even: whether all packets have the same size.
+        edits: number of edits.
+        steps: entries of its table of times, and the duration in the first one.
+    """
 
     kind: bytes = b""
     count: int = 0
@@ -50,7 +58,7 @@ class _Track:
 
     @property
     def is_in_chunks(self) -> bool:
-        """Whether it is sound that libavformat takes chunk by chunk, as it does where each sample lasts a tick."""
+        """Whether it is audio that libavformat reads chunk by chunk, as it does if each sample lasts one tick."""
         return self.kind == b"soun" and self.steps == (1, 1)
 
 
@@ -58,7 +66,7 @@ class _Tables:
     """Counts what the tables of an open file declare.
 
     Args:
-        descriptor: of the file.
+        descriptor: descriptor of the file.
         fragments: see `overdrawn`.
     """
 
@@ -66,15 +74,15 @@ class _Tables:
         self._file = descriptor
         self._fragments = fragments
         self._size = os.fstat(descriptor).st_size
-        self._declared = 0  # packets that have no bytes of their own in a table
-        self._edited = 0  # packets, as often as edits may show them
-        self._lines = 0  # of the longest table of times
-        self._unpacked = 0  # bytes
+        self._declared = 0  # packets without an entry of their own in a table
+        self._edited = 0  # packets, each counted as often as edits may show it
+        self._lines = 0  # entries of the longest table of times
+        self._unpacked = 0  # bytes of a compressed header when it is decompressed
         self._boxes = 0
         self._track = _Track()
 
     def read(self) -> None:
-        """Look at all tables."""
+        """Read all tables."""
         head = os.pread(self._file, 8, 0)
         if head[:4] == b"RIFF":
             self._read_avi(0, self._size, 0)
@@ -82,17 +90,17 @@ class _Tables:
             self._read_mp4(0, self._size, 0)
 
     def verdict(self) -> str | None:
-        """What is wrong with them."""
+        """Return what is wrong with the tables that were read; None if nothing is."""
         if self._declared > min(max(self._size, FEW_SAMPLES), MAX_SAMPLES):
             return f"its tables declare {self._declared} packets in {self._size} bytes"
         if self._edited > max(self._size, MAX_SAMPLES // 8):
             return f"its edits show {self._edited} packets in {self._size} bytes"
         if self._lines > self._size // _BYTES_OF_A_TIME:
-            return f"a table of its times declares {self._lines} lines in {self._size} bytes"
+            return f"a table of its times declares {self._lines} entries in {self._size} bytes"
         if self._boxes >= _MOST_BOXES:
             return f"it consists of more than {_MOST_BOXES} parts"
         if self._unpacked > _MOST_UNPACKED:
-            return f"its header is packed and becomes {self._unpacked} bytes"
+            return f"its compressed header would expand to {self._unpacked} bytes"
         return None
 
     def _read_mp4(self, place: int, end: int, depth: int) -> None:
@@ -104,7 +112,7 @@ class _Tables:
                 length, start = self._numbers(start, ">Q")[0], start + 8
             stop = end if length == 0 else min(end, place + length)
             if stop < start or (kind == b"moof" and not self._fragments):
-                return  # nothing can be found behind it, or shall be
+                return  # what follows cannot be found, or need not be checked
             self._take_box(kind, start, stop, depth=depth)
             place = stop
 
@@ -147,7 +155,7 @@ class _Tables:
             place = stop + length % 2
 
     def _read_index(self, start: int, stop: int) -> None:
-        """An index of indexes (OpenDML): each line names a place, where any number of them may point."""
+        """Read an index of indexes (OpenDML): each entry gives a place in the file, and many may give the same."""
         _, _, kind, lines = struct.unpack("<HBBI", self._bytes(start, 8))
         if kind:
             return  # it lists the packets itself
@@ -159,7 +167,7 @@ class _Tables:
                 return
 
     def _bytes(self, place: int, count: int) -> bytes:
-        """Bytes of the file; zeros behind its end."""
+        """Return bytes of the file, padded with zeros behind its end."""
         return os.pread(self._file, count, place).ljust(count, b"\0")
 
     def _numbers(self, place: int, kinds: str) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
-"""When frames are shown: a file's own times, set against what its header promises.
+"""Find out when frames are shown, from the times in a file and the frame rate that its header promises.
 
-A browser's recording promises 1000 frames per second (the tick of its clock), a capture program's leaves out frames
-that it had no time for, and writers repeat times or set their clock back. The times themselves tell how fast a video
-plays and how long; the promise is kept where it fits them, as it is exact and they are rounded.
+A browser's recording promises 1000 frames per second (the tick of its clock), a capture program leaves out frames that
+it had no time for, and writers repeat times or set their clock back. So the times themselves decide how fast a video
+plays and how long; the promised rate is used if it fits them, because it is exact and they are rounded.
 """
 
 from collections import deque
@@ -23,23 +23,23 @@ from rspnet.video.plan import Numbers
 Frame = TypeVar("Frame")
 
 MAX_REORDERING = 16
-"""Frames, at most, that a decoder holds back to put them in order (H.264, HEVC)."""
+"""Largest number of frames that a decoder holds back to put them in order (H.264, HEVC)."""
 
-_SLACK = Fraction(102, 100)  # frames that times may be off by: one, and they are rounded
-_BACK = 5  # seconds that times may go back by from packet to packet, where pictures are stored out of order
-_STEP_BACK = Fraction(1, 2)  # seconds; times of decoding that go back by more begin anew
-_TICKS = 240  # frames per second beyond which a rate that equals the clock's is only the clock's
+_SLACK = Fraction(102, 100)  # frames that times may be off by: one, and some more for rounding
+_BACK = 5  # seconds that times may go back by from packet to packet, because pictures are stored out of order
+_STEP_BACK = Fraction(1, 2)  # seconds; if decoding times go back by more, the clock was set back
+_TICKS = 240  # frames per second; a higher rate that equals the clock's is not a frame rate
 
 
 @dataclass(frozen=True, eq=False)
 class Pace:
-    """How fast a video plays. N frames.
+    """How fast a video of N frames plays.
 
     Attributes:
-        rate: average frames per second; 0 where nothing tells.
-        seconds: from the first frame to the end of the last; None where nothing tells.
-        moments: int64 (N + 1,), milliseconds, when each frame is shown and when the last one ends; None where frame n
-            is shown at n / rate, give or take a frame.
+        rate: average frames per second; 0 if not known.
+        seconds: from the first frame to the end of the last; None if not known.
+        moments: int64 (N + 1,), milliseconds, when each frame is shown and when the last one ends; None if frame n is
+            shown at n / rate, give or take a frame.
     """
 
     rate: Fraction
@@ -48,9 +48,9 @@ class Pace:
 
 
 def promised_rates(stream: VideoStream) -> list[Fraction]:
-    """Frames per second as the header says or the first packets suggest: average first, then what most frames keep to.
+    """Return the frame rates that the header or the first packets promise: the average first, then the nominal ones.
 
-    A rate that is only the tick of a clock is none; and a gif says for each picture how long it stands.
+    The tick of a clock is not a frame rate. A gif promises none: it gives a duration for each picture.
     """
     if stream.container.format.name == "gif":
         return []
@@ -61,19 +61,23 @@ def promised_rates(stream: VideoStream) -> list[Fraction]:
 
 
 def _unit(stream: VideoStream) -> Fraction:
-    """Seconds that a stream counts its times in."""
+    """Return the unit of a stream's times, seconds.
+
+    Raises:
+        ValueError: it has none.
+    """
     if not stream.time_base:
         raise ValueError("its video stream has no unit of time")
     return Fraction(stream.time_base)
 
 
 def promised_rate(stream: VideoStream) -> Fraction:
-    """The first of `promised_rates`; 0 where there is none."""
+    """Return the first of `promised_rates`; 0 if there is none."""
     return next(iter(promised_rates(stream)), Fraction(0))
 
 
 def pace_in_header(container: InputContainer, stream: VideoStream) -> Pace:
-    """How fast a video plays as far as can be told without reading it: by the table of its packets, where it has one.
+    """Return how fast a video plays, as far as its header tells, with the table of its packets if there is one.
 
     Args:
         container: the file, just opened.
@@ -88,21 +92,21 @@ def pace_in_header(container: InputContainer, stream: VideoStream) -> Pace:
             if entry.size and not entry.is_discard:
                 shown.append(number)
     elif format_name == "avi":
-        return Pace(Fraction(0), None)  # a pipe cannot go back to fill in its header
+        return Pace(Fraction(0), None)  # its header may not be filled in, as after writing to a pipe
     pace = timeline.pace(shown)
     seconds = timeline.promised_seconds or pace.seconds or (container.duration or 0) / 1e6
     return replace(pace, seconds=seconds if plausible_seconds(seconds, len(shown) or None) else None)
 
 
 def _is_whole(stream: VideoStream, format_name: str) -> bool:
-    """Whether the table of packets is all there: a fragmented mp4 gives it in pieces, a cut avi has lost its own."""
-    if format_name == "avi":  # whose header counts empty packets, and its table does not
+    """Whether the table of packets is complete: a fragmented mp4 has it in pieces, a truncated avi has lost its own."""
+    if format_name == "avi":  # its header counts empty packets, its table does not
         return stream.index_entries[len(stream.index_entries) - 1].timestamp >= stream.frames * 0.9 > 0
     return "mp4" in format_name and len(stream.index_entries) == stream.frames
 
 
 class _Clock:
-    """One kind of a stream's times, made to go on from where they were where its clock was set back or far ahead."""
+    """Corrects one kind of a stream's times: they go on where the clock was set back or far ahead."""
 
     def __init__(self, unit: Fraction) -> None:
         self._back, self._ahead = _BACK / unit, LONGEST_FRAME / unit
@@ -126,35 +130,35 @@ class _Clock:
 
 
 class Timeline:
-    """Takes note of the times of a stream's packets, in the order of the file.
+    """Collects the times of a stream's packets, in the order of the file.
 
     Args:
-        stream: the video stream; its unit is that of all times here.
-        format_name: what libavformat calls the container.
+        stream: the video stream; all times here are in its unit.
+        format_name: libavformat's name of the container.
 
     Attributes:
-        unit: seconds.
+        unit: unit of the times, seconds.
         promises: frames per second, see `promised_rates`.
-        promised_seconds: duration as the header says, None where it does not.
-        visible: numbers of the packets that `watch` saw and that should give a frame each.
+        promised_seconds: duration in the header; None if there is none.
+        visible: numbers of the packets that passed through `watch` and should give a frame each.
     """
 
     def __init__(self, stream: VideoStream, format_name: str) -> None:
         self.unit = _unit(stream)
         self.promises = promised_rates(stream)
         self.promised_seconds = float(stream.duration * self.unit) if stream.duration else None
-        declares = "mp4" in format_name or format_name == "avi"  # others are guessed at
-        self._told_frames = 2 if declares else 1  # that the promised duration may be off by
+        declares = "mp4" in format_name or format_name == "avi"  # libavformat estimates the duration of others
+        self._told_frames = 2 if declares else 1  # frames that the promised duration may be off by
         self._has_times = True
-        self._counts_places = format_name == "avi"  # which keeps no times, but counts empty packets as well
+        self._counts_places = format_name == "avi"  # stores no times, but counts packets, the empty ones included
         self.visible: list[int] = []
         self._packets: list[tuple[int | None, int | None, int]] = []
         self._is_matroska = "matroska" in format_name
-        self._decoded: int | None = None  # of the packet before
-        self._clocks = _Clock(self.unit), _Clock(self.unit)  # each is set at another packet where B-frames are
+        self._decoded: int | None = None  # decoding time of the packet before
+        self._clocks = _Clock(self.unit), _Clock(self.unit)  # with B-frames, the two jump at different packets
 
     def watch(self, packets: Iterable[Packet]) -> Iterator[Packet]:
-        """Take note of the packets on their way; each gets its number as its time, and so do the frames they give."""
+        """Yield the packets and note their times; each packet, and each frame from it, gets its number as its time."""
         for packet in packets:
             if packet.size or packet.pts is not None:  # else it is the flush at the end
                 number = len(self._packets)
@@ -165,8 +169,8 @@ class Timeline:
             yield packet
 
     def note(self, shown: int | None, decoded: int | None, duration: int | None, *, size: int) -> None:
-        """The next packet's pts, dts, duration and size. An empty one only lets time pass."""
-        # Times of decoding only rise, whatever the order of showing; but .mkv keeps none.
+        """Note the next packet's pts, dts, duration and size. An empty packet gives no frame, but takes time."""
+        # Decoding times only rise, whatever the display order; but .mkv stores none.
         before, step_back = self._decoded, _STEP_BACK / self.unit
         is_set = decoded is not None and before is not None and decoded < before - step_back
         self._decoded = None if self._is_matroska else decoded
@@ -175,13 +179,13 @@ class Timeline:
         self._packets.append((shown, decoded, duration or 0))
 
     def time(self, number: int | None) -> int | None:
-        """Of a frame, by its packet's number, before `in_order`; None where the file does not say."""
+        """Return the time of a frame by its packet's number, before `in_order`; None if the file does not say."""
         if number is None:
             return None
         return self._packets[number][not self._has_times]
 
     def pace(self, shown: Iterable[int | None]) -> Pace:
-        """How fast the frames follow each other.
+        """Return how fast the frames follow each other.
 
         Args:
             shown: the number of the packet that each frame came from, in display order.
@@ -208,7 +212,7 @@ class Timeline:
         return Pace(rate, float(seconds), moments)
 
     def keeps_promise(self) -> bool:
-        """Whether most packets that were noted so far follow each other as fast as promised; so few only contradict."""
+        """Whether the packets noted so far mostly follow each other as fast as promised; True if too few to tell."""
         times = {time for number in range(len(self._packets)) if (time := self.time(number)) is not None}
         if len(times) < 3 or not self.promises:
             return True
@@ -216,7 +220,7 @@ class Timeline:
         return any(0.9 < usual * rate < 1.1 for rate in self.promises)
 
     def _promise_that_fits(self, ticks: Numbers, step: Fraction) -> Fraction | None:
-        """The promised rate that is not a frame off at the end, of several the one that most frames keep to."""
+        """Return the promised rate that is at most a frame off at the end, preferably one that most frames keep to."""
         span, usual = step * (len(ticks) - 1), self.unit * Fraction(float(np.median(np.diff(ticks))))
         fitting = []
         for rate in self.promises:
@@ -227,7 +231,7 @@ class Timeline:
         return next(iter(keeping or fitting), None)
 
     def _last_frame(self, ticks: Numbers, shown: list[int]) -> int:
-        """Units that the last frame stands for: as its packet says, or where that is but a tick, as the one before."""
+        """Return the last frame's duration, in units: as its packet says, or if that is too short, the one before's."""
         steps = np.diff(np.unique(ticks))
         packets = self._packets if self._counts_places else [self._packets[number] for number in shown]
         ends = [time + packet[2] for packet in packets if (time := packet[not self._has_times]) is not None]
@@ -236,7 +240,7 @@ class Timeline:
 
 
 def in_order(frames: Iterable[tuple[int, Frame]]) -> Iterator[tuple[int, Frame]]:
-    """Give frames, which come in display order, their times in rising order: those of decoding come in another."""
+    """Sort the times of frames that come in display order, for times of decoding are in another order."""
     waiting: deque[Frame] = deque()
     times: list[int] = []
     for time, frame in frames:

@@ -1,11 +1,10 @@
-"""Writing H.264 video files, from pictures and from other videos.
+"""Write H.264 video files, from pictures and from other videos.
 
-What is written is made to be read at random: a key frame every `gop` frames exactly, no B-frames, x264's fast-decode
-tuning (no CABAC, no deblocking), the index in front. The published project transcodes with the same settings. x264's
-macroblock tree is off, so that the same frames always give the same file: computed with AVX-512 it differs now and then
-(it would save 8 %). Pictures are scaled by Lanczos: on 16 web videos brought to 160 lines, crops of 112 pixels are
-0.9 dB nearer to the originals' than after averaging areas, in files 4 % larger. A file appears under its name when it
-is complete, never before.
+The files are made for random access: a key frame every `gop` frames exactly, no B-frames, x264's fast-decode tuning (no
+CABAC, no deblocking), the index in front. The published project transcodes with the same settings. x264's macroblock
+tree is off, so that the same frames always give the same file: computed with AVX-512 it differs now and then (it would
+save 8 %). Pictures are scaled by Lanczos: on 16 web videos scaled to 160 lines, crops of 112 pixels are 0.9 dB closer
+to the originals than with area averaging, in files 4 % larger. A file appears under its name only when it is complete.
 """
 
 import contextlib
@@ -54,11 +53,11 @@ def encode(
         fps: frames per second.
         crf: x264's constant rate factor, 0 (lossless) to 51.
         gop: a key frame every `gop` frames.
-        x264_preset: x264's trade of time for size.
+        x264_preset: x264's preset, which trades time for size.
 
     Raises:
-        VideoError: no frames, frames that differ in size or have an odd one, or x264 takes no such options.
-        DiskError, ConfigError: the file cannot be written.
+        VideoError: there are no frames, they differ in size or have an odd side, or x264 rejects the options.
+        DiskError, MachineError, ConfigError: the file cannot be written.
     """
     shape = None
     rate = Fraction(fps).limit_denominator(1001)
@@ -91,33 +90,35 @@ def transcode(
     x264_params: str = "",
     comment: str = "",
 ) -> dict[str, Any]:
-    """Rewrite a video small and fast to read at random, frame for frame.
+    """Make a copy of a video, frame for frame, that is small and fast to read at random.
 
     Every frame is kept once, at its own time. A variable frame rate stays variable: frames are sampled by their number,
     and making the rate constant would repeat some and drop others. Turns and mirrors are applied. Pixels that are not
-    square stay so, with the tag that tells players: nothing that reads the file here looks at their shape, nor does the
-    published code, and squeezing them would lose lines. Sound is dropped.
+    square stay so, and the tag that tells players so is kept: neither the readers here nor the published code use the
+    shape of pixels, and scaling to square ones would lose lines. Sound is dropped.
 
     Args:
         src: any video.
         dst: the .mp4 to write.
-        short_side: scaled down to this, pixels, even; a smaller video keeps its size. Sides become even.
+        short_side: pixels to scale the shorter side down to, even; a smaller video keeps its size. Both sides become
+            even.
         gop: a key frame every `gop` frames.
         crf: x264's constant rate factor, 0 (lossless) to 51.
-        x264_preset: x264's trade of time for size.
-        x264_params: settings of x264 that win over those chosen here, as "key=value:key=value".
-        comment: text kept in the file's metadata.
+        x264_preset: x264's preset, which trades time for size.
+        x264_params: settings of x264 that override those chosen here, as "key=value:key=value".
+        comment: text for the file's metadata.
 
     Returns:
-        What `inspect` says of the new file: num_frames, fps, width, height, duration (seconds), codec, bytes, plan ...
+        The facts of the new file, from `inspect` with depth "decode".
 
     Raises:
-        VideoError: the source is damaged or cut, or x264 takes no such options.
-        ConfigError: short_side is odd, or the new file cannot be written.
-        DiskError: the disk takes no more.
+        VideoError: the source is damaged or truncated, or x264 rejects the options.
+        ConfigError: short_side is odd or less than 2, or the new file cannot be written.
+        DiskError: the disk is full, read-only or broken.
+        MachineError: the machine lacks files or memory.
     """
     if short_side < 2 or short_side % 2:
-        raise ConfigError(f"short_side: {short_side}; H.264 with 4:2:0 colour needs an even number")
+        raise ConfigError(f"short_side: {short_side}; must be even and at least 2 (H.264 with 4:2:0 colour)")
     src = os.fspath(src)
     damage = Damage()
     with only_video_errors(src), contextlib.ExitStack() as output:
@@ -164,10 +165,10 @@ def transcode(
 
 
 def read_comment(path: str | os.PathLike[str]) -> str:
-    """The comment that `transcode` left in a file, "" where there is none.
+    """Return the comment that `transcode` wrote into a file; "" if there is none.
 
     Raises:
-        VideoError: not a video.
+        VideoError: the file cannot be opened as a video.
     """
     path = os.fspath(path)
     container, _ = open_video(path, limits=Limits(seconds=60))
@@ -176,11 +177,11 @@ def read_comment(path: str | os.PathLike[str]) -> str:
 
 
 def _timeline(src: str) -> Timeline:
-    """The times of all packets, from reading them once: the first frame cannot be written before the rate is known."""
+    """Read all packets once for their times, because the first frame cannot be written before the rate is known."""
     container, stream = open_video(src)
     with container:
         timeline = Timeline(stream, container.format.name)
-        with contextlib.suppress(av.FFmpegError):  # decoding says what is wrong
+        with contextlib.suppress(av.FFmpegError):  # decoding reports what is wrong
             deque(timeline.watch(read_packets(container, stream)), maxlen=0)
     return timeline
 
@@ -188,7 +189,7 @@ def _timeline(src: str) -> Timeline:
 def _small(
     frame: VideoFrame, width: int, height: int, *, turn: Orientation, scale: Callable[..., VideoFrame]
 ) -> VideoFrame:
-    """The frame as it is shown, in yuv420p; width and height are those before turning."""
+    """Return the frame scaled and as it is shown, in yuv420p; width and height are those before turning."""
     small = scale(
         frame,
         width,
@@ -202,18 +203,18 @@ def _small(
 
 
 def _target_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Height and width to scale to: the shorter side at most `short_side`, both even, neither enlarged."""
+    """Return height and width to scale to: the shorter side at most `short_side`, both even, neither enlarged."""
     scale = min(Fraction(1), Fraction(short_side, min(height, width)))
 
     def even(side: int) -> int:
-        """The nearest even number, the lower of two: an odd side that is not scaled loses a line."""
+        """Return the nearest even number, or the lower of two: an odd side that is not scaled loses a line."""
         return max(2, 2 * math.ceil((side * scale - 1) / 2))
 
     return even(height), even(width)
 
 
 def _turned(frame: VideoFrame, turn: Orientation) -> VideoFrame:
-    """A yuv420p frame as it is shown."""
+    """Return a yuv420p frame as it is shown."""
     height, width = frame.height, frame.width
     planes = np.split(frame.to_ndarray().ravel().view(np.uint8), [height * width, height * width * 5 // 4])
     sides = [(height, width), (height // 2, width // 2), (height // 2, width // 2)]
@@ -223,9 +224,9 @@ def _turned(frame: VideoFrame, turn: Orientation) -> VideoFrame:
 
 
 def _options(crf: float, gop: int, *, x264_preset: str, x264_params: str = "") -> dict[str, str]:
-    """What the encoder is told, see `transcode`."""
+    """Return the encoder's options, see `transcode`."""
     keys = f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:bframes=0"
-    params = f"{keys}:mbtree=0:{x264_params}".rstrip(":")  # without the tree for the same bits every time
+    params = f"{keys}:mbtree=0:{x264_params}".rstrip(":")  # no macroblock tree, for the same bits every time
     return {"crf": str(crf), "preset": x264_preset, "tune": "fastdecode", "x264-params": params}
 
 
@@ -241,17 +242,17 @@ def _writing(
     like: VideoFrame | None = None,
     shape: Fraction = Fraction(1),
 ) -> Iterator[Callable[[VideoFrame, int, int], None]]:
-    """Open an .mp4 that is there when the block ends well.
+    """Open an .mp4, which appears under its name when the block ends without an error.
 
     Args:
         path: the final name.
         sides: width and height, pixels.
         rate: average frames per second.
-        unit: of the frames' times, seconds.
-        options: of the encoder.
+        unit: unit of the frames' times, seconds.
+        options: options of the encoder.
         comment: text for the metadata.
-        like: a frame whose colour space is that of the frames to come.
-        shape: of a pixel, width / height.
+        like: a frame with the colour space of the frames to come.
+        shape: pixel aspect ratio, width / height.
 
     Yields:
         A function that takes a yuv420p frame, its time and its duration.
@@ -268,15 +269,16 @@ def _writing(
             encoder = stream.codec_context
             encoder.time_base = unit
             encoder.flags |= Flags.frame_duration
-            encoder.sample_aspect_ratio = shape if Fraction(1, 4) <= shape <= 4 else Fraction(1)  # else a broken header
-            encoder.thread_count = 1  # one worker, one core; and the bytes do not depend on the machine
-            if like is not None and like.colorspace != 0:  # 0: RGB, which is converted to the default
+            # An aspect ratio out of this range comes from a broken header.
+            encoder.sample_aspect_ratio = shape if Fraction(1, 4) <= shape <= 4 else Fraction(1)
+            encoder.thread_count = 1  # one core per worker, and the bytes do not depend on the machine
+            if like is not None and like.colorspace != 0:  # 0: RGB, which is converted to the default colour space
                 encoder.colorspace = like.colorspace
                 encoder.color_primaries, encoder.color_trc = like.color_primaries, like.color_trc
 
             def put(frame: VideoFrame, time: int, duration: int) -> None:
                 frame.pts, frame.duration, frame.time_base = time, duration, unit
-                frame.pict_type = 0  # as the encoder likes, not as the source had it
+                frame.pict_type = 0  # chosen by the encoder, not the source's
                 output.mux(stream.encode(frame))
 
             yield put
@@ -286,11 +288,15 @@ def _writing(
             raise refusal(path, OSError(error.errno, error.strerror)) from None
         blame_machine(os.fspath(path), error)
         what = getattr(error, "strerror", None) or error
-        raise VideoError(f"{path}: cannot be written ({what}); look at the folder's space and permissions") from None
+        raise VideoError(f"{path}: cannot be written ({what}); check space, permissions and x264's options") from None
 
 
 def _facts(path: str | os.PathLike[str], num_frames: int) -> dict[str, Any]:
-    """What `inspect` says of the new file, once it is sure that it gives as many frames as went in."""
+    """Return the facts of the new file, from `inspect`; check that it gives as many frames as were written.
+
+    Raises:
+        VideoError: it does not; the file is removed.
+    """
     facts = inspect(path, "decode")
     if facts["status"] != "ok" or facts["num_frames"] != num_frames:
         os.unlink(path)

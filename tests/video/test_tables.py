@@ -62,7 +62,7 @@ def test_times_that_are_not_in_the_file(tmp_path, kind, lines):
     path.write_bytes(content)
     found = inspect(path, "decode")
     assert (found["status"], found["num_frames"]) == ("broken", None)
-    assert f"a table of its times declares {lines} lines in {len(content)} bytes" in found["reason"]
+    assert f"a table of its times declares {lines} entries in {len(content)} bytes" in found["reason"]
 
 
 def test_edits_that_show_a_video_again_and_again(tmp_path):
