@@ -1,12 +1,12 @@
-"""What torch leaves to whoever uses it, between speed and exactness: chosen here and nowhere else.
+"""The settings of torch that trade exactness for speed: chosen here and nowhere else.
 
-- float32 means float32. TF32 would round the factors of every product to ten bits, the losses' too, whose temperature
-  magnifies rounding; who wants speed asks accelerate for mixed precision, and the losses stay exact.
+- float32 means float32. TF32 would round the factors of every product to ten bits, also in the losses, whose
+  temperature magnifies rounding; mixed precision, by accelerate, is faster and keeps the losses exact.
 - cuDNN tries its algorithms out on each shape and takes the fastest: there are few shapes, since a batch that is not
-  full is left out of training and filled up in tests.
-- In which order numbers lie in memory, `rspnet.running.layout` says.
-- Encoders are compiled where `run.compile` says so: in place, so that names in files stay as they are, and each shape
-  by itself.
+  full is dropped in training and filled up in tests.
+- The memory format is set in `rspnet.running.layout`.
+- Encoders are compiled if `run.compile` is set: in place, so that names in files do not change, and for each shape
+  separately.
 """
 
 from typing import Any
@@ -21,19 +21,19 @@ from rspnet.evaluation.predict import ViewFeatures
 from rspnet.running.layout import MEMORY_FORMAT
 
 BACKEND: Any = "inductor"
-"""What compiles: torch's own compiler."""
+"""The compiler: torch's own."""
 
 _GRAPHS = 64
 
 
 def tune() -> None:
-    """Set what holds for the whole process."""
+    """Set torch up for the whole process."""
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def tuning() -> dict[str, bool | str]:
-    """What is set, for environment.json."""
+    """Return the settings, for environment.json."""
     backends = torch.backends
     return {
         "cudnn_benchmark": backends.cudnn.benchmark,
@@ -45,26 +45,24 @@ def tuning() -> dict[str, bool | str]:
 def compile_step(network: nn.Module, device: torch.device, augment: Augment | None = None, *, wanted: bool) -> None:
     """Compile every encoder in a network, in place, and on an accelerator the augmentation, if that is wanted.
 
-    It is done at their first calls.
-
-    One graph, and others of their own for evaluation, for another number of clips, and where a process has several
-    batch-norm groups for those behind the first; what cannot be one graph is an error, and no slower step without a
-    word.
+    They are compiled at their first calls. Training takes one graph; evaluation, another number of clips and, if a
+    process has several batch-norm groups, those after the first take graphs of their own. What cannot be compiled as
+    one graph is an error rather than a step that is slower unnoticed.
 
     Args:
         network: on its device.
-        device: that.
-        augment: what it is trained with.
-        wanted: whether anything is done.
+        device: of the network.
+        augment: the augmentation of its training.
+        wanted: whether to compile at all.
 
     Raises:
-        ConfigError: torch cannot compile there.
+        ConfigError: torch cannot compile for the device on this machine.
     """
     if not wanted:
         return
     _check_compiler(device)
-    # Counted over all encoders of a process, which share one `forward`: each has a graph for each shape, in training,
-    # as key encoder and in tests. Eight is usual, behind which a run would end.
+    # The limit is for all encoders of a process together, which share one `forward`: each has a graph for each shape,
+    # in training, as key encoder and in tests. The default is eight; a run that needs more would end.
     torch._dynamo.config.recompile_limit = max(_GRAPHS, torch._dynamo.config.recompile_limit)
     how: dict[str, Any] = {"dynamic": False, "fullgraph": True, "backend": BACKEND}
     for module in network.modules():
@@ -72,12 +70,12 @@ def compile_step(network: nn.Module, device: torch.device, augment: Augment | No
             module.compile(**how)
         elif isinstance(module, ViewFeatures):
             module.maps_of = torch.compile(module.encoder.forward_features, **how)
-    if augment is not None and device.type != "cpu":  # where a CPU goes from clip to clip
+    if augment is not None and device.type != "cpu":  # a CPU augments one clip after another
         augment.compile(**how)
 
 
 def _check_compiler(device: torch.device) -> None:
-    """See that torch can compile, before anything else is done.
+    """Check that torch can compile, before anything else is done.
 
     Raises:
         ConfigError: it cannot.
@@ -87,6 +85,6 @@ def _check_compiler(device: torch.device) -> None:
     except Exception as error:  # of many kinds: no compiler, no headers, no Triton, no place to write
         said = " ".join(str(error).split())[:200]
         raise ConfigError(
-            f"run.compile: torch cannot compile for this {device.type} here ({said}); it wants a C++ compiler such as "
+            f"run.compile: torch cannot compile for this {device.type} here ({said}); it needs a C++ compiler such as "
             "g++, Python's headers and on a GPU Triton: install what is missing, or leave run.compile out"
         ) from error

@@ -1,4 +1,4 @@
-"""What happens beside a training and must not change it."""
+"""Do something during a training that must not change it."""
 
 import random
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from torch import nn
 
 @contextmanager
 def undisturbed(*modules: nn.Module) -> Iterator[None]:
-    """Give back, after the block, the states of all random generators, and the mode of these modules' every part.
+    """Restore, after the block, the states of all random generators, and the modes of these modules and their parts.
 
     Args:
-        modules: what the block may put into evaluation mode.
+        modules: modules that the block may put into evaluation mode.
     """
     modes = [(part, part.training) for module in modules for part in module.modules()]
     python, numbers, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()

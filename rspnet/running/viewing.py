@@ -1,4 +1,4 @@
-"""A network looks at the windows of videos, in all of a run's processes: each video in one of them."""
+"""Run a network over the windows of videos, in all processes of a run: each video in one of them."""
 
 import os
 import time
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from rspnet.running.shelf import Shelf
     from rspnet.running.team import Team
 
-_MANY = 1000  # videos keep all processes busy, each of its own; further files are not even asked for their sizes
-_PIECE = 4_000_000  # bytes of a film, in which a process that reads has some seconds' work
+_MANY = 1000  # so many videos keep all processes busy, each with its own; the sizes of further files are not looked up
+_PIECE = 4_000_000  # bytes of a film that take a process some seconds to read
 
 
 class Viewing:
-    """One pass over videos.
+    """One pass of a network over videos.
 
     Args:
         forward: the network.
-        index: the videos, of which rows are looked at.
-        cut: how they become windows.
-        team: the processes that share them.
+        index: the videos, to which row numbers refer.
+        cut: how videos are cut into windows.
+        team: the processes that share the videos.
 
     Attributes:
-        number: windows that this process has looked at.
+        number: windows that this process has done.
         unit: what they are: ``windows``, or whole ``videos``.
         team: as given.
-        seconds: that it took.
-        waited: of them, in which the network had nothing to do.
+        seconds: that these took.
+        waited: those of the seconds in which the network waited for data.
     """
 
     def __init__(self, forward: Forward, index: "Dataset", cut: Windows, *, team: "Team") -> None:
@@ -66,13 +66,13 @@ class Viewing:
         batch: int,
         missing: Mapping[int, Sequence[tuple[int, int]]] | None = None,
     ) -> Iterator[Window]:
-        """Look at this process's share of the videos, with a progress bar.
+        """Run the network over this process's part of the videos, with a progress bar.
 
         Args:
-            rows: of the index.
+            rows: of the index, for all processes.
             data: how to read them.
-            batch: whole videos at a time in each process; of windows as many as have the clips of these.
-            missing: row -> ranges of windows that are wanted, where that is not all of them.
+            batch: whole videos at a time in each process; or as many windows as have the same number of clips.
+            missing: row -> ranges (first, stop) of the windows that are wanted, if not all of them are.
 
         Yields:
             As `rspnet.evaluation.forward.windows`.
@@ -102,12 +102,12 @@ class Viewing:
         data: options.Data,
         batch: int,
     ) -> bool:
-        """Look at what a shelf lacks of its share of these videos, all processes together; see `__call__`.
+        """Do the windows that a shelf lacks of its share of these videos, in all processes together; see `__call__`.
 
         Args:
-            shelf: keeps it.
+            shelf: keeps the windows.
             rows: as for `__call__`, of all shares.
-            untried: row and status of videos that are not looked at, to be told.
+            untried: row and status of videos that are not read, for the message.
             data: as for `__call__`.
             batch: likewise.
 
@@ -115,7 +115,7 @@ class Viewing:
             Whether all shares are done, and these processes are to write what is kept.
 
         Raises:
-            RSPNetError: a process could not go on; in all of them.
+            RSPNetError: a process could not go on; raised in all of them.
         """
         videos, share = self._index["video"], shelf.share
         mine = [row for row in rows if share.has(videos[row])] if share != ALL else rows
@@ -123,7 +123,7 @@ class Viewing:
         self._fill(shelf, [row for row in mine if shelf.missing.get(row) != []], data, batch=batch)
         if not self.team.by_main(shelf.is_last):
             return False
-        if share != ALL:  # what went with a file of another one that was damaged meanwhile
+        if share != ALL:  # windows that were lost with a damaged file of another share
             self._fill(shelf, shelf.lacking(rows), data, batch=batch)
         return True
 
@@ -140,18 +140,18 @@ class Viewing:
     def in_order(
         self, rows: Sequence[int], untried: Sequence[tuple[int, str]], data: options.Data, *, batch: int
     ) -> Iterator[Window]:
-        """Look at these videos, all processes together; what was seen comes in the order of the index.
+        """Run the network over these videos, in all processes together, and yield windows in the order of the index.
 
-        Of one process it comes as soon as it may, of several at the end, in the main process.
+        A single process yields each as soon as its turn comes; of several, the main one yields all of them at the end.
 
         Args:
             rows: as for `__call__`.
-            untried: row and status of videos that are not looked at; each is a window without a span.
+            untried: row and status of videos that are not read; each gives a window without a span.
             data: as for `__call__`.
             batch: likewise.
 
         Raises:
-            RSPNetError: a process could not go on; in all of them.
+            RSPNetError: a process could not go on; raised in all of them.
         """
         waiting = {row: Seen[Window]() for row in sorted([*rows, *(row for row, _ in untried)])}
         for row, status in untried:
@@ -177,28 +177,28 @@ class Viewing:
             yield from (window for windows_of_one in everybodys for window in windows_of_one)
 
     def described(self, rows: Sequence[int], untried: Sequence[tuple[int, str]]) -> str:
-        """What the network looks at, in words.
+        """Return in words what the network is run over.
 
         Args:
             rows: of the index.
-            untried: row and status of videos that are not looked at.
+            untried: row and status of videos that are not read.
         """
         clip, counts = self._cut.clip, Counter(status for _, status in untried).most_common()
-        unread = f" (not looked at: {', '.join(f'{number} {status}' for status, number in counts)})" if counts else ""
+        unread = f" (not read: {', '.join(f'{number} {status}' for status, number in counts)})" if counts else ""
         what = f"whole videos, {some(clip.views, 'clip')} each" if self._cut.are_videos else f"windows of {self._cut}"
         precision = "" if self._forward.precision == "no" else f", in {self._forward.precision}"
         fed = f"{some(clip.num_frames, 'frame')} a clip, central crop {clip.size}{precision}"
         return f"{some(len(rows), 'video')}{unread}: {what}, {fed}"
 
     def speed(self) -> str:
-        """How fast this process was, and what held it up, in words."""
+        """Return in words how fast this process was, and what limited its speed."""
         if not self.number:
             return "nothing was read"
         place = "" if self.team.world_size == 1 else f" in each of {self.team.world_size} processes"
         waited = round(100 * self.waited / self.seconds)
         held = "the network" if waited < 50 else "reading the videos (data.num_workers)"
         speed = f"{self.number / self.seconds:.3g} {self.unit} a second{place}"
-        return f"{speed}; {held} set the pace ({waited} % of the time it waited)"
+        return f"{speed}; {held} set the pace ({waited} % of the time went into waiting for data)"
 
     def _timed(self, parts: "Loader[PartRequest, Part]") -> Iterator[Part]:
         iterator = iter(parts)
@@ -211,11 +211,11 @@ class Viewing:
             yield part
 
     def at_once(self, batch: int) -> int:
-        """Windows, or whole videos, that the network is given at a time, where a batch has so many videos."""
+        """Return how many windows, or whole videos, the network gets at a time, if a batch has so many videos."""
         return batch if self._cut.are_videos else batch * self._cut.clip.views
 
     def total(self, rows: Sequence[int], missing: Mapping[int, Sequence[tuple[int, int]]]) -> int | None:
-        """Windows that these rows have, or are missing, where that is known.
+        """Return how many windows these rows have, or lack according to `missing`; None if unknown.
 
         Args:
             rows: of the index.
@@ -234,7 +234,7 @@ class Viewing:
         return total
 
     def _number(self, row: int) -> int | None:
-        """Windows of a video, as far as the index tells."""
+        """Return the number of windows of a video; None if the index lacks its length or frame rate."""
         facts, rate = self._index[row], self._cut.clip.frame_rate
         if not facts["num_frames"] or not facts["fps"]:
             return None
@@ -245,7 +245,7 @@ class Viewing:
             return 0
 
     def _parts(self, rows: Sequence[int]) -> int:
-        """About how many processes could share the reading."""
+        """Return into about how many parts the reading can be split."""
         total = 0
         for row in rows[:_MANY]:
             facts = self._index[row]

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 _PATIENCE = 10.0
 """Seconds to wait for the end of a process that was killed: one that hangs in the kernel (a network disk that does not
-answer) does not die before the call returns."""
+answer) does not die before its system call returns."""
 
 _START = 300.0
 """Seconds that the start of a process may take: imports, on a busy machine with a network disk."""
@@ -36,25 +36,25 @@ class Failure:
 
 
 class Worker(Generic[Item, Result]):
-    """A process, and the item that it is at.
+    """A process, and the item that it works on.
 
     Attributes:
-        item: what it is at, or was at last.
-        outcome: where the result of that item goes; None while it is at none.
-        deadline: when it must be there, by time.monotonic().
-        started: whether it has ever spoken.
-        lost: whether the process is gone.
+        item: what it works on, or worked on last.
+        outcome: where the result of that item goes; None while it has no item.
+        deadline: when the process must have started, or the result be there, by time.monotonic().
+        started: whether the process has reported that it started.
+        lost: whether the process died, or is too late.
     """
 
     item: Item
 
     def __init__(self, function: Callable[[Item], Result], time_limit: float) -> None:
-        """Start the process; inside `rspnet.processes.uninterrupted`, and known to who kills it when that ends."""
+        """Start the process; in `rspnet.processes.uninterrupted`, until the caller has noted the worker, to kill it."""
         context = multiprocessing.get_context("spawn")  # not fork: the parent may hold threads and open media files
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, function), daemon=True)
         self.process.start()
-        atexit.register(self.process.kill)  # multiprocessing would send SIGTERM there, and wait for ever
+        atexit.register(self.process.kill)  # multiprocessing would send SIGTERM at exit, and wait for ever
         theirs.close()
         self.time_limit, self.deadline = time_limit, time.monotonic() + _START
         self.outcome: Future[Result | Failure] | None = None
@@ -69,7 +69,7 @@ class Worker(Generic[Item, Result]):
             self.pipe.send(item)
 
     def hear(self) -> None:
-        """Take what it sent: that it has started, or what came of its item; or see that it is lost."""
+        """Take what it sent: that it has started, or the result of its item; or notice that it is lost."""
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
@@ -83,21 +83,21 @@ class Worker(Generic[Item, Result]):
 
     @property
     def fate(self) -> str:
-        """What became of its process."""
+        """In words, why its process was lost."""
         code = self.process.exitcode
         return f"its process did not start in {_START:g} s" if code is None else f"its process died (exit code {code})"
 
     def is_alive(self) -> bool:
-        """Whether its process is there."""
+        """Return whether its process is alive."""
         return self.process.is_alive()
 
     @property
     def was_killed(self) -> bool:
-        """Whether it ended by SIGKILL, which no fault of its own sends."""
+        """Whether it ended by SIGKILL, which only others send."""
         return self.process.exitcode == -signal.SIGKILL
 
     def end(self, result: Result | Failure | MachineError) -> None:
-        """Hand over what came of the item; a shortage is raised where that is taken."""
+        """Hand over the result of the item; a MachineError is raised where the result is taken."""
         if isinstance(result, MachineError):
             if self.outcome:
                 self.outcome.set_exception(result)
@@ -106,7 +106,7 @@ class Worker(Generic[Item, Result]):
         self.outcome = None
 
     def kill(self) -> None:
-        """End the process, whatever it is at; once more is harmless."""
+        """Kill the process, whatever it is doing; to call this again is harmless."""
         atexit.unregister(self.process.kill)
         self.process.kill()
         self.process.join(_PATIENCE)
@@ -114,7 +114,7 @@ class Worker(Generic[Item, Result]):
 
 
 def _serve(pipe: Connection, function: Callable[[Item], Result]) -> None:
-    """A worker: it lives as long as its parent, and answers until nobody asks."""
+    """The process: it answers until its pipe is closed, and ends with its parent."""
     threading.Thread(target=follow_parent, daemon=True).start()
     _converse(pipe, function)
 

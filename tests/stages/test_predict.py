@@ -117,7 +117,7 @@ def test_what_an_index_calls_bad_keeps_its_place(tmp_path, flat, finetuned, caps
     main(tiny.predict(tmp_path / "i.jsonl", weights=finetuned))
     found = lines(capsys.readouterr().out)
     assert [line["status"] for line in found] == ["truncated", *["ok"] * 4, "broken"]
-    for said in ("5 videos (not looked at: 1 truncated): whole", "p.jsonl: exists; it is replaced"):
+    for said in ("5 videos (not read: 1 truncated): whole", "p.jsonl: exists; it is replaced"):
         main(tiny.predict(tmp_path / "i.jsonl", weights=finetuned, out=str(tmp_path / "p.jsonl")))
         assert lines((tmp_path / "p.jsonl").read_text()) == found
         assert said in capsys.readouterr().err
