@@ -160,10 +160,11 @@ class Keeper:
         Raises:
             DiskError: it cannot.
         """
-        for_good = total // self.keep_steps - self.state.step // self.keep_steps
-        self.at_once, size = min(to_come, max(NEWEST + 1 + best, for_good)), self.size()
-        there = found(self.run_dir)
-        needed = max(0, self.at_once - min(len(there), NEWEST + best)) * size
+        there = sum(step % self.keep_steps > 0 for step, _ in found(self.run_dir))
+        replaced = min(there, NEWEST + best)  # by those to come, one by one
+        for_good = (total - 1) // self.keep_steps - self.state.step // self.keep_steps  # before the last one is written
+        self.at_once, size = min(replaced + to_come, for_good + NEWEST + best + 1), self.size()
+        needed = max(0, self.at_once - replaced) * size
         disk = shutil.disk_usage(self.run_dir)
         if disk.total and needed > disk.free:
             raise DiskError(

@@ -126,9 +126,29 @@ def test_room_for_the_best_one_and_for_those_that_stay(tmp_path, monkeypatch):
     keeper = run().loop.keeper
     disk.free = 50 * keeper.size() - 1
     monkeypatch.setattr(shutil, "disk_usage", lambda path: disk)
-    with pytest.raises(DiskError, match=r"checkpoints, 60 of .* at a time"):
+    with pytest.raises(DiskError, match=r"checkpoints, 62 of .* at a time"):
         keeper.check_room(500, keeper.state.step + 60 * keeper.keep_steps, best=False)
     keeper.check_room(500, keeper.state.step + 40 * keeper.keep_steps, best=False)
+
+
+def test_all_checkpoints_that_are_there_at_the_same_time_are_counted(tmp_path, monkeypatch):
+    """Those kept for good besides the newest ones and the one that is being written, up to the last one."""
+    counts, prune = [], checkpoints.prune
+
+    def counted(run_dir, **kept):
+        counts.append(len(list(run_dir.glob("checkpoints/step_*"))))
+        prune(run_dir, **kept)
+
+    monkeypatch.setattr(checkpoints, "prune", counted)
+    run = Run(tmp_path / "good", checkpoint_every=1, keep_epochs=1)
+    assert run().loop.keeper.at_once == max(counts) == 5
+    run = Run(tmp_path / "last", checkpoint_every=1, at={8: ask()})
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    run.at = {}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1, total=10**9))
+    with pytest.raises(DiskError, match=r"checkpoints, 3 of .* at a time"):
+        run()
 
 
 def test_a_disk_that_cannot_hold_the_checkpoints_is_said_before_the_first_step(tmp_path, monkeypatch):
