@@ -249,7 +249,8 @@ class Album:
             if any(number < least for number in found):
                 raise TypeError
         except TypeError:
-            raise VideoError(f"{self._path}: {what} {numbers!r:.60}; whole numbers are needed") from None
+            bound = "" if math.isinf(least) else f", {least} or more"
+            raise VideoError(f"{self._path}: {what} {numbers!r:.60}; whole numbers are needed{bound}") from None
         return found
 
     def _box(self, crop: Crop | None, full_height: int, full_width: int) -> Crop:

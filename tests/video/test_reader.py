@@ -255,7 +255,7 @@ def test_frames_before_the_first_key_packet(tmp_path):
 @pytest.mark.parametrize("indices", [[0.5], [0.0], ["1"], "12", [True], [None], [np.float64(1)], [1, 2.0], [[1]]])
 def test_indices_that_are_no_whole_numbers(tmp_path, indices):
     path = write_numbered(tmp_path / "a.mp4", 20)
-    with pytest.raises(VideoError, match=r"a\.mp4: frame .*; whole numbers are needed"):
+    with pytest.raises(VideoError, match=r"a\.mp4: frame .*; whole numbers are needed$"):
         read_frames(path, indices)
 
 
@@ -272,7 +272,7 @@ def test_whole_numbers_of_all_kinds(tmp_path):
     for indices in ((7,), np.array([7], np.uint8), [np.int64(7)], range(7, 8), iter([7])):
         assert number(read_frames(path, indices)[0]) == 7
     for size in (0, -1, 2.0, "3", True):
-        with Video(path) as video, pytest.raises(VideoError, match=r"size .*; whole numbers are needed"):
+        with Video(path) as video, pytest.raises(VideoError, match=r"size .*; whole numbers are needed, 1 or more$"):
             video.read([1], None, size)
     for crop in ((0, 0, 8), (0, 0, 8.0, 8), "abcd"):
         with Video(path) as video, pytest.raises(VideoError, match="crop"):
