@@ -59,7 +59,7 @@ def preview(
     found |= {"per_second": rate, "waited": waited / seconds, "bound": bound, "seconds": None, "disk_bytes": None}
     says = [f"{figures(rate)} {viewing.unit} a second ({number} timed); {held} sets the pace"]
     if total is None:
-        says.append("their total number takes an index that holds the videos' lengths (stages/verify.py)")
+        says.append("the total is unknown without an index that holds the videos' lengths (stages/verify.py)")
     else:
         found |= {"seconds": total / rate, "disk_bytes": 4 * math.prod(shape) * total}
         says.append(f"all {total}: {duration(total / rate)}, {megabytes(found['disk_bytes'])}")
