@@ -14,7 +14,7 @@ import torch
 from rspnet.console import duration, figures, say, some
 from rspnet.disk import megabytes
 from rspnet.running.estimate import EstimatedError
-from rspnet.running.machine import cores
+from rspnet.running.machine import own_cores
 from rspnet.running.record import stage_of
 from rspnet.running.results import rounded
 
@@ -83,7 +83,7 @@ class Pace:
             return f"the network sets the pace: of {here}, {self.balanced} would keep up (data.num_workers)"
         if self.balanced <= self.workers:
             return f"reading sets the pace, though {here} should keep up: others use the cores, or the disk is slow"
-        room = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        room = own_cores()
         what = "reading sets the pace" if self.workers else "reading and the network take turns"
         told = f"{what}: {self.balanced} instead of {here} would keep up (data.num_workers)"
         if self.balanced <= room:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rspnet.method.optim import Schedule
-from rspnet.running import course
+from rspnet.running import course, machine
 from rspnet.running.course import Course, Pace
 from rspnet.running.estimate import EstimatedError
 from rspnet.running.team import Team
@@ -92,8 +92,15 @@ def test_a_run_is_not_ended(capsys):
     ],
 )
 def test_advice(monkeypatch, waited, reading, workers, bound, balanced, words):
-    monkeypatch.setattr(course, "cores", lambda: 4)
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     pace = Pace(24, 1.0, waited, 0.0, reading, workers)
     assert (pace.bound, pace.balanced) == (bound, balanced)
     assert words in pace.advice()
     assert ("transcode" in pace.advice()) == (balanced == 8)
+
+
+def test_more_processes_than_cores_have_one_each(monkeypatch):
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert "with the 1 core here" in Pace(24, 1.0, 0.5, 0.0, 4.0, 1).advice()
