@@ -23,6 +23,7 @@ if __name__ == "__main__":  # before the slow imports
     end_at_once()
 
 import contextlib
+import os
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -104,7 +105,7 @@ def main(config: Config) -> dict[str, Any]:
     from rspnet.running import merging
 
     bound(config.cache_gb)
-    recipe, dst = config.recipe(), absolute(config.dst)
+    recipe, dst = config.recipe(), os.path.abspath(config.dst)
     share = read_share(config.share)
     if config.estimate:
         return estimated(config, share)
@@ -162,11 +163,10 @@ def copied(
     """Make the copies of a share, and yield an iterator of each task with its outcome, recorded in the folder."""
     from rspnet.data import copies
     from rspnet.data.copying import Outcome, transcode_row
-    from rspnet.data.remote import absolute
     from rspnet.running.ledger import Ledger
     from rspnet.running.pool import Ready, run_parallel
 
-    dst, folders = absolute(config.dst), set[str]()
+    dst, folders = os.path.abspath(config.dst), set[str]()
     with Ledger(dst, config.out, part.share if part else ALL) as ledger, contextlib.ExitStack() as stack:
         tasks = copies.plan(rows, dst, config.layout, folders=folders, made=ledger.made)
         if part:

@@ -13,12 +13,15 @@ from rspnet.cli.config import parse
 from rspnet.cli.endings import TerminatedError, be_deaf, ending_when_told, leave, quieten_threads, was_just_told
 from rspnet.console import forget_unsaid, program, say, say_last, stand_in_for_closed_streams, take_warnings
 from rspnet.disk import FAULTS, refusal
-from rspnet.errors import LostError, RSPNetError
+from rspnet.errors import ConfigError, LostError, RSPNetError
 from rspnet.shortage import limit
 from rspnet.signals import INTERRUPTED, end_at_once
 from rspnet.stdout import forget_stdout
 
 Config = TypeVar("Config")
+
+_WRITTEN = ("run_dir", "dst", "out")
+"""Options that name where a stage writes."""
 
 
 def run(main: Callable[[Config], object], config_class: type[Config]) -> NoReturn:
@@ -57,6 +60,7 @@ def _status(main: Callable[[Config], object], config_class: type[Config]) -> int
     config: Config | None = None
     try:
         config = parse(config_class)
+        _check_written(config)
         result = main(config)
         status = int(result.get("exit_status", 0)) if isinstance(result, dict) else 0
     except RSPNetError as error:
@@ -130,9 +134,16 @@ def _other_process_left(error: Exception) -> bool:
     return os.environ.get("WORLD_SIZE", "1") != "1" and re.search(lost, str(error)) is not None
 
 
+def _check_written(config: object) -> None:
+    """Raise a ConfigError if a stage is to write to a URL, of which a local folder would be made, called `s3:`."""
+    for name in _WRITTEN:
+        if "://" in (place := getattr(config, name, None) or ""):
+            raise ConfigError(f"{name}: {place} is a URL; stages write local files only: give a path on this machine")
+
+
 def _folder(config: object) -> str:
     """Return where a stage writes by its options, or ``a file`` if they do not say."""
-    return next((value for name in ("run_dir", "dst", "out") if (value := getattr(config, name, None))), "a file")
+    return next((value for name in _WRITTEN if (value := getattr(config, name, None))), "a file")
 
 
 def _reader_left() -> bool:

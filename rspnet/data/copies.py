@@ -90,11 +90,9 @@ def check_apart(root: str, dst: str) -> None:
     """Check that a data set and the folder of the copies do not overlap.
 
     Raises:
-        ConfigError: one folder is, or lies in, the other, or `dst` is a URL.
+        ConfigError: one folder is, or lies in, the other.
     """
     folders = os.path.realpath(root), os.path.realpath(dst)
-    if is_remote(dst):
-        raise ConfigError(f"{dst}: is a URL; copies are written to a local folder; give one")
     if is_remote(root):
         return
     if os.path.commonpath(folders) in folders:

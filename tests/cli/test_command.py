@@ -3,7 +3,7 @@
 import errno
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 
 import pytest
 
@@ -45,6 +45,18 @@ def test_exit_status_and_last_words(outcome, status, message, monkeypatch, capsy
         run(main, Config)
     assert left.value.code == status
     assert capsys.readouterr() == ("", message)
+
+
+@pytest.mark.parametrize("option", ["run_dir", "dst", "out"])
+@pytest.mark.parametrize("url", ["s3://bucket/new", "file:///tmp/new"])
+def test_nothing_is_written_to_a_server(option, url, monkeypatch, capsys):
+    writing = make_dataclass("Writing", [(option, str, "here")])
+    writing.__doc__ = "Options for the test."
+    monkeypatch.setattr(sys, "argv", ["stage.py", f"--{option}", url])
+    with pytest.raises(SystemExit) as left:
+        run(lambda config: 1 / 0, writing)
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith(f"stage.py: {option}: {url} is a URL; stages write local files only")
 
 
 def test_a_fault_of_ours_shows_where(monkeypatch, capsys):

@@ -195,15 +195,6 @@ def test_sources_and_copies_do_not_mix(few, dst):
     assert not (few / "UCF-101" / "new").exists()
 
 
-def test_copies_do_not_go_to_a_server(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "v.mp4").touch()
-    with pytest.raises(ConfigError, match=r"^s3://bucket/new: is a URL; .*local folder"):
-        main(Config("old", "s3://bucket/new", jobs=1, out="out.jsonl"))
-    assert [path.name for path in tmp_path.iterdir()] == ["old"]  # nor to a folder `s3:`
-
-
 def test_a_folder_that_cannot_be_made(few, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"file: cannot be made .*give another folder"):
