@@ -244,7 +244,7 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
     with writing_to(run_dir):
         empty = all(entry.name.startswith(".") for entry in run_dir.iterdir())
     if _has_begun(run_dir) and not path.exists():
-        raise CheckpointError(f"{path}: is missing, and holds the run's options; copy it again, or {START_AGAIN}")
+        raise CheckpointError(f"{path}: is missing (it holds the run's options); copy it again, or {START_AGAIN}")
     if not empty and not (path.exists() and (lock.exists() or _has_begun(run_dir))):
         raise ConfigError(f"{run_dir}: is not empty, and not a run folder; choose another --run_dir")
     try:

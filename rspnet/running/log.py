@@ -224,8 +224,8 @@ def _left(seconds: float) -> str:
 def keep_lines(path: Path, step: int) -> None:
     """Keep the lines of a metrics.jsonl up to a step; later ones are about to be written again.
 
-    Lines that are not a log's are left out with a message. If there is more of that than an unfinished last line, the
-    file as it was is kept as `metrics.old-N.jsonl`, in case it is of use to somebody.
+    What is not a log line is left out with a message. If that is more than an unfinished last line, the file as it was
+    is kept as `metrics.old-N.jsonl`, in case it is of use to somebody.
 
     Raises:
         CheckpointError: it cannot be read.
@@ -241,7 +241,7 @@ def keep_lines(path: Path, step: int) -> None:
     if unknown:
         with whole(other := _other_name(path)) as temporary:
             temporary.write_bytes(content)
-        told = f"left out {some(len(unknown), 'line')} that cannot be read as a log's (the first is line {unknown[0]})"
+        told = f"left out {some(len(unknown), 'unreadable line')} (the first is line {unknown[0]})"
         say(f"{path}: {told}; the file as it was is kept in {other}")
     elif rest:
         say(f"{path}: its last line was cut short by an abrupt end, and is left out")
@@ -250,7 +250,7 @@ def keep_lines(path: Path, step: int) -> None:
 
 
 def _step(line: bytes) -> int | None:
-    """Return the step of a line of a log; None if it is not such a line."""
+    """Return the step of a log line; None if it is not one."""
     try:
         found = json.loads(line.decode())["step"]
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -171,8 +171,8 @@ def test_the_good_lines_of_the_metrics_are_kept(tmp_path, videos, runs, capsys):
     toys()
     assert toys.toy.log() == runs["toy"].log()
     assert (tmp_path / "run/metrics.old-1.jsonl").read_bytes() == content
-    told = f"{path}: left out 7 lines that cannot be read as a log's (the first is line 1); the file as it was is kept"
-    assert f"{told} in {tmp_path}/run/metrics.old-1.jsonl\n" in capsys.readouterr().err
+    told = f"{path}: left out 7 unreadable lines (the first is line 1); the file as it was is kept in"
+    assert f"{told} {tmp_path}/run/metrics.old-1.jsonl\n" in capsys.readouterr().err
 
 
 def test_the_metrics_of_a_finished_run_are_not_believed_in_silence(tmp_path, videos, runs, capsys):
