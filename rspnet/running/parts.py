@@ -147,11 +147,14 @@ class Parts:
 
         Raises:
             FileNotFoundError: there is no part of this share.
-            ConfigError: it is damaged.
+            ConfigError: it is damaged or cannot be read.
         """
         path = self.path(share)
+        path.stat()  # a missing part is no mistake: another process may just have joined them
+        with reading(path):
+            content = path.read_bytes()
         try:
-            *lines, last = path.read_bytes().splitlines(keepends=True)
+            *lines, last = content.splitlines(keepends=True)
             seal = Seal(**json.loads(last))
             if hashlib.sha256(b"".join(lines)).hexdigest() != seal.sha256:
                 raise ValueError

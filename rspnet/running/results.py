@@ -22,6 +22,8 @@ _ASKED = {"speed": "which clip plays faster", "arrow_of_time": "which plays back
 _FLATTERED = 5.0
 """Points by which accuracy may exceed the mean over classes before that is mentioned: with classes of unequal size,
 always naming the largest one looks far above chance."""
+_FIVE_CLASSES = 20.0
+"""Chance, in percent, of five classes: with so few, top-5 is always 100 and is not mentioned."""
 _CONTROLS = {"shuffled": "frames shuffled", "still": "one frame repeated"}
 
 
@@ -100,8 +102,10 @@ def _pretraining(result: dict[str, Any]) -> str:
 def _classification(result: dict[str, Any]) -> str:
     text = (
         f"top-1 {percent(result['top1'])} %{_within(result, 'top1')} of {some(result['num_videos'], 'test video')} "
-        f"(chance {percent(result['chance_top1'], short=True)}), top-5 {percent(result['top5'])} %"
+        f"(chance {percent(result['chance_top1'], short=True)})"
     )
+    if result["chance_top1"] < _FIVE_CLASSES:
+        text += f", top-5 {percent(result['top5'])} %"
     if "best_epoch" in result:
         text += f"; best epoch {result['best_epoch']}"
     classes = [value for value in result.get("class_accuracy", {}).values() if value is not None]
@@ -125,7 +129,9 @@ def _few_shot(result: dict[str, Any]) -> str:
     found = [f"{n} {percent(top1)} %{_within(result, n)}" for n, top1 in result["top1"].items()]
     found[0] = found[0].replace(" ", " video a class ", 1)
     chance = percent(result["chance_top1"], short=True)
-    return f"top-1 from {', from '.join(found)} (chance {chance}); {result['num_draws']} draws of each"
+    fewest = result["fewest_of_a_class"]
+    fewer = f"\n  the smallest class has only {some(fewest, 'video')}" if fewest < max(map(int, result["top1"])) else ""
+    return f"top-1 from {', from '.join(found)} (chance {chance}); {result['num_draws']} draws of each{fewer}"
 
 
 def _cluster(result: dict[str, Any]) -> str:

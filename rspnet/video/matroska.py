@@ -70,7 +70,7 @@ def broken_at(path: str) -> int | None:
             if after + length > limit:
                 return place if is_whole or cluster_end else None
             if kind == _CLUSTER:
-                cluster_end, place = length and after + length, after
+                cluster_end, place = after + length if length else None, after
             else:
                 place = after + length
                 cluster_end = None if place == cluster_end else cluster_end

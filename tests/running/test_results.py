@@ -8,6 +8,8 @@ PRETRAIN = {"stage": "pretrain", "loss": 5.4321, "avid_top1": 73.19999999999999,
 PRETRAIN |= {"num_videos": 9537, "epochs": 200, "device_hours": 12.345}
 FINETUNE = {"stage": "finetune", "top1": 60.0, "top5": 92.0, "num_videos": 50, "num_failed": 0, "chance_top1": 10.0}
 KNN = {"stage": "evaluate", "protocol": "knn", "top1": 2.5, "top5": 9.04, "num_videos": 1, "chance_top1": 0.25}
+FEW_SHOT = {"stage": "evaluate", "protocol": "few_shot", "top1": {"1": 40.0, "5": 70.0}, "chance_top1": 10.0}
+FEW_SHOT |= {"num_draws": 10, "fewest_of_a_class": 5}
 RETRIEVAL = {"stage": "evaluate", "protocol": "retrieval", "num_queries": 48, "num_gallery": 102, "num_failed": 0}
 RECALL = {"recall": {"1": 39.0, "5": 80.0}, "chance": {"1": 10.06, "5": 41.2}}
 SPEED = {"stage": "evaluate", "protocol": "speed", "top1": 98.0, "interval": {"top1": [95.0, 100.0]}, "num_videos": 100}
@@ -37,6 +39,16 @@ PRETEXT |= {"chance": {"rsp_accuracy": 50.0, "avid_top1": 0.39}, "num_videos": 3
         (
             FINETUNE | {"class_accuracy": {"large": 61.0, "small": 55.0}},
             "finetune: top-1 60.0 % of 50 test videos (chance 10), top-5 92.0 %",
+        ),
+        (FINETUNE | {"top5": 100.0, "chance_top1": 20.0}, "finetune: top-1 60.0 % of 50 test videos (chance 20)"),
+        (
+            FEW_SHOT,
+            "few_shot: top-1 from 1 video a class 40.0 %, from 5 70.0 % (chance 10); 10 draws of each",
+        ),
+        (
+            FEW_SHOT | {"fewest_of_a_class": 3},
+            "few_shot: top-1 from 1 video a class 40.0 %, from 5 70.0 % (chance 10); 10 draws of each\n"
+            "  the smallest class has only 3 videos",
         ),
         (
             KNN | {"num_failed": 2},

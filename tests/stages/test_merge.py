@@ -173,6 +173,16 @@ def test_a_damaged_part_is_named(root, tmp_path):
     assert index.fingerprint(index.read_rows(out))
 
 
+def test_a_part_that_cannot_be_read_is_named(root, tmp_path):
+    out = tmp_path / "i.jsonl"
+    looked_at(root, out, "1/2")
+    part = tmp_path / "i.jsonl.parts/1-of-2.jsonl"
+    part.unlink()
+    part.mkdir()
+    with pytest.raises(ConfigError, match=r"1-of-2.jsonl: cannot be read"):
+        looked_at(root, out, "2/2")
+
+
 def test_one_share_twice_at_once(root, tmp_path):
     out = tmp_path / "i.jsonl"
     looked_at(root, out, "1/2")

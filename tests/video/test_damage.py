@@ -194,6 +194,13 @@ def test_a_stream_that_turns_up_on_the_way(tmp_path):
     assert len(read_frames(path, [0, LENGTH - 1])) == 2
 
 
+def test_an_empty_cluster_is_not_where_a_file_ends(tmp_path):
+    cluster, void = bytes.fromhex("1f43b67580"), bytes.fromhex("ec8100")
+    path = tmp_path / "a.webm"
+    path.write_bytes(bytes.fromhex("1a45dfa380 18538067 88") + cluster + void)
+    assert matroska.broken_at(path) is None
+
+
 @pytest.mark.parametrize("live", ["0", "1"])
 def test_a_broken_structure(tmp_path, live):
     """VP8 decodes anything, and the demuxer looks for the next block that it knows: the gaps tell."""
