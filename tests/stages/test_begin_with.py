@@ -63,7 +63,7 @@ def test_checkpoints_are_weights(unfinished, tmp_path, capsys, monkeypatch):
     rspnet.load_encoder(unfinished)
     said = capsys.readouterr().err
     assert "step_5: state.pt is not as it was written; this checkpoint is passed over" in said
-    assert "is taken, step_3" in said
+    assert "is used, step_3" in said
     with pytest.raises(CheckpointError, match=r"step_5: state\.pt is not as it was written; copy the run folder again"):
         rspnet.load_encoder(checkpoints / "step_5")
 

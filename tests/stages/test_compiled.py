@@ -54,7 +54,7 @@ def test_finetuning_and_testing_compiled_or_not(tmp_path, motions, pretrained, f
 def test_features_in_a_file_are_not_computed():
     from stages.evaluate import Config
 
-    with pytest.raises(ConfigError, match=r"run.compile: true; --features"):
+    with pytest.raises(ConfigError, match=r"run.compile: true; with --features"):
         Config(features="features.parquet", protocol="knn", run=options.Evaluation(compile=True))
 
 
