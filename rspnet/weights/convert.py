@@ -198,6 +198,8 @@ def _to_published(src: Path, dst: Path, file: WeightFile, *, read_run: ReadRun) 
         notes = ["zeros for the 1-class classifier that the published network has and never uses"]
         if checkpoint.parent.is_dir():
             contents = _of_run(src, file, run := read_run(checkpoint))
+            if (optimizer := published.optimizer_of(run)) != "sgd":
+                notes.append(f"the run was trained with {optimizer}: the published code's SGD begins without its state")
             if not run.epochs or run.epochs[-1]["step"] != run.step:
                 notes.append(f"step {run.step} is within an epoch, which the published code would begin again")
         else:

@@ -53,6 +53,8 @@ def of_weights(file: WeightFile) -> tuple[dict[str, Any], list[str]]:
 def of_run(file: WeightFile, run: FinishedRun) -> dict[str, Any]:
     """Return the contents of a published file made from a run at one of its checkpoints.
 
+    The published optimizer is SGD; the state of another one is left out.
+
     Args:
         file: The run's encoder.safetensors, which must be from that checkpoint, or the checkpoint itself.
         run: The run at that checkpoint.
@@ -74,6 +76,7 @@ def of_run(file: WeightFile, run: FinishedRun) -> dict[str, Any]:
         names, trained = _pretraining_names(file), "query_encoder."
         best = {"best_loss": min((event["loss"] for event in run.epochs), default=float("inf"))}
     ours = [name for name in state if _is_parameter(name) and name.startswith(trained)]
+    optimizer = run.state["optimizer"] if optimizer_of(run) == "sgd" else run.state["optimizer"] | {"state": {}}
     epoch = run.epochs[-1]["epoch"] if run.epochs else 0
     group, scheduler = _schedule(run.config["optim"], epoch)
     return {
@@ -81,9 +84,14 @@ def of_run(file: WeightFile, run: FinishedRun) -> dict[str, Any]:
         "arch": arch,
         "model": _model(file, state, names),
         **best,
-        "optimizer": _optimizer(run.state["optimizer"], ours, names, group=group),
+        "optimizer": _optimizer(optimizer, ours, names, group=group),
         "scheduler": scheduler,
     }
+
+
+def optimizer_of(run: FinishedRun) -> str:
+    """Return the name of a run's optimiser: `sgd`, or `adam`."""
+    return str(run.config["optim"].get("optimizer", "sgd"))  # older runs have no such option
 
 
 def _arch(file: WeightFile) -> str:
@@ -168,7 +176,8 @@ def _schedule(settings: dict[str, Any], epoch: int) -> tuple[dict[str, Any], dic
     from rspnet.method import optim  # here, because it loads timm
 
     lr = optim.scaled_lr(settings["lr"], settings["total_batch"], settings["lr_batch"])
-    lr_at = optim.Schedule(settings["schedule"], lr, settings["epochs"], settings["milestones"])
+    factor = settings.get("decay", 0.1)  # older runs have no such option
+    lr_at = optim.Schedule(settings["schedule"], lr, settings["epochs"], settings["milestones"], factor)
     # Made by torch's own classes, so that the states have all the keys that they need.
     momentum, decay = float(settings["momentum"]), float(settings["weight_decay"])
     sgd = torch.optim.SGD([torch.zeros(1)], lr=lr, momentum=momentum, dampening=0.0, weight_decay=decay)
@@ -176,7 +185,7 @@ def _schedule(settings: dict[str, Any], epoch: int) -> tuple[dict[str, Any], dic
     if settings["schedule"] == "cosine":
         scheduler = CosineAnnealingLR(sgd, T_max=settings["epochs"], eta_min=lr_at(settings["epochs"]))
     else:
-        scheduler = MultiStepLR(sgd, settings["milestones"])
+        scheduler = MultiStepLR(sgd, settings["milestones"], gamma=factor)
     now = lr_at(epoch)
     group = sgd.state_dict()["param_groups"][0] | {"lr": now}
     return group, scheduler.state_dict() | {"last_epoch": epoch, "_step_count": epoch + 1, "_last_lr": [now]}

@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 from collections import Counter, OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from torchvision.models import video
 from rspnet import CheckpointError
 from rspnet.cli.command import run as run_stage
 from rspnet.encoders import create_encoder
+from rspnet.method import optim
 from rspnet.method.classifier import Classifier
 from rspnet.running.finished import run_at
 from rspnet.weights import convert, published
@@ -31,6 +33,7 @@ from tests.support.published_files import (
     fine_tuned,
     fine_tuned_file,
     laid_out,
+    optimizer_of,
     pretraining,
     pretraining_file,
     read_layout,
@@ -264,6 +267,32 @@ def test_encoder_alone_is_loaded_by_the_published_rules(tmp_path, name):
         assert torch.equal(backbone.eval().forward_features(clips), expected)
     convert_file(dst, tmp_path / "back")
     assert_same(load_file(tmp_path / "back/encoder.safetensors"), load_file(src))
+
+
+@pytest.mark.usefixtures("any_width")
+def test_a_run_with_adam_and_a_factor_of_its_own(tmp_path):
+    """The published SGD takes none of Adam's state, and its scheduler takes the run's factor."""
+    model, folder, path = Classifier(small("c3d"), 4), tmp_path / "run", tmp_path / "model.pth.tar"
+    adam = optim.adam(model, 0.001, momentum=0.9, weight_decay=0.0)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    adam.step()
+    of_ours(folder, model, "c3d")
+    (folder / "checkpoints").mkdir()
+    settings = {"optimizer": "adam", "epochs": 2, "total_batch": 4, "lr": 0.001, "lr_batch": None, "momentum": 0.9}
+    settings |= {"weight_decay": 0.0, "schedule": "multi_step", "milestones": [1], "decay": 0.3}
+    state = {"model": model.state_dict(), "optimizer": adam.state_dict()}
+    epochs = [{"epoch": 2, "step": 4, "val_top1": 50.0}]
+    config = {"frozen": False, "optim": settings}
+    run = SimpleNamespace(folder=folder / "checkpoints/best", step=4, config=config, state=state, epochs=epochs)
+    done = convert.convert(folder, path, lambda _: run)
+    assert "trained with adam: the published code's SGD begins without its state" in done.summary()
+    contents, theirs = saved(path), fine_tuned("c3d", 4)
+    theirs.load_state_dict(contents["model"])
+    optimizer = optimizer_of(theirs)
+    optimizer.load_state_dict(contents["optimizer"])
+    assert (optimizer.state, optimizer.param_groups[0]["lr"]) == ({}, pytest.approx(0.0003))
+    assert contents["scheduler"]["gamma"] == 0.3
 
 
 @pytest.mark.usefixtures("any_width")

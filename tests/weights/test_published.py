@@ -18,16 +18,24 @@ OPTIM = {"epochs": 30, "total_batch": 128, "lr": 0.1, "lr_batch": 64, "momentum"
 
 
 @pytest.mark.parametrize("epoch", [1, 7, 30])
-@pytest.mark.parametrize(("kind", "milestones"), [("cosine", []), ("multi_step", [5, 20])])
-def test_schedule_is_where_torch_would_be(kind, milestones, epoch):
-    """As many steps of the scheduler as epochs, by the published settings."""
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("cosine", {"milestones": []}),
+        ("multi_step", {"milestones": [5, 20]}),
+        ("multi_step", {"milestones": [5, 20], "decay": 0.3}),
+    ],
+)
+def test_schedule_is_where_torch_would_be(kind, more, epoch):
+    """As many steps of the scheduler as epochs, by the published settings or with another factor."""
     sgd = torch.optim.SGD([torch.zeros(1)], lr=0.2, momentum=0.9, dampening=0.0, weight_decay=1e-4)
     cosine = kind == "cosine"
-    stepped = CosineAnnealingLR(sgd, 30, eta_min=0.2 / 1000) if cosine else MultiStepLR(sgd, milestones)
+    gamma = more.get("decay", 0.1)
+    stepped = CosineAnnealingLR(sgd, 30, eta_min=0.2 / 1000) if cosine else MultiStepLR(sgd, more["milestones"], gamma)
     for _ in range(epoch):
         sgd.step()
         stepped.step()
-    group, state = published._schedule({**OPTIM, "schedule": kind, "milestones": milestones}, epoch)
+    group, state = published._schedule({**OPTIM, "schedule": kind, **more}, epoch)
     (theirs,), expected = sgd.state_dict()["param_groups"], stepped.state_dict()
     assert (group["lr"], state["_last_lr"]) == (pytest.approx(theirs["lr"]), pytest.approx(expected["_last_lr"]))
     if cosine:
