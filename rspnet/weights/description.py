@@ -75,7 +75,7 @@ def settled(weights: str, *, whole: bool = False, aloud: bool = True) -> str:
     """
     path, found = Path(weights), find_weights(weights)
     if path.name == STATE and is_checkpoint(path.parent):
-        return str(path.parent)
+        return settled(str(path.parent), whole=whole, aloud=aloud)
     tell = say if aloud else lambda _: None
     if found.name != STATE or path.is_file():
         last = _last_checkpoint(found) if whole and path.is_dir() else None
@@ -86,10 +86,8 @@ def settled(weights: str, *, whole: bool = False, aloud: bool = True) -> str:
             return weights
         tell(f"{weights}: is a finished pretraining; its last checkpoint is used, {last.name}")
         return str(last)
-    if path.is_symlink():
-        return str(path.with_name(os.readlink(path)))
     if is_checkpoint(path):
-        return weights
+        return settled(str(path.parent / os.readlink(path)), aloud=aloud) if path.is_symlink() else weights
     tell(f"{weights}: is not finished; its newest checkpoint is used, {found.parent.name}")
     return str(found.parent)
 

@@ -1,6 +1,8 @@
 """A checkpoint's folder is as it was written, or it is said what is wrong; the newest sound one of a run is found."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +72,19 @@ def test_what_moves_is_settled(tmp_path, capsys):
     assert capsys.readouterr().err == f"{run}: is not finished; its newest checkpoint is used, step_3\n"
     assert not same_run(str(folder), str(tmp_path.parent))
     assert not same_run(str(run), str(run))
+
+
+def test_links_of_ones_own(tmp_path):
+    """To a run that is not finished, to a checkpoint, and to a link to one."""
+    run, folder = tmp_path / "runs/a", checkpoint(tmp_path / "runs/a", 3)
+    (run / "checkpoints/last").symlink_to("step_3")
+    assert settled(str(run / "checkpoints/last/state.pt")) == str(folder)
+    for number, start in enumerate((tmp_path, "")):
+        for name in ("runs/a", "runs/a/checkpoints/step_3", "runs/a/checkpoints/last"):
+            link = tmp_path / f"{Path(name).name}_{number}"
+            link.symlink_to(Path(start, name))
+            assert os.path.samefile(settled(str(link)), folder)
+            assert Path(settled(str(link))).name == "step_3"
 
 
 def test_a_checkpoint_says_what_network_it_is(tmp_path):
