@@ -1,13 +1,13 @@
-"""What the two tasks, and the classes of videos, can be told by without learning anything: two networks of no weights.
+"""How well the two tasks, and the classes of videos, are solved without learning: two networks without weights.
 
     python benchmarks/controls.py INDEX [--num_frames 8] [--stride 2] [--size 48] [--json FILE]
 
-- motion: one number a clip, the mean absolute difference between pictures that follow each other.
-- colours: a histogram of a clip's colours, four steps of red by four of green by four of blue, its square root.
+- motion: one number for each clip, the mean absolute difference between consecutive frames.
+- colours: the square root of a histogram of a clip's colours, four steps of red by four of green by four of blue.
 
-They go through the code that measures a trained network: RSP and A-VID accuracy on the test videos, kNN and the linear
-probe, and the nearest neighbour of each video of the index among those of other films. What these reach is solved by
-the pace or by the colours of a clip.
+They are measured by the code that measures a trained network: RSP and A-VID accuracy on the test videos, kNN and linear
+probe, and the nearest neighbour of each video of the index among those of other films. The accuracies they reach can be
+had from the amount of motion, or from the colours of a clip, alone.
 """
 
 import argparse
@@ -42,34 +42,34 @@ PROTOCOLS = ("knn", "linear")
 
 
 class Motion(nn.Module):
-    """Clips (N, 3, T, H, W), pixels from 0 to 1, to one number as a point on a quarter of the circle (N, 2).
+    """Maps clips (N, 3, T, H, W), pixels from 0 to 1, to one number as a point on a quarter of a circle (N, 2).
 
-    So the cosine of two clips is the larger the nearer their numbers are.
+    So the closer the numbers of two clips, the larger the cosine of their features.
     """
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Of neighbouring pictures."""
+        """Return the mean difference between consecutive frames as an angle's cosine and sine."""
         angle = clips.diff(dim=2).abs().mean((1, 2, 3, 4)) * torch.pi / 2
         return torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
 class Colours(nn.Module):
-    """Clips, likewise, to the shares of 64 colours, their square roots (N, 64): of unit length."""
+    """Maps clips, as `Motion`, to the square roots of the shares of 64 colours (N, 64), which have unit length."""
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Of all pixels alike."""
+        """Return the square roots of the colours' shares of all pixels."""
         steps = (clips * 4).long().clamp(0, 3)
         names = (16 * steps[:, 0] + 4 * steps[:, 1] + steps[:, 2]).flatten(1)
         return functional.one_hot(names, 64).float().mean(1).sqrt()
 
 
 class Views(nn.Module):
-    """A control as the code that measures wants it: views of videos to features, or to what its two tasks compare.
+    """Wraps a control for the code that measures networks: maps views of videos to features, or to embeddings.
 
     Args:
-        control: of clips.
-        clip: by whose mean and deviation pixels were normalised.
-        pairs: whether it is views (N, 4, ...) to two equal embeddings each (N, 4, 2, D), else to features (N, D).
+        control: maps clips to features.
+        clip: its mean and deviation are those that pixels were normalised by.
+        pairs: map views (N, 4, ...) to two equal embeddings each (N, 4, 2, D); else views to features (N, D).
     """
 
     def __init__(self, control: Motion | Colours, clip: ClipSpec, *, pairs: bool) -> None:
@@ -80,14 +80,14 @@ class Views(nn.Module):
         self.register_buffer("std", std)
 
     def forward(self, views: Tensor) -> Tensor:
-        """Views (N, V, 3, T, H, W)."""
+        """Map views (N, V, 3, T, H, W)."""
         clips = views.flatten(0, 1) * self.std + self.mean
         found: Tensor = self.control(clips).unflatten(0, views.shape[:2])
         return torch.stack([found, found], dim=2) if self.pairs else found.mean(1)
 
 
 def main() -> None:
-    """Measure both."""
+    """Measure both controls, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index", type=Path)
     parser.add_argument("--num_frames", type=int, default=8)
@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def measure(control: Motion | Colours, clip: ClipSpec, index: Path) -> dict[str, float]:
-    """The numbers of a control, percent."""
+    """Return the accuracies of a control, in percent."""
     accelerator, limits = Accelerator(cpu=True), options.DataSet().limits()
 
     def forward(pairs: bool) -> Forward:

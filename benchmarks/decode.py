@@ -1,15 +1,15 @@
-"""What reading clips costs against what a user would pick instead: CPU time per sample, and its ratio to the bound.
+"""The cost of reading clips, compared with other readers: CPU time per sample, and its ratio to the bound.
 
     python benchmarks/decode.py [VIDEO ...] [--repeats 5] [--only P1,P2] [--json FILE]
 
 The bound is libavcodec decoding exactly the packets that a sample needs, already in memory, and nothing else. The other
-readers are rspnet with and without a plan from the index; torchcodec, decord and decord2 where they are installed (they
-are never requirements); and PyAV with torch, written as one writes it first. Each does the whole work: open, decode,
-crop, resize. Readers take turns, each with all samples one after another, as a worker reads them; each number is the
-median of the repeats, so that other jobs on the machine hit all alike. Videos with a key frame every 16 frames are
-taken for transcoded ones; where none is given, the originals are transcoded as stages/transcode.py does, and where no
-video is given, originals are made.
-The last table runs one process per core at once and gives the seconds that a sample takes from the wall clock.
+readers are rspnet with and without a plan from the index; torchcodec, decord and decord2 if they are installed (they
+are never requirements); and PyAV with torch, in the most obvious way. Each does the whole work: open, decode, crop,
+resize. Readers take turns, each with all samples one after another, as a worker reads them; each number is the median
+of the repeats, so that other jobs on the machine affect all readers alike. Videos with a key frame every 16 frames
+count as transcoded; if none is given, the originals are transcoded as by stages/transcode.py, and if no video is given,
+originals are made.
+The last table runs one process per core at once and gives the wall-clock seconds per sample.
 """
 
 import argparse
@@ -57,7 +57,7 @@ Clips = list[tuple[np.ndarray, tuple[int, int, int, int]]]
 
 @dataclass
 class Sample:
-    """One video, the clips to take from it, and the pixels of their side."""
+    """A video with facts from its index, the clips to read from it (frames, crop), and their side in pixels."""
 
     path: str
     facts: dict
@@ -65,11 +65,11 @@ class Sample:
     size: int
 
 
-# Readers: each makes from a sample a function that reads it.
+# Readers: each returns, for a sample, a function that reads it.
 
 
 def batch_memory(sample: Sample) -> list[np.ndarray]:
-    """Where clips go: allocated once, as a training batch's memory is (for who can resize into it)."""
+    """Allocate memory for clips once, like a training batch's (for readers that can resize into it)."""
     return [np.empty((len(frames), sample.size, sample.size, 3), np.uint8) for frames, _ in sample.clips]
 
 
@@ -97,7 +97,7 @@ def bound(sample: Sample) -> Callable[[], object]:
 
 
 def rspnet(sample: Sample, with_plan: bool = True) -> Callable[[], object]:
-    """With all that the index of a verified data set says, or with no more than the number of frames."""
+    """Read by rspnet, with the plan from a verified data set's index, or with only the number of frames."""
     plan = sample.facts["plan"] if with_plan else None
 
     out = batch_memory(sample)
@@ -110,7 +110,7 @@ def rspnet(sample: Sample, with_plan: bool = True) -> Callable[[], object]:
 
 
 def torchcodec_own(sample: Sample) -> Callable[[], object]:
-    """Approximate seeking, one call for each crop, its own crop (the place does not matter here) and resize."""
+    """Approximate seeking, one call for each crop, torchcodec's own crop (its place does not matter here), resize."""
     from torchcodec.decoders import VideoDecoder
     from torchcodec.transforms import RandomCrop, Resize
 
@@ -149,7 +149,7 @@ def torchcodec_cv2(sample: Sample) -> Callable[[], object]:
 
 
 def decord(sample: Sample) -> Callable[[], object]:
-    """As the published loader: whole frames clip by clip, then F.interpolate on float."""
+    """Read like the published loader: whole frames clip by clip, then F.interpolate on float."""
     from decord import VideoReader, cpu
 
     def read() -> list[torch.Tensor]:
@@ -164,7 +164,7 @@ def decord(sample: Sample) -> Callable[[], object]:
 
 
 def plain_pyav(sample: Sample) -> Callable[[], object]:
-    """Seek by time, decode on, convert what is wanted, F.interpolate on float."""
+    """Seek by time, decode from there, convert the needed frames, F.interpolate on float."""
 
     def read() -> list[torch.Tensor]:
         out = []
@@ -201,12 +201,12 @@ READERS = {
 
 
 def missing(packages: tuple[str, ...]) -> str:
-    """Which of the packages cannot be imported; decord and decord2 share a name."""
+    """Return the packages that cannot be imported; decord and decord2 share a name."""
     out = []
     for package in packages:
         try:
             importlib.import_module(package)
-        except (ImportError, OSError, RuntimeError):  # torchcodec raises RuntimeError where it finds no FFmpeg
+        except (ImportError, OSError, RuntimeError):  # torchcodec raises RuntimeError if it finds no FFmpeg
             out.append(package.split(".")[0])
     return ", ".join(out)
 
@@ -215,7 +215,7 @@ def missing(packages: tuple[str, ...]) -> str:
 
 
 def make_originals(folder: Path) -> Iterator[str]:
-    """A moving picture as Kinetics has it (H.264, B-frames, a key frame every 250) and as UCF101 has it (xvid)."""
+    """Make a moving scene encoded as in Kinetics (H.264, B-frames, a key frame every 250) and as in UCF101 (xvid)."""
     rng = np.random.default_rng(0)
     kinds = {"kinetics.mp4": ("libx264", 340, 256, {"bf": "3"}, 250), "ucf.avi": ("mpeg4", 320, 240, {"q": "5"}, 12)}
     for name, (codec, width, height, options, gop) in kinds.items():
@@ -238,7 +238,7 @@ def make_originals(folder: Path) -> Iterator[str]:
 
 
 def make_samples(pattern: str, files: dict[str, dict], draws: int) -> list[Sample]:
-    """A few samples of a pattern from each file."""
+    """Draw a few samples of a pattern from each file."""
     size = 224 if pattern in ("P1-224", "P5") else 112
     samples = []
     for seed, (path, facts) in enumerate(files.items()):
@@ -266,7 +266,7 @@ def make_samples(pattern: str, files: dict[str, dict], draws: int) -> list[Sampl
 
 
 def measure(samples: list[Sample], readers: list[str], repeats: int) -> dict[str, float]:
-    """Median over the repeats of the CPU seconds per sample."""
+    """Return the CPU seconds per sample of each reader, median over the repeats."""
     seconds: dict[str, list[float]] = {name: [] for name in readers}
     work = {name: [READERS[name][0](sample) for sample in samples] for name in readers}
     for repeat in range(repeats + 1):
@@ -282,7 +282,7 @@ def measure(samples: list[Sample], readers: list[str], repeats: int) -> dict[str
 def work_all(
     name: str, samples: list[Sample], start: "multiprocessing.Barrier", answers: "multiprocessing.Queue"
 ) -> None:
-    """One of many processes that read the same samples at once."""
+    """Read samples in one of many processes that read the same at once."""
     torch.set_num_threads(1)
     reads = [READERS[name][0](sample) for sample in samples]
     for read in reads:
@@ -295,7 +295,7 @@ def work_all(
 
 
 def measure_all_cores(samples: list[Sample], readers: list[str], repeats: int, cores: int) -> dict[str, float]:
-    """Median over the repeats of the wall-clock seconds per sample, with one process on each core."""
+    """Return the wall-clock seconds per sample with one process on each core, median over the repeats."""
     context = multiprocessing.get_context("spawn")
     seconds: dict[str, list[float]] = {name: [] for name in readers}
     for _ in range(repeats):
@@ -326,7 +326,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--draws", type=int, default=2, help="samples from each video")
     parser.add_argument("--only", default=",".join(PATTERNS), help="patterns, separated by commas")
-    parser.add_argument("--cores", type=int, default=cores(), help="processes at once; 1: none")
+    parser.add_argument("--cores", type=int, default=cores(), help="processes at once (1: leave this table out)")
     parser.add_argument("--json", help="file for the numbers")
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""What a device can do, and what a step asks of it: its fastest matrix product, operations, launches, waits."""
+"""Speed of a device's matrix product, and a step's operations, kernel launches and waits on the device."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def describe(device: torch.device) -> dict[str, object]:
-    """Its name, and the software."""
+    """Return the device's name, and the versions of the software."""
     found: dict[str, object] = {
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -37,13 +37,13 @@ def describe(device: torch.device) -> dict[str, object]:
 
 
 def wait(device: torch.device) -> None:
-    """Until it has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
-    """Operations a second in the largest of its matrix products, under the process's settings; best of five."""
+    """Return the operations per second of a large matrix product, under the process's settings; best of five."""
     side = 8192 if device.type == "cuda" else 2048
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     seconds = []
@@ -58,9 +58,9 @@ def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
 
 @cache
 def operations(case: Case) -> int:
-    """Floating-point operations of a pretraining step's convolutions for each video: three passes, one of them back.
+    """Return the floating-point operations of a pretraining step per video: three forward passes, one backward pass.
 
-    Counted by torch, of two videos, on its device without memory.
+    Counted by torch for two videos on its meta device, which takes no memory.
     """
     with torch.device("meta"):
         encoder, clips = case.encoder(), torch.empty(2, 3, SHOWN, case.size, case.size)
@@ -76,7 +76,7 @@ def operations(case: Case) -> int:
 
 
 def launches(step: Callable[[], object]) -> dict[str, float]:
-    """What one step gives a GPU: kernels, copies, and the seconds that it is busy with them."""
+    """Count what one step gives a GPU: kernels, copies, and the seconds that it is busy with them."""
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as recorded:
         step()
         torch.cuda.synchronize()
@@ -92,7 +92,7 @@ def launches(step: Callable[[], object]) -> dict[str, float]:
 
 
 def host_waits(step: Callable[[], object]) -> dict[str, int]:
-    """Where a step waits for the GPU, by file and line, and how often."""
+    """Count how often a step waits for the GPU, by file and line."""
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("warn")
     try:
@@ -106,7 +106,7 @@ def host_waits(step: Callable[[], object]) -> dict[str, int]:
 
 
 def median_seconds(run: Callable[[], object], device: torch.device, *, repeats: int = 3) -> float:
-    """Of a few calls, each waited for."""
+    """Return the median seconds of a few calls, each waited for."""
     seconds = []
     for _ in range(repeats):
         wait(device)

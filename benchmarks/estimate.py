@@ -1,9 +1,9 @@
-"""How right --estimate is: what it says of a run, against that run.
+"""Accuracy of --estimate: the time that it predicts for a run, against the time that the run takes.
 
     python benchmarks/estimate.py [--stage pretrain] [--json FILE] -- --config configs/demo.yaml --data.root VIDEOS
 
-What follows the "--" are options of the stage. The run's time is from its list of videos, which it writes down when its
-network is made, to its result.
+Options of the stage follow after "--". The run's time is counted from its index.parquet, which it writes when its
+network is made, to its result.json.
 """
 
 import argparse
@@ -18,18 +18,18 @@ HERE = Path(__file__).resolve().parents[1]
 
 
 def run(stage: str, options: list[str], *more: str) -> dict:
-    """The result of a stage."""
+    """Run a stage, and return its result."""
     command = [sys.executable, str(HERE / "stages" / f"{stage}.py"), *options, *more]
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
-    """Estimate, run, compare."""
+    """Estimate, run and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stage", choices=("pretrain", "finetune"), default="pretrain")
     parser.add_argument("--json")
-    parser.add_argument("options", nargs="+", help="of the stage")
+    parser.add_argument("options", nargs="+", help="options of the stage")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         began, where = time.perf_counter(), f"--run_dir={folder}/run"

@@ -1,21 +1,21 @@
-"""Features of windows: stages/extract.py's way against the obvious one, in windows a second.
+"""Extracting features of windows: rspnet against the obvious way, in windows per second.
 
     python benchmarks/extract.py [VIDEO ...] [--device cpu] [--width 8] [--repeats 3] [--json FILE]
 
-The obvious way takes one video after the other: it reads all frames with PyAV as it comes, crops and resizes them with
-torchvision, unfolds them into windows, and gives these to the network, 40 at a time. The tuned way is what somebody
-makes of it who knows both libraries: as many threads as FFmpeg likes, and OpenCV. rspnet reads with one process a core
-while the network works, each frame once, fills batches of 40 from whatever video comes, has the weights in memory in
-the order in which its stages have them, and keeps memory that is freed, as they do. All take turns in one run, each in
-a process of its own; the features are compared. The network is a ResNet-18: on a GPU the published one, on a CPU one of
-a few channels, since otherwise the network alone sets the pace there.
+The obvious way takes one video after the other: it reads all frames with PyAV's defaults, crops and resizes them with
+torchvision, unfolds them into windows, and gives these to the network, 40 at a time. The tuned way does the same with
+FFmpeg's automatic threading and OpenCV, as somebody would who knows both libraries. rspnet reads with one process per
+core while the network works, each frame once, and fills batches of 40 across videos; it lays out weights and keeps
+freed memory as its stages do. All take turns in one run, each in its own process, and the features are compared. The
+network is a ResNet-18: on a GPU the published one, on a CPU one of a few channels, because otherwise the network alone
+would set the pace there.
 
 - film: one film, windows of 16 frames, one every 4.
-- film, reading alone: the same, where the network is a mean over 28 x 28 pixels: what is left where a GPU computes.
-- short clips: short videos, windows of 16 frames side by side.
+- film, reading alone: the same with a mean over 28 x 28 pixels as the network: what is left if a GPU computes.
+- short clips: short videos, non-overlapping windows of 16 frames.
 
-Where no videos are given, they are made: a minute of a film in 1920 x 1080, eight seconds of which repeat, and 40 clips
-of three seconds in 640 x 360.
+If no videos are given, they are made: about a minute of film in 1920 x 1080, which repeats the same eight seconds, and
+40 clips of three seconds in 640 x 360.
 """
 
 import argparse
@@ -61,7 +61,7 @@ SIZE, FRAMES, AT_ONCE = 112, 16, 40
 
 
 def make_videos(folder: Path) -> tuple[list[Path], list[Path]]:
-    """A film, and short clips: noise that drifts, which costs about as much to decode as a scene."""
+    """Make a film, and short clips: drifting noise, which costs about as much to decode as a real scene."""
     rng = np.random.default_rng(0)
     ground = cv2.resize(
         rng.integers(0, 256, (270, 480, 3), dtype=np.uint8), (3840, 2160), interpolation=cv2.INTER_CUBIC
@@ -82,7 +82,7 @@ def make_videos(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def repeat(source: Path, out: Path, times: int) -> None:
-    """Write a video several times one after the other, its packets as they are."""
+    """Write a video several times in a row, copying its packets."""
     with av.open(str(out), "w") as made:
         stream = offset = None
         for _ in range(times):
@@ -98,25 +98,25 @@ def repeat(source: Path, out: Path, times: int) -> None:
 
 
 class Squares(nn.Module):
-    """In place of a network: the means of squares of the clip, in next to no time."""
+    """Replaces the network: the means over squares of the clip, in next to no time."""
 
     def forward(self, views: Tensor) -> Tensor:
-        """(N, V, 3, T, H, W) -> (N, 48)."""
+        """Map views (N, V, 3, T, H, W) to features (N, 48), of the first view."""
         return functional.adaptive_avg_pool3d(views[:, 0], (1, 4, 4)).flatten(1)
 
 
 Picture = Callable[[np.ndarray], Tensor]
-"""From a whole frame, uint8 (h, w, 3), to what the network is shown, uint8 (3, S, S)."""
+"""Turns a whole frame, uint8 (h, w, 3), into the network's input, uint8 (3, S, S)."""
 
 
 def with_torchvision(rgb: np.ndarray) -> Tensor:
-    """A frame's central square, as one writes it first."""
+    """Crop a frame's central square and resize it, in the obvious way."""
     frame = v2.functional.center_crop(torch.from_numpy(rgb).permute(2, 0, 1), [min(rgb.shape[:2])] * 2)
     return v2.functional.resize(frame, [SIZE, SIZE], antialias=False)
 
 
 def with_opencv(rgb: np.ndarray) -> Tensor:
-    """The same, in less time."""
+    """As `with_torchvision`, in less time."""
     side = min(rgb.shape[:2])
     top, left = ((length - side) // 2 for length in rgb.shape[:2])
     return torch.from_numpy(cv2.resize(rgb[top : top + side, left : left + side], (SIZE, SIZE))).permute(2, 0, 1)
@@ -125,7 +125,7 @@ def with_opencv(rgb: np.ndarray) -> Tensor:
 def plainly(
     paths: list[Path], network: nn.Module, clip: ClipSpec, step: int, *, picture: Picture, threads: str, device: str
 ) -> list[Tensor]:
-    """For each video the features of its windows."""
+    """Return the features of the windows of each video, by the obvious or the tuned way."""
     found = []
     mean, std = (torch.tensor(each, device=device).view(3, 1, 1, 1) for each in (clip.mean, clip.std))
     for path in paths:
@@ -143,7 +143,7 @@ def plainly(
 
 
 def ours(paths: list[Path], network: nn.Module, clip: ClipSpec, step: int, *, folder: str, device: str) -> list[Tensor]:
-    """The same."""
+    """Return the features of the windows of each video, by rspnet."""
     accelerator = Accelerator(cpu=device == "cpu")
     forward = Forward(network, normaliser(clip), accelerator=accelerator, team=Team())
     index = to_dataset([new_row(path.name, str(path.parent)) for path in paths], folder)
@@ -157,19 +157,19 @@ def ours(paths: list[Path], network: nn.Module, clip: ClipSpec, step: int, *, fo
 
 
 def begin(keeps: bool) -> None:
-    """In a new process: start others as a command does, which was not spawned itself; keep freed memory, or not."""
+    """Set up a spawned process: start others by the default method, as a command does, and keep freed memory or not."""
     multiprocessing.set_start_method(None, force=True)
     if keeps:
         keep_freed_memory()
 
 
 def process(keeps: bool) -> ProcessPoolExecutor:
-    """A process for one of the ways."""
+    """Return a process for one of the ways."""
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin, (keeps,))
 
 
 def timed(way: Callable[[], list[Tensor]]) -> tuple[list[Tensor], float]:
-    """What a way finds, and the seconds that it takes."""
+    """Return a way's features, and the seconds that they take."""
     began = time.perf_counter()
     found = way()
     return found, time.perf_counter() - began
@@ -178,11 +178,11 @@ def timed(way: Callable[[], list[Tensor]]) -> tuple[list[Tensor], float]:
 def compare(
     paths: list[Path], network: nn.Module, clip: ClipSpec, step: int, *, repeats: int, folder: str, device: str
 ) -> dict[str, float]:
-    """Windows a second of both ways, median of the repeats, and how far the features are apart."""
+    """Return the windows per second of each way, median of the repeats, and the difference of the features."""
     laid_out = copy.deepcopy(network)
     lay_out(laid_out)
     ways: dict[str, Callable[[], list[Tensor]]] = {
-        # SLICE is what PyAV has where nothing is said.
+        # SLICE is PyAV's default.
         "obvious": partial(
             plainly, paths, network, clip, step, picture=with_torchvision, threads="SLICE", device=device
         ),
@@ -197,7 +197,7 @@ def compare(
             for name, way in ways.items():
                 features[name], seconds = processes[name].submit(timed, way).result()
                 speeds[name].append(sum(map(len, features[name])) / seconds)
-    # Those written plainly leave out the rest behind the last whole window.
+    # The plain ways leave out the frames after the last whole window.
     apart = [
         float(((one - two[: len(one)]).norm(dim=1) / one.norm(dim=1)).max())
         for one, two in zip(features["obvious"], features["rspnet"])
@@ -212,7 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="*", type=Path)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--width", type=int, help="of the network; else 8 on a CPU, and as published on a GPU")
+    parser.add_argument("--width", type=int, help="width of the network (default: 8 on a CPU, as published on a GPU)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json")
     args = parser.parse_args()

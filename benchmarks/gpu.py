@@ -1,13 +1,13 @@
-"""Everything that only a GPU can tell, in a few minutes, unattended.
+"""All measurements that need a GPU, unattended, in a few minutes.
 
-    make bench-gpu                      # or, where there is a Python with all packages: make bench-gpu WITH=python3
+    make bench-gpu                      # or, with a Python that has all packages: make bench-gpu WITH=python3
     python benchmarks/gpu.py [--minutes 6] [--data VIDEOS] [--out results]
 
-For each network, in a process of its own: pretraining steps at the published batch of one GPU, rspnet's and literal
-ones in each precision, in turns (train_step.py); what bfloat16 and float16 do to the gradients, on clips of VIDEOS or
-of videos that are made (precision.py); compiled steps. Then whole epochs from files (train.py). Everything found is in
-OUT/gpu.json, that of the network at hand in OUT/gpu_NETWORK.json: a part that fails, or runs out of its time, takes
-nothing else with it, and is named there with its error.
+For each network, in its own process: pretraining steps at the published batch of one GPU, rspnet's and literal ones in
+each precision, in turns (train_step.py); what bfloat16 and float16 do to the gradients, on clips of VIDEOS or of videos
+that are made (precision.py); compiled steps. Then whole epochs from files (train.py). All results are in OUT/gpu.json,
+those of the current network in OUT/gpu_NETWORK.json meanwhile. A part that fails or runs out of time does not affect
+the others; its error is in the results.
 """
 
 import argparse
@@ -22,18 +22,18 @@ from pathlib import Path
 from typing import Any
 
 NETWORKS = {"resnet18": 0.2, "c3d": 0.22, "r2plus1d": 0.24, "s3dg": 0.34}
-"""By what share of the time each may take, the cheapest first."""
+"""Networks, cheapest first, and the share of the time that each may take."""
 FITTING = {"s3dg": 32}
-"""Videos of a step where the published batch does not fit 80 GB: in float32 it takes 133."""
+"""Videos in a step if the published batch does not fit 80 GB: in float32 it takes 133."""
 COMPILED = "ours+bf16+channels_last,ours+bf16+channels_last+compile,ours+fp16+channels_last+compile"
 EPOCHS = 40
 """Seconds for whole epochs of ResNet-18 from files on disk (train.py)."""
 PARTS = {"steps": 0.45, "precision": 0.2, "compiled": 0.25}
-"""What share of a network's time each part may take; nothing new is begun after it."""
+"""Share of a network's time that each part may take; nothing new is begun after it."""
 
 
 def child(network: str, seconds: float, *, data: Path, out: Path, args: argparse.Namespace) -> None:
-    """Measure one network, and write what is found to a file as it comes."""
+    """Measure one network, and write the results to a file as they come."""
     import device as devices
     import torch
     import train_step
@@ -64,7 +64,7 @@ def child(network: str, seconds: float, *, data: Path, out: Path, args: argparse
         print(f"{network}, {name}, {time.monotonic() - began:.0f} s\n{train_step.table(found[name])}", flush=True)
 
     def cosines() -> None:
-        import precision  # needs packages that steps can do without
+        import precision  # needs packages that the other parts do not
 
         small = dataclasses.replace(case, videos=min(16, case.videos))
         until = start + (PARTS["steps"] + PARTS["precision"]) * seconds
@@ -91,23 +91,23 @@ def child(network: str, seconds: float, *, data: Path, out: Path, args: argparse
 
 
 def write(path: Path, value: object) -> None:
-    """As JSON, whole or not at all."""
+    """Write a value as JSON, completely or not at all."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(value, indent=1) + "\n")
     part.replace(path)
 
 
 def main() -> None:
-    """Start the parts one after the other, and put together what they leave."""
+    """Start the processes one after the other, and collect their results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=6, help="for all of it")
+    parser.add_argument("--minutes", type=float, default=6, help="time for all measurements together")
     parser.add_argument("--networks", default=",".join(NETWORKS), help="separated by commas")
     parser.add_argument("--data", type=Path, help="folder of videos")
-    parser.add_argument("--steps", type=int, default=200, help="of training, before gradients are compared again")
-    parser.add_argument("--videos", type=int, help="of a step; else as on each GPU of the published runs")
-    parser.add_argument("--size", type=int, help="pixels; else as published")
-    parser.add_argument("--width", type=int, help="of the networks; else as published")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: to see that it runs")
+    parser.add_argument("--steps", type=int, default=200, help="training steps before gradients are compared again")
+    parser.add_argument("--videos", type=int, help="videos in a step (default: as on each GPU of the published runs)")
+    parser.add_argument("--size", type=int, help="side of a clip in pixels (default: as published)")
+    parser.add_argument("--width", type=int, help="width of the networks (default: as published)")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: only to check that this runs")
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--child", nargs=2, metavar=("NETWORK", "SECONDS"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -118,7 +118,7 @@ def main() -> None:
     import torch
 
     if args.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("torch finds no GPU here; --device cpu only shows that this runs")
+        raise SystemExit("torch finds no GPU here; --device cpu only checks that this runs")
     began, results = time.monotonic(), {}
     args.out.mkdir(parents=True, exist_ok=True)
     names = args.networks.split(",")
@@ -142,13 +142,13 @@ def main() -> None:
 
 
 def sizes(args: argparse.Namespace) -> list[Any]:
-    """What differs from the published sizes, as arguments."""
+    """Return the sizes that differ from the published ones, as arguments."""
     given = {f"--{name}": getattr(args, name) for name in ("videos", "size", "width")}
     return [word for name, value in given.items() if value for word in (name, value)]
 
 
 def run(command: list[str], seconds: float, file: Path) -> dict[str, Any]:
-    """A child's results, which may have ended early; with what it cost and how it ended."""
+    """Run a child, and return its results, which may be partial, with how it ended and its seconds."""
     began = time.monotonic()
     try:
         ending = f"status {subprocess.run(command, timeout=seconds, check=False).returncode}"
@@ -162,10 +162,10 @@ def run(command: list[str], seconds: float, file: Path) -> dict[str, Any]:
 
 
 def make_videos(folder: Path) -> Path:
-    """Synthetic videos, where there are no others."""
+    """Make synthetic videos, for when no others are given."""
     code = f"from rspnet.data.synthetic import make_dataset; make_dataset({str(folder / 'videos')!r}, 6, seed=0)"
     if subprocess.run([sys.executable, "-c", code], check=False).returncode:
-        print("no videos could be made; what needs them will say so", flush=True)
+        print("no videos could be made; the parts that need them will fail", flush=True)
     return folder / "videos"
 
 

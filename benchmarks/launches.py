@@ -1,10 +1,10 @@
-"""What a pretraining step asks of a GPU: launches of kernels, and waits of the host for it.
+"""Kernel launches of a pretraining step on a GPU, and waits of the host for the GPU.
 
     python benchmarks/launches.py [--networks c3d,resnet18] [--json results/launches.json]
 
-Counted on a GPU that is not there (tests/support/pretend.py), so anywhere, in seconds: a published network in bf16, one
+Counted on a pretended GPU (tests/support/pretend.py), so on any machine, in seconds: a published network in bf16, one
 batch-norm group, the second step. An operation on all weights at once is counted as one launch, though it may be a few;
-what is counted does not hang on the number of videos. Where the file is there, what it says of `before` stays.
+the counts do not depend on the number of videos. If the file exists, its counts under `before` are kept.
 """
 
 import argparse
@@ -19,7 +19,7 @@ VIDEOS = 4
 
 
 def count(name: str) -> dict[str, int]:
-    """Launches of each part of a step, and waits in it; of the augmentation also what it reads and writes."""
+    """Count the launches of each part of a step, its waits, and the MB that augmentation reads and writes a video."""
     import torch
 
     from rspnet import create_encoder
@@ -71,10 +71,10 @@ def count(name: str) -> dict[str, int]:
 
 
 def main() -> None:
-    """Count, print, and write."""
+    """Count, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default="c3d,resnet18,r2plus1d,s3dg", help="separated by commas")
-    parser.add_argument("--json", type=Path, help="file that gets the counts")
+    parser.add_argument("--json", type=Path, help="file to write the counts to")
     args = parser.parse_args()
     from tests.support import pretend
 

@@ -1,11 +1,11 @@
-"""The published training step, written plainly: what `benchmarks/train_step.py` times rspnet's against.
+"""The published training step, written plainly: the baseline of `benchmarks/train_step.py`.
 
 Float32, contiguous, in the published order of work: a worker hands over uint8 clips of whole crops, 32 frames each;
-every clip goes to the device by itself, is turned to floats, resized and augmented there, one after the other; then the
-key encoder follows the query encoder one parameter at a time, keys at the other speed, keys at the same, queries,
-losses, queue. tests/test_train_step.py holds it against the recorded steps and pixels of the published code.
+clips go to the device one by one, and are converted to floats, resized and augmented there one after the other; then
+the key encoder follows the query encoder one parameter at a time, keys at the other speed, keys at the same, queries,
+losses, queue. tests/test_train_step.py checks it against recorded steps and pixels of the published code.
 
-What the published code writes to its log is left out, so the step is rather too fast than too slow. N clips, T frames.
+The published code's logging is left out, so that the step is too fast rather than too slow. N clips, T frames.
 """
 
 import copy
@@ -20,12 +20,12 @@ from rspnet.encoders import VideoEncoder
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GRAY = (0.2989, 0.5870, 0.1140)
-READ, SHOWN, SPEED = 32, 16, 2  # frames of a clip as it is read, and as a network sees it; the higher speed
+READ, SHOWN, SPEED = 32, 16, 2  # frames of a clip as read, and as the network sees it; the fast playback rate
 MOMENTUM, TEMPERATURE, MARGIN = 0.999, 0.07, 2.0
 
 
 def gray(clip: Tensor) -> Tensor:
-    """The grey values (1, T, H, W) of a clip (3, T, H, W)."""
+    """Return the grey values (1, T, H, W) of a clip (3, T, H, W)."""
     return (clip[0] * GRAY[0] + clip[1] * GRAY[1] + clip[2] * GRAY[2])[None]
 
 
@@ -47,7 +47,7 @@ def turn_hue(clip: Tensor, shift: float) -> Tensor:
 
 
 def jitter(clip: Tensor, factors: Sequence[float], order: Sequence[int]) -> Tensor:
-    """Brightness, contrast, saturation and hue of a clip (3, T, H, W), in the order given."""
+    """Change brightness, contrast, saturation and hue of a clip (3, T, H, W), in the given order."""
     for which in order:
         if which == 0:
             clip = (clip * factors[0]).clamp(0, 1)
@@ -61,12 +61,12 @@ def jitter(clip: Tensor, factors: Sequence[float], order: Sequence[int]) -> Tens
 
 
 def augment(crop: Tensor, size: int, draw: random.Random) -> Tensor:
-    """One clip as the network sees it.
+    """Augment one clip for the network.
 
     Args:
         crop: uint8 (T, h, w, 3), on the device.
-        size: height and width afterwards, pixels.
-        draw: where the draws come from, in the published order.
+        size: height and width of the result, in pixels.
+        draw: source of the random draws, which are made in the published order.
 
     Returns:
         float32 (3, T, size, size).
@@ -87,7 +87,7 @@ def augment(crop: Tensor, size: int, draw: random.Random) -> Tensor:
 
 
 def plain(encoder: VideoEncoder) -> VideoEncoder:
-    """Make an encoder's convolutions and normalisations torch's own again, in place."""
+    """Turn an encoder's convolutions and normalisations back into torch's own, in place."""
     for layer in encoder.modules():
         for kind in (nn.Conv3d, nn.BatchNorm3d):
             if isinstance(layer, kind):
@@ -96,7 +96,7 @@ def plain(encoder: VideoEncoder) -> VideoEncoder:
 
 
 class TwoHeads(nn.Module):
-    """Encoder and both heads, by the published names."""
+    """Encoder and both heads, with the published names."""
 
     def __init__(self, encoder: VideoEncoder, dim: int) -> None:
         super().__init__()
@@ -106,13 +106,13 @@ class TwoHeads(nn.Module):
         )
 
     def forward(self, clips: Tensor) -> tuple[Tensor, Tensor]:
-        """Clips (N, 3, T, H, W) to two unit embeddings (N, dim): appearance, motion."""
+        """Map clips (N, 3, T, H, W) to two unit-length embeddings (N, dim): appearance, motion."""
         maps = self.encoder.forward_features(clips)
         return F.normalize(self.fc1(maps), dim=1), F.normalize(self.fc2(maps), dim=1)
 
 
 class Literal(nn.Module):
-    """The pretraining step's losses; with the published entries' names."""
+    """The losses of the pretraining step, with the published names of entries."""
 
     queue: Tensor
     queue_ptr: Tensor
@@ -125,13 +125,13 @@ class Literal(nn.Module):
         self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.long))
 
     def forward(self, query: Tensor, key: Tensor, orders: Sequence[Tensor]) -> dict[str, Tensor]:
-        """One step on a query and a key clip of each video, both (N, 3, 32, H, W).
+        """Compute one step on a query and a key clip of each video, both (N, 3, 32, H, W).
 
         Args:
             query: normalised clips.
-            key: likewise.
-            orders: three permutations of the videos: the first half of one plays at normal speed, the others shuffle
-                the keys at the other speed and at the same.
+            key: normalised clips.
+            orders: three permutations of the videos: the first half of the first plays at normal speed, the second
+                shuffles the keys at the other speed, the third the keys at the same speed.
         """
         self._follow()
         slow, fast = orders[0][: len(query) // 2], orders[0][len(query) // 2 :]
@@ -173,6 +173,6 @@ class Literal(nn.Module):
 
 
 def sgd(model: nn.Module, lr: float) -> torch.optim.Optimizer:
-    """The published optimiser, one parameter after the other."""
+    """Return the published optimiser, which updates one parameter after the other."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     return torch.optim.SGD(weights, lr, momentum=0.9, weight_decay=1e-4, foreach=False, fused=False)

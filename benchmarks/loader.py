@@ -1,17 +1,17 @@
-"""What a training batch costs beside reading its videos, and what an index of 300,000 videos costs to start with.
+"""The cost of a training batch apart from reading its videos, and of loading an index of 300,000 videos.
 
     python benchmarks/loader.py [VIDEO ...] [--repeats 5] [--json FILE]
 
 The batches are pretraining's: two clips of each video, cropped to 112, of 16 and 24 frames (those that one speed or
-both show). The videos are transcoded as stages/transcode.py does; where none is given, they are made.
+both show). The videos are transcoded as by stages/transcode.py; if none is given, they are made.
 
-- outside the reader: CPU time of whole batches over that of reading the same clips from the same files with nothing
-  around it (index row, draws, batch memory, and with workers the way to the training process). Both take turns, four
-  videos by four videos in one process and epoch by epoch with workers; medians of the repeats.
-- MB a video: what a video puts into the batch. Frames are resized into their place there, in memory that the training
-  process shares; nothing is copied until a GPU's pinned memory.
-- memory of a worker: its share of what is resident after the run, how much of it came in the second half, and the
-  batches in shared memory.
+- outside the reader: how much more CPU time whole batches take than reading the same clips from the same files alone.
+  The difference is the index row, the draws, the batch memory, and with workers the way to the training process. Both
+  take turns, four videos at a time in one process and epoch by epoch with workers; medians of the repeats.
+- MB a video: the bytes of a video in the batch. Frames are resized right into their place there, in memory shared with
+  the training process, and are not copied before a GPU's pinned memory.
+- memory of a worker: its share of the resident memory after the run, how much of it was added in the second half, and
+  the batches in shared memory.
 """
 
 import argparse
@@ -43,7 +43,7 @@ SIZE = 112
 
 
 def rows_of(files: dict[str, dict], count: int) -> list[dict]:
-    """Index rows of `count` videos: the files over and over, under links of their own."""
+    """Return index rows of `count` videos: the files over and over, each time under another link."""
     rows = []
     for number in range(count):
         path, facts = list(files.items())[number % len(files)]
@@ -54,7 +54,7 @@ def rows_of(files: dict[str, dict], count: int) -> list[dict]:
 
 
 def training_set(rows: list[dict], folder: str) -> tuple[clip_dataset.ClipDataset, TrainBatches]:
-    """Pretraining's clips and batches, as stages/pretrain.py makes them."""
+    """Return pretraining's clips and batches, as stages/pretrain.py makes them."""
     videos = index.to_dataset(rows, folder)
     picker = clip_dataset.Picker(16, views=2, crop_area=(0.4, 1.0), top_speed=2)
     clips = clip_dataset.ClipDataset(videos, picker, SIZE, replace=True)
@@ -62,18 +62,18 @@ def training_set(rows: list[dict], folder: str) -> tuple[clip_dataset.ClipDatase
 
 
 class Requests(clip_dataset.Video):
-    """Takes note of what is asked for, and reads it."""
+    """Records what is read."""
 
     seen: list = []  # noqa: RUF012 - one list for all
 
     def read_clips(self, clips, size=None, out=None):
-        """As the parent."""
+        """Record the request, and read as the parent class does."""
         self.seen.append((self.path, self._num_frames, self._plan.to_text(), clips))
         return super().read_clips(clips, size, out)
 
 
 def reads_of(clips: clip_dataset.ClipDataset, keys: list) -> list:
-    """For each key what it reads: path, number of frames, plan, clips."""
+    """Return what each key reads: path, number of frames, plan, clips."""
     clip_dataset.Video, Requests.seen = Requests, []
     try:
         clips.__getitems__(keys)
@@ -83,14 +83,14 @@ def reads_of(clips: clip_dataset.ClipDataset, keys: list) -> list:
 
 
 def read(request: tuple, out: list[np.ndarray]) -> None:
-    """The reader and nothing else."""
+    """Read clips, and nothing else."""
     path, num_frames, plan, clips = request
     with Video(path, num_frames, plan=plan) as video:
         video.read_clips(clips, SIZE, out)
 
 
 def in_process(clips: clip_dataset.ClipDataset, keys: list, repeats: int) -> dict[str, float]:
-    """CPU seconds per video of the reader alone, and of whole batches."""
+    """Return the CPU seconds per video of the reader alone, and of whole batches."""
     requests = reads_of(clips, keys)
     out = [np.empty((len(frames), SIZE, SIZE, 3), np.uint8) for frames, _ in requests[0][3]]
     seconds: dict[str, list[float]] = {"reader": [], "batch": []}
@@ -110,25 +110,25 @@ def in_process(clips: clip_dataset.ClipDataset, keys: list, repeats: int) -> dic
 
 
 def memory_of(pid: int) -> dict[str, int]:
-    """Bytes of a process in its batches, and in all else; what several processes share is divided among them."""
+    """Return the bytes of a process's batches and of its other memory; shared memory is divided among its processes."""
     lines = [line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
     found = {name.rstrip(":"): 1024 * int(size) for name, size, *_ in lines if name.startswith("Pss")}
     return {"batches": found["Pss_Shmem"], "own": found["Pss_Anon"] + found["Pss_File"]}
 
 
 class Bare(Dataset):
-    """Reads the same as a ClipDataset and throws it away."""
+    """Reads the same as a ClipDataset, and discards it."""
 
     def __init__(self, requests: dict[tuple, tuple]) -> None:
         self.requests = requests
         self.out: list[np.ndarray] = []
 
     def batch_bytes(self, keys: list) -> int:
-        """None: what is read is thrown away."""
+        """Return 0, because what is read is discarded."""
         return 0
 
     def __getitems__(self, keys: list) -> dict:
-        """Nothing."""
+        """Read the clips of some keys, and return an empty batch."""
         for request in map(self.requests.__getitem__, keys):
             self.out = self.out or [np.empty((len(frames), SIZE, SIZE, 3), np.uint8) for frames, _ in request[3]]
             read(request, self.out)
@@ -136,7 +136,7 @@ class Bare(Dataset):
 
 
 def with_workers(clips: clip_dataset.ClipDataset, batches: TrainBatches, workers: int, repeats: int) -> dict:
-    """The real loader over and over: batches per second, CPU time over all processes, memory of a worker."""
+    """Run the real loader repeatedly: batches per second, CPU time of all processes, memory of a worker."""
     keys = [key for keys in batches for key in keys]
     sources = {"batch": clips, "reader": Bare(dict(zip(keys, reads_of(clips, keys))))}
     loaders = {name: Loader(source, batches, workers, keep_workers=True) for name, source in sources.items()}
@@ -164,7 +164,7 @@ def with_workers(clips: clip_dataset.ClipDataset, batches: TrainBatches, workers
 
 
 def cpu_of(workers: list[int]) -> float:
-    """CPU seconds so far of this process and of the processes of these numbers."""
+    """Return the CPU seconds so far of this process and of its workers, given by their ids."""
     total = time.process_time()
     for pid in workers:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -173,7 +173,7 @@ def cpu_of(workers: list[int]) -> float:
 
 
 def large_index(folder: Path, count: int) -> dict[str, float]:
-    """Seconds and bytes to write, to load and to load again an index of `count` rows, and to look at one."""
+    """Return the seconds and bytes to write, load and reload an index of `count` rows, and to read one row."""
     facts = {"status": "ok", "num_frames": 300, "fps": 30.0, "width": 340, "height": 256, "duration": 10.0}
     facts |= {"codec": "h264", "bytes": 900_000, "plan": "Y2RgYGD4z8jIyMTExMzMwsLKxsbOwcnFzcPLxw=="}
     names = (f"train_video/class {n % 400:03d}/{n:08d}_000001_000011" for n in range(count))
@@ -199,7 +199,7 @@ def large_index(folder: Path, count: int) -> dict[str, float]:
 
 
 def cost(spent: dict[str, float]) -> str:
-    """CPU time of the reader and of all, in words."""
+    """Return the CPU times of the reader and of whole batches, in words."""
     reader, whole = spent["reader"], spent["batch"]
     share = 100 * (whole / reader - 1)
     return f"reader {1e3 * reader:.2f} ms of CPU a video, all {1e3 * whole:.2f} ms, {share:.1f} % outside the reader"
@@ -210,8 +210,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="*", help="originals")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--count", type=int, default=256, help="videos of an epoch")
-    parser.add_argument("--rows", type=int, default=300_000, help="of the large index")
+    parser.add_argument("--count", type=int, default=256, help="videos in an epoch")
+    parser.add_argument("--rows", type=int, default=300_000, help="rows of the large index")
     parser.add_argument("--json", help="file for the numbers")
     args = parser.parse_args()
     torch.set_num_threads(1)

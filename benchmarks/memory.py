@@ -1,13 +1,13 @@
-"""What memory a pretraining step takes on one GPU at its peak: worked out without one, and measured where there is one.
+"""Peak memory of a pretraining step on one GPU: computed without a GPU, and measured if there is one.
 
     python benchmarks/memory.py [--networks c3d,s3dg] [--out results/memory.json]
     python benchmarks/memory.py --device cuda
 
 The step is that of stages/pretrain.py, from the augmented clips on, at the published batch of four GPUs and in four
-batch-norm groups. It is worked out with tensors that have a shape and no contents: every storage counts from the
-operation that makes it until nobody holds it. What an operation takes while it runs (cuDNN's workspaces) is not seen,
-nor are the CUDA context and what the allocator keeps in reserve. With --device cuda real steps are made as well, of
-cases that fit, and both numbers stand side by side. GB are 10^9 bytes.
+batch-norm groups. Its memory is computed with fake tensors, which have a shape and no contents: every storage counts
+from the operation that makes it until it is freed. Memory that an operation takes while it runs (cuDNN's workspaces) is
+not counted, nor are the CUDA context and what the allocator keeps in reserve. With --device cuda real steps are made as
+well, for cases that fit, and both numbers are shown. GB are 10^9 bytes.
 """
 
 import argparse
@@ -36,18 +36,18 @@ from rspnet.method.pretext import RSPNet
 from rspnet.method.steps import pretrain_step
 
 GPUS = 4
-"""Of the published runs, and so the batch-norm groups."""
+"""GPUs of the published runs, and so the number of batch-norm groups."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A step.
+    """A step to compute the memory of.
 
     Attributes:
-        network: an encoder's name.
+        network: name of an encoder.
         precision: float32 or bf16.
-        micro_batches: parts in which it is computed.
-        videos: of a step; 0: of the published one.
+        micro_batches: number of parts in which the step is computed.
+        videos: number of videos in a step; 0 for the published number.
     """
 
     network: str
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def batch(self) -> int:
-        """Videos of a step."""
+        """Number of videos in a step."""
         return self.videos or GPUS * PUBLISHED[self.network]
 
 
@@ -73,7 +73,7 @@ ON_A_GPU = [
 
 
 class _Counted(TorchDispatchMode):
-    """Work on fake tensors is done on none, and the bytes that they would take are counted."""
+    """Runs operations on fake tensors without computing, and counts the bytes that real ones would take."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,14 +92,14 @@ class _Counted(TorchDispatchMode):
         return result
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        """A tensor that takes no memory, and is counted."""
+        """Return a tensor that takes no memory, and is counted."""
         with self.fake:
             made = torch.empty(shape, dtype=dtype)
         self.count(made)
         return made
 
     def count(self, value: object) -> None:
-        """Count a tensor's storage, once, until it goes."""
+        """Count a tensor's storage, once, until it is freed."""
         if not isinstance(value, FakeTensor):
             return
         storage = value.untyped_storage()
@@ -116,7 +116,7 @@ class _Counted(TorchDispatchMode):
 
 
 def run(case: Case, device: torch.device, counted: _Counted | None = None) -> None:
-    """Make a step, as all but the first: the momentum is there."""
+    """Make a step like all but the first, when SGD's momentum buffers exist already."""
     spec = encoder_spec(case.network)
     model = RSPNet(create_encoder(case.network), **method(groups=GPUS)).to(device)
     if counted:
@@ -136,7 +136,7 @@ def run(case: Case, device: torch.device, counted: _Counted | None = None) -> No
 
 
 def _empty(model: nn.Module, counted: _Counted) -> None:
-    """Take the contents of a network's tensors away."""
+    """Replace a network's tensors by fake ones without contents."""
     for module in model.modules():
         for name, value in module._parameters.items():
             if value is not None:
@@ -147,7 +147,7 @@ def _empty(model: nn.Module, counted: _Counted) -> None:
 
 
 def _as_on_a_gpu(pool: Any) -> Any:
-    """Max-pooling in the type of its input; autocast would have it in single precision on a CPU."""
+    """Return max-pooling in the type of its input; on a CPU autocast would run it in single precision."""
 
     def pooled(*args: Any, **kwargs: Any) -> Tensor:
         with torch.autocast("cpu", enabled=False):
@@ -158,14 +158,14 @@ def _as_on_a_gpu(pool: Any) -> Any:
 
 
 def worked_out(case: Case) -> float:
-    """GB at the peak, by tensors without contents."""
+    """Return the peak memory in GB, computed with fake tensors."""
     with patch.object(nn.functional, "max_pool3d", _as_on_a_gpu(nn.functional.max_pool3d)), _Counted() as counted:
         run(case, torch.device("cpu"), counted)
     return counted.peak / 1e9
 
 
 def measured(case: Case) -> float:
-    """GB at the peak, as torch's allocator has seen them on a GPU."""
+    """Return the peak memory in GB, as torch's allocator has measured it on a GPU."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     run(case, torch.device("cuda"))
@@ -173,7 +173,7 @@ def measured(case: Case) -> float:
 
 
 def main() -> None:
-    """Work out, or measure as well, and print."""
+    """Compute, on a GPU measure as well, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default=",".join(PUBLISHED), help="separated by commas")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: measure as well")
@@ -183,7 +183,7 @@ def main() -> None:
     every = [Case(name, precision, parts) for name in networks for precision in ("float32", "bf16") for parts in (1, 4)]
     found = []
     chosen = every if args.device == "cpu" else [case for case in ON_A_GPU if case.network in networks]
-    for case in sorted(chosen, key=lambda case: -case.micro_batches):  # what fits most machines comes first
+    for case in sorted(chosen, key=lambda case: -case.micro_batches):  # those that need the least memory come first
         began = time.perf_counter()
         row = asdict(case) | {"videos": case.batch, "worked_out_gb": worked_out(case)}
         seen = ""

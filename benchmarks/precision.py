@@ -1,20 +1,19 @@
-"""How true gradients are in bfloat16 and in float16: their cosine with those of float32.
+"""Accuracy of gradients in bfloat16 and in float16: their cosine with those of float32.
 
     python benchmarks/precision.py --device cuda [--networks s3dg,r2plus1d] [--data VIDEOS] [--json FILE]
     python benchmarks/precision.py --device cpu --networks s3dg --size 64 --videos 8 --steps 0
 
-For each network, fresh and after some steps of training on the videos in float32: the gradients of one pretraining step
-on real clips, augmented, under autocast, against those of the same step in float32 without TF32. A way is a precision,
-then what stays in float32 under it, joined by "+":
+For each network, fresh and after some steps of training on the videos in float32 (TF32): the gradients of one
+pretraining step on augmented real clips under autocast, against those of the same step in float32 without TF32. A way
+is a precision, then the parts that stay in float32 under it, joined by "+":
 
-- heads: pooling, heads (the losses always do);
+- heads: pooling and heads (the losses always stay in float32);
 - stem: the network's first convolution, with its normalisation;
-- gates: those of S3D-G;
-- norms: batch normalisation, with what it hands on, so that convolutions alone are in half.
+- gates: the gates of S3D-G;
+- norms: batch normalisation with its output, so that only convolutions are in half precision.
 
-On a CPU autocast is imitated: float32, rounded where a GPU rounds (convolutions and linear layers: what goes in, the
-weights, what comes out; normalisation: what comes out), both ways. Without --data, videos are made (rspnet's synthetic
-ones).
+On a CPU autocast is imitated: float32, rounded where a GPU rounds (input, weights and output of convolutions and linear
+layers, output of normalisation), in the forward and the backward pass. Without --data, synthetic videos are made.
 """
 
 import argparse
@@ -50,7 +49,7 @@ from rspnet.video.reader import Video
 
 WAYS = ["tf32", "bf16", "fp16", "bf16+heads", "bf16+heads+stem", "bf16+heads+norms", "bf16+heads+stem+norms"]
 GATED = ["bf16+heads+gates", "bf16+heads+stem+gates+norms"]
-SCALE = 65536.0  # of the loss in fp16, to begin with
+SCALE = 65536.0  # initial scale of the loss in fp16
 STEM = {"s3dg": ["feature.sepConv1"]}  # others: conv1, bn1
 Shown = tuple[Tensor, Tensor, Draws]
 
@@ -88,7 +87,7 @@ class Clips:
         return out
 
     def batch(self, step: int, device: torch.device) -> Shown:
-        """Query and key clips as the network sees them, and the draws of a step."""
+        """Return the query and key clips for the network, and the draws of a step."""
         number = step % self.batches
         views = []
         for view, clips in enumerate(self._views):
@@ -98,7 +97,7 @@ class Clips:
 
 
 class Rounded(torch.autograd.Function):
-    """What passes through memory in another type, on its way there and on its way back."""
+    """Rounds values to another type in the forward pass, and their gradients in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -113,7 +112,7 @@ class Rounded(torch.autograd.Function):
 
 
 def in_float32(holder: nn.Module, name: str, device: torch.device) -> None:
-    """Let a module's method run outside autocast, in float32."""
+    """Make a module's method run outside autocast, in float32."""
     inner = getattr(holder, name)
 
     def outside(x: Tensor) -> Any:
@@ -124,7 +123,7 @@ def in_float32(holder: nn.Module, name: str, device: torch.device) -> None:
 
 
 def imitate(layer: nn.Module, dtype: torch.dtype) -> None:
-    """Let a layer round as it would under autocast on a GPU."""
+    """Make a layer round as it would under autocast on a GPU."""
     inner = layer.forward
 
     def convolve(x: Tensor) -> Tensor:
@@ -140,18 +139,18 @@ def imitate(layer: nn.Module, dtype: torch.dtype) -> None:
 
 
 def kept(network: str, encoder: nn.Module, what: str) -> list[nn.Module]:
-    """The modules of an encoder that a word keeps in float32."""
+    """Return the modules of an encoder that a word of a way keeps in float32."""
     if what == "stem":
         return [encoder.get_submodule(name) for name in STEM.get(network, ["conv1", "bn1"])]
     if what == "gates":
         return [layer for name, layer in encoder.named_modules() if name.endswith("excitation")]
     if what == "norms":
         return [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm3d)]
-    raise SystemExit(f"{what!r}: heads, stem, gates or norms")
+    raise SystemExit(f"{what!r}: expected heads, stem, gates or norms")
 
 
 def prepare(model: RSPNet, network: str, way: str, device: torch.device) -> RSPNet:
-    """A copy of the model that keeps in float32 what the way says, and on a CPU rounds the rest."""
+    """Return a copy of the model that keeps a way's parts in float32, and on a CPU rounds the others."""
     model = copy.deepcopy(model)
     precision, *words = way.split("+")
     for embedder in (model.query_encoder, model.key_encoder):
@@ -169,9 +168,9 @@ def prepare(model: RSPNet, network: str, way: str, device: torch.device) -> RSPN
 
 
 def gradients(model: RSPNet, shown: Shown, way: str, device: torch.device) -> tuple[Tensor, float]:
-    """The gradients of the query encoder and its heads in one row, float64, and the loss.
+    """Return all gradients of the query encoder and its heads as one float64 vector, and the loss.
 
-    In fp16 the loss is scaled as a scaler would have it: as much as leaves all gradients finite.
+    In fp16 the loss is scaled as by a gradient scaler: by the largest factor that leaves all gradients finite.
     """
     precision = way.partition("+")[0]
     dtype = TYPES[precision]
@@ -191,7 +190,7 @@ def gradients(model: RSPNet, shown: Shown, way: str, device: torch.device) -> tu
 def compare(
     model: RSPNet, network: str, ways: Sequence[str], batches: Iterable[Shown], device: torch.device
 ) -> dict[str, dict[str, float]]:
-    """For each way the cosine of its gradients with float32's, mean and least of the batches, and the loss's error."""
+    """Return for each way the cosine with float32's gradients, mean and lowest over batches, and the loss's error."""
     found: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for shown in batches:
         true, loss = gradients(copy.deepcopy(model), shown, "float32", device)
@@ -209,7 +208,7 @@ def compare(
 
 
 def train(model: RSPNet, clips: Clips, steps: int, *, device: torch.device, until: float) -> tuple[int, float]:
-    """Pretrain on the clips, in float32 (TF32), for some steps or until a moment; the steps made, and the last loss."""
+    """Pretrain in float32 (TF32) for some steps, or until a moment; return the steps made, and the last loss."""
     optimizer = optim.sgd(model, 0.02, momentum=0.9, weight_decay=1e-4)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     loss, step = torch.zeros(()), 0
@@ -231,9 +230,9 @@ def measure(
     tell: Callable[[dict[str, Any]], None],
     until: float = math.inf,
 ) -> None:
-    """The cosines of one network, told as they come: `fresh`, then `trained`.
+    """Measure the cosines of one network, passed to `tell` as they come: `fresh`, then `trained`.
 
-    That is after `steps` steps, or as many as were made at the moment `until` of `time.monotonic`.
+    Training takes `steps` steps, or ends early at the moment `until` of `time.monotonic`.
     """
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = False
@@ -257,7 +256,7 @@ def measure(
 
 
 def table(found: dict[str, Any]) -> str:
-    """The results of a network as lines."""
+    """Return the results of a network as lines of text."""
     states = [state for state in ("fresh", "trained") if state in found]
     return "\n".join(
         f"  {way:26s} " + "  ".join(f"{state} {found[state][way]['cosine']:.4f}" for state in states)
@@ -271,8 +270,8 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--networks", default=",".join(PUBLISHED), help="separated by commas")
     parser.add_argument("--data", type=Path, help="folder of videos")
-    parser.add_argument("--size", type=int, help="pixels; else as published")
-    parser.add_argument("--width", type=int, help="of the networks; else as published")
+    parser.add_argument("--size", type=int, help="side of a clip in pixels (default: as published)")
+    parser.add_argument("--width", type=int, help="width of the networks (default: as published)")
     parser.add_argument("--videos", type=int, default=16)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--json")

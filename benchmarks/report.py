@@ -1,4 +1,4 @@
-"""Put the tables of results/*.json into README.md and docs/, below the lines that name the files, and draw their plots.
+"""Write the tables of results/*.json into README.md and docs/, below the lines that name the files, and draw plots.
 
     python benchmarks/decode.py ORIGINALS --json results/decode.json
     python benchmarks/loader.py ORIGINALS --json results/loader.json
@@ -21,7 +21,7 @@
     python benchmarks/controls.py runs/studies/data/jhmdb_inner_*[0-9a-f].jsonl --json results/controls.json
     python benchmarks/report.py
 
-No number of these tables is typed by hand; tests/test_report.py holds the pages against the files.
+No number of these tables is typed by hand; tests/test_report.py checks the pages against the files.
 """
 
 import json
@@ -70,7 +70,7 @@ PEERS = {
 
 
 def decode(found: dict) -> str:
-    """Reading: rspnet's CPU time, over the bound's, and what the others take times that."""
+    """Tabulate reading: rspnet's CPU time, its ratio to the bound, and the other readers' ratios to rspnet."""
     peers = [name for name in PEERS if name in found["cpu_seconds"]["P1"]]
 
     def row(what: str, seconds: dict[str, float]) -> Iterator[str]:
@@ -87,7 +87,7 @@ def decode(found: dict) -> str:
 
 
 def loader(found: dict) -> str:
-    """Batches: what they cost beside the reader, and memory."""
+    """Tabulate batches: their cost outside the reader, and memory."""
     rows = []
     for name in ("in_process", "workers_1", "workers_2"):
         spent = found[name]
@@ -104,7 +104,7 @@ def loader(found: dict) -> str:
 
 
 def transcode(found: dict) -> str:
-    """Settings of transcoding, relative to the published one."""
+    """Tabulate settings of transcoding, relative to the published one."""
     base, rows = found["results"]["published"], []
     for name, result in found["results"].items():
         ratios = [f"{result[column] / base[column]:.2f}" for column in ("read", "decode", "size", "encode")]
@@ -114,7 +114,7 @@ def transcode(found: dict) -> str:
 
 
 def extract(found: dict) -> str:
-    """Features of windows a second, against the obvious way and one that was tuned."""
+    """Tabulate windows per second of extracting features, against the obvious way and a tuned one."""
     ways = ("obvious", "tuned", "rspnet")
     rows = [
         [name, *(f"{each[way]:.0f}" for way in ways), *(f"{each[f'times {way}']:.2f}" for way in ways[:2])]
@@ -126,7 +126,7 @@ def extract(found: dict) -> str:
 
 
 def steps(networks: dict[str, dict[str, dict]]) -> str:
-    """Steps of each network and way: videos a second, against the literal step, and what they ask of the device."""
+    """Tabulate steps of each network and way: their speed, against the literal step, and their use of the device."""
     rows = []
     for network, ways in networks.items():
         base = ways.get("literal", {}).get("videos_per_second")
@@ -153,17 +153,17 @@ def steps(networks: dict[str, dict[str, dict]]) -> str:
 
 
 def gpu(found: dict) -> str:
-    """Those of a GPU."""
+    """Tabulate steps on a GPU."""
     return steps({network: {**each.get("steps", {}), **each.get("compiled", {})} for network, each in found.items()})
 
 
 def cpu(found: dict) -> str:
-    """Those of a CPU."""
+    """Tabulate steps on a CPU."""
     return steps(found["networks"])
 
 
 def epochs(found: dict) -> str:
-    """Whole epochs, and what bounds them."""
+    """Tabulate whole epochs, and what bounds them."""
     rows = [
         [
             way.replace("+", ", "),
@@ -178,7 +178,7 @@ def epochs(found: dict) -> str:
 
 
 def gradients(found: dict) -> str:
-    """Cosine of gradients with float32's, fresh and trained."""
+    """Tabulate the cosine of gradients with float32's, of fresh and of trained networks."""
     networks = [name for name, each in found.items() if "fresh" in each.get("precision", {})]
     ways = dict.fromkeys(way for name in networks for way in found[name]["precision"]["fresh"])
 
@@ -191,7 +191,7 @@ def gradients(found: dict) -> str:
 
 
 def launches(found: dict) -> str:
-    """What a step asks of a GPU, before some work on it, where that was counted, and now."""
+    """Tabulate the launches of a step: now, and before they were optimised if that was counted."""
     parts = ("augmentation", "MB a video", "forward", "backward", "SGD", "log", "in all", "waits")
     rows = []
     for name, counts in found.items():
@@ -201,7 +201,7 @@ def launches(found: dict) -> str:
 
 
 def scaling(found: dict) -> str:
-    """Runs on more than there is here."""
+    """Tabulate predicted runs on larger machines."""
     rows = [
         [
             row["run"],
@@ -220,30 +220,30 @@ def scaling(found: dict) -> str:
 
 
 def controls(found: dict) -> str:
-    """What no learning tells."""
+    """Tabulate what is reached without learning."""
     columns = {"RSP": "rsp_accuracy", "A-VID": "avid_top1", "R@1": "retrieval", "kNN": "knn", "linear": "linear"}
     rows = [[name, *(f"{each[key]:.1f}" for key in columns.values())] for name, each in found.items()]
     return markdown(["", *columns], rows)
 
 
 def recipes(found: dict, fresh: dict) -> str:
-    """All rows against many networks of fresh weights."""
+    """Tabulate all rows against many networks with fresh weights."""
     return study(joined(found, fresh), against=FRESH)
 
 
 def tasks(found: dict) -> str:
-    """What each of the two tasks gives alone, and how far it is behind both."""
+    """Tabulate what each of the two tasks gives alone, and how far it is behind both together."""
     runs = [run for run in found["runs"] if run["row"] in (LONGEST, *ALONE)]
     return study(found | {"runs": runs}, against=LONGEST)
 
 
 def gains(found: dict, fresh: dict) -> str:
-    """What pretraining gains over many networks of fresh weights."""
+    """Tabulate what pretraining gains over many networks with fresh weights."""
     return gain(joined(found, fresh))
 
 
 def main() -> None:
-    """Rewrite the pages, and the plots in them."""
+    """Rewrite the tables of the pages, and the plots."""
     for name, table in tables().items():
         marked = re.compile(rf"(<!-- {name} -->\n)(\|.*\n)*")
         page = PAGES[name].read_text()
@@ -253,7 +253,7 @@ def main() -> None:
 
 
 def tables() -> dict[str, str]:
-    """File below the repository -> its table."""
+    """Return the table of each name in `PAGES`."""
     benchmarks = (decode, loader, transcode, extract, gpu, gradients, cpu, epochs, launches, scaling)
     few = partial(study, against=FRESH, columns=FEW)
     longest = partial(against, row=LONGEST)
@@ -266,12 +266,12 @@ def tables() -> dict[str, str]:
 
 
 def plots() -> dict[str, str]:
-    """The same of plots."""
+    """Return the plot of each name in `PLOTS`."""
     return {name: plot(joined(*found) if len(found := read(name)) > 1 else found[0]) for name in PLOTS}
 
 
 def read(name: str) -> list[dict]:
-    """The files that a name has."""
+    """Return the contents of the files in a name of `PAGES` or `PLOTS`."""
     return [json.loads((HERE / file).read_text()) for file in name.split(", ") if file.endswith(".json")]
 
 

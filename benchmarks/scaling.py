@@ -1,4 +1,4 @@
-"""What a pretraining takes on more than there is here: a model of its cost, from what the other benchmarks measured.
+"""Cost of pretraining on larger machines: a model from what the other benchmarks have measured.
 
     python benchmarks/scaling.py [--cores 16] [--json results/scaling.json]
 
@@ -8,12 +8,13 @@ A machine's processors read videos while its GPUs make steps, so an epoch takes 
     computing   videos x seconds of a step / its videos / GPUs                 results/gpu.json
                 + steps x (bytes that each GPU sends in a step / bytes a second between GPUs)
 
-What is sent: gradients (a ring: twice their size, times (n - 1) / n), which hide behind the backward pass until they
-take longer than half of the step; and each key clip of the shuffled batch once for each of two passes, in half
-precision, which nothing hides. results/gpu.json is what `make bench-gpu` leaves; where a network's step is not in it,
-its time is assumed to be that of its operations at `--share` of an H100's 989 TFLOP/s in half precision.
+Sent are the gradients (ring all-reduce: twice their size, times (n - 1) / n), which overlap with the backward pass
+until they take longer than half of the step, and each key clip of the shuffled batch once for each of two passes, in
+half precision, which overlaps with nothing. results/gpu.json is written by `make bench-gpu`; if a network's step is not
+in it, its time is assumed to be that of its operations at `--share` of an H100's 989 TFLOP/s in half precision.
 
-Where whole epochs were timed (train.py, on a GPU by gpu.py), the model's first rule is held against them.
+Where whole epochs were timed (train.py, on a GPU by gpu.py), the rule that they take the longer of reading and
+computing is checked against them.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from literal import SHOWN
 from steps import PUBLISHED, Case
 
 HERE = Path(__file__).resolve().parents[1]
-HALF_PEAK = 989e12  # of an H100 SXM in bfloat16, by its maker
+HALF_PEAK = 989e12  # operations per second of an H100 SXM in bfloat16, by its maker
 DIM = 128
 RUNS = (
     *(("Kinetics-400, 200 epochs", 240_000, 200, network, gpus) for network in PUBLISHED for gpus in (1, 8, 64)),
@@ -39,13 +40,13 @@ RUNS = (
 
 @dataclasses.dataclass(frozen=True)
 class Machines:
-    """What a run gets.
+    """The machines of a run.
 
     Attributes:
-        cores: for each GPU.
-        inside: bytes a second that a GPU sends to others of its machine.
-        between: bytes a second that it sends to other machines.
-        of_one: GPUs of a machine.
+        cores: processor cores for each GPU.
+        inside: bytes per second that a GPU sends to others of its machine.
+        between: bytes per second that a GPU sends to other machines.
+        of_one: GPUs in a machine.
     """
 
     cores: int
@@ -54,18 +55,18 @@ class Machines:
     of_one: int = 8
 
     def link(self, gpus: int) -> float:
-        """Bytes a second that each of so many GPUs can send."""
+        """Return the bytes per second that each of so many GPUs can send."""
         return self.inside if gpus <= self.of_one else self.between
 
 
 def read_json(name: str) -> dict[str, Any]:
-    """What a benchmark left in results/, nothing if it has not run."""
+    """Return a benchmark's results in results/, empty if it has not been run."""
     path = HERE / "results" / name
     return json.loads(path.read_text()) if path.exists() else {}
 
 
 def reading_seconds(network: str, decode: dict[str, Any]) -> tuple[float, str]:
-    """CPU seconds of one video's clips, and whether that is measured: at 224 only whole clips were."""
+    """Return the CPU seconds of one video's clips, and whether they are measured: at 224 only whole clips were."""
     spent = {pattern: each["rspnet"] for pattern, each in decode["cpu_seconds"].items()}
     if network != "s3dg":
         return spent["P1-step"], "measured"
@@ -73,7 +74,7 @@ def reading_seconds(network: str, decode: dict[str, Any]) -> tuple[float, str]:
 
 
 def step_rate(network: str, gpu: dict[str, Any], share: float) -> tuple[float, str]:
-    """Videos a second of one GPU at the published batch, and how that is known; the fastest measured way of ours."""
+    """Return the videos per second of one GPU at the published batch, by rspnet's fastest way, and how it is known."""
     parts = [gpu.get(network, {}).get(part, {}) for part in ("steps", "compiled")]
     rates = [
         (result["videos_per_second"], next((each for each in ("bf16", "fp16", "tf32") if each in way), "float32"))
@@ -88,7 +89,7 @@ def step_rate(network: str, gpu: dict[str, Any], share: float) -> tuple[float, s
 
 
 def sent(network: str, gpus: int) -> tuple[float, float]:
-    """Bytes that each GPU sends in a step: gradients, clips."""
+    """Return the bytes that each GPU sends in a step: of gradients, and of clips."""
     case = Case.of(network, None)
     with torch.device("meta"):
         encoder = case.encoder()
@@ -99,7 +100,7 @@ def sent(network: str, gpus: int) -> tuple[float, float]:
 
 
 def predict(network: str, gpus: int, machines: Machines, *, gpu: dict[str, Any], share: float) -> dict[str, Any]:
-    """Videos a second of a run, and what bounds it."""
+    """Predict the videos per second of a run, and what bounds it."""
     reading, reading_basis = reading_seconds(network, read_json("decode.json"))
     rate, basis = step_rate(network, gpu, share)
     step = PUBLISHED[network] / rate
@@ -121,7 +122,7 @@ def predict(network: str, gpus: int, machines: Machines, *, gpu: dict[str, Any],
 
 
 def checks(gpu: dict[str, Any]) -> list[dict[str, Any]]:
-    """Whole epochs that were timed, against the longer of reading alone and training alone."""
+    """Compare timed whole epochs with the longer of reading alone and training alone."""
     found = []
     for where, timed in (("CPU", read_json("train.json")), ("GPU", gpu.get("epochs", {}))):
         for way, each in timed.get("ways", {}).items():
@@ -133,10 +134,10 @@ def checks(gpu: dict[str, Any]) -> list[dict[str, Any]]:
 def main() -> None:
     """Compute and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cores", type=int, default=16, help="for each GPU")
-    parser.add_argument("--inside", type=float, default=300e9, help="bytes a second that a GPU sends in its machine")
-    parser.add_argument("--between", type=float, default=40e9, help="bytes a second that it sends to other machines")
-    parser.add_argument("--share", type=float, default=0.15, help="of the H100's peak, where no GPU has been measured")
+    parser.add_argument("--cores", type=int, default=16, help="processor cores for each GPU")
+    parser.add_argument("--inside", type=float, default=300e9, help="bytes per second that a GPU sends in its machine")
+    parser.add_argument("--between", type=float, default=40e9, help="bytes per second that it sends to other machines")
+    parser.add_argument("--share", type=float, default=0.15, help="share of the H100's peak, for unmeasured networks")
     parser.add_argument("--json")
     args = parser.parse_args()
     machines, gpu, rows = Machines(args.cores, args.inside, args.between), read_json("gpu.json"), []

@@ -1,8 +1,8 @@
 """The pretraining steps that benchmarks compare: rspnet's, and the published one written plainly (literal.py).
 
-A way of making a step is written as words joined by "+": `literal` or `ours`, then float32 (the usual; TF32 off), tf32,
-bf16 or fp16, then what is switched on: channels_last, compile (on a GPU the augmentation too), keep (the memory that is
-freed, on a CPU), micro4 (in four parts, each a batch-norm group).
+A way of making a step is written as words joined by "+": `literal` or `ours`, then float32 (the default; TF32 off),
+tf32, bf16 or fp16, then switches: channels_last, compile (on a GPU the augmentation too), keep (keep freed memory, on a
+CPU), micro4 (in four parts, each a batch-norm group).
 """
 
 import dataclasses
@@ -32,16 +32,16 @@ from rspnet.running.memory import keep_freed_memory
 from rspnet.running.tuning import compile_step
 
 PUBLISHED = {"c3d": 32, "resnet18": 64, "r2plus1d": 32, "s3dg": 64}
-"""Videos of a step on each GPU of the published runs."""
+"""Videos in a step on each GPU of the published runs."""
 FRAME = (256, 340)
-"""Height and width of a video as the literal step's workers read it, pixels."""
+"""Height and width in pixels of a video as the literal step's workers read it."""
 TYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SWITCHES = ("channels_last", "compile", "keep")
 
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """How a step is made; the head of this file has the words."""
+    """A way of making a step; the docstring of this file explains its words."""
 
     literal: bool
     precision: str
@@ -50,7 +50,7 @@ class Way:
 
     @classmethod
     def parse(cls, text: str) -> "Way":
-        """From its words."""
+        """Parse the words of a way, joined by "+"."""
         kind, *words = text.split("+")
         parts = [int(word[5:]) for word in words if re.fullmatch(r"micro[1-9]\d*", word)]
         words = [word for word in words if not re.fullmatch(r"micro[1-9]\d*", word)]
@@ -64,29 +64,29 @@ class Way:
         return cls(kind == "literal", precisions[0], switches, *parts)
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
-        """What the forward pass runs in."""
+        """Return the context that the forward pass runs in."""
         dtype = TYPES[self.precision]
         return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
 
     def settle(self, device: torch.device) -> None:
-        """Set what holds for the whole process as this way wants it."""
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = True, 4  # ten is usual
+        """Apply this way's settings that hold for the whole process."""
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = True, 4  # the default limit is 10
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.precision != "float32"
         if "keep" in self.switches:
             if device.type != "cpu":
-                raise SystemExit("keep: freed memory is kept in any case on a GPU")
+                raise SystemExit("keep: only for a CPU; on a GPU freed memory is kept anyway")
             keep_freed_memory()
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What is trained on what.
+    """The network that is trained, and the sizes of its input.
 
     Attributes:
-        network: an encoder's name.
-        videos: of a step.
-        size: height and width of a clip, pixels.
-        width: of the encoder; None: as published.
+        network: name of an encoder.
+        videos: number of videos in a step.
+        size: height and width of a clip, in pixels.
+        width: width of the encoder; None for the published one.
     """
 
     network: str
@@ -96,21 +96,21 @@ class Case:
 
     @classmethod
     def of(cls, network: str, videos: int | None, size: int | None = None, width: int | None = None) -> "Case":
-        """As published, but for what is given."""
+        """Return the published case, with the given values changed."""
         return cls(network, videos or PUBLISHED[network], size or encoder_spec(network).size, width)
 
     def encoder(self) -> VideoEncoder:
-        """A fresh one."""
+        """Make a fresh encoder."""
         return create_encoder(self.network, width=self.width)
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A step in two parts; calling it makes both, with the example.
+    """A step in two parts; calling it runs both, on the example.
 
     Attributes:
-        prepare: from a batch as it was read to what the networks see, on the device.
-        train: the rest, given the step's number and what was prepared; the loss.
+        prepare: turns a batch as it was read into the networks' input, on the device.
+        train: does the rest, given the step's number and the prepared input, and returns the loss.
         example: a batch of noise.
     """
 
@@ -119,30 +119,30 @@ class Step:
     example: Any
 
     def __call__(self, number: int) -> Tensor:
-        """The loss of step `number`."""
+        """Run step `number`, and return its loss."""
         return self.train(number, self.prepare(self.example))
 
 
 def make(case: Case, way: Way, device: torch.device) -> Step:
-    """A step on noise."""
+    """Make a step that is run on noise."""
     torch.manual_seed(0)
     return (_literal if way.literal else _ours)(case, way, device)
 
 
 def method(**changes: float) -> dict[str, float]:
-    """What `RSPNet` wants to know, as published but for the changes."""
+    """Return the arguments of `RSPNet`, as published except for the changes."""
     settings = vars(options.Pretext()) | {"num_frames": literal.SHOWN, "groups": 1} | changes
     return {name: value for name, value in settings.items() if name not in ("speeds", "bn_groups")}
 
 
 class Alone:
-    """What a step needs of accelerate's on one process."""
+    """Replaces accelerate's Accelerator for a step in a single process."""
 
     def __init__(self, backward: Callable[[Tensor], None] = Tensor.backward) -> None:
         self.backward = backward
 
     def no_sync(self, _: nn.Module) -> AbstractContextManager[None]:
-        """There is nobody to wait for."""
+        """Return a context that does nothing, because there are no other processes."""
         return nullcontext()
 
 
@@ -200,12 +200,12 @@ def _literal(case: Case, way: Way, device: torch.device) -> Step:
 
 
 def _scaler(way: Way, device: torch.device) -> torch.amp.GradScaler:
-    """Of the loss in fp16, as accelerate has it; in other precisions it changes nothing."""
+    """Return a scaler of the loss in fp16, as accelerate uses it; in other precisions it does nothing."""
     return torch.amp.GradScaler(device.type, enabled=way.precision == "fp16")
 
 
 def assert_plain(model: nn.Module) -> None:
-    """See that a network is made of torch's own layers, in the usual order of memory: nobody has made it faster."""
+    """Check that a network consists of torch's own layers with contiguous weights, so that nothing makes it faster."""
     own = [type(layer).__name__ for layer in model.modules() if not list(layer.children()) and _is_changed(layer)]
     assert not own, f"the literal step has layers that are not torch's: {own}"
     assert all(weight.is_contiguous() for weight in model.parameters())
@@ -216,7 +216,7 @@ def _is_changed(layer: nn.Module) -> bool:
 
 
 def _our_batch(case: Case, device: torch.device) -> Batch:
-    """What the loader hands over: of each query the frames of one speed, of each key those of both."""
+    """Return a batch as rspnet's loader makes it: query clips with the frames of one speed, key clips with both."""
     rng, videos, size = np.random.default_rng(0), case.videos, case.size
     frames = (literal.SHOWN, len(shown_frames(literal.SHOWN, (1, literal.SPEED))))
     clips = [torch.from_numpy(rng.integers(0, 256, (videos, n, size, size, 3), dtype=np.uint8)) for n in frames]
@@ -228,7 +228,7 @@ def _our_batch(case: Case, device: torch.device) -> Batch:
 
 
 def _literal_batch(videos: int) -> list[list[Tensor]]:
-    """What the published workers hand over: of every clip all frames, cropped, in the size that they have."""
+    """Return a batch as the published workers make it: all frames of every clip, cropped but not resized."""
     rng = np.random.default_rng(0)
     noise = torch.from_numpy(rng.integers(0, 256, (literal.READ, *FRAME, 3), dtype=np.uint8))
     views: list[list[Tensor]] = []

@@ -1,21 +1,20 @@
-"""Run a study: networks that differ in a choice each, pretrained and measured by the stages.
+"""Run a study: networks that differ in one choice each, pretrained and measured by the stages.
 
     python benchmarks/study.py small_data --data jhmdb=/data/jhmdb [--jobs 2] [--rows base ...] [--seeds 1 2 3]
 
-benchmarks/studies/NAME.yaml says what is compared: `pretrain`, the options that all have in common, `rows`, those in
-which each differs (null: fresh weights), and `measures`, what is measured of each. Every run is a command of a stage,
-shown as you would type it, in a folder of its own below --work: what is there already is not done again, what was
-stopped goes on from its checkpoint, and a row whose options were changed is run anew beside the old one. As each run
-ends its numbers, what they took, and the class that was said of every test video (a letter each) go into
-results/NAME.json; what is in that file is not done again either, until it is removed. benchmarks/report.py makes the
-tables of the documentation of it.
+benchmarks/studies/NAME.yaml defines the study: `pretrain`, the options that all networks have in common, `rows`, the
+options in which each differs (null: fresh weights), and `measures`, what is measured of each. Every run is a command of
+a stage, shown as you would type it, in its own folder below --work. Finished runs are skipped, stopped ones are resumed
+from their checkpoint, and a row whose options have changed is run anew beside the old one. When a run ends, its
+numbers, their cost, and the predicted class of every test video (a letter each) are written to results/NAME.json; runs
+in that file are skipped, too, until it is removed. benchmarks/report.py makes the documentation's tables from it.
 
-`data` says of which videos: by name, with `split: official`, or `split: inner`: the official training videos alone, of
+`data` names the data set and its split: `split: official`, or `split: inner`, the official training videos alone, of
 which three tenths of the films are tested, so that no choice is made on the official test videos. A row's
-`and_unlabelled` names data sets that it is pretrained on beside them, its `only` says of how many training videos of
-the data set, drawn at random. A measure is of the data set alone: as it is
-split; with `videos: all` without a split, where each video looks for its class among those of other films; with
-`videos: folds` of all of its videos as well, in four commands, each of which tests another quarter of the films.
+`and_unlabelled` names data sets that it is pretrained on as well; its `only` is the number of the data set's training
+videos that it is pretrained on, drawn at random. Measures use the data set alone: by default with its split; with
+`videos: all` without a split, so that each video looks for its class among those of other films; with `videos: folds`
+all of its videos, too, in four commands, each of which tests another quarter of the films.
 """
 
 import argparse
@@ -35,18 +34,18 @@ from study_videos import listed
 HERE = Path(__file__).resolve().parents[1]
 STUDIES = HERE / "benchmarks" / "studies"
 STOPPED = (130, 143, -2, -15)
-"""What a command ends with that was asked to."""
+"""Exit statuses of a command that was asked to end."""
 
 
 def main() -> None:
-    """Run what is asked for and not there."""
+    """Run the requested runs that are not in the results yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=sorted(path.stem for path in STUDIES.glob("*.yaml")))
-    parser.add_argument("--data", nargs="+", default=[], metavar="NAME=FOLDER", help="where each data set lies")
+    parser.add_argument("--data", nargs="+", default=[], metavar="NAME=FOLDER", help="folder of each data set")
     parser.add_argument("--work", type=Path, default=Path("runs", "studies"), help="folder of all runs")
     parser.add_argument("--jobs", type=int, choices=range(1, 65), metavar="N", default=1, help="runs at a time")
-    parser.add_argument("--rows", nargs="+", help="these alone")
-    parser.add_argument("--seeds", nargs="+", type=int, help="these alone")
+    parser.add_argument("--rows", nargs="+", help="run only these rows")
+    parser.add_argument("--seeds", nargs="+", type=int, help="run only these seeds")
     parser.add_argument("--json", type=Path, help="file of results (default: results/STUDY.json)")
     args = parser.parse_args()
     study = yaml.safe_load((STUDIES / f"{args.study}.yaml").read_text())
@@ -58,7 +57,7 @@ def main() -> None:
         name: Path(folder).absolute() for name, _, folder in (each.partition("=") for each in args.data) if folder
     }
     file = (args.json or HERE / "results" / f"{args.study}.json").absolute()
-    os.chdir(HERE)  # so that the commands are those of a checkout, wherever it lies
+    os.chdir(HERE)  # so that the commands have the same relative paths in any checkout
     commands = Commands(max(1, (os.cpu_count() or 1) // args.jobs))
     with Results(file, study) as results:
         indexes = {
@@ -85,14 +84,14 @@ class Commands:
     """Runs the commands of stages, several at a time.
 
     Args:
-        threads: cores of each.
+        threads: number of threads of each command.
     """
 
     def __init__(self, threads: int) -> None:
         self._threads, self._stopped, self._status = threads, threading.Event(), 0
 
     def work(self, left: list[Run], results: Results, jobs: int) -> int:
-        """Do runs, and return the exit status: 1 where one failed, 130 after an interruption."""
+        """Do runs, and return the exit status: 1 if one failed, 130 after an interruption."""
         runs: queue.SimpleQueue[Run] = queue.SimpleQueue()
         for run in left:
             runs.put(run)
@@ -103,7 +102,7 @@ class Commands:
             while worker.is_alive():
                 try:
                     worker.join()
-                except KeyboardInterrupt:  # the commands have it as well, and end in order
+                except KeyboardInterrupt:  # the commands receive it, too, and end properly
                     self._stopped.set()
         return 130 if self._stopped.is_set() else self._status
 
@@ -118,7 +117,7 @@ class Commands:
         subprocess.run([sys.executable, *command], cwd=HERE, stdout=subprocess.DEVNULL, env=environment, check=True)
 
     def _one_by_one(self, runs: "queue.SimpleQueue[Run]", results: Results) -> None:
-        """Do one run after the other, until there are none."""
+        """Do one run after the other, until none are left."""
         while not self._stopped.is_set() and not runs.empty():
             try:
                 run = runs.get_nowait()
@@ -135,7 +134,7 @@ class Commands:
                     self._stopped.set()
                     return
                 self._fail(run, f"a command ended with status {error.returncode}")
-            except Exception as error:  # of one run: the others are done, and the exit status tells
+            except Exception as error:  # one run has failed: the others go on, and the exit status reports it
                 self._fail(run, f"{type(error).__name__}: {error}")
 
     def _fail(self, run: Run, why: str) -> None:

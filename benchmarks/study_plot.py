@@ -1,4 +1,4 @@
-"""The plot of a study: of every network, by each measure, its seeds as rings and their mean as a dot."""
+"""The plot of a study: a panel for each measure, with each network's seeds as rings and their mean as a dot."""
 
 from markupsafe import Markup
 from study_tables import BASE, COLUMNS, FRESH, by_row, mean, of_seeds
@@ -8,7 +8,7 @@ from rspnet.report.scales import Scale
 NAMES, PANEL, GAP, LINE, TOP = 190, 168, 24, 24, 44
 SHOWN = ("R@1", "kNN", "linear", "fine-tuned")
 LINES = {FRESH: ("fresh", "dashed"), BASE: ("base", "dotted")}
-"""The rows whose means are drawn across the others."""
+"""Rows whose means are drawn as lines across all rows."""
 STYLE = (
     "text { font: 12px system-ui, sans-serif; fill: #1f2328 } .quiet { fill: #656d76; font-size: 11px }"
     ".head { font-weight: 600 } .rule { stroke: #d0d7de } .ring { fill: none; stroke: #0969da } .dot { fill: #0969da }"
@@ -55,5 +55,5 @@ def _panel(rows: dict[str, list[dict]], name: str, left: int, *, bottom: int) ->
 
 
 def _middle(row: int) -> int:
-    """The height of a row's middle."""
+    """Return the y coordinate of a row's middle."""
     return TOP + row * LINE + LINE // 2 - 8

@@ -1,9 +1,9 @@
-"""The file of results of a study: of every run its numbers, and what was said of every test video.
+"""The results file of a study: the numbers of every run, and its predictions for every test video.
 
-`videos` and `labels` have the test videos and the class of each, a letter each by its place in `classes`; a run's
-`said` has for each measure the class that was said of each, "?" where there is none and "-" where the run has not
-tested it; of the probe on a few labels in each of its draws. `shared` marks the test videos whose film is learnt from
-as well, `pretrained_on` those that are pretrained on themselves, without their classes.
+`videos` and `labels` have the test videos and the class of each, as a letter by its place in `classes`. A run's `said`
+has for each measure the predicted class of each video, "?" if there is none and "-" if the run has not tested the
+video; for the probe on a few labels it has one such text for each of its draws. `shared` marks the test videos whose
+film is in the training set, too, `pretrained_on` those that are themselves pretrained on, without their classes.
 """
 
 import json
@@ -30,15 +30,15 @@ ENVIRONMENT = ("versions", "platform", "cpus")
 UNTESTED, NOTHING, MARKED, UNMARKED = "-", "?", "+", "-"
 MARKS = ("shared", "pretrained_on")
 SHOTS = 5
-"""Videos of a class that the probe on a few labels learns from, where it is told of each test video."""
+"""Labelled videos per class with which the probe on a few labels predicts each test video."""
 
 
 class Results:
-    """The results of a study, in a file that holds what is done so far, and that one process at a time writes.
+    """The results of a study so far, in a file that one process at a time writes.
 
     Args:
-        path: of it.
-        study: rows that it no longer has are left out.
+        path: the file.
+        study: the study; runs of rows that it no longer has are removed.
     """
 
     def __init__(self, path: Path, study: Options) -> None:
@@ -60,7 +60,7 @@ class Results:
         self._held.close()
 
     def add(self, run: Run) -> None:
-        """Put a finished run's numbers in, in place of those of the same row and seed, or of another recipe."""
+        """Add a finished run; it replaces runs of its row with the same seed or with other options."""
         row = {"row": run.name, "seed": run.seed, "recipe": run.recipe} | measured(run)
         with self._lock:
             found = self._read()
@@ -85,7 +85,7 @@ class Results:
             write_text(self.path, json.dumps(found | {"runs": runs}, indent=1) + "\n")
 
     def has(self, run: Run) -> bool:
-        """Whether a run is done."""
+        """Whether the file has a run, with its current options."""
         known = {(other["row"], other["seed"], other["recipe"]) for other in self._read()["runs"]}
         return (run.name, run.seed, run.recipe) in known
 
@@ -97,12 +97,12 @@ class Results:
 
 
 def letters(found: Options, said: dict[str, str | None]) -> str:
-    """What is said of each video of the results, in a character each."""
+    """Return the predictions of the results' videos, a character each."""
     return "".join(letter(found["classes"], said[video]) if video in said else UNTESTED for video in found["videos"])
 
 
 def letter(classes: list[str], name: str | None) -> str:
-    """A class in one character, by its place in a list that grows."""
+    """Return a class as a letter, by its place in `classes`, to which new ones are added; "?" for None."""
     if name is None:
         return NOTHING
     if name not in classes:
@@ -111,10 +111,10 @@ def letter(classes: list[str], name: str | None) -> str:
 
 
 def measured(run: Run) -> Options:
-    """What the finished commands of a run say.
+    """Return the results of the finished commands of a run.
 
     Raises:
-        ValueError: one has no result, or something that cannot be read or says otherwise than its result does.
+        ValueError: a command has no result, or files that cannot be read or contradict its result.
     """
     found: Options = {"commands": [shlex.join(["python", *command]) for _, command in run.commands()]}
     found |= {"device_hours": 0.0, "measures": {}, "said": {}, "labels": {}, "shared": set()}
@@ -144,21 +144,21 @@ def measured(run: Run) -> Options:
 
 
 def pooled(one: Options, other: Options) -> Options:
-    """What two parts of the videos say together."""
+    """Return the result of two parts of the videos together."""
     total = one["num_videos"] + other["num_videos"]
     right = sum(round(each["top1"] * each["num_videos"] / 100) for each in (one, other))  # top1 has two decimals
     return {"top1": round(100 * right / total, 2), "num_videos": total}
 
 
 def said(record: Record, protocol: str) -> dict[str, str | None]:
-    """The class that is said of each test video: a classifier's first, or that of the nearest neighbour that counts."""
+    """Return each test video's predicted class: a classifier's first, or that of the nearest neighbour that counts."""
     if protocol != "retrieval":
         return {line["video"]: line["predicted"][0] for line in record.predictions[protocol]}
     return {query.video: query.counted.label if query.counted else None for query in queries(record)}
 
 
 def by_a_few(features: Features) -> list[dict[str, str | None]]:
-    """The class that a probe on `SHOTS` videos of each says of each test video, in each of an evaluation's draws."""
+    """Return the class of each test video by a probe on `SHOTS` videos per class, in each of an evaluation's draws."""
     import numpy as np
 
     from rspnet.evaluation.few_shot import few_shot_classes
@@ -171,7 +171,7 @@ def by_a_few(features: Features) -> list[dict[str, str | None]]:
 
 
 def in_both(record: Record) -> set[str]:
-    """The test videos of a run that come from a film of which there are training videos, too, of another class."""
+    """Return the test videos of a run that come from a film of which there are training videos, too."""
     if record.index is None or record.result is None:
         return set()
     sides: dict[str, dict[str, str]] = {"train": {}, "test": {}}

@@ -28,17 +28,17 @@ PROBED = {
     for called, protocol in {"speed": "speed", "backwards": "arrow_of_time"}.items()
     for control, keys in CONTROLS.items()
 }
-"""What frozen features tell of how a clip is played, with the controls that show no motion."""
+"""Probes of how a clip is played on frozen features, with the controls that show no motion."""
 FEW = {f"3 videos a class, at {rate}": (f"3 videos a class, lr {rate}", "top1") for rate in ("0.005", "0.05")}
 DEMO = {"fine-tuned top-1": ("tuned", "top1"), "retrieval R@1": COLUMNS["R@1"], "R@5": MORE["R@5"]}
 TUNED = "tuned, "
-"""What fine-tunings with fewer labels are called, and with how many."""
+"""Beginning of the names of fine-tunings with fewer labels; their number follows."""
 FRESH, PRETRAINED, BASE = "fresh weights", "pretrained", "base"
 Runs = list[dict]
 
 
 def study(found: dict, *, against: str = BASE, columns: dict[str, tuple[str, ...]] = COLUMNS) -> str:
-    """Rows of a study, means over the seeds that were measured; and how far each is ahead of one, with the interval."""
+    """Tabulate the rows of a study: means over measured seeds, and how far each is ahead of one, with the interval."""
     rows, lines = by_row(found), []
     base = rows.get(against, [])
     for name, runs in rows.items():
@@ -54,9 +54,9 @@ def study(found: dict, *, against: str = BASE, columns: dict[str, tuple[str, ...
 
 
 def gain(found: dict) -> str:
-    """What each row has by each measure; and how far pretraining is ahead of fresh weights, with the interval.
+    """Tabulate each row by each measure, and how far pretraining is ahead of fresh weights, with the interval.
 
-    On all test videos, and, where some come from a film that is learnt from as well, on the others.
+    The difference is on all test videos and, if there are such, on those of `subsets`.
     """
     rows, lines = by_row(found), []
     tested = subsets(found)
@@ -69,7 +69,7 @@ def gain(found: dict) -> str:
         if all(value is None for value in values.values()):
             continue
         cells = ["" if value is None else f"{value:.1f}" for value in values.values()]
-        is_first = keys != MORE["R@5"]  # what is said of a video is its first class alone
+        is_first = keys != MORE["R@5"]  # predictions of videos are their first class alone
         told = [difference(found, pretrained, fresh, keys[0], without) for without in tested.values() if is_first]
         if not any(told):
             without, behind = values[FRESH], values[PRETRAINED]
@@ -81,10 +81,10 @@ def gain(found: dict) -> str:
 
 
 def joined(found: dict, fresh: dict) -> dict:
-    """Results, with further networks of fresh weights from other ones.
+    """Add the networks with fresh weights of another study's results.
 
     Raises:
-        ValueError: they are not of the same videos.
+        ValueError: the two are not of the same videos.
     """
     if any(found[name] != fresh[name] for name in ("videos", "labels", "classes")):
         raise ValueError("fresh weights were measured on other videos")
@@ -93,7 +93,7 @@ def joined(found: dict, fresh: dict) -> dict:
 
 
 def against(found: dict, fresh: dict, *, row: str) -> str:
-    """What a row has by frozen features, and many networks of fresh weights, in brackets the lowest and the highest."""
+    """Tabulate a row and many networks with fresh weights by frozen features, with the lowest and the highest seed."""
     found = joined(found, fresh)
     rows, lines, tested = by_row(found), [], subsets(found)
     runs, others = rows.get(row, []), rows[FRESH]
@@ -106,13 +106,13 @@ def against(found: dict, fresh: dict, *, row: str) -> str:
 
 
 def subsets(found: dict) -> dict[str, str]:
-    """What is compared -> the marks of the test videos that it is without: all of them, and a stricter part, if any."""
+    """Return the test sets to compare on, by name: marks of the videos left out, none first, then stricter sets."""
     parts = {"without films of both sides": found["shared"], "of videos not pretrained on": found["pretrained_on"]}
     return {"difference": ""} | {name: marks for name, marks in parts.items() if MARKED in marks}
 
 
 def difference(found: dict, runs: Runs, others: Runs, measure: str, without: str = "") -> str:
-    """How far the runs that were measured are ahead of such others, as a cell; empty where there are none."""
+    """Return a cell: how far the runs with a measure are ahead of the others with it; empty if either have none."""
     ours, theirs = ([run for run in side if measure in run["said"]] for side in (runs, others))
     if not ours or not theirs:
         return ""
@@ -121,7 +121,7 @@ def difference(found: dict, runs: Runs, others: Runs, measure: str, without: str
 
 
 def over_seeds(found: dict, *, columns: dict[str, tuple[str, ...]]) -> str:
-    """What each row has by some measures: the mean over seeds, and the lowest and the highest of them."""
+    """Tabulate each row by some measures: the mean over seeds, with the lowest and the highest."""
     lines = []
     for name, runs in by_row(found).items():
         lines.append([name, f"{len(runs)}", *(spread(of_seeds(runs, keys)) for keys in columns.values())])
@@ -129,14 +129,14 @@ def over_seeds(found: dict, *, columns: dict[str, tuple[str, ...]]) -> str:
 
 
 def spread(of_seeds: list[float]) -> str:
-    """The mean of a number over seeds, and the lowest and the highest, as a cell; empty where none was measured."""
+    """Return a cell: the mean of a number over seeds, with the lowest and the highest; empty if none was measured."""
     if not of_seeds:
         return ""
     return f"{statistics.fmean(of_seeds):.1f} ({min(of_seeds):.0f} to {max(of_seeds):.0f})"
 
 
 def by_row(found: dict) -> dict[str, Runs]:
-    """The runs of each row."""
+    """Return the runs of each row."""
     rows: dict[str, Runs] = {}
     for run in found["runs"]:
         rows.setdefault(run["row"], []).append(run)
@@ -144,24 +144,27 @@ def by_row(found: dict) -> dict[str, Runs]:
 
 
 def mean(runs: Runs, keys: tuple[str, ...]) -> float | None:
-    """A number over seeds; None: it was not measured."""
+    """Return the mean of a number over seeds; None if it was not measured."""
     found = of_seeds(runs, keys)
     return statistics.fmean(found) if found else None
 
 
 def of_seeds(runs: Runs, keys: tuple[str, ...]) -> list[float]:
-    """A number of each seed that was measured by it."""
+    """Return a number of each seed for which it was measured."""
     return [value for run in runs if (value := dig(run["measures"], keys)) is not None]
 
 
 def ahead(
     found: dict, runs: Runs, others: Runs, measure: str, *, without: str = ""
 ) -> tuple[float, tuple[float, float]]:
-    """How far some runs are ahead of others, points of percent, with the 95 % interval, paired by video.
+    """Return how far some runs are ahead of others, in percentage points, with the 95 % interval, paired by video.
 
     By the pigeonhole bootstrap (Owen 2007): films are drawn, each with all its videos, and likewise the seeds of either
-    side; of a single seed it knows nothing of others, of two or three little. Draws of a few labels are the same in all
-    runs, and are taken together. Videos that `without` marks, a character each, are left out.
+    side. A single seed gives it no information on other seeds, two or three give little. Draws of a few labels are the
+    same in all runs, and are averaged. Videos that `without` marks, a character each, are left out.
+
+    Raises:
+        ValueError: the runs were not measured on the same videos.
     """
     if len({tuple(mark(said)) for run in (*runs, *others) for said in drawn_of(run, measure)}) > 1:
         raise ValueError(f"{runs[0]['row']}, {others[0]['row']}: {measure} is not of the same videos in all runs")
@@ -182,23 +185,23 @@ def ahead(
 
 
 def drawn_of(run: dict, measure: str) -> list[str]:
-    """What was said of each test video, by each draw of the videos that were learnt from, if there was any."""
+    """Return a run's predictions by a measure: one text for each draw of labelled videos, or a single one."""
     said = run["said"][measure]
     return said if isinstance(said, list) else [said]
 
 
 def mark(said: str) -> list[bool]:
-    """Which videos were tested."""
+    """Return which videos were tested."""
     return [one != UNTESTED for one in said]
 
 
 def right(found: dict, run: dict, measure: str, place: int) -> float:
-    """Whether a run tells a video right; of several draws the share that does."""
+    """Return 1 if a run's prediction of a video is right, else 0; of several draws the mean."""
     return statistics.fmean(said[place] == found["labels"][place] for said in drawn_of(run, measure))
 
 
 def dig(found: dict, keys: tuple[str, ...]) -> float | None:
-    """A number of nested dictionaries; None: it is not there."""
+    """Return a number from nested dictionaries; None if it is not there."""
     for key in keys:
         if not isinstance(found, dict) or key not in found:
             return None
@@ -207,7 +210,7 @@ def dig(found: dict, keys: tuple[str, ...]) -> float | None:
 
 
 def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table."""
+    """Return a Markdown table."""
     lines = [list(head), *map(list, rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,4 +1,4 @@
-"""The videos of a study: small copies, and the lists of those that are learnt from and tested."""
+"""The videos of a study: small copies, and the lists of those for training and testing."""
 
 import json
 import random
@@ -12,7 +12,7 @@ from study_run import FOLDS, INDEXES, Options, digest
 from rspnet.data.groups import film_of
 from rspnet.disk import write_text
 
-HELD_OUT = 0.3  # of the training films, where the split is `inner`
+HELD_OUT = 0.3  # share of the training films that are tested if the split is `inner`
 Call = Callable[[list[str]], None]
 
 
@@ -22,16 +22,16 @@ def listed(
     """Make small copies of the videos, once, and the lists of a row of a study.
 
     Args:
-        data: as a study says.
-        more: data sets that are pretrained on beside it, of which no labels are known.
-        places: folder of each data set; not needed where the copies are there.
-        work: where copies and lists go.
-        only: number of training videos of the data that are pretrained on, drawn at random; None: all.
+        data: `data` of the study.
+        more: further data sets to pretrain on, without labels.
+        places: folder of each data set; not needed if its copies exist.
+        work: folder for copies and lists.
+        only: number of the data set's training videos to pretrain on, drawn at random; None for all.
         call: runs a command.
 
     Returns:
-        The list to pretrain on. Of its name with other ends there are those of the data alone: with its splits, without
-        any, and with those that test each film once.
+        The list to pretrain on. Beside it are lists of the data set alone, with the suffixes of `INDEXES`: with its
+        splits, without any, and with splits that test each film once.
     """
     work.mkdir(parents=True, exist_ok=True)
     rows = copied(data["name"], data["short_side"], places, work, call=call)
@@ -52,14 +52,12 @@ def listed(
 
 
 def copied(name: str, short_side: int, places: dict[str, Path], work: Path, *, call: Call) -> list[Options]:
-    """The rows of a data set's small copies."""
+    """Return the index rows of a data set's small copies, which are made if they do not exist."""
     index, found = work / f"{name}_{short_side}.jsonl", work / f"{name}.jsonl"
     if not index.exists():
         if name not in places or not places[name].is_dir():
             where = f"{places[name]} is no folder" if name in places else "is needed"
-            sys.exit(
-                f"study.py: {name}: {where}; say where it lies: --data {name}=FOLDER (make: {name.upper()}=FOLDER)"
-            )
+            sys.exit(f"study.py: {name}: {where}; give its folder: --data {name}=FOLDER (make: {name.upper()}=FOLDER)")
         call(["stages/verify.py", str(places[name]), "--depth", "decode", "--out", str(found)])
         size = ["--short_side", str(short_side), "--out", str(index)]
         call(["stages/transcode.py", str(found), str(work / f"{name}_{short_side}"), *size])
@@ -72,14 +70,14 @@ def copied(name: str, short_side: int, places: dict[str, Path], work: Path, *, c
 
 
 def write(path: Path, rows: list[Options]) -> None:
-    """Write an index, all of it or nothing; not where it is as it should be."""
+    """Write an index, completely or not at all, unless it has this content already."""
     text = "".join(json.dumps(row) + "\n" for row in rows)
     if not path.exists() or path.read_text() != text:
         write_text(path, text)
 
 
 def inner(rows: list[Options]) -> list[Options]:
-    """The training videos of the first fold; those of some of their films are tested."""
+    """Return the training videos of the first fold, split by film into training and test videos."""
     rows = [row for row in rows if is_pretrained_on(row)]
     films = sorted({film(row) for row in rows})
     held_out = set(random.Random(0).sample(films, round(HELD_OUT * len(films))))
@@ -92,16 +90,16 @@ def is_pretrained_on(row: Options) -> bool:
 
 
 def folded(rows: list[Options]) -> list[Options]:
-    """All videos, with splits of which each tests a part of the films, about equally many videos of each class."""
+    """Return all videos with `FOLDS` splits, each of which tests another part of the films, of about equal size."""
     parts: dict[str, int] = {}
     sizes = [0] * FOLDS
     for (_, name), number in sorted(Counter((str(row["label"]), film(row)) for row in rows).items()):
-        part = parts.setdefault(name, sizes.index(min(sizes)))  # a film of several classes is dealt with the first
+        part = parts.setdefault(name, sizes.index(min(sizes)))  # a film of several classes is placed with its first
         sizes[part] += number
     splits = {name: ["test" if part == each else "train" for each in range(FOLDS)] for name, part in parts.items()}
     return [row | {"split": splits[film(row)][0], "folds": splits[film(row)]} for row in rows]
 
 
 def film(row: Options) -> str:
-    """The film that a video was cut from, as far as its name tells, else the video."""
+    """Return the film that a video was cut from if its name names one, else the video's name."""
     return str(film_of(row["video"], row["label"]) or row["video"])

@@ -1,12 +1,12 @@
-"""Whole epochs of pretraining, from files on disk: rspnet against the published code's way, written plainly.
+"""Whole epochs of pretraining, from files on disk: rspnet against the published way, written plainly.
 
     python benchmarks/train.py VIDEOS [--network resnet18] [--videos 8] [--ways literal,ours+keep] [--json FILE]
 
-The literal way reads as one writes it first: torch's DataLoader, PyAV, whole frames as uint8, cropped; then the literal
-step (benchmarks/literal.py). rspnet's is that of stages/pretrain.py. Both have the same videos, batch and number of
-workers, and take turns epoch by epoch; the first epoch of each warms up. Beside the epochs, reading alone and steps
-alone are timed: the slower of the two is what bounds an epoch. benchmarks/steps.py says how ways are written; freed
-memory is kept by a whole process, hence with `keep` by both.
+The literal way reads videos in the most obvious way: torch's DataLoader, PyAV, whole frames as uint8, cropped; then it
+makes the literal step (benchmarks/literal.py). rspnet's way is that of stages/pretrain.py. All have the same videos,
+batch and number of workers, and take turns epoch by epoch; the first epoch of each warms up. Reading alone and steps
+alone are timed, too: the slower of the two bounds an epoch. benchmarks/steps.py explains how ways are written; `keep`
+holds for the whole process, so that the other ways keep freed memory, too.
 """
 
 import argparse
@@ -69,19 +69,19 @@ class LiteralClips(Dataset[list[Tensor]]):
 
 
 def columns(rows: list[list[Tensor]]) -> list[list[Tensor]]:
-    """The query clips, and the key clips."""
+    """Return the query clips, and the key clips, of a batch."""
     return [list(column) for column in zip(*rows)]
 
 
 def literal_epochs(paths: list[Path], case: Case, workers: int) -> Epoch:
-    """Batches of the literal way."""
+    """Return a function that yields an epoch's batches in the literal way."""
     how = {"num_workers": workers, "persistent_workers": workers > 0, "collate_fn": columns}
     loader = DataLoader(LiteralClips(paths), case.videos, shuffle=True, drop_last=True, **how)
     return lambda number: iter(loader)
 
 
 def our_epochs(paths: list[Path], case: Case, workers: int, folder: str) -> Epoch:
-    """Batches as stages/pretrain.py has them."""
+    """Return a function that yields an epoch's batches like stages/pretrain.py."""
     index = to_dataset([new_row(path.name, str(path.parent)) for path in paths], folder)
     clip = dataclasses.replace(encoder_spec(case.network).clip, size=case.size)
     clips = random_clips(index, clip, (0.4, 1.0), seed=0, time_limit=60.0, views=2, top_speed=2)
@@ -90,7 +90,7 @@ def our_epochs(paths: list[Path], case: Case, workers: int, folder: str) -> Epoc
 
 
 def run(epoch: Epoch, number: int, step: Step | None, device: torch.device) -> tuple[float, float, int]:
-    """Seconds of an epoch, those of them in which the step waited for data, and its steps; without one: reading."""
+    """Run an epoch, or read it only if `step` is None; return its seconds, those spent waiting for data, its steps."""
     waited, steps, began = 0.0, 0, time.perf_counter()
     mark = began
     for batch in epoch(number):
@@ -104,7 +104,7 @@ def run(epoch: Epoch, number: int, step: Step | None, device: torch.device) -> t
 
 
 def measure(paths: list[Path], case: Case, ways: list[str], *, device: torch.device, args: argparse.Namespace) -> Any:
-    """For each way what an epoch takes, and its parts alone; seconds a step."""
+    """Return for each way the seconds per step of epochs, of reading alone and of training alone."""
     with tempfile.TemporaryDirectory() as folder:
         ready: dict[str, tuple[Epoch, Step, Way]] = {}
         for text in ways:
@@ -135,15 +135,15 @@ def measure(paths: list[Path], case: Case, ways: list[str], *, device: torch.dev
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of videos")
+    parser.add_argument("folder", type=Path, help="folder of videos")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--network", default="resnet18")
     parser.add_argument("--ways", help="separated by commas")
-    parser.add_argument("--videos", type=int, help="of a step; else as on each GPU of the published runs, 8 on a CPU")
-    parser.add_argument("--size", type=int, help="pixels; else as published")
-    parser.add_argument("--width", type=int, help="of the network; else as published")
-    parser.add_argument("--most", type=int, default=256, help="videos of the folder, at most")
-    parser.add_argument("--workers", type=int, help="that read; else one less than there are cores")
+    parser.add_argument("--videos", type=int, help="videos in a step (default: as published on each GPU, 8 on a CPU)")
+    parser.add_argument("--size", type=int, help="side of a clip in pixels (default: as published)")
+    parser.add_argument("--width", type=int, help="width of the network (default: as published)")
+    parser.add_argument("--most", type=int, default=256, help="most videos to use of the folder")
+    parser.add_argument("--workers", type=int, help="reading processes (default: one less than there are cores)")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--json")
     args = parser.parse_args()

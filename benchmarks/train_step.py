@@ -1,16 +1,16 @@
-"""Time of a pretraining step: ours, each of its optimisations alone and together, against a literal one.
+"""Time of a pretraining step: rspnet's, with each of its optimisations alone and together, against a literal one.
 
     python benchmarks/train_step.py --device cuda [--networks c3d,s3dg] [--ways literal,ours+bf16] [--json FILE]
     python benchmarks/train_step.py --device cpu --videos 4
 
-A step is what a run does with a batch that has been read: to the device, augmentation, key and query encoders, losses,
-backward, SGD. The literal step (benchmarks/literal.py) is the published one, written plainly; it also resizes on the
-device, as published, what ours gets resized by the workers that read. Both are given noise, of the shapes that they
-read. benchmarks/steps.py says how ways are written.
+A step is what a run does with a batch that has been read: transfer to the device, augmentation, key and query encoders,
+losses, backward pass, SGD. The literal step (benchmarks/literal.py) is the published one, written plainly; it also
+resizes clips on the device, as published, while rspnet's are resized by its reading processes. Both are given noise in
+the shape of the clips that they would read. benchmarks/steps.py explains how ways are written.
 
-All ways of a network take turns, each number is the median of the rounds; on a CPU every measurement is a process of
-its own. A batch that does not fit the device's memory is halved until it does (`videos` in the result), and so it stays
-for the ways that follow.
+All ways of a network take turns, and each number is the median of the rounds; on a CPU every measurement is in its own
+process. A batch that does not fit the device's memory is halved until it does (`videos` in the result), also for the
+ways that follow.
 """
 
 import argparse
@@ -42,12 +42,12 @@ WAYS = {
     "cuda": f"{EAGER},ours+bf16+channels_last+compile",
     "cpu": "literal,ours,ours+keep,ours+channels_last,ours+bf16,ours+keep+channels_last,ours+keep+channels_last+bf16",
 }
-SHORTEST = 0.6  # seconds of a measurement, where a step takes less
+SHORTEST = 0.6  # seconds of a measurement, of several steps if one takes less
 Found = dict[str, Any]
 
 
 class Timed:
-    """A way of one network, made ready: it has warmed up, and its batch fits the device."""
+    """A way of one network, ready to be timed: it has warmed up, and its batch fits the device."""
 
     def __init__(self, case: Case, text: str, device: torch.device) -> None:
         self.way, self.device, self.case = Way.parse(text), device, case
@@ -81,11 +81,11 @@ class Timed:
         self.steps = max(1, min(8, round(SHORTEST / self.estimate)))
 
     def once(self) -> float:
-        """Seconds of one step, waited for."""
+        """Run one step, and return its seconds, including the wait for the device."""
         return self._run(1)
 
     def measure(self) -> None:
-        """Time a few steps, of which only the last is waited for."""
+        """Time a few steps, waiting for the device only after the last."""
         self.way.settle(self.device)
         self.seconds.append(self._run(self.steps) / self.steps)
 
@@ -101,13 +101,13 @@ class Timed:
         return seconds
 
     def result(self) -> Found:
-        """What is known so far; bytes, seconds."""
+        """Return the results so far, in bytes and seconds."""
         peak = self.peak or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         found: Found = {"videos": self.case.videos, "first_step": self.first, "peak_memory": peak}
         return found | {"seconds": statistics.median(self.seconds or [self.estimate]), "rounds": self.seconds}
 
     def look(self) -> Found:
-        """What a step is made of: see `benchmarks/device.py`."""
+        """Return the parts of a step: see `benchmarks/device.py`."""
         self.way.settle(self.device)
         found: Found = {
             "prepare_seconds": devices.median_seconds(lambda: self.step.prepare(self.step.example), self.device)
@@ -127,18 +127,18 @@ def measure(
     tell: Callable[[Found], None],
     until: float = math.inf,
 ) -> Case:
-    """Measure ways of a network in this process, by turns.
+    """Measure ways of a network in this process, in turns.
 
     Args:
-        case: the network, and what it is trained on.
+        case: the network, and the sizes of its input.
         texts: the ways.
-        device: where.
-        rounds: measurements of each way.
-        tell: called with the results by way, whenever there is something new; one that failed has `error`.
+        device: device to measure on.
+        rounds: number of measurements of each way.
+        tell: called with the results by way whenever there are new ones; a way that failed has `error`.
         until: the moment of `time.monotonic` after which nothing new is begun.
 
     Returns:
-        The case as it fits the device's memory: where one way needed a smaller batch, those after it have it too.
+        The case with a batch that fits the device's memory: if one way needs a smaller batch, those after it get it.
     """
     ready: dict[str, Timed] = {}
     found: dict[str, Found] = {}
@@ -149,7 +149,7 @@ def measure(
             return
         try:
             found[text] = {**found.get(text, {}), **what()}
-        except Exception as error:  # the others can still be measured
+        except Exception as error:  # the other ways can still be measured
             found[text] = {**found.get(text, {}), "error": f"{type(error).__name__}: {error}"[:500]}
             ready.pop(text, None)
         tell(found)
@@ -175,7 +175,7 @@ def measure(
 
 
 def measure_apart(case: Case, texts: Iterable[str], *, rounds: int, tell: Callable[[Found], None]) -> None:
-    """The same on a CPU, each measurement in a process of its own: what one frees or keeps is its own affair."""
+    """Measure ways on a CPU, each time in a new process, so that memory kept by one does not affect the others."""
     found: dict[str, Found] = {}
     for _ in range(rounds):
         for text in texts:
@@ -192,7 +192,7 @@ def measure_apart(case: Case, texts: Iterable[str], *, rounds: int, tell: Callab
 
 
 def rates(found: dict[str, Found], case: Case, peaks: dict[str, float]) -> None:
-    """Add what follows from the times: videos and operations a second, and the share of the matrix product's."""
+    """Add what follows from the times: videos and operations per second, and the latter's share of the peak."""
     each = devices.operations(case)
     for text, result in found.items():
         if result.get("seconds"):
@@ -202,7 +202,7 @@ def rates(found: dict[str, Found], case: Case, peaks: dict[str, float]) -> None:
 
 
 def peaks(device: torch.device, precisions: Iterable[str]) -> dict[str, float]:
-    """Operations a second of the matrix product in each of the precisions."""
+    """Return the operations per second of the matrix product in each of the precisions."""
     found = {}
     for name in precisions:
         Way.parse(f"ours+{name}").settle(device)
@@ -211,7 +211,7 @@ def peaks(device: torch.device, precisions: Iterable[str]) -> dict[str, float]:
 
 
 def table(found: dict[str, Found]) -> str:
-    """The results of a network as lines."""
+    """Return the results of a network as lines of text."""
     base = found.get("literal", {}).get("videos_per_second")
     lines = []
     for text, result in found.items():
@@ -233,9 +233,9 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--networks", default=",".join(PUBLISHED), help="separated by commas")
     parser.add_argument("--ways", help="separated by commas")
-    parser.add_argument("--videos", type=int, help="of a step; else as on each GPU of the published runs, 4 on a CPU")
-    parser.add_argument("--size", type=int, help="pixels; else as published")
-    parser.add_argument("--width", type=int, help="of the networks; else as published")
+    parser.add_argument("--videos", type=int, help="videos in a step (default: as published on each GPU, 4 on a CPU)")
+    parser.add_argument("--size", type=int, help="side of a clip in pixels (default: as published)")
+    parser.add_argument("--width", type=int, help="width of the networks (default: as published)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json")
     parser.add_argument("--here", action="store_true", help="on a CPU: all in this process, results as JSON")
@@ -256,7 +256,7 @@ def main() -> None:
         if not args.here:
             rates(found, case, highest)
             print(f"{network}\n{table(found)}", flush=True)
-        if args.json:  # as far as it is known
+        if args.json:  # after each network, so that the results so far are kept
             about = {"device": devices.describe(device), "matrix_peak": highest, "networks": results}
             Path(args.json).write_text(json.dumps(about, indent=1) + "\n")
     if args.here:

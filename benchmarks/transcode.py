@@ -1,20 +1,20 @@
-"""What each setting of transcoding costs and loses: the numbers behind the presets of stages/transcode.py.
+"""Cost and quality of transcoding by each setting: the numbers behind the presets of stages/transcode.py.
 
     python benchmarks/transcode.py [VIDEO ...] [--repeats 7] [--draws 2] [--json FILE]
 
-Every original is transcoded with every setting; where no video is given, originals are made. Times and sizes are
-relative to the published setting:
+Every original is transcoded with every setting; if no video is given, originals are made. Times and sizes are relative
+to the published setting:
 
     read    CPU time of reading a pretraining sample with rspnet: two random 32-frame clips, random crops to 112 pixels
     decode  the part of it that no reader can save: decoding the needed packets (the bound of benchmarks/decode.py)
     size    bytes of the copies
-    encode  CPU time of making them: decoding the original, scaling, encoding, and looking at the result
+    encode  CPU time of making them: decoding the original, scaling, encoding, and inspecting the result
     PSNR    dB, RGB, of the 112-pixel crops against those of the original: the mean over the clips
     SSIM    of the luma of the same crops (Wang et al. 2004, doi 10.1109/TIP.2003.819861; 11 x 11 Gaussian, sigma 1.5)
 
-Compared are the same frames and exactly the same part of the picture, resized as training does it: bilinear, without
+The same frames and exactly the same part of the picture are compared, resized as in training: bilinear, without
 antialiasing. Settings take turns sample by sample, in random order, and each time is the median of the repeats;
-encoding is timed once. The published setting is written by rspnet too: it does not enlarge a video that is smaller.
+encoding is timed once. The published setting is encoded by rspnet, too, which does not enlarge smaller videos.
 """
 
 import argparse
@@ -65,11 +65,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 Clip = tuple[np.ndarray, tuple[float, float, float, float]]
-"""Frames; top, left, height and width of the crop as shares of the picture."""
+"""Numbers of the frames; top, left, height and width of the crop as shares of the picture."""
 
 
 def draw_clips(seed: list[int], facts: dict) -> list[Clip]:
-    """Two clips as pretraining draws them."""
+    """Draw two clips like pretraining."""
     rng = np.random.default_rng(seed)
     clips = []
     for _ in range(2):
@@ -80,14 +80,14 @@ def draw_clips(seed: list[int], facts: dict) -> list[Clip]:
 
 
 def sample_of(path: str, facts: dict, clips: list[Clip]) -> decode.Sample:
-    """What to read of a copy: crops in its own pixels."""
+    """Return what to read of a copy, with crops in its own pixels."""
     sides = [facts["height"], facts["width"]] * 2
     whole = [(frames, tuple(int(share * side) for share, side in zip(crop, sides))) for frames, crop in clips]
     return decode.Sample(path, facts, whole, SIZE)
 
 
 def crop_exactly(path: str, facts: dict, clips: list[Clip]) -> list[torch.Tensor]:
-    """The clips (32, 3, 112, 112), 0 to 255, of crops that need not fall on whole pixels, which would shift a copy."""
+    """Return the clips (32, 3, 112, 112), 0 to 255, cropped at fractions of pixels: rounding would shift copies."""
     out = []
     with Video(path, facts["num_frames"], plan=facts["plan"]) as video:
         for frames, (top, left, height, width) in clips:
@@ -101,12 +101,12 @@ def crop_exactly(path: str, facts: dict, clips: list[Clip]) -> list[torch.Tensor
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Decibels, of all pixels and colours of two clips."""
+    """Return the PSNR in decibels over all pixels and colours of two clips."""
     return float(10 * torch.log10(255**2 / (a - b).square().mean()))
 
 
 def ssim(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Mean structural similarity of two clips' luma (BT.601), as Wang et al. define it."""
+    """Return the mean structural similarity of two clips' luma (BT.601), as defined by Wang et al."""
     offsets = torch.arange(11) - 5.0
     window = torch.exp(-(offsets**2) / (2 * 1.5**2))
     window = torch.outer(window, window)[None, None] / window.sum() ** 2
@@ -119,7 +119,7 @@ def ssim(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def measure_times(samples: dict[str, list[decode.Sample]], repeats: int) -> dict[str, dict[str, float]]:
-    """Median over the repeats of the CPU seconds per sample, `read` and `decode`, of each setting."""
+    """Return the CPU seconds per sample, `read` and `decode`, of each setting, median over the repeats."""
     readers = {"read": decode.rspnet, "decode": decode.bound}
     seconds = {name: {kind: [] for kind in readers} for name in samples}
     rng = random.Random(0)
@@ -127,7 +127,7 @@ def measure_times(samples: dict[str, list[decode.Sample]], repeats: int) -> dict
         spent = {name: dict.fromkeys(readers, 0.0) for name in samples}
         for row in zip(*samples.values()):
             turns = list(zip(samples, row))
-            rng.shuffle(turns)  # what ran just before has an effect
+            rng.shuffle(turns)  # the setting that ran just before has an effect
             for name, sample in turns:
                 for kind, reader in readers.items():
                     read = reader(sample)

@@ -350,7 +350,7 @@ def test_each_film_is_tested_once_and_learnt_from_otherwise(tmp_path):
 
 def test_what_cannot_be_told_of_parts_together_is_refused_before_it_runs(tmp_path):
     measures = {"frozen": {"stage": "evaluate", "protocol": "knn,retrieval", "videos": "folds"}}
-    with pytest.raises(ValueError, match="frozen: of folds only classify, knn, linear"):
+    with pytest.raises(ValueError, match="frozen: over folds only classify, knn, linear"):
         Run(said(measures=measures), "base", 1, tmp_path / "videos.jsonl", tmp_path)
 
 
