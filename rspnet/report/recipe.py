@@ -73,10 +73,13 @@ def defaults(stage: str) -> dict[str, Any]:
 
 
 def _configs(command: object) -> list[str]:
-    """Return the files that a command named by --config; those given as --config=FILE come first."""
+    """Return the files that a command named by --config, in its order: later ones win."""
     words = [word for word in command if isinstance(word, str)] if isinstance(command, list) else []
-    spelled = [after for word, after in pairwise(words) if word == "--config"]
-    return [*(word.removeprefix("--config=") for word in words if word.startswith("--config=")), *spelled]
+    return [
+        after if word == "--config" else word.removeprefix("--config=")
+        for word, after in pairwise([*words, ""])
+        if word.startswith("--config=") or (word == "--config" and after)
+    ]
 
 
 def _shipped(named: str) -> Path | None:

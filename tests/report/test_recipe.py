@@ -47,6 +47,18 @@ def test_a_recipe_with_what_the_command_changed(tmp_path):
         assert found.rows == [("data.root", "none", "videos"), ("optim.epochs", "88", "3")]
 
 
+def test_later_recipes_win_however_they_are_spelled(tmp_path):
+    options = nested(defaults("pretrain"))
+    two = ["--config", "c3d.yaml"], ["--config=demo.yaml"]
+    for words, against, network in (
+        (two, "the recipe c3d.yaml and demo.yaml", []),  # the demo's network is the default
+        (two[::-1], "the recipe demo.yaml and c3d.yaml", [("encoder.name", "c3d", "resnet18")]),
+    ):
+        found = changes(read(tmp_path / words[0][-1], *words[0], *words[1], options=options))
+        assert found.against == against
+        assert [row for row in found.rows if row[0] == "encoder.name"] == network
+
+
 def test_a_section_that_is_a_file_of_its_own(tmp_path):
     found = changes(read(tmp_path / "p", "--config", "configs/c3d.yaml", options=nested(defaults("pretrain"))))
     rows = {name: (there, here) for name, there, here in found.rows}
