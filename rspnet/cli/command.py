@@ -135,7 +135,7 @@ def _other_process_left(error: Exception) -> bool:
 
 
 def _check_written(config: object) -> None:
-    """Raise a ConfigError if a stage is to write to a URL, of which a local folder would be made, called `s3:`."""
+    """Raise a ConfigError if a stage is to write to a URL: it would become a local folder, called `s3:` or the like."""
     for name in _WRITTEN:
         if "://" in (place := getattr(config, name, None) or ""):
             raise ConfigError(f"{name}: {place} is a URL; stages write local files only: give a path on this machine")

@@ -53,7 +53,7 @@ class Matrix:
 
 def confusion(record: Record) -> Section | None:
     """Show the confusion matrix and the most frequent confusions; None if no video was classified."""
-    name, title = "confusion", "What is taken for what"
+    name, title = "confusion", "Confusion matrix"
     found = judged(record)
     if found is None:
         return None

@@ -13,7 +13,7 @@ _SHOWN = 12
 
 def errors(record: Record) -> Section | None:
     """Show the most confident errors, with true and predicted class; None if no probabilities are known."""
-    name, title = "errors", "Surest errors"
+    name, title = "errors", "Most confident errors"
     found = judged(record)
     if found is None or not found.guesses[0].probabilities:
         return None

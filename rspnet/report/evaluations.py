@@ -20,7 +20,7 @@ def evaluations(record: Record) -> Section | None:
         return None
     told = Markup("<p>Each has a report of its own in its folder.</p>")
     rows = [(name, measure) for name, measure in found]
-    return Section("evaluations", "Evaluations of it", told + numbers("Evaluations", rows, first="folder"))
+    return Section("evaluations", "Evaluations of this run", told + numbers("Evaluations", rows, first="folder"))
 
 
 def _found(record: Record) -> Iterator[tuple[str, Measure]]:

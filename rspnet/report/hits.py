@@ -31,7 +31,7 @@ def share(score: dict[str, Any], protocol: str) -> tuple[float, int] | None:
 
 
 def contradiction(lines: list[dict[str, Any]], score: dict[str, Any], protocol: str) -> str | None:
-    """Describe how the lines and the result disagree about the same number of videos; None if they agree."""
+    """Describe how lines and result of the same number of videos disagree; None if they agree or cannot be compared."""
     told, counted = hits(lines), share(score, protocol)
     if counted is None or counted[1] != len(told):
         return None

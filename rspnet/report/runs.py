@@ -63,7 +63,7 @@ def options(records: Sequence[Record]) -> Section | None:
     names = sorted((set.union(*every) if alike else set.intersection(*every)) - set(_OWN))
     rows = [(name, *(shown(each[name]) if name in each else ABSENT for each in known)) for name in names]
     rows = [row for row in rows if len(set(row[1:])) > 1]
-    title = "What sets them apart"
+    title = "Options that differ"
     if not rows:
         return Section("options", title, Markup(""), "No option: all of them are the same.")
     head = ["option", *(record.name for record in records)]
@@ -123,4 +123,4 @@ def _verdict(interval: Ends | None) -> str:
     if interval is None:
         return "not known: one film alone"
     low, high = interval
-    return "better" if low > 0 else "worse" if high < 0 else "not told apart"
+    return "better" if low > 0 else "worse" if high < 0 else "no difference shown"

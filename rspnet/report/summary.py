@@ -97,7 +97,7 @@ def against_fresh(ahead: float, interval: tuple[float, float]) -> tuple[str, Ton
         return f"Training has taught something: it is ahead of fresh weights by {told}.", "good"
     if interval[1] < 0:
         return f"Fresh weights do better: training is ahead of them by {told}.", "bad"
-    return f"Not told apart from fresh weights: ahead by {told}, which may be chance.", "bad"
+    return f"Not shown to differ from fresh weights: ahead by {told}, which may be chance.", "bad"
 
 
 def against_chance(measure: Measure) -> tuple[str, Tone]:
@@ -107,10 +107,10 @@ def against_chance(measure: Measure) -> tuple[str, Tone]:
     low, high = measure.interval
     chance = f"chance, {percent(measure.chance)} %"
     if low > measure.chance:
-        return f"Above {chance}: so is its whole interval.", "good"
+        return f"Above {chance}, with its whole interval.", "good"
     if high < measure.chance:
         return f"Below {chance}: something is wrong, such as classes in another order.", "bad"
-    return f"Not told apart from {chance}: the interval holds it.", "bad"
+    return f"Not shown to differ from {chance}: the interval includes it.", "bad"
 
 
 def _unfinished(record: Record) -> str:

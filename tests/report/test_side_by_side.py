@@ -32,7 +32,7 @@ def test_every_number_with_its_controls(tmp_path):
     assert rows["test videos next to a training video (number)"] == ["", "0 of 20", ""]
     assert rows["last epoch: RSP accuracy"] == ["", "", "81.0"]
     assert rows["spread of the embeddings"] == ["", "", "0.700"]
-    assert "one 97.0 % accuracy, speed probe. Not told apart from fresh weights" in text_of(section.html)
+    assert "one 97.0 % accuracy, speed probe. Not shown to differ from fresh weights" in text_of(section.html)
     assert "not measured on the same videos" not in section.html
 
 

@@ -12,14 +12,14 @@ def test_a_test(tmp_path):
     found = summary(Record.read(write_run(tmp_path / "e", "evaluate")))
     assert (found.kind, found.title, found.number) == ("Evaluation · resnet18", "e", "60.0 %")
     assert (found.of, found.beside) == ("top-1, classifier", "[23.1, 88.2] · chance 33.3")
-    assert found.verdict == "Not told apart from chance, 33.3 %: the interval holds it."
+    assert found.verdict == "Not shown to differ from chance, 33.3 %: the interval includes it."
     assert found.tone == "bad"
     assert ("devices", "1 × cpu") in found.facts
 
 
 @pytest.mark.parametrize(
     ("interval", "words", "tone"),
-    [((20, 30), "Above chance", "good"), ((1, 4), "Below chance", "bad"), ((5, 15), "Not told apart", "bad")],
+    [((20, 30), "Above chance", "good"), ((1, 4), "Below chance", "bad"), ((5, 15), "Not shown to differ", "bad")],
 )
 def test_against_chance(interval, words, tone):
     verdict, found = against_chance(Measure("kNN", "top-1", 10.0, interval, 10.0))
@@ -45,7 +45,7 @@ def test_against_fresh_weights(interval, words, tone):
 def test_fresh_weights_count_more_than_chance(tmp_path):
     random = {"top1": 50.0, "top5": 80.0, "difference": {"top1": 10.0}, "difference_interval": {"top1": [-2.0, 22.0]}}
     record = Record.read(write_run(tmp_path / "e", "evaluate", protocol="knn", random=random))
-    assert summary(record).verdict.startswith("Not told apart from fresh weights: ahead by +10.0 [-2.0, +22.0]")
+    assert summary(record).verdict.startswith("Not shown to differ from fresh weights: ahead by +10.0 [-2.0, +22.0]")
 
 
 def test_draws_say_nothing_of_other_videos(tmp_path):
