@@ -39,7 +39,8 @@ def make_recipe(
     recipe = PRESETS[preset] | {name: value for name, value in given.items() if value is not None}
     if not 2 <= recipe["short_side"] <= _LONGEST_SIDE or recipe["short_side"] % 2:
         raise ConfigError(
-            f"--short_side {recipe['short_side']}: must be even (H.264 halves the colour planes), 2 to {_LONGEST_SIDE}"
+            f"--short_side {recipe['short_side']}: must be even (H.264 halves the colour planes), from 2 to "
+            f"{_LONGEST_SIDE}"
         )
     if not 1 <= recipe["gop"] <= _LONGEST_GOP:
         raise ConfigError(f"--gop {recipe['gop']}: must be from 1 to {_LONGEST_GOP} (x264's limit)")

@@ -426,7 +426,7 @@ def test_a_layout_that_is_not_there_is_refused(tmp_path):
     make(tmp_path, "a/1.mp4")
     for layout, message in [
         ("kinetics", "needs train_video/"),
-        ("ucf101", r"ucf101 are missing \(trainlist01\.txt and testlist01\.txt\); say --data\.layout auto"),
+        ("ucf101", r"ucf101 are missing \(trainlist01\.txt and testlist01\.txt\); use --data\.layout auto"),
     ]:
         with pytest.raises(ConfigError, match=message):
             scan(tmp_path, layout)

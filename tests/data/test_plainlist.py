@@ -92,7 +92,7 @@ def test_kinetics(tmp_path, caplog):
     ]
     assert "train.csv: 1 of 4 videos are not in" in caplog.text
     (tmp_path / "none").mkdir()
-    with pytest.raises(ConfigError, match=r"none of its videos is in \S+/none, no jf7RDuUTrsQ_000325_000335\.mp4"):
+    with pytest.raises(ConfigError, match=r"none of its videos is in \S+/none: no jf7RDuUTrsQ_000325_000335\.mp4"):
         list(read_list(str(tmp_path / "train.csv"), tmp_path / "none"))
 
 

@@ -140,7 +140,7 @@ def test_without_pairs_nothing_is_compared(tmp_path, protocol):
     others = replace(one, rows=torch.cat([one.rows[1:3], torch.tensor([2]), one.rows[3:]]))
     found = PROTOCOLS[protocol](one, known)
     for other in (fewer, others):
-        with pytest.raises(VideoError, match="read once and not again"):
+        with pytest.raises(VideoError, match="read for one network and not for the other"):
             compared(found, PROTOCOLS[protocol](other, known))
 
 

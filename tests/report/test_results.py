@@ -16,6 +16,7 @@ RETRIEVAL = {
     "num_gallery": 90,
 }
 FEW_SHOT = {
+    "fewest_of_a_class": 5,
     "top1": {"1": 20.0, "5": 30.0},
     "chance_top1": 10.0,
     "interval": {"1": [15.0, 25.0]},

@@ -33,7 +33,7 @@ def test_against_chance(interval, words, tone):
     [
         ((1, 9), "Training has taught", "good"),
         ((-9, -1), "Fresh weights do better", "bad"),
-        ((-1, 9), "Not told", "bad"),
+        ((-1, 9), "Not shown to differ", "bad"),
     ],
 )
 def test_against_fresh_weights(interval, words, tone):
@@ -51,7 +51,7 @@ def test_fresh_weights_count_more_than_chance(tmp_path):
 def test_draws_say_nothing_of_other_videos(tmp_path):
     ahead = {"top1": {"1": 20.0}, "difference": {"1": 9.0}, "difference_interval": {"1": [5.0, 13.0]}}
     said = {"protocol": "few_shot", "top1": {"1": 29.0}, "interval": {"1": [26.0, 31.0]}, "interval_over": "draws"}
-    said |= {"num_draws": 10, "chance_top1": 10.0}
+    said |= {"num_draws": 10, "chance_top1": 10.0, "fewest_of_a_class": 1}
     found = summary(Record.read(write_run(tmp_path / "e", "evaluate", **said, random=ahead)))
     assert found.verdict.endswith(
         "+9.0 [+5.0, +13.0]. The interval is over draws of these videos, and says nothing about others."

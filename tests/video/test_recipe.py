@@ -26,7 +26,7 @@ def test_the_option_knows_them_all():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"short_side": 255}, r"--short_side 255: must be even \(H.264 halves the colour planes\), 2 to 16384"),
+        ({"short_side": 255}, r"--short_side 255: must be even \(H.264 halves the colour planes\), from 2 to 16384"),
         ({"short_side": 0}, "--short_side 0: must be even"),
         ({"short_side": 16386}, "--short_side 16386: must be even"),
         ({"gop": 10**20}, "--gop 1(0{20}): must be from 1 to 1073741824"),

@@ -76,7 +76,7 @@ def test_edits_that_show_a_video_again_and_again(tmp_path):
 def test_a_packed_header(tmp_path):
     path = tmp_path / "a.mov"
     path.write_bytes(box(b"moov", box(b"cmov", box(b"dcom", b"zlib"), box(b"cmvd", struct.pack(">I", 2**30), b"x"))))
-    assert "becomes 1073741824 bytes" in overdrawn(path)
+    assert "would expand to 1073741824 bytes" in overdrawn(path)
 
 
 def test_an_index_of_one_index_again_and_again(tmp_path):
