@@ -51,7 +51,7 @@ def superfluous(rows: Iterable[Row]) -> list[Row]:
 
 
 def tell_leaks(train: "Dataset", test: "Dataset") -> None:
-    """Warn of test videos that are also training videos, and of test classes that have no training video."""
+    """Warn of test videos that are training videos too, test classes without one, and classes whose names are alike."""
     if not console.is_main():
         return
     columns = ["video", "root", "content", "bytes", "label"]
@@ -77,6 +77,11 @@ def tell_leaks(train: "Dataset", test: "Dataset") -> None:
             f"warning: no training video shows {console.some(len(unseen), 'class', 'classes')} of the test set, with "
             f"{console.some(count, 'video')}: {named}"
         )
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
+    for names in (names for names in alike.values() if len(names) > 1):
+        console.say(f"warning: {' and '.join(map(repr, names))} are different classes, by case or blanks alone")
 
 
 def _size(row: Row) -> int | None:

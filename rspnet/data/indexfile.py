@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from rspnet.data.plainlist import LIST_SUFFIXES, is_path, read_list, rows_of_lines
 from rspnet.data.remote import absolute, copied, is_remote
-from rspnet.data.rows import KEYS, SCHEMA, USABLE, Row, fault, named
+from rspnet.data.rows import KEYS, SCHEMA, USABLE, Row, fault, named, tidy
 from rspnet.data.texts import not_utf8
 from rspnet.disk import refusal, whole
 from rspnet.errors import ConfigError
@@ -170,7 +170,7 @@ def unpack(row: Row) -> Row:
 def _checked(numbered: Iterable[tuple[int, Row]], source: str, folder: str) -> Iterator[Row]:
     number = 0
     for number, row in numbered:
-        if what := fault(row):
+        if what := fault(tidy(row)):
             raise ConfigError(f"{source}:{number}: {what}")
         named(row)
         row["root"] = absolute(row["root"] if is_remote(row["root"]) else os.path.join(folder, row["root"]))
@@ -234,9 +234,9 @@ def _read_parquet(source: str) -> Iterator[tuple[int, Row]]:
     try:
         with pq.ParquetFile(source) as file:
             digest, kept = hashlib.sha256(), (file.metadata.metadata or {}).get(_DIGEST.encode())
-            rows = (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
-            yield from enumerate(_digested(map(unpack, rows), digest), 1)
-        if kept and kept.decode() != digest.hexdigest():  # files from elsewhere have none
+            rows = map(unpack, (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist()))
+            yield from enumerate(_digested(rows, digest) if kept else rows, 1)  # files from elsewhere have none
+        if kept and kept.decode() != digest.hexdigest():
             raise ValueError("its rows are not those that were written")
     except (OSError, pa.ArrowException, ValueError, TypeError, RecursionError) as error:
         if isinstance(error, OSError) and error.errno:

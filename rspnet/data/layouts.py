@@ -207,6 +207,11 @@ def _scan_listed(layout: str, tree: Tree, videos: list[str]) -> Iterator[Row]:
     if absent and not os.path.exists(os.path.join(root, SUBSET_MARK)):  # a subset has the whole's lists
         _log.warning("%s: %d of %d classes have no video, e.g. %s", root, len(absent), len(classes), absent[0])
 
+    for fold in range(max(len(entry[2]) for entry in lists.entries.values())):
+        if gaps := sum(lists.entries[key][2][fold] is None for key in found):
+            _log.warning(
+                "%s: %d listed videos are in no list of fold %d; is one missing or cut short?", root, gaps, fold + 1
+            )
     unlisted = [None] * max(len(entry[2]) for entry in lists.entries.values())
     for video in videos:
         folder = os.path.basename(os.path.dirname(video))

@@ -101,7 +101,7 @@ def _read_ucf101(root: str, matches: dict[str, re.Match[str]]) -> _Listed:
         raise ConfigError(f"{root}: a fold needs both its trainlist and its testlist; found {', '.join(matches)}")
     for path, match in matches.items():
         for where, line in _lines(root, path):
-            video = re.fullmatch(r"([^/]+)/(.+\.\w+)(\s+\d+)?", line)
+            video = re.fullmatch(r"([^/]+)/([^/]+\.\w+)(\s+\d+)?", line)
             if video is None:
                 raise ConfigError(f"{where}: expected CLASS/FILE.avi, and a number in a train list; found {line!r}")
             yield where, int(match[2]), f"{video[1]}/{video[2]}", video[1], match[1]

@@ -7,7 +7,7 @@ The lines have one of these forms:
 - Kinetics' csv, ``label,youtube_id,time_start,time_end,split``; files are found by name, at any depth.
 
 Paths are relative to the folder of the list unless another root is given. The name of a list may give the split of all
-its videos: train.txt, kinetics400_val_list.csv. A number as a label is used as the name of the class.
+its videos: train.txt, kinetics400_val_list.csv. A number as a label is used as the name of the class, 3.0 as 3.
 """
 
 import csv
@@ -32,6 +32,9 @@ _SPLITS = ("split", "subset", "set", "partition")
 _ENDINGS = "|".join(map(re.escape, VIDEO_SUFFIXES))
 _LINE = re.compile(rf"(?P<path>.+(?:{_ENDINGS}))(?:\s*(?P<gap>[\s,;])\s*(?P<rest>.*))?", re.IGNORECASE)
 _QUOTED = re.compile(r'"((?:[^"]|"")+)"\s*(.*)')
+_NUMBERS = re.compile(r"[\d.-]+([\s,;]+[\d.-]+)+")
+_WHOLE = re.compile(r"(-?\d+)\.0+")  # pandas turns whole numbers into floats if some of a column are missing
+_ABSENT = ("", "NA", "<NA>", "NaN", "nan")  # R, pandas and others write these for a label that is missing
 _NUM_LOOKED_AT = 20  # number of videos, about, that are looked for before a list is accepted
 
 _log = logging.getLogger(__name__)
@@ -86,6 +89,8 @@ def rows_of_lines(
         return _plain_rows([_entry(where, line, split) for where, line in lines], source, base=base, root=root)
     names = _fields(*lines[0], _gap(lines[0][1]))
     columns = [name.lower() for name in names]
+    if twice := [name for name in columns if columns.count(name) > 1 and name in (*_PATHS, *_LABELS, *_SPLITS)]:
+        raise ConfigError(f"{lines[0][0]}: two columns are called {twice[0]!r} (in any case); rename one of them")
     if {"youtube_id", "time_start", "time_end"} <= set(columns):
         entries = list(_table(lines, columns, None))
         if not is_remote(base):
@@ -113,14 +118,19 @@ def _entry(where: str, line: str, split: str | None) -> _Entry:
         raise ConfigError(f"{where}: expected PATH LABEL, with a path that has a video suffix; found {line[:80]!r}")
     rest = (rest or "").strip()
     if (label := _QUOTED.fullmatch(rest)) and not label[2]:
-        return _Entry(where, path, _unquoted(label[1]), split)
+        return _Entry(where, path, _label(_unquoted(label[1])), split)
     several = gap in (",", ";", "\t") and gap in rest
-    if several or (" " in rest and all(word.isdigit() for word in rest.split())):
+    if several or _NUMBERS.fullmatch(rest):
         raise ConfigError(
             f"{where}: more than a path and a label: {line[:80]!r}; name the columns in a first line, such as "
             "video,label,split"
         )
-    return _Entry(where, path, rest or None, split)
+    return _Entry(where, path, _label(rest), split)
+
+
+def _label(text: str) -> str | None:
+    whole = _WHOLE.fullmatch(text)
+    return None if text in _ABSENT else whole[1] if whole else text
 
 
 def _is_video(path: str) -> bool:
@@ -133,7 +143,7 @@ def _unquoted(text: str) -> str:
 
 
 def _gap(line: str) -> str:
-    return next((gap for gap in ("\t", ",", ";") if gap in line), " ")
+    return next((gap for gap in ("\t", ",", ";", " ") if gap in line), ",")  # a single column may hold blanks
 
 
 def _fields(where: str, line: str, gap: str) -> list[str]:
@@ -145,6 +155,8 @@ def _fields(where: str, line: str, gap: str) -> list[str]:
 
 def _table(lines: list[tuple[str, str]], columns: list[str], path: str | None) -> Iterator[_Entry]:
     """Parse the lines below the column names; without a column of paths (`path` is None) they are Kinetics'."""
+    if len(lines) == 1:
+        raise ConfigError(f"{lines[0][0]}: no videos below the names of the columns")
     gap = _gap(lines[0][1])
     for where, line in lines[1:]:
         fields = _fields(where, line, gap)
@@ -154,7 +166,7 @@ def _table(lines: list[tuple[str, str]], columns: list[str], path: str | None) -
                 f"{line[:80]!r}"
             )
         row = dict(zip(columns, fields))
-        label = next((row[name] for name in _LABELS if name in row), None) or None
+        label = _label(next((row[name] for name in _LABELS if name in row), ""))
         said = next((row[name] for name in _SPLITS if name in row), None) or None
         split = split_of(said) if said else None
         if said and split is None:

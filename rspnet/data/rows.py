@@ -10,6 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from rspnet.data.tree import split_of
+
 Row = dict[str, Any]
 
 SCHEMA = pa.schema(
@@ -50,8 +52,11 @@ BAD_NAME = "bad_name"
 
 _PYTHON_TYPES = {"string": (str,), "int64": (int,), "double": (int, float), "list<item: string>": (list,)}
 _KINDS = {field.name: _PYTHON_TYPES[str(field.type)] for field in SCHEMA if field.name != "extra"}
+_WHOLE = [name for name, kinds in _KINDS.items() if kinds == (int,)]
 _COUNTS = ("num_frames", "fps", "width", "height", "duration", "bytes")
 _SIZES = ("num_frames", "fps", "width", "height")  # never 0 for a usable video
+_SPLITS = ("train", "val", "test", "unused")
+_HINTS = {"video": "give the path below root", "root": "give the folder that video is below, . for the index's own"}
 _LEVELS = 16  # how deep lists and objects may be nested
 
 
@@ -97,13 +102,27 @@ def _fault_of_name(video: str) -> str | None:
     return None
 
 
+def tidy(row: object) -> object:
+    """Put what other programs write differently into the usual form, in place, and return the row.
+
+    pandas turns whole numbers into floats if some of a column are missing; splits may be called Train or validation.
+    """
+    if isinstance(row, dict):
+        for key in _WHOLE:
+            if isinstance(value := row.get(key), float) and value.is_integer():
+                row[key] = int(value)
+        if isinstance(split := row.get("split"), str) and split not in _SPLITS:
+            row["split"] = split_of(split) or split
+    return row
+
+
 def fault(row: object) -> str | None:
     """Describe what is wrong with an object that should be a row, or return None if it is one."""
     if not isinstance(row, dict):
         return f"expected a JSON object, found {repr(row)[:60]}"
     for key in REQUIRED:
         if key not in row:
-            return f"key {key!r} is missing; write null where it has no value"
+            return f"key {key!r} is missing; {_HINTS.get(key, 'write null where it has no value')}"
     for key, kind in _KINDS.items():
         value = row.get(key)
         is_kind = isinstance(value, kind) and not isinstance(value, bool)
@@ -113,6 +132,8 @@ def fault(row: object) -> str | None:
             return f"{key} is {value}; it cannot be negative"
         if value == 0 and key in _SIZES and row["status"] in USABLE:
             return f"{key} is {value}, which no video has; write null where it is not known"
+    if row["label"] == "":
+        return "label is empty; write null where there is none"
     if any(not isinstance(split, str | None) for split in row.get("folds") or ()):
         return f"folds is {str(row['folds'])[:60]}; expected a list of splits"
     others = {key: value for key, value in row.items() if key not in ("video", "label")}  # `named` checks those
@@ -134,7 +155,7 @@ def _unfit(value: object, levels: int) -> str | None:
         if not levels:
             return "is nested too deeply"
         return next((what for each in value if (what := _unfit(each, levels - 1))), None)
-    return None
+    return None if value is None else f"is a {type(value).__name__}, which an index cannot hold; write it as text"
 
 
 def _is_text(text: str) -> bool:

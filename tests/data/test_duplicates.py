@@ -65,6 +65,12 @@ def test_classes_that_nobody_has_learnt_are_said(sets, capsys):
     assert not capsys.readouterr().err
 
 
+def test_classes_that_are_spelt_in_two_ways_are_said(sets, capsys):
+    train = [row(f"{n}", label=name, content=f"{n}") for n, name in enumerate(("Wave", "wave ", "run"))]
+    tell_leaks(*sets(train, [row("t", "test", "run", content="t")]))
+    assert capsys.readouterr().err == "warning: 'Wave' and 'wave ' are different classes, by case or blanks alone\n"
+
+
 def test_files_that_nobody_has_looked_at(videos, sets, tmp_path, capsys):
     source = sorted(videos.rglob("*.mp4"))[:3]
     for name, file in zip(("1.mp4", "2.mp4", "t.mp4", "u.mp4"), (*source, source[1])):

@@ -340,6 +340,7 @@ GOOD = '{"video": "a.mp4", "root": "/d", "label": null, "split": null, "status":
     [
         (GOOD + '{"video": "b.mp4", \n', r"i.jsonl:2: not JSON: .*column"),
         (GOOD + "\n" + GOOD.replace("label", "lable"), "i.jsonl:3: key 'label' is missing; write null"),
+        (GOOD.replace('"root"', '"Root"'), "i.jsonl:1: key 'root' is missing; give the folder that video is below"),
         (GOOD + "[1, 2]\n", r"i.jsonl:2: expected a JSON object, found \[1, 2\]"),
         (GOOD.replace('"a.mp4"', "null"), "i.jsonl:1: video is None; expected str"),
         (GOOD.replace('"/d"', "3"), "i.jsonl:1: root is 3; expected str"),

@@ -168,6 +168,7 @@ def test_the_same_video_twice_is_refused(ucf101):
     [
         ("trainlist01.txt", "v_no_class.avi 1\n", "trainlist01.txt:1: expected CLASS/FILE.avi"),
         ("testlist01.txt", "Hammering/v_Hammering_g02_c01.avi\n", "as Hammering train, but before as .* test"),
+        ("trainlist01.txt", "UCF-101/Hammering/v_Hammering_g01_c01.avi 1\n", "trainlist01.txt:1: expected CLASS/FILE"),
         ("trainlist03.txt", "", "a fold needs both its trainlist and its testlist"),
     ],
 )
@@ -202,6 +203,12 @@ def test_hmdb51_class_folders_in_the_root(hmdb51):
     for label in HMDB51_NAMES:
         (hmdb51 / "videos" / label).rename(hmdb51 / label)
     assert {row["label"] for row in scan(hmdb51).values()} == set(HMDB51_NAMES)
+
+
+def test_a_list_that_is_missing_for_one_fold_is_told(hmdb51, caplog):
+    (hmdb51 / "metafile/wave_test_split2.txt").unlink()
+    assert {tuple(row["folds"])[1] for row in scan(hmdb51).values() if row["label"] == "wave"} == {None}
+    assert "2 listed videos are in no list of fold 2; is one missing or cut short?" in caplog.text
 
 
 def test_hmdb51_with_an_unknown_tag(hmdb51):

@@ -57,6 +57,18 @@ def test_columns_with_names(folder, gap):
     assert read(folder, text, "list.csv") == [("a/1.mp4", "wave", "train"), ("a/2 two.avi", None, "val")]
 
 
+def test_labels_as_programs_write_them(folder):
+    """Whole numbers became floats, and a missing label a word."""
+    assert read(folder, "a/1.mp4 3.0\nb/4.mp4 -1\n") == [("a/1.mp4", "3", None), ("b/4.mp4", "-1", None)]
+    text = "video,label\na/1.mp4,10.0\na/1.mp4,1.5\na/1.mp4,\na/1.mp4,NA\na/1.mp4,nan\n"
+    assert [label for _, label, _ in read(folder, text)] == ["10", "1.5", None, None, None]
+
+
+def test_a_single_column_whose_paths_hold_blanks(folder):
+    text = 'video\na/2 two.avi\n"b/x, y.webm"\n'
+    assert read(folder, text, "list.csv") == [("a/2 two.avi", None, None), ("b/x, y.webm", None, None)]
+
+
 @pytest.mark.parametrize(
     ("name", "split"),
     [
@@ -122,6 +134,11 @@ def test_where_paths_begin(folder, tmp_path):
     [
         ("", "no lines"),
         ("a/1.mp4 120 3\n", "list.txt:1: more than a path and a label"),
+        ("a/1.mp4 0.0 2.5 3\n", "list.txt:1: more than a path and a label"),
+        ("a/1.mp4 3,17\n", "list.txt:1: more than a path and a label"),
+        ("video,label\n", "list.txt:1: no videos below the names"),
+        ("youtube_id,time_start,time_end\n", "list.txt:1: no videos below the names"),
+        ("video,label,Label\na/1.mp4,3,wave\n", "list.txt:1: two columns are called 'label'"),
         ("a/1.mp4,0,train\n", "list.txt:1: more than a path and a label"),
         ("a/1.mp4 0\nsomething 1\n", "list.txt:2: expected PATH LABEL, with a path that has a video suffix"),
         ('"a/1.mp4",0\n"a/1.mp4 2",0\n', "list.txt:2: expected PATH LABEL, with a path that has a video suffix"),

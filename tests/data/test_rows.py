@@ -1,7 +1,10 @@
 """What is a row of an index, and what a row may name."""
 
 import json
+from datetime import datetime
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rspnet.data.indexfile import read_rows, write_rows
@@ -58,11 +61,25 @@ def test_one_path_has_one_name():
         ({"mine": {"deep": [["\ud800"]]}}, "'mine' is not valid text"),
         ({"mine": json.loads("[" * 30 + "]" * 30)}, "'mine' is nested too deeply"),
         ({"video": None}, "video is None; expected str"),
+        ({"label": ""}, "label is empty; write null"),
+        ({"mine": datetime(2024, 1, 1)}, "'mine' is a datetime, which an index cannot hold; write it as text"),
     ],
 )
 def test_what_no_row_holds(change, told):
     assert fault(new_row("a.mp4", "/r")) is None
     assert told in fault(new_row("a.mp4", "/r") | change)
+
+
+def test_rows_that_other_programs_wrote(tmp_path):
+    row = new_row("a.mp4", str(tmp_path), "a", split="Train", num_frames=64.0, bytes=7.0, fps=25.0) | {"n": 1.0}
+    (tmp_path / "i.jsonl").write_text(json.dumps(row))
+    (read,) = read_rows(tmp_path / "i.jsonl")
+    assert read == row | {"split": "train"}
+    assert [type(read[key]) for key in ("num_frames", "bytes", "fps", "n")] == [int, int, float, float]
+    table = pa.table({key: [value] for key, value in (row | {"when": datetime(2024, 1, 1)}).items()})
+    pq.write_table(table, tmp_path / "i.parquet")
+    with pytest.raises(ConfigError, match=r"i\.parquet:1: 'when' is a datetime, which an index cannot hold"):
+        list(read_rows(tmp_path / "i.parquet"))
 
 
 LINE = json.dumps(new_row("a.mp4", "/tmp"))
