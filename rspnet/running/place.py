@@ -3,14 +3,14 @@
 import contextlib
 import os
 import platform
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rspnet.console import say
 from rspnet.disk import writing_to
 from rspnet.errors import ConfigError, LostError
-from rspnet.lock import exclusive, is_still
+from rspnet.lock import exclusive, is_still, locked
+from rspnet.temporary import remove
 
 
 class Place:
@@ -51,10 +51,14 @@ def held(run_dir: Path, lock: Path) -> Iterator[None]:
     Raises:
         ConfigError: another live process holds it, or the folder cannot be written to.
         DiskError: its disk is full, or read-only.
+        LostError: another process, which had made the folder and was refused, has just removed it.
     """
     with contextlib.ExitStack() as stack:
         with writing_to(run_dir):
-            handle = stack.enter_context(lock.open("a+", encoding="utf-8", errors="replace"))
+            try:
+                handle = stack.enter_context(lock.open("a+", encoding="utf-8", errors="replace"))
+            except FileNotFoundError:
+                raise LostError.of(run_dir) from None
         try:
             lacking = stack.enter_context(exclusive(handle.fileno()))
         except BlockingIOError:
@@ -63,6 +67,8 @@ def held(run_dir: Path, lock: Path) -> Iterator[None]:
                 f"{run_dir}: {handle.read().strip() or 'another process'} is writing to this run; "
                 "wait for it or choose another --run_dir"
             ) from None
+        if not is_still(lock, handle.fileno()):
+            raise LostError.of(run_dir)
         if lacking:
             say(
                 f"{run_dir}: its file system cannot lock ({lacking}), so the run goes on without a lock; make sure "
@@ -79,7 +85,7 @@ def unmake(run_dir: Path, made: Sequence[Path]) -> None:
     """Remove the folders that were made for a command that is refused in the end, unless a run has begun there.
 
     Args:
-        run_dir: the run's folder.
+        run_dir: the run's folder; it stays if another process has locked it meanwhile.
         made: the folders that the command made, the innermost first; nothing is removed if there are none.
     """
     names = {
@@ -91,10 +97,14 @@ def unmake(run_dir: Path, made: Sequence[Path]) -> None:
         "metrics.jsonl",
         "tensorboard",
     }
-    metrics = run_dir / "metrics.jsonl"
-    if not made or {path.name for path in run_dir.iterdir()} - names or (metrics.exists() and metrics.stat().st_size):
-        return
+    lock, metrics = run_dir / ".lock", run_dir / "metrics.jsonl"
     with contextlib.suppress(OSError):
-        shutil.rmtree(run_dir)
-        for folder in made[1:]:
+        if made and lock.exists():
+            with locked(lock):
+                there = sorted(run_dir.iterdir(), key=lambda path: path == lock)  # the lock goes last
+                if {path.name for path in there} - names or (metrics.exists() and metrics.stat().st_size):
+                    return
+                for path in there:
+                    remove(path)
+        for folder in made:
             folder.rmdir()

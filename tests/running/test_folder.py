@@ -1,5 +1,6 @@
 """Who may write to a run's folder, what lies in it, and that its work is done once."""
 
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -12,6 +13,7 @@ import torch
 
 from rspnet.data.index import fingerprint, load
 from rspnet.errors import CheckpointError, ConfigError, LostError
+from rspnet.running import folder, place
 from rspnet.running.folder import open_run, run_once
 from tests.support import REPO
 from tests.support.published_files import small
@@ -344,6 +346,39 @@ def test_second_process_is_refused_while_the_first_lives(tmp_path):
         first.kill()  # no farewell: the lock goes with the process
         first.wait(10)
         assert opened(tmp_path) == CONFIG
+
+
+def test_of_two_at_once_the_second_takes_no_folder_away(tmp_path, monkeypatch):
+    """Although it made the folder, in which the first began."""
+    path, make_folder = tmp_path / "a/run", folder.make_folder
+    with contextlib.ExitStack() as stack:
+
+        def make(made, remedy):
+            make_folder(made, remedy)
+            monkeypatch.undo()
+            stack.enter_context(open_run(path, CONFIG, json.dumps(CONFIG)))
+
+        monkeypatch.setattr(folder, "make_folder", make)
+        with pytest.raises(ConfigError, match="is writing to this run"):
+            opened(path)
+        assert (path / "config.yaml").exists()
+        with pytest.raises(ConfigError, match="is writing to this run"):
+            opened(path)
+    assert opened(path) == CONFIG
+
+
+def test_a_folder_that_another_has_just_removed_is_not_made_again(tmp_path, monkeypatch):
+    """That one had made it, and was refused; this one waits for its lock, which is of a file that is gone."""
+
+    def exclusive(descriptor):
+        shutil.rmtree(tmp_path / "run")
+        return lock(descriptor)
+
+    lock = place.exclusive
+    monkeypatch.setattr(place, "exclusive", exclusive)
+    with pytest.raises(LostError, match=r"run: was removed or renamed while this wrote to it"):
+        opened(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_lock_is_let_go_after_an_error(tmp_path):
