@@ -1,6 +1,7 @@
 """Save and restore the state of a training run: finite values only, in checkpoints that the disk can hold."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -83,7 +84,8 @@ class Keeper:
             folder, self.step = newest
             self._load(folder)
             say(f"going on from {folder}")
-            self.team.by_main(self._mark_best)
+            if not self.team.by_main(self._mark_best):
+                state.best = state.best_epoch = None
         check_replicas(model, self.team, self.step)
 
     def save(self, best: bool = False) -> None:
@@ -195,17 +197,27 @@ class Keeper:
                 "or choose another --run_dir"
             ) from error
 
-    def _mark_best(self) -> None:
+    def _mark_best(self) -> bool:
         """Link the best checkpoint, in case the run was killed after writing it and before linking it.
+
+        Returns:
+            Whether it is there, if there was one. It is not if a better one of a later epoch took its place, and is
+            damaged and passed over: that epoch is about to be done again, and to become the best one again.
 
         Raises:
             CheckpointError: it is damaged; otherwise that would be noticed only at the end, when it is tested.
         """
-        if step := (self.state.best_epoch or 0) * self.epoch_steps:
-            if (self.run_dir / "checkpoints" / f"step_{step}").is_dir():
-                with writing_to(self.run_dir / "checkpoints" / "best"):
-                    checkpoints.mark(self.run_dir, "best", step)
-            checkpoints.marked(self.run_dir, "best")
+        step, link = (self.state.best_epoch or 0) * self.epoch_steps, self.run_dir / "checkpoints" / "best"
+        if step == 0:
+            return True
+        if link.with_name(f"step_{step}").is_dir():
+            with writing_to(link):
+                checkpoints.mark(self.run_dir, "best", step)
+        elif link.is_symlink() and os.readlink(link) != f"step_{step}":
+            say(f"{link}: the epochs up to the best one are done again")
+            return False
+        checkpoints.marked(self.run_dir, "best")
+        return True
 
     def _parts(self) -> dict[str, Kept]:
         parts: dict[str, Kept] = {"model": self.model, "optimizer": self.optimizer}

@@ -115,6 +115,23 @@ def test_the_best_checkpoint_that_is_damaged_is_told_at_the_start(tmp_path):
         run()
 
 
+@pytest.mark.parametrize("removed", [False, True])
+def test_the_newest_one_that_is_damaged_may_be_the_best(tmp_path, uninterrupted, removed, capsys):
+    """Then the best one before it is gone; its epoch is done again, and is the best again."""
+    run = Run(tmp_path, top1=[20.0, 10.0, 30.0], checkpoint_every=1)
+    run()
+    newest = tmp_path / "checkpoints/step_9"
+    assert run.steps() == [8, 9]
+    (newest / "state.pt").write_bytes(b"")
+    if removed:
+        shutil.rmtree(newest)
+    run()
+    assert "checkpoints/best: the epochs up to the best one are done again\n" in capsys.readouterr().err
+    assert same(run.model.state_dict(), uninterrupted.model.state_dict())
+    assert (run.loop.state.best, run.loop.state.best_epoch) == (30.0, 3)
+    run.loop.load_best()
+
+
 def test_room_for_the_best_one_and_for_those_that_stay(tmp_path, monkeypatch):
     run = Run(tmp_path / "best", checkpoint_every=1, top1=[1.0] * EPOCHS, at={1: lambda: 1 / 0})
     disk = SimpleNamespace(free=1, total=10**9)
