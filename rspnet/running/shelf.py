@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rspnet.console import say, some
-from rspnet.disk import make_folder, whole, write_json
+from rspnet.disk import make_folder, reading, whole, write_json
 from rspnet.errors import ConfigError, LostError
 from rspnet.evaluation.made import differing
 from rspnet.running.hold import LOCK, Hold
@@ -28,7 +28,7 @@ from rspnet.running.parts import named
 from rspnet.running.seen import Seen
 from rspnet.running.share import ALL, Share
 from rspnet.signals import tell_what_is_kept
-from rspnet.temporary import names_in, sweep
+from rspnet.temporary import names_in, put, sweep, temporary
 
 if TYPE_CHECKING:
     from rspnet.evaluation.forward import Window
@@ -258,24 +258,34 @@ class Shelf:
             raise LostError.of(self.folder)
 
     def _table(self, complain: bool = False) -> pa.Table:
-        """Return what is kept as a mapped table; damaged files are left out, and removed by the main process."""
+        """Return what is kept as a mapped table; damaged files are left out, and removed by the main process.
+
+        Raises:
+            ConfigError, MachineError: a file cannot be opened now, which does not mean that it is damaged.
+        """
         parts = []
-        for path in sorted(self.folder.glob("*.arrow")):
-            try:
-                content = pa.memory_map(str(path)).read_buffer()
-                if hashlib.sha256(content).hexdigest()[:16] != path.stem:
-                    raise ValueError
-                parts.append(pa.ipc.open_file(content).read_all())
-            except (OSError, ValueError, pa.ArrowException):
-                if complain:
-                    say(f"{path}: is damaged; its windows are computed again")
-                if self._team.rank == 0:
-                    path.unlink(missing_ok=True)
+        with reading(self.folder):
+            for path in sorted(self.folder.glob("*.arrow")):
+                try:
+                    content = pa.memory_map(str(path)).read_buffer()
+                    if hashlib.sha256(content).hexdigest()[:16] != path.stem:
+                        raise ValueError
+                    parts.append(pa.ipc.open_file(content).read_all())
+                except FileNotFoundError:  # damaged, and removed by the main process meanwhile
+                    continue
+                except (ValueError, pa.ArrowException):
+                    if complain:
+                        say(f"{path}: is damaged; its windows are computed again")
+                    if self._team.rank == 0:
+                        path.unlink(missing_ok=True)
         return pa.concat_tables(parts) if parts else SCHEMA.empty_table()
 
     def remove(self) -> None:
         """Remove the folder once OUT is written; main process only."""
-        shutil.rmtree(self.folder)
+        aside = temporary(self.folder)
+        put(self.folder, aside, over=False)  # in one move: what is half removed would look unfinished
+        self._hold.release()
+        shutil.rmtree(aside, ignore_errors=True)  # NFS keeps names of files that are still open or mapped
 
     def __enter__(self) -> "Shelf":
         return self

@@ -1,17 +1,20 @@
 """What a stage has done so far: nothing twice, nothing lost, in the videos' order."""
 
+import errno
+import os
 import shutil
 
+import pyarrow as pa
 import pytest
 import torch
 
 from rspnet.data.parts import Span
-from rspnet.errors import ConfigError, LostError
+from rspnet.errors import ConfigError, LostError, MachineError
 from rspnet.evaluation.forward import Window
 from rspnet.running.share import Share
 from rspnet.running.shelf import Shelf
 from rspnet.running.team import Team
-from rspnet.temporary import temporary
+from rspnet.temporary import sweep, temporary
 
 
 def window(row, number, total=3):
@@ -99,6 +102,40 @@ def test_a_hole_that_damage_left_is_filled(tmp_path):
         shelf.add(window(0, 0))
         shelf.flush()
         assert [number for _, number, _, _ in taken(shelf)] == [0, 1, 2]
+
+
+def test_what_cannot_be_opened_now_is_not_damaged(tmp_path, monkeypatch):
+    out = str(tmp_path / "f.parquet")
+    kept = next(keep(out, window(0, 0)).folder.glob("*.arrow"))
+
+    def refuse(path):
+        raise OSError(errno.EMFILE, "Failed to open local file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pa, "memory_map", refuse)
+        with pytest.raises(MachineError, match=r"f\.parquet\.partial: cannot be read: this process may open no more"):
+            Shelf(out, {"a": 1}, Team())
+    assert kept.exists()
+    with Shelf(out, {"a": 1}, Team()) as shelf:
+        assert shelf.missing == {0: [(1, 3)]}
+
+
+def test_nfs_keeps_names_of_open_files(tmp_path, monkeypatch):
+    """And so their folder, which is in nobody's way, and is swept later."""
+
+    def renamed(name, *, dir_fd):
+        os.rename(name, f".nfs{name}", src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+
+    out = str(tmp_path / "f.parquet")
+    with Shelf(out, {"a": 1}, Team()) as shelf:
+        shelf.add(window(0, 0))
+        shelf.flush()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "unlink", renamed)
+            shelf.remove()
+    assert not shelf.folder.exists()
+    sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_last_of_several_shares_has_all_to_itself(tmp_path, capsys):
