@@ -63,17 +63,18 @@ def end(part: Part) -> Summary:
             console.say(f"share {part.share} is done; to come: {named(missing)}", everywhere=True)
         else:
             with parts.held():
-                return summary | merge(parts, everywhere=True)
+                return summary | merge(parts, newest=part.share, everywhere=True)
     except (BlockingIOError, FileNotFoundError):
         console.say(f"share {part.share} is done; another process joins them", everywhere=True)
     return summary | {"exit_status": 0}  # with another one a launcher would end the other processes
 
 
-def merge(parts: Parts, *, strict: bool = False, everywhere: bool = False) -> Summary:
+def merge(parts: Parts, *, newest: Share | None = None, strict: bool = False, everywhere: bool = False) -> Summary:
     """Write OUT from all parts, print its summary, and remove the parts; the caller holds them.
 
     Args:
         parts: those of the job.
+        newest: as for `Parts.joined`.
         strict: end with exit status 1 if a verified video is not ok; so does a share that was done with ``--strict``.
         everywhere: whether this is one of several processes, each of which prints for itself.
 
@@ -81,7 +82,7 @@ def merge(parts: Parts, *, strict: bool = False, everywhere: bool = False) -> Su
         ConfigError: as `Parts.joined`; or another process is writing to the folder of copies.
     """
     plan = parts.plan()
-    rows, told = parts.joined()
+    rows, told = parts.joined(newest)
     summary, lines = _ENDS[plan["stage"]](rows, told, parts.out)
     parts.remove()
     console.say(*lines, everywhere=everywhere)

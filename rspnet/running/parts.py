@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from rspnet.console import say, some
 from rspnet.data.rows import Row
 from rspnet.disk import make_folder, reading, whole
-from rspnet.errors import ConfigError
+from rspnet.errors import ConfigError, LostError
 from rspnet.lock import locked
 from rspnet.running.share import Share
 from rspnet.temporary import put, sweep, temporary
@@ -130,8 +130,13 @@ class Parts:
             rows: each with its position among all rows.
             told: returns the share's summary; called when all rows are written.
             listing: of all rows.
+
+        Raises:
+            LostError: the folder was removed.
         """
         digest, number = hashlib.sha256(), 0
+        if not self.are_there():  # the other shares were joined with an earlier part of this one
+            raise LostError.of(self.folder)
         with whole(self.path(share)) as new, open(new, "wb") as file:
             for placed in rows:
                 number += 1
@@ -140,6 +145,8 @@ class Parts:
                 file.write(line)
             seal = Seal(listing.digest, listing.total, number, digest.hexdigest(), told())
             file.write(json.dumps(seal.__dict__).encode() + b"\n")
+            if not self.are_there():
+                raise LostError.of(self.folder)
         return seal.told
 
     def read(self, share: Share) -> tuple[Seal, list[tuple[int, Row]]]:
@@ -163,8 +170,11 @@ class Parts:
             raise ConfigError(f"{path}: is damaged; remove it, and do share {share} again") from None
         return seal, rows
 
-    def joined(self) -> tuple[list[Row], list[dict[str, Any]]]:
+    def joined(self, newest: Share | None = None) -> tuple[list[Row], list[dict[str, Any]]]:
         """Return all rows, in the order in which a single process would have them, and the summaries of the shares.
+
+        Args:
+            newest: the share that has just been compared with the videos; None: the one that was written last.
 
         Raises:
             ConfigError: shares are missing, damaged or were made from different videos; the message names them.
@@ -177,7 +187,7 @@ class Parts:
                 f"stages/merge.py {self.out}"
             )
         shares = [Share(number, count) for number in range(1, count + 1)]
-        newest = max(shares, key=lambda share: self.path(share).stat().st_mtime_ns)
+        newest = newest or max(shares, key=lambda share: self.path(share).stat().st_mtime_ns)
         seals, placed = list[Seal](), list[tuple[int, Row]]()
         for share in shares:
             seal, rows = self.read(share)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rspnet.data import index
-from rspnet.errors import ConfigError
+from rspnet.errors import ConfigError, LostError
 from rspnet.running import pool
 from rspnet.running.parts import Parts
 from rspnet.running.share import Share
@@ -160,6 +160,44 @@ def test_videos_that_came_in_between(root, tmp_path, capsys):
     alone = tmp_path / "alone.jsonl"
     looked_at(mine, alone)
     assert out.read_bytes() == alone.read_bytes()
+
+
+def test_videos_that_came_and_went(root, tmp_path):
+    """The share that was just done knows which videos there are, whenever the others were written."""
+    out, mine = tmp_path / "i.jsonl", tmp_path / "mine"
+    shutil.copytree(root, mine)
+    looked_at(mine, out, "1/2")
+    new = next(mine.rglob("*_c01.*")).with_name("new.mp4")
+    new.touch()
+    with pytest.raises(ConfigError, match=r"run the older again \(--share 1/2\)"):
+        looked_at(mine, out, "2/2")
+    new.unlink()
+    with pytest.raises(ConfigError, match=r"run the older again \(--share 2/2\)"):
+        looked_at(mine, out, "1/2")
+    looked_at(mine, out, "2/2")
+    assert out.exists()
+
+
+def test_a_share_that_is_done_again_while_others_join(root, tmp_path, monkeypatch):
+    """What it finds belongs to no job any more, and must not be taken for a part of the next."""
+    out, mine = tmp_path / "i.jsonl", tmp_path / "mine"
+    shutil.copytree(root, mine)
+    looked_at(mine, out, "1/2")
+    new = next(mine.rglob("*_c01.*")).with_name("new.mp4")
+    new.touch()
+    inline = pool.run_parallel
+
+    def joined_meanwhile(*given, **options):
+        monkeypatch.setattr(pool, "run_parallel", inline)
+        yield from inline(*given, **options)
+        new.unlink()
+        looked_at(mine, out, "2/2")
+
+    monkeypatch.setattr(pool, "run_parallel", joined_meanwhile)
+    with pytest.raises(LostError, match=r"i\.jsonl\.parts: was removed"):
+        looked_at(mine, out, "1/2")
+    assert out.exists()
+    assert not Parts(str(out)).folder.exists()
 
 
 def test_a_damaged_part_is_named(root, tmp_path):
