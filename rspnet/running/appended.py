@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -64,6 +65,11 @@ class AppendedLines:
         with writing_to(self.path):
             self._file.write(as_line(content))
             self._file.flush()
+
+    def remove(self) -> None:
+        """Remove the file, unless somebody has done so, and its name may be another's."""
+        if is_still(self.path, self._file.fileno()):
+            os.unlink(self.path)
 
 
 def parsed(file: Iterable[bytes]) -> Iterator[tuple[Any, int]]:

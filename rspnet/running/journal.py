@@ -103,7 +103,7 @@ class Journal:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if self._lines:
             if error is None:  # FILE is written
-                os.unlink(self._lines.path)
+                self._lines.remove()
             self._lines.__exit__()
             tell_what_is_kept(error, self._lines.path)
 

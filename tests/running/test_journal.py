@@ -156,6 +156,21 @@ def test_a_first_line_that_tells_no_scan(out, head, depth):
     assert path.read_bytes() == content
 
 
+def test_a_journal_that_somebody_removed_is_not_missed(tmp_path):
+    """Nor is that of another scan, which has its name since, taken away."""
+    out = tmp_path / "i.jsonl"
+    with Journal(str(out), SETTINGS):
+        journal_of(out).unlink()
+    with Journal(str(out), SETTINGS) as first:
+        journal_of(out).unlink()
+        second = Journal(str(out), SETTINGS)
+        assert list(first([row("1.mp4", status="ok")]))
+    assert journal_of(out).exists()
+    with second:
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_scans_for_one_file(out):
     with Journal(str(out), SETTINGS), pytest.raises(ConfigError, match=r"another process is making .*; wait for it"):
         Journal(str(out), SETTINGS)
