@@ -211,6 +211,9 @@ def fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # which some shared folders answer for folders
+            raise
     finally:
         os.close(descriptor)
 
@@ -236,9 +239,10 @@ def whole(
     """
     path = Path(path)
     with writing_to(path), ExitStack() as stack:
-        if path.parent.exists() and not path.parent.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:  # a file, or a broken link
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
         hidden = _begin(path, folder, stack)
         try:
             yield hidden

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import signal
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -95,6 +96,24 @@ def test_the_contents_are_on_the_disk_before_the_name(tmp_path, monkeypatch):
     with whole(tmp_path / "new", folder=True) as temporary:
         (temporary / "file").write_text("a")
     assert done == ["file", temporary.name, "replace", tmp_path.name]
+
+
+def test_folders_that_cannot_be_flushed(tmp_path, monkeypatch):
+    """As in a folder that a virtual machine shares with its host; a file that cannot is another matter."""
+
+    def refused(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) or refuses_files:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    refuses_files = False
+    monkeypatch.setattr(os, "fsync", refused)
+    for folder in (False, True):
+        with whole(tmp_path / str(folder), folder=folder):
+            pass
+    assert names(tmp_path) == ["False", "True"]
+    refuses_files = True
+    with pytest.raises(ConfigError, match=r"new: cannot be written \(Invalid argument\)"), whole(tmp_path / "new"):
+        pass
 
 
 def test_two_who_write_one_file_do_not_meet(tmp_path):
@@ -201,6 +220,14 @@ def test_what_is_missing_elsewhere_is_no_refusal(tmp_path):
         disk.created(tmp_path / "gone/file"),
     ):
         pass
+
+
+def test_what_is_no_folder_is_not_written_into(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("gone")
+    for name in ("file/new", "link/new", "link/a/new"):
+        with pytest.raises(ConfigError, match=rf"{name}: cannot be written \(Not a directory\); choose another place"):
+            disk.write_text(tmp_path / name, "a")
 
 
 def test_a_folder_that_takes_no_new_names():
