@@ -145,6 +145,8 @@ def write(out: str, tables: Iterable[pa.Table], made: dict[str, Any], *, shape: 
             writer.add_key_value_metadata({_DIGEST: digest.hexdigest()})
         array.seek(0)
         _write_header(array, (number, *shape))
+        array.flush()
+        os.fsync(array.fileno())  # takes seconds, in which the index must not have its name yet
 
 
 class _Digest:

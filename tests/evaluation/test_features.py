@@ -1,5 +1,8 @@
 """A file of features: what was written is read again, however it came."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -55,6 +58,16 @@ def test_what_another_program_made_stays(tmp_path):
     features.check_out(str(tmp_path / "f.parquet"))
     features.write(str(tmp_path / "f"), [table(0, 3)], {"shape": [2]}, shape=(2,))
     features.check_out(str(tmp_path / "f"))
+
+
+def test_the_array_is_on_the_disk_before_its_index_has_a_name(tmp_path, monkeypatch):
+    """Killed while a large array was flushed, extract would take the index, with the old array, for its own work."""
+    done, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: done.append(Path(f"/proc/self/fd/{number}").resolve().name))
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append(Path(new).name), replace(old, new)))
+    features.write(str(tmp_path), [table(0, 3)], {"shape": [2]}, shape=(2,))
+    assert done[0].startswith(".features.npy.")
+    assert done.index("index.parquet") < done.index("features.npy")
 
 
 def test_an_array_that_is_empty_is_damaged(tmp_path):
