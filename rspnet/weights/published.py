@@ -91,7 +91,7 @@ def of_run(file: WeightFile, run: FinishedRun) -> dict[str, Any]:
 
 def optimizer_of(run: FinishedRun) -> str:
     """Return the name of a run's optimiser: `sgd`, or `adam`."""
-    return str(run.config["optim"].get("optimizer", "sgd"))  # older runs have no such option
+    return str(run.config["optim"]["optimizer"])
 
 
 def _arch(file: WeightFile) -> str:
@@ -176,7 +176,7 @@ def _schedule(settings: dict[str, Any], epoch: int) -> tuple[dict[str, Any], dic
     from rspnet.method import optim  # here, because it loads timm
 
     lr = optim.scaled_lr(settings["lr"], settings["total_batch"], settings["lr_batch"])
-    factor = settings.get("decay", 0.1)  # older runs have no such option
+    factor = settings["decay"]
     lr_at = optim.Schedule(settings["schedule"], lr, settings["epochs"], settings["milestones"], factor)
     # Made by torch's own classes, so that the states have all the keys that they need.
     momentum, decay = float(settings["momentum"]), float(settings["weight_decay"])

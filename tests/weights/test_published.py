@@ -14,7 +14,15 @@ from tests.support import tiny
 from tests.support.exact import assert_same
 from tests.support.published_files import KINDS, PUBLISHED, laid_out, read_layout
 
-OPTIM = {"epochs": 30, "total_batch": 128, "lr": 0.1, "lr_batch": 64, "momentum": 0.9, "weight_decay": 1e-4}
+OPTIM = {
+    "epochs": 30,
+    "total_batch": 128,
+    "lr": 0.1,
+    "lr_batch": 64,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "decay": 0.1,
+}
 
 
 @pytest.mark.parametrize("epoch", [1, 7, 30])
