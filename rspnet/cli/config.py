@@ -87,6 +87,9 @@ def _resolve(
         parser.set_defaults(layer)
     namespace = parser.parse_args(argv)
     namespace.pop("config", None)
+    for name, value in namespace.items():
+        if value == "" or (isinstance(value, list) and "" in value):  # as of "$DATA", which the shell does not know
+            raise ConfigError(f"{name}: is empty; give a value, or leave it out")
     return config_class(**vars(parser.instantiate(namespace))), namespace
 
 
@@ -180,6 +183,8 @@ def _read_file(parser: ArgumentParser, path: str, config_class: type) -> dict[st
                 raise ConfigError(f"{source}: {one_line(error, _options(parser))}") from None
         flat = {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
         for name in flat:
+            if name in options:
+                raise ConfigError(f"{source}: {name} is given twice, alone and in its section; keep one")
             if flat[name] is None and name in not_null:
                 raise ConfigError(f"{source}: {name}: needs a value; leave the key out for the default")
         options |= flat

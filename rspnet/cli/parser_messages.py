@@ -21,11 +21,11 @@ def _unaccepted_in_section(match: re.Match[str], options: Sequence[str]) -> str:
 
 
 def _of_another_type(match: re.Match[str], options: Sequence[str]) -> str:
-    return f"{match[1]}: expected {_plain(match[2])}, got {match[3]}"
+    return f"{match[1]}: expected {_plain(match[2])}, got {match[3] or 'nothing'}"
 
 
 def _of_no_type(match: re.Match[str], options: Sequence[str]) -> str:
-    return f"{match[1]}: expected {_plain(match[2]).replace(', ', ' or ')}, got {match[3]}"
+    return f"{match[1]}: expected {_plain(match[2]).replace(', ', ' or ')}, got {match[3] or 'nothing'}"
 
 
 def _unreadable_section(match: re.Match[str], options: Sequence[str]) -> str:
@@ -46,9 +46,9 @@ WORDINGS: tuple[tuple[str, Callable[[re.Match[str], Sequence[str]], str]], ...] 
     (r"Group '([^']+)' does not accept option '([^']+)'", _unaccepted_in_section),
     (r"Option '([^']+)' is not accepted", _unaccepted),
     (r"unrecognized arguments: (\S+)", _surplus),
-    (r'Parser key "([^"]+)": Expected an? (.+?)\. Got value: (.*)', _of_another_type),
+    (r'Parser key "([^"]+)": Expected an? (.+?)\. Got value: ?(.*)', _of_another_type),
     (r"Unable to load config '([^']+)' - (.*)", _unreadable_section),
-    (r'Parser key "([^"]+)": .* Union subtypes Subtypes: \[(.+?)\] Errors: .* value: (.*)', _of_no_type),
+    (r'Parser key "([^"]+)": .* Union subtypes Subtypes: \[(.+?)\] Errors: .* value: ?(.*)', _of_no_type),
 )
 """Pattern of a message, and a function that returns its replacement; the first pattern that matches counts."""
 

@@ -11,11 +11,21 @@ _LONGEST = 4096
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that refuses repeated keys, and reads ``1e-3`` as a number, as in YAML 1.2."""
+    """Safe YAML that refuses repeated keys, and reads ``1e-3`` as a number, as in YAML 1.2.
+
+    ``010`` stays text, from which the parser makes 10 for a number; YAML 1.1 would read it as 8.
+    """
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+        if kind is yaml.ScalarNode and _OCTAL.fullmatch(value):
+            return self.DEFAULT_SCALAR_TAG
+        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # <<: *other
+                continue
             key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
             if not isinstance(key, str):
                 raise yaml.YAMLError(f"line {line}: key {key!r} is not the name of an option")
@@ -39,6 +49,7 @@ class _Dumper(yaml.SafeDumper):
     """Quotes text that `_StrictLoader` would read as a number."""
 
 
+_OCTAL = re.compile(r"[-+]?0[\d_]+")
 _FLOAT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 for _kind in (_StrictLoader, _Dumper):
     _kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))

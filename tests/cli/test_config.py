@@ -98,6 +98,11 @@ def test_numbers_as_people_write_them(text, value):
     assert parse(Config, [f"--first.rate={text}"]).first.rate == value
 
 
+def test_a_leading_zero_makes_no_octal_number():
+    assert read("first: {number: 010, several: [08, 017]}").first == Section(10, several=[8, 17])
+    assert parse(Config, ["--first.number", "010"]).first.number == 10
+
+
 @pytest.mark.parametrize("text", ["3", "1e3", "yes", "2024-01-01", "a: b", "{a}", "[x]", "-", "x=y", "a # b"])
 def test_text_on_the_command_line_is_text(text):
     assert parse(Config, [f"--first.place={text}"]).first.place == text
@@ -188,6 +193,8 @@ def test_what_belongs_to_another_stage_is_passed_over_in_files_only():
         ("", "c.yaml: expected options as `name: value`, found nothing"),
         ("3: x", "c.yaml: line 1: key 3 is not the name of an option"),
         ("? [1]\n: x", "c.yaml: line 1: key [1] is not the name of an option"),
+        ("first.rate: 1\nfirst: {rate: 2}", "c.yaml: first.rate is given twice, alone and in its section; keep one"),
+        ('first: {place: ""}', "first.place: is empty; give a value, or leave it out"),
         ("config: d.yaml", "c.yaml: config: a file cannot name another; give --config twice, the later one wins"),
     ],
 )
@@ -209,6 +216,8 @@ def test_broken_yaml_is_refused_with_the_place():
         (["--conf", "c.yaml"], "--conf: unknown option; did you mean --config?"),
         (["--first.number", "one"], "first.number: expected int, got one"),
         (["--first.rate", "null"], "first.rate: expected float, got None"),
+        (["--first.rate", ""], "first.rate: expected float, got nothing"),
+        (["--first.place="], "first.place: is empty; give a value, or leave it out"),
         (["--first.rate"], "argument --first.rate: expected one argument"),
         (["--first.kind", "c"], "first.kind: expected one of a, b, got c"),
         (["--switch", "maybe"], "switch: expected true or false, got maybe"),
@@ -252,7 +261,7 @@ def test_values_beyond_all_bounds(text, message):
 
 
 def test_dumped_config_is_read_back():
-    for text in ("1e3", "yes", "3", "2024-01-01", "a: b", "ä ö", "x.yaml", "", " a", "-", "0x1F", "1_000"):
+    for text in ("1e3", "yes", "3", "2024-01-01", "a: b", "ä ö", "x.yaml", "010", " a", "-", "0x1F", "1_000"):
         before = Config(switch=True, name=text, first=Section(9, 1e-5, text, "b", []), second=Section(rate=1e22))
         assert read(dump(before)) == before
 

@@ -35,3 +35,10 @@ def test_what_is_written_is_read_back():
     content = {"a": {"b": "1e-3", "c": 1e-3, "d": "yes", "e": None}, "f": [True, "ä", 2**40]}
     assert read_yaml(write_yaml(content)) == content
     assert read_yaml("1e-3") == 0.001
+    assert read_yaml(write_yaml({"a": "010"})) == read_yaml("a: 010") == {"a": "010"}
+
+
+def test_merge_keys():
+    assert read_yaml("a: &a {b: 1, c: 2}\nd:\n  <<: *a\n  c: 3\n")["d"] == {"b": 1, "c": 3}
+    with pytest.raises(yaml.YAMLError, match="line 5: key 'c' is given twice"):
+        read_yaml("a: &a {b: 1}\nd:\n  <<: *a\n  c: 3\n  c: 4\n")

@@ -29,6 +29,14 @@ def test_words_that_begin_as_options_do(name, tmp_path, monkeypatch):
         parse(Config, [name, "b.mp4", "--name", "n"])
 
 
+def test_empty_words(tmp_path, monkeypatch):
+    """As of "$DATA", which the shell does not know: the current folder must not be taken instead."""
+    monkeypatch.chdir(tmp_path)
+    for argv in ([""], ["a", ""]):
+        with pytest.raises(ConfigError, match=r"^sources: is empty; give a value, or leave it out$"):
+            parse(Config, argv)
+
+
 def test_words_that_are_no_text(tmp_path, monkeypatch):
     for argv in (["a", "\udcff.mp4"], ["--name", "\udcff.mp4", "a"], ["a", "--name=\udcff.mp4"]):
         with pytest.raises(ConfigError, match=r"\\xff.mp4: is not UTF-8; rename it"):
