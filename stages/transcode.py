@@ -126,8 +126,8 @@ def main(config: Config) -> dict[str, Any]:
         return summary | {"exit_status": int(summary["num_lost"] > 0)}
     if not part.is_done:
         with copied(config, rows, part) as ends:
-            mine = tally(console.progress(ends, part.total, desc="transcode", unit="videos"))
-            part.write(mine, lambda: known | tally.summary())
+            mine = list(tally(console.progress(ends, part.total, desc="transcode", unit="videos")))
+        part.write(mine, lambda: known | tally.summary())  # now that whoever is last may have the folder of copies
     return merging.end(part)
 
 

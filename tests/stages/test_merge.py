@@ -129,6 +129,19 @@ def test_copies_and_what_is_kept_of_them(root, tmp_path):
         copied(root, tmp_path / "two/new", tmp_path / "out.jsonl")
 
 
+def test_a_share_that_ends_while_another_still_tidies_up(root, tmp_path, monkeypatch):
+    """The folder of copies is free before a share counts as done, so that whoever is last can join all."""
+    out, dst, sweep = tmp_path / "i.jsonl", tmp_path / "new", transcode.sweep
+
+    def meanwhile(*folders):
+        monkeypatch.setattr(transcode, "sweep", sweep)
+        copied(root, dst, out, "2/2")
+
+    monkeypatch.setattr(transcode, "sweep", meanwhile)
+    assert copied(root, dst, out, "1/2")["num_videos"] == 16
+    assert out.exists()
+
+
 def test_shares_of_different_works_do_not_mix(root, tmp_path):
     out = tmp_path / "i.jsonl"
     looked_at(root, out, "1/2")
