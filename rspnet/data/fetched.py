@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rspnet.data.cache import cache_folder
 from rspnet.data.remote import is_remote, path_of, persistent, system
 from rspnet.disk import make_folder, whole
-from rspnet.errors import DiskError, VideoError
+from rspnet.errors import ConfigError, DiskError, VideoError
 from rspnet.lock import exclusive, locked, shared
 from rspnet.temporary import sweep
 from rspnet.video.opening import TimeLimitError
@@ -50,7 +50,7 @@ def fetched(row: dict[str, Any]) -> Iterator[str]:
 
     Raises:
         VideoError: it is not there, has another size by now, or its server does not answer.
-        ConfigError: its server denies access.
+        ConfigError: its server denies access, or the cache is another user's.
         DiskError: the cache's disk is full, read-only or broken.
     """
     url = path_of(row["root"], row["video"])
@@ -103,7 +103,11 @@ def _held(url: str, size: int | None, stack: ExitStack) -> Path:
     path = _path(url, size)
     while True:
         with suppress(FileNotFoundError):
-            file = stack.enter_context(open(path, "rb"))  # noqa: SIM115 - closed with the stack
+            try:
+                file = stack.enter_context(open(path, "rb"))  # noqa: SIM115 - closed with the stack
+            except PermissionError:
+                said = "is another user's, and cannot be read; choose another place with HF_DATASETS_CACHE or HF_HOME"
+                raise ConfigError(f"{path}: {said}") from None
             with suppress(BlockingIOError):  # it is just being removed
                 stack.enter_context(shared(file.fileno()))
                 if path.exists():

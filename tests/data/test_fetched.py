@@ -151,6 +151,17 @@ def test_one_that_is_being_taken_away_comes_again(folder, cache):
         thread.join()
 
 
+def test_another_users_cache(folder, cache, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    with Server(folder) as server:
+        read(row(server, 1))
+        monkeypatch.setattr(fetched, "open", refuse, raising=False)
+        with pytest.raises(ConfigError, match=r"cache/.*: is another user's, and cannot be read; .*HF_DATASETS_CACHE"):
+            read(row(server, 1))
+
+
 def test_a_full_disk_is_said_and_room_is_made_first(folder, cache, monkeypatch):
     with Server(folder) as server:
         for number in range(4):
