@@ -42,6 +42,8 @@ def newest_sound(run_dir: Path) -> Path:
     for step, folder in folders:
         if (what := fault(folder, step)) is None:
             return folder
+        if not folder.exists():  # the run goes on, and removed it after a newer one was written
+            return newest_sound(run_dir)
         say(f"{folder}: {what}; this checkpoint is passed over")
     if folders:
         raise CheckpointError(f"{run_dir}: none of its checkpoints is sound; copy the run folder again")
@@ -75,11 +77,11 @@ def fault(folder: Path, step: int | None = None, *, read_files: bool = True) -> 
         step: Step that it must be of; None for any.
         read_files: Whether to compare the contents too, not the sizes alone.
     """
-    # Regular files only: opening a pipe would block until somebody writes to it.
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    if MANIFEST not in there:
-        return f"it has no {MANIFEST}"
     try:
+        # Regular files only: opening a pipe would block until somebody writes to it.
+        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        if MANIFEST not in there:
+            return f"it has no {MANIFEST}"
         manifest = read_manifest(folder)
         if step not in (None, manifest["step"]):
             return f"its manifest is of step {manifest['step']}"

@@ -1,13 +1,16 @@
 """A checkpoint's folder is as it was written, or it is said what is wrong; the newest sound one of a run is found."""
 
+import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from rspnet.disk import identity
 from rspnet.errors import CheckpointError
+from rspnet.weights import manifest
 from rspnet.weights.description import find_weights, read_description, same_run, settled
 from rspnet.weights.manifest import fault, found, is_checkpoint, newest_sound
 
@@ -39,6 +42,25 @@ def test_the_newest_sound_one(tmp_path, capsys):
     (one / "more").touch()
     with pytest.raises(CheckpointError, match="none of its checkpoints is sound; copy the run folder again"):
         newest_sound(tmp_path)
+
+
+def test_a_run_that_goes_on_while_it_is_looked_at(tmp_path, monkeypatch, capsys):
+    """The checkpoint that was the newest is gone before, or while, it is read; a newer one has come."""
+
+    def sha256(path):
+        if path.parent != two:
+            return hashed(path)
+        checkpoint(tmp_path, 3)
+        shutil.rmtree(two)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+    hashed, two = manifest.sha256, checkpoint(tmp_path, 2)
+    monkeypatch.setattr(manifest, "sha256", sha256)
+    assert newest_sound(tmp_path).name == "step_3"
+    assert capsys.readouterr().err == ""
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rglob", lambda folder, pattern: os.scandir(folder))
+        assert fault(two) == "step_2 cannot be read (No such file or directory)"
 
 
 @pytest.mark.parametrize(
