@@ -76,7 +76,7 @@ def cost(record: Record) -> Iterator[Fact]:
     if "device" in known and is_number(processes):
         yield "devices", f"{processes} × {shown(known['device'])}"
     if is_number(hours):
-        wall = f" ({duration(3600 * hours / processes)})" if is_number(processes) and processes > 0 else ""
+        wall = f" ({duration(3600 * hours / processes)} on these)" if is_number(processes) and processes > 0 else ""
         yield "cost", f"{hours:.3g} device-hours{wall}"
 
 

@@ -258,8 +258,8 @@ class TrainLoop:
             LostError: the run's folder was removed or renamed.
         """
         self.run.check_there()
-        hours = self.state.seconds * self.team.world_size / 3600
-        course = {"epochs": self.schedule.epochs, "steps": self.state.step, **self.run.facts, "device_hours": hours}
+        course = {"epochs": self.schedule.epochs, "steps": self.state.step, **self.run.facts}
+        course["device_hours"] = self.state.seconds / 3600
         return rounded({"stage": stage, "run_dir": str(self.run_dir), **values, **course})
 
     def _means(self, window: str) -> dict[str, float]:
@@ -278,7 +278,7 @@ class TrainLoop:
     def _save(self, best: bool = False) -> None:
         self._count_failed()
         now = time.monotonic()
-        self.state.seconds += now - self._mark
+        self.state.seconds += (now - self._mark) * self.team.world_size  # another start may have other processes
         self._mark = now
         self.keeper.save(best)
         self.course.saving = time.monotonic() - now

@@ -25,7 +25,7 @@ class RunState:
         step: training steps done.
         best: best validation top1 so far, percent; None before the first.
         best_epoch: its epoch, from 1.
-        seconds: spent training, over all starts of the run.
+        seconds: spent training, over all starts of the run, times the processes of each.
         last_epoch: the values logged for the last finished epoch.
         failed: videos of the current epoch that could not be read, over all processes.
         keys: number of keys that the queue of a pretraining held before the first step.

@@ -14,7 +14,7 @@ def test_where_the_numbers_come_from_and_what_they_took(tmp_path):
     assert facts["videos"] == "30 videos (15 test, 15 train) of 3 classes"
     assert (facts["fingerprint"], facts["precision"]) == ("1699525a8b479227", "float32")
     assert facts["made with"] == "rspnet 0.1.0, torch 2.14.1 (commit 0123456789ab)"
-    assert (facts["devices"], facts["cost"]) == ("4 × cpu", "0.25 device-hours (4 min)")
+    assert (facts["devices"], facts["cost"]) == ("4 × cpu", "0.25 device-hours (4 min on these)")
     html = made(record).html
     assert "Options that differ from the defaults" in html
     assert "<td>48</td>" in html

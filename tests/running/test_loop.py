@@ -4,13 +4,15 @@ import math
 import os
 import signal
 import time
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from rspnet.data.batches import TrainBatches
 from rspnet.errors import ConfigError, VideoError, WorkerError
-from rspnet.running import checkpoints
+from rspnet.running import checkpoints, loop
 from rspnet.running.team import Team
 from rspnet.signals import ENDING
 from tests.support.toy_run import BATCH, EPOCHS, VIDEOS, Accelerator, Others, Run, ask, same
@@ -329,6 +331,34 @@ def test_unreadable_videos_are_counted(tmp_path, uninterrupted):
     with pytest.raises(KeyboardInterrupt):
         run()
     assert run.log()[-1]["failed_videos"] == expected[0] + 1
+
+
+def test_device_hours_are_of_the_processes_of_each_start(tmp_path, monkeypatch):
+    """One process stops after half an hour; four others go on for half an hour and then for an hour."""
+
+    class Four(Team):
+        def __init__(self):
+            super().__init__()
+            self.world_size = 4
+
+        def by_main(self, work):
+            return work()
+
+        def anyone(self, mine):
+            return mine
+
+        def check(self, mine):
+            assert mine is None
+
+    for team, at in ((Team(), {4: ask()}), (Four(), {})):
+        clock = count(0, 1800)  # seconds: each look at it is half an hour after the one before
+        monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda clock=clock: next(clock)))
+        run = Run(tmp_path, team=team, at=at, log_every=100)
+        if at:
+            with pytest.raises(KeyboardInterrupt):
+                run()
+            one = run.loop.result("toy")["device_hours"]
+    assert run().loop.result("toy")["device_hours"] == one + 4 * (0.5 + 1.0)
 
 
 def test_other_processes_write_nothing(tmp_path, monkeypatch):
