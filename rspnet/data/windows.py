@@ -3,6 +3,7 @@
 Frame numbers are those of the video at the clips' frame rate.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -117,11 +118,14 @@ class Windows:
         if self.are_videos:
             return Grid(np.zeros(1, np.int64), length, self._clips(length, self.clip.views))
         span = self.span()
-        size = span if self.window is None else max(1, round(self.window.frames(rate)))
+        exact = span if self.window is None else self.window.frames(rate)
+        size = max(1, round(exact))
         if size < span:
             raise TooShortError(f"a window of {self.window} is {size} frames, but a clip spans {span}")
         # Windows begin at whole frames, so a step is at least one.
         step = size if self.step is None else max(1, self.step.frames(rate))
+        if step <= exact:  # rounded down, windows that touch would leave out frames between them
+            size = max(size, math.ceil(step - 1e-6))
         # Each start is rounded separately, so that window k begins at k steps even if a step is no whole number.
         starts = np.unique(np.floor(np.arange(max(0, length - size) // step + 2) * step + 0.5).astype(np.int64))
         starts = starts[(starts + size <= length) | (starts == 0)]

@@ -1,5 +1,6 @@
 """Windows against the obvious loop over their definition."""
 
+import math
 import random
 import re
 
@@ -65,6 +66,17 @@ def test_windows_in_seconds_do_not_drift(rate, step):
     assert length - grid.size - grid.starts[-1] < max(1, 0.51)
     tiny = Windows(clip(1), Length(0.001, True), Length(0.001, True)).grid(10, rate)
     assert tiny.starts.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.6, 1.5, 2.5])
+@pytest.mark.parametrize("rate", [12.4, 15.0, 23.976, 24.0, 25.0, 29.97])
+def test_windows_in_seconds_that_touch_leave_no_frame_out(rate, seconds):
+    """At 25 frames per second, 2.5 s are 62.5 frames, which round to 62."""
+    for length in (20, 37, 100, 301):
+        grid = Windows(clip(4), Length(seconds, True), Length(seconds, True)).grid(length, rate)
+        covered = {frame for start in grid.starts.tolist() for frame in range(start, start + grid.size)}
+        assert covered == set(range(length))
+        assert grid.size == min(length, max(round(seconds * rate), math.ceil(seconds * rate)))
 
 
 def test_a_step_of_less_than_a_frame():
