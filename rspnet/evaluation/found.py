@@ -131,7 +131,7 @@ def compared(found: Found, other: Found) -> dict[str, Any]:
         )
     ahead = found.values - other.values
     draws = found.score.get("interval_over") == "draws"
-    ends = [of_draws(each) for each in ahead.T.tolist()] if draws else paired(ahead, found.films)
+    ends = [of_draws(each, least=-100.0) for each in ahead.T.tolist()] if draws else paired(ahead, found.films)
     differences = {
         "difference": dict(zip(found.names, ahead.mean(0).tolist() if ahead.size else [])),
         "difference_interval": dict(zip(found.names, ends)),

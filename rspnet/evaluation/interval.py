@@ -118,13 +118,14 @@ def _where_it_tells(
     ]
 
 
-def of_draws(values: Sequence[float]) -> Ends | None:
-    """Return the 95 % interval of the mean over draws, by Student's t.
+def of_draws(values: Sequence[float], *, least: float = 0.0) -> Ends | None:
+    """Return the 95 % interval of the mean over draws, by Student's t, as far as the mean can lie in it.
 
     It covers the draw of the training videos, not the choice of the test videos.
 
     Args:
-        values: Values of ten draws.
+        values: Values of ten draws, in percent.
+        least: The smallest possible value; -100 for differences.
 
     Returns:
         (low, high); None if all draws give the same value, for example because each takes all videos of small
@@ -135,10 +136,10 @@ def of_draws(values: Sequence[float]) -> Ends | None:
     """
     if len(values) != _DRAWS:
         raise ValueError(f"{len(values)} draws; the quantile of Student's t is known here for {_DRAWS} only")
-    if min(values) == max(values):
+    if math.isclose(min(values), max(values), abs_tol=1e-9):  # v-measures of 100 differ by rounding
         return None
     half = _T * stdev(values) / math.sqrt(_DRAWS)
-    return fmean(values) - half, fmean(values) + half
+    return max(least, fmean(values) - half), min(100.0, fmean(values) + half)
 
 
 def _number(values: npt.NDArray[np.float64], groups: Sequence[Hashable] | None) -> int:

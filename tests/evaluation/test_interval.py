@@ -97,6 +97,17 @@ def test_networks_that_are_right_on_the_same_videos_are_not_surely_alike():
 
 def test_draws_that_are_all_alike():
     assert of_draws([12.5] * 10) is None
+    assert of_draws([100.0] * 9 + [100 - 1e-13]) is None  # as v-measures of perfect clusters are
+
+
+def test_draws_near_the_end_of_what_is_possible():
+    """Of a single test video; symmetric about the mean, the intervals would reach from -12.6 to 32.6 and so on."""
+    few, most = [0.0] * 9 + [100.0], [100.0] * 9 + [0.0]
+    (low, high), (others_low, others_high) = of_draws(few), of_draws(most)
+    assert (low, others_high) == (0, 100)
+    assert (high, others_low) == (pytest.approx(32.62, abs=0.01), pytest.approx(67.38, abs=0.01))
+    assert of_draws([-each for each in most], least=-100.0) == (-100, pytest.approx(-67.38, abs=0.01))
+    assert of_draws([-each for each in few], least=-100.0) == pytest.approx((-32.62, 12.62), abs=0.01)
 
 
 def test_draws():
