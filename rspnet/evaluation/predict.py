@@ -23,6 +23,8 @@ from rspnet.evaluation.predictions import ranked
 if TYPE_CHECKING:
     from rspnet.clipspec import ClipSpec
 
+NOT_FINITE = "the network's output is NaN or infinite; give other weights, or a precision of wider range"
+"""What is said of such a video."""
 TOGETHER = 32
 """Number of batches whose outputs are copied from the device together."""
 
@@ -184,7 +186,7 @@ class Outputs:
     @property
     def labels(self) -> Tensor:
         """Class numbers of the videos (M,)."""
-        return torch.tensor(self.index["label"])[self.rows]
+        return torch.tensor(self.videos["label"])  # of the others some may have none
 
 
 def predict(forward: Forward, videos: TestSet, desc: str) -> Outputs:
@@ -203,6 +205,7 @@ def outputs_of(told: Callable[[Batch], Tensor], videos: TestSet, desc: str) -> O
     Raises:
         VideoError: no video can be read, or more fail than are allowed to.
         RSPNetError: a process cannot read for another reason, such as a lack of shared memory; raised in all processes.
+        FloatingPointError: an output is not finite; raised in all processes.
     """
     team, failures = videos.team, videos.failures
     read = _Read()
@@ -225,7 +228,7 @@ def outputs_of(told: Callable[[Batch], Tensor], videos: TestSet, desc: str) -> O
         raise VideoError(f"{desc}: {error}") from None
     rows, outputs = (torch.cat(column) for column in zip(*(part for _, part in everybodys if part is not None)))
     order = rows.argsort()
-    return Outputs(failures.index, rows[order], outputs[order], failed)
+    return _finite(Outputs(failures.index, rows[order], outputs[order], failed))
 
 
 def stored_outputs(stored: Features, videos: datasets.Dataset, desc: str) -> Outputs:
@@ -238,6 +241,7 @@ def stored_outputs(stored: Features, videos: datasets.Dataset, desc: str) -> Out
 
     Raises:
         ConfigError: the file has several features for one video name.
+        FloatingPointError: a feature is not finite.
     """
     places = {video: place for place, video in enumerate(stored.rows["video"].to_pylist())}
     if len(places) < len(stored.rows):
@@ -245,7 +249,14 @@ def stored_outputs(stored: Features, videos: datasets.Dataset, desc: str) -> Out
             f"{desc}: the features hold two videos of the same name; extract those of one folder at a time"
         )
     values = torch.from_numpy(stored.values[[places[video] for video in videos["video"]]])
-    return Outputs(videos, torch.arange(len(videos)), values, {})
+    return _finite(Outputs(videos, torch.arange(len(videos)), values, {}))
+
+
+def _finite(found: Outputs) -> Outputs:
+    bad = (~found.values.isfinite().all(1)).nonzero()[:, 0].tolist()
+    if bad:
+        raise FloatingPointError(f"{found.videos[bad[0]]['video']}: {NOT_FINITE}")
+    return found
 
 
 def feature_rows(outputs: list[Outputs], splits: Sequence[str | None]) -> pa.Table:

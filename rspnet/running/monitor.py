@@ -85,7 +85,7 @@ class Monitor:
         try:
             with undisturbed():
                 return _measured(*self._outputs(encoder))
-        except (RSPNetError, ValueError) as error:  # the same in all processes
+        except (RSPNetError, ValueError, FloatingPointError) as error:  # the same in all processes
             say(f"monitor: not measured after epoch {finished}: {error}")
             return {}
 

@@ -18,6 +18,7 @@ from rspnet.data.parts import Part, PartRequest
 from rspnet.data.windows import Windows
 from rspnet.errors import RSPNetError
 from rspnet.evaluation.forward import Forward, Window, windows
+from rspnet.evaluation.predict import NOT_FINITE
 from rspnet.running import machine
 from rspnet.running.seen import Seen
 from rspnet.running.share import ALL
@@ -76,6 +77,9 @@ class Viewing:
 
         Yields:
             As `rspnet.evaluation.forward.windows`.
+
+        Raises:
+            FloatingPointError: an output is not finite.
         """
         mine = rows[self.team.rank :: self.team.world_size]
         clips = batch * self._cut.clip.views
@@ -88,6 +92,8 @@ class Viewing:
         for window in progress(found, self.total(mine, missing or {}), desc=self.unit, unit=self.unit):
             if window.span is None:
                 say(f"could not read {window.reason}; status {window.status}", everywhere=True)
+            elif not window.value.isfinite().all():
+                raise FloatingPointError(f"{self._index[window.row]['video']}: {NOT_FINITE}")
             else:
                 self.number += 1
             self.seconds = time.monotonic() - started

@@ -323,6 +323,14 @@ def test_no_video_that_can_be_read(accelerator):
         results(accelerator, networks(3)[0], 0, 3, 2, (0, 1, 2))
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_outputs_that_are_not_finite_are_no_result(accelerator, value):
+    classifier, _ = networks(3)
+    torch.nn.init.constant_(classifier.fc.bias, value)
+    with pytest.raises(FloatingPointError, match=r"^0: the network's output is NaN or infinite; give other weights"):
+        results(accelerator, classifier, 0, 3, 2)
+
+
 def test_what_keeps_one_process_from_reading_is_told_to_all(accelerator, monkeypatch):
     class Heard(Team):
         def check(self, mine):
@@ -376,6 +384,11 @@ def test_predictions_rank_as_the_accuracy_does(index):
         assert line["predicted"] == ["abcdef"[number] for number in ranked]
         powers = [np.exp(logit) for logit in row]
         assert line["probability"] == pytest.approx([powers[n] / sum(powers) for n in ranked], abs=6e-6)
+
+
+def test_labels_are_of_the_videos_that_can_be_read(index):
+    """That the others may have none is no mistake."""
+    assert Outputs(index, torch.tensor([0, 2]), torch.empty(0), {6: "broken"}).labels.tolist() == [2, 1]
 
 
 def test_neighbours_are_named_by_their_rows(index):

@@ -70,6 +70,14 @@ def test_a_folder_without_labels(flat, finetuned, capsys):
     assert "zero.mp4: cannot be opened as a video" in err
 
 
+def test_outputs_that_are_not_finite_are_not_written(tmp_path, flat, finetuned, monkeypatch):
+    forward = viewing.Forward.__call__
+    monkeypatch.setattr(viewing.Forward, "__call__", lambda *args: forward(*args) * torch.nan)
+    with pytest.raises(FloatingPointError, match=r"\.mp4: the network's output is NaN or infinite; give other weights"):
+        main(tiny.predict(flat, weights=finetuned, out=str(tmp_path / "found.jsonl")))
+    assert not (tmp_path / "found.jsonl").exists()
+
+
 def test_half_precision_is_said(flat, finetuned, capsys, monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     AcceleratorState._reset_state()
