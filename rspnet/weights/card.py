@@ -25,6 +25,7 @@ _PROTOCOLS = {
     "arrow_of_time": "which of two clips plays backwards, by a linear probe on the features",
     "pretext": "the tasks of the pretraining",
 }
+_OVER_DRAWS = ("few_shot", "cluster")
 _CITATION = """```bibtex
 @inproceedings{chen2021rspnet,
   title = {RSPNet: Relative Speed Perception for Unsupervised Video Representation Learning},
@@ -207,7 +208,10 @@ def _results(results: list[dict[str, Any]], said: dict[str, Any]) -> str:
         for each in results
     ]
     text = _table(("how", "data", "metric", "value", "95 % interval", "chance", "videos"), rows)
+    drawn = dict.fromkeys(_PROTOCOLS[each["protocol"]] for each in results if each["protocol"] in _OVER_DRAWS)
     text += "\n\nThe intervals take these videos as a sample of many; they do not cover other seeds or folds."
+    if drawn:
+        text += f" Those of {' and of '.join(drawn)} are over draws of these videos, and say nothing about others."
     if failed := max(each.get("num_failed") or 0 for each in results):
         text += f" Up to {some(failed, 'video')} could not be read and {'is' if failed == 1 else 'are'} not counted."
     if said["provenance"].get("stage") == "finetune":

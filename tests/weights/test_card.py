@@ -73,6 +73,16 @@ def test_numbers_of_one_task_are_told_apart_in_the_model_index():
     assert {each.task_name for each in card.data.eval_results} == {None}  # it would be that of the first for all
 
 
+def test_it_says_which_intervals_are_over_draws():
+    few, more = (measured(protocol="few_shot", metric=f"top-1 from {n} videos a class") for n in (5, 10))
+    text = card_of(results=[measured(), few, more, measured(protocol="cluster", metric="v-measure")])[1]
+    assert (
+        " Those of classification by logistic regression on the features of a few videos and of k-means clusters of "
+        "the features are over draws of these videos, and say nothing about others."
+    ) in text
+    assert "over draws" not in card_of(results=[measured()])[1]
+
+
 def test_a_checkpoint_without_its_runs_options_does_not_say_whether_the_training_had_ended():
     assert "It is the checkpoint of step 20, after 4 epochs.\n" in card_of(provenance={"step": 20, "epoch": 4})[1]
 
