@@ -205,8 +205,9 @@ class Course:
         assert self.pace is not None
         epochs, epoch_steps = self._schedule.epochs, len(self._train_set)
         views = self._run.config.get("clips", {}).get("views") or 0  # of a final test
-        saves = epochs * (1 + (epoch_steps - 1) // self._every)
-        seconds = epochs * (epoch_steps * self.pace.step + self._tested) + saves * self.saving + views * self._tested
+        steps = epochs * epoch_steps
+        saves = epochs + steps // self._every - steps // math.lcm(epoch_steps, self._every)  # some are due for both
+        seconds = steps * self.pace.step + epochs * self._tested + saves * self.saving + views * self._tested
         world_size = self._run.team.world_size
         after = f" and {figures(self._tested)} s of tests" if self._tested > 0.5 else ""
         say(
@@ -225,7 +226,7 @@ class Course:
             "test_time": self._tested,
             "checkpoint_time": self.saving,
             "epochs": epochs,
-            "steps": epochs * epoch_steps,
+            "steps": steps,
             "seconds": seconds,
             "device_hours": seconds * world_size / 3600,
             "processes": world_size,

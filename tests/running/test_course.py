@@ -56,8 +56,10 @@ def test_slow_steps_are_enough_in_two_minutes():
     assert run.pace.steps == 4
 
 
-def test_tests_and_every_checkpoint_count(monkeypatch):
-    run = made(views=10, every=6)
+@pytest.mark.parametrize(("every", "saves"), [(6, 40), (20, 10), (30, 13), (500, 10), (1, 200)])
+def test_tests_and_every_checkpoint_count(monkeypatch, every, saves):
+    """The steps from one checkpoint to the next are counted over the whole run, not in each epoch."""
+    run = made(views=10, every=every)
     clock = iter((100.0, 107.0))
     monkeypatch.setattr(course, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     run.took(4, waited=0.0, seconds=4.0)
@@ -65,8 +67,10 @@ def test_tests_and_every_checkpoint_count(monkeypatch):
     run.saving = 2.0
     with pytest.raises(EstimatedError) as ended:
         run.end_if_enough(last=True)  # of a run so short that nothing but its first steps can be measured
-    # ten epochs of twenty steps and a validation; four checkpoints in each; a test with ten times as many clips
-    assert ended.value.result["seconds"] == pytest.approx(10 * (20 * 1.0 + 7.0) + 40 * 2.0 + 10 * 7.0)
+    due = {step for step in range(1, 201) if step % every == 0 or step % 20 == 0}
+    assert len(due) == saves
+    # ten epochs of twenty steps and a validation; the checkpoints; a test with ten times as many clips
+    assert ended.value.result["seconds"] == pytest.approx(10 * (20 * 1.0 + 7.0) + saves * 2.0 + 10 * 7.0)
 
 
 def test_a_run_is_not_ended(capsys):
