@@ -87,7 +87,9 @@ def _resolve(
         parser.set_defaults(layer)
     namespace = parser.parse_args(argv)
     namespace.pop("config", None)
-    for name, value in namespace.items():
+    for name, value in list(namespace.items()):
+        if isinstance(value, str) and value.startswith("~/"):  # from a file, or --run_dir=~/runs, which shells leave
+            namespace[name] = os.path.expanduser(value)
         if value == "" or (isinstance(value, list) and "" in value):  # as of "$DATA", which the shell does not know
             raise ConfigError(f"{name}: is empty; give a value, or leave it out")
     return config_class(**vars(parser.instantiate(namespace))), namespace

@@ -26,17 +26,19 @@ _USUAL = 128
 
 
 def check_archive(path: Path) -> None:
-    """Check a file that torch saved against the checksums in it, and that it is not compressed.
+    """Check a file that torch saved against the checksums in it, and that it is neither a program nor compressed.
 
     Files older than torch's zip format have no checksums, and some writers leave them out.
 
     Raises:
-        CheckpointError: If a part is damaged, or compressed, which torch never does.
+        CheckpointError: If it is TorchScript, or if a part is damaged, or compressed, which torch does to code alone.
     """
     if not zipfile.is_zipfile(path):
         return
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+                raise CheckpointError(f"{path}: is a TorchScript program; save its state dict and give that")
             for part in archive.infolist():
                 if part.compress_type != zipfile.ZIP_STORED:
                     raise CheckpointError(f"{path}: is compressed inside, which torch never does; save it again")

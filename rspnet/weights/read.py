@@ -114,7 +114,9 @@ def read_weights(path: str | Path) -> WeightFile:
     if said or published:
         _check_arch(path, str(said.get("arch", named)), arch)
     used = {key: tensors[key] for key in (*entries.encoder.values(), *entries.head.values())}
-    width = tensors[entries.encoder[SIGNATURES[arch]]].shape[0]
+    mark = entries.encoder[SIGNATURES[arch]]
+    if not (width := next(iter(tensors[mark].shape), 0)):  # as in a shard of a training
+        raise CheckpointError(f"{path}: {mark} is {tuple(tensors[mark].shape)}; save the state dict of all processes")
     check_sizes(path, tensors)
     check_network(path, used, width)
     check_finite(path, used)

@@ -98,6 +98,13 @@ def test_numbers_as_people_write_them(text, value):
     assert parse(Config, [f"--first.rate={text}"]).first.rate == value
 
 
+def test_the_home_folder_is_meant(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert read("first: {place: ~/videos}", "--second.place=~/runs", "--name=~x/y") == Config(
+        name="~x/y", first=Section(place="/home/me/videos"), second=Section(place="/home/me/runs")
+    )
+
+
 def test_a_leading_zero_makes_no_octal_number():
     assert read("first: {number: 010, several: [08, 017]}").first == Section(10, several=[8, 17])
     assert parse(Config, ["--first.number", "010"]).first.number == 10

@@ -561,6 +561,20 @@ def test_truncated_published_files(tmp_path, legacy):
         assert "again" in text or "save its state dict" in text, length
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")
+def test_a_torchscript_program(tmp_path):
+    torch.jit.save(torch.jit.script(nn.Conv3d(1, 1, 1)), tmp_path / "model.pt")
+    text = f"{tmp_path}/model.pt: is a TorchScript program; save its state dict and give that"
+    assert message(load_encoder, tmp_path / "model.pt") == text
+
+
+def test_a_shard_that_holds_names_alone(tmp_path):
+    for empty, shape in ((torch.zeros(0), "(0,)"), (torch.tensor(1.0), "()")):
+        torch.save(small("resnet18").state_dict() | {"layer1.0.conv1.weight": empty}, tmp_path / "model.pth")
+        text = f"layer1.0.conv1.weight is {shape}; save the state dict of all processes"
+        assert text in message(load_encoder, tmp_path / "model.pth")
+
+
 def test_bytes_that_are_nothing(tmp_path):
     path = tmp_path / "model.pth"
     path.write_bytes(bytes(range(3, 256)) * 20)
