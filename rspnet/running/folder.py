@@ -22,7 +22,7 @@ from rspnet.running.launch import check_accumulation, processes
 from rspnet.running.place import Place, held, unmake
 from rspnet.running.record import FREE, FREE_IN_PRETRAINING, flat, read_options, stage_of
 from rspnet.running.results import rounded, summary
-from rspnet.running.soundness import check_kinds, seal, sound_result
+from rspnet.running.soundness import check_kinds, clear, seal, sound_result
 from rspnet.running.sources import START_AGAIN, other_run
 from rspnet.running.team import Team
 from rspnet.running.telling import closing
@@ -253,7 +253,7 @@ def open_run(run_dir: Path, config: dict[str, Any], config_yaml: str) -> Iterato
             sweep(run_dir)
             begun = _has_begun(run_dir)
             if not begun:
-                (run_dir / "index.parquet").unlink(missing_ok=True)
+                clear(run_dir)
                 write_text(path, config_yaml)
             elif other := _difference(path, config):
                 raise other_run(run_dir, other)

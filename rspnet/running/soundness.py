@@ -14,11 +14,11 @@ from rspnet.running.record import read_result, read_text, stage_of
 MANIFEST = "manifest.json"
 """Lists the files of a finished run, with sizes and hashes."""
 
-_MADE = (
-    *("result.json", "encoder.json", "encoder.safetensors", "features.parquet"),
-    *("predictions*.jsonl", "neighbours*.jsonl", "confusion*.csv"),
-)
-"""Files that a run leaves and can make again; several protocols in one pass have one each."""
+_FOUND = ("predictions*.jsonl", "neighbours*.jsonl", "confusion*.csv")
+"""Files about single videos or classes; several protocols in one pass have one each."""
+
+_MADE = ("result.json", "encoder.json", "encoder.safetensors", "features.parquet", *_FOUND)
+"""Files that a run leaves and can make again."""
 
 _TOLD = ("metrics.jsonl", "environment.json")
 """Files that record how a run went and cannot be made again; nothing else depends on them."""
@@ -86,6 +86,17 @@ def sound_result(run_dir: Path, options: dict[str, Any]) -> dict[str, Any] | Non
         )
     say(f"{fault}; it is made again")
     return None
+
+
+def clear(run_dir: Path) -> None:
+    """Remove what a command that did not come to a result left, and that does not itself tell what it was made from.
+
+    Raises:
+        DiskError, ConfigError: a file cannot be removed.
+    """
+    with writing_to(run_dir):
+        for path in (path for name in ("index.parquet", *_FOUND) for path in run_dir.glob(name)):
+            path.unlink()
 
 
 def seal(run_dir: Path) -> None:

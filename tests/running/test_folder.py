@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rspnet.data.index import fingerprint, load
-from rspnet.errors import CheckpointError, ConfigError, LostError
+from rspnet.errors import CheckpointError, ConfigError, DiskError, LostError
 from rspnet.running import folder, place
 from rspnet.running.folder import open_run, run_once
 from tests.support import REPO
@@ -137,6 +137,25 @@ def test_weights_that_were_replaced_while_the_run_began(tmp_path, once, videos):
     with pytest.raises(CheckpointError, match=r"model\.pth: was replaced while this run began; give the same command"):
         run_once(tmp_path / "run", config, work, start=Accelerator)
     assert once({"stage": "evaluate", "protocol": "classify", "top1": 1.0} | OTHERS, weights=path)  # given again
+
+
+def test_what_an_earlier_command_left_is_none_of_this_runs_files(tmp_path, once, videos):
+    """That one had other options, and was ended by a full disk after it had written some of its files."""
+
+    def full(_, run):
+        run.write_lines("neighbours_retrieval.jsonl", [{"video": "b"}])
+        raise DiskError("features.parquet: its disk is full")
+
+    config = Config(**changed(data__root=str(videos)), weights="none")
+    with pytest.raises(DiskError):
+        run_once(tmp_path / "run", dataclasses.replace(config, protocol="retrieval,knn"), full, start=Accelerator)
+    (tmp_path / "run/mine.txt").touch()
+    once({"stage": "evaluate", "protocol": "classify", "top1": 1.0} | OTHERS)
+    assert json.loads((tmp_path / "run/manifest.json").read_text())["files"].keys() == {
+        *("environment.json", "predictions.jsonl", "result.json")
+    }
+    assert not list((tmp_path / "run").glob("neighbours*"))
+    assert (tmp_path / "run/mine.txt").exists()
 
 
 @pytest.mark.parametrize("lose", [shutil.rmtree, lambda path: path.rename(path.with_name("other"))])
