@@ -96,9 +96,8 @@ def few_shot(tested: Outputs, known: Outputs) -> Found:
         ConfigError: The training videos are of a single class.
     """
     train_labels, test_labels = known.labels.numpy(), tested.labels.numpy()
-    counts = np.bincount(train_labels)
-    counts = counts[counts > 0]
-    if len(counts) < 2:
+    counts = np.bincount(train_labels, minlength=_num_classes(known))
+    if np.count_nonzero(counts) < 2:
         raise ConfigError("protocol: few_shot; the training videos are of one class only")
     found = {
         str(shots): [
@@ -109,6 +108,7 @@ def few_shot(tested: Outputs, known: Outputs) -> Found:
     }
     score = {"top1": {shots: fmean(values) for shots, values in found.items()}, "num_videos": len(tested)}
     score["chance_top1"] = chance_top(_num_classes(known))["top1"]
+    counts = counts[np.union1d(train_labels, test_labels)]  # 0 for a class that is tested and cannot be learnt
     score |= {"fewest_of_a_class": int(counts.min()), "num_gallery": len(known)}
     return over_draws(score, found, videos=[*tested.videos["video"], *known.videos["video"]])
 

@@ -130,7 +130,8 @@ def _few_shot(result: dict[str, Any]) -> str:
     found[0] = found[0].replace(" ", " video a class ", 1)
     chance = percent(result["chance_top1"], short=True)
     fewest = result["fewest_of_a_class"]
-    fewer = f"\n  the smallest class has only {some(fewest, 'video')}" if fewest < max(map(int, result["top1"])) else ""
+    said = f"the smallest class has only {some(fewest, 'video')}" if fewest else "a tested class has no training video"
+    fewer = f"\n  {said}" if fewest < max(map(int, result["top1"])) else ""
     return f"top-1 from {', from '.join(found)} (chance {chance}); {result['num_draws']} draws of each{fewer}"
 
 

@@ -100,6 +100,8 @@ def test_few_shots_say_how_many_there_were(tmp_path):
     found = few_shot(outputs(tmp_path, 40, between), known).score
     assert found["fewest_of_a_class"] == int(np.bincount(known.labels).min()) == 2
     assert list(found["top1"]) == ["1", "5", "8", "10"]
+    other = replace(known, rows=known.rows[known.labels != 3], values=known.values[known.labels != 3])
+    assert few_shot(outputs(tmp_path, 40, between), other).score["fewest_of_a_class"] == 0
 
 
 def test_clusters_of_one_class_are_refused(tmp_path):

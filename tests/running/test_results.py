@@ -51,6 +51,11 @@ PRETEXT |= {"chance": {"rsp_accuracy": 50.0, "avid_top1": 0.39}, "num_videos": 3
             "  the smallest class has only 3 videos",
         ),
         (
+            FEW_SHOT | {"fewest_of_a_class": 0},
+            "few_shot: top-1 from 1 video a class 40.0 %, from 5 70.0 % (chance 10); 10 draws of each\n"
+            "  a tested class has no training video",
+        ),
+        (
             KNN | {"num_failed": 2},
             "knn: top-1 2.5 % of 1 test video (chance 0.25), top-5 9.0 %; 2 videos could not be read",
         ),
