@@ -90,7 +90,9 @@ def unknown(name: str, options: Sequence[str]) -> str:
     if name.startswith("-") and os.path.lexists(name):
         return f"{name}: begins like an option; to name the file, write ./{name}"
     sections = {option.split(".")[0] for option in options}
-    close = difflib.get_close_matches(name.lstrip("-"), [*options, *sections, "config"], n=1)
+    bare = name.lstrip("-").lower()
+    close = [option for option in options if option.endswith(f".{bare}")]  # --lr for --optim.lr
+    close += difflib.get_close_matches(bare, [*options, *sections, "config"], n=1)
     dashes = "--" if name.startswith("-") else ""
     hint = f"did you mean {dashes}{close[0]}?" if close else "see --help for the options"
     if close and f"{dashes}{close[0]}" == name:  # a positional argument, such as DST

@@ -183,6 +183,8 @@ def test_what_belongs_to_another_stage_is_passed_over_in_files_only():
         ("first: {numbr: 1}", "c.yaml: first.numbr: unknown option; did you mean first.number?"),
         ("frist: {number: 1}", "c.yaml: frist.number: unknown option; did you mean first.number?"),
         ("frist: file.yaml", "c.yaml: frist: unknown option; did you mean first?"),
+        ("kind: a", "c.yaml: kind: unknown option; did you mean first.kind?"),
+        ("FIRST: {KIND: a}", "c.yaml: FIRST.KIND: unknown option; did you mean first.kind?"),
         ("zebra: 1", "c.yaml: zebra: unknown option; see --help for the options"),
         ("first: {rate: fast}", "c.yaml: first.rate: expected float, got fast"),
         ("first: {number: 1.5}", "c.yaml: first.number: expected int, got 1.5"),
