@@ -87,9 +87,9 @@ def pretext(embedded: Outputs, picker: SpeedPicker, *, seed: int) -> Found:
     rows = (embedded.values[:, 0] >= SPEEDS[1]).nonzero()[:, 0]
     if len(rows) < _FEWEST:
         raise ConfigError(
-            f"protocol: pretext; only {some(len(rows), 'video')} of {len(embedded)} is as long as a clip at "
-            f"{SPEEDS[1]}x, {picker.span(SPEEDS[1])} frames: give longer ones, or a smaller --clips.num_frames or "
-            "--clips.stride"
+            f"protocol: pretext; {len(rows)} of {some(len(embedded), 'video')} {'is' if len(rows) else 'are'} as long "
+            f"as a clip at {SPEEDS[1]}x, {picker.span(SPEEDS[1])} frames: give longer ones, or a smaller "
+            "--clips.num_frames or --clips.stride"
         )
     clips = embedded.values[rows, 1:].unflatten(1, (4, 2, -1))
     (query, key), (query_motion, key_motion) = (clips[:, :, head].chunk(2, dim=1) for head in (0, 1))

@@ -87,7 +87,7 @@ def test_short_videos_are_left_out(tmp_path):
     clips = unit(6, 4, 2, 8)
     score = pretext(outputs(tmp_path, clips, [4, 2, 1, 0, 2, 2]), PICKER, seed=3).score
     assert (score["num_videos"], score["left_out"], score["num_negatives"]) == (4, 2, 3)
-    with pytest.raises(ConfigError, match="only 1 video of 6 is as long as a clip at 2x, 29 frames"):
+    with pytest.raises(ConfigError, match="; 1 of 6 videos is as long as a clip at 2x, 29 frames"):
         pretext(outputs(tmp_path, clips, [4, 1, 1, 0, 1, 1]), PICKER, seed=3)
 
 
