@@ -94,7 +94,8 @@ class TestSet:
 
     Args:
         clips: of the videos.
-        failures: reports and counts the videos that cannot be read; its `count` is that of the latest pass.
+        failures: reports and counts the videos that cannot be read; its `count` and `statuses` are those of the latest
+            pass, because one that failed before, on a slow disk for example, may be read now.
         batch: videos at a time in each process.
         team: the processes that share the videos.
         num_workers: number of worker processes that read for this one.
@@ -127,6 +128,7 @@ class TestSet:
             WorkerError: workers are lost again and again.
         """
         self.failures.count = 0
+        self.failures.statuses.clear()
         for batch in self._loader:
             self.failures.add(batch)
             yield batch

@@ -1,11 +1,18 @@
 """Failures are counted and told, and the videos that take longest to read are known."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
-from rspnet.data.sets import Failures, Slowest
+from rspnet.clipspec import ClipSpec
+from rspnet.data.augment import MEAN, STD
+from rspnet.data.clip_dataset import even_clips
+from rspnet.data.sets import Failures, Slowest, TestSet
 from rspnet.errors import VideoError
+from rspnet.running.team import Team
 from tests.support.clips import index_of
 
 
@@ -49,6 +56,20 @@ def test_in_several_passes_as_many_more_may_fail(root):
     failures.add(failed(*[0] * 6))
     with pytest.raises(VideoError, match=r"^7 of the 8 videos could not be read so far"):
         failures.add(failed(0))
+
+
+def test_a_test_counts_its_own_failures_alone(root, tmp_path):
+    """A video that can be read again is no failure of a later validation, nor of the final test."""
+    videos = [shutil.copy(root / f"{number}.mp4", tmp_path) for number in range(4)]
+    index = index_of(tmp_path, "0123")
+    failures = Failures(index, max_failures=30)
+    clips = even_clips(index, ClipSpec(2, 16, MEAN, STD, views=1), time_limit=60)
+    test_set = TestSet(clips, failures, batch=3, team=Team(), num_workers=0)
+    for missing in range(4):
+        os.rename(videos[missing], tmp_path / "away")
+        assert [row for batch in test_set for row in batch["failed"].tolist() if row >= 0] == [missing]
+        assert (failures.count, list(failures.statuses)) == (1, [missing])
+        os.rename(tmp_path / "away", videos[missing])
 
 
 def test_the_slowest_videos_of_an_epoch(root):
