@@ -183,7 +183,8 @@ class RunLog:
             event = line["event"]
             with writing_to(self._path):
                 self._file.write(json.dumps(line) + "\n")
-            self.track({f"{event}/{k}": v for k, v in line.items() if isinstance(v, float)}, line["step"])
+            numbers = {k: v for k, v in line.items() if isinstance(v, int | float) and k not in ("step", "epoch")}
+            self.track({f"{event}/{k}": v for k, v in numbers.items()}, line["step"])
 
     def _speak(self, line: str) -> None:
         if self.quiet:

@@ -18,7 +18,7 @@ def steps(log, first, last, value=1.0):
         if step % 2 == 0:
             log.interval(step, (step - 1) // 4, {"loss": value * step})
         if step % 4 == 0:
-            log.epoch(step, step // 4, {"loss": value * step})
+            log.epoch(step, step // 4, {"loss": value * step, "failed_videos": 2})
 
 
 def read_log(folder):
@@ -79,7 +79,7 @@ def test_log_goes_on_without_a_seam(tmp_path, capsys):
         ("epoch", 8, 2),
     ]
     assert [step for step, _ in tracked] == [2, 4, 4, 6, 8, 8]
-    assert tracked[2][1] == {"epoch/loss": 4.0}
+    assert tracked[2][1] == {"epoch/loss": 4.0, "epoch/failed_videos": 2}
     assert tracked[0][1].keys() >= {"interval/loss", "interval/clips_per_second"}
     lines = capsys.readouterr().err.splitlines()
     said = "log lines: accuracies in percent, with chance in brackets; every term is in"
