@@ -101,17 +101,18 @@ def film(pair: Pair, side: int = SIDE) -> Iterator[Pixels]:
     """
     panels = [clip.panels(side) for clip in pair.clips]
     lefts = [_MARGIN + number * (side + _MARGIN) for number in range(len(panels[0]))]
-    block = 2 * _LINE + side + _MARGIN
+    block = 3 * _LINE + side + _MARGIN
     tops = [_MARGIN + 2 * _LINE + number * block for number in range(len(panels))]
     page = _page(tops[-1] + block, lefts[-1] + side + _MARGIN, pair)
     for top, clip in zip(tops, pair.clips):
         _write(page, clip.caption, (_MARGIN, top))
-        for left, name, told in zip(lefts[1:], HEADS.values(), clip.ranges()):
-            write(page, f"{name}: {told}", place=(left, top + _LINE), width=side, size=_LETTERS)
+        for left, *words in zip(lefts[1:], HEADS.values(), clip.ranges()):
+            for line, text in enumerate(words, 1):
+                write(page, text, place=(left, top + line * _LINE), width=side, size=_LETTERS)
     for number in range(len(panels[0][0])):
         picture = page.copy()
         for top, clip_panels in zip(tops, panels):
-            down = top + 2 * _LINE
+            down = top + 3 * _LINE
             for left, panel in zip(lefts, clip_panels):
                 picture[down : down + side, left : left + side] = panel[number]
         yield picture
@@ -125,7 +126,8 @@ def strip(pair: Pair, side: int = SIDE // 2, columns: int = 8) -> Pixels:
         side: side of a frame in it, in pixels.
         columns: most frames of each clip; fewer if it has fewer.
     """
-    label = max(length(name, _LETTERS) for name in HEADS.values()) + _MARGIN
+    named = [text for clip in pair.clips for text in (*HEADS.values(), *clip.ranges())]
+    label = max(length(text, _LETTERS) for text in named) + _MARGIN
     last = len(pair.clips[0].frames) - 1
     places = np.unique(np.rint(np.linspace(0, last, columns)).astype(int))
     row = side + 2

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from rspnet.drawing import similarity
 from rspnet.drawing.colours import Scale, overlaid
 from rspnet.drawing.similarity import HEADS, Clip, Pair, film, over_frames, strip
+from rspnet.drawing.text import length
 
 DRAWS = np.random.default_rng(0)
 
@@ -95,3 +97,15 @@ def test_what_is_written_is_in_the_picture():
     for draw in (lambda shown: strip(shown, 48), lambda shown: next(film(shown, 160))):
         pictures = [draw(shown) for shown in (plain, *others)]
         assert all(not np.array_equal(pictures[0], other) for other in pictures[1:])
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-4, 1e5])
+def test_the_ranges_of_the_maps_are_written_whole(monkeypatch, factor):
+    one = clip(size=96)
+    shown = pair(Clip(one.caption, one.frames, {head: factor * positions for head, positions in one.maps.items()}), one)
+    room = []
+    monkeypatch.setattr(similarity, "write", lambda _, text, *, width, size, **__: room.append((text, width, size)))
+    next(film(shown))
+    strip(shown)
+    assert [text for text, width, size in room if length(text, size) > width] == []
+    assert {told for each in shown.clips for told in each.ranges()} < {text for text, *_ in room}
