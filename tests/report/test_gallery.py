@@ -40,6 +40,13 @@ def test_without_labels_there_are_no_marks(tmp_path):
     assert gallery(record(tmp_path)) is None
 
 
+def test_with_labels_of_some_videos_there_is_no_recall(tmp_path):
+    """As in the evaluation; two videos without a class are not of the same class."""
+    found = gallery(record(tmp_path, neighbours=[*lines(1), *lines(2, labels=(None,))]))
+    assert "Without labels it is not known which are right." in found.html
+    assert "of their own class nearest" not in found.html
+
+
 def test_names_are_escaped(tmp_path):
     html = gallery(record(tmp_path, neighbours=[query(NASTY, NASTY, (NASTY, NASTY, 0.5))])).html
     assert "<img" not in html
