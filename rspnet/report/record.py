@@ -68,6 +68,11 @@ class Record:
         """The run's name on the page: `called`, or its folder's name."""
         return self.called or self.run_dir.resolve().name
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it has no result at all; one that cannot be read is among the faults."""
+        return self.result is None and not (self.run_dir / "result.json").exists()
+
     def options(self, section: str) -> dict[str, Any]:
         """Return a section of the run's options; empty if there is none of that name."""
         found = self.config.get(section)

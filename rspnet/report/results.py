@@ -72,7 +72,8 @@ def results(record: Record) -> Section | None:
     if record.stage == "pretrain":
         return None
     if record.result is None:
-        return Section("results", "Results", Markup(""), "None yet: the run is not finished.")
+        why = "None yet: the run is not finished." if record.is_unfinished else "Its result.json cannot be read."
+        return Section("results", "Results", Markup(""), why)
     found = measures(record)
     if not found:
         why = "No number: the videos have no classes to compare with, so that only nearest neighbours can be shown."

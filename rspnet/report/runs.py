@@ -31,7 +31,7 @@ def runs(records: Sequence[Record]) -> Section | None:
     head = ["run", "kind", "network", "weights", "fold", "seed", "device-hours", *names]
     rows = [_row(record, numbers, names) for record, numbers in zip(records, found)]
     html = table(head, rows, label="Runs", kind="numbers")
-    unfinished = [record.name for record in records if record.result is None]
+    unfinished = [record.name for record in records if record.is_unfinished]
     note = f"Not finished, and so without a result: {', '.join(unfinished)}." if unfinished else ""
     return Section("runs", "The runs", html + _means(records), note)
 

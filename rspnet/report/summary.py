@@ -114,11 +114,13 @@ def against_chance(measure: Measure) -> tuple[str, Tone]:
 
 
 def _unfinished(record: Record) -> str:
+    if not record.is_unfinished:
+        return "How it ended is not known: its result.json cannot be read."
     optim, done = record.options("optim"), [line["step"] for line in record.metrics if is_number(line["step"])]
     epochs = [line["epoch"] for line in record.metrics if line["event"] == "epoch" and is_number(line.get("epoch"))]
     total = optim.get("epochs")
     if record.stage == "evaluate":
-        return "Not finished, or its result cannot be read. The same command measures it."
+        return "Not finished. The same command measures it."
     if not done:
         return "Not finished: it has not logged anything. The same command goes on with it."
     of = f" of {total}" if is_number(total) else ""

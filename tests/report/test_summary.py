@@ -3,7 +3,8 @@
 import pytest
 
 from rspnet.report.record import Record
-from rspnet.report.results import Measure
+from rspnet.report.results import Measure, results
+from rspnet.report.runs import runs
 from rspnet.report.summary import against_chance, against_fresh, summary
 from tests.support.run_folders import course, write_run
 
@@ -111,5 +112,15 @@ def test_what_is_not_finished(tmp_path):
     found = summary(Record.read(write_run(tmp_path / "f", "finetune", result=None, metrics=[])))
     assert found.verdict.startswith("Not finished: it has not logged anything.")
     found = summary(Record.read(write_run(tmp_path / "e", "evaluate", result=None)))
-    assert found.verdict == "Not finished, or its result cannot be read. The same command measures it."
+    assert found.verdict == "Not finished. The same command measures it."
     assert found.number == ""
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune", "evaluate"])
+def test_a_result_that_cannot_be_read_is_not_called_unfinished(tmp_path, stage):
+    folder = write_run(tmp_path / "p", stage)
+    (folder / "result.json").write_text('{"stage": "pretr')
+    found = Record.read(folder)
+    assert summary(found).verdict == "How it ended is not known: its result.json cannot be read."
+    assert getattr(results(found), "note", "Its result.json cannot be read.") == "Its result.json cannot be read."
+    assert runs([found, found]).note == ""
