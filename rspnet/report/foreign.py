@@ -24,10 +24,10 @@ def check_features(record: "Record", path: str) -> None:
         ConfigError: The features are of other weights, or none of their videos is in the run's index by name.
     """
     assert record.features is not None
-    own, theirs = _weights_of(record), record.features.made.get("weights_sha256")
-    if own is not None and own != theirs:
+    own, made = _weights_of(record), record.features.made
+    if own is not None and own != _identity(made):
         raise ConfigError(
-            f"--features: {path} holds features of other weights ({record.features.made.get('weights')}) than "
+            f"--features: {path} holds features of other weights ({made.get('weights')}) than "
             f"{record.run_dir}; make them with stages/extract.py --weights {_network_of(record)}"
         )
     if record.index is None:
@@ -41,17 +41,24 @@ def check_features(record: "Record", path: str) -> None:
         )
 
 
-def _weights_of(record: "Record") -> str | None:
-    """Return the hash of the weights that an evaluation measured, or that a training wrote; None if not known."""
+def _identity(facts: dict[str, Any]) -> object:
+    """Return the hash of weights, or the seed that fresh ones were drawn with."""
+    return facts.get("weights_sha256") or facts.get("seed") or 0
+
+
+def _weights_of(record: "Record") -> object:
+    """Return the identity of the weights that an evaluation measured, or that a training wrote; None if not known."""
     if record.stage == "evaluate":
         sources = record.environment.get("sources")
         known: dict[str, Any] = (sources if isinstance(sources, dict) else {}) | (record.result or {})
-        told = known.get("weights_sha256")
-        return told if isinstance(told, str) else None
+        return _identity(known) if "weights_sha256" in known else None
     path = record.run_dir / _WEIGHTS
     with reading(path):
         return sha256(path) if path.is_file() else None
 
 
 def _network_of(record: "Record") -> object:
-    return (record.result or {}).get("weights", "that") if record.stage == "evaluate" else record.run_dir
+    if record.stage != "evaluate":
+        return record.run_dir
+    weights = (record.result or {}).get("weights", "that")
+    return f"{weights} --run.seed {_weights_of(record)}" if weights == "none" else weights

@@ -34,3 +34,14 @@ def test_where_the_folder_does_not_tell_there_is_nothing_to_compare(tmp_path):
     path = str(tmp_path / "f.parquet")
     write_features(path, [[1.0], [2.0]])
     assert Record.read(folder, path).features is not None
+
+
+def test_of_trained_weights_for_a_test_of_fresh_ones(tmp_path):
+    folder = write_run(tmp_path / "run", "evaluate", protocol="knn", weights="none", weights_sha256=None, seed=3)
+    path, named = str(tmp_path / "f.parquet"), ["down/0.mp4", "down/1.mp4"]
+    for other in ({"weights_sha256": OWN}, {"seed": 4}):
+        write_features(path, [[1.0], [2.0]], names=named, **other)
+        with pytest.raises(ConfigError, match=r"features of other weights .*--weights none --run\.seed 3$"):
+            Record.read(folder, path)
+    write_features(path, [[1.0], [2.0]], names=[row["video"] for row in rows()][:2], seed=3)
+    assert Record.read(folder, path).features is not None

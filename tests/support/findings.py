@@ -50,11 +50,11 @@ def features(values, *, labels=None, splits=None, names=None, window=None):
     return Features(rows, values, {"window": window, "step": None})
 
 
-def write_features(path, values, *, weights_sha256=None, **facts):
+def write_features(path, values, *, weights_sha256=None, seed=None, **facts):
     """Write `features` to a file as an evaluation does."""
     known = features(values, **facts)
     table = known.rows.append_column("feature", pa.array(known.values.tolist(), pa.list_(pa.float32())))
-    made = {"shape": [known.values.shape[1]], "window": None, "weights_sha256": weights_sha256}
+    made = {"shape": [known.values.shape[1]], "window": None, "weights_sha256": weights_sha256, "seed": seed}
     write(str(path), [table], made, shape=known.values.shape[1:])
 
 
