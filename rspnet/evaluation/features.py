@@ -104,7 +104,7 @@ def complete(out: str, made: dict[str, Any]) -> dict[str, Any] | None:
     if (before := made_by(out)) is None or differing(before, made):
         return None
     tally, path = Tally(), Path(out, _INDEX) if os.path.isdir(out) else out
-    for _ in tally([pq.read_table(path, columns=["start_frame", "status"])]):
+    for _ in tally([pq.read_table(path, columns=["video", "status"])]):
         pass
     summary = tally.summary()
     return None if summary["failed"] else summary
@@ -201,13 +201,16 @@ class Tally:
     def __init__(self) -> None:
         self._status: Counter[str] = Counter()
         self._videos = 0
+        self._last: str | None = None  # video with a feature; its windows follow one another
 
     def __call__(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """Yield the tables."""
         for table in tables:
-            for start, status in zip(table["start_frame"].to_pylist(), table["status"].to_pylist()):
+            for video, status in zip(table["video"].to_pylist(), table["status"].to_pylist()):
                 self._status[status] += 1
-                self._videos += start == 0  # only a video's first window starts at 0
+                if status == "ok":
+                    self._videos += video != self._last
+                    self._last = video
             yield table
 
     def summary(self) -> dict[str, Any]:
@@ -247,6 +250,11 @@ class Features:
     values: Array
     made: dict[str, Any]
 
+    @property
+    def are_of_videos(self) -> bool:
+        """Whether they are of whole videos, and pooled: neither of windows nor maps."""
+        return self.made.get("window") is None and self.made.get("step") is None and self.values.ndim == 2
+
     def facts(self, path: str) -> dict[str, Any]:
         """Return the keys of a result that describe the origin of the features.
 
@@ -270,7 +278,7 @@ class Features:
         Raises:
             ConfigError: they are features of windows, or maps that are not pooled.
         """
-        if self.made["window"] is not None or self.made["step"] is not None or self.values.ndim != 2:
+        if not self.are_of_videos:
             what = "maps that are not pooled" if self.values.ndim != 2 else "windows"
             raise ConfigError(f"{path}: its features are of {what}; give those of whole videos, pooled")
         known = (self.rows[name].to_pylist() for name in ("video", "label", "split", "status"))

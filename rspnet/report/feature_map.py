@@ -78,7 +78,7 @@ def cloud_of(record: Record) -> Cloud | None:
     None if they are not features of whole videos, or of fewer than two.
     """
     found = record.features
-    if found is None or found.values.ndim != 2 or found.made.get("window") is not None:
+    if found is None or not found.are_of_videos:
         return None
     good = np.flatnonzero(np.isfinite(found.values).all(axis=1))
     total = len(good)

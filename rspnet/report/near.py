@@ -55,7 +55,7 @@ def near(record: Record) -> Section | None:
 def sides_of(record: Record) -> tuple[Side, Side] | None:
     """Return the test (or validation) and the training videos that have a feature; None if one of them has none."""
     features = record.features
-    if features is None or features.values.ndim != 2 or features.made.get("window") is not None:
+    if features is None or not features.are_of_videos:
         return None
     splits = features.rows["split"].to_pylist()
     good = set(np.flatnonzero(np.isfinite(features.values).all(axis=1)).tolist())

@@ -76,3 +76,12 @@ def test_an_array_that_is_empty_is_damaged(tmp_path):
     assert features.made_by(str(tmp_path)) is None
     with pytest.raises(ConfigError, match="holds no features of rspnet, or damaged ones"):
         features.read(str(tmp_path))
+
+
+def test_videos_are_counted_by_name_across_tables():
+    """Of a video that plays at another rate, several windows may begin with the same frame, the first included."""
+    parts = [("a", "ok"), ("a", "ok")], [("a", "ok"), ("b", "broken")], [("c", "ok"), ("c", "broken"), ("d", "ok")]
+    tally = features.Tally()
+    for part in tally(pa.table(list(map(list, zip(*each))), ["video", "status"]) for each in parts):
+        assert part.num_rows
+    assert tally.summary() == {"num_videos": 3, "num_windows": 5, "failed": {"broken": 2}}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rspnet.data.index import new_row
+from rspnet.report.feature_map import feature_map
 from rspnet.report.near import near, same_file, sides_of
 from tests.support.findings import NASTY, features, record, text_of
 
@@ -84,3 +85,13 @@ def test_names_are_escaped(tmp_path):
     html = near(record(tmp_path, features=known)).html
     assert "<img" not in html
     assert "\u202e" not in html
+
+
+@pytest.mark.parametrize("cut", [{"window": 2}, {"step": 1}])
+def test_features_of_windows_are_none_of_videos(tmp_path, cut):
+    known = features([[1.0, 0.0], [0.0, 1.0]], splits=["test", "train"])
+    assert sides_of(record(tmp_path, features=known)) is not None
+    known.made.update(cut)
+    found = record(tmp_path, features=known)
+    assert sides_of(found) is None
+    assert "not of whole videos" in feature_map(found).note
