@@ -26,7 +26,7 @@ MAX_REORDERING = 16
 """Largest number of frames that a decoder holds back to put them in order (H.264, HEVC)."""
 
 _SLACK = Fraction(102, 100)  # frames that times may be off by: one, and some more for rounding
-_BACK = 5  # seconds that times may go back by from packet to packet, because pictures are stored out of order
+_BACK = 5  # seconds; if times go back by more, beyond those of all pictures that reordering may move, a clock was set
 _STEP_BACK = Fraction(1, 2)  # seconds; if decoding times go back by more, the clock was set back
 _TICKS = 240  # frames per second; a higher rate that equals the clock's is not a frame rate
 
@@ -112,6 +112,7 @@ class _Clock:
         self._back, self._ahead = _BACK / unit, LONGEST_FRAME / unit
         self._offset = self._count = 0
         self._first: int | None = None
+        self._highest: list[int] = []  # a heap; a decoder that puts pictures in order never moves one past so many
 
     def __call__(self, time: int | None, is_set: bool = False) -> int | None:
         if time is None:
@@ -120,10 +121,12 @@ class _Clock:
         if self._first is None:
             self._first = self._latest = time
         ahead = time - self._latest
-        if is_set or not -self._back <= ahead <= self._ahead:
+        is_set |= len(self._highest) > MAX_REORDERING and time < self._highest[0] and ahead < -self._back
+        if is_set or ahead > self._ahead:
             next_one = self._latest + (self._latest - self._first) // max(self._count - 1, 1)
             self._offset += next_one - time
             time = next_one
+        (heappushpop if len(self._highest) > MAX_REORDERING else heappush)(self._highest, time)
         self._latest = max(time, self._latest)
         self._count += 1
         return time

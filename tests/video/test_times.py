@@ -113,6 +113,16 @@ def test_a_clock_that_is_set():
             assert (pace.rate, pace.seconds, pace.moments) == (25, length / 500, None)
 
 
+def test_slow_pictures_out_of_order():
+    """A picture that is shown before one stored earlier, by however many seconds, sets no clock back."""
+    places = [0, *(4 * group + place for group in range(10) for place in (4, 2, 1, 3))]
+    for name in ("matroska,webm", "mpegts"):
+        times = [10_000 * place for place in places]
+        decoded = None if name != "mpegts" else [10_000 * (index - 2) for index in range(len(places))]
+        pace = paced(times, Fraction(1, 10), name=name, lengths=[10_000] * len(places), decoded=decoded)
+        assert (pace.rate, pace.seconds, pace.moments) == (Fraction(1, 10), 410, None)
+
+
 def test_a_promise_that_the_first_packets_contradict():
     places = [0, *(3 * group + place for group in range(7) for place in (3, 1, 2))]  # two B-frames to a P-frame
     for step, keeps in ((40, True), (33, False), (100, False)):
