@@ -26,6 +26,7 @@ class Schedule:
         times = [time for time, _ in known]
         self._tells = len(times) == len(timeline.visible) and len(set(times)) > 1
         self._start = times[0] if self._tells else 0
+        self._lowest = min(times, default=0)
         order = [number for _, number in sorted(known)] if self._tells else timeline.visible
         pace = timeline.pace(order)
         self.rate = pace.rate or Fraction(25)
@@ -58,7 +59,9 @@ class Schedule:
             return
         start = None
         for time, frame in in_order(self._known(frames)):
-            start = time if start is None else start
+            if start is None:  # a recording that was cut within a group of pictures starts with packets without frames
+                start = time
+                self._end -= round((start - self._lowest) * self._timeline.unit / self.unit)
             yield frame, round((time - start) * self._timeline.unit / self.unit)
 
     def _known(self, frames: Iterable[tuple[int | None, Frame]]) -> Iterator[tuple[int, Frame]]:
