@@ -20,7 +20,7 @@ import av
 import numpy as np
 from av.codec.context import Flags
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from rspnet.disk import FAULTS, refusal, whole
 from rspnet.errors import ConfigError, VideoError
@@ -152,7 +152,7 @@ def transcode(
         )
         scale, count = VideoReformatter().reformat, 0
         small = (
-            (frame.pts, _small(frame, width, height, turn=turn, scale=scale))
+            (frame.pts, _small(frame, width, height, turn=turn, space=first.colorspace, scale=scale))
             for frame in itertools.chain([first], frames)
         )
         for frame, time, duration in schedule(small):
@@ -186,15 +186,23 @@ def _timeline(src: str) -> Timeline:
     return timeline
 
 
+_SPACES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 7: Colorspace.SMPTE240M, 9: Colorspace.BT2020}
+"""Colour space, numbered as in libavutil -> as in libswscale; others are taken for BT.601, as a reader does."""
+
+
 def _small(
-    frame: VideoFrame, width: int, height: int, *, turn: Orientation, scale: Callable[..., VideoFrame]
+    frame: VideoFrame, width: int, height: int, *, turn: Orientation, space: int, scale: Callable[..., VideoFrame]
 ) -> VideoFrame:
-    """Return the frame scaled and as it is shown, in yuv420p; width and height are those before turning."""
+    """Return the frame scaled and as it is shown, in yuv420p of one colour space, which may change within a video.
+
+    Width and height are those before turning.
+    """
     small = scale(
         frame,
         width,
         height,
         "yuv420p",
+        dst_colorspace=None if frame.colorspace == space else _SPACES.get(space, Colorspace.ITU601),
         interpolation=Interpolation.LANCZOS,
         dst_color_range=ColorRange.MPEG,
         threads=1,

@@ -209,6 +209,16 @@ def test_every_frame_at_its_own_time(tmp_path, name):
     assert (Plan.from_text(facts["plan"]).moments is None) == (name[:4] in ("late", "repe"))
 
 
+def test_a_recording_that_was_cut_within_a_group_of_pictures(tmp_path):
+    """The packets before its first key frame give no frame, and no time to the last one."""
+    whole = write_numbered(tmp_path / "a.ts", LENGTH, codec="mpeg2video", container="mpegts").read_bytes()
+    (tmp_path / "b.ts").write_bytes(whole[len(whole) // 188 // 8 * 188 :])
+    before, after = inspect(tmp_path / "b.ts", "decode"), transcode(tmp_path / "b.ts", tmp_path / "b.mp4")
+    assert 20 < before["num_frames"] < LENGTH - 5
+    assert (after["num_frames"], after["fps"]) == (before["num_frames"], pytest.approx(25))
+    assert after["duration"] == pytest.approx(before["duration"], abs=0.01)
+
+
 def test_dropped_frames_of_a_capture_program(tmp_path, shared):
     facts = transcode(shared / "cases" / "media" / "tree.avi", tmp_path / "b.mp4", short_side=64)
     assert (facts["num_frames"], facts["duration"]) == (68, pytest.approx(29.6, abs=0.05))
@@ -231,6 +241,28 @@ def test_colours_stay(tmp_path):
         before, after = read_frames(source, [3, 8]).astype(float), read_frames(tmp_path / "b.mp4", [3, 8])
         assert np.abs((before - after).mean(axis=(0, 1, 2))).max() < 1.5
         assert np.abs(before - after).mean() < 4
+
+
+def test_a_colour_space_that_changes(tmp_path):
+    """As where two recordings were joined; the new file has the first one's."""
+    parts = []
+    for space in (1, 5):
+        with av.open(str(tmp_path / "a.ts"), "w") as output:
+            stream = output.add_stream("libx264", rate=25, options={"crf": "1"})
+            stream.width, stream.height, stream.pix_fmt = 80, 64, "yuv420p"
+            stream.codec_context.colorspace = space
+            for index in range(10):
+                frame = av.VideoFrame.from_ndarray(np.full((64, 80, 3), [30, 200, 60], np.uint8), format="rgb24")
+                frame = frame.reformat(format="yuv420p", dst_colorspace=space, threads=1)
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+        parts.append((tmp_path / "a.ts").read_bytes())
+    for place, both in enumerate((parts, parts[::-1])):
+        (tmp_path / "b.ts").write_bytes(b"".join(both))
+        transcode(tmp_path / "b.ts", tmp_path / f"{place}.mp4", crf=1)
+        colours = read_frames(tmp_path / f"{place}.mp4", [4, 14]).mean(axis=(1, 2))
+        assert np.abs(colours - [30, 200, 60]).max() < 8
 
 
 def test_sound_is_dropped(tmp_path):
