@@ -24,6 +24,7 @@ from typing import NoReturn
 from rspnet.data.layouts import scan
 from rspnet.errors import ConfigError
 from rspnet.evaluation.taught import sentence, table
+from rspnet.terminal import visible
 
 HERE = Path(__file__).resolve().parent
 DEMO_STEPS = 800  # steps of pretraining, as many as with configs/demo.yaml on its own data
@@ -171,7 +172,7 @@ def unlabelled(source: Path, run: Path) -> None:
     for line in lines[:10]:
         video = json.loads(line)
         others = ", ".join(f"{other['video']} ({other['similarity']:.3f})" for other in video["neighbours"][:3])
-        print(f"  {video['video']}: {others}")
+        print(visible(f"  {video['video']}: {others}"))
     print(f"all {len(lines)} videos: {found / 'neighbours.jsonl'}")
     results = {name: told[name] for name in ("speed", "arrow_of_time") if told} | {"retrieval": near}
     print("\nWhat training taught:", *table(results), sentence(results), sep="\n")

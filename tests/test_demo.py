@@ -103,3 +103,15 @@ def test_folders_of_one_name_and_other_videos_are_told_apart(tmp_path, motions, 
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"{tmp_path}/one/videos: other videos than in the last call; beginning anew in {more}"
     assert len(lines) == 2
+
+
+def test_names_of_videos_do_not_control_the_terminal(tmp_path, monkeypatch, capsys):
+    index, found = tmp_path / "i.jsonl", tmp_path / "neighbours" / "neighbours.jsonl"
+    index.write_text(4 * (json.dumps({"status": "ok", "split": None}) + "\n"))
+    found.parent.mkdir()
+    near = [{"video": "b\u202e.mp4", "similarity": 0.5}]
+    found.write_text(json.dumps({"video": "a\x1b[2J.mp4", "neighbours": near}) + "\n")
+    monkeypatch.setattr(demo, "prepare", lambda *_: index)
+    monkeypatch.setattr(demo, "stage", lambda *_, **__: {})
+    demo.unlabelled(tmp_path, tmp_path)
+    assert r"  a\x1b[2J.mp4: b\u202e.mp4 (0.500)" in capsys.readouterr().out.splitlines()
