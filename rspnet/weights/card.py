@@ -103,10 +103,10 @@ def _interval(measured: dict[str, Any]) -> str:
 
 def _summary(said: dict[str, Any]) -> str:
     spec, stage = encoder_spec(said["arch"]), said["provenance"].get("stage")
+    here = "" if "converted_from" in said["provenance"] else f", with rspnet, the tool for {_PAPER}"
     origin = {
         "pretrain": f"pretrained without labels by relative speed perception, {_PAPER}",
-        "finetune": f"fine-tuned to distinguish {some(said['num_classes'], 'class', 'classes')}, with rspnet, the tool "
-        f"for {_PAPER}",
+        "finetune": f"fine-tuned to distinguish {some(said['num_classes'], 'class', 'classes')}{here}",
     }
     width = said["kwargs"]["width"]
     narrow = "" if width == 64 else f" of width {width}, where the published one has 64"
@@ -174,8 +174,9 @@ def _training(said: dict[str, Any]) -> str:
         )
     if known.get("weights"):
         lines.append(f"Training began with the weights {known['weights']}.")
-    if source := known.get("source"):
-        lines.append(f"The weights come from {source['file']} ({source['layout']}; SHA-256 {source['sha256']}).")
+    if source := known.get("source", known.get("converted_from")):
+        layout = f"{source['layout']}; " if "layout" in source else ""
+        lines.append(f"The weights come from {source['file']} ({layout}SHA-256 {source['sha256']}).")
     if "step" in known:
         planned, epoch = (recipe or {}).get("optim", {}).get("epochs"), known.get("epoch", 0)
         of = f" of {planned}" if planned else ""

@@ -110,6 +110,13 @@ def test_where_nothing_is_known_it_says_so():
         assert words in text, words
 
 
+def test_a_converted_file_was_not_trained_here():
+    source = {"file": "model_best.pth.tar", "bytes": 5, "sha256": "ab12"}
+    _, text = card_of(num_classes=101, provenance={"stage": "finetune", "epoch": 30, "converted_from": source})
+    assert "fine-tuned to distinguish 101 classes." in text
+    assert "The weights come from model_best.pth.tar (SHA-256 ab12).\nIt is from epoch 30." in text
+
+
 def test_a_run_tells_its_data_its_recipe_and_its_cost():
     card, text = card_of("cc-by-4.0", "org/net", provenance=RUN, recipe={"data": "k400", "seed": 3})
     assert card.data.license == "cc-by-4.0"
