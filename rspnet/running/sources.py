@@ -6,14 +6,14 @@ Without torch, so that a finished run answers at once.
 import json
 import os
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rspnet.console import say
 from rspnet.disk import in_words, is_there, reading, sha256
 from rspnet.errors import CheckpointError, ConfigError
-from rspnet.running.record import read_options, stage_of
+from rspnet.running.record import flat, read_options, stage_of
 from rspnet.weights import exported
 from rspnet.weights.description import NAME, find_weights, is_export, named_weights, same_run, settled
 from rspnet.weights.manifest import STATE, is_checkpoint
@@ -74,6 +74,9 @@ def as_made(config: Any, run_dir: Path) -> Any:
     Args:
         config: of stages/evaluate.py.
         run_dir: the run's folder.
+
+    Raises:
+        ConfigError: it asks for others than the features were made with.
     """
     from rspnet.evaluation.features import made_by
 
@@ -89,9 +92,14 @@ def as_made(config: Any, run_dir: Path) -> Any:
     try:
         clips = {name: said["clips"][name] for name in vars(config.clips)}
         sections = {"clips": replace(config.clips, **clips), "encoder": replace(config.encoder, **said["encoder"])}
-        return replace(config, pooling=said["pooling"], **sections)
+        made = replace(config, pooling=said["pooling"], **sections)
     except (KeyError, TypeError):
         return config
+    usual, asked, now = (flat(asdict(each)) for each in (type(config)(), config, made))
+    for name, value in now.items():
+        if value != asked[name] != usual[name]:
+            raise ConfigError(f"{name}: {asked[name]}; {config.features} was made with {value}: leave it out")
+    return made
 
 
 def settle(run_dir: Path, config: dict[str, Any], *, begun: bool) -> str | None:

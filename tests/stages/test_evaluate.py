@@ -439,6 +439,10 @@ def test_features_say_how_they_were_made(tmp_path, motions, finetuned, capsys):
     (row,) = table.rows(table.read(tmp_path / "run"), any_weights=False)
     known = row.results[0].options
     assert [known[name] for name in ("clips.size", "clips.num_frames", "layer", "pooling")] == [48, 8, "layer2", "max"]
+    other = {**vars(config), "clips": options.TestedClips(num_frames=8, size=64), "run_dir": str(tmp_path / "other")}
+    with pytest.raises(ConfigError, match=r"^clips\.size: 64; .*f was made with 48: leave it out$"):
+        main(Config(**other))
+    assert not (tmp_path / "other").exists()
     shutil.rmtree(tmp_path / "f")
     assert main(config) == result
     assert "f: no longer exists; whether the result is of these features is unknown" in capsys.readouterr().err
