@@ -94,6 +94,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     """Train from the newest checkpoint, if there is one, and test."""
     # torch takes seconds to import; mistakes in the config and missing videos have been reported by now.
     from rspnet.data.augment import Augment, normaliser
+    from rspnet.data.batches import share_of
     from rspnet.data.clip_dataset import even_clips, random_clips
     from rspnet.data.index import describe, load
     from rspnet.data.lengths import tell_short
@@ -108,7 +109,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
 
     accelerator, team, data = run.accelerator, run.team, config.data
     in_parts: Any = {"accelerator": accelerator, "micro_batches": config.run.micro_batches}
-    part = steps.check_micro_batches(config.run.micro_batches, team.share(config.optim.total_batch), "videos")
+    share = share_of(config.optim.total_batch, team.world_size)
+    part = steps.check_micro_batches(config.run.micro_batches, share, "videos")
     check_clips(config.encoder, config.clips, batch=part, training=not config.frozen)
     weights = run.read_weights()
 

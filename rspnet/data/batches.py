@@ -57,6 +57,19 @@ class Batch(TypedDict):
     seconds: list[float]
 
 
+def share_of(total_batch: int, world_size: int) -> int:
+    """Return how many of a step's videos each process has.
+
+    Raises:
+        ConfigError: the batch is not divisible by the number of processes.
+    """
+    if total_batch % world_size:
+        raise ConfigError(
+            f"optim.total_batch: {total_batch} is not a multiple of {world_size}, the number of processes"
+        )
+    return total_batch // world_size
+
+
 class TrainBatches(Sampler[list[Request]]):
     """This process's share of every training batch; can start at any batch without going through those before it.
 
@@ -88,10 +101,7 @@ class TrainBatches(Sampler[list[Request]]):
         world_size: int = 1,
         speeds: Callable[[int], Sequence[Speeds]] | None = None,
     ) -> None:
-        if total_batch % world_size:
-            raise ConfigError(
-                f"optim.total_batch: {total_batch} is not a multiple of {world_size}, the number of processes"
-            )
+        share_of(total_batch, world_size)
         if total_batch > num_videos:
             raise ConfigError(
                 f"optim.total_batch: {total_batch} is more than the {num_videos} training videos; lower it"

@@ -23,7 +23,10 @@ from rspnet.evaluation.predictions import ranked
 if TYPE_CHECKING:
     from rspnet.clipspec import ClipSpec
 
-NOT_FINITE = "the network's output is NaN or infinite; give other weights, or a precision of wider range"
+NOT_FINITE = (
+    "the network's output is NaN or infinite; give other weights, in training a lower optim.lr, or a precision of "
+    "wider range"
+)
 """What is said of such a video."""
 TOGETHER = 32
 """Number of batches whose outputs are copied from the device together."""

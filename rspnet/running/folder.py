@@ -154,7 +154,7 @@ def run_once(
 
     A finished or interrupted run in the folder is taken for this one if its options, its initial weights, its videos
     and its precision are the same. The number of processes and the device may differ: they change numbers by rounding
-    alone.
+    alone, except that in fine-tuning each process's share of a step has its own batch statistics.
 
     Args:
         run_dir: the run's folder; see `open_run`.

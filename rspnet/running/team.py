@@ -36,10 +36,6 @@ class Team:
                 raise RuntimeError("this process is not in the group of all processes")
             self._group = group
 
-    def share(self, total: int) -> int:
-        """Return how many of a total each process gets, at least one."""
-        return max(1, total // self.world_size)
-
     def by_main(self, work: Callable[[], T]) -> T:
         """Run something in the main process while the others wait; all return its result, or raise its error.
 

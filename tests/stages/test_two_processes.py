@@ -185,7 +185,7 @@ def test_processes_that_cannot_work_together_say_why(tmp_path, motions):
 
 def test_a_batch_that_two_cannot_share(tmp_path, motions):
     config = tiny.finetune(motions, tmp_path / "run")
-    config.optim.total_batch = 5
+    config.optim.total_batch, config.run.micro_batches = 5, 4
     _, error, others_error = launch(tmp_path, "finetune", config, status=2)
     assert error.count("optim.total_batch: 5 is not a multiple of 2, the number of processes\n") == 1
     assert others_error == ""
