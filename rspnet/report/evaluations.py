@@ -9,6 +9,7 @@ from rspnet.report.record import Record
 from rspnet.report.results import Measure, measures, numbers
 from rspnet.report.section import Section
 from rspnet.running.record import read_result
+from rspnet.terminal import visible
 
 
 def evaluations(record: Record) -> Section | None:
@@ -35,4 +36,4 @@ def _found(record: Record) -> Iterator[tuple[str, Measure]]:
         for measure in measures(Record(path.parent, "evaluate", {}, result, [], {}, None, {}, [], None)):
             if measure.by not in known:
                 known.add(measure.by)
-                yield path.parent.name, measure
+                yield visible(path.parent.name), measure

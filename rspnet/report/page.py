@@ -141,7 +141,7 @@ def made_of(records: Sequence[Record]) -> Page:
     text = _template().render(
         head=head,
         sections=shown,
-        faults=[fault for record in records for fault in record.faults],
+        faults=[visible(fault) for record in records for fault in record.faults],
         styles=styles,
         scripts=scripts,
         left_out=pictures.left_out(),

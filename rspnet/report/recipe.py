@@ -11,6 +11,7 @@ from typing import Any
 from rspnet.cli import shipped
 from rspnet.report.record import Record
 from rspnet.running.record import flat, read_options
+from rspnet.terminal import visible
 
 _OWN = ("run_dir", "estimate")
 _REMEDY = "install rspnet again"
@@ -59,7 +60,7 @@ def shown(value: object) -> str:
     """Return the value of an option as text, as on the command line."""
     if value is None:
         return "none"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 
 def defaults(stage: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from rspnet.report.hits import contradiction
 from rspnet.report.over_films import with_intervals
 from rspnet.report.thumbnails import Thumbnails
 from rspnet.running.record import read_options, read_result, read_text, stage_of
+from rspnet.terminal import visible
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -66,7 +67,7 @@ class Record:
     @property
     def name(self) -> str:
         """The run's name on the page: `called`, or its folder's name."""
-        return self.called or self.run_dir.resolve().name
+        return visible(self.called or self.run_dir.resolve().name)
 
     @property
     def is_unfinished(self) -> bool:

@@ -17,6 +17,7 @@ from rspnet.report.section import Section
 from rspnet.report.tables import Cell, is_number, table
 from rspnet.running import table as summed
 from rspnet.running.record import flat
+from rspnet.terminal import visible
 
 _OWN = ("run_dir",)
 _COLUMNS = 4
@@ -114,7 +115,7 @@ def _means(records: Sequence[Record]) -> Markup:
         return Markup("<p>No means: {}.</p>").format(error)
     if not (several := [row for row in rows if len(row.results) > 1]):
         return Markup("")
-    head, *lines = summed.cells(several)
+    head, *lines = (list(map(visible, line)) for line in summed.cells(several))
     told = "Mean over folds of means over seeds, and the standard deviation of the folds (of one fold: of its seeds)."
     return Markup("<h3>Means</h3><p>{}</p>").format(told) + table(head, lines, label="Means", kind="numbers")
 

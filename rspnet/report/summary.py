@@ -46,7 +46,7 @@ class Summary:
 def summary(record: Record) -> Summary:
     """Return the head of a run's page."""
     encoder = (record.result or {}).get("arch", record.options("encoder").get("name"))
-    kind = " · ".join([KINDS.get(record.stage, "Run"), *([encoder] if isinstance(encoder, str) else [])])
+    kind = " · ".join([KINDS.get(record.stage, "Run"), *([visible(encoder)] if isinstance(encoder, str) else [])])
     first = next(iter(measures(record)), None)
     told = ("", "", "")
     if first is not None:

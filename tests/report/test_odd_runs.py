@@ -5,8 +5,10 @@ import pytest
 
 from rspnet.data.index import new_row
 from rspnet.report.page import made_of
+from rspnet.report.record import Record
 from tests.report.test_page import check
 from tests.support.findings import NASTY, features, guess, query, record
+from tests.support.run_folders import write_run
 
 
 def run_of(folder, *, number, labels, names=None, values=None):
@@ -51,3 +53,18 @@ def test_every_section_has_something_to_say(tmp_path, odd):
     check(page.text)
     assert "Shown without a picture:" in page.text
     assert {"map", "near-duplicates", "unread", "gallery"} <= set(check(page.text).ids)
+
+
+def test_names_of_runs_and_values_of_options_do_not_turn_text_around(tmp_path):
+    runs = []
+    for seed in (1, 2):
+        said = {"weights": NASTY, "arch": NASTY, "seed": seed}
+        folder = write_run(tmp_path / f"{seed}" / NASTY, "finetune", options={"weights": NASTY}, **said)
+        (folder / "predictions.jsonl").write_text("{")
+        write_run(folder / NASTY, "evaluate")
+        runs.append(Record.read(folder))
+    for records in (runs[:1], runs):
+        page = made_of(records)
+        assert page.failed == []
+        assert NASTY not in page.text
+        assert "\u202e" not in page.text
