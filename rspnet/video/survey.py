@@ -68,7 +68,7 @@ class Survey:
     def _note(self, packet: Packet) -> None:
         number = len(self._times)
         self._times.append(packet.pts)
-        self.timeline.note(packet.pts, packet.dts, packet.duration, size=packet.size)
+        self.timeline.note(packet.pts, packet.dts, packet.duration, size=packet.size, hidden=packet.is_discard)
         self._spans.append((packet.pos, packet.size))
         self._marks.append(packet.is_keyframe)
         data = memoryview(packet)

@@ -88,7 +88,7 @@ def pace_in_header(container: InputContainer, stream: VideoStream) -> Pace:
     entries = stream.index_entries
     if len(entries) > 1 and _is_whole(stream, format_name):
         for number, entry in enumerate(entries):
-            timeline.note(None, entry.timestamp, None, size=entry.size)
+            timeline.note(None, entry.timestamp, None, size=entry.size, hidden=entry.is_discard)
             if entry.size and not entry.is_discard:
                 shown.append(number)
     elif format_name == "avi":
@@ -165,20 +165,28 @@ class Timeline:
         for packet in packets:
             if packet.size or packet.pts is not None:  # else it is the flush at the end
                 number = len(self._packets)
-                self.note(packet.pts, packet.dts, packet.duration, size=packet.size)
+                self.note(packet.pts, packet.dts, packet.duration, size=packet.size, hidden=packet.is_discard)
                 if packet.size and not packet.is_discard:
                     self.visible.append(number)
                 packet.pts = packet.dts = number
             yield packet
 
-    def note(self, shown: int | None, decoded: int | None, duration: int | None, *, size: int) -> None:
-        """Note the next packet's pts, dts, duration and size. An empty packet gives no frame, but takes time."""
+    def note(
+        self, shown: int | None, decoded: int | None, duration: int | None, *, size: int, hidden: bool = False
+    ) -> None:
+        """Note the next packet's pts, dts, duration and size. An empty packet gives no frame, but takes time.
+
+        A hidden one is decoded for others only: between two parts that an edit list shows, its times go back.
+        """
+        self._has_times &= shown is not None or not size
+        if hidden:
+            self._packets.append((shown, decoded, duration or 0))
+            return
         # Decoding times only rise, whatever the display order; but .mkv stores none.
         before, step_back = self._decoded, _STEP_BACK / self.unit
         is_set = decoded is not None and before is not None and decoded < before - step_back
         self._decoded = None if self._is_matroska else decoded
         shown, decoded = self._clocks[0](shown, is_set), self._clocks[1](decoded, is_set)
-        self._has_times &= shown is not None or not size
         self._packets.append((shown, decoded, duration or 0))
 
     def time(self, number: int | None) -> int | None:

@@ -123,6 +123,18 @@ def test_slow_pictures_out_of_order():
         assert (pace.rate, pace.seconds, pace.moments) == (Fraction(1, 10), 410, None)
 
 
+def test_parts_that_an_edit_list_shows():
+    """What is decoded for the second part alone goes back in time, and sets no clock back."""
+    shown, read_ahead, before, then = range(10), range(10, 30), range(4, 10), range(10, 20)
+    timeline, numbers = Timeline(a_stream(25), "mov,mp4,m4a,3gp,3g2,mj2"), []
+    for part, hidden in ((shown, False), (read_ahead, True), (before, True), (then, False)):
+        for place in part:
+            timeline.note(40 * place, 40 * place, 40, size=100, hidden=hidden)
+            numbers.append(None if hidden else len(numbers))
+    pace = timeline.pace([number for number in numbers if number is not None])
+    assert (pace.rate, pace.seconds, pace.moments) == (25, 0.8, None)
+
+
 def test_a_promise_that_the_first_packets_contradict():
     places = [0, *(3 * group + place for group in range(7) for place in (3, 1, 2))]  # two B-frames to a P-frame
     for step, keeps in ((40, True), (33, False), (100, False)):
