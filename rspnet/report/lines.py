@@ -85,16 +85,19 @@ class Query:
 def judged(record: Record) -> Judged | None:
     """Return the predictions of the test videos by a classifier, a probe, or else the nearest neighbour.
 
-    None if there are none of videos whose class is known.
+    None if there are none of videos whose class is known, or only neighbours and some videos have no class.
     """
     for protocol, by in _SAID_BY.items():
         guesses = [guess for line in record.predictions.get(protocol, []) if (guess := _guess(line)) is not None]
         if labelled := [guess for guess in guesses if guess.label is not None]:
             return Judged(by, labelled)
+    found = queries(record)
+    if any(query.label is None for query in found):  # as in the evaluation, which has no recall then
+        return None
     nearest = [
         Guess(query.video, query.label, (first,))
-        for query in queries(record)
-        if query.label is not None and query.counted is not None and (first := query.counted.label) is not None
+        for query in found
+        if query.counted is not None and (first := query.counted.label) is not None
     ]
     return Judged("the nearest neighbour's class", nearest) if nearest else None
 

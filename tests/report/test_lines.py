@@ -45,6 +45,9 @@ def test_videos_without_a_class_are_no_mistakes(tmp_path):
     assert of(tmp_path, predictions={"classify": [nameless]}) is None
     assert [each.video for each in of(tmp_path, predictions={"classify": [nameless, GOOD]}).guesses] == ["1.mp4"]
     assert of(tmp_path, neighbours=[query("1.mp4", None, ("2.mp4", None, 0.5))]) is None
+    some = [query("1.mp4", "run", ("3.mp4", "run", 0.5)), query("2.mp4", "run", ("4.mp4", None, 0.5))]
+    assert of(tmp_path, neighbours=some) is not None
+    assert of(tmp_path, neighbours=[*some, query("4.mp4", None, ("2.mp4", "run", 0.5))]) is None
 
 
 def test_lines_that_say_something_else_are_left_out(tmp_path):
