@@ -259,7 +259,8 @@ class TrainLoop:
         """
         self.run.check_there()
         course = {"epochs": self.schedule.epochs, "steps": self.state.step, **self.run.facts}
-        course["device_hours"] = self.state.seconds / 3600
+        since = time.monotonic() - self._mark  # the last checkpoint, such as a final test
+        course["device_hours"] = (self.state.seconds + since * self.team.world_size) / 3600
         return rounded({"stage": stage, "run_dir": str(self.run_dir), **values, **course})
 
     def _means(self, window: str) -> dict[str, float]:
