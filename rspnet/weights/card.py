@@ -6,12 +6,14 @@ It repeats what the files say about the network, and names what they do not say.
 import json
 import re
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from rspnet.console import percent, some
 from rspnet.encoders import encoder_spec
+from rspnet.terminal import visible
 
 _PAPER = "[RSPNet](https://arxiv.org/abs/2011.07949) (Chen et al., AAAI 2021)"
 _PROTOCOLS = {
@@ -152,7 +154,7 @@ def _clip(said: dict[str, Any]) -> str:
     if said.get("clip_unknown"):
         text += "\n\nThe weights came without this information: these are the clips that the network is made for."
     if said["num_classes"]:
-        names = said.get("class_names")
+        names = [escape(visible(name), quote=False) for name in said.get("class_names") or ()]
         listed = ", ".join(names) if names else "not named by the file; they are numbered"
         text += f"\n\nThe {some(said['num_classes'], 'class', 'classes')}: {listed}."
     return text

@@ -117,6 +117,11 @@ def test_a_converted_file_was_not_trained_here():
     assert "The weights come from model_best.pth.tar (SHA-256 ab12).\nIt is from epoch 30." in text
 
 
+def test_names_of_classes_are_shown_as_they_are():
+    _, text = card_of(num_classes=2, class_names=["<unk>", "a\n# b"])
+    assert r"The 2 classes: &lt;unk&gt;, a\n# b." in text
+
+
 def test_a_run_tells_its_data_its_recipe_and_its_cost():
     card, text = card_of("cc-by-4.0", "org/net", provenance=RUN, recipe={"data": "k400", "seed": 3})
     assert card.data.license == "cc-by-4.0"
