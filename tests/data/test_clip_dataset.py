@@ -256,9 +256,9 @@ def test_nowhere_to_measure(tmp_path):
 def test_a_rate_or_times_that_would_take_all_memory(root, tmp_path, monkeypatch):
     """A header of one frame in two thousand million seconds, or a clock that was set: one video fails, and is named."""
     out = [np.empty((6, SIZE, SIZE, 3), np.uint8)]
-    path = write_numbered(tmp_path / "a.mkv", 40, times=[number * 5 * 3600 * 25 for number in range(40)])
+    path = write_numbered(tmp_path / "a.mkv", 40, times=[number * 90 * 60 * 25 for number in range(40)])  # 90 minutes
     with Video(path) as video, pytest.raises(VideoError, match=r"a\.mkv: cannot be resampled \(40 frames would last"):
-        read_picked(video, lambda length, sides: [], SIZE, out=out, frame_rate=25.0)
+        read_picked(video, lambda length, sides: [], SIZE, out=out, frame_rate=100.0)
     monkeypatch.setattr(Video, "fps", 4.7e-10)
     with Video(root / "0.mp4") as video, pytest.raises(VideoError, match=r"0\.mp4: cannot be resampled"):
         read_picked(video, lambda length, sides: [], SIZE, out=out, frame_rate=25.0)
