@@ -101,7 +101,7 @@ class TrainBatches(Sampler[list[Request]]):
         world_size: int = 1,
         speeds: Callable[[int], Sequence[Speeds]] | None = None,
     ) -> None:
-        share_of(total_batch, world_size)
+        share = share_of(total_batch, world_size)
         if total_batch > num_videos:
             raise ConfigError(
                 f"optim.total_batch: {total_batch} is more than the {num_videos} training videos; lower it"
@@ -110,7 +110,7 @@ class TrainBatches(Sampler[list[Request]]):
         self.total_batch = total_batch
         self.seed = seed
         self.speeds = speeds
-        self.share = slice(rank * total_batch // world_size, (rank + 1) * total_batch // world_size)
+        self.share = slice(rank * share, (rank + 1) * share)
         self.epoch = 0
         self.start = 0
 

@@ -21,7 +21,7 @@ from rspnet.disk import make_folder, reading, whole
 from rspnet.errors import ConfigError, LostError
 from rspnet.lock import locked
 from rspnet.running.share import Share
-from rspnet.temporary import put, sweep, temporary
+from rspnet.temporary import sweep, temporary
 
 Item = TypeVar("Item")
 
@@ -223,8 +223,7 @@ class Parts:
 
     def remove(self) -> None:
         """Remove the folder in one move: half of it would look like an unfinished job."""
-        aside = temporary(self.folder)
-        put(self.folder, aside, over=False)
+        aside = self.folder.rename(temporary(self.folder))
         shutil.rmtree(aside, ignore_errors=True)  # another process that sweeps here may be removing it, too
 
 

@@ -28,7 +28,7 @@ from rspnet.running.parts import named
 from rspnet.running.seen import Seen
 from rspnet.running.share import ALL, Share
 from rspnet.signals import tell_what_is_kept
-from rspnet.temporary import names_in, put, sweep, temporary
+from rspnet.temporary import names_in, sweep, temporary
 
 if TYPE_CHECKING:
     from rspnet.evaluation.forward import Window
@@ -282,8 +282,7 @@ class Shelf:
 
     def remove(self) -> None:
         """Remove the folder once OUT is written; main process only."""
-        aside = temporary(self.folder)
-        put(self.folder, aside, over=False)  # in one move: what is half removed would look unfinished
+        aside = self.folder.rename(temporary(self.folder))  # in one move: what is half removed would look unfinished
         self._hold.release()
         shutil.rmtree(aside, ignore_errors=True)  # NFS keeps names of files that are still open or mapped
 
